@@ -1,0 +1,134 @@
+/* spkernels: the public C interface.
+ *
+ * Plain C11, no Python, no OpenMP type.  Every function returns a status, never aborts and never
+ * prints.  Sizes and strides count elements, not bytes, and are ptrdiff_t, so that products of two
+ * of them above 2**31 are right.  No argument is kept after a call returns.
+ */
+#ifndef SPKERNELS_SPKERNELS_H
+#define SPKERNELS_SPKERNELS_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SPK_ABI_VERSION 1
+
+typedef enum spk_status {
+  SPK_OK = 0,
+  SPK_ERR_ARGUMENT = 1,     /* a null pointer, a negative size, an unknown enum value */
+  SPK_ERR_SHAPE = 2,        /* the shapes of the operands do not fit together */
+  SPK_ERR_DTYPE = 3,        /* the operands differ in their dtype */
+  SPK_ERR_INDPTR = 4,       /* offsets do not start at 0, decrease, or pass nnz */
+  SPK_ERR_INDEX = 5,        /* an index is negative or not below the dimension */
+  SPK_ERR_MEMORY = 6,       /* no memory for the workspace; the output is untouched */
+  SPK_ERR_ISA = 7           /* SPKERNELS_ISA names an unknown or unsupported instruction set */
+} spk_status;
+
+typedef enum spk_dtype { SPK_F32 = 0, SPK_F64 = 1 } spk_dtype;
+typedef enum spk_itype { SPK_I32 = 0, SPK_I64 = 1 } spk_itype;
+typedef enum spk_format { SPK_CSR = 0, SPK_CSC = 1, SPK_COO = 2, SPK_BSR = 3 } spk_format;
+
+typedef enum spk_activation {
+  SPK_IDENTITY = 0,
+  SPK_RELU = 1,
+  SPK_GELU = 2, /* x * Phi(x), the exact form with erf */
+  SPK_SILU = 3,
+  SPK_TANH = 4,
+  SPK_SIGMOID = 5
+} spk_activation;
+
+/* What is known of a sparse operand; spk_check finds it. */
+#define SPK_SORTED 1u  /* CSR, CSC, BSR: indices do not decrease inside a row (column);
+                          COO: row indices do not decrease */
+#define SPK_CHECKED 2u /* offsets and indices were checked: the verbs do not check again */
+
+/* A sparse matrix that belongs to the caller.
+ *
+ *   CSR  offsets[rows + 1], indices[nnz] are columns
+ *   CSC  offsets[cols + 1], indices[nnz] are rows
+ *   COO  offsets is NULL, row_indices[nnz], indices[nnz] are columns
+ *   BSR  offsets[rows / block_rows + 1], indices[nnz] are block columns, nnz counts blocks,
+ *        values holds nnz blocks of block_rows x block_cols, each row-major
+ */
+typedef struct spk_sparse {
+  spk_format format;
+  spk_dtype dtype;
+  spk_itype itype;
+  unsigned flags;
+  ptrdiff_t rows, cols, nnz;
+  ptrdiff_t block_rows, block_cols; /* 1, 1 but for BSR */
+  const void *offsets;
+  const void *indices;
+  const void *row_indices;
+  const void *values;
+} spk_sparse;
+
+/* A dense matrix that belongs to the caller: element (i, j) is at i*row_stride + j*col_stride. */
+typedef struct spk_dense {
+  spk_dtype dtype;
+  ptrdiff_t rows, cols;
+  ptrdiff_t row_stride, col_stride;
+  void *data;
+} spk_dense;
+
+/* C = activation(alpha * A @ B + beta * C + bias_row[:, None] + bias_col[None, :]).
+ * beta == 0 never reads C.  A null bias is no bias.  Both have the dtype of the operands. */
+typedef struct spk_epilogue {
+  double alpha, beta;
+  const void *bias_row;
+  const void *bias_col;
+  spk_activation activation;
+} spk_epilogue;
+
+/* S.values = alpha * (X @ Y at the stored positions of P) * (scale ? P.values : 1)
+ *            + beta * P.values.  P.values is not read when beta == 0 and scale == 0. */
+typedef struct spk_sampling {
+  double alpha, beta;
+  int scale;
+} spk_sampling;
+
+/* Check offsets and indices of A against its shape before anything is read through them; on
+ * success set SPK_CHECKED and, if it holds, SPK_SORTED in A->flags. */
+spk_status spk_check(spk_sparse *A);
+
+/* C (m x n) from A (m x k, sparse) and B (k x n, dense), which must not overlap C.
+ * threads == 0: the default, one thread where the work is small; threads > 0: at most that many. */
+spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
+                    const spk_epilogue *epilogue, int threads);
+
+/* values (one per stored entry of P, in P's order; may be P's own) from X (m x k), Y (k x n). */
+spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y, void *values,
+                     const spk_sampling *sampling, int threads);
+
+/* Threads: the default of a call.  set(0) goes back to the OpenMP setting capped by `limit`
+ * (spk_limit_threads; the package passes affinity and cgroup limits through it). */
+int spk_get_num_threads(void);
+void spk_set_num_threads(int threads);
+void spk_limit_threads(int limit);
+
+/* Instruction sets: the one in use, and all that this build and this machine share,
+ * from the narrowest to the widest; NULL ends the list. */
+spk_status spk_init(void);
+const char *spk_isa(void);
+const char *const *spk_isa_list(void);
+
+/* What the library was built with. */
+const char *spk_openmp(void); /* the OpenMP runtime's version macro, or NULL for a serial build */
+int spk_abi_version(void);
+const char *spk_status_string(spk_status status);
+
+/* The bytes of workspace that a call may take per thread. */
+size_t spk_workspace_limit(void);
+
+/* Name of the kernel that spk_spmm would run for these operands, for reports; writes at most size
+ * bytes with the closing zero. */
+spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
+                                int threads, char *name, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

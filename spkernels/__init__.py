@@ -1,0 +1,56 @@
+"""Fast sparse x dense kernels for scipy.sparse.
+
+Two products, for any scipy.sparse array: SpMM (`spmm`, sparse @ dense) and SDDMM (`sddmm`, a dense
+product sampled at a sparse pattern).
+"""
+
+try:
+    from . import _core
+except ImportError as error:  # pragma: no cover - only where the package is not built
+    raise ImportError(
+        "spkernels' compiled module is missing. If you are running Python from the root of the "
+        "source tree, it found the uncompiled ./spkernels: change to another directory, and "
+        "install the package first (pip install .)."
+    ) from error
+
+import scipy.sparse as _sp
+
+from . import _threads
+
+if _core.isa() is None:
+    import os as _os
+
+    raise ImportError(
+        f"SPKERNELS_ISA={_os.environ.get('SPKERNELS_ISA')!r} is not supported here; "
+        f"this build and this machine share: {', '.join(_core.isa_list())}"
+    )
+_core.register_formats(
+    {
+        _sp.csr_array: _core.CSR,
+        _sp.csr_matrix: _core.CSR,
+        _sp.csc_array: _core.CSC,
+        _sp.csc_matrix: _core.CSC,
+    }
+)
+_threads.configure()
+
+from . import datasets  # noqa: E402
+from ._accelerate import accelerate  # noqa: E402
+from ._config import show_config  # noqa: E402
+from ._linalg import aslinearoperator  # noqa: E402
+from ._sddmm import sddmm  # noqa: E402
+from ._spmm import spmm  # noqa: E402
+from ._threads import get_num_threads, set_num_threads  # noqa: E402
+from ._version import version as __version__  # noqa: E402
+
+__all__ = [
+    "__version__",
+    "accelerate",
+    "aslinearoperator",
+    "datasets",
+    "get_num_threads",
+    "sddmm",
+    "set_num_threads",
+    "show_config",
+    "spmm",
+]

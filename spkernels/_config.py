@@ -1,0 +1,74 @@
+"""What this build is and what it runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+import numpy as np
+import scipy
+
+from . import _core
+from ._threads import available_cpus
+from ._version import version
+
+__all__ = ["show_config"]
+
+
+def show_config(mode: str = "stdout") -> dict | None:
+    """Print or return the build, the instruction sets and the threads in use.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}, optional
+        Whether to print the configuration or to return it.
+
+    Returns
+    -------
+    dict or None
+        With "dicts": a dictionary of dictionaries of plain values; else None.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is neither.
+
+    Examples
+    --------
+    >>> import spkernels
+    >>> config = spkernels.show_config(mode="dicts")
+    >>> config["simd"]["in use"] in config["simd"]["available"]
+    True
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
+    config = {
+        "spkernels": {"version": version, "C ABI": _core.abi_version()},
+        "simd": {
+            "in use": _core.isa(),
+            "available": _core.isa_list(),
+            "SPKERNELS_ISA": os.environ.get("SPKERNELS_ISA"),
+        },
+        "threads": {
+            "default": _core.get_num_threads(),
+            "available CPUs": available_cpus(),
+            "OpenMP": _core.openmp(),
+            "workspace per thread, bytes": _core.workspace_limit(),
+        },
+        "python": {
+            "version": platform.python_version(),
+            "platform": sys.platform,
+            "machine": platform.machine(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+        },
+    }
+    if mode == "dicts":
+        return config
+    for section, entries in config.items():
+        print(f"{section}:")
+        for name, value in entries.items():
+            shown = ", ".join(value) if isinstance(value, list) else value
+            print(f"  {name}: {shown}")
+    return None

@@ -1,0 +1,64 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CSR: int
+CSC: int
+COO: int
+BSR: int
+SORTED: int
+CHECKED: int
+
+SparseArrays = tuple[
+    int,
+    tuple[int, int],
+    tuple[int, int],
+    NDArray[np.integer] | None,
+    NDArray[np.integer],
+    NDArray[np.integer] | None,
+    NDArray[np.floating],
+]
+
+def register_formats(formats: dict[type, int]) -> None: ...
+def spmm(
+    A: SparseArrays,
+    B: NDArray[np.floating],
+    C: NDArray[np.floating],
+    alpha: float,
+    beta: float,
+    bias_row: NDArray[np.floating] | None,
+    bias_col: NDArray[np.floating] | None,
+    activation: int,
+    threads: int,
+    flags: int,
+) -> int: ...
+def sddmm(
+    P: SparseArrays,
+    X: NDArray[np.floating],
+    Y: NDArray[np.floating],
+    values: NDArray[np.floating],
+    alpha: float,
+    beta: float,
+    scale: bool,
+    threads: int,
+    flags: int,
+) -> int: ...
+def kernel_name(
+    A: SparseArrays,
+    B: NDArray[np.floating],
+    C: NDArray[np.floating],
+    threads: int,
+    flags: int,
+) -> tuple[int, str]: ...
+def check(A: SparseArrays) -> tuple[int, int]: ...
+def spmm_plain(A: Any, B: Any) -> NDArray[np.floating] | None: ...
+def get_num_threads() -> int: ...
+def set_num_threads(threads: int) -> None: ...
+def limit_threads(limit: int) -> None: ...
+def isa() -> str | None: ...
+def isa_list() -> list[str]: ...
+def openmp() -> str | None: ...
+def status_string(status: int) -> str: ...
+def abi_version() -> int: ...
+def workspace_limit() -> int: ...

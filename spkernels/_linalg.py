@@ -1,0 +1,84 @@
+"""Sparse operators for scipy's solvers."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator
+
+from ._spmm import spmm
+
+__all__ = ["aslinearoperator"]
+
+
+class SparseOperator(LinearOperator):
+    """A scipy LinearOperator whose products run on `spmm`; see `aslinearoperator`."""
+
+    def __init__(self, A):
+        self.A = A
+        self._adjoint_operand = None
+        super().__init__(dtype=A.dtype, shape=A.shape)
+
+    def _matmat(self, X):
+        return spmm(self.A, X)
+
+    def _matvec(self, x):
+        return spmm(self.A, np.ravel(x))
+
+    def _rmatmat(self, X):
+        if self._adjoint_operand is None:
+            # A transpose shares the arrays of A; only a complex A is conjugated into new ones.
+            transpose = self.A.T
+            self._adjoint_operand = transpose.conj() if self.dtype.kind == "c" else transpose
+        return spmm(self._adjoint_operand, X)
+
+    def _rmatvec(self, x):
+        return self._rmatmat(np.ravel(x))
+
+    def _adjoint(self):
+        transpose = self.A.T
+        return SparseOperator(transpose.conj() if self.dtype.kind == "c" else transpose)
+
+    def _transpose(self):
+        return SparseOperator(self.A.T)
+
+
+def aslinearoperator(A) -> LinearOperator:
+    """Wrap a sparse matrix as a `scipy.sparse.linalg.LinearOperator` that multiplies by `spmm`.
+
+    Parameters
+    ----------
+    A : sparse array or matrix of shape (m, n)
+        Kept, not copied.
+
+    Returns
+    -------
+    scipy.sparse.linalg.LinearOperator
+        With ``matvec``, ``matmat``, ``rmatvec``, ``rmatmat``, ``.H`` and ``.T``: for `cg`, `gmres`,
+        `eigsh`, `svds`, `lsqr` and the like.
+
+    Raises
+    ------
+    TypeError
+        If `A` is not sparse.
+    ValueError
+        If `A` is not 2-D.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from scipy.sparse.linalg import cg
+    >>> import spkernels
+    >>> A = sp.diags_array([2.0, 4.0], format="csr")
+    >>> x, info = cg(spkernels.aslinearoperator(A), np.array([2.0, 8.0]))
+    >>> x
+    array([1., 2.])
+    """
+    if not sp.issparse(A):
+        raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
+    if A.ndim != 2:
+        raise ValueError(f"A must be 2-D, got shape {A.shape}")
+    if A.format not in ("csr", "csc", "coo", "bsr"):
+        A = A.tocsr()
+    return SparseOperator(A)

@@ -1,0 +1,163 @@
+"""Turning what users pass into what the compiled module takes, with errors that name the argument."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _core
+
+__all__ = ["NATIVE", "dense_view", "plan_bias", "raise_status", "real_scalar", "sparse_arrays"]
+
+#: The dtypes that the kernels compute in; everything else is scipy's.
+NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
+
+_INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))
+
+
+def _index_array(array, name):
+    array = np.asarray(array)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must hold integers, got dtype {array.dtype}")
+    return array
+
+
+def _index_arrays(arrays):
+    """Index arrays of one native width, contiguous; copies only where they are not."""
+    wanted = np.result_type(*(array.dtype for _, array in arrays))
+    wanted = wanted if wanted in _INDEX_DTYPES else np.dtype(np.int64)
+    result = []
+    for name, array in arrays:
+        if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size:
+            if array.max() > np.iinfo(np.int64).max:
+                raise ValueError(f"{name} holds values above {np.iinfo(np.int64).max}")
+        array = np.ascontiguousarray(array, dtype=wanted)
+        result.append(array if array.flags.aligned else array.copy())
+    return result
+
+
+def _values(data, dtype, name, ndim):
+    data = np.asarray(data)
+    if data.ndim != ndim:
+        raise ValueError(f"{name} must be {ndim}-D, got shape {data.shape}")
+    data = np.ascontiguousarray(data, dtype=dtype)
+    return data if data.flags.aligned else data.copy()
+
+
+def sparse_arrays(A, dtype, name):
+    """Return the arrays of a 2-D sparse operand as `_core` takes them.
+
+    CSR, CSC, COO and BSR keep their format and, where dtypes allow, their arrays; other formats go
+    through `tocsr`.  Lengths are checked here, contents by the compiled module.
+    """
+    if A.format not in ("csr", "csc", "coo", "bsr"):
+        A = A.tocsr()
+    shape = tuple(int(extent) for extent in A.shape)
+    if A.format == "coo":
+        row, col = _index_array(A.row, f"{name}.row"), _index_array(A.col, f"{name}.col")
+        row, col = _index_arrays([(f"{name}.row", row), (f"{name}.col", col)])
+        data = _values(A.data, dtype, f"{name}.data", 1)
+        if not len(row) == len(col) == len(data):
+            raise ValueError(
+                f"{name}.row, {name}.col and {name}.data must have equal lengths, "
+                f"got {len(row)}, {len(col)} and {len(data)}"
+            )
+        return _core.COO, shape, (1, 1), None, col, row, data
+    offsets = _index_array(A.indptr, f"{name}.indptr")
+    indices = _index_array(A.indices, f"{name}.indices")
+    offsets, indices = _index_arrays([(f"{name}.indptr", offsets), (f"{name}.indices", indices)])
+    block = (1, 1)
+    if A.format == "bsr":
+        data = _values(A.data, dtype, f"{name}.data", 3)
+        block = data.shape[1:]
+        if min(block) < 1 or shape[0] % block[0] or shape[1] % block[1]:
+            raise ValueError(f"{name}.data has blocks {block} that do not divide shape {shape}")
+        outer = shape[0] // block[0]
+    else:
+        data = _values(A.data, dtype, f"{name}.data", 1)
+        outer = shape[1] if A.format == "csc" else shape[0]
+    if len(offsets) != outer + 1:
+        raise ValueError(
+            f"{name}.indptr must have length {outer + 1} for shape {shape}, got {len(offsets)}"
+        )
+    code = {"csr": _core.CSR, "csc": _core.CSC, "bsr": _core.BSR}[A.format]
+    return code, shape, block, offsets, indices, None, data
+
+
+def trusted_flags(A, check):
+    """Return the flags for a caller who vouches for `A` (check=False), else none."""
+    if check:
+        return 0
+    # The attribute behind has_sorted_indices: the property itself would scan where it is not known.
+    is_sorted = getattr(A, "_has_sorted_indices", False)
+    return _core.CHECKED | (_core.SORTED if is_sorted is True else 0)
+
+
+def raise_status(status, A, name):
+    """Raise the exception for a status other than success."""
+    text = _core.status_string(status)
+    if "memory" in text:
+        raise MemoryError(f"spkernels: {text}")
+    if "SPKERNELS_ISA" in text:
+        raise RuntimeError(f"{text}: this machine has {', '.join(_core.isa_list())}")
+    if "offsets" in text:
+        raise ValueError(
+            f"{name}.indptr is corrupted: it must start at 0, never decrease and end at or below "
+            f"len({name}.indices) and len({name}.data) ({name} has shape {A.shape})"
+        )
+    if "index" in text:
+        where = f"{name}.row or {name}.col" if A.format == "coo" else f"{name}.indices"
+        raise ValueError(
+            f"{where} is corrupted: an index is negative or out of range for shape {A.shape}"
+        )
+    raise ValueError(f"spkernels: {text}")
+
+
+def dense_view(array, dtype):
+    """Return `array` in `dtype` with strides that are whole elements; a copy only where needed."""
+    array = np.asarray(array, dtype=dtype)
+    if array.flags.aligned and all(stride % array.itemsize == 0 for stride in array.strides):
+        return array
+    return array.copy(order="K")
+
+
+def real_scalar(value, name):
+    """Return a float, or raise naming the argument."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+
+
+def plan_bias(bias, shape, dtype):
+    """Return (per row, per column) bias vectors of a result of `shape`; None for none.
+
+    NumPy's broadcasting decides: (n,) and (1, n) go along columns, (m, 1) along rows, a scalar
+    everywhere; for a 1-D result, (m,).
+    """
+    if bias is None:
+        return None, None
+    bias = np.asarray(bias)
+    if not np.can_cast(bias.dtype, dtype, "same_kind"):
+        raise TypeError(f"bias must be castable to {dtype}, got dtype {bias.dtype}")
+    bias = bias.astype(dtype, copy=False)
+    vector_result = len(shape) == 1
+    rows = shape[0]
+    cols = 1 if vector_result else shape[1]
+    if bias.ndim == 0:
+        return np.full(rows, bias, dtype), None
+    if vector_result and bias.shape in ((rows,), (1,)):
+        return np.ascontiguousarray(np.broadcast_to(bias, (rows,))), None
+    if not vector_result and bias.shape in ((cols,), (1, cols)):
+        return None, np.ascontiguousarray(bias.reshape(cols))
+    if not vector_result and bias.shape == (rows, 1):
+        return np.ascontiguousarray(bias.reshape(rows)), None
+    expected = f"({rows},)" if vector_result else f"({cols},), (1, {cols}) or ({rows}, 1)"
+    raise ValueError(f"bias must be a scalar or have shape {expected}, got {bias.shape}")
+
+
+def is_spmatrix(A):
+    """Whether `A` is one of scipy's matrices, whose products with np.matrix are np.matrix."""
+    return isinstance(A, sp.spmatrix)

@@ -1,0 +1,247 @@
+"""Sampled dense-dense matrix multiplication."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _core
+from ._operands import (
+    NATIVE,
+    dense_view,
+    raise_status,
+    real_scalar,
+    sparse_arrays,
+    trusted_flags,
+)
+from ._threads import resolve_workers
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["sddmm"]
+
+# Bytes of gathered rows that the path for other dtypes holds at a time.
+_CHUNK_BYTES = 1 << 20
+
+
+def sddmm(
+    P,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    out=None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+):
+    """Sample the product of two dense matrices at the stored positions of a sparse one.
+
+    ``alpha * (X @ Y) + beta * P`` at the stored positions of `P`, nothing elsewhere; with `scale`,
+    ``alpha * P * (X @ Y) + beta * P``.  The m x n product is never formed.
+
+    Parameters
+    ----------
+    P : sparse array or matrix of shape (m, n)
+        The pattern: every stored entry, explicit zeros included.  CSR, CSC, COO and BSR are used
+        as they are; of other formats the result is CSR.
+    X : array_like of shape (m, k)
+        The left factor; row-major is fastest.
+    Y : array_like of shape (k, n)
+        The right factor.  ``Yt.T`` with `Yt` row-major of shape (n, k) is the fast layout and is
+        used without a copy.
+    out : sparse array or matrix, optional
+        Where to write: of P's format, shape and pattern; its data has the dtype of the result and
+        is overwritten.  May be `P` itself.  Returned.
+    alpha, beta : float, optional
+        Factors of the product and of P's values.  The values are not read where `beta` is 0 and
+        `scale` is False: NaN in them does not spread.
+    scale : bool, optional
+        Whether to multiply the product by P's values.  Both semantics are in use: False is that of
+        `torch.sparse.sampled_addmm`, True that of DGL's ``u_mul_v`` weighted by edges and of the
+        Hadamard form ``P * (X @ Y)`` of the literature.
+    workers : int, optional
+        Threads, at most; negative counts from the number of CPUs, as in `scipy.fft`.  By default
+        `get_num_threads`, and fewer where the work is small.
+    check : bool, optional
+        Whether to check P's index arrays before anything is read through them; see `spmm`.
+
+    Returns
+    -------
+    sparse array or matrix
+        Of P's class; it shares P's index arrays, so that changing them in place in one changes
+        both.  The dtype follows NumPy's promotion of `P`, `X` and `Y` (a boolean `P` leaves that
+        of `X` and `Y`).
+
+    Raises
+    ------
+    TypeError
+        If `P` is not sparse, or an argument has the wrong type.
+    ValueError
+        If shapes do not fit, or `P` is corrupted.
+
+    See Also
+    --------
+    spmm : sparse times dense.
+
+    Notes
+    -----
+    Takes ``2 * nnz * k`` operations and a workspace of a few MiB per thread.  Each stored entry
+    gets its own sample: where `P` holds duplicates, each of them does (as parallel edges of a
+    graph do in DGL); ``P.sum_duplicates()`` first for the other reading.  The result has the same
+    bits for every number of threads.
+
+    References
+    ----------
+    .. [1] I. Nisa, A. Sukumaran-Rajam, S. E. Kurt, C. Hong, P. Sadayappan, "Sampled Dense Matrix
+       Multiplication for High-Performance Machine Learning", HiPC 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from spkernels import sddmm
+    >>> P = sp.csr_array([[0.0, 3.0], [1.0, 0.0]])
+    >>> X = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> Y = np.array([[5.0, 6.0], [7.0, 8.0]])
+    >>> sddmm(P, X, Y).toarray()
+    array([[ 0., 22.],
+           [43.,  0.]])
+    >>> sddmm(P, X, Y, scale=True).toarray()
+    array([[ 0., 66.],
+           [43.,  0.]])
+    """
+    if not sp.issparse(P):
+        raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")
+    if P.ndim != 2:
+        raise ValueError(f"P must be 2-D, got shape {P.shape}")
+    threads = resolve_workers(workers)
+    X, Y = _factors(P, X, Y)
+    if P.format not in ("csr", "csc", "coo", "bsr"):
+        P = P.tocsr()
+    dtype = np.result_type(P.dtype, X.dtype, Y.dtype)
+    if out is None:
+        values = np.empty(P.data.shape, dtype)
+    else:
+        values = _check_out(out, P, dtype)
+    if dtype in NATIVE:
+        _native(P, X, Y, values, alpha, beta, scale, threads, check)
+    else:
+        _by_numpy(P, X, Y, values, alpha, beta, scale)
+    return _with_data(P, values) if out is None else out
+
+
+def _factors(P, X, Y):
+    X, Y = np.asarray(X), np.asarray(Y)
+    for name, array in (("X", X), ("Y", Y)):
+        if array.ndim != 2:
+            raise ValueError(f"{name} must be 2-D, got shape {array.shape}")
+    m, n = P.shape
+    if X.shape[0] != m:
+        raise ValueError(f"X must have {m} rows as P has, got shape {X.shape}")
+    if Y.shape[1] != n:
+        raise ValueError(f"Y must have {n} columns as P has, got shape {Y.shape}")
+    if X.shape[1] != Y.shape[0]:
+        raise ValueError(f"dimension mismatch in X @ Y: shapes {X.shape} and {Y.shape}")
+    return X, Y
+
+
+def _index_attributes(P):
+    return ("row", "col") if P.format == "coo" else ("indptr", "indices")
+
+
+def _check_out(out, P, dtype):
+    if not sp.issparse(out):
+        raise TypeError(f"out must be a scipy.sparse array, got {type(out).__name__}")
+    if out.format != P.format or out.shape != P.shape or out.data.shape != P.data.shape:
+        raise ValueError(
+            f"out must have the format, shape and pattern of P ({P.format}, {P.shape}, "
+            f"{P.nnz} entries), got {out.format}, {out.shape}, {out.nnz} entries"
+        )
+    for name in _index_attributes(P):
+        mine, theirs = getattr(P, name), getattr(out, name)
+        if mine is not theirs and not np.array_equal(mine, theirs):
+            raise ValueError(f"out must have the pattern of P: out.{name} differs from P.{name}")
+    if out.data.dtype != dtype:
+        raise ValueError(f"out must have dtype {dtype}, got {out.data.dtype}")
+    if not out.data.flags.writeable:
+        raise ValueError("out.data is read-only")
+    return out.data
+
+
+def _native(P, X, Y, values, alpha, beta, scale, threads, check):
+    alpha, beta = real_scalar(alpha, "alpha"), real_scalar(beta, "beta")
+    dtype = values.dtype
+    X, Y = dense_view(X, dtype), dense_view(Y, dtype)
+    X = X.copy() if np.may_share_memory(X, values) else X
+    Y = Y.copy(order="K") if np.may_share_memory(Y, values) else Y
+    arrays = sparse_arrays(P, dtype, "P")
+    direct = values.flags.c_contiguous and values.flags.aligned
+    target = values if direct else np.empty(values.shape, dtype)
+    status = _core.sddmm(
+        arrays, X, Y, target, alpha, beta, bool(scale), threads, trusted_flags(P, check)
+    )
+    if status:
+        raise_status(status, P, "P")
+    if not direct:
+        values[...] = target
+
+
+def _positions(P):
+    """Rows and columns of the stored entries of a valid P, in the order of P.data."""
+    if P.format == "coo":
+        return P.row, P.col
+    if P.format == "bsr":
+        height, width = P.blocksize
+        block_rows = np.repeat(np.arange(len(P.indptr) - 1), np.diff(P.indptr))
+        rows = block_rows[:, None, None] * height + np.arange(height)[:, None]
+        cols = P.indices[: len(block_rows), None, None] * width + np.arange(width)
+        rows, cols = np.broadcast_arrays(rows, cols)
+        return rows.ravel(), cols.ravel()
+    outer = np.repeat(np.arange(len(P.indptr) - 1), np.diff(P.indptr))
+    inner = P.indices[: len(outer)]
+    return (outer, inner) if P.format == "csr" else (inner, outer)
+
+
+def _by_numpy(P, X, Y, values, alpha, beta, scale):
+    """Sample in chunks of bounded size: integer, complex and other dtypes."""
+    status, _ = _core.check(sparse_arrays(_pattern(P), np.float64, "P"))
+    if status:
+        raise_status(status, P, "P")
+    rows, cols = _positions(P)
+    old = P.data.reshape(-1)[: len(rows)]
+    flat = np.empty(len(rows), values.dtype)
+    step = max(1, _CHUNK_BYTES // max(1, X.shape[1] * values.itemsize))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        sample = np.einsum(
+            "pk,kp->p", X[rows[part]], Y[:, cols[part]], dtype=values.dtype, casting="unsafe"
+        )
+        if alpha != 1:
+            sample = alpha * sample
+        if scale:
+            sample = sample * old[part]
+        if beta != 0:
+            sample = sample + beta * old[part]
+        flat[part] = sample
+    values.reshape(-1)[: len(rows)] = flat
+
+
+def _pattern(P):
+    """P with values that the compiled module can take, for a check of the indices alone."""
+    return _with_data(P, np.zeros(P.data.shape))
+
+
+def _with_data(P, data):
+    """A sparse array of P's class and index arrays with other values."""
+    if P.format == "coo":
+        result = type(P)((data, (P.row, P.col)), shape=P.shape, copy=False)
+    else:
+        result = type(P)((data, P.indices, P.indptr), shape=P.shape, copy=False)
+        # The constructor may convert the width of index arrays: the promise is to share them.
+        result.indices, result.indptr = P.indices, P.indptr
+    return result

@@ -1,0 +1,284 @@
+"""Sparse matrix times dense matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _core
+from ._operands import (
+    NATIVE,
+    dense_view,
+    is_spmatrix,
+    plan_bias,
+    raise_status,
+    real_scalar,
+    sparse_arrays,
+    trusted_flags,
+)
+from ._threads import resolve_workers
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["spmm"]
+
+_ACTIVATIONS = {None: 0, "relu": 1, "gelu": 2, "silu": 3, "tanh": 4, "sigmoid": 5}
+_ORDERS = (None, "C", "F", "K")
+
+
+def spmm(
+    A,
+    B,
+    *,
+    out: NDArray | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    bias: ArrayLike | None = None,
+    activation: str | None = None,
+    order: str | None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> NDArray:
+    """Multiply a sparse and a dense matrix: ``activation(alpha * A @ B + beta * out + bias)``.
+
+    One of `A` and `B` is a scipy.sparse array or matrix, the other is dense.  Shapes, dtypes and
+    containers follow ``A @ B`` of scipy; `B`, `out` and the result may have any strides, and none
+    of them is copied as a whole.
+
+    Parameters
+    ----------
+    A : sparse array or matrix of shape (m, k), or array_like of shape (k,) or (m, k)
+        The left operand.  CSR, CSC, COO and BSR are used as they are, other formats go through
+        ``tocsr()``.  Unsorted indices, duplicates (which add up) and explicit zeros are fine.
+    B : array_like of shape (k,) or (k, n), or sparse array or matrix of shape (k, n)
+        The right operand, sparse if `A` is dense.
+    out : ndarray, optional
+        Where to write, with the shape and dtype of the result and any strides; returned.
+    alpha, beta : float, optional
+        Factors of the product and of what `out` held; `beta` other than 0 needs `out`, and with 0
+        `out` is not read: NaN in it is overwritten.
+    bias : array_like, optional
+        Added to the product; broadcast as NumPy would: shape (n,) or (1, n) along the columns,
+        (m, 1) along the rows, a scalar; (m,) where the result is 1-D.
+    activation : {None, "relu", "gelu", "silu", "tanh", "sigmoid"}, optional
+        Applied last.  "gelu" is the exact form, ``x * Phi(x)``.
+    order : {None, "C", "F", "K"}, optional
+        Memory layout of a new result; None is "C", "K" follows the dense operand.
+    workers : int, optional
+        Threads, at most; negative counts from the number of CPUs, as in `scipy.fft`.  By default
+        `get_num_threads`, and fewer where the work is small.
+    check : bool, optional
+        Whether to check the index arrays before anything is read through them, which costs a few
+        percent.  With False the caller vouches for them, and for ``has_sorted_indices`` if it was
+        ever computed: a wrong index then reads outside of `B`.
+
+    Returns
+    -------
+    ndarray
+        Of shape (m, n), or 1-D where the dense operand is.  float32 and float64 are kept; mixed
+        dtypes are promoted by NumPy's rules; integer, complex and other dtypes are multiplied by
+        scipy.
+
+    Raises
+    ------
+    TypeError
+        If not exactly one of `A` and `B` is sparse, or an argument has the wrong type.
+    ValueError
+        If shapes do not fit, an option is unknown, or the sparse operand is corrupted.
+
+    See Also
+    --------
+    sddmm : the sampled product of two dense matrices.
+    accelerate : let scipy's own ``A @ B`` run on these kernels.
+
+    Notes
+    -----
+    Takes ``2 * nnz * n`` operations and a workspace of a few MiB per thread, whatever the shapes.
+    Structural zeros do not read `B`: NaN in a row of `B` reaches only rows of the result with an
+    entry in that column, as in scipy.  The result has the same bits for every number of threads.
+
+    References
+    ----------
+    .. [1] C. Yang, A. Buluc, J. D. Owens, "Design Principles for Sparse Matrix Multiplication on
+       the GPU", Euro-Par 2018, for the row-split form of the product.
+    .. [2] T. Gale, M. Zaharia, C. Young, E. Elsen, "Sparse GPU Kernels for Deep Learning", SC'20,
+       for its use on pruned layers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from spkernels import spmm
+    >>> A = sp.csr_array([[0.0, 2.0], [1.0, 0.0]])
+    >>> B = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    >>> spmm(A, B)
+    array([[ 8., 10., 12.],
+           [ 1.,  2.,  3.]])
+    >>> spmm(A, B, bias=[-9.0, 0.0, 0.0], activation="relu")
+    array([[ 0., 10., 12.],
+           [ 0.,  2.,  3.]])
+    """
+    if (
+        out is None
+        and bias is None
+        and activation is None
+        and order is None
+        and workers is None
+        and check
+        and alpha == 1.0
+        and beta == 0.0
+    ):
+        result = _core.spmm_plain(A, B)
+        if result is not None:
+            return result
+    if sp.issparse(A) == sp.issparse(B):
+        kind = "sparse (use A @ B)" if sp.issparse(A) else "dense (use numpy.matmul)"
+        raise TypeError(f"exactly one of A and B must be a scipy.sparse array, both are {kind}")
+    options = (out, alpha, beta, bias, activation, order, resolve_workers(workers), check)
+    if sp.issparse(A):
+        return _spmm(A, _dense(B, "B"), "A", "B", False, *options)
+    return _spmm(B, _dense(A, "A"), "B", "A", True, *options)
+
+
+def _dense(array, name):
+    array = np.asanyarray(array)
+    if array.ndim not in (1, 2):
+        hint = " (use * for scalars)" if array.ndim == 0 else ""
+        raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}{hint}")
+    return array
+
+
+def _result_shape(S, D, s_name, d_name, dense_first):
+    """Return the shape of the product, or raise with both shapes."""
+    if dense_first:
+        fits = D.shape[-1] == S.shape[0]
+        shape = D.shape[:-1] + S.shape[1:]
+        signature = f"{d_name} @ {s_name}"
+        shapes = f"{d_name} has shape {D.shape} and {s_name} has shape {S.shape}"
+    else:
+        fits = D.shape[0] == S.shape[-1]
+        shape = S.shape[:-1] + D.shape[1:]
+        signature = f"{s_name} @ {d_name}"
+        shapes = f"{s_name} has shape {S.shape} and {d_name} has shape {D.shape}"
+    if not fits:
+        raise ValueError(f"dimension mismatch in {signature}: {shapes}")
+    return tuple(int(extent) for extent in shape)
+
+
+def _spmm(
+    S,
+    D,
+    s_name,
+    d_name,
+    dense_first,
+    out,
+    alpha,
+    beta,
+    bias,
+    activation,
+    order,
+    threads,
+    check,
+):
+    if activation not in _ACTIVATIONS:
+        names = ", ".join(repr(name) for name in _ACTIVATIONS)
+        raise ValueError(f"activation must be one of {names}, got {activation!r}")
+    if order not in _ORDERS:
+        raise ValueError(f"order must be None, 'C', 'F' or 'K', got {order!r}")
+    if out is None and beta != 0:
+        raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
+    shape = _result_shape(S, D, s_name, d_name, dense_first)
+    # As in scipy: np.matrix begets np.matrix, if the sparse operand is a matrix too.
+    as_matrix = isinstance(D, np.matrix) and is_spmatrix(S) and out is None
+    D = np.asarray(D)
+    dtype = np.result_type(S.dtype, D.dtype)
+    if dtype not in NATIVE or S.ndim != 2:
+        result = _by_scipy(S, D, dense_first, out, alpha, beta, bias, activation, order)
+        return np.asmatrix(result) if as_matrix else result
+
+    alpha, beta = real_scalar(alpha, "alpha"), real_scalar(beta, "beta")
+    bias_row, bias_col = plan_bias(bias, shape, dtype)
+    D = dense_view(D, dtype)
+    if out is None:
+        layout = "F" if order == "F" or (order == "K" and D.flags.fnc) else "C"
+        result = np.empty(shape, dtype, order=layout)
+    else:
+        result = _check_out(out, shape, dtype, order)
+        if np.may_share_memory(out, D):
+            D = D.copy(order="K")
+    target = result
+    if not all(stride % result.itemsize == 0 for stride in result.strides):
+        target = result.copy()
+
+    left, right, into = S, D, target
+    if dense_first:
+        # D @ S = (S^T D^T)^T: transposes of everything, none of them copied but for BSR.
+        left, right, into = S.T, D.T, target.T
+        if target.ndim == 2:
+            bias_row, bias_col = bias_col, bias_row
+    arrays = sparse_arrays(left, dtype, s_name)
+    if out is not None and np.may_share_memory(out, arrays[-1]):
+        arrays = (*arrays[:-1], arrays[-1].copy())
+    status = _core.spmm(
+        arrays,
+        right,
+        into,
+        alpha,
+        beta,
+        bias_row,
+        bias_col,
+        _ACTIVATIONS[activation],
+        threads,
+        trusted_flags(left, check),
+    )
+    if status:
+        raise_status(status, S, s_name)
+    if target is not result:
+        result[...] = target
+    return np.asmatrix(result) if as_matrix else result
+
+
+def _check_out(out, shape, dtype, order):
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {out.shape}")
+    if out.dtype != dtype:
+        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    if order is not None:
+        raise ValueError("order and out exclude each other: the layout of out is used")
+    return out
+
+
+def _by_scipy(S, D, dense_first, out, alpha, beta, bias, activation, order):
+    """Multiply by scipy: integer, complex and other dtypes, and sparse arrays that are not 2-D."""
+    result = np.asarray(D @ S if dense_first else S @ D)
+    if alpha != 1:
+        result = alpha * result
+    if beta != 0:
+        result = result + beta * out
+    if bias is not None:
+        shape = result.shape
+        result = result + np.asarray(bias)
+        if result.shape != shape:
+            raise ValueError(f"bias of shape {np.shape(bias)} does not broadcast to {shape}")
+    if activation == "relu" and result.dtype.kind in "biuf":
+        result = np.maximum(result, 0)
+    elif activation is not None:
+        raise TypeError(f"activation {activation!r} needs a real floating result, this one is "
+                        f"{result.dtype}")
+    if out is None:
+        return np.asarray(result, order=order)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
+    if out.shape != result.shape:
+        raise ValueError(f"out must have shape {result.shape}, got {out.shape}")
+    if order is not None:
+        raise ValueError("order and out exclude each other: the layout of out is used")
+    np.copyto(out, result, casting="same_kind")
+    return out

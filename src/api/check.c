@@ -1,0 +1,53 @@
+/* Offsets and indices of a sparse operand, checked before anything is read through them. */
+#include "../dispatch/dispatch.h"
+
+#include "operands.h"
+
+/* Falls between the last entry of a row and the first of the next, which sortedness allows. */
+#define FALLS_BETWEEN_ROWS(I)                                               \
+  do {                                                                      \
+    const I *idx = A->indices, *off = A->offsets;                           \
+    for (ptrdiff_t i = 1; i < outer; i++) {                                 \
+      const I p = off[i];                                                   \
+      if (p > 0 && p < off[i + 1]) falls += idx[p] < idx[p - 1];            \
+    }                                                                       \
+  } while (0)
+
+/* Counts a fall at the start of a row once, also behind empty rows: only the first row that starts
+ * at p holds entries. */
+static ptrdiff_t falls_between_rows(const spk_sparse *A, ptrdiff_t outer) {
+  ptrdiff_t falls = 0;
+  if (A->itype == SPK_I32)
+    FALLS_BETWEEN_ROWS(int32_t);
+  else
+    FALLS_BETWEEN_ROWS(int64_t);
+  return falls;
+}
+
+static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels) {
+  ptrdiff_t falls = 0, ignored = 0;
+  if (!kernels->scan_indices[A->itype](A->row_indices, A->nnz, A->rows, &falls) ||
+      !kernels->scan_indices[A->itype](A->indices, A->nnz, A->cols, &ignored))
+    return SPK_ERR_INDEX;
+  A->flags |= SPK_CHECKED | (falls == 0 ? SPK_SORTED : 0);
+  return SPK_OK;
+}
+
+spk_status spk_check(spk_sparse *A) {
+  const spk_status status = spk_check_sparse(A);
+  if (status != SPK_OK) return status;
+  const spk_kernels *kernels = spk_active_kernels();
+  if (!kernels) return SPK_ERR_ISA;
+  A->flags &= ~(SPK_CHECKED | SPK_SORTED);
+  if (A->format == SPK_COO) return check_coo(A, kernels);
+  const int by_column = A->format == SPK_CSC;
+  const ptrdiff_t outer = by_column ? A->cols : A->rows / A->block_rows;
+  const ptrdiff_t inner = by_column ? A->rows : A->cols / A->block_cols;
+  if (!kernels->scan_offsets[A->itype](A->offsets, outer + 1, A->nnz)) return SPK_ERR_INDPTR;
+  const ptrdiff_t used = spk_index(A->offsets, A->itype, outer);
+  ptrdiff_t falls = 0;
+  if (!kernels->scan_indices[A->itype](A->indices, used, inner, &falls)) return SPK_ERR_INDEX;
+  A->flags |= SPK_CHECKED;
+  if (falls == 0 || falls == falls_between_rows(A, outer)) A->flags |= SPK_SORTED;
+  return SPK_OK;
+}

@@ -1,0 +1,75 @@
+/* spk_spmm: check, choose gather or scatter, plan, drive. */
+#include <stdio.h>
+
+#include "../driver/drivers.h"
+#include "operands.h"
+
+static const spk_epilogue plain = {.alpha = 1.0};
+
+static int gathers(const spk_sparse *A) {
+  return A->format == SPK_CSR || A->format == SPK_BSR ||
+         (A->format == SPK_COO && (A->flags & SPK_SORTED));
+}
+
+static spk_status check(const spk_sparse *A, const spk_dense *B, const spk_dense *C) {
+  spk_status status = spk_check_sparse(A);
+  if (status == SPK_OK) status = spk_check_dense(B);
+  if (status == SPK_OK) status = spk_check_dense(C);
+  if (status != SPK_OK) return status;
+  if (A->cols != B->rows || A->rows != C->rows || B->cols != C->cols) return SPK_ERR_SHAPE;
+  if (A->dtype != B->dtype || A->dtype != C->dtype) return SPK_ERR_DTYPE;
+  return spk_active_kernels() ? SPK_OK : SPK_ERR_ISA;
+}
+
+spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
+                    const spk_epilogue *epilogue, int threads) {
+  if (!epilogue) epilogue = &plain;
+  spk_status status = check(A, B, C);
+  if (status != SPK_OK) return status;
+  if ((unsigned)epilogue->activation > SPK_SIGMOID) return SPK_ERR_ARGUMENT;
+  spk_sparse ready = *A;
+  status = spk_ready(&ready);
+  if (status != SPK_OK) return status;
+  if (C->rows == 0 || C->cols == 0) return SPK_OK;
+  const spk_kernels *kernels = spk_active_kernels();
+  spk_spmm_plan plan;
+  if (gathers(&ready)) {
+    spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
+    return spk_drive_gather(&ready, B, C, epilogue, &plan, kernels);
+  }
+  spk_plan_scatter(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
+  return spk_drive_scatter(&ready, B, C, epilogue, &plan, kernels);
+}
+
+spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
+                                int threads, char *name, size_t size) {
+  static const char *const formats[] = {"csr", "csc", "coo", "bsr"};
+  spk_status status = check(A, B, C);
+  if (status != SPK_OK) return status;
+  if (!name || size == 0) return SPK_ERR_ARGUMENT;
+  spk_sparse ready = *A;
+  status = spk_ready(&ready);
+  if (status != SPK_OK) return status;
+  const spk_kernels *kernels = spk_active_kernels();
+  spk_spmm_plan plan;
+  const int gather = gathers(&ready);
+  if (gather)
+    spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
+  else
+    spk_plan_scatter(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
+  char shape[32], how[96];
+  if (plan.strided)
+    snprintf(shape, sizeof shape, "strided");
+  else if (B->cols == 1)
+    snprintf(shape, sizeof shape, "vector");
+  else
+    snprintf(shape, sizeof shape, "1x%tdv", spk_ceil_div(plan.tile, kernels->lanes[A->dtype]));
+  how[0] = 0;
+  if (plan.pack && plan.blocks > 1)
+    snprintf(how, sizeof how, " packed, blocks of %td rows", plan.block_rows);
+  else if (plan.pack)
+    snprintf(how, sizeof how, " packed");
+  snprintf(name, size, "spmm_%s_%s%s, %d thread%s", formats[A->format], shape, how, plan.threads,
+           plan.threads == 1 ? "" : "s");
+  return SPK_OK;
+}

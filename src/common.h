@@ -1,0 +1,60 @@
+/* What every layer shares: token pasting, small inline helpers, no state. */
+#ifndef SPK_COMMON_H
+#define SPK_COMMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "spkernels/spkernels.h"
+
+#define SPK_CAT2_(a, b) a##b
+#define SPK_CAT2(a, b) SPK_CAT2_(a, b)
+#define SPK_CAT3_(a, b, c) a##b##c
+#define SPK_CAT3(a, b, c) SPK_CAT3_(a, b, c)
+
+#if defined(__GNUC__) || defined(__clang__)
+#define SPK_INLINE static inline __attribute__((always_inline))
+#define SPK_PREFETCH(p) __builtin_prefetch(p)
+#else
+#define SPK_INLINE static inline
+#define SPK_PREFETCH(p) ((void)(p))
+#endif
+
+#if defined(__clang__)
+#define SPK_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define SPK_UNROLL _Pragma("GCC unroll 16")
+#else
+#define SPK_UNROLL
+#endif
+
+/* One cache line, and the alignment of packed panels. */
+#define SPK_ALIGN 64
+
+static inline ptrdiff_t spk_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t spk_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+static inline ptrdiff_t spk_ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+static inline ptrdiff_t spk_round_up(ptrdiff_t a, ptrdiff_t b) { return spk_ceil_div(a, b) * b; }
+
+static inline size_t spk_dtype_size(spk_dtype dtype) { return dtype == SPK_F32 ? 4 : 8; }
+static inline size_t spk_itype_size(spk_itype itype) { return itype == SPK_I32 ? 4 : 8; }
+
+/* Element i of an index array of either width. */
+static inline ptrdiff_t spk_index(const void *array, spk_itype itype, ptrdiff_t i) {
+  return itype == SPK_I32 ? (ptrdiff_t)((const int32_t *)array)[i]
+                          : (ptrdiff_t)((const int64_t *)array)[i];
+}
+
+static inline const void *spk_at(const void *base, ptrdiff_t elements, size_t size) {
+  return (const char *)base + elements * (ptrdiff_t)size;
+}
+static inline void *spk_at_mut(void *base, ptrdiff_t elements, size_t size) {
+  return (char *)base + elements * (ptrdiff_t)size;
+}
+
+/* The size of a part of a workspace whose end lies on a cache line. */
+static inline size_t spk_slice(size_t bytes) {
+  return (bytes + SPK_ALIGN - 1) / SPK_ALIGN * SPK_ALIGN;
+}
+
+#endif

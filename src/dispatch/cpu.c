@@ -1,0 +1,57 @@
+#include "cpu.h"
+
+#include <stdint.h>
+#include <unistd.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+
+static uint64_t extended_control(void) {
+  uint32_t low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t)high << 32 | low;
+}
+
+/* A CPU that has the instructions is not enough: the OS must save the registers (XCR0). */
+static int os_saves(uint64_t state) {
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return 0;
+  return (extended_control() & state) == state;
+}
+
+static int leaf7_has(unsigned bits) {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bits) == bits;
+}
+
+static int has_fma(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_FMA);
+}
+
+int spk_cpu_has_avx2(void) { return has_fma() && leaf7_has(bit_AVX2) && os_saves(0x6); }
+
+int spk_cpu_has_avx512(void) {
+  return spk_cpu_has_avx2() &&
+         leaf7_has(bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ) && os_saves(0xe6);
+}
+#else
+int spk_cpu_has_avx2(void) { return 0; }
+int spk_cpu_has_avx512(void) { return 0; }
+#endif
+
+static size_t cache_bytes(int name, size_t otherwise) {
+  const long bytes = name < 0 ? 0 : sysconf(name);
+  return bytes > 0 ? (size_t)bytes : otherwise;
+}
+
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+#define L1_NAME _SC_LEVEL1_DCACHE_SIZE
+#define L2_NAME _SC_LEVEL2_CACHE_SIZE
+#else
+#define L1_NAME (-1)
+#define L2_NAME (-1)
+#endif
+
+size_t spk_cpu_l1_bytes(void) { return cache_bytes(L1_NAME, 32 << 10); }
+size_t spk_cpu_l2_bytes(void) { return cache_bytes(L2_NAME, 512 << 10); }

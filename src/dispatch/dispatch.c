@@ -1,0 +1,97 @@
+#include "dispatch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+
+#define MOST_ISAS 4
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static spk_kernels active; /* the portable kernels, overridden by the chosen ISA */
+static spk_machine machine;
+static const char *available[MOST_ISAS + 1];
+static int usable;
+
+static int always(void) { return 1; }
+
+/* From the narrowest to the widest. */
+static const struct {
+  const spk_kernels *kernels;
+  int (*supported)(void);
+} builds[] = {
+    {&spk_kernels__scalar, always},
+#ifdef SPK_HAVE_AVX2
+    {&spk_kernels__avx2, spk_cpu_has_avx2},
+#endif
+#ifdef SPK_HAVE_AVX512
+    {&spk_kernels__avx512, spk_cpu_has_avx512},
+#endif
+#ifdef SPK_HAVE_NEON
+    {&spk_kernels__neon, always},
+#endif
+};
+
+/* An ISA may leave an entry NULL where it has nothing better than what is there. */
+static void override(spk_kernels *table, const spk_kernels *with) {
+#define SPK_KERNEL_I(field, fn) \
+  for (int i = 0; i < 2; i++)   \
+    if (with->field[i]) table->field[i] = with->field[i];
+#define SPK_KERNEL_T(field, fn) SPK_KERNEL_I(field, fn)
+#define SPK_KERNEL_TI(field, fn) \
+  for (int t = 0; t < 2; t++) SPK_KERNEL_I(field[t], fn)
+#define SPK_KERNEL_TIV(field, fn, most)                                          \
+  for (int t = 0; t < 2; t++)                                                    \
+    for (int j = 0; j < 2; j++)                                                  \
+      for (int v = 0; v < most; v++)                                             \
+        if (with->field[t][j][v]) table->field[t][j][v] = with->field[t][j][v];
+#include "../kernels/kernels.def"
+#undef SPK_KERNEL_I
+#undef SPK_KERNEL_T
+#undef SPK_KERNEL_TI
+#undef SPK_KERNEL_TIV
+  table->isa = with->isa;
+  memcpy(table->lanes, with->lanes, sizeof table->lanes);
+  table->bsr_vectors = with->bsr_vectors;
+}
+
+static void choose(void) {
+  const char *forced = getenv("SPKERNELS_ISA");
+  const spk_kernels *chosen = NULL;
+  int count = 0;
+  for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
+    if (!builds[i].supported()) continue;
+    available[count++] = builds[i].kernels->isa;
+    if (!forced || !*forced || !strcmp(forced, builds[i].kernels->isa))
+      chosen = builds[i].kernels;
+  }
+  machine.l1_bytes = spk_cpu_l1_bytes();
+  machine.l2_bytes = spk_cpu_l2_bytes();
+  if (!chosen) return;
+  active = spk_kernels__scalar;
+  override(&active, chosen);
+  usable = 1;
+}
+
+const spk_kernels *spk_active_kernels(void) {
+  pthread_once(&once, choose);
+  return usable ? &active : NULL;
+}
+
+const spk_machine *spk_active_machine(void) {
+  pthread_once(&once, choose);
+  return &machine;
+}
+
+spk_status spk_init(void) { return spk_active_kernels() ? SPK_OK : SPK_ERR_ISA; }
+
+const char *spk_isa(void) {
+  const spk_kernels *kernels = spk_active_kernels();
+  return kernels ? kernels->isa : NULL;
+}
+
+const char *const *spk_isa_list(void) {
+  pthread_once(&once, choose);
+  return available;
+}

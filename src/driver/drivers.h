@@ -1,0 +1,24 @@
+/* The drivers: partition, workspace, threads.  Operands are checked and normalised by api/. */
+#ifndef SPK_DRIVER_DRIVERS_H
+#define SPK_DRIVER_DRIVERS_H
+
+#include "../common.h"
+#include "../dispatch/dispatch.h"
+#include "../plan/sddmm_plan.h"
+#include "../plan/spmm_plan.h"
+
+/* CSR, BSR, COO sorted by row. */
+spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
+                            const spk_epilogue *epilogue, const spk_spmm_plan *plan,
+                            const spk_kernels *kernels);
+/* CSC, COO in any order. */
+spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
+                             const spk_epilogue *epilogue, const spk_spmm_plan *plan,
+                             const spk_kernels *kernels);
+
+/* P: CSR, BSR or COO; Yt is n x k. */
+spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt,
+                           void *values, const spk_sampling *sampling,
+                           const spk_sddmm_plan *plan, const spk_kernels *kernels);
+
+#endif

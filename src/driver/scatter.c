@@ -1,0 +1,107 @@
+/* SpMM by scattering: every entry of A adds a row of B into a row of C. */
+#include "drivers.h"
+#include "parallel.h"
+#include "workspace.h"
+
+typedef struct job {
+  const spk_sparse *A;
+  const spk_dense *B, *C;
+  const spk_epilogue *epilogue;
+  const spk_spmm_plan *plan;
+  const spk_kernels *kernels;
+  spk_workspace space;
+} job;
+
+static spk_spmm_fn pick_kernel(const job *j, ptrdiff_t n) {
+  const int t = j->A->dtype, i = j->A->itype;
+  if (j->A->format == SPK_COO) return j->kernels->spmm_coo[t][i];
+  if (j->plan->strided) return j->kernels->spmm_csc_strided[t][i];
+  return j->kernels->spmm_csc[t][i][spk_ceil_div(n, j->kernels->lanes[t]) - 1];
+}
+
+/* All columns of A (all entries, for COO) against one tile of C. */
+static void run_entries(const job *j, spk_spmm_task *task, char *panel, ptrdiff_t col) {
+  const spk_sparse *A = j->A;
+  const spk_dense *B = j->B;
+  const spk_spmm_plan *plan = j->plan;
+  const size_t size = spk_dtype_size(A->dtype), isize = spk_itype_size(A->itype);
+  const spk_spmm_fn kernel = pick_kernel(j, task->n);
+  const void *b = B->rows ? spk_at(B->data, col * B->col_stride, size) : NULL;
+  if (A->format == SPK_COO) {
+    const int64_t wide[2] = {0, A->nnz};
+    const int32_t narrow[2] = {0, (int32_t)(A->itype == SPK_I32 ? A->nnz : 0)};
+    task->begin = A->itype == SPK_I32 ? (const void *)narrow : wide;
+    task->end = spk_at(task->begin, 1, isize);
+    task->B = b;
+    kernel(task);
+    return;
+  }
+  for (ptrdiff_t k = 0; k < A->cols; k += plan->panel_rows) {
+    task->rows = spk_min(plan->panel_rows, A->cols - k);
+    task->begin = spk_at(A->offsets, k, isize);
+    task->end = spk_at(A->offsets, k + 1, isize);
+    task->B = spk_at(b, k * B->row_stride, size);
+    if (plan->pack) {
+      j->kernels->pack[A->dtype](panel, plan->tile, task->B, B->row_stride, B->col_stride,
+                                 task->rows, task->n);
+      task->B = panel;
+    }
+    kernel(task);
+  }
+}
+
+static void run_part(void *context, ptrdiff_t part, int worker) {
+  const job *j = context;
+  const spk_sparse *A = j->A;
+  const spk_dense *B = j->B, *C = j->C;
+  const spk_spmm_plan *plan = j->plan;
+  const size_t size = spk_dtype_size(A->dtype);
+  const ptrdiff_t row_part = part / plan->col_parts, col_part = part % plan->col_parts;
+  const ptrdiff_t r0 = A->rows * row_part / plan->row_parts;
+  const ptrdiff_t r1 = A->rows * (row_part + 1) / plan->row_parts;
+  const ptrdiff_t t0 = plan->tiles * col_part / plan->col_parts;
+  const ptrdiff_t t1 = plan->tiles * (col_part + 1) / plan->col_parts;
+  char *panel = spk_workspace_of(&j->space, worker);
+  char *stage = panel + plan->panel_bytes;
+
+  for (ptrdiff_t t = t0; t < t1; t++) {
+    const ptrdiff_t col = t * plan->tile, cols = spk_min(plan->tile, B->cols - col);
+    void *c = spk_at_mut(C->data, r0 * C->row_stride + col * C->col_stride, size);
+    spk_epilogue e = *j->epilogue;
+    if (e.bias_row) e.bias_row = spk_at(e.bias_row, r0, size);
+    if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
+    spk_spmm_task task = {.indices = A->indices,
+                          .values = A->values,
+                          .rows_coo = A->row_indices,
+                          .C = plan->stage ? stage : c,
+                          .ldb = plan->pack ? plan->tile : B->row_stride,
+                          .ldc = plan->stage ? plan->tile : C->row_stride,
+                          .n = cols,
+                          .col_strideb = plan->pack ? 1 : B->col_stride,
+                          .col_stridec = plan->stage ? 1 : C->col_stride,
+                          .row_low = r0,
+                          .row_high = r1,
+                          .epilogue = e};
+    if (plan->stage && e.beta != 0.0)
+      j->kernels->pack[A->dtype](stage, plan->tile, c, C->row_stride, C->col_stride, r1 - r0,
+                                 cols);
+    j->kernels->tile_scale[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &e);
+    run_entries(j, &task, panel, col);
+    j->kernels->tile_finish[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &e);
+    if (plan->stage)
+      j->kernels->unpack[A->dtype](stage, plan->tile, c, C->row_stride, C->col_stride, r1 - r0,
+                                   cols);
+  }
+}
+
+spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
+                             const spk_epilogue *epilogue, const spk_spmm_plan *plan,
+                             const spk_kernels *kernels) {
+  job j = {A, B, C, epilogue, plan, kernels, {0}};
+  const spk_status status =
+      spk_workspace_take(&j.space, plan->panel_bytes + plan->stage_bytes, plan->threads);
+  if (status != SPK_OK) return status;
+  spk_parallel_for(plan->col_parts * plan->row_parts, plan->threads, run_part, &j);
+  spk_workspace_free(&j.space);
+  return SPK_OK;
+}

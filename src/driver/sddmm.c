@@ -1,0 +1,217 @@
+/* SDDMM: every stored entry of P is a dot product of a row of X and a row of Yt. */
+#include "drivers.h"
+#include "parallel.h"
+#include "rows.h"
+#include "workspace.h"
+
+typedef struct job {
+  const spk_sparse *P;
+  const spk_dense *X, *Yt;
+  void *values;
+  const spk_sampling *sampling;
+  const spk_sddmm_plan *plan;
+  const spk_kernels *kernels;
+  spk_workspace space;
+} job;
+
+/* A worker's slice of the workspace. */
+typedef struct scratch {
+  char *x, *y, *cuts, *offsets, *block;
+  ptrdiff_t cut_first, cut_last; /* the rows that cuts describes */
+} scratch;
+
+static scratch scratch_of(const job *j, int worker) {
+  const spk_sddmm_plan *plan = j->plan;
+  scratch s = {.x = spk_workspace_of(&j->space, worker), .cut_first = -1, .cut_last = -1};
+  s.y = s.x + plan->x_bytes;
+  s.cuts = s.y + plan->y_bytes;
+  s.offsets = s.cuts + plan->cut_bytes;
+  s.block = s.offsets + plan->offset_bytes;
+  return s;
+}
+
+static spk_sddmm_fn pick_kernel(const job *j) {
+  const int t = j->P->dtype, i = j->P->itype;
+  return j->plan->strided ? j->kernels->sddmm_csr_strided[t][i] : j->kernels->sddmm_csr[t][i];
+}
+
+/* A task over the operands where they lie; callers replace what they packed. */
+static spk_sddmm_task plain_task(const job *j) {
+  return (spk_sddmm_task){.indices = j->P->indices,
+                          .values = j->P->values,
+                          .out = j->values,
+                          .X = j->X->data,
+                          .Yt = j->Yt->data,
+                          .ldx = j->X->row_stride,
+                          .ldy = j->Yt->row_stride,
+                          .k = j->X->cols,
+                          .col_stridex = j->X->col_stride,
+                          .col_stridey = j->Yt->col_stride,
+                          .sampling = *j->sampling};
+}
+
+static void point_x(const job *j, const scratch *s, spk_sddmm_task *task, ptrdiff_t row,
+                    ptrdiff_t rows) {
+  const spk_dense *X = j->X;
+  const void *x = spk_at(X->data, row * X->row_stride, spk_dtype_size(X->dtype));
+  task->X = x;
+  if (!j->plan->pack_x) return;
+  j->kernels->pack[X->dtype](s->x, X->cols, x, X->row_stride, X->col_stride, rows, X->cols);
+  task->X = s->x;
+  task->ldx = X->cols;
+}
+
+static void point_yt(const job *j, const scratch *s, spk_sddmm_task *task, ptrdiff_t row) {
+  const spk_dense *Yt = j->Yt;
+  if (!j->plan->pack_y) return;
+  const ptrdiff_t rows = spk_min(j->plan->panel_rows, Yt->rows - row);
+  const void *y = spk_at(Yt->data, row * Yt->row_stride, spk_dtype_size(Yt->dtype));
+  j->kernels->pack[Yt->dtype](s->y, Yt->cols, y, Yt->row_stride, Yt->col_stride, rows, Yt->cols);
+  task->Yt = s->y;
+  task->ldy = Yt->cols;
+  task->base = row;
+}
+
+/* Rows [first, last) of CSR or sorted COO against panel `panel` of Yt. */
+static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t panel,
+                     ptrdiff_t first, ptrdiff_t last) {
+  const spk_sparse *P = j->P;
+  const spk_sddmm_plan *plan = j->plan;
+  const size_t isize = spk_itype_size(P->itype);
+  task->rows = last - first;
+  if (plan->panels > 1) {
+    if (s->cut_first != first || s->cut_last != last) {
+      const void *offsets = spk_row_offsets(P, first, last, s->offsets);
+      j->kernels->cut_rows[P->itype](P->indices, offsets, last - first, plan->panel_rows,
+                                     plan->panels, s->cuts, plan->row_chunk);
+      s->cut_first = first;
+      s->cut_last = last;
+    }
+    task->begin = s->cuts + (size_t)(panel * plan->row_chunk) * isize;
+    task->end = s->cuts + (size_t)((panel + 1) * plan->row_chunk) * isize;
+  } else {
+    task->begin = spk_row_offsets(P, first, last, s->offsets);
+    task->end = spk_at(task->begin, 1, isize);
+  }
+  pick_kernel(j)(task);
+}
+
+/* Blocks of one block row: each row of them becomes a list of columns in the workspace, its dot
+ * products are taken at once and put back block by block. */
+static void run_block_row(const job *j, const scratch *s, const spk_sddmm_task *shared,
+                          ptrdiff_t block, ptrdiff_t x_row) {
+  const spk_sparse *P = j->P;
+  const size_t size = spk_dtype_size(P->dtype), isize = spk_itype_size(P->itype);
+  const ptrdiff_t R = P->block_rows, W = P->block_cols;
+  const ptrdiff_t p0 = spk_index(P->offsets, P->itype, block);
+  const ptrdiff_t p1 = spk_index(P->offsets, P->itype, block + 1);
+  const ptrdiff_t span = spk_min(W, SPK_SDDMM_BLOCK_ENTRIES);
+  const ptrdiff_t most = spk_max(1, SPK_SDDMM_BLOCK_ENTRIES / span);
+  char *values = s->block, *out = values + SPK_SDDMM_BLOCK_ENTRIES * size;
+  char *list = out + SPK_SDDMM_BLOCK_ENTRIES * size;
+  const int reads_values = shared->sampling.beta != 0.0 || shared->sampling.scale;
+  for (ptrdiff_t w = 0; w < W; w += span) {
+    const ptrdiff_t wide = spk_min(span, W - w);
+    for (ptrdiff_t p = p0; p < p1; p += most) {
+      const ptrdiff_t blocks = spk_min(most, p1 - p), count = blocks * wide;
+      for (ptrdiff_t b = 0; b < blocks; b++) {
+        const ptrdiff_t col = spk_index(P->indices, P->itype, p + b) * W + w;
+        for (ptrdiff_t c = 0; c < wide; c++) {
+          if (P->itype == SPK_I32)
+            ((int32_t *)list)[b * wide + c] = (int32_t)(col + c);
+          else
+            ((int64_t *)list)[b * wide + c] = col + c;
+        }
+      }
+      const int64_t bounds64[2] = {0, count};
+      const int32_t bounds32[2] = {0, (int32_t)count};
+      for (ptrdiff_t r = 0; r < R; r++) {
+        spk_sddmm_task task = *shared;
+        task.indices = list;
+        task.values = values;
+        task.out = out;
+        task.begin = P->itype == SPK_I32 ? (const void *)bounds32 : bounds64;
+        task.end = spk_at(task.begin, 1, isize);
+        task.rows = 1;
+        task.X = spk_at(shared->X, (x_row + r) * shared->ldx, size);
+        const ptrdiff_t at = (p * R + r) * W + w;
+        if (reads_values)
+          j->kernels->pack[P->dtype](values, wide, spk_at(P->values, at, size), R * W, 1, blocks,
+                                     wide);
+        pick_kernel(j)(&task);
+        j->kernels->pack[P->dtype](spk_at_mut(j->values, at, size), R * W, out, wide, 1, blocks,
+                                   wide);
+      }
+    }
+  }
+}
+
+static void run_row_part(void *context, ptrdiff_t part, int worker) {
+  const job *j = context;
+  const spk_sparse *P = j->P;
+  const spk_sddmm_plan *plan = j->plan;
+  const ptrdiff_t r0 = spk_part_begin(P, part, plan->parts);
+  const ptrdiff_t r1 = spk_part_begin(P, part + 1, plan->parts);
+  if (r0 == r1) return;
+  scratch s = scratch_of(j, worker);
+  spk_sddmm_task task = plain_task(j);
+  for (ptrdiff_t panel = 0; panel < plan->panels; panel++) {
+    point_yt(j, &s, &task, panel * plan->panel_rows);
+    for (ptrdiff_t r = r0; r < r1; r += plan->row_chunk) {
+      const ptrdiff_t last = spk_min(r1, r + plan->row_chunk);
+      point_x(j, &s, &task, r * P->block_rows, (last - r) * P->block_rows);
+      if (P->format == SPK_BSR)
+        for (ptrdiff_t b = r; b < last; b++)
+          run_block_row(j, &s, &task, b, (b - r) * P->block_rows);
+      else
+        run_rows(j, &s, &task, panel, r, last);
+    }
+  }
+}
+
+/* COO in any order: runs of entries of one row. */
+#define RUN_ENTRIES(I)                                                               \
+  do {                                                                               \
+    const I *row_of = P->row_indices;                                                \
+    for (ptrdiff_t p = p0; p < p1;) {                                                \
+      ptrdiff_t q = p + 1;                                                           \
+      while (q < p1 && row_of[q] == row_of[p]) q++;                                  \
+      const I bounds[2] = {(I)p, (I)q};                                              \
+      task.begin = bounds;                                                           \
+      task.end = bounds + 1;                                                         \
+      point_x(j, &s, &task, (ptrdiff_t)row_of[p], 1);                                \
+      kernel(&task);                                                                 \
+      p = q;                                                                         \
+    }                                                                                \
+  } while (0)
+
+static void run_entry_part(void *context, ptrdiff_t part, int worker) {
+  const job *j = context;
+  const spk_sparse *P = j->P;
+  const ptrdiff_t parts = j->plan->parts, whole = P->nnz / parts, rest = P->nnz % parts;
+  const ptrdiff_t p0 = whole * part + spk_min(part, rest);
+  const ptrdiff_t p1 = p0 + whole + (part < rest);
+  const scratch s = scratch_of(j, worker);
+  const spk_sddmm_fn kernel = pick_kernel(j);
+  spk_sddmm_task task = plain_task(j);
+  task.rows = 1;
+  point_yt(j, &s, &task, 0);
+  if (P->itype == SPK_I32)
+    RUN_ENTRIES(int32_t);
+  else
+    RUN_ENTRIES(int64_t);
+}
+
+spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt,
+                           void *values, const spk_sampling *sampling,
+                           const spk_sddmm_plan *plan, const spk_kernels *kernels) {
+  job j = {P, X, Yt, values, sampling, plan, kernels, {0}};
+  const size_t bytes = plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes +
+                       plan->block_bytes;
+  const spk_status status = spk_workspace_take(&j.space, bytes, plan->threads);
+  if (status != SPK_OK) return status;
+  const int by_rows = P->format != SPK_COO || (P->flags & SPK_SORTED);
+  spk_parallel_for(plan->parts, plan->threads, by_rows ? run_row_part : run_entry_part, &j);
+  spk_workspace_free(&j.space);
+  return SPK_OK;
+}

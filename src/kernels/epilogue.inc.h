@@ -1,0 +1,112 @@
+/* What happens between the accumulators and C: alpha, beta, biases, activation. */
+
+/* One element through an activation other than relu, which the vector path does itself.  libm gives
+ * each to within a few units in the last place; gelu is the exact form (Hendrycks and Gimpel,
+ * arXiv 1606.08415), not its tanh approximation. */
+static inline T FT(activate_one)(T x, spk_activation activation) {
+  switch (activation) {
+    case SPK_RELU:
+      return x < (T)0 ? (T)0 : x;
+    case SPK_GELU:
+      /* erfc keeps the relative accuracy of the left tail, where 1 + erf would cancel. */
+      return (T)0.5 * x * T_FN(erfc)(-x * (T)0.70710678118654752440);
+    case SPK_SILU:
+      return x / ((T)1 + T_FN(exp)(-x));
+    case SPK_TANH:
+      return T_FN(tanh)(x);
+    case SPK_SIGMOID:
+      return (T)1 / ((T)1 + T_FN(exp)(-x));
+    default:
+      return x;
+  }
+}
+
+/* The two cases worth a path without branches: a whole product, and a further block of K. */
+enum FT(store_mode) { FT(STORE_PLAIN), FT(STORE_ADD), FT(STORE_GENERAL) };
+
+static inline enum FT(store_mode) FT(store_mode_of)(const spk_epilogue *e) {
+  if (e->alpha != 1.0 || e->bias_row || e->bias_col || e->activation != SPK_IDENTITY)
+    return FT(STORE_GENERAL);
+  return e->beta == 0.0 ? FT(STORE_PLAIN) : e->beta == 1.0 ? FT(STORE_ADD) : FT(STORE_GENERAL);
+}
+
+/* The general case, out of line: sums[0 .. n) of row i into the row c of C. */
+static __attribute__((noinline)) void FT(store_general)(const T *sums, T *c, ptrdiff_t i,
+                                                        ptrdiff_t n, const spk_epilogue *e) {
+  const VEC alpha = V(set1)((T)e->alpha), beta = V(set1)((T)e->beta);
+  const VEC bias = V(set1)(e->bias_row ? ((const T *)e->bias_row)[i] : (T)0);
+  for (ptrdiff_t j = 0; j < n; j += LANES) {
+    const MASK mask = V(mask)(spk_min(LANES, n - j));
+    VEC x = V(mul)(alpha, V(loadm)(sums + j, mask));
+    if (e->beta != 0.0) x = V(fma)(beta, V(loadm)(c + j, mask), x);
+    if (e->bias_row) x = V(add)(x, bias);
+    if (e->bias_col) x = V(add)(x, V(loadm)((const T *)e->bias_col + j, mask));
+    if (e->activation == SPK_RELU) x = V(relu)(x);
+    V(storem)(c + j, mask, x);
+  }
+  if (e->activation > SPK_RELU)
+    for (ptrdiff_t j = 0; j < n; j++) c[j] = FT(activate_one)(c[j], e->activation);
+}
+
+/* NV accumulators of row i into the row c of C; the last one masked if `masked`. */
+SPK_INLINE void FT(store_row)(const VEC *acc, T *c, ptrdiff_t i, ptrdiff_t n, const int NV,
+                              const int masked, MASK mask, enum FT(store_mode) mode,
+                              const spk_epilogue *e) {
+  if (mode == FT(STORE_GENERAL)) {
+    T sums[SPK_MAX_VECTORS * LANES];
+    SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(sums + v * LANES, acc[v]);
+    FT(store_general)(sums, c, i, n, e);
+    return;
+  }
+  SPK_UNROLL for (int v = 0; v < NV; v++) {
+    T *d = c + v * LANES;
+    const int last = masked && v == NV - 1;
+    VEC x = acc[v];
+    if (mode == FT(STORE_ADD)) x = V(add)(x, last ? V(loadm)(d, mask) : V(load)(d));
+    if (last)
+      V(storem)(d, mask, x);
+    else
+      V(store)(d, x);
+  }
+}
+
+/* The same for one scalar. */
+static inline void FT(store_one)(T acc, T *c, ptrdiff_t i, ptrdiff_t j, const spk_epilogue *e) {
+  T x = (T)e->alpha * acc;
+  if (e->beta != 0.0) x += (T)e->beta * *c;
+  if (e->bias_row) x += ((const T *)e->bias_row)[i];
+  if (e->bias_col) x += ((const T *)e->bias_col)[j];
+  *c = e->activation == SPK_IDENTITY ? x : FT(activate_one)(x, e->activation);
+}
+
+/* Before a scatter: C = beta * C, and 0 for beta == 0 whatever C held. */
+static void FT(tile_scale)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
+                           ptrdiff_t n, const spk_epilogue *e) {
+  const T beta = (T)e->beta;
+  if (beta == (T)1) return;
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    T *c = (T *)C + i * row_stride;
+    if (beta == (T)0) {
+      if (col_stride == 1)
+        memset(c, 0, (size_t)n * sizeof(T));
+      else
+        for (ptrdiff_t j = 0; j < n; j++) c[j * col_stride] = (T)0;
+    } else {
+      for (ptrdiff_t j = 0; j < n; j++) c[j * col_stride] *= beta;
+    }
+  }
+}
+
+/* After a scatter: biases and activation. */
+static void FT(tile_finish)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
+                            ptrdiff_t n, const spk_epilogue *e) {
+  if (!e->bias_row && !e->bias_col && e->activation == SPK_IDENTITY) return;
+  spk_epilogue rest = *e;
+  rest.alpha = 1.0;
+  rest.beta = 0.0;
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    T *c = (T *)C + i * row_stride;
+    for (ptrdiff_t j = 0; j < n; j++)
+      FT(store_one)(c[j * col_stride], c + j * col_stride, i, j, &rest);
+  }
+}

@@ -1,0 +1,36 @@
+/* Copies between a matrix of any strides and a row-major panel. */
+
+/* Side of the blocks of a transposing copy: 16 lines of source and of panel stay in L1. */
+#define SPK_PACK_BLOCK 16
+
+static void FT(pack)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_stride,
+                     ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols) {
+  T *d = dst;
+  const T *s = src;
+  if (col_stride == 1) {
+    for (ptrdiff_t i = 0; i < rows; i++)
+      memcpy(d + i * ld, s + i * row_stride, (size_t)cols * sizeof(T));
+    return;
+  }
+  for (ptrdiff_t i0 = 0; i0 < rows; i0 += SPK_PACK_BLOCK) {
+    const ptrdiff_t i1 = spk_min(rows, i0 + SPK_PACK_BLOCK);
+    for (ptrdiff_t j0 = 0; j0 < cols; j0 += SPK_PACK_BLOCK) {
+      const ptrdiff_t j1 = spk_min(cols, j0 + SPK_PACK_BLOCK);
+      for (ptrdiff_t j = j0; j < j1; j++)
+        for (ptrdiff_t i = i0; i < i1; i++) d[i * ld + j] = s[i * row_stride + j * col_stride];
+    }
+  }
+}
+
+static void FT(unpack)(const void *src, ptrdiff_t ld, void *dst, ptrdiff_t row_stride,
+                       ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols) {
+  T *d = dst;
+  const T *s = src;
+  for (ptrdiff_t i0 = 0; i0 < rows; i0 += SPK_PACK_BLOCK) {
+    const ptrdiff_t i1 = spk_min(rows, i0 + SPK_PACK_BLOCK);
+    for (ptrdiff_t j = 0; j < cols; j++)
+      for (ptrdiff_t i = i0; i < i1; i++) d[i * row_stride + j * col_stride] = s[i * ld + j];
+  }
+}
+
+#undef SPK_PACK_BLOCK

@@ -1,0 +1,4 @@
+/* The templates that depend on the value type alone. */
+#include "names.inc.h"
+#include "epilogue.inc.h"
+#include "pack.inc.h"

@@ -1,0 +1,7 @@
+/* The templates that depend on the value type and the index type. */
+#include "names.inc.h"
+#include "spmm_csr.inc.h"
+#include "spmm_csc.inc.h"
+#include "spmm_coo.inc.h"
+#include "spmm_bsr.inc.h"
+#include "sddmm_csr.inc.h"

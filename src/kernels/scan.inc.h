@@ -1,0 +1,55 @@
+/* Scans of index arrays: plain loops that the compiler turns into vector minima and counts. */
+#include "names.inc.h"
+
+/* A negative index is a huge unsigned one: one comparison finds both ends.  Descents are counted
+ * over the whole array; the caller takes away those between rows. */
+static int FI(scan_indices)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
+                            ptrdiff_t *descents) {
+  const I *idx = indices;
+  const uint64_t limit = (uint64_t)bound;
+  ptrdiff_t falls = 0;
+  for (ptrdiff_t p = 0; p < count;) {
+    /* In blocks, so that the counters stay as narrow as the indices. */
+    const ptrdiff_t stop = spk_min(count, p + 4096);
+    int outside = 0, fell = 0;
+    for (ptrdiff_t q = p; q < stop; q++)
+      outside |= (uint64_t)(sizeof(I) == 4 ? (uint64_t)(uint32_t)idx[q] : (uint64_t)idx[q]) >= limit;
+    for (ptrdiff_t q = spk_max(p, 1); q < stop; q++) fell += idx[q] < idx[q - 1];
+    if (outside) return 0;
+    falls += fell;
+    p = stop;
+  }
+  *descents = falls;
+  return 1;
+}
+
+static int FI(scan_offsets)(const void *offsets, ptrdiff_t count, ptrdiff_t nnz) {
+  const I *off = offsets;
+  int bad = 0;
+  for (ptrdiff_t i = 1; i < count; i++) bad |= off[i] < off[i - 1];
+  return !bad && off[0] == 0 && off[count - 1] >= 0 && (ptrdiff_t)off[count - 1] <= nnz;
+}
+
+static void FI(cut_rows)(const void *indices, const void *offsets, ptrdiff_t rows,
+                         ptrdiff_t width, ptrdiff_t blocks, void *cuts, ptrdiff_t ld) {
+  const I *idx = indices, *off = offsets;
+  I *cut = cuts;
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    I low = off[i];
+    const I stop = off[i + 1];
+    cut[i] = low;
+    for (ptrdiff_t b = 1; b < blocks; b++) {
+      /* Without branches to predict: the lower bound of b * width in what is left of the row. */
+      const ptrdiff_t bound = b * width;
+      ptrdiff_t length = stop - low;
+      while (length > 0) {
+        const ptrdiff_t half = length / 2;
+        const int below = (ptrdiff_t)idx[low + half] < bound;
+        low = below ? (I)(low + half + 1) : low;
+        length = below ? length - half - 1 : half;
+      }
+      cut[b * ld + i] = low;
+    }
+    cut[blocks * ld + i] = stop;
+  }
+}

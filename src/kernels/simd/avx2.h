@@ -1,0 +1,81 @@
+/* The vocabulary (scalar.h says what each word means) in AVX2 and FMA. */
+#ifndef SPK_SIMD_AVX2_H
+#define SPK_SIMD_AVX2_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SPK_ISA_NAME avx2
+#define SPK_LANES_f32 8
+#define SPK_LANES_f64 4
+#define SPK_SIMD_REGISTERS 16
+
+typedef __m256 v_f32;
+typedef __m256i m_f32;
+typedef __m256d v_f64;
+typedef __m256i m_f64;
+
+/* A window of lanes into ones then zeros makes a mask without a branch. */
+static const int32_t spk_mask_window_f32[16] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                                0,  0,  0,  0,  0,  0,  0,  0};
+static const int64_t spk_mask_window_f64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
+
+static inline v_f32 v_f32_zero(void) { return _mm256_setzero_ps(); }
+static inline v_f32 v_f32_set1(float x) { return _mm256_set1_ps(x); }
+static inline m_f32 v_f32_mask(ptrdiff_t n) {
+  return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f32 + 8 - n));
+}
+static inline v_f32 v_f32_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void v_f32_store(float *p, v_f32 a) { _mm256_storeu_ps(p, a); }
+static inline v_f32 v_f32_loadm(const float *p, m_f32 m) { return _mm256_maskload_ps(p, m); }
+static inline void v_f32_storem(float *p, m_f32 m, v_f32 a) { _mm256_maskstore_ps(p, m, a); }
+static inline v_f32 v_f32_add(v_f32 a, v_f32 b) { return _mm256_add_ps(a, b); }
+static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return _mm256_mul_ps(a, b); }
+static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmadd_ps(a, b, c); }
+/* max returns its second operand when one is NaN: the order matters. */
+static inline v_f32 v_f32_relu(v_f32 a) { return _mm256_max_ps(_mm256_setzero_ps(), a); }
+static inline float v_f32_reduce(v_f32 a) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+static inline __m256 spk_fold4_f32(const v_f32 a[4]) {
+  const __m256 t0 = _mm256_add_ps(_mm256_unpacklo_ps(a[0], a[1]), _mm256_unpackhi_ps(a[0], a[1]));
+  const __m256 t1 = _mm256_add_ps(_mm256_unpacklo_ps(a[2], a[3]), _mm256_unpackhi_ps(a[2], a[3]));
+  return _mm256_add_ps(_mm256_shuffle_ps(t0, t1, 0x44), _mm256_shuffle_ps(t0, t1, 0xee));
+}
+static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
+  const __m256 u = spk_fold4_f32(a), w = spk_fold4_f32(a + 4);
+  _mm256_storeu_ps(y, _mm256_add_ps(_mm256_permute2f128_ps(u, w, 0x20),
+                                    _mm256_permute2f128_ps(u, w, 0x31)));
+}
+
+static inline v_f64 v_f64_zero(void) { return _mm256_setzero_pd(); }
+static inline v_f64 v_f64_set1(double x) { return _mm256_set1_pd(x); }
+static inline m_f64 v_f64_mask(ptrdiff_t n) {
+  return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f64 + 4 - n));
+}
+static inline v_f64 v_f64_load(const double *p) { return _mm256_loadu_pd(p); }
+static inline void v_f64_store(double *p, v_f64 a) { _mm256_storeu_pd(p, a); }
+static inline v_f64 v_f64_loadm(const double *p, m_f64 m) { return _mm256_maskload_pd(p, m); }
+static inline void v_f64_storem(double *p, m_f64 m, v_f64 a) { _mm256_maskstore_pd(p, m, a); }
+static inline v_f64 v_f64_add(v_f64 a, v_f64 b) { return _mm256_add_pd(a, b); }
+static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return _mm256_mul_pd(a, b); }
+static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fmadd_pd(a, b, c); }
+static inline v_f64 v_f64_relu(v_f64 a) { return _mm256_max_pd(_mm256_setzero_pd(), a); }
+static inline double v_f64_reduce(v_f64 a) {
+  const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+}
+static inline void spk_fold4_f64(const v_f64 a[4], double y[4]) {
+  const __m256d t0 = _mm256_hadd_pd(a[0], a[1]), t1 = _mm256_hadd_pd(a[2], a[3]);
+  _mm256_storeu_pd(y, _mm256_add_pd(_mm256_permute2f128_pd(t0, t1, 0x20),
+                                    _mm256_permute2f128_pd(t0, t1, 0x31)));
+}
+static inline void v_f64_reduce8(const v_f64 a[8], double y[8]) {
+  spk_fold4_f64(a, y);
+  spk_fold4_f64(a + 4, y + 4);
+}
+
+#endif

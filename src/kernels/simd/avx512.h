@@ -1,0 +1,68 @@
+/* The vocabulary (scalar.h says what each word means) in AVX-512 F, BW, VL and DQ. */
+#ifndef SPK_SIMD_AVX512_H
+#define SPK_SIMD_AVX512_H
+
+#include <immintrin.h>
+#include <stddef.h>
+
+#define SPK_ISA_NAME avx512
+#define SPK_LANES_f32 16
+#define SPK_LANES_f64 8
+#define SPK_SIMD_REGISTERS 32
+
+typedef __m512 v_f32;
+typedef __mmask16 m_f32;
+typedef __m512d v_f64;
+typedef __mmask8 m_f64;
+
+static inline v_f32 v_f32_zero(void) { return _mm512_setzero_ps(); }
+static inline v_f32 v_f32_set1(float x) { return _mm512_set1_ps(x); }
+static inline m_f32 v_f32_mask(ptrdiff_t n) { return (__mmask16)((1u << n) - 1u); }
+static inline v_f32 v_f32_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void v_f32_store(float *p, v_f32 a) { _mm512_storeu_ps(p, a); }
+static inline v_f32 v_f32_loadm(const float *p, m_f32 m) { return _mm512_maskz_loadu_ps(m, p); }
+static inline void v_f32_storem(float *p, m_f32 m, v_f32 a) { _mm512_mask_storeu_ps(p, m, a); }
+static inline v_f32 v_f32_add(v_f32 a, v_f32 b) { return _mm512_add_ps(a, b); }
+static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return _mm512_mul_ps(a, b); }
+static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c); }
+/* max returns its second operand when one is NaN: the order matters. */
+static inline v_f32 v_f32_relu(v_f32 a) { return _mm512_max_ps(_mm512_setzero_ps(), a); }
+static inline float v_f32_reduce(v_f32 a) { return _mm512_reduce_add_ps(a); }
+static inline __m512 spk_fold4_f32(const v_f32 a[4]) {
+  const __m512 t0 = _mm512_add_ps(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
+  const __m512 t1 = _mm512_add_ps(_mm512_unpacklo_ps(a[2], a[3]), _mm512_unpackhi_ps(a[2], a[3]));
+  return _mm512_add_ps(_mm512_shuffle_ps(t0, t1, 0x44), _mm512_shuffle_ps(t0, t1, 0xee));
+}
+static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
+  const __m512 u = spk_fold4_f32(a), w = spk_fold4_f32(a + 4);
+  const __m512 z =
+      _mm512_add_ps(_mm512_shuffle_f32x4(u, w, 0x88), _mm512_shuffle_f32x4(u, w, 0xdd));
+  _mm256_storeu_ps(y, _mm512_castps512_ps256(_mm512_add_ps(_mm512_shuffle_f32x4(z, z, 0x88),
+                                                           _mm512_shuffle_f32x4(z, z, 0xdd))));
+}
+
+static inline v_f64 v_f64_zero(void) { return _mm512_setzero_pd(); }
+static inline v_f64 v_f64_set1(double x) { return _mm512_set1_pd(x); }
+static inline m_f64 v_f64_mask(ptrdiff_t n) { return (__mmask8)((1u << n) - 1u); }
+static inline v_f64 v_f64_load(const double *p) { return _mm512_loadu_pd(p); }
+static inline void v_f64_store(double *p, v_f64 a) { _mm512_storeu_pd(p, a); }
+static inline v_f64 v_f64_loadm(const double *p, m_f64 m) { return _mm512_maskz_loadu_pd(m, p); }
+static inline void v_f64_storem(double *p, m_f64 m, v_f64 a) { _mm512_mask_storeu_pd(p, m, a); }
+static inline v_f64 v_f64_add(v_f64 a, v_f64 b) { return _mm512_add_pd(a, b); }
+static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return _mm512_mul_pd(a, b); }
+static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmadd_pd(a, b, c); }
+static inline v_f64 v_f64_relu(v_f64 a) { return _mm512_max_pd(_mm512_setzero_pd(), a); }
+static inline double v_f64_reduce(v_f64 a) { return _mm512_reduce_add_pd(a); }
+static inline __m512d spk_fold2_f64(v_f64 a, v_f64 b) {
+  return _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+}
+static inline __m512d spk_fold_lanes_f64(__m512d a, __m512d b) {
+  return _mm512_add_pd(_mm512_shuffle_f64x2(a, b, 0x88), _mm512_shuffle_f64x2(a, b, 0xdd));
+}
+static inline void v_f64_reduce8(const v_f64 a[8], double y[8]) {
+  const __m512d p = spk_fold_lanes_f64(spk_fold2_f64(a[0], a[1]), spk_fold2_f64(a[2], a[3]));
+  const __m512d q = spk_fold_lanes_f64(spk_fold2_f64(a[4], a[5]), spk_fold2_f64(a[6], a[7]));
+  _mm512_storeu_pd(y, spk_fold_lanes_f64(p, q));
+}
+
+#endif

@@ -1,0 +1,75 @@
+/* The vocabulary (scalar.h says what each word means) in AArch64 Advanced SIMD. */
+#ifndef SPK_SIMD_NEON_H
+#define SPK_SIMD_NEON_H
+
+#include <arm_neon.h>
+#include <stddef.h>
+
+#define SPK_ISA_NAME neon
+#define SPK_LANES_f32 4
+#define SPK_LANES_f64 2
+#define SPK_SIMD_REGISTERS 32
+
+typedef float32x4_t v_f32;
+typedef ptrdiff_t m_f32;
+typedef float64x2_t v_f64;
+typedef ptrdiff_t m_f64;
+
+static inline v_f32 v_f32_zero(void) { return vdupq_n_f32(0.0f); }
+static inline v_f32 v_f32_set1(float x) { return vdupq_n_f32(x); }
+static inline m_f32 v_f32_mask(ptrdiff_t n) { return n; }
+static inline v_f32 v_f32_load(const float *p) { return vld1q_f32(p); }
+static inline void v_f32_store(float *p, v_f32 a) { vst1q_f32(p, a); }
+/* No masked load here: lane by lane, so that nothing past the row is touched. */
+static inline v_f32 v_f32_loadm(const float *p, m_f32 m) {
+  if (m >= 4) return vld1q_f32(p);
+  v_f32 r = vdupq_n_f32(0.0f);
+  if (m > 0) r = vld1q_lane_f32(p, r, 0);
+  if (m > 1) r = vld1q_lane_f32(p + 1, r, 1);
+  if (m > 2) r = vld1q_lane_f32(p + 2, r, 2);
+  return r;
+}
+static inline void v_f32_storem(float *p, m_f32 m, v_f32 a) {
+  if (m >= 4) {
+    vst1q_f32(p, a);
+    return;
+  }
+  if (m > 0) vst1q_lane_f32(p, a, 0);
+  if (m > 1) vst1q_lane_f32(p + 1, a, 1);
+  if (m > 2) vst1q_lane_f32(p + 2, a, 2);
+}
+static inline v_f32 v_f32_add(v_f32 a, v_f32 b) { return vaddq_f32(a, b); }
+static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return vmulq_f32(a, b); }
+static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return vfmaq_f32(c, a, b); }
+static inline v_f32 v_f32_relu(v_f32 a) { return vmaxq_f32(a, vdupq_n_f32(0.0f)); }
+static inline float v_f32_reduce(v_f32 a) { return vaddvq_f32(a); }
+static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
+  vst1q_f32(y, vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3])));
+  vst1q_f32(y + 4, vpaddq_f32(vpaddq_f32(a[4], a[5]), vpaddq_f32(a[6], a[7])));
+}
+
+static inline v_f64 v_f64_zero(void) { return vdupq_n_f64(0.0); }
+static inline v_f64 v_f64_set1(double x) { return vdupq_n_f64(x); }
+static inline m_f64 v_f64_mask(ptrdiff_t n) { return n; }
+static inline v_f64 v_f64_load(const double *p) { return vld1q_f64(p); }
+static inline void v_f64_store(double *p, v_f64 a) { vst1q_f64(p, a); }
+static inline v_f64 v_f64_loadm(const double *p, m_f64 m) {
+  if (m >= 2) return vld1q_f64(p);
+  return m > 0 ? vld1q_lane_f64(p, vdupq_n_f64(0.0), 0) : vdupq_n_f64(0.0);
+}
+static inline void v_f64_storem(double *p, m_f64 m, v_f64 a) {
+  if (m >= 2)
+    vst1q_f64(p, a);
+  else if (m > 0)
+    vst1q_lane_f64(p, a, 0);
+}
+static inline v_f64 v_f64_add(v_f64 a, v_f64 b) { return vaddq_f64(a, b); }
+static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return vmulq_f64(a, b); }
+static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return vfmaq_f64(c, a, b); }
+static inline v_f64 v_f64_relu(v_f64 a) { return vmaxq_f64(a, vdupq_n_f64(0.0)); }
+static inline double v_f64_reduce(v_f64 a) { return vaddvq_f64(a); }
+static inline void v_f64_reduce8(const v_f64 a[8], double y[8]) {
+  for (int i = 0; i < 4; i++) vst1q_f64(y + 2 * i, vpaddq_f64(a[2 * i], a[2 * i + 1]));
+}
+
+#endif

@@ -1,0 +1,86 @@
+/* The vocabulary in portable C: the reference that every other header answers to.
+ *
+ * A "vector" here is 16 bytes of lanes in a struct; compilers turn the lane loops into whatever the
+ * baseline offers.  What each word means is said here once, for all headers (X is f32 or f64, and
+ * SPK_LANES_X is the number of lanes):
+ *
+ *   v_X, m_X           a vector; a mask of its lanes
+ *   v_X_zero, set1     all lanes 0, all lanes x
+ *   v_X_mask(n)        the mask of the first n lanes, 0 <= n <= lanes
+ *   v_X_load, store    lanes from and to memory of any alignment
+ *   v_X_loadm, storem  the masked lanes only: others read as 0, are not written and never fault
+ *   v_X_add, mul       lane by lane
+ *   v_X_fma(a, b, c)   a * b + c (one rounding where the ISA has it)
+ *   v_X_relu(a)        max(a, 0); NaN stays NaN
+ *   v_X_reduce(a)      the sum of the lanes
+ *   v_X_reduce8(a, y)  y[i] = sum of the lanes of a[i], i < 8: one transposition for all eight
+ */
+#ifndef SPK_SIMD_SCALAR_H
+#define SPK_SIMD_SCALAR_H
+
+#include <stddef.h>
+
+#define SPK_ISA_NAME scalar
+#define SPK_LANES_f32 4
+#define SPK_LANES_f64 2
+#define SPK_SIMD_REGISTERS 16
+
+#define SPK_SCALAR_VOCABULARY(X, T)                                                           \
+  typedef struct {                                                                            \
+    T lane[SPK_LANES_##X];                                                                    \
+  } v_##X;                                                                                    \
+  typedef ptrdiff_t m_##X;                                                                    \
+  static inline v_##X v_##X##_set1(T x) {                                                     \
+    v_##X r;                                                                                  \
+    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = x;                                    \
+    return r;                                                                                 \
+  }                                                                                           \
+  static inline v_##X v_##X##_zero(void) { return v_##X##_set1((T)0); }                       \
+  static inline m_##X v_##X##_mask(ptrdiff_t n) { return n; }                                 \
+  static inline v_##X v_##X##_load(const T *p) {                                              \
+    v_##X r;                                                                                  \
+    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = p[i];                                 \
+    return r;                                                                                 \
+  }                                                                                           \
+  static inline void v_##X##_store(T *p, v_##X a) {                                           \
+    for (int i = 0; i < SPK_LANES_##X; i++) p[i] = a.lane[i];                                 \
+  }                                                                                           \
+  static inline v_##X v_##X##_loadm(const T *p, m_##X m) {                                    \
+    v_##X r;                                                                                  \
+    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = i < m ? p[i] : (T)0;                  \
+    return r;                                                                                 \
+  }                                                                                           \
+  static inline void v_##X##_storem(T *p, m_##X m, v_##X a) {                                 \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                   \
+      if (i < m) p[i] = a.lane[i];                                                            \
+  }                                                                                           \
+  static inline v_##X v_##X##_add(v_##X a, v_##X b) {                                         \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] += b.lane[i];                           \
+    return a;                                                                                 \
+  }                                                                                           \
+  static inline v_##X v_##X##_mul(v_##X a, v_##X b) {                                         \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] *= b.lane[i];                           \
+    return a;                                                                                 \
+  }                                                                                           \
+  static inline v_##X v_##X##_fma(v_##X a, v_##X b, v_##X c) {                                \
+    for (int i = 0; i < SPK_LANES_##X; i++) c.lane[i] += a.lane[i] * b.lane[i];               \
+    return c;                                                                                 \
+  }                                                                                           \
+  static inline v_##X v_##X##_relu(v_##X a) {                                                 \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = a.lane[i] < (T)0 ? (T)0 : a.lane[i];  \
+    return a;                                                                                 \
+  }                                                                                           \
+  static inline T v_##X##_reduce(v_##X a) {                                                   \
+    T s = a.lane[0];                                                                          \
+    for (int i = 1; i < SPK_LANES_##X; i++) s += a.lane[i];                                   \
+    return s;                                                                                 \
+  }                                                                                           \
+  static inline void v_##X##_reduce8(const v_##X a[8], T y[8]) {                              \
+    for (int i = 0; i < 8; i++) y[i] = v_##X##_reduce(a[i]);                                  \
+  }
+
+SPK_SCALAR_VOCABULARY(f32, float)
+SPK_SCALAR_VOCABULARY(f64, double)
+
+#undef SPK_SCALAR_VOCABULARY
+#endif

@@ -1,0 +1,79 @@
+/* BSR x dense: MR rows of a block share each load of B.
+ *
+ * 4 x 4 tiles on 32 registers: 4 loads of B and 4 broadcasts for 16 FMAs, so the FMA ports bind
+ * and not the load ports; ISAs with 16 registers take 4 x 2.
+ */
+SPK_INLINE void FN(spmm_bsr_rows)(const spk_spmm_task *t, ptrdiff_t block, ptrdiff_t r,
+                                  const int MR, const int NV, const int masked, MASK mask,
+                                  enum FT(store_mode) mode) {
+  const I *idx = t->indices, *begin = t->begin, *end = t->end;
+  const ptrdiff_t R = t->block_rows, W = t->block_cols, area = R * W;
+  VEC acc[4 * SPK_MAX_BSR_VECTORS];
+  SPK_UNROLL for (int x = 0; x < MR * NV; x++) acc[x] = V(zero)();
+  for (ptrdiff_t p = begin[block]; p < (ptrdiff_t)end[block]; p++) {
+    const T *a = (const T *)t->values + p * area + r * W;
+    const T *b = (const T *)t->B + ((ptrdiff_t)idx[p] * W - t->base) * t->ldb;
+    for (ptrdiff_t c = 0; c < W; c++, b += t->ldb) {
+      VEC x[SPK_MAX_BSR_VECTORS];
+      SPK_UNROLL for (int v = 0; v < NV; v++) {
+        const int last = masked && v == NV - 1;
+        x[v] = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
+      }
+      SPK_UNROLL for (int q = 0; q < MR; q++) {
+        const VEC w = V(set1)(a[q * W + c]);
+        SPK_UNROLL for (int v = 0; v < NV; v++)
+            acc[q * NV + v] = V(fma)(w, x[v], acc[q * NV + v]);
+      }
+    }
+  }
+  for (int q = 0; q < MR; q++) {
+    const ptrdiff_t i = block * R + r + q;
+    FT(store_row)(acc + q * NV, (T *)t->C + i * t->ldc, i, t->n, NV, masked, mask, mode,
+                  &t->epilogue);
+  }
+}
+
+SPK_INLINE void FN(spmm_bsr_tile)(const spk_spmm_task *t, const int NV, const int masked) {
+  const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
+  const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
+  for (ptrdiff_t block = 0; block < t->rows; block++) {
+    ptrdiff_t r = 0;
+    for (; r + 4 <= t->block_rows; r += 4)
+      FN(spmm_bsr_rows)(t, block, r, 4, NV, masked, mask, mode);
+    for (; r + 2 <= t->block_rows; r += 2)
+      FN(spmm_bsr_rows)(t, block, r, 2, NV, masked, mask, mode);
+    for (; r < t->block_rows; r++) FN(spmm_bsr_rows)(t, block, r, 1, NV, masked, mask, mode);
+  }
+}
+
+#define SPK_SPMM_BSR(NV)                                               \
+  static void FN(spmm_bsr_1x##NV##v)(const spk_spmm_task *t) {         \
+    if (t->n == NV * LANES)                                            \
+      FN(spmm_bsr_tile)(t, NV, 0);                                     \
+    else                                                               \
+      FN(spmm_bsr_tile)(t, NV, 1);                                     \
+  }
+SPK_SPMM_BSR(1)
+SPK_SPMM_BSR(2)
+SPK_SPMM_BSR(3)
+SPK_SPMM_BSR(4)
+#undef SPK_SPMM_BSR
+
+/* Any strides, and n == 1, where a masked vector would carry one lane. */
+static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
+  const I *idx = t->indices, *begin = t->begin, *end = t->end;
+  const ptrdiff_t R = t->block_rows, W = t->block_cols;
+  for (ptrdiff_t block = 0; block < t->rows; block++)
+    for (ptrdiff_t r = 0; r < R; r++)
+      for (ptrdiff_t j = 0; j < t->n; j++) {
+        T s = 0;
+        for (ptrdiff_t p = begin[block]; p < (ptrdiff_t)end[block]; p++) {
+          const T *a = (const T *)t->values + (p * R + r) * W;
+          const T *b = (const T *)t->B + ((ptrdiff_t)idx[p] * W - t->base) * t->ldb +
+                       j * t->col_strideb;
+          for (ptrdiff_t c = 0; c < W; c++) s += a[c] * b[c * t->ldb];
+        }
+        const ptrdiff_t i = block * R + r;
+        FT(store_one)(s, (T *)t->C + i * t->ldc + j * t->col_stridec, i, j, &t->epilogue);
+      }
+}

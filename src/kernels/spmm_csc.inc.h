@@ -1,0 +1,70 @@
+/* CSC x dense: column k of A scatters row k of B into the rows of C that it touches.
+ *
+ * C must hold beta * C already (tile_scale); biases and activation follow (tile_finish).  Row k of
+ * B, times alpha, stays in registers; a nonzero costs NV loads and NV stores of C for NV FMAs.  A
+ * task owns rows [row_low, row_high) of C, so tasks of several threads never meet, and the order
+ * in which one element of C is summed does not depend on how rows are dealt out.
+ */
+SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const int masked) {
+  const I *idx = t->indices, *begin = t->begin, *end = t->end;
+  const T *val = t->values;
+  const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
+  const VEC alpha = V(set1)((T)t->epilogue.alpha);
+  const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
+  for (ptrdiff_t k = 0; k < t->rows; k++) {
+    const T *b = (const T *)t->B + k * t->ldb;
+    VEC x[8];
+    SPK_UNROLL for (int v = 0; v < NV; v++) {
+      const int last = masked && v == NV - 1;
+      x[v] = V(mul)(alpha, last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES));
+    }
+    for (ptrdiff_t p = begin[k]; p < (ptrdiff_t)end[k]; p++) {
+      const ptrdiff_t row = (ptrdiff_t)idx[p] - t->row_low;
+      if ((uint64_t)row >= owned) continue;
+      T *c = (T *)t->C + row * t->ldc;
+      const VEC a = V(set1)(val[p]);
+      SPK_UNROLL for (int v = 0; v < NV; v++) {
+        if (masked && v == NV - 1)
+          V(storem)(c + v * LANES, mask, V(fma)(a, x[v], V(loadm)(c + v * LANES, mask)));
+        else
+          V(store)(c + v * LANES, V(fma)(a, x[v], V(load)(c + v * LANES)));
+      }
+    }
+  }
+}
+
+#define SPK_SPMM_CSC(NV)                                               \
+  static void FN(spmm_csc_1x##NV##v)(const spk_spmm_task *t) {         \
+    if (t->n == NV * LANES)                                            \
+      FN(spmm_csc_tile)(t, NV, 0);                                     \
+    else                                                               \
+      FN(spmm_csc_tile)(t, NV, 1);                                     \
+  }
+SPK_SPMM_CSC(1)
+SPK_SPMM_CSC(2)
+SPK_SPMM_CSC(3)
+SPK_SPMM_CSC(4)
+SPK_SPMM_CSC(5)
+SPK_SPMM_CSC(6)
+SPK_SPMM_CSC(7)
+SPK_SPMM_CSC(8)
+#undef SPK_SPMM_CSC
+
+/* Any strides, and n == 1, where a masked vector would carry one lane. */
+static void FN(spmm_csc_strided)(const spk_spmm_task *t) {
+  const I *idx = t->indices, *begin = t->begin, *end = t->end;
+  const T *val = t->values;
+  const T alpha = (T)t->epilogue.alpha;
+  const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
+  for (ptrdiff_t j = 0; j < t->n; j++) {
+    const T *b = (const T *)t->B + j * t->col_strideb;
+    T *c = (T *)t->C + j * t->col_stridec;
+    for (ptrdiff_t k = 0; k < t->rows; k++) {
+      const T x = alpha * b[k * t->ldb];
+      for (ptrdiff_t p = begin[k]; p < (ptrdiff_t)end[k]; p++) {
+        const ptrdiff_t row = (ptrdiff_t)idx[p] - t->row_low;
+        if ((uint64_t)row < owned) c[row * t->ldc] += val[p] * x;
+      }
+    }
+  }
+}

@@ -1,0 +1,95 @@
+/* What a kernel is given, and the table of kernels of one ISA.
+ *
+ * A kernel works on one thread and on one tile, whose operands are row-major: element (i, j) of the
+ * panel of B is at B[i * ldb + j].  It knows no layout, no thread and no block of K: the driver
+ * cuts, packs and stages.  The table is generated from kernels.def.
+ */
+#ifndef SPK_KERNELS_TABLE_H
+#define SPK_KERNELS_TABLE_H
+
+#include "../common.h"
+
+/* Widest row tile, in vectors. */
+#define SPK_MAX_VECTORS 8
+/* Widest BSR tile, in vectors. */
+#define SPK_MAX_BSR_VECTORS 4
+
+/* C[i, :n] = epilogue(sum over p in [begin[i], end[i]) of values[p] * B[indices[p] - base, :]). */
+typedef struct spk_spmm_task {
+  const void *indices, *values;
+  const void *begin, *end; /* itype, one per row (CSC: per column of A; BSR: per block row) */
+  const void *rows_coo;    /* COO only: the row of each entry */
+  const void *B;
+  void *C;
+  ptrdiff_t ldb, ldc;
+  ptrdiff_t base;                   /* the row of B that B points at */
+  ptrdiff_t rows;                   /* how many begin/end */
+  ptrdiff_t n;                      /* columns of this tile */
+  ptrdiff_t block_rows, block_cols; /* BSR only */
+  ptrdiff_t col_strideb, col_stridec; /* strided kernels only */
+  ptrdiff_t row_low, row_high;      /* scatter kernels: rows of C that this task owns */
+  spk_epilogue epilogue;            /* biases already moved to the tile */
+} spk_spmm_task;
+
+typedef void (*spk_spmm_fn)(const spk_spmm_task *task);
+
+/* values_out[p] = sampled dot products of the rows of X with rows indices[p] - base of Yt. */
+typedef struct spk_sddmm_task {
+  const void *indices;
+  const void *begin, *end;
+  const void *values; /* of P; may be the output; NULL where not read */
+  void *out;
+  const void *X, *Yt;
+  ptrdiff_t ldx, ldy;
+  ptrdiff_t base;
+  ptrdiff_t rows;
+  ptrdiff_t k;
+  ptrdiff_t col_stridex, col_stridey; /* strided kernels only */
+  spk_sampling sampling;
+} spk_sddmm_task;
+
+typedef void (*spk_sddmm_fn)(const spk_sddmm_task *task);
+
+/* dst[i * ld + j] = src[i * row_stride + j * col_stride], rows x cols. */
+typedef void (*spk_pack_fn)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_stride,
+                            ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols);
+/* dst[i * row_stride + j * col_stride] = src[i * ld + j], rows x cols. */
+typedef void (*spk_unpack_fn)(const void *src, ptrdiff_t ld, void *dst, ptrdiff_t row_stride,
+                              ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols);
+
+/* C[:rows, :n] = epilogue of a product that is already in C (alpha and beta not applied again). */
+typedef void (*spk_tile_fn)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
+                            ptrdiff_t n, const spk_epilogue *epilogue);
+
+/* Whether indices[0 .. count) lie in [0, bound); how many do not rise above their left neighbour. */
+typedef int (*spk_scan_fn)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
+                           ptrdiff_t *descents);
+/* Where rows [0, rows) cross the multiples of `width`: cuts[b * ld + i] is the first entry of row i
+ * with an index of b * width or more, for b = 0 .. blocks.  Indices must be sorted in each row. */
+typedef void (*spk_cut_fn)(const void *indices, const void *offsets, ptrdiff_t rows,
+                           ptrdiff_t width, ptrdiff_t blocks, void *cuts, ptrdiff_t ld);
+/* Offsets start at 0, do not decrease and end at or below nnz. */
+typedef int (*spk_offsets_fn)(const void *offsets, ptrdiff_t count, ptrdiff_t nnz);
+
+typedef struct spk_kernels {
+  const char *isa;
+  int lanes[2];    /* per dtype */
+  int bsr_vectors; /* widest BSR tile of this ISA, in vectors */
+#define SPK_KERNEL_TI(field, fn) fn field[2][2];
+#define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];
+#define SPK_KERNEL_T(field, fn) fn field[2];
+#define SPK_KERNEL_I(field, fn) fn field[2];
+#include "kernels.def"
+#undef SPK_KERNEL_TI
+#undef SPK_KERNEL_TIV
+#undef SPK_KERNEL_T
+#undef SPK_KERNEL_I
+} spk_kernels;
+
+/* One per ISA, defined by target.c. */
+extern const spk_kernels spk_kernels__scalar;
+extern const spk_kernels spk_kernels__avx2;
+extern const spk_kernels spk_kernels__avx512;
+extern const spk_kernels spk_kernels__neon;
+
+#endif

@@ -1,0 +1,98 @@
+/* All kernels of one ISA and their table.  Compiled once per ISA with -DSPK_SIMD_HEADER="simd/X.h"
+ * and that ISA's flags; the table is the only symbol that leaves this file, so that no copy of a
+ * helper compiled for a wider ISA can be linked into a narrower path.
+ */
+#include <math.h>
+#include <string.h>
+
+#include SPK_SIMD_HEADER
+#include "table.h"
+
+#define SPK_STRING_(x) #x
+#define SPK_STRING(x) SPK_STRING_(x)
+
+/* f32 */
+#define T float
+#define TN f32
+#define T_FN(name) name##f
+#include "per_dtype.inc.h"
+#define I int32_t
+#define IN i32
+#include "per_dtype_itype.inc.h"
+#undef I
+#undef IN
+#define I int64_t
+#define IN i64
+#include "per_dtype_itype.inc.h"
+#undef I
+#undef IN
+#undef T
+#undef TN
+#undef T_FN
+
+/* f64 */
+#define T double
+#define TN f64
+#define T_FN(name) name
+#include "per_dtype.inc.h"
+#define I int32_t
+#define IN i32
+#include "per_dtype_itype.inc.h"
+#undef I
+#undef IN
+#define I int64_t
+#define IN i64
+#include "per_dtype_itype.inc.h"
+#undef I
+#undef IN
+#undef T
+#undef TN
+#undef T_FN
+
+/* index arrays */
+#define I int32_t
+#define IN i32
+#include "scan.inc.h"
+#undef I
+#undef IN
+#define I int64_t
+#define IN i64
+#include "scan.inc.h"
+#undef I
+#undef IN
+
+#define NAME4(tn, in, field, isa) spk_##tn##_##in##_##field##__##isa
+#define NAME_TI(tn, in, field, isa) NAME4(tn, in, field, isa)
+#define NAME3(n, field, isa) spk_##n##_##field##__##isa
+#define NAME_1(n, field, isa) NAME3(n, field, isa)
+#define NAME5(tn, in, field, v, isa) spk_##tn##_##in##_##field##_1x##v##v__##isa
+#define NAME_TIV(tn, in, field, v, isa) NAME5(tn, in, field, v, isa)
+
+#define WIDTHS_4(tn, in, field)                                                             \
+  NAME_TIV(tn, in, field, 1, SPK_ISA_NAME), NAME_TIV(tn, in, field, 2, SPK_ISA_NAME),       \
+      NAME_TIV(tn, in, field, 3, SPK_ISA_NAME), NAME_TIV(tn, in, field, 4, SPK_ISA_NAME)
+#define WIDTHS_8(tn, in, field)                                                             \
+  WIDTHS_4(tn, in, field), NAME_TIV(tn, in, field, 5, SPK_ISA_NAME),                        \
+      NAME_TIV(tn, in, field, 6, SPK_ISA_NAME), NAME_TIV(tn, in, field, 7, SPK_ISA_NAME),   \
+      NAME_TIV(tn, in, field, 8, SPK_ISA_NAME)
+#define WIDTHS_SPK_MAX_VECTORS WIDTHS_8
+#define WIDTHS_SPK_MAX_BSR_VECTORS WIDTHS_4
+#define WIDTHS_OF(most) WIDTHS_##most
+
+#define SPK_KERNEL_TI(field, fn)                                                            \
+  .field = {{NAME_TI(f32, i32, field, SPK_ISA_NAME), NAME_TI(f32, i64, field, SPK_ISA_NAME)}, \
+            {NAME_TI(f64, i32, field, SPK_ISA_NAME), NAME_TI(f64, i64, field, SPK_ISA_NAME)}},
+#define SPK_KERNEL_TIV(field, fn, most)                                                     \
+  .field = {{{WIDTHS_OF(most)(f32, i32, field)}, {WIDTHS_OF(most)(f32, i64, field)}},       \
+            {{WIDTHS_OF(most)(f64, i32, field)}, {WIDTHS_OF(most)(f64, i64, field)}}},
+#define SPK_KERNEL_T(field, fn)                                                             \
+  .field = {NAME_1(f32, field, SPK_ISA_NAME), NAME_1(f64, field, SPK_ISA_NAME)},
+#define SPK_KERNEL_I(field, fn)                                                             \
+  .field = {NAME_1(i32, field, SPK_ISA_NAME), NAME_1(i64, field, SPK_ISA_NAME)},
+
+const spk_kernels SPK_CAT2(spk_kernels__, SPK_ISA_NAME) = {
+    .isa = SPK_STRING(SPK_ISA_NAME),
+    .lanes = {SPK_LANES_f32, SPK_LANES_f64},
+    .bsr_vectors = SPK_SIMD_REGISTERS >= 32 ? 4 : 2,
+#include "kernels.def"
+};

@@ -1,0 +1,25 @@
+/* How a sampled product is cut up. */
+#ifndef SPK_PLAN_SDDMM_PLAN_H
+#define SPK_PLAN_SDDMM_PLAN_H
+
+#include "../common.h"
+#include "../dispatch/dispatch.h"
+
+typedef struct spk_sddmm_plan {
+  int threads;
+  int strided;           /* the kernel walks X and Yt through their strides */
+  int pack_x, pack_y;    /* rows of X, rows of Yt go through packed panels */
+  ptrdiff_t panel_rows;  /* rows of Yt in a panel; all of them where Yt is not packed */
+  ptrdiff_t panels;
+  ptrdiff_t row_chunk;   /* rows of P between two looks at the workspace */
+  ptrdiff_t parts;       /* tasks: ranges of rows (of entries, for COO in any order) */
+  size_t x_bytes, y_bytes, cut_bytes, offset_bytes, block_bytes; /* workspace per worker */
+} spk_sddmm_plan;
+
+/* Entries of a block row that BSR samples at a time. */
+#define SPK_SDDMM_BLOCK_ENTRIES 2048
+
+void spk_plan_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt, int threads,
+                    const spk_machine *machine, spk_sddmm_plan *plan);
+
+#endif

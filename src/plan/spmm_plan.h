@@ -1,0 +1,31 @@
+/* How a product is cut up: decided before any work, from shapes, layouts and the machine alone. */
+#ifndef SPK_PLAN_SPMM_PLAN_H
+#define SPK_PLAN_SPMM_PLAN_H
+
+#include "../common.h"
+#include "../dispatch/dispatch.h"
+
+typedef struct spk_spmm_plan {
+  int threads;
+  int strided; /* no row-major tiles: the kernel walks B and C through their strides */
+  int pack;    /* B goes through packed panels */
+  int stage;   /* C goes through a row-major buffer */
+  ptrdiff_t tile, tiles;           /* columns of a tile, and how many tiles */
+  ptrdiff_t panel_rows;            /* rows of B in a panel; all of them where nothing is packed */
+  ptrdiff_t block_rows;            /* rows of B between two cuts of the rows of A */
+  ptrdiff_t blocks;                /* how many such blocks */
+  ptrdiff_t row_chunk;             /* rows of A between two looks at the workspace */
+  ptrdiff_t col_parts, row_parts;  /* tasks: groups of tiles x ranges of rows */
+  size_t panel_bytes, stage_bytes, cut_bytes, offset_bytes; /* workspace per worker */
+} spk_spmm_plan;
+
+/* For a gather (CSR, BSR, COO sorted by row): each row of C is written once per block of K. */
+void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
+                     const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan);
+
+/* For a scatter (CSC, COO in any order): rows of B are read once and added into C. */
+void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
+                      const spk_kernels *kernels, const spk_machine *machine,
+                      spk_spmm_plan *plan);
+
+#endif
