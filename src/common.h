@@ -28,6 +28,14 @@
 #define SPK_UNROLL
 #endif
 
+/* For loops over few entries, which a compiler would otherwise turn into long vector loops with
+ * prologues that cost more than the loop (3.8 against 2.2 ns for a row of one entry). */
+#if defined(__GNUC__) && !defined(__clang__)
+#define SPK_SCALAR_LOOPS __attribute__((optimize("no-tree-vectorize", "no-tree-slp-vectorize")))
+#else
+#define SPK_SCALAR_LOOPS
+#endif
+
 /* One cache line, and the alignment of packed panels. */
 #define SPK_ALIGN 64
 

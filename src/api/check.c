@@ -3,18 +3,19 @@
 
 #include "operands.h"
 
-/* Falls between the last entry of a row and the first of the next, which sortedness allows. */
+/* Falls between the last entry of a row and the first of the next, which sortedness allows.  A fall
+ * behind empty rows counts once: only the first row that starts at p holds entries.  No branch
+ * depends on the lengths of the rows, which no predictor knows. */
 #define FALLS_BETWEEN_ROWS(I)                                               \
   do {                                                                      \
     const I *idx = A->indices, *off = A->offsets;                           \
-    for (ptrdiff_t i = 1; i < outer; i++) {                                 \
-      const I p = off[i];                                                   \
-      if (p > 0 && p < off[i + 1]) falls += idx[p] < idx[p - 1];            \
-    }                                                                       \
+    const I used = off[outer];                                              \
+    ptrdiff_t i = 1;                                                        \
+    while (i < outer && off[i] == 0) i++;                                   \
+    for (; i < outer && off[i] < used; i++)                                 \
+      falls += (idx[off[i]] < idx[off[i] - 1]) & (off[i] < off[i + 1]);     \
   } while (0)
 
-/* Counts a fall at the start of a row once, also behind empty rows: only the first row that starts
- * at p holds entries. */
 static ptrdiff_t falls_between_rows(const spk_sparse *A, ptrdiff_t outer) {
   ptrdiff_t falls = 0;
   if (A->itype == SPK_I32)
@@ -33,13 +34,7 @@ static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels) {
   return SPK_OK;
 }
 
-spk_status spk_check(spk_sparse *A) {
-  const spk_status status = spk_check_sparse(A);
-  if (status != SPK_OK) return status;
-  const spk_kernels *kernels = spk_active_kernels();
-  if (!kernels) return SPK_ERR_ISA;
-  A->flags &= ~(SPK_CHECKED | SPK_SORTED);
-  if (A->format == SPK_COO) return check_coo(A, kernels);
+static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, int wants_sorted) {
   const int by_column = A->format == SPK_CSC;
   const ptrdiff_t outer = by_column ? A->cols : A->rows / A->block_rows;
   const ptrdiff_t inner = by_column ? A->rows : A->cols / A->block_cols;
@@ -48,6 +43,21 @@ spk_status spk_check(spk_sparse *A) {
   ptrdiff_t falls = 0;
   if (!kernels->scan_indices[A->itype](A->indices, used, inner, &falls)) return SPK_ERR_INDEX;
   A->flags |= SPK_CHECKED;
-  if (falls == 0 || falls == falls_between_rows(A, outer)) A->flags |= SPK_SORTED;
+  if (falls == 0 || (wants_sorted && falls == falls_between_rows(A, outer)))
+    A->flags |= SPK_SORTED;
   return SPK_OK;
+}
+
+spk_status spk_ready(spk_sparse *A, int wants_sorted) {
+  const spk_status status = spk_check_sparse(A);
+  if (status != SPK_OK || A->flags & SPK_CHECKED) return status;
+  const spk_kernels *kernels = spk_active_kernels();
+  if (!kernels) return SPK_ERR_ISA;
+  A->flags &= ~SPK_SORTED;
+  return A->format == SPK_COO ? check_coo(A, kernels) : check_compressed(A, kernels, wants_sorted);
+}
+
+spk_status spk_check(spk_sparse *A) {
+  if (A) A->flags &= ~SPK_CHECKED;
+  return spk_ready(A, 1);
 }

@@ -18,7 +18,3 @@ spk_status spk_check_dense(const spk_dense *D) {
   if (!D || D->rows < 0 || D->cols < 0 || (unsigned)D->dtype > SPK_F64) return SPK_ERR_ARGUMENT;
   return D->rows > 0 && D->cols > 0 && !D->data ? SPK_ERR_ARGUMENT : SPK_OK;
 }
-
-spk_status spk_ready(spk_sparse *A) {
-  return A->flags & SPK_CHECKED ? spk_check_sparse(A) : spk_check(A);
-}

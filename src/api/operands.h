@@ -9,7 +9,8 @@ spk_status spk_check_sparse(const spk_sparse *A);
 /* The same for a dense one. */
 spk_status spk_check_dense(const spk_dense *D);
 
-/* A operand ready to run: checked, and with SPK_SORTED known. */
-spk_status spk_ready(spk_sparse *A);
+/* Check offsets and indices unless the caller vouches for them; find out whether they are sorted
+ * (SPK_SORTED) only if wanted, as that takes a pass over the rows. */
+spk_status spk_ready(spk_sparse *A, int wants_sorted);
 
 #endif

@@ -11,6 +11,11 @@ static int gathers(const spk_sparse *A) {
          (A->format == SPK_COO && (A->flags & SPK_SORTED));
 }
 
+/* Rows are cut only where B is packed, which takes more than a few columns or a stride. */
+static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
+  return A->format != SPK_CSC && B->cols > 1 && (B->cols > 8 || B->col_stride != 1);
+}
+
 static spk_status check(const spk_sparse *A, const spk_dense *B, const spk_dense *C) {
   spk_status status = spk_check_sparse(A);
   if (status == SPK_OK) status = spk_check_dense(B);
@@ -28,7 +33,7 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   if (status != SPK_OK) return status;
   if ((unsigned)epilogue->activation > SPK_SIGMOID) return SPK_ERR_ARGUMENT;
   spk_sparse ready = *A;
-  status = spk_ready(&ready);
+  status = spk_ready(&ready, wants_sorted(A, B));
   if (status != SPK_OK) return status;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
   const spk_kernels *kernels = spk_active_kernels();
@@ -48,7 +53,7 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   if (status != SPK_OK) return status;
   if (!name || size == 0) return SPK_ERR_ARGUMENT;
   spk_sparse ready = *A;
-  status = spk_ready(&ready);
+  status = spk_ready(&ready, wants_sorted(A, B));
   if (status != SPK_OK) return status;
   const spk_kernels *kernels = spk_active_kernels();
   spk_spmm_plan plan;

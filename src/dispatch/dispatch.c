@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../driver/parallel.h"
 #include "cpu.h"
 
 #define MOST_ISAS 4
@@ -57,6 +58,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 }
 
 static void choose(void) {
+  spk_parallel_init();
   const char *forced = getenv("SPKERNELS_ISA");
   const spk_kernels *chosen = NULL;
   int count = 0;

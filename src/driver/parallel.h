@@ -11,6 +11,9 @@ typedef void (*spk_task_fn)(void *context, ptrdiff_t task, int worker);
  * task computes must not depend on who runs it. */
 void spk_parallel_for(ptrdiff_t tasks, int threads, spk_task_fn fn, void *context);
 
+/* Once, before the first region: prepares for fork(). */
+void spk_parallel_init(void);
+
 /* Threads for a call that asked for `requested` (0: the default, by the work, in multiply-adds). */
 int spk_choose_threads(int requested, double work);
 

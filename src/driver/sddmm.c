@@ -17,12 +17,12 @@ typedef struct job {
 /* A worker's slice of the workspace. */
 typedef struct scratch {
   char *x, *y, *cuts, *offsets, *block;
-  ptrdiff_t cut_first, cut_last; /* the rows that cuts describes */
+  ptrdiff_t packed; /* the panel that y holds */
 } scratch;
 
 static scratch scratch_of(const job *j, int worker) {
   const spk_sddmm_plan *plan = j->plan;
-  scratch s = {.x = spk_workspace_of(&j->space, worker), .cut_first = -1, .cut_last = -1};
+  scratch s = {.x = spk_workspace_of(&j->space, worker), .packed = -1};
   s.y = s.x + plan->x_bytes;
   s.cuts = s.y + plan->y_bytes;
   s.offsets = s.cuts + plan->cut_bytes;
@@ -56,44 +56,66 @@ static void point_x(const job *j, const scratch *s, spk_sddmm_task *task, ptrdif
   const void *x = spk_at(X->data, row * X->row_stride, spk_dtype_size(X->dtype));
   task->X = x;
   if (!j->plan->pack_x) return;
-  j->kernels->pack[X->dtype](s->x, X->cols, x, X->row_stride, X->col_stride, rows, X->cols);
+  j->kernels->pack[X->dtype](s->x, j->plan->ld, x, X->row_stride, X->col_stride, rows, X->cols);
   task->X = s->x;
-  task->ldx = X->cols;
+  task->ldx = j->plan->ld;
 }
 
-static void point_yt(const job *j, const scratch *s, spk_sddmm_task *task, ptrdiff_t row) {
+static void point_yt(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t panel) {
   const spk_dense *Yt = j->Yt;
   if (!j->plan->pack_y) return;
+  const ptrdiff_t row = panel * j->plan->panel_rows;
   const ptrdiff_t rows = spk_min(j->plan->panel_rows, Yt->rows - row);
   const void *y = spk_at(Yt->data, row * Yt->row_stride, spk_dtype_size(Yt->dtype));
-  j->kernels->pack[Yt->dtype](s->y, Yt->cols, y, Yt->row_stride, Yt->col_stride, rows, Yt->cols);
+  if (s->packed != panel)
+    j->kernels->pack[Yt->dtype](s->y, j->plan->ld, y, Yt->row_stride, Yt->col_stride, rows,
+                                Yt->cols);
+  s->packed = panel;
   task->Yt = s->y;
-  task->ldy = Yt->cols;
+  task->ldy = j->plan->ld;
   task->base = row;
 }
 
-/* Rows [first, last) of CSR or sorted COO against panel `panel` of Yt. */
-static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t panel,
-                     ptrdiff_t first, ptrdiff_t last) {
+/* The panels that rows with these offsets reach: patterns like windows touch few of them. */
+static void panels_of(const job *j, const void *offsets, ptrdiff_t rows, ptrdiff_t *first,
+                      ptrdiff_t *last) {
+  const spk_sparse *P = j->P;
+  ptrdiff_t low = P->cols, high = -1;
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    const ptrdiff_t p = spk_index(offsets, P->itype, i), q = spk_index(offsets, P->itype, i + 1);
+    if (p == q) continue;
+    low = spk_min(low, spk_index(P->indices, P->itype, p));
+    high = spk_max(high, spk_index(P->indices, P->itype, q - 1));
+  }
+  *first = low / j->plan->panel_rows;
+  *last = high < 0 ? *first - 1 : high / j->plan->panel_rows;
+}
+
+/* Rows [first, last) of CSR or sorted COO. */
+static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t first,
+                     ptrdiff_t last) {
   const spk_sparse *P = j->P;
   const spk_sddmm_plan *plan = j->plan;
   const size_t isize = spk_itype_size(P->itype);
+  const void *offsets = spk_row_offsets(P, first, last, s->offsets);
   task->rows = last - first;
-  if (plan->panels > 1) {
-    if (s->cut_first != first || s->cut_last != last) {
-      const void *offsets = spk_row_offsets(P, first, last, s->offsets);
-      j->kernels->cut_rows[P->itype](P->indices, offsets, last - first, plan->panel_rows,
-                                     plan->panels, s->cuts, plan->row_chunk);
-      s->cut_first = first;
-      s->cut_last = last;
-    }
+  if (plan->panels == 1) {
+    point_yt(j, s, task, 0);
+    task->begin = offsets;
+    task->end = spk_at(offsets, 1, isize);
+    pick_kernel(j)(task);
+    return;
+  }
+  ptrdiff_t low, high;
+  panels_of(j, offsets, task->rows, &low, &high);
+  j->kernels->cut_rows[P->itype](P->indices, offsets, task->rows, plan->panel_rows, plan->panels,
+                                 s->cuts, plan->row_chunk);
+  for (ptrdiff_t panel = low; panel <= high; panel++) {
+    point_yt(j, s, task, panel);
     task->begin = s->cuts + (size_t)(panel * plan->row_chunk) * isize;
     task->end = s->cuts + (size_t)((panel + 1) * plan->row_chunk) * isize;
-  } else {
-    task->begin = spk_row_offsets(P, first, last, s->offsets);
-    task->end = spk_at(task->begin, 1, isize);
+    pick_kernel(j)(task);
   }
-  pick_kernel(j)(task);
 }
 
 /* Blocks of one block row: each row of them becomes a list of columns in the workspace, its dot
@@ -155,17 +177,15 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
   if (r0 == r1) return;
   scratch s = scratch_of(j, worker);
   spk_sddmm_task task = plain_task(j);
-  for (ptrdiff_t panel = 0; panel < plan->panels; panel++) {
-    point_yt(j, &s, &task, panel * plan->panel_rows);
-    for (ptrdiff_t r = r0; r < r1; r += plan->row_chunk) {
-      const ptrdiff_t last = spk_min(r1, r + plan->row_chunk);
-      point_x(j, &s, &task, r * P->block_rows, (last - r) * P->block_rows);
-      if (P->format == SPK_BSR)
-        for (ptrdiff_t b = r; b < last; b++)
-          run_block_row(j, &s, &task, b, (b - r) * P->block_rows);
-      else
-        run_rows(j, &s, &task, panel, r, last);
+  for (ptrdiff_t r = r0; r < r1; r += plan->row_chunk) {
+    const ptrdiff_t last = spk_min(r1, r + plan->row_chunk);
+    point_x(j, &s, &task, r * P->block_rows, (last - r) * P->block_rows);
+    if (P->format != SPK_BSR) {
+      run_rows(j, &s, &task, r, last);
+      continue;
     }
+    point_yt(j, &s, &task, 0);
+    for (ptrdiff_t b = r; b < last; b++) run_block_row(j, &s, &task, b, (b - r) * P->block_rows);
   }
 }
 
@@ -191,7 +211,7 @@ static void run_entry_part(void *context, ptrdiff_t part, int worker) {
   const ptrdiff_t parts = j->plan->parts, whole = P->nnz / parts, rest = P->nnz % parts;
   const ptrdiff_t p0 = whole * part + spk_min(part, rest);
   const ptrdiff_t p1 = p0 + whole + (part < rest);
-  const scratch s = scratch_of(j, worker);
+  scratch s = scratch_of(j, worker);
   const spk_sddmm_fn kernel = pick_kernel(j);
   spk_sddmm_task task = plain_task(j);
   task.rows = 1;

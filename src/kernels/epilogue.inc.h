@@ -4,6 +4,8 @@
  * each to within a few units in the last place; gelu is the exact form (Hendrycks and Gimpel,
  * arXiv 1606.08415), not its tanh approximation. */
 static inline T FT(activate_one)(T x, spk_activation activation) {
+  /* The limits of gelu and silu, where the formulas would multiply infinity by zero. */
+  if (x == (T)-INFINITY && (activation == SPK_GELU || activation == SPK_SILU)) return (T)-0.0;
   switch (activation) {
     case SPK_RELU:
       return x < (T)0 ? (T)0 : x;

@@ -6,7 +6,9 @@
 static int FI(scan_indices)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
                             ptrdiff_t *descents) {
   const I *idx = indices;
-  const uint64_t limit = (uint64_t)bound;
+  /* No further than I reaches, or a negative one would lie below a larger bound. */
+  const ptrdiff_t reach = sizeof(I) == 4 ? (ptrdiff_t)INT32_MAX + 1 : PTRDIFF_MAX;
+  const uint64_t limit = (uint64_t)spk_min(bound, reach);
   ptrdiff_t falls = 0;
   for (ptrdiff_t p = 0; p < count;) {
     /* In blocks, so that the counters stay as narrow as the indices. */

@@ -1,8 +1,7 @@
 /* SDDMM over CSR: dot products of a row of X with the rows of Yt that the pattern names.
  *
  * Eight dot products at a time share each load of X (9 loads for 8 FMAs: 89% of the load bound) and
- * one transposition reduces all eight.  The order of a sum depends on k and on the place in the row
- * alone.
+ * one transposition reduces all eight.  The order of a sum depends on k alone.
  */
 SPK_INLINE void FN(sddmm_finish)(T dot, T *out, const T *values, ptrdiff_t p,
                                  const spk_sampling *s) {
@@ -12,19 +11,28 @@ SPK_INLINE void FN(sddmm_finish)(T dot, T *out, const T *values, ptrdiff_t p,
   out[p] = x;
 }
 
-/* y[u] = x . b[u], u < 8 */
-SPK_INLINE void FN(sddmm_dots8)(const T *x, const T *const b[8], ptrdiff_t k, T y[8]) {
+static __attribute__((noinline)) void FN(sddmm_finish_all)(const T *dots, T *out, const T *values,
+                                                           ptrdiff_t p, ptrdiff_t count,
+                                                           const spk_sampling *s) {
+  for (ptrdiff_t u = 0; u < count; u++) FN(sddmm_finish)(dots[u], out, values, p + u, s);
+}
+
+/* y[u] = x . Yt[idx[u]], u < U; y[U .. 7] is unspecified. */
+SPK_INLINE void FN(sddmm_dots)(const T *x, const T *Yt, ptrdiff_t ldy, const I *idx, ptrdiff_t k,
+                               const int U, T *y) {
+  const T *b[8];
   VEC acc[8];
   SPK_UNROLL for (int u = 0; u < 8; u++) acc[u] = V(zero)();
+  SPK_UNROLL for (int u = 0; u < U; u++) b[u] = Yt + (ptrdiff_t)idx[u] * ldy;
   ptrdiff_t j = 0;
   for (; j + LANES <= k; j += LANES) {
     const VEC xv = V(load)(x + j);
-    SPK_UNROLL for (int u = 0; u < 8; u++) acc[u] = V(fma)(xv, V(load)(b[u] + j), acc[u]);
+    SPK_UNROLL for (int u = 0; u < U; u++) acc[u] = V(fma)(xv, V(load)(b[u] + j), acc[u]);
   }
   if (j < k) {
     const MASK mask = V(mask)(k - j);
     const VEC xv = V(loadm)(x + j, mask);
-    SPK_UNROLL for (int u = 0; u < 8; u++) acc[u] = V(fma)(xv, V(loadm)(b[u] + j, mask), acc[u]);
+    SPK_UNROLL for (int u = 0; u < U; u++) acc[u] = V(fma)(xv, V(loadm)(b[u] + j, mask), acc[u]);
   }
   V(reduce8)(acc, y);
 }
@@ -32,29 +40,43 @@ SPK_INLINE void FN(sddmm_dots8)(const T *x, const T *const b[8], ptrdiff_t k, T 
 static void FN(sddmm_csr)(const spk_sddmm_task *t) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *values = t->values;
-  const T *Yt = t->Yt;
+  /* Where row 0 of Yt would lie: as an integer, since it may lie outside of the panel. */
+  const T *Yt =
+      (const T *)((uintptr_t)t->Yt - (uintptr_t)(t->base * t->ldy * (ptrdiff_t)sizeof(T)));
   T *out = t->out;
-  const ptrdiff_t k = t->k;
-  for (ptrdiff_t i = 0; i < t->rows; i++) {
-    const T *x = (const T *)t->X + i * t->ldx;
-    ptrdiff_t p = begin[i];
+  const ptrdiff_t k = t->k, ldy = t->ldy, ldx = t->ldx, rows = t->rows;
+  const int plain = t->sampling.alpha == 1.0 && t->sampling.beta == 0.0 && !t->sampling.scale;
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    const T *x = (const T *)t->X + i * ldx;
     const ptrdiff_t stop = end[i];
-    while (p < stop) {
-      /* A short group repeats its last entry: the work of a row ends on whole groups. */
-      const int count = (int)spk_min(8, stop - p);
-      const T *b[8];
+    for (ptrdiff_t p = begin[i]; p < stop; p += 8) {
+      const ptrdiff_t count = spk_min(8, stop - p);
       T y[8];
-      SPK_UNROLL for (int u = 0; u < 8; u++)
-          b[u] = Yt + ((ptrdiff_t)idx[p + (u < count ? u : count - 1)] - t->base) * t->ldy;
-      FN(sddmm_dots8)(x, b, k, y);
-      for (int u = 0; u < count; u++) FN(sddmm_finish)(y[u], out, values, p + u, &t->sampling);
-      p += count;
+      if (count == 8 && plain) {
+        FN(sddmm_dots)(x, Yt, ldy, idx + p, k, 8, out + p);
+        continue;
+      }
+      if (count == 8) {
+        FN(sddmm_dots)(x, Yt, ldy, idx + p, k, 8, y);
+      } else {
+        /* The tail of a row: a short group repeats its last entry. */
+        I tail[8];
+        SPK_UNROLL for (int u = 0; u < 8; u++) tail[u] = idx[spk_min(p + u, stop - 1)];
+        if (count > 4)
+          FN(sddmm_dots)(x, Yt, ldy, tail, k, 8, y);
+        else
+          FN(sddmm_dots)(x, Yt, ldy, tail, k, 4, y);
+      }
+      if (plain)
+        for (ptrdiff_t u = 0; u < count; u++) out[p + u] = y[u];
+      else
+        FN(sddmm_finish_all)(y, out, values, p, count, &t->sampling);
     }
   }
 }
 
 /* Any strides. */
-static void FN(sddmm_csr_strided)(const spk_sddmm_task *t) {
+SPK_SCALAR_LOOPS static void FN(sddmm_csr_strided)(const spk_sddmm_task *t) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   for (ptrdiff_t i = 0; i < t->rows; i++) {
     const T *x = (const T *)t->X + i * t->ldx;

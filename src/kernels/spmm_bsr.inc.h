@@ -60,7 +60,7 @@ SPK_SPMM_BSR(4)
 #undef SPK_SPMM_BSR
 
 /* Any strides, and n == 1, where a masked vector would carry one lane. */
-static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
+SPK_SCALAR_LOOPS static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const ptrdiff_t R = t->block_rows, W = t->block_cols;
   for (ptrdiff_t block = 0; block < t->rows; block++)

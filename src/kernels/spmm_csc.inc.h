@@ -51,7 +51,7 @@ SPK_SPMM_CSC(8)
 #undef SPK_SPMM_CSC
 
 /* Any strides, and n == 1, where a masked vector would carry one lane. */
-static void FN(spmm_csc_strided)(const spk_spmm_task *t) {
+SPK_SCALAR_LOOPS static void FN(spmm_csc_strided)(const spk_spmm_task *t) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values;
   const T alpha = (T)t->epilogue.alpha;

@@ -2,39 +2,63 @@
 
 #include "../driver/parallel.h"
 
+/* The workspace of one worker stays below a few MiB whatever the shapes. */
 #define X_MOST ((ptrdiff_t)1 << 18)
 #define Y_MOST ((ptrdiff_t)1 << 20)
 #define CUT_MOST ((ptrdiff_t)1 << 18)
 #define PARTS_PER_THREAD 8
 
+/* Times that a row of Yt must be read for its copy to an aligned panel to pay. */
+#define PACK_REUSE 24.0
+/* Entries of a row in a panel that fits L1, for such panels to pay. */
+#define SEGMENT_ENTRIES 24.0
+/* The share of L1 that such a panel may take. */
+#define L1_SHARE 0.7
+
+static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_machine *machine,
+                        spk_sddmm_plan *plan) {
+  const ptrdiff_t n = Yt->rows, row_bytes = plan->ld * (ptrdiff_t)spk_dtype_size(P->dtype);
+  const double per_row = (double)P->nnz / (double)spk_max(1, P->rows);
+  plan->panel_rows = spk_max(1, n);
+  if (P->format == SPK_BSR || !(P->flags & SPK_SORTED)) return;
+  const ptrdiff_t in_l1 =
+      (ptrdiff_t)((double)machine->l1_bytes * L1_SHARE) / row_bytes / 8 * 8;
+  const ptrdiff_t in_l2 = spk_max(1, Y_MOST / row_bytes);
+  const int blocks_l1 =
+      in_l1 >= 8 && per_row * (double)in_l1 >= SEGMENT_ENTRIES * (double)spk_max(1, n);
+  plan->panel_rows = spk_max(1, spk_min(n, blocks_l1 ? in_l1 : in_l2));
+}
+
 void spk_plan_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt, int threads,
                     const spk_machine *machine, spk_sddmm_plan *plan) {
-  (void)machine;
   const ptrdiff_t k = X->cols, n = Yt->rows, size = (ptrdiff_t)spk_dtype_size(P->dtype);
   const ptrdiff_t isize = (ptrdiff_t)spk_itype_size(P->itype);
   const ptrdiff_t entries = P->nnz * P->block_rows * P->block_cols;
-  const ptrdiff_t row_bytes = spk_max(1, k * size);
+  const ptrdiff_t ld = spk_round_up(spk_max(1, k), SPK_ALIGN / size), row_bytes = ld * size;
   const int x_unit = X->col_stride == 1 || k <= 1, y_unit = Yt->col_stride == 1 || k <= 1;
   const int is_sorted = (P->flags & SPK_SORTED) != 0;
   const int by_rows = P->format != SPK_COO || is_sorted;
+  const double reuse = (double)entries / (double)spk_max(1, n);
   *plan = (spk_sddmm_plan){.threads = spk_choose_threads(threads, (double)entries * (double)k),
+                           .ld = ld,
                            .panel_rows = spk_max(1, n),
                            .panels = 1,
                            .row_chunk = spk_max(1, P->rows / P->block_rows)};
   plan->pack_x = !x_unit;
-  plan->pack_y = !y_unit;
-  if (plan->pack_x && (!by_rows || P->block_rows * row_bytes > X_MOST)) plan->strided = 1;
-  if (plan->pack_y && n * row_bytes > Y_MOST &&
-      (!by_rows || !is_sorted || P->format == SPK_BSR || row_bytes > Y_MOST / 8))
+  plan->pack_y = y_unit ? reuse >= PACK_REUSE : reuse >= 1.0;
+  plan_panels(P, Yt, machine, plan);
+  if (plan->pack_y && plan->panel_rows * row_bytes > Y_MOST) plan->pack_y = 0;
+  /* Without copies only the strided kernel walks columns that are not unit strided. */
+  if (plan->pack_x && (!by_rows || P->block_rows * row_bytes > X_MOST || entries < P->rows))
     plan->strided = 1;
-  /* A copy pays where rows are read more than once or so. */
-  if ((plan->pack_y && entries < n) || (plan->pack_x && entries < P->rows)) plan->strided = 1;
+  if (!y_unit && !plan->pack_y) plan->strided = 1;
   if (plan->strided) plan->pack_x = plan->pack_y = 0;
 
   if (plan->pack_y) {
-    plan->panel_rows = spk_max(1, spk_min(n, Y_MOST / row_bytes));
     plan->panels = spk_max(1, spk_ceil_div(n, plan->panel_rows));
     plan->y_bytes = spk_slice((size_t)(plan->panel_rows * row_bytes));
+  } else {
+    plan->panel_rows = spk_max(1, n);
   }
   if (plan->pack_x) {
     const ptrdiff_t per_row = row_bytes * P->block_rows;
@@ -57,4 +81,5 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt
   if (plan->threads > 1 && !plan->pack_y) plan->parts *= PARTS_PER_THREAD;
   const ptrdiff_t most = by_rows ? P->rows / P->block_rows : P->nnz;
   plan->parts = spk_max(1, spk_min(plan->parts, most));
+  plan->threads = (int)spk_min(plan->threads, plan->parts);
 }

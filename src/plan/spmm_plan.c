@@ -73,15 +73,17 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
     plan->panel_rows = spk_max(grain, most_panel / (plan->tile * size) / grain * grain);
     if (plan->panel_rows >= k) {
       plan->panel_rows = spk_max(1, k);
-    } else if (!is_sorted) {
-      /* A row that is not sorted cannot be cut into panels. */
+    } else if (!is_sorted || grain * plan->tile * size > most_panel) {
+      /* A row that is not sorted cannot be cut into panels, nor can a block. */
       plan->pack = 0;
       plan->panel_rows = spk_max(1, k);
       cut_columns(plan, n, lanes, most_vectors * lanes);
     }
   }
   plan->strided = !plan->pack && !b_unit;
-  if (is_bsr && n == 1) plan->strided = 1;
+  /* One lane of a vector, or rows of a block that do not fit the stage. */
+  if (is_bsr && (n == 1 || (!c_unit && A->block_rows * plan->tile * size > SCATTER_STAGE_MOST)))
+    plan->strided = 1, plan->pack = 0, plan->panel_rows = spk_max(1, k);
   plan->stage = !plan->strided && !c_unit;
   if (plan->strided) plan->tile = n, plan->tiles = 1;
 
@@ -122,6 +124,7 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   plan->row_parts = spk_max(1, plan->threads / plan->col_parts);
   if (plan->threads > 1 && !plan->pack) plan->row_parts *= PARTS_PER_THREAD;
   plan->row_parts = spk_max(1, spk_min(plan->row_parts, A->rows / A->block_rows));
+  plan->threads = (int)spk_min(plan->threads, plan->col_parts * plan->row_parts);
 }
 
 void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
@@ -144,11 +147,13 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
   plan->col_parts = spk_min(plan->tiles, plan->threads);
   plan->row_parts = spk_max(1, plan->threads / plan->col_parts);
   plan->row_parts = spk_max(1, spk_min(plan->row_parts, A->rows));
+  plan->threads = (int)spk_min(plan->threads, plan->col_parts * plan->row_parts);
   const ptrdiff_t own_rows = spk_ceil_div(A->rows, plan->row_parts);
   if (A->format == SPK_CSC && n > 1) {
-    while (!c_unit && plan->tile > lanes && own_rows * plan->tile * size > SCATTER_STAGE_MOST)
+    /* By all rows and not by those of a part: which kernel runs must not depend on the threads. */
+    while (!c_unit && plan->tile > lanes && A->rows * plan->tile * size > SCATTER_STAGE_MOST)
       cut_columns(plan, n, lanes, plan->tile - lanes);
-    plan->stage = !c_unit && own_rows * plan->tile * size <= SCATTER_STAGE_MOST;
+    plan->stage = !c_unit && A->rows * plan->tile * size <= SCATTER_STAGE_MOST;
     plan->strided = !c_unit && !plan->stage;
     plan->pack = !plan->strided && !b_unit;
   } else {
