@@ -1,0 +1,28 @@
+"""The package under test."""
+
+from functools import partial
+
+import numpy as np
+import scipy
+
+import spkernels
+
+NAME = "spkernels"
+
+
+def versions():
+    return {
+        "spkernels": spkernels.__version__,
+        "scipy": scipy.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def bind(problem):
+    if problem.op == "spmm":
+        return partial(spkernels.spmm, problem.sparse(), problem.b)
+    return partial(spkernels.sddmm, problem.sparse(), problem.x, problem.yt.T)
+
+
+def to_numpy(result, problem):
+    return result if problem.op == "spmm" else result.data
