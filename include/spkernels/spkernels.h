@@ -41,7 +41,7 @@ typedef enum spk_activation {
 
 /* What is known of a sparse operand; spk_check finds it. */
 #define SPK_SORTED 1u  /* CSR, CSC, BSR: indices do not decrease inside a row (column);
-                          COO: row indices do not decrease */
+                          COO: nor do row indices */
 #define SPK_CHECKED 2u /* offsets and indices were checked: the verbs do not check again */
 
 /* A sparse matrix that belongs to the caller.

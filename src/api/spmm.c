@@ -55,6 +55,10 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   spk_sparse ready = *A;
   status = spk_ready(&ready, wants_sorted(A, B));
   if (status != SPK_OK) return status;
+  if (C->rows == 0 || C->cols == 0) {
+    snprintf(name, size, "spmm_%s_empty", formats[A->format]);
+    return SPK_OK;
+  }
   const spk_kernels *kernels = spk_active_kernels();
   spk_spmm_plan plan;
   const int gather = gathers(&ready);

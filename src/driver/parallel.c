@@ -36,6 +36,10 @@ void spk_limit_threads(int limit) {
   atomic_store_explicit(&limit_threads, limit > 0 ? limit : 0, memory_order_relaxed);
 }
 
+static void run_serially(spk_phase phase, void *context) {
+  for (ptrdiff_t task = 0; task < phase.tasks; task++) phase.fn(context, task, 0);
+}
+
 #ifdef _OPENMP
 
 #define SPK_STR_(x) #x
@@ -55,9 +59,11 @@ static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork_in_child);
 void spk_parallel_init(void) { pthread_once(&fork_once, watch_forks); }
 
 /* More threads than this only cost memory; a request for a million would end the process. */
+#define MOST_THREADS 256
+
 static int most_threads(void) {
-  const int many = 4 * omp_get_num_procs() > 64 ? 4 * omp_get_num_procs() : 64;
-  return many < omp_get_thread_limit() ? many : omp_get_thread_limit();
+  const ptrdiff_t many = spk_max(64, 4 * omp_get_num_procs());
+  return (int)spk_min(spk_min(many, MOST_THREADS), omp_get_thread_limit());
 }
 
 int spk_choose_threads(int requested, double work) {
@@ -69,29 +75,66 @@ int spk_choose_threads(int requested, double work) {
   return threads < most_threads() ? threads : most_threads();
 }
 
+/* The next task of each worker's range, each on a cache line of its own. */
+typedef struct counter {
+  _Alignas(SPK_ALIGN) atomic_ptrdiff_t next;
+} counter;
+
 typedef struct region {
-  ptrdiff_t tasks;
+  spk_phase phases[2];
   int threads;
-  spk_task_fn fn;
   void *context;
+  counter *counters; /* threads for each phase */
 } region;
+
+static void run_tasks(const region *r, int phase, int worker, int workers) {
+  const ptrdiff_t tasks = r->phases[phase].tasks;
+  counter *counters = r->counters + (ptrdiff_t)phase * r->threads;
+  for (int w = 0; w < workers; w++) {
+    const int range = worker + w < workers ? worker + w : worker + w - workers;
+    const ptrdiff_t begin = tasks * range / workers, end = tasks * (range + 1) / workers;
+    for (;;) {
+      const ptrdiff_t task =
+          begin + atomic_fetch_add_explicit(&counters[range].next, 1, memory_order_relaxed);
+      if (task >= end) break;
+      r->phases[phase].fn(r->context, task, worker);
+    }
+  }
+}
 
 static void *run_region(void *argument) {
   const region *r = argument;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(r->threads)
-  for (ptrdiff_t task = 0; task < r->tasks; task++) r->fn(r->context, task, omp_get_thread_num());
+#pragma omp parallel num_threads(r->threads)
+  {
+    /* Fewer than asked for inside a region of the caller's, or at the limits of the system. */
+    const int worker = omp_get_thread_num(), workers = omp_get_num_threads();
+    if (r->phases[0].tasks > 0) {
+      run_tasks(r, 0, worker, workers);
+#pragma omp barrier
+    }
+    run_tasks(r, 1, worker, workers);
+  }
   return NULL;
 }
 
-void spk_parallel_for(ptrdiff_t tasks, int threads, spk_task_fn fn, void *context) {
-  region r = {tasks, threads < tasks ? threads : (int)tasks, fn, context};
+void spk_parallel(int threads, spk_phase first, spk_phase second, void *context) {
+  const ptrdiff_t most = spk_max(first.tasks, second.tasks);
+  counter counters[2 * MOST_THREADS];
+  region r = {{first, second}, threads < most ? threads : (int)most, context, counters};
   pthread_t starter;
-  if (r.threads > 1 && !atomic_load_explicit(&forked, memory_order_relaxed)) {
+  if (r.threads <= 1) {
+    run_serially(first, context);
+    run_serially(second, context);
+    return;
+  }
+  for (int i = 0; i < 2 * r.threads; i++) atomic_init(&counters[i].next, 0);
+  if (!atomic_load_explicit(&forked, memory_order_relaxed)) {
     run_region(&r);
-  } else if (r.threads > 1 && pthread_create(&starter, NULL, run_region, &r) == 0) {
+  } else if (pthread_create(&starter, NULL, run_region, &r) == 0) {
     pthread_join(starter, NULL);
   } else {
-    for (ptrdiff_t task = 0; task < tasks; task++) fn(context, task, 0);
+    run_serially(first, context);
+    run_serially(second, context);
   }
 }
 
@@ -107,9 +150,10 @@ int spk_choose_threads(int requested, double work) {
   return 1;
 }
 
-void spk_parallel_for(ptrdiff_t tasks, int threads, spk_task_fn fn, void *context) {
+void spk_parallel(int threads, spk_phase first, spk_phase second, void *context) {
   (void)threads;
-  for (ptrdiff_t task = 0; task < tasks; task++) fn(context, task, 0);
+  run_serially(first, context);
+  run_serially(second, context);
 }
 
 #endif

@@ -7,9 +7,16 @@
 /* worker < threads: each has a workspace of its own. */
 typedef void (*spk_task_fn)(void *context, ptrdiff_t task, int worker);
 
-/* Run tasks 0 .. tasks-1, each once, on at most `threads` workers, whoever is free first.  What a
+/* Tasks 0 .. tasks-1, each run once.  A worker begins with a range of its own, the same at every
+ * call, so that what it wrote last time is still in its cache; then it helps the others.  What a
  * task computes must not depend on who runs it. */
-void spk_parallel_for(ptrdiff_t tasks, int threads, spk_task_fn fn, void *context);
+typedef struct spk_phase {
+  ptrdiff_t tasks;
+  spk_task_fn fn;
+} spk_phase;
+
+/* Run the tasks of `first`, then those of `second`, on at most `threads` workers. */
+void spk_parallel(int threads, spk_phase first, spk_phase second, void *context);
 
 /* Once, before the first region: prepares for fork(). */
 void spk_parallel_init(void);

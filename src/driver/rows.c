@@ -14,14 +14,15 @@ static ptrdiff_t entries_before(const spk_sparse *A, ptrdiff_t row) {
   return low;
 }
 
-ptrdiff_t spk_part_begin(const spk_sparse *A, ptrdiff_t part, ptrdiff_t parts) {
-  const ptrdiff_t rows = spk_outer_rows(A);
-  if (part <= 0) return 0;
-  if (part >= parts) return rows;
-  /* In doubles: (entries + rows) * part may pass 2**63. */
-  const double all = (double)(entries_before(A, rows) + rows);
-  const double target = all * (double)part / (double)parts;
-  ptrdiff_t low = 0, high = rows;
+ptrdiff_t spk_part_begin(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, ptrdiff_t part,
+                         ptrdiff_t parts) {
+  if (part <= 0) return first;
+  if (part >= parts) return last;
+  /* In doubles: entries times parts may pass 2**63. */
+  const double low_weight = (double)(entries_before(A, first) + first);
+  const double high_weight = (double)(entries_before(A, last) + last);
+  const double target = low_weight + (high_weight - low_weight) * (double)part / (double)parts;
+  ptrdiff_t low = first, high = last;
   while (low < high) {
     const ptrdiff_t middle = low + (high - low) / 2;
     if ((double)(entries_before(A, middle) + middle) < target)

@@ -99,9 +99,10 @@ spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_
                              const spk_kernels *kernels) {
   job j = {A, B, C, epilogue, plan, kernels, {0}};
   const spk_status status =
-      spk_workspace_take(&j.space, plan->panel_bytes + plan->stage_bytes, plan->threads);
+      spk_workspace_take(&j.space, 0, plan->panel_bytes + plan->stage_bytes, plan->threads);
   if (status != SPK_OK) return status;
-  spk_parallel_for(plan->col_parts * plan->row_parts, plan->threads, run_part, &j);
+  spk_parallel(plan->threads, (spk_phase){0},
+               (spk_phase){plan->col_parts * plan->row_parts, run_part}, &j);
   spk_workspace_free(&j.space);
   return SPK_OK;
 }

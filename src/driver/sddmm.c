@@ -172,8 +172,8 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_sparse *P = j->P;
   const spk_sddmm_plan *plan = j->plan;
-  const ptrdiff_t r0 = spk_part_begin(P, part, plan->parts);
-  const ptrdiff_t r1 = spk_part_begin(P, part + 1, plan->parts);
+  const ptrdiff_t r0 = spk_part_begin(P, 0, spk_outer_rows(P), part, plan->parts);
+  const ptrdiff_t r1 = spk_part_begin(P, 0, spk_outer_rows(P), part + 1, plan->parts);
   if (r0 == r1) return;
   scratch s = scratch_of(j, worker);
   spk_sddmm_task task = plain_task(j);
@@ -228,10 +228,11 @@ spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_de
   job j = {P, X, Yt, values, sampling, plan, kernels, {0}};
   const size_t bytes = plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes +
                        plan->block_bytes;
-  const spk_status status = spk_workspace_take(&j.space, bytes, plan->threads);
+  const spk_status status = spk_workspace_take(&j.space, 0, bytes, plan->threads);
   if (status != SPK_OK) return status;
   const int by_rows = P->format != SPK_COO || (P->flags & SPK_SORTED);
-  spk_parallel_for(plan->parts, plan->threads, by_rows ? run_row_part : run_entry_part, &j);
+  spk_parallel(plan->threads, (spk_phase){0},
+               (spk_phase){plan->parts, by_rows ? run_row_part : run_entry_part}, &j);
   spk_workspace_free(&j.space);
   return SPK_OK;
 }

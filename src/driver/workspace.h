@@ -1,20 +1,21 @@
-/* Scratch memory of one call: a slice per worker, aligned to cache lines. */
+/* Scratch memory of one call: a shared part and a slice per worker, aligned to cache lines. */
 #ifndef SPK_DRIVER_WORKSPACE_H
 #define SPK_DRIVER_WORKSPACE_H
 
 #include "../common.h"
 
 typedef struct spk_workspace {
-  char *memory;
+  char *shared;
+  char *slices;
   size_t per_worker;
 } spk_workspace;
 
-/* Nothing is taken for per_worker == 0.  SPK_ERR_MEMORY before any output is written. */
-spk_status spk_workspace_take(spk_workspace *space, size_t per_worker, int workers);
+/* Nothing is taken where all is 0.  SPK_ERR_MEMORY before any output is written. */
+spk_status spk_workspace_take(spk_workspace *space, size_t shared, size_t per_worker, int workers);
 void spk_workspace_free(spk_workspace *space);
 
 static inline char *spk_workspace_of(const spk_workspace *space, int worker) {
-  return space->memory + space->per_worker * (size_t)worker;
+  return space->slices + space->per_worker * (size_t)worker;
 }
 
 #endif

@@ -10,16 +10,26 @@ static void FN(spmm_coo)(const spk_spmm_task *t) {
   const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
   const ptrdiff_t first = *(const I *)t->begin, last = *(const I *)t->end;
   const ptrdiff_t sb = t->col_strideb, sc = t->col_stridec;
-  const ptrdiff_t whole = sb == 1 && sc == 1 ? t->n - t->n % LANES : 0;
+  /* One rounding per term for all unit strides, whatever the width of the tile: bits must not
+   * depend on how columns are dealt out. */
+  const int unit = sb == 1 && sc == 1;
   for (ptrdiff_t p = first; p < last; p++) {
     const ptrdiff_t row = (ptrdiff_t)row_of[p] - t->row_low;
     if ((uint64_t)row >= owned) continue;
     const T *b = (const T *)t->B + (ptrdiff_t)col_of[p] * t->ldb;
     T *c = (T *)t->C + row * t->ldc;
     const T a = alpha * val[p];
+    if (!unit) {
+      for (ptrdiff_t j = 0; j < t->n; j++) c[j * sc] += a * b[j * sb];
+      continue;
+    }
     const VEC av = V(set1)(a);
     ptrdiff_t j = 0;
-    for (; j < whole; j += LANES) V(store)(c + j, V(fma)(av, V(load)(b + j), V(load)(c + j)));
-    for (; j < t->n; j++) c[j * sc] += a * b[j * sb];
+    for (; j + LANES <= t->n; j += LANES)
+      V(store)(c + j, V(fma)(av, V(load)(b + j), V(load)(c + j)));
+    if (j < t->n) {
+      const MASK mask = V(mask)(t->n - j);
+      V(storem)(c + j, mask, V(fma)(av, V(loadm)(b + j, mask), V(loadm)(c + j, mask)));
+    }
   }
 }

@@ -14,9 +14,11 @@ typedef struct spk_spmm_plan {
   ptrdiff_t panel_rows;            /* rows of B in a panel; all of them where nothing is packed */
   ptrdiff_t block_rows;            /* rows of B between two cuts of the rows of A */
   ptrdiff_t blocks;                /* how many such blocks */
-  ptrdiff_t row_chunk;             /* rows of A between two looks at the workspace */
-  ptrdiff_t col_parts, row_parts;  /* tasks: groups of tiles x ranges of rows */
-  size_t panel_bytes, stage_bytes, cut_bytes, offset_bytes; /* workspace per worker */
+  ptrdiff_t band_rows;             /* rows of A whose cuts are held at a time */
+  ptrdiff_t row_chunk;             /* rows of A between two looks at a worker's workspace */
+  ptrdiff_t col_parts, row_parts;  /* tasks: tiles or groups of them x ranges of rows */
+  size_t cut_bytes;                              /* workspace of all workers */
+  size_t panel_bytes, stage_bytes, offset_bytes; /* workspace of each */
 } spk_spmm_plan;
 
 /* For a gather (CSR, BSR, COO sorted by row): each row of C is written once per block of K. */
