@@ -266,6 +266,60 @@ def spmm_plain(A, B):
     return out if status == SPK_OK else None
 
 
+cdef inline bint _plain_2d(object array, int typenum) noexcept:
+    """A behaved 2-D ndarray of this dtype whose strides are whole elements."""
+    if not cnp.PyArray_CheckExact(array):
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>array
+    return (cnp.PyArray_NDIM(a) == 2 and cnp.PyArray_TYPE(a) == typenum
+            and cnp.PyArray_ISBEHAVED_RO(a)
+            and cnp.PyArray_STRIDE(a, 0) % cnp.PyArray_ITEMSIZE(a) == 0
+            and cnp.PyArray_STRIDE(a, 1) % cnp.PyArray_ITEMSIZE(a) == 0)
+
+
+def sddmm_plain(P, X, Y):
+    """The values of (X @ Y) sampled at P for the plain case, or None for any other.
+
+    The plain case is that of `spmm_plain`: P in CSR or CSC with native arrays, X and Y ndarrays of
+    the dtype of P.
+    """
+    cdef object code = _plain_formats.get(type(P))
+    if code is None:
+        return None
+    indptr = P.indptr
+    indices = P.indices
+    data = P.data
+    if not (_plain_1d(indptr) and _plain_1d(indices) and _plain_1d(data)):
+        return None
+    cdef int typenum = cnp.PyArray_TYPE(<cnp.ndarray>data)
+    cdef int itypenum = cnp.PyArray_TYPE(<cnp.ndarray>indices)
+    if not _is_value_type(typenum) or cnp.PyArray_TYPE(<cnp.ndarray>indptr) != itypenum:
+        return None
+    if itypenum != cnp.NPY_INT32 and itypenum != cnp.NPY_INT64:
+        return None
+    if not _plain_2d(X, typenum) or not _plain_2d(Y, typenum):
+        return None
+    shape = P.shape
+    cdef spk_sparse p
+    cdef spk_dense x, y
+    cdef spk_status status
+    cdef cnp.npy_intp held = cnp.PyArray_DIM(<cnp.ndarray>data, 0)
+    if len(shape) != 2 or cnp.PyArray_DIM(<cnp.ndarray>indices, 0) != held:
+        return None
+    _fill_sparse(&p, (code, shape, (1, 1), indptr, indices, None, data), 0)
+    if cnp.PyArray_DIM(<cnp.ndarray>indptr, 0) != (p.rows if p.format == SPK_CSR else p.cols) + 1:
+        return None
+    _fill_dense(&x, <cnp.ndarray>X)
+    _fill_dense(&y, <cnp.ndarray>Y)
+    if x.rows != p.rows or y.cols != p.cols or x.cols != y.rows:
+        return None
+    cdef cnp.ndarray out = cnp.PyArray_EMPTY(1, &held, typenum, 0)
+    cdef void *values = cnp.PyArray_DATA(out)
+    with nogil:
+        status = spk_sddmm(&p, &x, &y, values, NULL, 0)
+    return out if status == SPK_OK else None
+
+
 def get_num_threads():
     """Return the number of threads that a call uses by default, at most."""
     return spk_get_num_threads()

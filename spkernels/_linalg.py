@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
@@ -16,8 +18,13 @@ class SparseOperator(LinearOperator):
 
     def __init__(self, A):
         self.A = A
-        self._adjoint_operand = None
         super().__init__(dtype=A.dtype, shape=A.shape)
+
+    @functools.cached_property
+    def _adjoint_operand(self):
+        # A transpose shares the arrays of A, but for BSR; a complex A is conjugated into new ones.
+        transpose = self.A.T
+        return transpose.conj() if self.dtype.kind == "c" else transpose
 
     def _matmat(self, X):
         return spmm(self.A, X)
@@ -26,18 +33,13 @@ class SparseOperator(LinearOperator):
         return spmm(self.A, np.ravel(x))
 
     def _rmatmat(self, X):
-        if self._adjoint_operand is None:
-            # A transpose shares the arrays of A; only a complex A is conjugated into new ones.
-            transpose = self.A.T
-            self._adjoint_operand = transpose.conj() if self.dtype.kind == "c" else transpose
         return spmm(self._adjoint_operand, X)
 
     def _rmatvec(self, x):
-        return self._rmatmat(np.ravel(x))
+        return spmm(self._adjoint_operand, np.ravel(x))
 
     def _adjoint(self):
-        transpose = self.A.T
-        return SparseOperator(transpose.conj() if self.dtype.kind == "c" else transpose)
+        return SparseOperator(self._adjoint_operand)
 
     def _transpose(self):
         return SparseOperator(self.A.T)
@@ -49,7 +51,8 @@ def aslinearoperator(A) -> LinearOperator:
     Parameters
     ----------
     A : sparse array or matrix of shape (m, n)
-        Kept, not copied.
+        Kept, not copied: it must not change while the operator is in use.  CSR, CSC, COO and BSR
+        are used as they are, other formats are converted to CSR once.
 
     Returns
     -------
@@ -64,13 +67,17 @@ def aslinearoperator(A) -> LinearOperator:
     ValueError
         If `A` is not 2-D.
 
+    See Also
+    --------
+    accelerate : make scipy's own products run on the kernels instead.
+
     Examples
     --------
     >>> import numpy as np
     >>> import scipy.sparse as sp
     >>> from scipy.sparse.linalg import cg
     >>> import spkernels
-    >>> A = sp.diags_array([2.0, 4.0], format="csr")
+    >>> A = sp.csr_array([[2.0, 0.0], [0.0, 4.0]])
     >>> x, info = cg(spkernels.aslinearoperator(A), np.array([2.0, 8.0]))
     >>> x
     array([1., 2.])

@@ -1,4 +1,4 @@
-"""Turning what users pass into what the compiled module takes, with errors that name the argument."""
+"""From what users pass to what the compiled module takes, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ import scipy.sparse as sp
 
 from . import _core
 
-__all__ = ["NATIVE", "dense_view", "plan_bias", "raise_status", "real_scalar", "sparse_arrays"]
+__all__ = [
+    "NATIVE",
+    "apart_from",
+    "check_indices",
+    "dense_view",
+    "is_spmatrix",
+    "numbers",
+    "plan_bias",
+    "raise_status",
+    "scalar",
+    "sparse_arrays",
+    "transposed_arrays",
+    "trusted_flags",
+]
 
 #: The dtypes that the kernels compute in; everything else is scipy's.
 NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
@@ -42,19 +55,22 @@ def _values(data, dtype, name, ndim):
     data = np.asarray(data)
     if data.ndim != ndim:
         raise ValueError(f"{name} must be {ndim}-D, got shape {data.shape}")
+    if dtype is None:
+        return np.empty(data.shape, np.float32)
     data = np.ascontiguousarray(data, dtype=dtype)
     return data if data.flags.aligned else data.copy()
 
 
 def sparse_arrays(A, dtype, name):
-    """Return the arrays of a 2-D sparse operand as `_core` takes them.
+    """Return the arrays of a sparse operand, 2-D or a row, as `_core` takes them.
 
     CSR, CSC, COO and BSR keep their format and, where dtypes allow, their arrays; other formats go
-    through `tocsr`.  Lengths are checked here, contents by the compiled module.
+    through `tocsr`.  Lengths are checked here, contents by the compiled module.  With dtype None,
+    for a look at the indices alone, values are left undefined.
     """
     if A.format not in ("csr", "csc", "coo", "bsr"):
         A = A.tocsr()
-    shape = tuple(int(extent) for extent in A.shape)
+    shape = (1,) * (2 - A.ndim) + tuple(int(extent) for extent in A.shape)
     if A.format == "coo":
         row, col = _index_array(A.row, f"{name}.row"), _index_array(A.col, f"{name}.col")
         row, col = _index_arrays([(f"{name}.row", row), (f"{name}.col", col)])
@@ -86,6 +102,35 @@ def sparse_arrays(A, dtype, name):
     return code, shape, block, offsets, indices, None, data
 
 
+def transposed_arrays(arrays):
+    """Return the arrays of the transpose of valid ones: the same, but of BSR, whose blocks turn."""
+    code, (rows, cols), block, offsets, indices, row_indices, data = arrays
+    shape = (cols, rows)
+    if code == _core.COO:
+        return code, shape, block, None, row_indices, indices, data
+    if code == _core.BSR:
+        used = int(offsets[-1])
+        A = sp.bsr_array((data[:used], indices[:used], offsets), shape=(rows, cols))
+        return sparse_arrays(A.T, data.dtype, "")
+    code = _core.CSC if code == _core.CSR else _core.CSR
+    return code, shape, block, offsets, indices, None, data
+
+
+def check_indices(A, name):
+    """Raise if the index arrays of `A` are corrupted: for what goes to scipy or NumPy next."""
+    if A.ndim <= 2:
+        status, _ = _core.check(sparse_arrays(A, None, name))
+        if status:
+            raise_status(status, A, name)
+        return
+    for axis, (coord, extent) in enumerate(zip(A.coords, A.shape, strict=True)):
+        if coord.size and (coord.min() < 0 or coord.max() >= extent):
+            raise ValueError(
+                f"{name}.coords[{axis}] is corrupted: an index is negative or out of range for "
+                f"shape {A.shape}"
+            )
+
+
 def trusted_flags(A, check):
     """Return the flags for a caller who vouches for `A` (check=False), else none."""
     if check:
@@ -115,6 +160,13 @@ def raise_status(status, A, name):
     raise ValueError(f"spkernels: {text}")
 
 
+def numbers(array, name):
+    """Return `array` if it holds numbers, or raise naming the argument."""
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
+    return array
+
+
 def dense_view(array, dtype):
     """Return `array` in `dtype` with strides that are whole elements; a copy only where needed."""
     array = np.asarray(array, dtype=dtype)
@@ -123,12 +175,19 @@ def dense_view(array, dtype):
     return array.copy(order="K")
 
 
-def real_scalar(value, name):
-    """Return a float, or raise naming the argument."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+def apart_from(out, array):
+    """Return `array`, or a copy of it where it may overlap `out`."""
+    if array is None or out is None or not np.may_share_memory(out, array):
+        return array
+    return array.copy(order="K")
+
+
+def scalar(value, name, *, real=True):
+    """Return a number (a float, if it must be real), or raise naming the argument."""
+    kind = np.asarray(value).dtype.kind if np.ndim(value) == 0 else ""
+    if not kind or kind not in ("biuf" if real else "biufc"):
+        raise TypeError(f"{name} must be a {'real ' if real else ''}number, got {value!r}")
+    return float(value) if real else value
 
 
 def plan_bias(bias, shape, dtype):
@@ -139,17 +198,17 @@ def plan_bias(bias, shape, dtype):
     """
     if bias is None:
         return None, None
-    bias = np.asarray(bias)
+    bias = numbers(np.asarray(bias), "bias")
     if not np.can_cast(bias.dtype, dtype, "same_kind"):
         raise TypeError(f"bias must be castable to {dtype}, got dtype {bias.dtype}")
     bias = bias.astype(dtype, copy=False)
     vector_result = len(shape) == 1
     rows = shape[0]
     cols = 1 if vector_result else shape[1]
-    if bias.ndim == 0:
-        return np.full(rows, bias, dtype), None
-    if vector_result and bias.shape in ((rows,), (1,)):
-        return np.ascontiguousarray(np.broadcast_to(bias, (rows,))), None
+    if bias.size == 1 and bias.ndim <= len(shape):
+        return np.full(rows, bias.item(), dtype), None
+    if vector_result and bias.shape == (rows,):
+        return np.ascontiguousarray(bias), None
     if not vector_result and bias.shape in ((cols,), (1, cols)):
         return None, np.ascontiguousarray(bias.reshape(cols))
     if not vector_result and bias.shape == (rows, 1):

@@ -10,9 +10,12 @@ import scipy.sparse as sp
 from . import _core
 from ._operands import (
     NATIVE,
+    apart_from,
+    check_indices,
     dense_view,
+    numbers,
     raise_status,
-    real_scalar,
+    scalar,
     sparse_arrays,
     trusted_flags,
 )
@@ -115,6 +118,19 @@ def sddmm(
     array([[ 0., 66.],
            [43.,  0.]])
     """
+    if (
+        out is None
+        and workers is None
+        and not scale
+        and check
+        and type(alpha) is float
+        and alpha == 1.0
+        and type(beta) is float
+        and beta == 0.0
+    ):
+        values = _core.sddmm_plain(P, X, Y)
+        if values is not None:
+            return _with_data(P, values)
     if not sp.issparse(P):
         raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")
     if P.ndim != 2:
@@ -124,6 +140,11 @@ def sddmm(
     if P.format not in ("csr", "csc", "coo", "bsr"):
         P = P.tocsr()
     dtype = np.result_type(P.dtype, X.dtype, Y.dtype)
+    real = dtype in NATIVE
+    alpha, beta = scalar(alpha, "alpha", real=real), scalar(beta, "beta", real=real)
+    if not real:
+        # As in `spmm`: 1 and 0 stand for factors that are not there.
+        dtype = np.result_type(dtype, *(f for f, none in ((alpha, 1), (beta, 0)) if f != none))
     if out is None:
         values = np.empty(P.data.shape, dtype)
     else:
@@ -140,6 +161,7 @@ def _factors(P, X, Y):
     for name, array in (("X", X), ("Y", Y)):
         if array.ndim != 2:
             raise ValueError(f"{name} must be 2-D, got shape {array.shape}")
+        numbers(array, name)
     m, n = P.shape
     if X.shape[0] != m:
         raise ValueError(f"X must have {m} rows as P has, got shape {X.shape}")
@@ -174,13 +196,13 @@ def _check_out(out, P, dtype):
 
 
 def _native(P, X, Y, values, alpha, beta, scale, threads, check):
-    alpha, beta = real_scalar(alpha, "alpha"), real_scalar(beta, "beta")
     dtype = values.dtype
-    X, Y = dense_view(X, dtype), dense_view(Y, dtype)
-    X = X.copy() if np.may_share_memory(X, values) else X
-    Y = Y.copy(order="K") if np.may_share_memory(Y, values) else Y
+    X, Y = apart_from(values, dense_view(X, dtype)), apart_from(values, dense_view(Y, dtype))
     arrays = sparse_arrays(P, dtype, "P")
     direct = values.flags.c_contiguous and values.flags.aligned
+    if values is not P.data:
+        # In place is fine, but not at an offset.
+        direct = direct and all(apart_from(values, array) is array for array in arrays[3:])
     target = values if direct else np.empty(values.shape, dtype)
     status = _core.sddmm(
         arrays, X, Y, target, alpha, beta, bool(scale), threads, trusted_flags(P, check)
@@ -209,15 +231,14 @@ def _positions(P):
 
 def _by_numpy(P, X, Y, values, alpha, beta, scale):
     """Sample in chunks of bounded size: integer, complex and other dtypes."""
-    status, _ = _core.check(sparse_arrays(_pattern(P), np.float64, "P"))
-    if status:
-        raise_status(status, P, "P")
+    check_indices(P, "P")
     rows, cols = _positions(P)
     old = P.data.reshape(-1)[: len(rows)]
-    flat = np.empty(len(rows), values.dtype)
+    result = np.zeros(values.shape, values.dtype)
+    flat = result.reshape(-1)
     step = max(1, _CHUNK_BYTES // max(1, X.shape[1] * values.itemsize))
     for start in range(0, len(rows), step):
-        part = slice(start, start + step)
+        part = slice(start, min(start + step, len(rows)))
         sample = np.einsum(
             "pk,kp->p", X[rows[part]], Y[:, cols[part]], dtype=values.dtype, casting="unsafe"
         )
@@ -228,20 +249,14 @@ def _by_numpy(P, X, Y, values, alpha, beta, scale):
         if beta != 0:
             sample = sample + beta * old[part]
         flat[part] = sample
-    values.reshape(-1)[: len(rows)] = flat
-
-
-def _pattern(P):
-    """P with values that the compiled module can take, for a check of the indices alone."""
-    return _with_data(P, np.zeros(P.data.shape))
+    values[...] = result
 
 
 def _with_data(P, data):
-    """A sparse array of P's class and index arrays with other values."""
-    if P.format == "coo":
-        result = type(P)((data, (P.row, P.col)), shape=P.shape, copy=False)
-    else:
-        result = type(P)((data, P.indices, P.indptr), shape=P.shape, copy=False)
-        # The constructor may convert the width of index arrays: the promise is to share them.
-        result.indices, result.indptr = P.indices, P.indptr
+    """Return a sparse array like P, sharing its index arrays, with other values."""
+    # Not through the constructor, which may narrow or prune index arrays, nor through copy.copy:
+    # each would cost more than a small product.
+    result = object.__new__(type(P))
+    result.__dict__.update(P.__dict__)
+    result.data = data
     return result

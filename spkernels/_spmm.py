@@ -10,12 +10,16 @@ import scipy.sparse as sp
 from . import _core
 from ._operands import (
     NATIVE,
+    apart_from,
+    check_indices,
     dense_view,
     is_spmatrix,
+    numbers,
     plan_bias,
     raise_status,
-    real_scalar,
+    scalar,
     sparse_arrays,
+    transposed_arrays,
     trusted_flags,
 )
 from ._threads import resolve_workers
@@ -127,8 +131,10 @@ def spmm(
         and activation is None
         and order is None
         and workers is None
-        and check
+        and check is True
+        and type(alpha) is float
         and alpha == 1.0
+        and type(beta) is float
         and beta == 0.0
     ):
         result = _core.spmm_plain(A, B)
@@ -148,7 +154,7 @@ def _dense(array, name):
     if array.ndim not in (1, 2):
         hint = " (use * for scalars)" if array.ndim == 0 else ""
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}{hint}")
-    return array
+    return numbers(array, name)
 
 
 def _result_shape(S, D, s_name, d_name, dense_first):
@@ -183,48 +189,55 @@ def _spmm(
     threads,
     check,
 ):
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str | None) or activation not in _ACTIVATIONS:
         names = ", ".join(repr(name) for name in _ACTIVATIONS)
         raise ValueError(f"activation must be one of {names}, got {activation!r}")
-    if order not in _ORDERS:
+    if not isinstance(order, str | None) or order not in _ORDERS:
         raise ValueError(f"order must be None, 'C', 'F' or 'K', got {order!r}")
-    if out is None and beta != 0:
-        raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
     shape = _result_shape(S, D, s_name, d_name, dense_first)
     # As in scipy: np.matrix begets np.matrix, if the sparse operand is a matrix too.
     as_matrix = isinstance(D, np.matrix) and is_spmatrix(S) and out is None
     D = np.asarray(D)
     dtype = np.result_type(S.dtype, D.dtype)
-    if dtype not in NATIVE or S.ndim != 2:
-        result = _by_scipy(S, D, dense_first, out, alpha, beta, bias, activation, order)
+    native = dtype in NATIVE and S.ndim == 2
+    alpha, beta = scalar(alpha, "alpha", real=native), scalar(beta, "beta", real=native)
+    if out is not None:
+        _check_out(out, shape, order)
+    elif beta != 0:
+        raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
+    layout = "F" if order == "F" or (order == "K" and D.flags.fnc) else "C"
+    if not native:
+        if check:
+            check_indices(S, s_name)
+        product = np.asarray(D @ S if dense_first else S @ D)
+        result = _finish(product, out, alpha, beta, bias, activation, layout)
         return np.asmatrix(result) if as_matrix else result
 
-    alpha, beta = real_scalar(alpha, "alpha"), real_scalar(beta, "beta")
-    bias_row, bias_col = plan_bias(bias, shape, dtype)
-    D = dense_view(D, dtype)
     if out is None:
-        layout = "F" if order == "F" or (order == "K" and D.flags.fnc) else "C"
         result = np.empty(shape, dtype, order=layout)
     else:
-        result = _check_out(out, shape, dtype, order)
-        if np.may_share_memory(out, D):
-            D = D.copy(order="K")
-    target = result
-    if not all(stride % result.itemsize == 0 for stride in result.strides):
-        target = result.copy()
+        _check_out_dtype(out, dtype)
+        result = out
+    D = apart_from(out, dense_view(D, dtype))
+    bias_row, bias_col = (apart_from(out, part) for part in plan_bias(bias, shape, dtype))
+    arrays = sparse_arrays(S, dtype, s_name)
+    if out is not None:
+        arrays = (*arrays[:3], *(apart_from(out, array) for array in arrays[3:]))
+    direct = result.flags.aligned and all(step % result.itemsize == 0 for step in result.strides)
+    target = result if direct else result.copy()
+    flags = trusted_flags(S, check)
 
-    left, right, into = S, D, target
+    into = target
     if dense_first:
         # D @ S = (S^T D^T)^T: transposes of everything, none of them copied but for BSR.
-        left, right, into = S.T, D.T, target.T
+        if S.format == "bsr" and check:
+            check_indices(S, s_name)
+        arrays, D, into = transposed_arrays(arrays), D.T, target.T
         if target.ndim == 2:
             bias_row, bias_col = bias_col, bias_row
-    arrays = sparse_arrays(left, dtype, s_name)
-    if out is not None and np.may_share_memory(out, arrays[-1]):
-        arrays = (*arrays[:-1], arrays[-1].copy())
     status = _core.spmm(
         arrays,
-        right,
+        D,
         into,
         alpha,
         beta,
@@ -232,7 +245,7 @@ def _spmm(
         bias_col,
         _ACTIVATIONS[activation],
         threads,
-        trusted_flags(left, check),
+        flags,
     )
     if status:
         raise_status(status, S, s_name)
@@ -241,44 +254,48 @@ def _spmm(
     return np.asmatrix(result) if as_matrix else result
 
 
-def _check_out(out, shape, dtype, order):
+def _check_out(out, shape, order):
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}, got {out.shape}")
-    if out.dtype != dtype:
-        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
     if order is not None:
         raise ValueError("order and out exclude each other: the layout of out is used")
-    return out
 
 
-def _by_scipy(S, D, dense_first, out, alpha, beta, bias, activation, order):
-    """Multiply by scipy: integer, complex and other dtypes, and sparse arrays that are not 2-D."""
-    result = np.asarray(D @ S if dense_first else S @ D)
+def _check_out_dtype(out, dtype):
+    if out.dtype != dtype:
+        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
+
+
+def _finish(product, out, alpha, beta, bias, activation, layout):
+    """Apply the epilogue to a product of scipy: of other dtypes, or not of 2-D."""
+    result = product
     if alpha != 1:
         result = alpha * result
     if beta != 0:
         result = result + beta * out
     if bias is not None:
-        shape = result.shape
-        result = result + np.asarray(bias)
-        if result.shape != shape:
-            raise ValueError(f"bias of shape {np.shape(bias)} does not broadcast to {shape}")
+        result = result + _broadcast_bias(bias, product.shape)
     if activation == "relu" and result.dtype.kind in "biuf":
-        result = np.maximum(result, 0)
+        result = np.maximum(result, result.dtype.type(0))
     elif activation is not None:
-        raise TypeError(f"activation {activation!r} needs a real floating result, this one is "
-                        f"{result.dtype}")
+        raise TypeError(
+            f"activation {activation!r} needs a real floating result, this one is {result.dtype}"
+        )
     if out is None:
-        return np.asarray(result, order=order)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
-    if out.shape != result.shape:
-        raise ValueError(f"out must have shape {result.shape}, got {out.shape}")
-    if order is not None:
-        raise ValueError("order and out exclude each other: the layout of out is used")
-    np.copyto(out, result, casting="same_kind")
+        return np.asarray(result, order=layout)
+    _check_out_dtype(out, result.dtype)
+    out[...] = result
     return out
+
+
+def _broadcast_bias(bias, shape):
+    try:
+        return np.broadcast_to(numbers(np.asarray(bias), "bias"), shape)
+    except ValueError:
+        raise ValueError(
+            f"bias of shape {np.shape(bias)} does not broadcast to the result's {shape}"
+        ) from None

@@ -11,6 +11,9 @@ from . import _core
 
 __all__ = ["get_num_threads", "set_num_threads"]
 
+# What the compiled module can be told; it uses far fewer.
+_MOST_THREADS = 2**30
+
 
 def get_num_threads() -> int:
     """Return the most threads that a call with ``workers=None`` uses.
@@ -62,7 +65,7 @@ def set_num_threads(n: int | None) -> None:
     n = _integer(n, "n")
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    _core.set_num_threads(n)
+    _core.set_num_threads(min(n, _MOST_THREADS))
 
 
 def resolve_workers(workers: int | None) -> int:
@@ -77,7 +80,7 @@ def resolve_workers(workers: int | None) -> int:
         return workers + 1 + cpus
     if workers == 0:
         raise ValueError("workers must not be zero")
-    return min(workers, 2**30)
+    return min(workers, _MOST_THREADS)
 
 
 def _integer(value, name):
@@ -97,7 +100,7 @@ def _from_environment() -> int:
         threads = 0
     if threads < 1:
         raise ValueError(f"SPKERNELS_NUM_THREADS must be a positive integer, got {text!r}")
-    return threads
+    return min(threads, _MOST_THREADS)
 
 
 def _read(path: Path) -> str:

@@ -6,9 +6,10 @@
 
 static const spk_epilogue plain = {.alpha = 1.0};
 
-static int gathers(const spk_sparse *A) {
+/* COO times a vector scatters even if sorted: finding its rows would cost more than the product. */
+static int gathers(const spk_sparse *A, const spk_dense *B) {
   return A->format == SPK_CSR || A->format == SPK_BSR ||
-         (A->format == SPK_COO && (A->flags & SPK_SORTED));
+         (A->format == SPK_COO && (A->flags & SPK_SORTED) && B->cols > 1);
 }
 
 /* Rows are cut only where B is packed, which takes more than a few columns or a stride. */
@@ -38,7 +39,7 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
   const spk_kernels *kernels = spk_active_kernels();
   spk_spmm_plan plan;
-  if (gathers(&ready)) {
+  if (gathers(&ready, B)) {
     spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
     return spk_drive_gather(&ready, B, C, epilogue, &plan, kernels);
   }
@@ -61,7 +62,7 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   }
   const spk_kernels *kernels = spk_active_kernels();
   spk_spmm_plan plan;
-  const int gather = gathers(&ready);
+  const int gather = gathers(&ready, B);
   if (gather)
     spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
   else

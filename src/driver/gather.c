@@ -143,6 +143,42 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
     run_rows(j, &s, t, r, spk_min(last, r + plan->row_chunk));
 }
 
+/* Rows [first, last) of C, all columns, where A has no entries. */
+static void fill_rows(const job *j, ptrdiff_t first, ptrdiff_t last) {
+  const spk_dense *C = j->C;
+  const size_t size = spk_dtype_size(C->dtype);
+  void *c = spk_at_mut(C->data, first * C->row_stride, size);
+  spk_epilogue e = *j->epilogue;
+  if (e.bias_row) e.bias_row = spk_at(e.bias_row, first, size);
+  /* One long row where the rows touch: memset is at its best on long ranges. */
+  const int touch = C->row_stride == C->cols;
+  const ptrdiff_t rows = touch ? 1 : last - first, n = touch ? (last - first) * C->cols : C->cols;
+  j->kernels->tile_scale[C->dtype](c, C->row_stride, C->col_stride, rows, n, &e);
+  j->kernels->tile_finish[C->dtype](c, C->row_stride, C->col_stride, last - first, C->cols, &e);
+}
+
+static int is_empty(const spk_sparse *A, ptrdiff_t row) {
+  return spk_index(A->offsets, A->itype, row) == spk_index(A->offsets, A->itype, row + 1);
+}
+
+/* A range of rows against all tiles, for a matrix whose rows are mostly empty. */
+static void run_hollow_part(void *context, ptrdiff_t range, int worker) {
+  const job *j = context;
+  const spk_spmm_plan *plan = j->plan;
+  const ptrdiff_t last = spk_part_begin(j->A, j->r0, j->r1, range + 1, plan->row_parts);
+  ptrdiff_t row = spk_part_begin(j->A, j->r0, j->r1, range, plan->row_parts);
+  const scratch s = scratch_of(j, worker);
+  while (row < last) {
+    ptrdiff_t stop = row;
+    while (stop < last && is_empty(j->A, stop)) stop++;
+    if (stop > row) fill_rows(j, row, stop);
+    row = stop;
+    while (stop < last && !is_empty(j->A, stop)) stop++;
+    for (ptrdiff_t t = 0; stop > row && t < plan->tiles; t++) run_rows(j, &s, t, row, stop);
+    row = stop;
+  }
+}
+
 spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                             const spk_epilogue *epilogue, const spk_spmm_plan *plan,
                             const spk_kernels *kernels) {
@@ -158,7 +194,9 @@ spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_d
     for (j.r0 = 0; j.r0 < rows; j.r0 = j.r1) {
       j.r1 = spk_min(rows, j.r0 + plan->band_rows);
       spk_parallel(plan->threads, (spk_phase){cut_tasks(&j), cut_rows},
-                   (spk_phase){plan->tiles * plan->row_parts, run_part}, &j);
+                   (spk_phase){plan->col_parts * plan->row_parts,
+                               plan->hollow ? run_hollow_part : run_part},
+                   &j);
     }
     j.k0 = j.k1;
   } while (j.k0 < B->rows);

@@ -50,48 +50,53 @@ static void run_entries(const job *j, spk_spmm_task *task, char *panel, ptrdiff_
   }
 }
 
-static void run_part(void *context, ptrdiff_t part, int worker) {
-  const job *j = context;
+/* Rows [r0, r1) of one tile of C. */
+static void run_rows(const job *j, ptrdiff_t t, ptrdiff_t r0, ptrdiff_t r1, char *panel,
+                     char *stage) {
   const spk_sparse *A = j->A;
   const spk_dense *B = j->B, *C = j->C;
   const spk_spmm_plan *plan = j->plan;
+  const spk_kernels *kernels = j->kernels;
   const size_t size = spk_dtype_size(A->dtype);
+  const ptrdiff_t col = t * plan->tile, cols = spk_min(plan->tile, B->cols - col);
+  void *c = spk_at_mut(C->data, r0 * C->row_stride + col * C->col_stride, size);
+  spk_epilogue e = *j->epilogue;
+  if (e.bias_row) e.bias_row = spk_at(e.bias_row, r0, size);
+  if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
+  spk_spmm_task task = {.indices = A->indices,
+                        .values = A->values,
+                        .rows_coo = A->row_indices,
+                        .C = plan->stage ? stage : c,
+                        .ldb = plan->pack ? plan->tile : B->row_stride,
+                        .ldc = plan->stage ? plan->tile : C->row_stride,
+                        .n = cols,
+                        /* A lone column is walked as one with a stride: no vector carries it. */
+                        .col_strideb = plan->pack ? 1 : B->cols == 1 ? 0 : B->col_stride,
+                        .col_stridec = plan->stage ? 1 : C->col_stride,
+                        .row_low = r0,
+                        .row_high = r1,
+                        .epilogue = e};
+  if (plan->stage && e.beta != 0.0)
+    kernels->pack[A->dtype](stage, plan->tile, c, C->row_stride, C->col_stride, r1 - r0, cols);
+  kernels->tile_scale[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &e);
+  run_entries(j, &task, panel, col);
+  kernels->tile_finish[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &e);
+  if (plan->stage)
+    kernels->unpack[A->dtype](stage, plan->tile, c, C->row_stride, C->col_stride, r1 - r0, cols);
+}
+
+static void run_part(void *context, ptrdiff_t part, int worker) {
+  const job *j = context;
+  const spk_spmm_plan *plan = j->plan;
   const ptrdiff_t row_part = part / plan->col_parts, col_part = part % plan->col_parts;
-  const ptrdiff_t r0 = A->rows * row_part / plan->row_parts;
-  const ptrdiff_t r1 = A->rows * (row_part + 1) / plan->row_parts;
+  const ptrdiff_t r0 = j->A->rows * row_part / plan->row_parts;
+  const ptrdiff_t r1 = j->A->rows * (row_part + 1) / plan->row_parts;
   const ptrdiff_t t0 = plan->tiles * col_part / plan->col_parts;
   const ptrdiff_t t1 = plan->tiles * (col_part + 1) / plan->col_parts;
   char *panel = spk_workspace_of(&j->space, worker);
-  char *stage = panel + plan->panel_bytes;
-
-  for (ptrdiff_t t = t0; t < t1; t++) {
-    const ptrdiff_t col = t * plan->tile, cols = spk_min(plan->tile, B->cols - col);
-    void *c = spk_at_mut(C->data, r0 * C->row_stride + col * C->col_stride, size);
-    spk_epilogue e = *j->epilogue;
-    if (e.bias_row) e.bias_row = spk_at(e.bias_row, r0, size);
-    if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
-    spk_spmm_task task = {.indices = A->indices,
-                          .values = A->values,
-                          .rows_coo = A->row_indices,
-                          .C = plan->stage ? stage : c,
-                          .ldb = plan->pack ? plan->tile : B->row_stride,
-                          .ldc = plan->stage ? plan->tile : C->row_stride,
-                          .n = cols,
-                          .col_strideb = plan->pack ? 1 : B->col_stride,
-                          .col_stridec = plan->stage ? 1 : C->col_stride,
-                          .row_low = r0,
-                          .row_high = r1,
-                          .epilogue = e};
-    if (plan->stage && e.beta != 0.0)
-      j->kernels->pack[A->dtype](stage, plan->tile, c, C->row_stride, C->col_stride, r1 - r0,
-                                 cols);
-    j->kernels->tile_scale[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &e);
-    run_entries(j, &task, panel, col);
-    j->kernels->tile_finish[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &e);
-    if (plan->stage)
-      j->kernels->unpack[A->dtype](stage, plan->tile, c, C->row_stride, C->col_stride, r1 - r0,
-                                   cols);
-  }
+  for (ptrdiff_t t = t0; t < t1; t++)
+    for (ptrdiff_t r = r0; r < r1; r += plan->row_chunk)
+      run_rows(j, t, r, spk_min(r1, r + plan->row_chunk), panel, panel + plan->panel_bytes);
 }
 
 spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C,

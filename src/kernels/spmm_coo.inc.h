@@ -13,22 +13,26 @@ static void FN(spmm_coo)(const spk_spmm_task *t) {
   /* One rounding per term for all unit strides, whatever the width of the tile: bits must not
    * depend on how columns are dealt out. */
   const int unit = sb == 1 && sc == 1;
+  /* Locals, as the stores to C could alias the task. */
+  const ptrdiff_t low = t->row_low, ldb = t->ldb, ldc = t->ldc, n = t->n;
+  const T *B = t->B;
+  T *C = t->C;
   for (ptrdiff_t p = first; p < last; p++) {
-    const ptrdiff_t row = (ptrdiff_t)row_of[p] - t->row_low;
+    const ptrdiff_t row = (ptrdiff_t)row_of[p] - low;
     if ((uint64_t)row >= owned) continue;
-    const T *b = (const T *)t->B + (ptrdiff_t)col_of[p] * t->ldb;
-    T *c = (T *)t->C + row * t->ldc;
+    const T *b = B + (ptrdiff_t)col_of[p] * ldb;
+    T *c = C + row * ldc;
     const T a = alpha * val[p];
     if (!unit) {
-      for (ptrdiff_t j = 0; j < t->n; j++) c[j * sc] += a * b[j * sb];
+      for (ptrdiff_t j = 0; j < n; j++) c[j * sc] += a * b[j * sb];
       continue;
     }
     const VEC av = V(set1)(a);
     ptrdiff_t j = 0;
-    for (; j + LANES <= t->n; j += LANES)
+    for (; j + LANES <= n; j += LANES)
       V(store)(c + j, V(fma)(av, V(load)(b + j), V(load)(c + j)));
-    if (j < t->n) {
-      const MASK mask = V(mask)(t->n - j);
+    if (j < n) {
+      const MASK mask = V(mask)(n - j);
       V(storem)(c + j, mask, V(fma)(av, V(loadm)(b + j, mask), V(loadm)(c + j, mask)));
     }
   }

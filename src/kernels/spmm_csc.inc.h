@@ -11,17 +11,21 @@ SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const in
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
   const VEC alpha = V(set1)((T)t->epilogue.alpha);
   const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
-  for (ptrdiff_t k = 0; k < t->rows; k++) {
-    const T *b = (const T *)t->B + k * t->ldb;
+  /* Locals, as the stores to C could alias the task. */
+  const ptrdiff_t low = t->row_low, ldb = t->ldb, ldc = t->ldc, cols = t->rows;
+  const T *B = t->B;
+  T *C = t->C;
+  for (ptrdiff_t k = 0; k < cols; k++) {
+    const T *b = B + k * ldb;
     VEC x[8];
     SPK_UNROLL for (int v = 0; v < NV; v++) {
       const int last = masked && v == NV - 1;
       x[v] = V(mul)(alpha, last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES));
     }
     for (ptrdiff_t p = begin[k]; p < (ptrdiff_t)end[k]; p++) {
-      const ptrdiff_t row = (ptrdiff_t)idx[p] - t->row_low;
+      const ptrdiff_t row = (ptrdiff_t)idx[p] - low;
       if ((uint64_t)row >= owned) continue;
-      T *c = (T *)t->C + row * t->ldc;
+      T *c = C + row * ldc;
       const VEC a = V(set1)(val[p]);
       SPK_UNROLL for (int v = 0; v < NV; v++) {
         if (masked && v == NV - 1)
@@ -56,14 +60,16 @@ SPK_SCALAR_LOOPS static void FN(spmm_csc_strided)(const spk_spmm_task *t) {
   const T *val = t->values;
   const T alpha = (T)t->epilogue.alpha;
   const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
+  const ptrdiff_t low = t->row_low, ldb = t->ldb, ldc = t->ldc, cols = t->rows;
   for (ptrdiff_t j = 0; j < t->n; j++) {
     const T *b = (const T *)t->B + j * t->col_strideb;
     T *c = (T *)t->C + j * t->col_stridec;
-    for (ptrdiff_t k = 0; k < t->rows; k++) {
-      const T x = alpha * b[k * t->ldb];
-      for (ptrdiff_t p = begin[k]; p < (ptrdiff_t)end[k]; p++) {
-        const ptrdiff_t row = (ptrdiff_t)idx[p] - t->row_low;
-        if ((uint64_t)row < owned) c[row * t->ldc] += val[p] * x;
+    for (ptrdiff_t k = 0; k < cols; k++) {
+      const T x = alpha * b[k * ldb];
+      const ptrdiff_t stop = end[k];
+      for (ptrdiff_t p = begin[k]; p < stop; p++) {
+        const ptrdiff_t row = (ptrdiff_t)idx[p] - low;
+        if ((uint64_t)row < owned) c[row * ldc] += val[p] * x;
       }
     }
   }

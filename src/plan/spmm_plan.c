@@ -8,6 +8,9 @@
 #define SCATTER_STAGE_MOST ((ptrdiff_t)1 << 20)
 #define CUT_MOST ((ptrdiff_t)1 << 18)
 
+/* Walks over A that a scatter into a stage may take. */
+#define MOST_WALKS 8
+
 /* A packed tile is 4 vectors wide: with 2 to 6 the product ran within 5% of it, with 8 slower, as
  * the panel leaves the cache earlier than the broadcast is amortised.  Rows of few entries end in a
  * mispredicted branch each: there a tile of 8 halves the number of rows walked. */
@@ -67,7 +70,11 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   const int sorted = (A->flags & SPK_SORTED) != 0;
   plan->panel_rows = spk_max(1, k);
   if (plan->panel_rows * row_bytes > most) {
-    /* A row that is not sorted cannot be cut into panels, nor can a block. */
+    /* A row that is not sorted cannot be cut into panels, nor can a block: a narrower one may do. */
+    if (!sorted && plan->tile > lanes) {
+      plan->tile = lanes;
+      return plan_panels(A, n, k, lanes, machine, plan);
+    }
     if (!sorted || grain * row_bytes > most) return 0;
     plan->panel_rows = most / row_bytes / grain * grain;
   }
@@ -90,10 +97,10 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
 /* Tasks: tiles x ranges of rows, each range with about the same number of entries. */
 static void plan_parts(const spk_sparse *A, spk_spmm_plan *plan) {
   const ptrdiff_t rows = A->rows / A->block_rows;
-  plan->col_parts = plan->tiles;
+  plan->col_parts = plan->hollow ? 1 : plan->tiles;
   plan->row_parts = 1;
   if (plan->threads > 1)
-    plan->row_parts = spk_ceil_div((ptrdiff_t)plan->threads * TASKS_PER_THREAD, plan->tiles);
+    plan->row_parts = spk_ceil_div((ptrdiff_t)plan->threads * TASKS_PER_THREAD, plan->col_parts);
   plan->row_parts = spk_max(1, spk_min(plan->row_parts, spk_min(rows, plan->band_rows)));
   plan->threads = (int)spk_min(plan->threads, plan->col_parts * plan->row_parts);
 }
@@ -130,6 +137,8 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
     if (strided) plan->tile = n, plan->tiles = 1;
   }
   plan->stage = !plan->strided && !c_unit;
+  plan->hollow = A->format == SPK_CSR && !plan->strided && !plan->stage && plan->blocks == 1 &&
+                 2.0 * entries < (double)A->rows;
   if (plan->blocks > 1) {
     const ptrdiff_t per_row = (plan->blocks + 1) * isize;
     plan->band_rows = spk_max(1, spk_min(outer, CUT_MOST * plan->threads / per_row));
@@ -170,16 +179,20 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
   plan->threads = (int)spk_min(plan->threads, plan->col_parts * plan->row_parts);
   const ptrdiff_t own_rows = spk_ceil_div(A->rows, plan->row_parts);
   if (A->format == SPK_CSC && n > 1) {
-    /* By all rows and not by those of a part: which kernel runs must not depend on the threads. */
-    while (!c_unit && plan->tile > lanes && A->rows * plan->tile * size > SCATTER_STAGE_MOST)
-      cut_columns(plan, n, lanes, plan->tile - lanes);
-    plan->stage = !c_unit && A->rows * plan->tile * size <= SCATTER_STAGE_MOST;
+    /* A stage holds a range of rows of C at a time; every range costs a walk over A.  By all rows
+     * and not by those of a part: which kernel runs must not depend on the threads. */
+    const ptrdiff_t stage_rows = SCATTER_STAGE_MOST / (lanes * size);
+    plan->stage = !c_unit && spk_ceil_div(A->rows, stage_rows) <= MOST_WALKS;
     plan->strided = !c_unit && !plan->stage;
     plan->pack = !plan->strided && !b_unit;
   } else {
     plan->strided = 1;
   }
-  if (plan->stage) plan->stage_bytes = spk_slice((size_t)(own_rows * plan->tile * size));
+  if (plan->stage) {
+    const ptrdiff_t row_bytes = plan->tile * size;
+    plan->row_chunk = spk_max(1, spk_min(own_rows, SCATTER_STAGE_MOST / row_bytes));
+    plan->stage_bytes = spk_slice((size_t)(plan->row_chunk * row_bytes));
+  }
   if (plan->pack) {
     plan->panel_rows = spk_min(plan->panel_rows, 256);
     plan->panel_bytes = spk_slice((size_t)(plan->panel_rows * plan->tile * size));

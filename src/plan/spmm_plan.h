@@ -10,6 +10,7 @@ typedef struct spk_spmm_plan {
   int strided; /* no row-major tiles: the kernel walks B and C through their strides */
   int pack;    /* B goes through packed panels */
   int stage;   /* C goes through a row-major buffer */
+  int hollow;  /* most rows of A are empty: runs of them are filled at once */
   ptrdiff_t tile, tiles;           /* columns of a tile, and how many tiles */
   ptrdiff_t panel_rows;            /* rows of B in a panel; all of them where nothing is packed */
   ptrdiff_t block_rows;            /* rows of B between two cuts of the rows of A */
