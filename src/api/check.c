@@ -44,9 +44,9 @@ static int coo_in_order(const spk_sparse *A) {
 }
 
 static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels) {
-  ptrdiff_t falls = 0, ignored = 0;
+  ptrdiff_t falls = 0;
   if (!kernels->scan_indices[A->itype](A->row_indices, A->nnz, A->rows, &falls) ||
-      !kernels->scan_indices[A->itype](A->indices, A->nnz, A->cols, &ignored))
+      !kernels->scan_indices[A->itype](A->indices, A->nnz, A->cols, NULL))
     return SPK_ERR_INDEX;
   A->flags |= SPK_CHECKED | (falls == 0 && coo_in_order(A) ? SPK_SORTED : 0);
   return SPK_OK;
@@ -59,9 +59,10 @@ static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, in
   if (!kernels->scan_offsets[A->itype](A->offsets, outer + 1, A->nnz)) return SPK_ERR_INDPTR;
   const ptrdiff_t used = spk_index(A->offsets, A->itype, outer);
   ptrdiff_t falls = 0;
-  if (!kernels->scan_indices[A->itype](A->indices, used, inner, &falls)) return SPK_ERR_INDEX;
+  if (!kernels->scan_indices[A->itype](A->indices, used, inner, wants_sorted ? &falls : NULL))
+    return SPK_ERR_INDEX;
   A->flags |= SPK_CHECKED;
-  if (falls == 0 || (wants_sorted && falls == falls_between_rows(A, outer)))
+  if (wants_sorted && (falls == 0 || falls == falls_between_rows(A, outer)))
     A->flags |= SPK_SORTED;
   return SPK_OK;
 }

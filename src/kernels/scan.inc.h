@@ -16,12 +16,13 @@ static int FI(scan_indices)(const void *indices, ptrdiff_t count, ptrdiff_t boun
     int outside = 0, fell = 0;
     for (ptrdiff_t q = p; q < stop; q++)
       outside |= (uint64_t)(sizeof(I) == 4 ? (uint64_t)(uint32_t)idx[q] : (uint64_t)idx[q]) >= limit;
-    for (ptrdiff_t q = spk_max(p, 1); q < stop; q++) fell += idx[q] < idx[q - 1];
+    if (descents)
+      for (ptrdiff_t q = spk_max(p, 1); q < stop; q++) fell += idx[q] < idx[q - 1];
     if (outside) return 0;
     falls += fell;
     p = stop;
   }
-  *descents = falls;
+  if (descents) *descents = falls;
   return 1;
 }
 

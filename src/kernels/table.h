@@ -61,7 +61,8 @@ typedef void (*spk_unpack_fn)(const void *src, ptrdiff_t ld, void *dst, ptrdiff_
 typedef void (*spk_tile_fn)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
                             ptrdiff_t n, const spk_epilogue *epilogue);
 
-/* Whether indices[0 .. count) lie in [0, bound); how many do not rise above their left neighbour. */
+/* Whether indices[0 .. count) lie in [0, bound); how many lie below their left neighbour, unless
+ * descents is NULL. */
 typedef int (*spk_scan_fn)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
                            ptrdiff_t *descents);
 /* Where rows [0, rows) cross the multiples of `width`: cuts[b * ld + i] is the first entry of row i

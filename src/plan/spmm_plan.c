@@ -23,6 +23,9 @@
 #define PACK_REUSE 8.0
 #define PACK_REUSE_NARROW 16.0 /* one or two vectors */
 
+/* Entries of a row that must fall to each panel, where B takes several, for packing to pay. */
+#define ROW_IN_PANEL 24.0
+
 /* Blocking K for L1 costs a store and a mispredicted exit per row and block: it pays from about
  * this many FMAs per segment on (83 against 53 GFLOP/s at 288, 47 against 71 at 172). */
 #define SEGMENT_FMAS 256.0
@@ -54,8 +57,9 @@ static void cut_columns(spk_spmm_plan *plan, ptrdiff_t n, ptrdiff_t lanes, ptrdi
 }
 
 /* Panels of B: how many rows, and where the rows of A are cut so that a block of a panel lies in L1.
- * Returns 0 where B cannot be packed. */
-static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes,
+ * Returns 0 where B cannot be packed, or need not (must_pack: it has no unit stride) and should
+ * not. */
+static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes, int must_pack,
                        const spk_machine *machine, spk_spmm_plan *plan) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), grain = A->block_cols;
   const double entries = (double)A->nnz * (double)A->block_rows * (double)A->block_cols;
@@ -73,10 +77,13 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
     /* A row that is not sorted cannot be cut into panels, nor can a block: a narrower one may do. */
     if (!sorted && plan->tile > lanes) {
       plan->tile = lanes;
-      return plan_panels(A, n, k, lanes, machine, plan);
+      return plan_panels(A, n, k, lanes, must_pack, machine, plan);
     }
     if (!sorted || grain * row_bytes > most) return 0;
     plan->panel_rows = most / row_bytes / grain * grain;
+    /* Every panel after the first reads and writes C again: a graph has too few entries a row. */
+    const double panels = (double)spk_ceil_div(k, plan->panel_rows);
+    if (must_pack ? per_row < panels : per_row < ROW_IN_PANEL * panels) return 0;
   }
   plan->block_rows = plan->panel_rows;
   if (sorted && A->format != SPK_BSR) {
@@ -125,7 +132,7 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   const spk_spmm_plan whole = *plan;
   const double pays = n <= 2 * lanes ? PACK_REUSE_NARROW : PACK_REUSE;
   if (n > 1 && (b_unit ? n > lanes && reuse >= pays : reuse >= 1.0))
-    plan->pack = plan_panels(A, n, k, lanes, machine, plan);
+    plan->pack = plan_panels(A, n, k, lanes, !b_unit, machine, plan);
   plan->strided = !plan->pack && !b_unit;
   /* One lane of a vector, or rows of a block that do not fit the stage. */
   if (is_bsr && (n == 1 || (!c_unit && A->block_rows * plan->tile * size > SCATTER_STAGE_MOST)))
