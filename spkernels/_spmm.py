@@ -220,6 +220,13 @@ def _spmm(
         result = out
     D = apart_from(out, dense_view(D, dtype))
     bias_row, bias_col = (apart_from(out, part) for part in plan_bias(bias, shape, dtype))
+    if S.format == "coo" and not all(
+        _has_plain_rows(view.T if dense_first else view) for view in (D, result)
+    ):
+        # The kernel for entries in any order walks rows; other layouts cost it a miss per element.
+        if check:
+            check_indices(S, s_name)
+        S = S.tocsr()
     arrays = sparse_arrays(S, dtype, s_name)
     if out is not None:
         arrays = (*arrays[:3], *(apart_from(out, array) for array in arrays[3:]))
@@ -252,6 +259,10 @@ def _spmm(
     if target is not result:
         result[...] = target
     return np.asmatrix(result) if as_matrix else result
+
+
+def _has_plain_rows(array):
+    return array.ndim == 1 or array.shape[1] == 1 or array.strides[1] == array.itemsize
 
 
 def _check_out(out, shape, order):

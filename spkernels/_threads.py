@@ -136,7 +136,12 @@ def available_cpus() -> int:
 def configure() -> None:
     """Apply the environment, once, at import.
 
-    An explicit ``OMP_NUM_THREADS`` is the user's word and is not capped.
+    An explicit ``OMP_NUM_THREADS`` is the user's word and is not capped.  Where OpenMP binds its
+    threads, affinity shows the place of this thread alone, and OpenMP has counted the CPUs itself.
     """
     _core.set_num_threads(_from_environment())
-    _core.limit_threads(0 if os.environ.get("OMP_NUM_THREADS") else available_cpus())
+    says = os.environ.get("OMP_NUM_THREADS")
+    binds = os.environ.get("OMP_PLACES") or (
+        os.environ.get("OMP_PROC_BIND", "false").lower() != "false"
+    )
+    _core.limit_threads(0 if says or binds else available_cpus())

@@ -1,0 +1,38 @@
+"""Configuration of the documentation: ``sphinx-build -W -b html doc doc/_build/html``."""
+
+import spkernels
+
+project = "spkernels"
+author = "The spkernels developers"
+project_copyright = "2026, The spkernels developers"
+version = release = spkernels.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+]
+exclude_patterns = ["_build"]
+default_role = "autolink"
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+doctest_global_setup = """
+import numpy as np
+import scipy.sparse as sp
+import spkernels
+from spkernels import accelerate, aslinearoperator, datasets, sddmm, spmm
+"""
+
+html_theme = "pydata_sphinx_theme"
+html_title = "spkernels"
+html_static_path = ["_static"]
+# Pages with none below them have nothing to navigate.
+_LEAVES = "install guide datasets cli c how adding performance-notes benchmarks/index"
+html_sidebars = {name: [] for name in _LEAVES.split()}
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}

@@ -1,0 +1,49 @@
+"""The command line: ``python -m spkernels``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .cli import COMMANDS, status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser; each command adds its own."""
+    parser = argparse.ArgumentParser(
+        prog="python -m spkernels",
+        description="Fast sparse x dense products for scipy.sparse, on the command line.",
+        epilog="Each command has its own --help. To see what the package does: "
+        "python -m spkernels demo",
+    )
+    parser.add_argument("--version", action="version", version=f"spkernels {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if not hasattr(args, "run"):
+        parser.print_help(sys.stderr)
+        return status.USAGE
+    try:
+        result = args.run(args)
+        sys.stdout.flush()
+        return result
+    except KeyboardInterrupt:
+        return status.INTERRUPTED
+    except BrokenPipeError:
+        # The reader is gone, as in `... | head`; the interpreter must not try to flush again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status.INCOMPLETE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

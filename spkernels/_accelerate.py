@@ -1,0 +1,246 @@
+"""Running scipy's own products on the kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+
+import scipy
+
+from ._hooks import find_hooks, make_method
+from ._report import Report, Tally
+
+__all__ = ["Accelerate", "accelerate"]
+
+
+class Accelerate:
+    """Let scipy.sparse multiply by dense vectors and matrices with the kernels of spkernels.
+
+    ``with accelerate():`` does so inside of the block, ``@accelerate()`` inside of a function, and
+    ``accelerate.enable()`` until ``accelerate.disable()``.  All code that multiplies by way of
+    scipy.sparse takes part, unchanged: ``A @ B``, ``A.dot(B)``, ``B @ A``, scipy's solvers and
+    scikit-learn's estimators.  Products that the kernels do not multiply faster are scipy's as
+    before, and `report` tells the two apart.
+
+    Notes
+    -----
+    It replaces the methods of scipy's classes that these products end in, and puts the same ones
+    back at the end, also after an exception.  Blocks may be nested and overlap in any order and in
+    any thread: scipy is itself again when the last one has ended.
+
+    This is a state of the process, not of a thread: the threads that joblib or scikit-learn start
+    inside a block are accelerated as well, and so is anything else that runs meanwhile.  Processes
+    forked inside a block inherit it, processes started afresh (``spawn``, loky) do not.
+
+    Results have the dtype, shape, container and memory order that scipy gives them, and agree with
+    scipy's within rounding.  Taken are real products in float32 or float64, of CSR, CSC, COO and
+    BSR, from the size on where that pays.  scipy trusts index arrays; on the kernels, an index out
+    of range is a ValueError.
+
+    The methods are not part of scipy's interface.  Each is tried before it is replaced, and where
+    scipy does not call them as expected, `accelerate` warns and leaves every product to scipy:
+    results are right with any version, and slow with an unknown one.
+
+    See Also
+    --------
+    spmm : the product itself, with options that scipy's operators have no room for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from spkernels import accelerate
+    >>> A = sp.csr_array(np.tri(500, 400))
+    >>> B = np.ones((400, 32))
+    >>> with accelerate():
+    ...     C = A @ B
+    >>> print(accelerate.report(reset=True))
+    taken 1, left to scipy 0
+    format  dtype    operation  outcome  count
+    csr     float64  matrix     taken        1
+
+    A reason is given for what is left to scipy:
+
+    >>> with accelerate():
+    ...     C = A.astype(complex) @ B
+    >>> accelerate.report(reset=True).outcomes
+    {'dtype': 1}
+    """
+
+    def __init__(self):
+        # One lock for everything, reentrant for a signal handler that multiplies.
+        self._lock = threading.RLock()
+        self._tally = Tally(self._lock)
+        self._blocks = 0
+        self._enables = 0
+        self._replaced = []
+
+    def __call__(self) -> contextlib.AbstractContextManager[Accelerate]:
+        """Return a context manager, and decorator, that accelerates what runs inside of it.
+
+        Returns
+        -------
+        context manager
+            Of any number of blocks, one after another or nested.
+
+        Warns
+        -----
+        RuntimeWarning
+            On entry, if this version of scipy multiplies in an unknown way.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> from spkernels import accelerate
+        >>> @accelerate()
+        ... def power(A, x, steps):
+        ...     for _ in range(steps):
+        ...         x = A @ x
+        ...     return x
+        >>> power(sp.csr_array([[0.0, 2.0], [1.0, 0.0]]), [1.0, 1.0], 2)
+        array([2., 2.])
+        """
+        return _Block(self)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether scipy's methods are replaced at this moment."""
+        return bool(self._replaced)
+
+    def enable(self) -> None:
+        """Accelerate from now on, until `disable` was called as often as `enable`.
+
+        Warns
+        -----
+        RuntimeWarning
+            If this version of scipy multiplies in an unknown way; nothing is replaced then.
+
+        Examples
+        --------
+        >>> from spkernels import accelerate
+        >>> accelerate.enable()
+        >>> accelerate.enabled
+        True
+        >>> accelerate.disable()
+        >>> accelerate.enabled
+        False
+        """
+        self._begin(enables=1)
+
+    def disable(self) -> None:
+        """Undo one call of `enable`; blocks that are running keep on.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no call of `enable` to undo.
+        """
+        with self._lock:
+            if self._enables == 0:
+                raise RuntimeError("accelerate.disable() was called more often than enable()")
+            self._end(enables=1)
+
+    def report(self, *, reset: bool = False) -> Report:
+        """Tell which products were taken and which were left to scipy, and why.
+
+        Parameters
+        ----------
+        reset : bool, optional
+            Whether to start counting anew, at zero.
+
+        Returns
+        -------
+        Report
+            With ``taken``, ``left``, ``outcomes`` (a dictionary) and ``calls`` (a row for each
+            format, dtype, operation and outcome); prints as a table.
+
+        Notes
+        -----
+        Counted is every product with a dense vector or matrix while accelerated, since the process
+        began or since the last reset.  What was not taken has one of these reasons:
+
+        =========  ==============================================================================
+        slower     scipy is about as fast or faster for this format, size and shape
+        dtype      neither float32 nor float64, or a mix that is promoted to neither
+        format     DIA or DOK, which scipy multiplies in its own way; other formats count as CSR
+        operand    a subclass of ndarray, or a sparse array that is 1-D or a single row in COO
+        layout     an ``indptr`` that does not start at 0
+        =========  ==============================================================================
+
+        Examples
+        --------
+        >>> from spkernels import accelerate
+        >>> accelerate.report(reset=True).taken >= 0
+        True
+        >>> accelerate.report().calls
+        ()
+        """
+        return self._tally.read(reset)
+
+    def _begin(self, *, blocks=0, enables=0):
+        with self._lock:
+            if not self._replaced:
+                self._replace()
+            self._blocks += blocks
+            self._enables += enables
+
+    def _end(self, *, blocks=0, enables=0):
+        with self._lock:
+            self._blocks -= blocks
+            self._enables -= enables
+            if not self._blocks and not self._enables:
+                self._restore()
+
+    def _replace(self):
+        hooks = find_hooks()
+        if not hooks:
+            warnings.warn(
+                f"accelerate() does not know how scipy {scipy.__version__} multiplies sparse by "
+                "dense: every product is left to scipy",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        originals = [vars(hook.owner)[hook.name] for hook in hooks]
+        self._replaced = [
+            (hook, original, make_method(hook, original, self._tally))
+            for hook, original in zip(hooks, originals, strict=True)
+        ]
+        for hook, _, method in self._replaced:
+            setattr(hook.owner, hook.name, method)
+
+    def _restore(self):
+        for hook, original, method in self._replaced:
+            if vars(hook.owner)[hook.name] is method:
+                setattr(hook.owner, hook.name, original)
+            else:
+                warnings.warn(
+                    f"{hook.owner.__name__}.{hook.name} was replaced by others while accelerate() "
+                    "was on, and is left as it is",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+        self._replaced = []
+
+
+class _Block(contextlib.ContextDecorator):
+    def __init__(self, switch):
+        self._switch = switch
+
+    def __enter__(self):
+        self._switch._begin(blocks=1)
+        return self._switch
+
+    def __exit__(self, *exception):
+        self._switch._end(blocks=1)
+
+
+accelerate = Accelerate()
+if hasattr(os, "register_at_fork"):
+    # A child forked while another thread holds the lock would wait for it forever.
+    os.register_at_fork(
+        before=accelerate._lock.acquire,
+        after_in_child=accelerate._lock.release,
+        after_in_parent=accelerate._lock.release,
+    )

@@ -1,0 +1,124 @@
+"""Counting calls, and showing the counts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+__all__ = ["TAKEN", "Calls", "Report", "Tally"]
+
+#: The outcome of a call that ran on the kernels; the others say why it did not.
+TAKEN = "taken"
+
+
+class Calls(NamedTuple):
+    """Calls of one kind, as `Report` lists them.
+
+    Attributes
+    ----------
+    format : str
+        Of the sparse operand, as the product saw it: ``B @ A`` multiplies by ``A.T``, which is CSC
+        for a CSR `A`.
+    dtype : str
+        Of the operands; both where they differ, the sparse one first.
+    operation : {"vector", "matrix"}
+        What the sparse operand met; a matrix of one column counts as a vector.
+    outcome : str
+        "taken", or the reason why scipy multiplied.
+    count : int
+        How many.
+    """
+
+    format: str
+    dtype: str
+    operation: str
+    outcome: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `accelerate` took and what it left to scipy; printing it shows a table.
+
+    Attributes
+    ----------
+    calls : tuple of Calls
+        The counts, the largest first.
+    """
+
+    calls: tuple[Calls, ...] = ()
+
+    @property
+    def taken(self) -> int:
+        """How many products ran on the kernels."""
+        return self.outcomes.get(TAKEN, 0)
+
+    @property
+    def left(self) -> int:
+        """How many products were left to scipy."""
+        return sum(self.outcomes.values()) - self.taken
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many products had each outcome: "taken", and the reasons of those left."""
+        totals = Counter()
+        for row in self.calls:
+            totals[row.outcome] += row.count
+        return dict(totals)
+
+    def __str__(self):
+        """Lay the counts out as a table."""
+        rows = [Calls._fields, *((*row[:-1], str(row.count)) for row in self.calls)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join([*map(str.ljust, row[:-1], widths), row[-1].rjust(widths[-1])])
+            for row in rows
+        ]
+        return "\n".join([f"taken {self.taken}, left to scipy {self.left}", *lines])
+
+
+class Tally:
+    """Counts of (format, dtype, dtype, operation, outcome).
+
+    A call is noted in a deque, whose append is atomic: a lock would cost a tenth of a small
+    product.  The notes are counted when there are many, and when somebody wants to know.
+    """
+
+    _MOST_NOTES = 4096
+
+    def __init__(self, lock):
+        self._lock = lock
+        self._notes = deque()
+        self._counts = Counter()
+
+    def add(self, key):
+        """Note one call."""
+        self._notes.append(key)
+        if len(self._notes) >= self._MOST_NOTES:
+            self._count_notes()
+
+    def read(self, reset):
+        """Return the counts as a `Report`, and forget them if asked to."""
+        with self._lock:
+            self._count_notes()
+            counts = self._counts.copy()
+            if reset:
+                self._counts.clear()
+        rows = [
+            Calls(
+                format,
+                str(left) if left == right else f"{left} x {right}",
+                operation,
+                outcome,
+                count,
+            )
+            for (format, left, right, operation, outcome), count in counts.items()
+        ]
+        return Report(tuple(sorted(rows, key=lambda row: (-row.count, row[:-1]))))
+
+    def _count_notes(self):
+        with self._lock, contextlib.suppress(IndexError):
+            while True:
+                self._counts[self._notes.popleft()] += 1

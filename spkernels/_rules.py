@@ -1,0 +1,53 @@
+"""Which of scipy's products `accelerate` takes: those that the kernels multiply faster."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+__all__ = ["RULES", "Rule"]
+
+
+class Rule(NamedTuple):
+    """When a product is taken: if it is small, or if it is large enough.
+
+    Work is stored entries times columns.  Where calls are small, what counts is how soon the
+    multiplication begins.
+    """
+
+    format: str
+    most_small: float = -1
+    least_work: float = 0
+    least_columns: int = 0
+    least_per_row: float = 0  # stored entries
+    least_threads: int = 1
+    least_by_spmm: float = 0  # work, where `spmm` has to convert or is called by way of Python
+
+
+# Where the kernels were measured to be faster than scipy 1.17, hook, check and conversion
+# included: on one thread (more only help), AVX-512, matrices of 10 to 100,000 rows with 1 to 800
+# stored entries each.  Ratios are time of scipy over time of the kernels.  `spmm` takes 10 us
+# before it multiplies; in these scipy does 10,000 to 80,000 units of work.
+RULES = {
+    "vector": [
+        # 1.1 at 20 to 300 entries, 1.0 at 1,000, 0.75 to 0.95 above as the check reads what scipy
+        # does not; a second thread makes up for it: 1.1 to 1.5 from 100,000 on.
+        Rule("csr", most_small=1000, least_work=1e5, least_threads=2, least_by_spmm=math.inf),
+        # 1.0 to 1.2 up to 300 entries, 0.5 to 0.9 above.
+        Rule("csc", most_small=300, least_work=math.inf, least_by_spmm=math.inf),
+        # 0.1 to 1.1, without a threshold that tells them apart.
+        Rule("coo", least_work=math.inf),
+        # 0.15 to 0.65.
+        Rule("bsr", least_work=math.inf),
+    ],
+    "matrix": [
+        # 1.0 to 5.6, everywhere.
+        Rule("csr", least_by_spmm=8e4),
+        # 1.0 to 1.7; below 16 columns 0.3 to 1.2, with one entry per row 0.5 to 1.1.
+        Rule("csc", 1000, least_work=5e4, least_columns=16, least_per_row=4, least_by_spmm=8e4),
+        # 1.2 to 4.6; with fewer columns or entries per row 0.1 to 1.2, below this work 0.3 to 0.9.
+        Rule("coo", least_work=2e5, least_columns=16, least_per_row=10),
+        # 1.1 to 25; below 0.2 to 1.1.
+        Rule("bsr", least_work=8e4),
+    ],
+}

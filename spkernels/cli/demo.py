@@ -1,0 +1,235 @@
+"""``python -m spkernels demo``: whether sparsity pays, for these matrices on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+
+from .._threads import get_num_threads, resolve_workers
+from . import measure, report, sources, status, table
+from .conclusion import conclude
+from .progress import Progress
+from .survey import survey
+
+_DESCRIPTION = """\
+Find out whether sparsity pays for you: multiply sparse matrices A by a dense matrix B with scipy,
+dense NumPy and spkernels, check spkernels' result, and compare the times.
+
+Without MATRIX it makes its own: pruned layers of several sparsities, N:M and block patterns, an
+attention mask and a graph; that takes about half a minute. With files it measures those: .smtx
+(Deep Learning Matrix Collection), .mtx (Matrix Market), .npz (scipy.sparse.save_npz) and .mat
+(MATLAB), gzipped or not; a folder stands for all of them in it, at any depth, and FILE#KEY for one
+matrix of several in a file.
+"""
+_EPILOG = f"""\
+examples:
+  python -m spkernels demo
+  python -m spkernels demo layer.smtx.gz graphs/ --columns 1 32 512
+  python -m spkernels demo weights.npz --dtype float64 --workers 1
+  python -m spkernels demo --json --no-plot > demo.json
+
+{table.COLUMNS}
+how it measures:
+  All of them run in this process, on the same arrays, in turns, with a pause until the threads of
+  the one before have stopped spinning; times are medians over the turns, with warm caches. On
+  Linux, samples that other programs disturbed are dropped, and where a library has a thread for
+  each CPU they are kept from sharing one. A rigorous comparison gives each library a
+  process of its own, as benchmarks/ in the source does: take differences of some percent from
+  there, not from here.
+
+exit status: 0, 1 if a matrix was skipped or the plot not written, 2 if a path or an option is
+wrong, 130 after Ctrl-C
+"""
+_NO_MATPLOTLIB = "no plot: matplotlib is not installed; to get it: pip install 'spkernels[demo]'"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to argparse's subparsers."""
+    parser = commands.add_parser(
+        "demo",
+        help="find out whether sparsity pays, on your matrices or on made ones",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("matrix", metavar="MATRIX", nargs="*", help="a file, a folder or FILE#KEY")
+    parser.add_argument(
+        "-n",
+        "--columns",
+        metavar="N",
+        type=_positive,
+        nargs="+",
+        default=[128],
+        help="columns of B, one or several (default 128); give it after MATRIX",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float64"),
+        default="float32",
+        help="precision of A and B (default float32); complex matrices stay complex",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="W",
+        type=_workers,
+        help="threads of spkernels and of the dense product; negative counts from the number of "
+        "CPUs (default: as many as spkernels uses otherwise)",
+    )
+    parser.add_argument(
+        "--seconds",
+        metavar="S",
+        type=_duration,
+        default=1.5,
+        help="how long to measure each matrix and N (default 1.5)",
+    )
+    parser.add_argument(
+        "--repeat",
+        metavar="R",
+        type=_positive,
+        default=5,
+        help="turns of each library at least, even if they take longer (default 5)",
+    )
+    parser.add_argument(
+        "--seed", metavar="S", type=_seed, default=0, help="of all random numbers (default 0)"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="PNG",
+        type=Path,
+        default=Path("spkernels-demo.png"),
+        help="where to save the plot (default ./spkernels-demo.png)",
+    )
+    parser.add_argument("--no-plot", action="store_true", help="save no plot")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, and nothing else, on stdout"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, plot."""
+    try:
+        found = _sources(args)
+        draw = None if args.no_plot else _plotter(args.output)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return status.USAGE
+    threads = resolve_workers(args.workers) or get_num_threads()
+    budget = measure.Budget(args.seconds, args.repeat, args.workers, threads, args.seed)
+    if not args.json:
+        print(f"{report.heading(args.dtype, threads)}\n{table.HEADER}", flush=True)
+    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+        measured = survey(found, args.columns, np.dtype(args.dtype), budget, _shower(args.json))
+    conclusions = conclude(measured.cells)
+    if measured.cells and not args.json:
+        print(report.closing(measured, conclusions), flush=True)
+    # What was disturbed says nothing; an empty matrix has no rate and no place among sparsities.
+    shown = [cell for cell in measured.cells if cell.nnz and not cell.noisy]
+    drawing = draw is not None and bool(measured.cells) and not measured.interrupted
+    if drawing and not shown:
+        print("no plot: all products were disturbed or of empty matrices", file=sys.stderr)
+        drawing = False
+    left_out = len(measured.cells) - len(shown)
+    drawn = _save(draw, shown, threads, left_out, args.output) if drawing else None
+    if args.json:
+        settings = {
+            "columns": args.columns,
+            "dtype": args.dtype,
+            "threads": threads,
+            "seconds": args.seconds,
+            "rounds": args.repeat,
+            "seed": args.seed,
+        }
+        everything = report.as_json(settings, measured, conclusions, drawn)
+        print(json.dumps(everything, indent=2, allow_nan=False))
+    elif drawn is not None:
+        print(f"Plot: {drawn}")
+    if measured.interrupted:
+        return status.INTERRUPTED
+    complete = not measured.skipped and (drawn is not None or not drawing)
+    return status.OK if complete else status.INCOMPLETE
+
+
+def _sources(args: argparse.Namespace) -> list[sources.Source]:
+    if args.matrix:
+        return sources.from_paths(args.matrix, args.seed)
+    return sources.generated(args.seed)
+
+
+def _shower(quiet: bool) -> Callable[[Progress, measure.Cell], None]:
+    """Return what prints a cell, with a line for its matrix before the first of them."""
+    last = None
+
+    def show(progress: Progress, cell: measure.Cell) -> None:
+        nonlocal last
+        if quiet:
+            return
+        if cell.name != last:
+            progress.write(table.matrix_lines(cell))
+            last = cell.name
+        progress.write(table.cell_lines(cell))
+
+    return show
+
+
+def _plotter(output: Path) -> Callable[..., None] | None:
+    """Return what draws the plot, or None, with a hint on stderr, without matplotlib."""
+    if not output.absolute().parent.is_dir():
+        raise ValueError(f"--output {output}: there is no folder {output.parent}")
+    if output.suffix.lower() != ".png":
+        raise ValueError(f"--output {output}: expected a name that ends in .png")
+    try:
+        from .plot import save
+    except ImportError:
+        print(_NO_MATPLOTLIB, file=sys.stderr)
+        return None
+    return save
+
+
+def _save(draw, cells, threads: int, left_out: int, output: Path) -> str | None:
+    try:
+        draw(cells, threads, left_out, output)
+    except OSError as error:
+        print(f"no plot: {error}", file=sys.stderr)
+        return None
+    return str(output)
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text!r}")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 0, got {text!r}")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds, at least 0, got {text!r}")
+    return value
+
+
+def _workers(text: str) -> int:
+    try:
+        value = int(text)
+        resolve_workers(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return value

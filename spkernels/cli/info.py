@@ -1,0 +1,122 @@
+"""``python -m spkernels info``: what a bug report or a C program needs to know."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import threadpoolctl
+
+from .._config import show_config
+from .table import WIDTH
+
+_DESCRIPTION = """\
+Show what this installation of spkernels is and what it runs on: version, instruction sets
+(SIMD), threads, NumPy and scipy, the OpenMP and BLAS libraries in the process, and where the
+C header and library are. Please paste it into bug reports.
+"""
+_EPILOG = """\
+examples:
+  python -m spkernels info
+  python -m spkernels info --json
+  SPKERNELS_ISA=avx2 python -m spkernels info     try another instruction set
+"""
+#: Settings of the libraries in the process that change what a product takes.
+_PREFIXES = ("SPKERNELS_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_")
+_OPTIONAL = ("threadpoolctl", "matplotlib", "tqdm")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to argparse's subparsers."""
+    parser = commands.add_parser(
+        "info",
+        help="show the build, the CPU features and the threads in use",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the information."""
+    found = collect()
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for section, entries in found.items():
+        print(f"{section}:")
+        for name, value in entries.items():
+            print(_line(name, value))
+    return 0
+
+
+def collect() -> dict[str, dict[str, Any]]:
+    """Return sections of named plain values."""
+    found = show_config(mode="dicts")
+    found["python"]["executable"] = sys.executable
+    found["optional packages"] = {name: _version(name) for name in _OPTIONAL}
+    found["machine"] = {
+        "system": platform.platform(),
+        "CPU": _cpu_model(),
+        "CPUs": os.cpu_count(),
+    }
+    found["runtimes"] = _runtimes()
+    found["environment"] = {
+        name: value for name, value in sorted(os.environ.items()) if name.startswith(_PREFIXES)
+    }
+    found["C interface"] = {
+        "package": str(Path(__file__).parents[1]),
+        "include": _folder("include"),
+        "lib": _folder("lib"),
+    }
+    return found
+
+
+def _line(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    text = f"  {name}: {'-' if value is None else value}"
+    return text if len(text) <= WIDTH else f"  {name}:\n    {value}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_model(path: Path = Path("/proc/cpuinfo")) -> str | None:
+    """Return the CPU's name where Linux tells it; `platform.processor` is empty there."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else None
+
+
+def _runtimes() -> dict[str, str]:
+    """Return the OpenMP and BLAS libraries in this process: two of a kind may compete for CPUs."""
+    found = {}
+    for library in threadpoolctl.threadpool_info():
+        version = f" {library['version']}" if library["version"] else ""
+        found[library["filepath"]] = (
+            f"{library['internal_api']}{version} ({library['user_api']}), "
+            f"{library['num_threads']} threads"
+        )
+    return found
+
+
+def _folder(name: str) -> str | None:
+    """Return a folder of the installed package, or None where it has no such folder."""
+    folder = Path(__file__).parents[1] / name
+    return str(folder) if folder.is_dir() else None

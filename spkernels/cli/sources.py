@@ -1,0 +1,85 @@
+"""Where the demo's matrices come from: files, folders, or the generators of `datasets`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .. import datasets
+
+#: A layer of a transformer, in the shape that the Deep Learning Matrix Collection has most of.
+_LAYER = (2048, 512)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A matrix that is not made yet."""
+
+    name: str
+    load: Callable[[], Any]
+    path: Path | None = None
+
+
+def generated(seed: int) -> list[Source]:
+    """Return the kinds of sparsity that deep learning and graphs bring."""
+    pruned = [
+        Source(f"pruned layer, {sparsity:.0%}", partial(_pruned, sparsity, seed))
+        for sparsity in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+    ]
+    return [
+        *pruned,
+        Source("2:4 layer, 50%", partial(datasets.nm_pruned, *_LAYER, 2, 4, rng=seed)),
+        Source("1:8 layer, 87.5%", partial(datasets.nm_pruned, *_LAYER, 1, 8, rng=seed)),
+        Source(
+            "4x4 blocks (BSR), 90%",
+            partial(datasets.block_pruned, *_LAYER, (4, 4), 0.9, format="bsr", rng=seed),
+        ),
+        Source(
+            "BigBird attention mask, 80%",
+            partial(datasets.bigbird_mask, 1024, sparsity=0.8, rng=seed),
+        ),
+        Source("power-law graph, 99.96%", partial(datasets.power_law_graph, 20_000, 8, rng=seed)),
+    ]
+
+
+def _pruned(sparsity: float, seed: int) -> Any:
+    return datasets.magnitude_pruned(*_LAYER, sparsity, rng=seed)
+
+
+def from_paths(paths: Iterable[str], seed: int) -> list[Source]:
+    """Return the matrices in files and folders; ``FILE#KEY`` names one of several in a file.
+
+    Raises ValueError, with all that is wrong on lines of its own, if a path does not exist or a
+    folder holds no matrix.
+    """
+    files: list[tuple[Path, str | None]] = []
+    wrong = []
+    for text in paths:
+        path, key = Path(text), None
+        if not path.exists() and "#" in text:
+            start, _, key = text.rpartition("#")
+            path = Path(start)
+        if path.is_dir():
+            found = datasets.find(path)
+            files += [(file, None) for file in found]
+            if not found:
+                wrong.append(f"{path}: no .smtx, .mtx, .npz or .mat file in this folder")
+        elif path.exists():
+            files.append((path, key))
+        else:
+            wrong.append(f"{path}: no such file or folder")
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    base = os.path.commonpath([file.absolute().parent for file, _ in files])
+    return [_from_file(file, key, base, seed) for file, key in files]
+
+
+def _from_file(path: Path, key: str | None, base: str, seed: int) -> Source:
+    name = os.path.relpath(path.absolute(), base) + (f"#{key}" if key else "")
+    # A name that is no valid text must not stop the printing.
+    name = os.fsencode(name).decode(errors="replace")
+    return Source(name, partial(datasets.load, path, key=key, rng=seed), path)

@@ -1,0 +1,125 @@
+"""The demo's table: a line per matrix, and per number of columns its times and its kernel."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable
+
+from .measure import DENSE_LIMIT, DRAW, Cell
+
+#: No line is longer.
+WIDTH = 100
+
+_PEERS = ("scipy", "dense", "spkernels")
+_INDENT = " " * 8
+
+HEADER = "\n".join(
+    [
+        f"{'matrix':<56}{'shape':>20}{'nonzeros':>14}{'sparsity':>10}",
+        f"{'N':>8}"
+        + "".join(f"{peer + ' ms':>13}{'GFLOP/s':>8}" for peer in _PEERS)
+        + f"{'vs dense':>10}{'vs scipy':>10}{'error':>9}",
+        "-" * WIDTH,
+    ]
+)
+
+#: For --help: what HEADER means.
+COLUMNS = f"""\
+what the columns mean:
+  nonzeros   stored entries of A, explicit zeros among them
+  sparsity   share of entries that are not stored
+  N          columns of the dense B in A @ B: batch size times sequence length, or features
+  scipy      A @ B of scipy.sparse, on one thread (it has no more)
+  dense      A.toarray() @ B of NumPy on the same number of threads as spkernels, the conversion
+             not counted; left out where A.toarray() takes more than {DENSE_LIMIT >> 20} MiB
+  spkernels  spkernels.spmm(A, B)
+  ms         median time of a call, in milliseconds
+  GFLOP/s    2 * nonzeros * N / time, useful operations only: what a dense product does with the
+             zeros does not count, so the numbers of a line compare times
+  vs dense   time of dense / time of spkernels: above 1, sparsity pays
+  vs scipy   time of scipy / time of spkernels
+  error      largest error of spkernels' result in units of its bound, gamma_k * (|A| @ |B|) with
+             gamma_k = k*u/(1-k*u), k terms in the sum: below 1 is right (the reference is
+             computed in the next wider precision)
+  ~          before a time: other programs disturbed every sample of it, so no conclusion is drawn
+  The line below has the verdict, and the instruction set and the kernel that spkernels chose.
+"""
+
+
+def matrix_lines(cell: Cell) -> str:
+    """Return the line, or two, that say what the matrix is."""
+    shape = f"{cell.shape[0]} x {cell.shape[1]}"
+    facts = f"{shape:>20}{cell.nnz:>14,}{percent(cell.sparsity, 2):>10}"
+    # A long path has a line of its own: its folders tell one layer from another.
+    name = shortened(cell.name, WIDTH)
+    return f"{name:<56}{facts}" if len(name) < 56 else f"{name}\n{facts:>{WIDTH}}"
+
+
+def cell_lines(cell: Cell) -> str:
+    """Return the lines with the numbers, the verdict and the kernel."""
+    numbers = f"{cell.columns:>8}"
+    for peer in _PEERS:
+        timing = cell.timings.get(peer)
+        if timing is None:
+            numbers += f"{'-':>13}{'-':>8}"
+        else:
+            time = ("~" if timing.noisy else "") + significant(timing.seconds * 1e3)
+            numbers += f"{time:>13}{significant(cell.gflops(peer)):>8}"
+    for peer in ("dense", "scipy"):
+        numbers += f"{times(cell.speedup(peer)):>10}"
+    # Rounding must not show an error just within its bound as one of 1.
+    error = 0.999 if 0.999 < cell.error < 1 else cell.error
+    numbers += f"{significant(error):>9}"
+    second = f"{verdict(cell)}; {cell.kernel}"
+    wrap = textwrap.TextWrapper(WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    return "\n".join([numbers, *wrap.wrap(second)])
+
+
+def verdict(cell: Cell) -> str:
+    """Say who won."""
+    if cell.noisy:
+        return "too disturbed to tell"
+    over_dense, over_scipy = cell.speedup("dense"), cell.speedup("scipy")
+    if over_dense is None:
+        said = f"dense left out ({cell.dense_bytes / 1e9:.2g} GB)"
+    elif over_dense >= DRAW:
+        said = "sparsity pays"
+    else:
+        said = "dense is faster" if over_dense <= 1 / DRAW else "a draw with dense"
+    return said + (", scipy is faster" if over_scipy <= 1 / DRAW else "")
+
+
+def significant(value: float) -> str:
+    """Format a non-negative number with about three significant digits and no exponent."""
+    for limit, digits in ((100, 0), (10, 1), (1, 2), (0.1, 3)):
+        if value >= limit:
+            return f"{value:.{digits}f}"
+    return f"{value:.4f}" if value else "0"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Format a share with more digits near 1, which it must not seem to be."""
+    if 0.99 <= share < 1:
+        digits = min(5, max(digits, math.floor(-math.log10(1 - share)) - 1))
+    return f"{share:.{digits}%}"
+
+
+def times(ratio: float | None) -> str:
+    """Format a speed-up."""
+    if ratio is None:
+        return "-"
+    return f"{significant(ratio)}x"
+
+
+def shortened(text: str, width: int) -> str:
+    """Cut the start of a text, where paths say the least, to make it fit."""
+    return text if len(text) <= width else "..." + text[-(width - 3) :]
+
+
+def wrapped(paragraphs: Iterable[str]) -> str:
+    """Break paragraphs to the width of the table."""
+    return "\n".join(
+        textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False)
+        for text in paragraphs
+    )

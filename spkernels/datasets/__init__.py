@@ -1,0 +1,28 @@
+"""Sparse matrices to test and measure with: files of the usual formats, and seeded generators.
+
+`load` reads the Deep Learning Matrix Collection's ``.smtx``, Matrix Market, NumPy and MATLAB
+files, gzipped or not.  The generators make the sparsity patterns of deep learning: pruned layers,
+attention masks and graphs.  Each gives an exact, documented number of nonzeros, and the same
+matrix again for the same integer ``rng``, as long as NumPy does not change its random streams.
+"""
+
+from ._graphs import power_law_graph
+from ._io import find, load
+from ._masks import bigbird_mask, global_mask, random_mask, window_mask
+from ._pruned import block_pruned, magnitude_pruned, nm_pruned, random_pruned
+from ._smtx import save_smtx
+
+__all__ = [
+    "bigbird_mask",
+    "block_pruned",
+    "find",
+    "global_mask",
+    "load",
+    "magnitude_pruned",
+    "nm_pruned",
+    "power_law_graph",
+    "random_mask",
+    "random_pruned",
+    "save_smtx",
+    "window_mask",
+]

@@ -1,0 +1,70 @@
+"""Building and checking compressed sparse arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array
+
+INT32_MAX = np.iinfo(np.int32).max
+
+
+def make_csr(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]
+) -> csr_array:
+    """Assemble a CSR array, its indices in int32 wherever they fit."""
+    index = np.int32 if max(*shape, indices.size) <= INT32_MAX else np.int64
+    parts = (data, indices.astype(index, copy=False), indptr.astype(index, copy=False))
+    return csr_array(parts, shape=shape)
+
+
+def from_positions(flat: np.ndarray, data: np.ndarray, shape: tuple[int, int]) -> csr_array:
+    """Assemble a CSR array from sorted row-major positions ``row * shape[1] + column``."""
+    rows, cols = shape
+    indptr = np.searchsorted(flat, np.arange(rows + 1) * cols)
+    return make_csr(data, flat % cols, indptr, shape)
+
+
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Concatenate ``arange(start, start + count)`` for each start and count."""
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1]) + np.repeat(starts - (ends - counts), counts)
+
+
+def standard_normal(rng: np.random.Generator, size: int, dtype: np.dtype) -> np.ndarray:
+    """Draw `size` values, standard normal in the real and in any imaginary part.
+
+    Always drawn in float64, so that one seed means the same values in every dtype.
+    """
+    values = rng.standard_normal(size)
+    if dtype.kind == "c":
+        values = values + 1j * rng.standard_normal(size)
+    return values.astype(dtype)
+
+
+def check_compressed(indptr: np.ndarray, indices: np.ndarray, major: int, minor: int) -> None:
+    """Raise ValueError unless the offsets and indices describe `major` slices of `minor` places.
+
+    Compares neighbours instead of subtracting them: a difference can wrap around.
+    """
+    for name, part in (("offsets", indptr), ("indices", indices)):
+        if part.ndim != 1 or part.dtype.kind not in "iu":
+            raise ValueError(
+                f"expected a vector of integer {name}, found {part.ndim}-D {part.dtype}"
+            )
+    if indptr.size != major + 1:
+        raise ValueError(f"expected {major + 1} offsets, found {indptr.size}")
+    if indptr[0] != 0:
+        raise ValueError(f"expected the first offset to be 0, found {indptr[0]}")
+    falls = np.flatnonzero(indptr[1:] < indptr[:-1])
+    if falls.size:
+        raise ValueError(
+            f"expected offsets that never decrease, found {indptr[falls[0] + 1]} after "
+            f"{indptr[falls[0]]} in row {falls[0]}"
+        )
+    if indptr[-1] != indices.size:
+        raise ValueError(
+            f"expected as many indices as the last offset says, {indptr[-1]}, found {indices.size}"
+        )
+    if indices.size and (indices.min() < 0 or indices.max() >= minor):
+        worst = indices.min() if indices.min() < 0 else indices.max()
+        raise ValueError(f"expected indices from 0 to {minor - 1}, found {worst}")

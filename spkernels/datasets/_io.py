@@ -1,0 +1,195 @@
+"""Loading sparse matrices from files."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from pathlib import Path
+
+from numpy.typing import DTypeLike
+from scipy.sparse import csr_array
+
+from ._arguments import RNG, as_dtype
+from ._csr import make_csr
+from ._mtx import read_mtx
+from ._readers import read_mat, read_npz, read_raw
+from ._smtx import read_smtx
+
+# Formats that say their own shape; .raw needs it told.
+_SELF_DESCRIBING = (".smtx", ".mtx", ".npz", ".mat")
+_SUPPORTED = (*_SELF_DESCRIBING, ".raw")
+
+
+def _suffix(path: Path) -> str:
+    """Return the lower-case suffix of `path` that is left without a final ``.gz``."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix.lower() == ".gz":
+        try:
+            return gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as exc:
+            raise ValueError(f"expected a whole gzip file, but {exc}") from exc
+    return content
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    key: str | None = None,
+    shape: tuple[int, int] | None = None,
+    values: str = "normal",
+    rng: RNG = 0,
+    dtype: DTypeLike | None = None,
+) -> csr_array:
+    r"""Load a sparse matrix from a file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The suffix says the format; each may be followed by ``.gz``.
+
+        ``.smtx``
+            A pattern of the Deep Learning Matrix Collection [1]_, which stores no values: see
+            `values`.
+        ``.mtx``
+            Matrix Market, of any field and symmetry (expanded).  A ``pattern`` has values 1, the
+            zeros of an ``array`` are dropped.
+        ``.npz``
+            A file of `scipy.sparse.save_npz`, or one that holds the CSR arrays ``<key>_data``,
+            ``<key>_indices``, ``<key>_indptr`` and ``<key>_shape``, as GNN benchmarks [2]_ do.
+        ``.mat``
+            A sparse matrix in a MATLAB file of version 4 to 7.2.
+        ``.raw``
+            A dense row-major matrix of little-endian float32 without a header; zeros are pruned.
+    key : str, optional
+        Which matrix of a ``.npz`` or ``.mat`` file that holds several.
+    shape : (int, int), optional
+        The shape of a ``.raw`` file.
+    values : {"normal", "ones"}, default "normal"
+        The values of a ``.smtx`` file: standard normal, or 1.  Other formats bring theirs.
+    rng : int, numpy.random.Generator or None, default 0
+        Seeds the normal values, in the order of the stored positions.  None draws new ones at
+        every call.
+    dtype : dtype, optional
+        Of the result.  By default what the file stores, and float32 for ``.smtx``.
+
+    Returns
+    -------
+    A : scipy.sparse.csr_array
+        As it is stored: explicit zeros and, in formats based on CSR, the order of the columns are
+        kept.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the suffix is not supported, an argument does not fit the format, or the file is
+        malformed: truncated, of wrong counts, or with offsets or indices out of range.  The
+        message names the file and what was expected in it.
+
+    See Also
+    --------
+    find : The files of a folder that can be loaded.
+    save_smtx : Write a pattern.
+
+    Notes
+    -----
+    Except for ``.mat`` files, nothing that a file can hold makes `load` read out of bounds or
+    unpickle objects.  MATLAB files are parsed by `scipy.io.loadmat`, which some corrupted files
+    crash: take them from sources you trust.
+
+    References
+    ----------
+    .. [1] T. Gale, M. Zaharia, C. Young, E. Elsen, "Sparse GPU kernels for deep learning", SC
+       2020, arXiv:2006.10901.
+    .. [2] O. Shchur, M. Mumme, A. Bojchevski, S. Günnemann, "Pitfalls of graph neural network
+       evaluation", 2018, arXiv:1811.05868.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from spkernels import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "layer.smtx"
+    ...     _ = path.write_text("2, 3, 3\n0 1 3\n2 0 1\n")
+    ...     A = datasets.load(path, values="ones")
+    >>> A.toarray()
+    array([[0., 0., 1.],
+           [1., 1., 0.]], dtype=float32)
+    """
+    path = Path(path)
+    suffix = _suffix(path)
+    if suffix not in _SUPPORTED:
+        raise ValueError(
+            f"{path}: expected a name that ends in {', '.join(_SUPPORTED)}, with or without .gz"
+        )
+    if key is not None and suffix not in (".npz", ".mat"):
+        raise ValueError(f"{path}: expected no key for a {suffix} file, got {key!r}")
+    if shape is not None and suffix != ".raw":
+        raise ValueError(f"{path}: expected no shape for a {suffix} file, got {shape!r}")
+    try:
+        content = _content(path)
+        match suffix:
+            case ".smtx":
+                return read_smtx(content, values, rng, dtype)
+            case ".mtx":
+                A = read_mtx(content)
+            case ".npz":
+                A = read_npz(content, key)
+            case ".mat":
+                A = read_mat(content, key)
+            case ".raw":
+                A = read_raw(content, shape)
+        return _cast(A, A.dtype if dtype is None else dtype)
+    except ValueError as exc:
+        raise ValueError(f"{path}: {exc}") from exc
+
+
+def _cast(A: csr_array, dtype: DTypeLike) -> csr_array:
+    kind = as_dtype(dtype)
+    if A.dtype.kind == "c" and kind.kind != "c":
+        raise ValueError(f"dtype: expected a complex dtype for complex values, got {kind}")
+    # Not A.astype, which sorts the columns and adds up duplicates.
+    return make_csr(A.data.astype(kind, copy=False), A.indices, A.indptr, A.shape)
+
+
+def find(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the matrix files in a folder and its subfolders.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        Where to look.
+
+    Returns
+    -------
+    paths : list of pathlib.Path
+        The files that `load` takes by their suffix alone, sorted.  ``.raw`` files are left out,
+        for they need a shape.
+
+    Raises
+    ------
+    NotADirectoryError
+        If `folder` is not a folder.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from spkernels import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.mtx.gz", "a.smtx", "notes.txt"):
+    ...         pathlib.Path(folder, name).touch()
+    ...     [path.name for path in datasets.find(folder)]
+    ['a.smtx', 'b.mtx.gz']
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"folder: expected an existing folder, got {folder}")
+    return sorted(
+        path for path in folder.rglob("*") if _suffix(path) in _SELF_DESCRIBING and path.is_file()
+    )

@@ -1,0 +1,111 @@
+"""The ``.smtx`` format of the Deep Learning Matrix Collection: patterns without values."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+from scipy.sparse import csr_array, issparse
+
+from ._arguments import RNG, as_dtype, as_generator
+from ._csr import check_compressed, make_csr, standard_normal
+
+VALUES = ("normal", "ones")
+
+
+def _integers(line: bytes, what: str) -> np.ndarray:
+    """Parse a line of non-negative integers; `fromstring` alone would stop silently at a letter."""
+    if line.translate(None, b"0123456789 \t\r\v\f"):
+        odd = next(token for token in line.split() if not token.isdigit())
+        raise ValueError(f"expected non-negative integers as {what}, found {odd[:20]!r}")
+    if not line.strip():
+        return np.empty(0, dtype=np.int64)
+    return np.fromstring(line, dtype=np.int64, sep=" ")
+
+
+def parse_smtx(text: bytes) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Return the checked column indices, row offsets and shape that `text` describes."""
+    lines = text.rstrip().split(b"\n")
+    if len(lines) > 3:
+        raise ValueError(f"expected 3 lines, found {len(lines)}")
+    header, offsets, columns = lines + [b""] * (3 - len(lines))
+    sizes = _integers(header.replace(b",", b" "), "'rows, columns, nonzeros' on line 1").tolist()
+    if len(sizes) != 3:
+        raise ValueError(
+            f"expected 3 integers 'rows, columns, nonzeros' on line 1, found {len(sizes)}"
+        )
+    rows, cols, nnz = sizes
+    indptr = _integers(offsets, "row offsets on line 2")
+    indices = _integers(columns, "column indices on line 3")
+    if indices.size != nnz:
+        raise ValueError(f"expected {nnz} column indices on line 3, found {indices.size}")
+    check_compressed(indptr, indices, rows, cols)
+    return indices, indptr, (rows, cols)
+
+
+def read_smtx(text: bytes, values: str, rng: RNG, dtype: DTypeLike | None) -> csr_array:
+    """Build the array that `text` describes, with the values asked for."""
+    if values not in VALUES:
+        raise ValueError(f"values: expected one of {', '.join(map(repr, VALUES))}, got {values!r}")
+    kinds = "fc" if values == "normal" else "biufc"
+    kind = as_dtype(np.float32 if dtype is None else dtype, kinds)
+    indices, indptr, shape = parse_smtx(text)
+    if values == "ones":
+        data = np.ones(indices.size, dtype=kind)
+    else:
+        data = standard_normal(as_generator(rng), indices.size, kind)
+    return make_csr(data, indices, indptr, shape)
+
+
+def save_smtx(path: str | os.PathLike[str], A: object) -> None:
+    """Write the pattern of a sparse array as a ``.smtx`` file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A name that ends in ``.smtx``, or in ``.smtx.gz`` to compress the file.
+    A : scipy.sparse array or matrix
+        Any format.  Its stored positions are written, explicit zeros among them; its values are
+        not, for the format has no place for them.  Columns are written in order, and a position
+        that is stored twice is written once.
+
+    Raises
+    ------
+    TypeError
+        If `A` is not sparse.
+    ValueError
+        If `A` is not two-dimensional or `path` ends in another suffix.
+
+    See Also
+    --------
+    load : Read the file.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from spkernels import datasets
+    >>> A = datasets.nm_pruned(3, 8, 2, 4, rng=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "layer.smtx"
+    ...     datasets.save_smtx(path, A)
+    ...     text = path.read_text()
+    >>> print(text.splitlines()[0])
+    3, 8, 12
+    """
+    path = Path(path)
+    if not path.name.lower().endswith((".smtx", ".smtx.gz")):
+        raise ValueError(f"path: expected a name ending in .smtx or .smtx.gz, got {path}")
+    if not issparse(A):
+        raise TypeError(f"A: expected a scipy.sparse array or matrix, got {type(A).__name__}")
+    if A.ndim != 2:
+        raise ValueError(f"A: expected two dimensions, got shape {A.shape}")
+    pattern = csr_array(A, copy=True)
+    pattern.sum_duplicates()
+    header = ", ".join(map(str, (*pattern.shape, pattern.nnz)))
+    lines = [" ".join(map(str, part.tolist())) for part in (pattern.indptr, pattern.indices)]
+    text = "\n".join([header, *lines, ""]).encode()
+    # Without a time stamp, the same pattern is the same file.
+    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix.lower() == ".gz" else text)

@@ -1,0 +1,620 @@
+/* Every entry of the table of kernels in use against a plain loop in double.
+ *
+ * The table is walked through kernels.def: a kernel that is added there does not compile here until
+ * it has a check_<field>.  SPKERNELS_ISA chooses the table.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/dispatch/dispatch.h"
+#include "epilogues.h"
+#include "exact.h"
+#include "matrix.h"
+
+static const spk_kernels *table;
+
+static const char *const dtype_names[] = {"f32", "f64"};
+static const char *const itype_names[] = {"i32", "i64"};
+
+/* Rows of entries in one array with strays in between: their indices point nowhere and their values
+ * are NaN, as no kernel may look at what lies outside begin .. end. */
+typedef struct entries {
+  ptrdiff_t rows, count;
+  spk_dtype dtype;
+  spk_itype itype;
+  void *indices, *values, *begin, *end;
+} entries;
+
+enum { ROWS = 7, MOST_PER_ROW = 12, STRAY = 0x7ffffff0 };
+
+/* Indices base .. base + width - 1, in any order and with repeats; `area` values per entry. */
+static entries random_entries(spk_dtype dtype, spk_itype itype, ptrdiff_t width, ptrdiff_t base,
+                              ptrdiff_t area) {
+  ptrdiff_t starts[ROWS], stops[ROWS], count = 0;
+  for (int i = 0; i < ROWS; i++) {
+    starts[i] = count + random_below(3);
+    /* One row with more than two rounds of any unrolled loop, one empty row. */
+    stops[i] = starts[i] + (i == 0 ? 9 : i == 1 ? 0 : random_below(MOST_PER_ROW));
+    count = stops[i];
+  }
+  const size_t size = spk_dtype_size(dtype), isize = spk_itype_size(itype);
+  entries e = {ROWS, count, dtype, itype, exact_memory((size_t)count * isize),
+               exact_memory((size_t)(count * area) * size), exact_memory(ROWS * isize),
+               exact_memory(ROWS * isize)};
+  for (ptrdiff_t p = 0; p < count; p++) put_index(e.indices, itype, p, STRAY);
+  for (ptrdiff_t p = 0; p < count * area; p++) put_value(e.values, dtype, p, NAN);
+  for (int i = 0; i < ROWS; i++) {
+    put_index(e.begin, itype, i, starts[i]);
+    put_index(e.end, itype, i, stops[i]);
+    for (ptrdiff_t p = starts[i]; p < stops[i]; p++) {
+      put_index(e.indices, itype, p, base + random_below(width));
+      for (ptrdiff_t q = p * area; q < (p + 1) * area; q++)
+        put_value(e.values, dtype, q, random_number());
+    }
+  }
+  return e;
+}
+
+static ptrdiff_t begin_of(const entries *e, ptrdiff_t i) { return spk_index(e->begin, e->itype, i); }
+static ptrdiff_t end_of(const entries *e, ptrdiff_t i) { return spk_index(e->end, e->itype, i); }
+static ptrdiff_t index_of(const entries *e, ptrdiff_t p) {
+  return spk_index(e->indices, e->itype, p);
+}
+static double value_of(const entries *e, ptrdiff_t p) { return get_value(e->values, e->dtype, p); }
+
+static matrix random_input(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, layout how) {
+  ptrdiff_t row_stride, col_stride;
+  matrix_strides(rows, cols, how, random_below(4), &row_stride, &col_stride);
+  return matrix_input(dtype, rows, cols, row_stride, col_stride);
+}
+
+static matrix random_output(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, layout how) {
+  ptrdiff_t row_stride, col_stride;
+  matrix_strides(rows, cols, how, random_below(4), &row_stride, &col_stride);
+  return matrix_output(dtype, rows, cols, row_stride, col_stride);
+}
+
+/* Tiles are row-major, in either direction. */
+static layout tile_layout(void) { return random_below(2) ? ROW_MAJOR : UPSIDE_DOWN; }
+
+static matrix random_bias(spk_dtype dtype, ptrdiff_t count, int special) {
+  matrix bias = matrix_input(dtype, count, 1, 1, 1);
+  const double specials[] = {NAN, INFINITY, -INFINITY};
+  for (ptrdiff_t i = 0; special && i < spk_min(count, 3); i++) matrix_put(&bias, i, 0, specials[i]);
+  return bias;
+}
+
+static spk_epilogue epilogue_of(const epilogue_case *c, const matrix *bias_row,
+                                const matrix *bias_col) {
+  return (spk_epilogue){c->alpha, c->beta, c->bias_row ? bias_row->memory : NULL,
+                        c->bias_col ? bias_col->memory : NULL, c->activation};
+}
+
+/* --- gathers: CSR and BSR --- */
+
+typedef struct gather {
+  const char *field;
+  spk_spmm_fn kernel;
+  spk_dtype dtype;
+  spk_itype itype;
+  ptrdiff_t n, block_rows, block_cols;
+  layout b_layout, c_layout;
+} gather;
+
+static void check_gather(const gather *g, const epilogue_case *how) {
+  const ptrdiff_t R = g->block_rows, W = g->block_cols, n = g->n, width = 6, first = 5;
+  test_case("%s %s %s, n = %td, blocks %td x %td, layouts %d %d, %s", g->field,
+            dtype_names[g->dtype], itype_names[g->itype], n, R, W, g->b_layout, g->c_layout,
+            how->name);
+  const entries a = random_entries(g->dtype, g->itype, width, first, R * W);
+  const matrix B = random_input(g->dtype, width * W, n, g->b_layout);
+  const matrix bias_row = random_bias(g->dtype, ROWS * R, 0);
+  const matrix bias_col = random_bias(g->dtype, n, how->special);
+  exact_memory_freeze();
+  matrix C = random_output(g->dtype, ROWS * R, n, g->c_layout);
+  if (how->beta == 0) matrix_put(&C, 0, 0, NAN);
+  const matrix old = matrix_copy(&C);
+  const spk_spmm_task task = {.indices = a.indices,
+                              .values = a.values,
+                              .begin = a.begin,
+                              .end = a.end,
+                              .B = B.view.data,
+                              .C = C.view.data,
+                              .ldb = B.view.row_stride,
+                              .ldc = C.view.row_stride,
+                              .base = first * W,
+                              .rows = ROWS,
+                              .n = n,
+                              .block_rows = R,
+                              .block_cols = W,
+                              .col_strideb = B.view.col_stride,
+                              .col_stridec = C.view.col_stride,
+                              .epilogue = epilogue_of(how, &bias_row, &bias_col)};
+  g->kernel(&task);
+  for (ptrdiff_t i = 0; i < ROWS * R; i++)
+    for (ptrdiff_t j = 0; j < n; j++) {
+      exact e = {0};
+      for (ptrdiff_t p = begin_of(&a, i / R); p < end_of(&a, i / R); p++)
+        for (ptrdiff_t c = 0; c < W; c++)
+          exact_add(&e, value_of(&a, (p * R + i % R) * W + c) *
+                            matrix_get(&B, (index_of(&a, p) - first) * W + c, j));
+      e = exact_epilogue(e, &task.epilogue, matrix_get(&old, i, j), matrix_get(&bias_row, i, 0),
+                         matrix_get(&bias_col, j, 0));
+      CHECK(exact_matches(e, g->dtype, matrix_get(&C, i, j)), "C[%td, %td] = %.17g, not %.17g", i,
+            j, matrix_get(&C, i, j), e.value);
+    }
+  CHECK(matrix_gaps_intact(&C));
+  exact_memory_release();
+}
+
+static void check_epilogues(const gather *g) {
+  for (int c = 0; c < EPILOGUE_CASES; c++) check_gather(g, &epilogue_cases[c]);
+}
+
+/* Every number of columns that a tile of `vectors` vectors may have. */
+#define FOR_TILE(n, dtype, vectors)                                                     \
+  for (ptrdiff_t n = ((vectors)-1) * table->lanes[dtype] + 1; n <= (vectors)*table->lanes[dtype]; \
+       n++)
+
+static void check_spmm_csr(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
+  FOR_TILE(n, dtype, vectors) {
+    const gather g = {"spmm_csr", kernel, dtype, itype, n, 1, 1, tile_layout(), tile_layout()};
+    check_epilogues(&g);
+  }
+}
+
+static void check_spmm_csr_vector(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  for (int how = 0; how < INPUT_LAYOUTS; how++) {
+    const gather g = {"spmm_csr_vector", kernel, dtype, itype, 1, 1, 1, how, how % OUTPUT_LAYOUTS};
+    check_epilogues(&g);
+  }
+}
+
+static void check_strided(const char *field, spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype,
+                          ptrdiff_t R, ptrdiff_t W) {
+  for (ptrdiff_t n = 1; n <= 9; n++)
+    for (int b = 0; b < INPUT_LAYOUTS; b++) {
+      const gather g = {field, kernel, dtype, itype, n, R, W, b, random_below(OUTPUT_LAYOUTS)};
+      check_epilogues(&g);
+    }
+}
+
+static void check_spmm_csr_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  check_strided("spmm_csr_strided", kernel, dtype, itype, 1, 1);
+}
+
+static const ptrdiff_t block_shapes[][2] = {{1, 1}, {2, 2}, {3, 1}, {4, 4}, {7, 3}, {16, 1}, {1, 5}};
+enum { BLOCK_SHAPES = sizeof block_shapes / sizeof *block_shapes };
+
+static void check_spmm_bsr(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
+  FOR_TILE(n, dtype, vectors) {
+    const ptrdiff_t *shape = block_shapes[n % BLOCK_SHAPES];
+    const gather g = {"spmm_bsr", kernel,   dtype,         itype,        n,
+                      shape[0],   shape[1], tile_layout(), tile_layout()};
+    check_epilogues(&g);
+  }
+}
+
+static void check_spmm_bsr_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  for (int s = 0; s < BLOCK_SHAPES; s += 2)
+    check_strided("spmm_bsr_strided", kernel, dtype, itype, block_shapes[s][0],
+                  block_shapes[s][1]);
+}
+
+/* --- scatters: CSC and COO --- */
+
+typedef struct scatter {
+  const char *field;
+  spk_spmm_fn kernel;
+  spk_dtype dtype;
+  spk_itype itype;
+  ptrdiff_t n;
+  layout b_layout, c_layout;
+  double alpha;
+  int coo;
+} scatter;
+
+/* The task owns rows 3 .. 8 of the 12 that entries name. */
+enum { ROW_LOW = 3, ROW_HIGH = 9, C_ROWS = 12, STRAYS = 2 };
+
+static void check_scatter(const scatter *s) {
+  test_case("%s %s %s, n = %td, layouts %d %d, alpha = %g", s->field, dtype_names[s->dtype],
+            itype_names[s->itype], s->n, s->b_layout, s->c_layout, s->alpha);
+  const size_t isize = spk_itype_size(s->itype);
+  entries a = random_entries(s->dtype, s->itype, C_ROWS, 0, 1);
+  const matrix B = random_input(s->dtype, ROWS, s->n, s->b_layout);
+  void *rows_coo = NULL;
+  if (s->coo) {
+    /* Indices are columns then; all strays lie before the first entry and after the last one. */
+    rows_coo = exact_memory((size_t)a.count * isize);
+    for (ptrdiff_t p = 0; p < a.count; p++) {
+      const int stray = p < STRAYS || p >= a.count - STRAYS;
+      put_index(rows_coo, s->itype, p, stray ? ROW_LOW : random_below(C_ROWS));
+      put_index(a.indices, s->itype, p, stray ? STRAY : random_below(ROWS));
+      put_value(a.values, s->dtype, p, stray ? NAN : random_number());
+    }
+    put_index(a.begin, s->itype, 0, STRAYS);
+    put_index(a.end, s->itype, 0, a.count - STRAYS);
+    a.rows = 1;
+  }
+  exact_memory_freeze();
+  const ptrdiff_t owned = ROW_HIGH - ROW_LOW;
+  matrix C = random_output(s->dtype, owned, s->n, s->c_layout);
+  const matrix old = matrix_copy(&C);
+  const spk_spmm_task task = {.indices = a.indices,
+                              .values = a.values,
+                              .begin = a.begin,
+                              .end = a.end,
+                              .rows_coo = rows_coo,
+                              .B = B.view.data,
+                              .C = C.view.data,
+                              .ldb = B.view.row_stride,
+                              .ldc = C.view.row_stride,
+                              .rows = a.rows,
+                              .n = s->n,
+                              .col_strideb = B.view.col_stride,
+                              .col_stridec = C.view.col_stride,
+                              .row_low = ROW_LOW,
+                              .row_high = ROW_HIGH,
+                              .epilogue = {.alpha = s->alpha}};
+  s->kernel(&task);
+  for (ptrdiff_t i = 0; i < owned; i++)
+    for (ptrdiff_t j = 0; j < s->n; j++) {
+      exact e = {0};
+      for (ptrdiff_t k = 0; k < a.rows; k++)
+        for (ptrdiff_t p = begin_of(&a, k); p < end_of(&a, k); p++) {
+          const ptrdiff_t row = s->coo ? spk_index(rows_coo, s->itype, p) : index_of(&a, p);
+          const ptrdiff_t col = s->coo ? index_of(&a, p) : k;
+          if (row == ROW_LOW + i) exact_add(&e, value_of(&a, p) * matrix_get(&B, col, j));
+        }
+      /* The kernel adds to what C holds. */
+      const spk_epilogue added = {.alpha = s->alpha, .beta = 1};
+      e = exact_epilogue(e, &added, matrix_get(&old, i, j), 0, 0);
+      CHECK(exact_matches(e, s->dtype, matrix_get(&C, i, j)), "C[%td, %td] = %.17g, not %.17g", i,
+            j, matrix_get(&C, i, j), e.value);
+    }
+  CHECK(matrix_gaps_intact(&C));
+  exact_memory_release();
+}
+
+static void check_spmm_csc(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
+  FOR_TILE(n, dtype, vectors)
+  for (int repeat = 0; repeat < 3; repeat++) {
+    const scatter s = {"spmm_csc",    kernel,        dtype, itype, n, tile_layout(),
+                       tile_layout(), repeat ? 1 : -0.75, 0};
+    check_scatter(&s);
+  }
+}
+
+static void check_scatter_layouts(const char *field, spk_spmm_fn kernel, spk_dtype dtype,
+                                  spk_itype itype, int coo) {
+  for (ptrdiff_t n = 1; n <= 2 * table->lanes[dtype] + 1; n++)
+    for (int b = 0; b < INPUT_LAYOUTS; b++)
+      for (int c = 0; c < OUTPUT_LAYOUTS; c++) {
+        const scatter s = {field, kernel, dtype, itype, n, b, c, c % 2 ? 1 : 2.5, coo};
+        check_scatter(&s);
+      }
+}
+
+static void check_spmm_csc_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  check_scatter_layouts("spmm_csc_strided", kernel, dtype, itype, 0);
+}
+
+static void check_spmm_coo(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  check_scatter_layouts("spmm_coo", kernel, dtype, itype, 1);
+}
+
+static void check_tile_scale(spk_tile_fn kernel, spk_dtype dtype) {
+  const double betas[] = {0, 1, -0.75};
+  for (int how = 0; how < OUTPUT_LAYOUTS; how++)
+    for (int b = 0; b < 3; b++) {
+      test_case("tile_scale %s, layout %d, beta = %g", dtype_names[dtype], how, betas[b]);
+      matrix C = random_output(dtype, 5, 19, how);
+      if (betas[b] == 0) matrix_put(&C, 4, 18, NAN);
+      const matrix old = matrix_copy(&C);
+      /* Biases and activation are for tile_finish: here they change nothing. */
+      const spk_epilogue e = {2, betas[b], old.memory, old.memory, SPK_TANH};
+      kernel(C.view.data, C.view.row_stride, C.view.col_stride, 5, 19, &e);
+      for (ptrdiff_t i = 0; i < 5; i++)
+        for (ptrdiff_t j = 0; j < 19; j++) {
+          exact x = {0};
+          exact_add(&x, betas[b] == 0 ? 0 : betas[b] * matrix_get(&old, i, j));
+          CHECK(exact_matches(x, dtype, matrix_get(&C, i, j)), "C[%td, %td]", i, j);
+        }
+      CHECK(matrix_gaps_intact(&C));
+      exact_memory_release();
+    }
+}
+
+static void check_tile_finish(spk_tile_fn kernel, spk_dtype dtype) {
+  for (int how = 0; how < OUTPUT_LAYOUTS; how++)
+    for (int c = 0; c < EPILOGUE_CASES; c++) {
+      const epilogue_case *given = &epilogue_cases[c];
+      test_case("tile_finish %s, layout %d, %s", dtype_names[dtype], how, given->name);
+      const matrix bias_row = random_bias(dtype, 5, 0);
+      const matrix bias_col = random_bias(dtype, 19, given->special);
+      exact_memory_freeze();
+      matrix C = random_output(dtype, 5, 19, how);
+      const matrix old = matrix_copy(&C);
+      const spk_epilogue e = epilogue_of(given, &bias_row, &bias_col);
+      kernel(C.view.data, C.view.row_stride, C.view.col_stride, 5, 19, &e);
+      spk_epilogue rest = e; /* alpha and beta were applied before */
+      rest.alpha = 1;
+      rest.beta = 0;
+      for (ptrdiff_t i = 0; i < 5; i++)
+        for (ptrdiff_t j = 0; j < 19; j++) {
+          exact x = {0};
+          exact_add(&x, matrix_get(&old, i, j));
+          x = exact_epilogue(x, &rest, 0, matrix_get(&bias_row, i, 0),
+                             matrix_get(&bias_col, j, 0));
+          CHECK(exact_matches(x, dtype, matrix_get(&C, i, j)), "C[%td, %td] = %.17g, not %.17g", i,
+                j, matrix_get(&C, i, j), x.value);
+        }
+      CHECK(matrix_gaps_intact(&C));
+      exact_memory_release();
+    }
+}
+
+/* --- SDDMM --- */
+
+typedef struct sampled {
+  const char *field;
+  spk_sddmm_fn kernel;
+  spk_dtype dtype;
+  spk_itype itype;
+  ptrdiff_t k;
+  layout x_layout, y_layout;
+} sampled;
+
+static void check_sampled(const sampled *s, const spk_sampling *how, int in_place) {
+  const ptrdiff_t width = 9, base = 4, k = s->k;
+  test_case("%s %s %s, k = %td, layouts %d %d, alpha = %g, beta = %g, scale = %d%s", s->field,
+            dtype_names[s->dtype], itype_names[s->itype], k, s->x_layout, s->y_layout, how->alpha,
+            how->beta, how->scale, in_place ? ", in place" : "");
+  const entries p = random_entries(s->dtype, s->itype, width, base, 1);
+  const matrix X = random_input(s->dtype, ROWS, k, s->x_layout);
+  const matrix Yt = random_input(s->dtype, width, k, s->y_layout);
+  exact_memory_freeze();
+  matrix out = matrix_output(s->dtype, p.count, 1, 1, 1);
+  if (in_place) memcpy(out.memory, p.values, (size_t)p.count * spk_dtype_size(s->dtype));
+  const matrix old = matrix_copy(&out);
+  const int reads = how->beta != 0 || how->scale;
+  const spk_sddmm_task task = {.indices = p.indices,
+                               .begin = p.begin,
+                               .end = p.end,
+                               .values = !reads ? NULL : in_place ? out.memory : p.values,
+                               .out = out.memory,
+                               .X = X.view.data,
+                               .Yt = Yt.view.data,
+                               .ldx = X.view.row_stride,
+                               .ldy = Yt.view.row_stride,
+                               .base = base,
+                               .rows = ROWS,
+                               .k = k,
+                               .col_stridex = X.view.col_stride,
+                               .col_stridey = Yt.view.col_stride,
+                               .sampling = *how};
+  s->kernel(&task);
+  ptrdiff_t q = 0;
+  for (ptrdiff_t i = 0; i < ROWS; i++) {
+    for (; q < begin_of(&p, i); q++) {
+      const double was = matrix_get(&old, q, 0), is = matrix_get(&out, q, 0);
+      CHECK(is == was || (isnan(is) && isnan(was)), "entry %td is of no row", q);
+    }
+    for (; q < end_of(&p, i); q++) {
+      exact e = {0};
+      for (ptrdiff_t c = 0; c < k; c++)
+        exact_add(&e, matrix_get(&X, i, c) * matrix_get(&Yt, index_of(&p, q) - base, c));
+      e = exact_sampling(e, how, value_of(&p, q));
+      CHECK(exact_matches(e, s->dtype, matrix_get(&out, q, 0)), "entry %td = %.17g, not %.17g", q,
+            matrix_get(&out, q, 0), e.value);
+    }
+  }
+  exact_memory_release();
+}
+
+static void check_samplings(const sampled *s) {
+  const spk_sampling samplings[] = {{1, 0, 0}, {-0.5, 0, 0}, {1, 0.75, 0}, {1.25, 0, 1},
+                                    {2, -1, 1}, {0, 1, 0}};
+  for (size_t i = 0; i < sizeof samplings / sizeof *samplings; i++)
+    for (int in_place = 0; in_place < 2; in_place++) check_sampled(s, &samplings[i], in_place);
+}
+
+static void check_sddmm_csr(spk_sddmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  for (ptrdiff_t k = 0; k <= 3 * table->lanes[dtype] + 1; k++) {
+    const sampled s = {"sddmm_csr", kernel, dtype, itype, k, tile_layout(), tile_layout()};
+    check_samplings(&s);
+  }
+}
+
+static void check_sddmm_csr_strided(spk_sddmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  for (int x = 0; x < INPUT_LAYOUTS; x++)
+    for (int y = 0; y < INPUT_LAYOUTS; y++) {
+      const sampled s = {"sddmm_csr_strided", kernel, dtype, itype, random_below(20), x, y};
+      check_samplings(&s);
+    }
+}
+
+/* --- copies --- */
+
+static const ptrdiff_t extents[] = {0, 1, 2, 15, 16, 17, 33};
+enum { EXTENTS = sizeof extents / sizeof *extents };
+
+static void check_copied(const matrix *from, const matrix *to) {
+  for (ptrdiff_t i = 0; i < from->view.rows; i++)
+    for (ptrdiff_t j = 0; j < from->view.cols; j++)
+      CHECK(matrix_get(to, i, j) == matrix_get(from, i, j), "at %td, %td", i, j);
+  CHECK(matrix_gaps_intact(to));
+}
+
+static void check_pack(spk_pack_fn kernel, spk_dtype dtype) {
+  for (int how = 0; how < INPUT_LAYOUTS; how++)
+    for (int r = 0; r < EXTENTS; r++)
+      for (int c = 0; c < EXTENTS; c++) {
+        test_case("pack %s %td x %td, layout %d", dtype_names[dtype], extents[r], extents[c], how);
+        const matrix from = random_input(dtype, extents[r], extents[c], how);
+        exact_memory_freeze();
+        const matrix to = random_output(dtype, extents[r], extents[c], ROW_MAJOR);
+        kernel(to.view.data, to.view.row_stride, from.view.data, from.view.row_stride,
+               from.view.col_stride, extents[r], extents[c]);
+        check_copied(&from, &to);
+        exact_memory_release();
+      }
+}
+
+static void check_unpack(spk_unpack_fn kernel, spk_dtype dtype) {
+  for (int how = 0; how < OUTPUT_LAYOUTS; how++)
+    for (int r = 0; r < EXTENTS; r++)
+      for (int c = 0; c < EXTENTS; c++) {
+        test_case("unpack %s %td x %td, layout %d", dtype_names[dtype], extents[r], extents[c],
+                  how);
+        const matrix from = random_input(dtype, extents[r], extents[c], ROW_MAJOR);
+        exact_memory_freeze();
+        const matrix to = random_output(dtype, extents[r], extents[c], how);
+        kernel(from.view.data, from.view.row_stride, to.view.data, to.view.row_stride,
+               to.view.col_stride, extents[r], extents[c]);
+        check_copied(&from, &to);
+        exact_memory_release();
+      }
+}
+
+/* --- index arrays --- */
+
+/* Around the blocks of 4096 in which scans count. */
+static const ptrdiff_t lengths[] = {0, 1, 2, 17, 4095, 4096, 4097, 9000};
+enum { LENGTHS = sizeof lengths / sizeof *lengths };
+
+static void check_scan_indices(spk_scan_fn kernel, spk_itype itype) {
+  for (int l = 0; l < LENGTHS; l++) {
+    const ptrdiff_t count = lengths[l], bound = 1000;
+    test_case("scan_indices %s, %td of them", itype_names[itype], count);
+    void *indices = exact_memory((size_t)count * spk_itype_size(itype));
+    ptrdiff_t expected = 0, found = -1, last = 0;
+    for (ptrdiff_t p = 0; p < count; p++) {
+      const ptrdiff_t index = p == 0 ? bound - 1 : random_below(bound);
+      put_index(indices, itype, p, index);
+      expected += index < last;
+      last = index;
+    }
+    CHECK(kernel(indices, count, bound, &found));
+    CHECK(found == expected, "%td descents, not %td", found, expected);
+    CHECK(kernel(indices, count, PTRDIFF_MAX, &found));
+    CHECK(kernel(indices, count, 0, &found) == (count == 0));
+
+    const int64_t outside[] = {-1, bound, INT32_MIN, INT32_MAX};
+    const ptrdiff_t places[] = {0, count / 2, count - 1};
+    for (size_t x = 0; count > 0 && x < 4; x++)
+      for (size_t p = 0; p < 3; p++) {
+        const int64_t was = spk_index(indices, itype, places[p]);
+        put_index(indices, itype, places[p], outside[x]);
+        CHECK(!kernel(indices, count, bound, &found), "index %td is %lld", places[p],
+              (long long)outside[x]);
+        /* A bound that no 32-bit index reaches still keeps negative ones out. */
+        CHECK(kernel(indices, count, PTRDIFF_MAX, &found) == (outside[x] >= 0),
+              "index %td is %lld, any bound", places[p], (long long)outside[x]);
+        put_index(indices, itype, places[p], was);
+      }
+    exact_memory_release();
+  }
+}
+
+static void check_scan_offsets(spk_offsets_fn kernel, spk_itype itype) {
+  for (int l = 1; l < LENGTHS; l++) {
+    const ptrdiff_t count = lengths[l];
+    test_case("scan_offsets %s, %td of them", itype_names[itype], count);
+    void *offsets = exact_memory((size_t)count * spk_itype_size(itype));
+    for (ptrdiff_t i = 0, at = 0; i < count; i++, at += random_below(3))
+      put_index(offsets, itype, i, at);
+    const ptrdiff_t entries = spk_index(offsets, itype, count - 1);
+    CHECK(kernel(offsets, count, entries));
+    CHECK(kernel(offsets, count, entries + 1));
+    CHECK(!kernel(offsets, count, entries - 1));
+    const ptrdiff_t places[] = {0, count / 2, count - 1};
+    for (size_t p = 0; p < 3; p++) {
+      const int64_t was = spk_index(offsets, itype, places[p]);
+      const int64_t wrong[] = {-1, INT32_MIN, entries + 1, INT32_MAX};
+      for (size_t x = 0; x < 4; x++) {
+        put_index(offsets, itype, places[p], wrong[x]);
+        CHECK(!kernel(offsets, count, entries), "offset %td is %lld", places[p],
+              (long long)wrong[x]);
+      }
+      put_index(offsets, itype, places[p], was);
+    }
+    exact_memory_release();
+  }
+}
+
+static void check_cut_rows(spk_cut_fn kernel, spk_itype itype) {
+  for (ptrdiff_t width = 1; width <= 9; width++)
+    for (ptrdiff_t blocks = 1; blocks <= 6; blocks++) {
+      test_case("cut_rows %s, %td blocks of %td", itype_names[itype], blocks, width);
+      const ptrdiff_t rows = 11, ld = rows + random_below(3);
+      const size_t isize = spk_itype_size(itype);
+      ptrdiff_t starts[12] = {random_below(4)};
+      for (ptrdiff_t i = 0; i < rows; i++) starts[i + 1] = starts[i] + random_below(20);
+      void *offsets = exact_memory((size_t)(rows + 1) * isize);
+      void *indices = exact_memory((size_t)starts[rows] * isize);
+      for (ptrdiff_t i = 0; i <= rows; i++) put_index(offsets, itype, i, starts[i]);
+      for (ptrdiff_t p = 0; p < starts[0]; p++) put_index(indices, itype, p, STRAY);
+      for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t p = starts[i], at = 0; p < starts[i + 1]; p++) {
+          /* Sorted, with repeats, up to the last block and none beyond it. */
+          at = spk_min(at + random_below(4), width * blocks - 1);
+          put_index(indices, itype, p, at);
+        }
+      exact_memory_freeze();
+      const ptrdiff_t held = blocks * ld + rows;
+      void *cuts = exact_memory((size_t)held * isize);
+      for (ptrdiff_t c = 0; c < held; c++) put_index(cuts, itype, c, -7);
+      kernel(indices, offsets, rows, width, blocks, cuts, ld);
+      for (ptrdiff_t b = 0; b <= blocks; b++)
+        for (ptrdiff_t i = 0; i < ld && b * ld + i < held; i++) {
+          ptrdiff_t expected = -7;
+          if (i < rows)
+            for (expected = starts[i]; expected < starts[i + 1]; expected++)
+              if (spk_index(indices, itype, expected) >= b * width) break;
+          CHECK(spk_index(cuts, itype, b * ld + i) == expected, "block %td, row %td", b, i);
+        }
+      exact_memory_release();
+    }
+}
+
+/* --- the walk --- */
+
+#define CHECK_ENTRY(entry, check, name)                     \
+  do {                                                      \
+    test_case("%s of %s", name, table->isa);                \
+    CHECK((entry) != NULL);                                 \
+    if (entry) check;                                       \
+  } while (0)
+
+#define SPK_KERNEL_I(field, fn)   \
+  for (int i = 0; i < 2; i++)     \
+    CHECK_ENTRY(table->field[i], check_##field(table->field[i], (spk_itype)i), #field);
+#define SPK_KERNEL_T(field, fn)   \
+  for (int t = 0; t < 2; t++)     \
+    CHECK_ENTRY(table->field[t], check_##field(table->field[t], (spk_dtype)t), #field);
+#define SPK_KERNEL_TI(field, fn)                                                               \
+  for (int t = 0; t < 2; t++)                                                                  \
+    for (int i = 0; i < 2; i++)                                                                \
+      CHECK_ENTRY(table->field[t][i],                                                          \
+                  check_##field(table->field[t][i], (spk_dtype)t, (spk_itype)i), #field);
+#define SPK_KERNEL_TIV(field, fn, most)                                                        \
+  for (int t = 0; t < 2; t++)                                                                  \
+    for (int i = 0; i < 2; i++)                                                                \
+      for (int v = 0; v < most; v++)                                                           \
+        CHECK_ENTRY(table->field[t][i][v],                                                     \
+                    check_##field(table->field[t][i][v], (spk_dtype)t, (spk_itype)i, v + 1),   \
+                    #field);
+
+int main(void) {
+  table = spk_active_kernels();
+  if (!table) {
+    printf("this machine has no %s\n", getenv("SPKERNELS_ISA"));
+    return TEST_SKIPPED;
+  }
+  seed_random(20);
+#include "../../src/kernels/kernels.def"
+  return test_result();
+}

@@ -1,0 +1,89 @@
+/* The workspace: within its bound for any shape, and no harm done where there is none.
+ *
+ * Linked with --wrap=aligned_alloc: every allocation of the library goes through here.
+ */
+#include <stdlib.h>
+
+#include "matrix.h"
+#include "sparse.h"
+
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+static size_t largest;
+static int allocations, refuse;
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size) {
+  allocations++;
+  largest = size > largest ? size : largest;
+  return refuse ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+typedef struct product {
+  sparse_shape a;
+  ptrdiff_t n; /* columns of B and C, or of X */
+} product;
+
+/* Long, wide, blocky, scattered: what could make a workspace large. */
+static const product products[] = {
+    {{SPK_CSR, SPK_F64, SPK_I64, 8, 40000, 1, 1, 60000, 1}, 70},
+    {{SPK_CSR, SPK_F32, SPK_I32, 20000, 50, 1, 1, 60000, 1}, 40},
+    {{SPK_CSR, SPK_F64, SPK_I64, 4000, 5000, 1, 1, 50000, 0}, 33},
+    {{SPK_CSC, SPK_F64, SPK_I32, 30000, 60, 1, 1, 40000, 1}, 130},
+    {{SPK_COO, SPK_F64, SPK_I64, 20000, 3000, 1, 1, 60000, 1}, 20},
+    {{SPK_COO, SPK_F32, SPK_I32, 3000, 3000, 1, 1, 30000, 0}, 20},
+    {{SPK_BSR, SPK_F64, SPK_I64, 4096, 512, 2048, 1, 100000, 1}, 60},
+    {{SPK_BSR, SPK_F64, SPK_I32, 64, 16384, 1, 8192, 300000, 1}, 60},
+    {{SPK_BSR, SPK_F32, SPK_I32, 2048, 2048, 256, 256, 500000, 1}, 300},
+    {{SPK_CSR, SPK_F64, SPK_I64, 3, 4, 1, 1, 8, 1}, 60000},
+};
+enum { PRODUCTS = sizeof products / sizeof *products };
+
+static matrix dense(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, layout how) {
+  ptrdiff_t row_stride, col_stride;
+  matrix_strides(rows, cols, how, 0, &row_stride, &col_stride);
+  return matrix_output(dtype, rows, cols, row_stride, col_stride);
+}
+
+static void check_product(const product *x, layout how, int threads) {
+  test_case("%s %td x %td (blocks %td x %td), n = %td, layout %d, %d threads",
+            sparse_format_name(x->a.format), x->a.rows, x->a.cols, x->a.block_rows,
+            x->a.block_cols, x->n, how, threads);
+  const sparse A = sparse_random(&x->a);
+  const spk_dtype dtype = x->a.dtype;
+  const matrix B = dense(dtype, x->a.cols, x->n, how), C = dense(dtype, x->a.rows, x->n, how);
+  const matrix X = dense(dtype, x->a.rows, x->n, how), Y = dense(dtype, x->n, x->a.cols, how);
+  const matrix values = matrix_output(dtype, A.entries, 1, 1, 1);
+  const matrix old_c = matrix_copy(&C), old_values = matrix_copy(&values);
+  for (int verb = 0; verb < 2; verb++) {
+    const char *name = verb ? "sddmm" : "spmm";
+    for (refuse = 1; refuse >= 0; refuse--) {
+      largest = 0;
+      allocations = 0;
+      const spk_status status =
+          verb ? spk_sddmm(&A.view, &X.view, &Y.view, values.memory, NULL, threads)
+               : spk_spmm(&A.view, &B.view, &C.view, NULL, threads);
+      const size_t bound = spk_workspace_limit() * (size_t)threads;
+      CHECK(largest <= bound, "%s takes %zu bytes, the bound is %zu", name, largest, bound);
+      CHECK(allocations <= 1, "%s allocates %d times", name, allocations);
+      if (!refuse || allocations == 0) {
+        CHECK(status == SPK_OK, "%s: %s", name, spk_status_string(status));
+        continue;
+      }
+      CHECK(status == SPK_ERR_MEMORY, "%s: %s", name, spk_status_string(status));
+      CHECK(verb ? matrix_same_bits(&values, &old_values) : matrix_same_bits(&C, &old_c),
+            "%s wrote without a workspace", name);
+    }
+  }
+  exact_memory_release();
+}
+
+int main(void) {
+  if (!spk_isa()) return TEST_SKIPPED;
+  seed_random(640);
+  for (int p = 0; p < PRODUCTS; p++)
+    for (int how = 0; how <= SPACED; how++)
+      for (int threads = 1; threads <= 3; threads += 2)
+        check_product(&products[p], (layout)how, threads);
+  return test_result();
+}

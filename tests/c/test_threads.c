@@ -1,0 +1,142 @@
+/* Threads: the same bits for any number of them, and calls at once. */
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "matrix.h"
+#include "sparse.h"
+
+static const int counts[] = {2, 3, 5, 64, INT_MAX, 0};
+enum { COUNTS = sizeof counts / sizeof *counts };
+
+typedef struct product {
+  sparse A;
+  matrix B, X, Y;
+} product;
+
+static product random_product(const sparse_shape *shape, ptrdiff_t n, layout how) {
+  ptrdiff_t row_stride, col_stride;
+  product p = {.A = sparse_random(shape)};
+  matrix_strides(shape->cols, n, how, 1, &row_stride, &col_stride);
+  p.B = matrix_input(shape->dtype, shape->cols, n, row_stride, col_stride);
+  matrix_strides(shape->rows, n, how, 1, &row_stride, &col_stride);
+  p.X = matrix_input(shape->dtype, shape->rows, n, row_stride, col_stride);
+  matrix_strides(n, shape->cols, how, 1, &row_stride, &col_stride);
+  p.Y = matrix_input(shape->dtype, n, shape->cols, row_stride, col_stride);
+  return p;
+}
+
+static void run_both(const product *p, const matrix *C, const matrix *values, int threads) {
+  const spk_epilogue e = {.alpha = 0.75, .beta = 0.5, .activation = SPK_GELU};
+  const spk_sampling s = {.alpha = 1.5, .beta = 1};
+  spk_status status = spk_spmm(&p->A.view, &p->B.view, &C->view, &e, threads);
+  CHECK(status == SPK_OK, "spmm, %d threads: %s", threads, spk_status_string(status));
+  status = spk_sddmm(&p->A.view, &p->X.view, &p->Y.view, values->memory, &s, threads);
+  CHECK(status == SPK_OK, "sddmm, %d threads: %s", threads, spk_status_string(status));
+}
+
+static const sparse_shape shapes[] = {
+    {SPK_CSR, SPK_F32, SPK_I32, 301, 257, 1, 1, 9000, 1},
+    {SPK_CSR, SPK_F64, SPK_I64, 64, 3000, 1, 1, 40000, 1},
+    {SPK_CSR, SPK_F32, SPK_I32, 50, 200, 1, 1, 3000, 0},
+    {SPK_CSC, SPK_F32, SPK_I32, 301, 257, 1, 1, 9000, 1},
+    {SPK_COO, SPK_F32, SPK_I64, 301, 257, 1, 1, 9000, 1},
+    {SPK_COO, SPK_F64, SPK_I32, 301, 257, 1, 1, 9000, 0},
+    {SPK_BSR, SPK_F32, SPK_I32, 300, 256, 4, 4, 20000, 1},
+    {SPK_CSR, SPK_F32, SPK_I32, 1, 900, 1, 1, 700, 1},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static void check_same_bits(void) {
+  for (int s = 0; s < SHAPES; s++)
+    for (int how = 0; how < OUTPUT_LAYOUTS; how++) {
+      const ptrdiff_t n = how % 2 ? 33 : 150;
+      const sparse_shape *shape = &shapes[s];
+      test_case("%s %td x %td, n = %td, layout %d", sparse_format_name(shape->format),
+                shape->rows, shape->cols, n, how);
+      const product p = random_product(shape, n, (layout)how);
+      ptrdiff_t row_stride, col_stride;
+      matrix_strides(shape->rows, n, (layout)how, 0, &row_stride, &col_stride);
+      const matrix C = matrix_output(shape->dtype, shape->rows, n, row_stride, col_stride);
+      const matrix values = matrix_output(shape->dtype, p.A.entries, 1, 1, 1);
+      const matrix c1 = matrix_copy(&C), values1 = matrix_copy(&values);
+      run_both(&p, &c1, &values1, 1);
+      for (int c = 0; c < COUNTS; c++) {
+        const matrix ct = matrix_copy(&C), valuest = matrix_copy(&values);
+        run_both(&p, &ct, &valuest, counts[c]);
+        CHECK(matrix_same_bits(&c1, &ct), "spmm, %d threads", counts[c]);
+        CHECK(matrix_same_bits(&values1, &valuest), "sddmm, %d threads", counts[c]);
+      }
+      exact_memory_release();
+    }
+}
+
+typedef struct caller {
+  const product *p;
+  matrix C, values;
+  const matrix *expected_c, *expected_values;
+  int different;
+} caller;
+
+enum { CALLERS = 4, CALLS = 20 };
+
+static void *call_often(void *argument) {
+  caller *self = argument;
+  const spk_epilogue e = {.alpha = 1};
+  for (int i = 0; i < CALLS; i++) {
+    if (spk_spmm(&self->p->A.view, &self->p->B.view, &self->C.view, &e, 2) != SPK_OK ||
+        spk_sddmm(&self->p->A.view, &self->p->X.view, &self->p->Y.view, self->values.memory, NULL,
+                  2) != SPK_OK ||
+        !matrix_same_bits(&self->C, self->expected_c) ||
+        !matrix_same_bits(&self->values, self->expected_values))
+      self->different++;
+  }
+  return NULL;
+}
+
+/* Callers on threads of their own, whose regions overlap. */
+static void check_calls_at_once(void) {
+  test_case("%d callers at once", CALLERS);
+  const product p = random_product(&shapes[0], 64, ROW_MAJOR);
+  const matrix C = matrix_output(SPK_F32, shapes[0].rows, 64, 64, 1);
+  const matrix values = matrix_output(SPK_F32, p.A.entries, 1, 1, 1);
+  const spk_epilogue e = {.alpha = 1};
+  caller callers[CALLERS];
+  for (int i = 0; i < CALLERS; i++)
+    callers[i] = (caller){&p, matrix_copy(&C), matrix_copy(&values), &C, &values, 0};
+  CHECK(spk_spmm(&p.A.view, &p.B.view, &C.view, &e, 1) == SPK_OK);
+  CHECK(spk_sddmm(&p.A.view, &p.X.view, &p.Y.view, values.memory, NULL, 1) == SPK_OK);
+  pthread_t threads[CALLERS];
+  for (int i = 0; i < CALLERS; i++)
+    if (pthread_create(&threads[i], NULL, call_often, &callers[i])) abort();
+  for (int i = 0; i < CALLERS; i++) {
+    pthread_join(threads[i], NULL);
+    CHECK(callers[i].different == 0, "caller %d: %d of %d calls", i, callers[i].different, CALLS);
+  }
+  exact_memory_release();
+}
+
+static void check_settings(void) {
+  test_case("the default number of threads");
+  const int most = spk_get_num_threads();
+  CHECK(most >= 1);
+  spk_set_num_threads(7);
+  CHECK(spk_get_num_threads() == 7);
+  spk_limit_threads(1);
+  CHECK(spk_get_num_threads() == 7, "a limit bounds the default, not what was set");
+  spk_set_num_threads(0);
+  CHECK(spk_get_num_threads() == 1);
+  spk_limit_threads(0);
+  CHECK(spk_get_num_threads() == most);
+  spk_set_num_threads(-3);
+  CHECK(spk_get_num_threads() == most);
+}
+
+int main(void) {
+  if (!spk_isa()) return TEST_SKIPPED;
+  seed_random(1969);
+  check_settings();
+  check_same_bits();
+  check_calls_at_once();
+  return test_result();
+}

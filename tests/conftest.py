@@ -1,0 +1,69 @@
+"""What all tests share: where the package comes from, Hypothesis profiles, child processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+
+# `python -m pytest` puts the current directory first on sys.path.  In the root of the source tree
+# that is a ./spkernels without its compiled module, which would hide the installed package.
+sys.path[:] = [path for path in sys.path if Path(path or os.curdir).resolve() != ROOT]
+# --import-mode=importlib does not put the tests' folder there: for `reference` and `strategies`.
+sys.path.append(str(TESTS))
+pytest.register_assert_rewrite("reference")
+
+COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("default", max_examples=120, **COMMON)
+settings.register_profile("ci", max_examples=120, derandomize=True, **COMMON)
+settings.register_profile("thorough", max_examples=2000, **COMMON)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default")
+)
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "every_isa: run again under each SPKERNELS_ISA by test_isa.py"
+    )
+
+
+@pytest.fixture(autouse=True)
+def default_threads():
+    """Leave no setting of one test to the next."""
+    import spkernels
+
+    yield
+    spkernels.set_num_threads(None)
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Run Python code in a process of its own, outside of the source tree; return it, ended.
+
+    Variables of `env` that are None are removed.  Code that fails or hangs fails the test.
+    """
+
+    def run(code, *, env=None, timeout=120, check=True):
+        script = tmp_path / "script.py"
+        script.write_text(code)
+        variables = {**os.environ, **(env or {})}
+        variables = {name: value for name, value in variables.items() if value is not None}
+        done = subprocess.run(
+            [sys.executable, str(script)],
+            cwd=tmp_path,
+            env=variables,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+        )
+        if check:
+            assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run

@@ -1,0 +1,431 @@
+"""Bad input: an error that names the argument, before anything is read or written through it."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import assert_spmm
+from strategies import NATIVE_FORMATS, random_dense, random_sparse, seeds, set_index_arrays
+
+import spkernels
+from spkernels import sddmm, spmm
+
+M, K, N = 24, 30, 7
+
+
+def operand(fmt, dtype=np.float32):
+    return random_sparse(np.random.default_rng(0), fmt, (M, K), 0.3, dtype)
+
+
+# Corrupted sparse operands ------------------------------------------------------------------------
+
+
+def set_entry(name, position, value):
+    def change(A):
+        array = getattr(A, name).copy()
+        array[position] = value
+        setattr(A, name, array)
+
+    change.__name__ = f"{name}[{position}]={value}"
+    return change
+
+
+def replace(name, by):
+    def change(A):
+        setattr(A, name, by(getattr(A, name)))
+
+    return change
+
+
+def swap_two(A):
+    A.indptr = A.indptr.copy()
+    A.indptr[[3, 4]] = A.indptr[[4, 3]]
+
+
+HUGE = 2**31 - 1
+COMPRESSED = {
+    "starts above 0": (set_entry("indptr", 0, 1), "indptr"),
+    "starts below 0": (set_entry("indptr", 0, -1), "indptr"),
+    "decreases": (swap_two, "indptr"),
+    "negative offset": (set_entry("indptr", 5, -7), "indptr"),
+    "offset far too large": (set_entry("indptr", 5, HUGE), "indptr"),
+    "ends beyond the entries": (set_entry("indptr", -1, HUGE), "indptr"),
+    "ends one beyond the entries": (replace("indptr", lambda a: a + (a == a[-1])), "indptr"),
+    "offsets too short": (replace("indptr", lambda a: a[:-1]), "indptr"),
+    "offsets too long": (replace("indptr", lambda a: np.append(a, a[-1])), "indptr"),
+    "no offsets": (replace("indptr", lambda a: a[:0]), "indptr"),
+    "offsets of floats": (replace("indptr", lambda a: a.astype(float)), "indptr"),
+    "offsets of booleans": (replace("indptr", lambda a: a.astype(bool)), "indptr"),
+    "offsets of objects": (replace("indptr", lambda a: a.astype(object)), "indptr"),
+    "offsets in 2-D": (replace("indptr", lambda a: a[None]), "indptr"),
+    "negative index": (set_entry("indices", 3, -1), "indices"),
+    "very negative index": (set_entry("indices", 3, -HUGE), "indices"),
+    "first index too large": (set_entry("indices", 0, 30), "indices"),
+    "last index too large": (set_entry("indices", -1, 30), "indices"),
+    "index far too large": (set_entry("indices", 3, HUGE), "indices"),
+    "indices too short": (replace("indices", lambda a: a[:-1]), "indptr"),
+    "no indices": (replace("indices", lambda a: a[:0]), "indptr"),
+    "indices of floats": (replace("indices", lambda a: a.astype(float)), "indices"),
+    "indices of complex numbers": (replace("indices", lambda a: a.astype(complex)), "indices"),
+    "indices in 2-D": (replace("indices", lambda a: a[None]), "indices"),
+    "uint64 beyond int64": (replace("indices", lambda a: a.astype(np.uint64) + 2**63), "indices"),
+    "uint32 that int32 wraps": (replace("indices", lambda a: a.astype(np.uint32) + 2**31),
+                                "indices"),
+    "values too short": (replace("data", lambda a: a[:-1]), "indptr"),
+    "no values": (replace("data", lambda a: a[:0]), "indptr"),
+    "values of a wrong dimension": (replace("data", lambda a: a[None]), "data"),
+}
+
+
+def set_coordinate(which, position, value):
+    def change(A):
+        arrays = [A.row.copy(), A.col.copy()]
+        arrays[which][position] = value
+        held = iter(arrays)
+        set_index_arrays(A, lambda _: next(held))
+
+    return change
+
+
+COORDINATES = {
+    "negative row": (set_coordinate(0, 3, -1), "row"),
+    "row too large": (set_coordinate(0, -1, M), "row"),
+    "negative column": (set_coordinate(1, 3, -1), "col"),
+    "column too large": (set_coordinate(1, 0, K), "col"),
+    "column far too large": (set_coordinate(1, 0, HUGE), "col"),
+    "values too short": (replace("data", lambda a: a[:-1]), "data"),
+    "values too long": (replace("data", lambda a: np.append(a, a[:1])), "data"),
+    "coordinates of floats": (
+        lambda A: set_index_arrays(A, lambda array: array.astype(float)), "row"
+    ),
+}
+CORRUPTIONS = [
+    *((fmt, name) for fmt in ("csr", "csc", "bsr") for name in COMPRESSED),
+    *(("coo", name) for name in COORDINATES),
+]
+
+
+def corrupted(fmt, name, dtype=np.float32):
+    change, culprit = (COORDINATES if fmt == "coo" else COMPRESSED)[name]
+    A = operand(fmt, dtype)
+    change(A)
+    return A, culprit
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.complex128])
+@pytest.mark.parametrize("fmt, name", CORRUPTIONS)
+def test_spmm_of_a_corrupted_operand(fmt, name, dtype):
+    A, culprit = corrupted(fmt, name, dtype)
+    for n in (None, 1, N, 70):
+        shape = () if n is None else (n,)
+        out = np.full((M, *shape), 7, dtype)
+        with pytest.raises(ValueError, match=rf"\bA\.{culprit}\b"):
+            spmm(A, np.ones((K, *shape), dtype))
+        with pytest.raises(ValueError, match=rf"\bA\.{culprit}\b"):
+            spmm(A, np.ones((K, *shape), dtype), out=out)
+        assert (out == 7).all()
+        out = np.full((*shape, K), 7, dtype)
+        with pytest.raises(ValueError, match=rf"\bB\.{culprit}\b"):
+            spmm(np.ones((*shape, M), dtype), A, out=out)
+        assert (out == 7).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+@pytest.mark.parametrize("fmt, name", CORRUPTIONS)
+def test_sddmm_of_a_corrupted_pattern(fmt, name, dtype):
+    P, culprit = corrupted(fmt, name, dtype)
+    for k in (1, 16):
+        X, Y = np.ones((M, k), dtype), np.ones((k, K), dtype)
+        with pytest.raises(ValueError, match=rf"\bP\.{culprit}\b"):
+            sddmm(P, X, Y)
+        before = P.data.copy()
+        with pytest.raises(ValueError, match=rf"\bP\.{culprit}\b"):
+            sddmm(P, X, Y, out=P, scale=True)
+        np.testing.assert_array_equal(P.data, before)
+
+
+@given(
+    fmt=st.sampled_from(["csr", "csc", "bsr"]),
+    name=st.sampled_from(["indptr", "indices"]),
+    values=st.lists(
+        st.one_of(st.integers(-40, 40), st.sampled_from([2**31 - 1, -(2**31), 2**40, -(2**63)])),
+        min_size=1,
+        max_size=4,
+    ),
+    seed=seeds,
+)
+def test_random_corruption_is_found_or_harmless(fmt, name, values, seed):
+    """Whatever overwrites index arrays: ValueError, or the product of what they now say."""
+    rng = np.random.default_rng(seed)
+    A = random_sparse(rng, fmt, (M, K), 0.2, np.float64, itype=np.int64)
+    array = getattr(A, name)
+    array[rng.integers(0, len(array), len(values))] = values
+    height, width = A.blocksize if fmt == "bsr" else (1, 1)
+    inner = M if fmt == "csc" else K // width
+    used = A.indices[: max(0, A.indptr[-1])]
+    valid = (
+        A.indptr[0] == 0
+        and (np.diff(A.indptr) >= 0).all()
+        and A.indptr[-1] <= len(A.indices)
+        and ((used >= 0) & (used < inner)).all()
+    )
+    B = random_dense(rng, (K, N), np.float64)
+    if valid:
+        A.indices, A.data = used, A.data[: len(used)]
+        assert_spmm(spmm(A, B), A, B)
+    else:
+        with pytest.raises(ValueError, match=r"A\.(indptr|indices) is corrupted"):
+            spmm(A, B)
+
+
+@pytest.mark.parametrize("fmt", ["csr", "csc"])
+def test_an_index_out_of_range_in_a_long_array_is_found_anywhere(fmt):
+    """The scan works in blocks and vectors: the first, the last and those at their seams count."""
+    A = sp.csr_array(np.ones((100, 301), np.float32)).asformat(fmt)
+    extent = 301 if fmt == "csr" else 100
+    B = np.ones((301, 3), np.float32)
+    for position in (0, 1, 15, 16, 4095, 4096, 4097, 8191, 8192, A.nnz - 2, A.nnz - 1):
+        for wrong, itype in itertools.product((-1, extent), (np.int32, np.int64)):
+            bad = A.copy()
+            set_index_arrays(bad, lambda array, itype=itype: array.astype(itype))
+            bad.indices[position] = wrong
+            with pytest.raises(ValueError, match=r"A\.indices is corrupted"):
+                spmm(bad, B)
+
+
+def test_a_negative_narrow_index_into_a_huge_dimension():
+    """-1 in 32 bits is 2**32 - 1 unsigned, and would pass for an index below 2**33."""
+    A = sp.csr_array((1, 2**33), dtype=np.float32)
+    A.indptr = np.array([0, 1], np.int32)
+    A.indices = np.array([-1], np.int32)
+    A.data = np.ones(1, np.float32)
+    B = np.broadcast_to(np.ones(2, np.float32), (2**33, 2))
+    with pytest.raises(ValueError, match=r"A\.indices is corrupted"):
+        spmm(A, B)
+
+
+@pytest.mark.parametrize("fmt", ["lil", "dok"])
+def test_corrupted_operands_of_other_formats(fmt):
+    A = operand(fmt)
+    if fmt == "lil":
+        A.rows[0] = [K + 100]
+        A.data[0] = [1.0]
+    else:
+        dict.__setitem__(getattr(A, "_dict", A), (0, K + 100), 1.0)
+    with pytest.raises(ValueError):
+        spmm(A, np.ones((K, N), np.float32))
+
+
+def test_blocks_that_do_not_divide_the_shape():
+    A = operand("bsr")
+    A.data = np.zeros((len(A.data), 5, 3), np.float32)
+    with pytest.raises(ValueError, match=r"A\.data has blocks \(5, 3\).*\(24, 30\)"):
+        spmm(A, np.ones((K, N), np.float32))
+    A.data = np.zeros((len(A.data), 0, 3), np.float32)
+    with pytest.raises(ValueError, match=r"A\.data has blocks \(0, 3\)"):
+        spmm(A, np.ones((K, N), np.float32))
+
+
+# Shapes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+@pytest.mark.parametrize("shape", [(K - 1,), (K + 1, N), (N, K), (0,), (0, 0), (1,), (1, K)])
+def test_spmm_shapes_that_do_not_fit(shape, dtype):
+    A = operand("csr", dtype)
+    with pytest.raises(ValueError, match=r"A has shape \(24, 30\) and B has shape") as info:
+        spmm(A, np.ones(shape, dtype))
+    assert str(shape) in str(info.value)
+    shape = shape[::-1]
+    with pytest.raises(ValueError, match=r"A has shape .* and B has shape \(24, 30\)") as info:
+        spmm(np.ones(shape, dtype), A)
+    assert str(shape) in str(info.value)
+
+
+@pytest.mark.parametrize("B", [3.0, np.ones((2, K, N)), None, np.float32(2)])
+def test_spmm_of_what_is_not_one_or_two_dimensional(B):
+    with pytest.raises(ValueError, match="B must be 1-D or 2-D"):
+        spmm(operand("csr"), B)
+    with pytest.raises(ValueError, match="A must be 1-D or 2-D"):
+        spmm(B, operand("csr"))
+
+
+@pytest.mark.parametrize("junk", [["a"] * K, np.full(K, "a"), np.full(K, None),
+                                  np.zeros(K, "datetime64[s]"), np.zeros(K, [("x", "f4")])])
+def test_what_is_not_numbers(junk):
+    with pytest.raises(TypeError, match="B must hold numbers"):
+        spmm(operand("csr"), junk)
+    with pytest.raises(TypeError, match="X must hold numbers"):
+        sddmm(operand("csr"), np.array([junk] * M), np.ones((K, K)))
+    with pytest.raises(TypeError, match="Y must hold numbers"):
+        sddmm(operand("csr"), np.ones((M, 1)), np.array([junk]))
+
+
+def test_exactly_one_operand_is_sparse():
+    A, B = operand("csr"), np.ones((K, N), np.float32)
+    with pytest.raises(TypeError, match="exactly one of A and B.*both are sparse"):
+        spmm(A, operand("csc"))
+    with pytest.raises(TypeError, match="exactly one of A and B.*both are dense"):
+        spmm(B, B)
+    with pytest.raises(TypeError, match="P must be a scipy.sparse array, got ndarray"):
+        sddmm(A.toarray(), B, B)
+
+
+def test_sddmm_shapes_that_do_not_fit():
+    P, X, Y = operand("csr"), np.ones((M, 4)), np.ones((4, K))
+    with pytest.raises(ValueError, match=r"X must have 24 rows.*\(25, 4\)"):
+        sddmm(P, np.ones((M + 1, 4)), Y)
+    with pytest.raises(ValueError, match=r"Y must have 30 columns.*\(4, 29\)"):
+        sddmm(P, X, np.ones((4, K - 1)))
+    with pytest.raises(ValueError, match=r"X @ Y.*\(24, 4\).*\(5, 30\)"):
+        sddmm(P, X, np.ones((5, K)))
+    with pytest.raises(ValueError, match=r"Y must have 30 columns.*\(30, 4\)"):
+        sddmm(P, X, Y.T)
+    for bad in (np.ones(M), np.ones((1, M, 4)), 3.0):
+        with pytest.raises(ValueError, match="X must be 2-D"):
+            sddmm(P, bad, Y)
+        with pytest.raises(ValueError, match="Y must be 2-D"):
+            sddmm(P, X, bad)
+
+
+@pytest.mark.skipif(not hasattr(sp.coo_array((1, 1)), "coords"), reason="scipy has 2-D only")
+def test_sddmm_pattern_must_have_two_dimensions():
+    with pytest.raises(ValueError, match=r"P must be 2-D, got shape \(3,\)"):
+        sddmm(sp.coo_array(np.ones(3)), np.ones((1, 2)), np.ones((2, 3)))
+
+
+# Options ------------------------------------------------------------------------------------------
+
+
+class Anything:
+    pass
+
+
+BAD_OPTIONS = [
+    ({"workers": 0}, ValueError, "workers"),
+    ({"workers": -10_000}, ValueError, "workers"),
+    ({"workers": 1.5}, TypeError, "workers"),
+    ({"workers": "2"}, TypeError, "workers"),
+    ({"workers": [1]}, TypeError, "workers"),
+    ({"alpha": "1"}, TypeError, "alpha"),
+    ({"alpha": None}, TypeError, "alpha"),
+    ({"alpha": 1j}, TypeError, "alpha"),
+    ({"alpha": np.ones(2)}, TypeError, "alpha"),
+    ({"alpha": [1.0]}, TypeError, "alpha"),
+    ({"alpha": Anything()}, TypeError, "alpha"),
+    ({"beta": "1"}, TypeError, "beta"),
+    ({"beta": None}, TypeError, "beta"),
+    ({"beta": np.ones(2)}, TypeError, "beta"),
+]
+BAD_SPMM_OPTIONS = [
+    *BAD_OPTIONS,
+    ({"beta": 1.0}, ValueError, "beta=1.0 needs out"),
+    ({"activation": "rule"}, ValueError, "activation must be one of .*'relu'.*got 'rule'"),
+    ({"activation": 3}, ValueError, "activation"),
+    ({"activation": ["relu"]}, ValueError, "activation"),
+    ({"activation": np.tanh}, ValueError, "activation"),
+    ({"order": "A"}, ValueError, "order must be .*'A'"),
+    ({"order": "c"}, ValueError, "order"),
+    ({"order": 0}, ValueError, "order"),
+    ({"order": np.zeros(2)}, ValueError, "order"),
+    ({"bias": np.ones(N + 1)}, ValueError, r"bias .*\(8,\)"),
+    ({"bias": np.ones((M, N, 1))}, ValueError, "bias"),
+    ({"bias": np.ones((M + 1, 1))}, ValueError, "bias"),
+    ({"bias": np.ones(N) * 1j}, TypeError, "bias"),
+    ({"bias": ["a"] * N}, TypeError, "bias"),
+    ({"bias": np.full(N, None)}, TypeError, "bias"),
+    ({"out": [[0.0]]}, TypeError, "out must be an ndarray, got list"),
+    ({"out": sp.csr_array((M, N))}, TypeError, "out must be an ndarray"),
+    ({"out": np.ones((M, N + 1), np.float32)}, ValueError, r"out must have shape \(24, 7\).*8"),
+    ({"out": np.ones((N, M), np.float32)}, ValueError, "out must have shape"),
+    ({"out": np.ones(M * N, np.float32)}, ValueError, "out must have shape"),
+    ({"out": np.ones((M, N), np.float64)}, ValueError, "out must have dtype float32, got float64"),
+    ({"out": np.ones((M, N), np.complex64)}, ValueError, "out must have dtype"),
+    ({"out": np.ones((M, N), ">f4")}, ValueError, "out must have dtype"),
+    ({"out": np.broadcast_to(np.float32(0), (M, N))}, ValueError, "out is read-only"),
+    ({"out": np.ones((M, N), np.float32), "order": "F"}, ValueError, "order and out"),
+]
+
+
+def as_id(value):
+    return str(value)[:40] if isinstance(value, dict) else None
+
+
+@pytest.mark.parametrize("options, error, message", BAD_SPMM_OPTIONS, ids=as_id)
+def test_spmm_options(options, error, message):
+    with pytest.raises(error, match=message):
+        spmm(operand("csr"), np.ones((K, N), np.float32), **options)
+
+
+@pytest.mark.parametrize("options, error, message", BAD_SPMM_OPTIONS, ids=as_id)
+def test_spmm_options_of_integers(options, error, message):
+    """The same where the product is scipy's, but for complex factors, which are right there."""
+    if "dtype" in message or any(np.iscomplexobj(value) for value in options.values()):
+        pytest.skip("not wrong, or another message")
+    with pytest.raises(error, match=message):
+        spmm(operand("csr", np.int64), np.ones((K, N), np.int64), **options)
+
+
+def test_out_of_integers_must_have_the_dtype_of_the_result():
+    A, B = operand("csr", np.int64), np.ones((K, N), np.int64)
+    for dtype in (np.int32, np.float64, np.complex128, np.uint64):
+        with pytest.raises(ValueError, match="out must have dtype int64"):
+            spmm(A, B, out=np.zeros((M, N), dtype))
+    with pytest.raises(ValueError, match="out must have dtype float64, got int64"):
+        spmm(A, B, alpha=0.5, out=np.zeros((M, N), np.int64))
+
+
+def test_bias_of_a_vector_result():
+    A = operand("csr")
+    for shape in [(M - 1,), (1, M), (M, 1), (K,)]:
+        with pytest.raises(ValueError, match="bias"):
+            spmm(A, np.ones(K, np.float32), bias=np.ones(shape))
+
+
+@pytest.mark.parametrize("options, error, message", BAD_OPTIONS, ids=as_id)
+def test_sddmm_options(options, error, message):
+    with pytest.raises(error, match=message):
+        sddmm(operand("csr"), np.ones((M, 4), np.float32), np.ones((4, K), np.float32), **options)
+
+
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_sddmm_out(fmt):
+    P, X, Y = operand(fmt), np.ones((M, 4), np.float32), np.ones((4, K), np.float32)
+
+    def refused(error, message, out):
+        with pytest.raises(error, match=message):
+            sddmm(P, X, Y, out=out)
+
+    refused(TypeError, "out must be a scipy.sparse array, got ndarray", P.toarray())
+    other = "csc" if fmt == "csr" else "csr"
+    refused(ValueError, "out must have the format", P.asformat(other))
+    refused(ValueError, "out must have dtype float32, got float64", P.astype(np.float64))
+    refused(ValueError, "out must have the format, shape and pattern",
+            random_sparse(np.random.default_rng(0), fmt, (M, K + 3), 0.3, np.float32))
+    moved = P.copy()
+    set_index_arrays(moved, lambda array: array[::-1].copy() if array[0] else array)
+    set_index_arrays(moved, lambda array: np.minimum(array, array[-1] - 1))
+    refused(ValueError, "out must have the pattern of P", moved)
+    fixed = P.copy()
+    fixed.data.flags.writeable = False
+    refused(ValueError, "out.data is read-only", fixed)
+
+
+@pytest.mark.parametrize("n", [0, -1, -(2**70)])
+def test_set_num_threads_out_of_range(n):
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        spkernels.set_num_threads(n)
+
+
+@pytest.mark.parametrize("n", [1.5, "2", [1]])
+def test_set_num_threads_of_what_is_not_an_integer(n):
+    with pytest.raises(TypeError, match="n must be an integer"):
+        spkernels.set_num_threads(n)
+
+
+def test_show_config_of_an_unknown_mode():
+    with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts', got 'json'"):
+        spkernels.show_config("json")

@@ -1,0 +1,72 @@
+"""Every instruction set of the machine: forced by SPKERNELS_ISA, then put to the same tests."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, TESTS
+
+import spkernels
+
+CONFIG = spkernels.show_config("dicts")
+AVAILABLE = CONFIG["simd"]["available"]
+PRINT = "import spkernels; print(spkernels.show_config('dicts')['simd']['in use'])"
+
+
+def test_the_portable_kernels_are_always_there():
+    assert AVAILABLE[0] == "scalar"
+    assert CONFIG["simd"]["in use"] in AVAILABLE
+
+
+@pytest.mark.parametrize("isa", AVAILABLE)
+def test_spkernels_isa_forces_one(isa, run_script):
+    assert run_script(PRINT, env={"SPKERNELS_ISA": isa}).stdout.strip() == isa
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_it_the_widest_is_used(value, run_script):
+    assert run_script(PRINT, env={"SPKERNELS_ISA": value}).stdout.strip() == AVAILABLE[-1]
+
+
+@pytest.mark.parametrize("value", ["sse9", "AVX2", "avx", "avx2 ", "scalar,avx2"])
+def test_an_unsupported_value_is_an_error(value, run_script):
+    done = run_script(PRINT, env={"SPKERNELS_ISA": value}, check=False)
+    assert done.returncode != 0
+    assert f"SPKERNELS_ISA={value!r} is not supported here" in done.stderr
+    assert ", ".join(AVAILABLE) in done.stderr
+
+
+def test_another_processor_is_an_error(run_script):
+    missing = {"avx2", "avx512", "neon"} - set(AVAILABLE)
+    for isa in missing:
+        done = run_script(PRINT, env={"SPKERNELS_ISA": isa}, check=False)
+        assert done.returncode != 0
+        assert f"SPKERNELS_ISA={isa!r} is not supported here" in done.stderr
+
+
+@pytest.mark.parametrize("isa", [isa for isa in AVAILABLE if isa != CONFIG["simd"]["in use"]])
+def test_all_kernels_under(isa, tmp_path):
+    """Runs the tests marked every_isa again; those of the set in use have run anyway."""
+    files = [str(path) for path in sorted(TESTS.glob("test_s*mm*.py"))]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", "every_isa", "-p", "no:cacheprovider",
+         "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *files],
+        cwd=tmp_path,
+        env={**os.environ, "SPKERNELS_ISA": isa},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_show_config_prints_what_it_returns(capsys):
+    assert spkernels.show_config() is None
+    printed = capsys.readouterr().out
+    for section, entries in CONFIG.items():
+        assert f"{section}:" in printed
+        for name, value in entries.items():
+            assert f"  {name}: {', '.join(value) if isinstance(value, list) else value}" in printed
+    assert CONFIG["spkernels"]["version"] == spkernels.__version__
+    assert CONFIG["threads"]["default"] == spkernels.get_num_threads()

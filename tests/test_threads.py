@@ -1,0 +1,501 @@
+"""Threads: same bits for any number of them, who decides how many, fork, spawn, calls at once."""
+
+import itertools
+import math
+import multiprocessing
+import os
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import threadpoolctl
+from strategies import DTYPES, NATIVE_FORMATS, random_dense, random_sparse
+
+import spkernels
+from spkernels import _threads, sddmm, spmm
+
+WORKERS = [1, 2, 3, 4, 7]
+
+needs_openmp = pytest.mark.skipif(
+    spkernels.show_config("dicts")["threads"]["OpenMP"] is None, reason="a serial build"
+)
+needs_affinity = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system has no affinity"
+)
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+# The same bits ------------------------------------------------------------------------------------
+
+
+def assert_same_bits(product):
+    first = product(WORKERS[0])
+    for workers in WORKERS[1:]:
+        np.testing.assert_array_equal(product(workers), first, err_msg=f"{workers} workers")
+
+
+# Both sides of what plans turn on: tall and wide C, several panels, dense rows, rows mostly empty.
+SHAPES = [
+    ((60, 80), 0.3),
+    ((20_000, 300), 0.004),
+    ((300, 20_000), 0.01),
+    ((40, 1500), 0.5),
+    ((1, 5000), 0.2),
+    ((5000, 1), 0.2),
+    ((20_000, 60), 0.005),
+]
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("shape, density", SHAPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_spmm_has_the_same_bits_for_any_number_of_workers(fmt, dtype, shape, density, in_order):
+    rng = np.random.default_rng(0)
+    block = (1, 1) if min(shape) == 1 else (2, 3)
+    A = random_sparse(rng, fmt, shape, density, dtype, in_order=in_order, block=block)
+    for n, layout, order in [(1, *"CC"), (5, *"CF"), (8, *"FF"), (16, *"CF"), (33, *"FC"),
+                             (100, *"CC")]:
+        B = random_dense(rng, (A.shape[1], n), dtype, layout)
+        assert_same_bits(lambda w, A=A, B=B, order=order: spmm(A, B, workers=w, order=order))
+    left = random_dense(rng, (20, A.shape[0]), dtype)
+    assert_same_bits(lambda w: spmm(left, A, workers=w))
+    before = random_dense(rng, (A.shape[0], 20), dtype)
+    B, bias = random_dense(rng, (A.shape[1], 20), dtype), np.arange(20.0)
+    assert_same_bits(
+        lambda w: spmm(A, B, out=before.copy(), alpha=0.3, beta=0.7, bias=bias, activation="tanh",
+                       workers=w)
+    )
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("shape, density", SHAPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_sddmm_has_the_same_bits_for_any_number_of_workers(fmt, dtype, shape, density, in_order):
+    rng = np.random.default_rng(1)
+    block = (1, 1) if min(shape) == 1 else (2, 3)
+    P = random_sparse(rng, fmt, shape, density, dtype, in_order=in_order, block=block)
+    for k, layout in [(1, "CC"), (9, "CF"), (64, "CC"), (65, "FC"), (17, "FF")]:
+        X = random_dense(rng, (P.shape[0], k), dtype, layout[0])
+        Y = random_dense(rng, (k, P.shape[1]), dtype, layout[1])
+        assert_same_bits(lambda w, X=X, Y=Y: sddmm(P, X, Y, workers=w, beta=0.5, scale=True).data)
+
+
+def test_one_call_is_like_another():
+    """Whoever is free takes the next rows: the result must not tell who it was."""
+    rng = np.random.default_rng(2)
+    A = random_sparse(rng, "csr", (3000, 2000), 0.02, np.float32)
+    B = random_dense(rng, (2000, 40), np.float32)
+    first = spmm(A, B, workers=4)
+    for _ in range(30):
+        np.testing.assert_array_equal(spmm(A, B, workers=4), first)
+
+
+# workers= -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, np.int64(2), True, -1, 1000, 2**31, 2**70])
+def test_workers_of_any_size(workers, run_script):
+    """Far more workers than CPUs is no reason to fail, least of all to end the process."""
+    run_script(f"""
+import numpy as np, scipy.sparse as sp
+from spkernels import sddmm, spmm
+A = sp.random_array((50_000, 300), density=0.01, format="csr", rng=0, dtype=np.float32)
+B = np.ones((300, 20), np.float32)
+workers = {int(workers) if not isinstance(workers, bool) else workers!r}
+np.testing.assert_array_equal(spmm(A, B, workers=workers), spmm(A, B, workers=1))
+X, Y = np.ones((50_000, 8), np.float32), np.ones((8, 300), np.float32)
+P = sddmm(A, X, Y, workers=workers)
+np.testing.assert_array_equal(P.data, sddmm(A, X, Y, workers=1).data)
+with open("/proc/self/status") as status:
+    threads = next(int(line.split()[1]) for line in status if line.startswith("Threads"))
+assert threads < 5000, threads
+""" if sys.platform == "linux" else "")
+
+
+def test_negative_workers_count_from_the_cpus():
+    cpus = os.cpu_count()
+    assert _threads.resolve_workers(-1) == cpus
+    assert _threads.resolve_workers(-cpus) == 1
+    with pytest.raises(ValueError, match=f"workers must be at least {-cpus}"):
+        _threads.resolve_workers(-cpus - 1)
+    assert _threads.resolve_workers(None) == 0
+
+
+COUNT_THREADS = """
+import sys, time
+import numpy as np, scipy.sparse as sp, spkernels
+
+def threads():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("Threads"))
+
+def started(*args, **kwargs):
+    before = threads()
+    spkernels.spmm(*args, **kwargs)
+    return threads() - before
+"""
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@linux_only
+@needs_openmp
+def test_workers_decides_how_many_threads_run(run_script):
+    run_script(COUNT_THREADS + """
+A = sp.random_array((3000, 2000), density=0.05, format="csr", rng=0)
+B = np.ones((2000, 64))
+assert started(A, B, workers=1) == 0
+assert started(A, B, workers=2) == 1
+assert started(A, B, workers=4) == 2
+""")
+
+
+@linux_only
+@needs_openmp
+def test_small_work_stays_serial(run_script):
+    run_script(COUNT_THREADS + """
+spkernels.set_num_threads(4)
+small = sp.random_array((10, 10), density=0.5, format="csr", rng=0)
+thin = sp.random_array((1000, 1000), density=0.001, format="csr", rng=0)
+for A in (small, thin):
+    for n in (1, 4):
+        assert started(A, np.ones((A.shape[1], n))) == 0
+large = sp.random_array((3000, 2000), density=0.05, format="csr", rng=0)
+assert started(large, np.ones((2000, 64))) == 3
+""")
+
+
+# The default --------------------------------------------------------------------------------------
+
+PRINT_DEFAULT = "import spkernels; print(spkernels.get_num_threads())"
+CLEAN = {"OMP_NUM_THREADS": None, "SPKERNELS_NUM_THREADS": None, "OMP_THREAD_LIMIT": None,
+         "OMP_DYNAMIC": None}
+
+
+def default_with(run_script, **env):
+    return int(run_script(PRINT_DEFAULT, env={**CLEAN, **env}).stdout)
+
+
+@needs_openmp
+def test_environment_decides_the_default(run_script):
+    cpus = _threads.available_cpus()
+    assert default_with(run_script) == cpus
+    assert default_with(run_script, OMP_NUM_THREADS="1") == 1
+    assert default_with(run_script, OMP_NUM_THREADS=str(cpus + 3)) == cpus + 3
+    assert default_with(run_script, SPKERNELS_NUM_THREADS=str(cpus + 5)) == cpus + 5
+    assert default_with(run_script, SPKERNELS_NUM_THREADS="1", OMP_NUM_THREADS="3") == 1
+    assert default_with(run_script, SPKERNELS_NUM_THREADS=" ", OMP_NUM_THREADS="3") == 3
+    assert default_with(run_script, SPKERNELS_NUM_THREADS="99999999999") > 1
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "2,2"])
+def test_environment_that_is_wrong(value, run_script):
+    done = run_script(PRINT_DEFAULT, env={**CLEAN, "SPKERNELS_NUM_THREADS": value}, check=False)
+    assert done.returncode != 0
+    assert f"SPKERNELS_NUM_THREADS must be a positive integer, got '{value}'" in done.stderr
+
+
+def test_set_num_threads_goes_first(run_script):
+    spkernels.set_num_threads(5)
+    assert spkernels.get_num_threads() == 5
+    with threadpoolctl.threadpool_limits(1):
+        assert spkernels.get_num_threads() == 5
+    spkernels.set_num_threads(np.int32(3))
+    assert spkernels.get_num_threads() == 3
+    spkernels.set_num_threads(2**40)
+    assert spkernels.get_num_threads() > 3
+    run_script(
+        "import spkernels\n"
+        "spkernels.set_num_threads(2)\n"
+        "assert spkernels.get_num_threads() == 2\n"
+        "spkernels.set_num_threads(None)\n"
+        "assert spkernels.get_num_threads() == 4\n",
+        env={**CLEAN, "SPKERNELS_NUM_THREADS": "4"},
+    )
+
+
+def test_set_num_threads_holds_for_other_threads():
+    spkernels.set_num_threads(3)
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(spkernels.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert seen == [3]
+
+
+@needs_openmp
+def test_threadpool_limits_hold():
+    before = spkernels.get_num_threads()
+    with threadpoolctl.threadpool_limits(1):
+        assert spkernels.get_num_threads() == 1
+    assert spkernels.get_num_threads() == before
+    with threadpoolctl.threadpool_limits({"openmp": 1}):
+        assert spkernels.get_num_threads() == 1
+
+
+@linux_only
+@needs_openmp
+def test_threadpool_limits_reach_the_call(run_script):
+    run_script(COUNT_THREADS + """
+from threadpoolctl import threadpool_limits
+A = sp.random_array((3000, 2000), density=0.05, format="csr", rng=0)
+B = np.ones((2000, 64))
+with threadpool_limits(1):
+    assert started(A, B) == 0
+with threadpool_limits(3):
+    assert started(A, B) == 2
+""", env={**CLEAN, "OMP_NUM_THREADS": "2"})
+
+
+@needs_openmp
+@needs_affinity
+def test_affinity_caps_the_default(run_script):
+    """Fixed before the import: seen.  The setting of OpenMP follows it, our own cap as well."""
+    run_script("""
+import os
+first = min(os.sched_getaffinity(0))
+os.sched_setaffinity(0, {first})
+import spkernels
+from spkernels import _threads
+assert _threads.available_cpus() == 1
+assert spkernels.get_num_threads() == 1
+""", env=CLEAN)
+
+
+@needs_openmp
+def test_a_quota_caps_the_default(run_script, tmp_path):
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    run_script(f"""
+import pathlib
+import spkernels
+from spkernels import _threads
+limited = _threads._cgroup_cpus
+_threads._cgroup_cpus = lambda: limited(pathlib.Path({str(tmp_path)!r}))
+_threads.configure()
+assert spkernels.get_num_threads() == 1
+""", env=CLEAN)
+
+
+@pytest.mark.parametrize(
+    "files, cpus",
+    [
+        ({}, math.inf),
+        ({"cpu.max": "max 100000\n"}, math.inf),
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "50000 100000\n"}, 0.5),
+        ({"cpu.max": "400000 200000"}, 2),
+        ({"cpu.max": ""}, math.inf),
+        ({"cpu.max": "nonsense"}, math.inf),
+        ({"cpu.max": "100000 0"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.5),
+        ({"cpu/cpu.cfs_quota_us": "250000\n"}, math.inf),
+    ],
+)
+def test_cgroup_quotas(files, cpus, tmp_path, monkeypatch):
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    assert _threads._cgroup_cpus(tmp_path) == cpus
+    monkeypatch.setattr(_threads, "_cgroup_cpus", lambda: cpus)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert _threads.available_cpus() == (8 if cpus == math.inf else max(1, math.ceil(cpus)))
+
+
+# fork and spawn -----------------------------------------------------------------------------------
+
+SETUP = """
+import os, sys, time
+import numpy as np, scipy.sparse as sp
+from spkernels import sddmm, spmm
+
+A = sp.random_array((3000, 2000), density=0.02, format="csr", rng=0, dtype=np.float32)
+B = np.ones((2000, 64), np.float32)
+
+def in_child(work, seconds=60):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+    for _ in range(20 * seconds):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    raise SystemExit("the child hangs")
+
+def products():
+    np.testing.assert_allclose(spmm(A, B, workers=2), expected, rtol=1e-5)
+    np.testing.assert_allclose(spmm(A, B), expected, rtol=1e-5)
+    np.testing.assert_allclose(spmm(A.tocsc(), B, workers=3), expected, rtol=1e-5)
+    sddmm(A, expected, B.T, workers=2)
+
+expected = A @ B
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("parent", ["spmm(A, B, workers=2)", "spmm(A, B, workers=1)", ""])
+def test_a_forked_child_does_not_hang(parent, run_script):
+    run_script(SETUP + f"""
+{parent}
+for _ in range(3):
+    assert in_child(products) == 0
+spmm(A, B, workers=2)
+# A child's child, and one forked by a thread.
+assert in_child(lambda: sys.exit(1) if in_child(products) else None) == 0
+import threading
+codes = []
+thread = threading.Thread(target=lambda: codes.append(in_child(products)))
+thread.start()
+thread.join()
+assert codes == [0]
+products()
+""")
+
+
+@needs_fork
+@linux_only
+@needs_openmp
+def test_a_forked_child_of_somebody_elses_parallel_region(run_script):
+    """A region of another package on the same libgomp counts as well: ctypes plays its part."""
+    run_script(SETUP + """
+import ctypes
+with open("/proc/self/maps") as maps:
+    runtimes = {line.split()[-1] for line in maps if "libgomp" in line}
+if not runtimes:
+    raise SystemExit(0)
+callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda data: None)
+for path in runtimes:
+    ctypes.CDLL(path).GOMP_parallel(callback, None, ctypes.c_uint(2), ctypes.c_uint(0))
+assert in_child(products) == 0
+""")
+
+
+@needs_fork
+@linux_only
+@needs_openmp
+def test_a_forked_child_uses_threads(run_script):
+    run_script(SETUP + """
+import threading
+
+def threads():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("Threads"))
+
+def most_threads(workers):
+    seen, stop = [0], threading.Event()
+
+    def sample():
+        while not stop.is_set():
+            seen.append(threads())
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    for _ in range(20):
+        spmm(A, B, workers=workers)
+    stop.set()
+    sampler.join()
+    return max(seen)
+
+def work():
+    assert most_threads(4) >= most_threads(1) + 3
+
+spmm(A, B, workers=2)
+assert in_child(work) == 0
+""")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(method, run_script):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    run_script(f"""
+import multiprocessing, sys
+import numpy as np, scipy.sparse as sp
+from spkernels import spmm
+
+def product(seed):
+    A = sp.random_array((2000, 1000), density=0.05, format="csr", rng=seed, dtype=np.float32)
+    return spmm(A, np.ones((1000, 64), np.float32), workers=2)
+
+if __name__ == "__main__":
+    expected = [product(seed) for seed in range(4)]
+    with multiprocessing.get_context({method!r}).Pool(2) as pool:
+        results = pool.map_async(product, range(4)).get(timeout=90)
+    for result, wanted in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(result, wanted)
+""")
+
+
+# Calls at once ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [None, 1, 3])
+def test_calls_from_many_threads_at_once(workers):
+    rng = np.random.default_rng(3)
+    cases = []
+    for fmt, shape, n in itertools.product(
+        NATIVE_FORMATS, [(20, 30), (400, 900), (3000, 400)], [1, 33]
+    ):
+        A = random_sparse(rng, fmt, shape, 0.05, np.float32)
+        B = random_dense(rng, (A.shape[1], n), np.float32)
+        X = random_dense(rng, (A.shape[0], 20), np.float32)
+        Y = random_dense(rng, (20, A.shape[1]), np.float32)
+        cases.append((A, B, X, Y, spmm(A, B, workers=1), sddmm(A, X, Y, workers=1).data))
+    barrier, wrong = threading.Barrier(8), []
+
+    def work(start):
+        barrier.wait()
+        try:
+            for A, B, X, Y, product, sample in cases[start:] + cases[:start]:
+                np.testing.assert_array_equal(spmm(A, B, workers=workers), product)
+                np.testing.assert_array_equal(sddmm(A, X, Y, workers=workers).data, sample)
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(3 * i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+        assert not thread.is_alive(), "a call hangs"
+    assert not wrong, wrong[0]
+
+
+def test_other_threads_run_during_a_call():
+    """The GIL is released: another thread gets it within a call, and in no other way."""
+    rng = np.random.default_rng(4)
+    A = random_sparse(rng, "csr", (4000, 4000), 0.05, np.float32)
+    B = random_dense(rng, (4000, 512), np.float32)
+    ticks, stop = [], threading.Event()
+
+    def count():
+        while not stop.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    interval = sys.getswitchinterval()
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        sys.setswitchinterval(60)
+        start = time.perf_counter()
+        spmm(A, B, workers=1)
+        end = time.perf_counter()
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
+        thread.join()
+    assert sum(start < tick < end for tick in ticks) > 1
