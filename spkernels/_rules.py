@@ -41,13 +41,13 @@ RULES = {
         Rule("bsr", least_work=math.inf),
     ],
     "matrix": [
-        # 1.0 to 5.6, everywhere.
+        # 1.0 to 5.6, and 0.9 to 1.0 with one entry per row and few columns.
         Rule("csr", least_by_spmm=8e4),
-        # 1.0 to 1.7; below 16 columns 0.3 to 1.2, with one entry per row 0.5 to 1.1.
+        # 1.0 to 1.9; below 16 columns 0.3 to 1.2, with one entry per row 0.5 to 1.1.
         Rule("csc", 1000, least_work=5e4, least_columns=16, least_per_row=4, least_by_spmm=8e4),
         # 1.2 to 4.6; with fewer columns or entries per row 0.1 to 1.2, below this work 0.3 to 0.9.
         Rule("coo", least_work=2e5, least_columns=16, least_per_row=10),
-        # 1.1 to 25; below 0.2 to 1.1.
-        Rule("bsr", least_work=8e4),
+        # 1.1 to 25; below this work 0.2 to 1.1, with one or two entries per row 0.7 to 3.
+        Rule("bsr", least_work=8e4, least_per_row=3),
     ],
 }

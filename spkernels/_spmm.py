@@ -55,8 +55,8 @@ def spmm(
     Parameters
     ----------
     A : sparse array or matrix of shape (m, k), or array_like of shape (k,) or (m, k)
-        The left operand.  CSR, CSC, COO and BSR are used as they are, other formats go through
-        ``tocsr()``.  Unsorted indices, duplicates (which add up) and explicit zeros are fine.
+        The left operand.  CSR, CSC, COO and BSR are used as they are; other formats, and COO where
+        a dense operand is not row-major or stands on the left, go through ``tocsr()``.  Unsorted indices, duplicates (which add up) and explicit zeros are fine.
     B : array_like of shape (k,) or (k, n), or sparse array or matrix of shape (k, n)
         The right operand, sparse if `A` is dense.
     out : ndarray, optional

