@@ -56,7 +56,8 @@ def spmm(
     ----------
     A : sparse array or matrix of shape (m, k), or array_like of shape (k,) or (m, k)
         The left operand.  CSR, CSC, COO and BSR are used as they are; other formats, and COO where
-        a dense operand is not row-major or stands on the left, go through ``tocsr()``.  Unsorted indices, duplicates (which add up) and explicit zeros are fine.
+        a dense operand is not row-major or stands on the left, go through ``tocsr()``.  Unsorted
+        indices, duplicates (which add up) and explicit zeros are fine.
     B : array_like of shape (k,) or (k, n), or sparse array or matrix of shape (k, n)
         The right operand, sparse if `A` is dense.
     out : ndarray, optional
@@ -226,7 +227,8 @@ def _spmm(
         # The kernel for entries in any order walks rows; other layouts cost it a miss per element.
         if check:
             check_indices(S, s_name)
-        S = S.tocsr()
+        # In the result's dtype first: tocsr adds duplicates up in that of S.
+        S = S.astype(dtype, copy=False).tocsr()
     arrays = sparse_arrays(S, dtype, s_name)
     if out is not None:
         arrays = (*arrays[:3], *(apart_from(out, array) for array in arrays[3:]))

@@ -276,6 +276,7 @@ def test_native_arrays_are_used_as_they_are(fmt, itype):
 
 @pytest.mark.parametrize("fmt", NATIVE_FORMATS)
 def test_native_formats_are_not_converted(fmt, monkeypatch):
+    """But for COO with a dense operand that is not row-major."""
     rng = np.random.default_rng(12)
     A = random_sparse(rng, fmt, (30, 42), 0.2, np.float32)
     B, D = random_dense(rng, (42, 20), np.float32), random_dense(rng, (20, 30), np.float32)
@@ -287,8 +288,22 @@ def test_native_formats_are_not_converted(fmt, monkeypatch):
     for name in ("tocsr", "tocsc", "tocoo", "sort_indices", "sum_duplicates", "copy"):
         monkeypatch.setattr(type(A), name, refuse, raising=False)
     np.testing.assert_array_equal(spmm(A, B), expected)
-    if fmt != "coo":  # from the right it goes by way of CSR, as the docstring says
+    if fmt != "coo":
         np.testing.assert_array_equal(spmm(D, A), expected_left)
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("fmt", ["csr", "csc", "coo"])
+@pytest.mark.parametrize(
+    "values, dtype", [([1, 1], bool), ([100, 100], np.int8), ([1, 2.0**-30], np.float32)]
+)
+def test_duplicates_add_up_in_the_dtype_of_the_result(values, dtype, fmt, layout):
+    """Not in a narrower one of the sparse operand, where they overflow or lose digits."""
+    total = sum(values)
+    A = from_entries(fmt, np.zeros(2, int), np.zeros(2, int), np.array(values, dtype), (3, 3))
+    B = np.ones((3, 4), order=layout)
+    np.testing.assert_array_equal(spmm(A, B)[0], np.full(4, total))
+    np.testing.assert_array_equal(spmm(B.T, A)[:, 0], np.full(4, total))
 
 
 def mixed_widths(A):
@@ -395,7 +410,7 @@ def test_a_stale_flag_of_sortedness_is_not_believed(fmt, n):
     assert_spmm(spmm(A, B), A, B)
 
 
-@pytest.mark.parametrize("position", [1, 16, 4095, 4096, 4097, 8192, 12_287])
+@pytest.mark.parametrize("position", [1, 4095, 4096, 12_287])
 def test_a_single_fall_is_seen_wherever_it_is(position):
     """The scan goes in blocks: a fall lost at a seam, and the row is cut as if it were sorted."""
     rng = np.random.default_rng(23)

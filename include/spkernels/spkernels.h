@@ -17,13 +17,13 @@ extern "C" {
 
 typedef enum spk_status {
   SPK_OK = 0,
-  SPK_ERR_ARGUMENT = 1,     /* a null pointer, a negative size, an unknown enum value */
-  SPK_ERR_SHAPE = 2,        /* the shapes of the operands do not fit together */
-  SPK_ERR_DTYPE = 3,        /* the operands differ in their dtype */
-  SPK_ERR_INDPTR = 4,       /* offsets do not start at 0, decrease, or pass nnz */
-  SPK_ERR_INDEX = 5,        /* an index is negative or not below the dimension */
-  SPK_ERR_MEMORY = 6,       /* no memory for the workspace; the output is untouched */
-  SPK_ERR_ISA = 7           /* SPKERNELS_ISA names an unknown or unsupported instruction set */
+  SPK_ERR_ARGUMENT = 1, /* a null pointer, a negative size, an unknown enum value */
+  SPK_ERR_SHAPE = 2,    /* the shapes of the operands do not fit together */
+  SPK_ERR_DTYPE = 3,    /* the operands differ in their dtype */
+  SPK_ERR_INDPTR = 4,   /* offsets do not start at 0, decrease, or pass nnz */
+  SPK_ERR_INDEX = 5,    /* an index is negative or not below the dimension */
+  SPK_ERR_MEMORY = 6,   /* no memory for the workspace; the output is untouched */
+  SPK_ERR_ISA = 7       /* SPKERNELS_ISA names an unknown or unsupported instruction set */
 } spk_status;
 
 typedef enum spk_dtype { SPK_F32 = 0, SPK_F64 = 1 } spk_dtype;
@@ -40,7 +40,8 @@ typedef enum spk_activation {
 } spk_activation;
 
 /* What is known of a sparse operand; spk_check finds it. */
-#define SPK_SORTED 1u  /* CSR, CSC, BSR: indices do not decrease inside a row (column);
+#define SPK_SORTED                                                                      \
+  1u                   /* CSR, CSC, BSR: indices do not decrease inside a row (column); \
                           COO: nor do row indices */
 #define SPK_CHECKED 2u /* offsets and indices were checked: the verbs do not check again */
 

@@ -6,14 +6,14 @@
 /* Falls between the last entry of a row and the first of the next, which sortedness allows.  A fall
  * behind empty rows counts once: only the first row that starts at p holds entries.  No branch
  * depends on the lengths of the rows, which no predictor knows. */
-#define FALLS_BETWEEN_ROWS(I)                                               \
-  do {                                                                      \
-    const I *idx = A->indices, *off = A->offsets;                           \
-    const I used = off[outer];                                              \
-    ptrdiff_t i = 1;                                                        \
-    while (i < outer && off[i] == 0) i++;                                   \
-    for (; i < outer && off[i] < used; i++)                                 \
-      falls += (idx[off[i]] < idx[off[i] - 1]) & (off[i] < off[i + 1]);     \
+#define FALLS_BETWEEN_ROWS(I)                                           \
+  do {                                                                  \
+    const I *idx = A->indices, *off = A->offsets;                       \
+    const I used = off[outer];                                          \
+    ptrdiff_t i = 1;                                                    \
+    while (i < outer && off[i] == 0) i++;                               \
+    for (; i < outer && off[i] < used; i++)                             \
+      falls += (idx[off[i]] < idx[off[i] - 1]) & (off[i] < off[i + 1]); \
   } while (0)
 
 static ptrdiff_t falls_between_rows(const spk_sparse *A, ptrdiff_t outer) {
@@ -26,12 +26,11 @@ static ptrdiff_t falls_between_rows(const spk_sparse *A, ptrdiff_t outer) {
 }
 
 /* Rows do not decrease, nor do columns inside a row: what cutting rows by columns rests on. */
-#define IN_ORDER(I)                                                         \
-  do {                                                                      \
-    const I *row = A->row_indices, *col = A->indices;                       \
-    for (ptrdiff_t p = 1; p < A->nnz; p++)                                  \
-      falls |= (row[p] < row[p - 1]) |                                      \
-               ((row[p] == row[p - 1]) & (col[p] < col[p - 1]));            \
+#define IN_ORDER(I)                                                                      \
+  do {                                                                                   \
+    const I *row = A->row_indices, *col = A->indices;                                    \
+    for (ptrdiff_t p = 1; p < A->nnz; p++)                                               \
+      falls |= (row[p] < row[p - 1]) | ((row[p] == row[p - 1]) & (col[p] < col[p - 1])); \
   } while (0)
 
 static int coo_in_order(const spk_sparse *A) {
@@ -62,8 +61,7 @@ static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, in
   if (!kernels->scan_indices[A->itype](A->indices, used, inner, wants_sorted ? &falls : NULL))
     return SPK_ERR_INDEX;
   A->flags |= SPK_CHECKED;
-  if (wants_sorted && (falls == 0 || falls == falls_between_rows(A, outer)))
-    A->flags |= SPK_SORTED;
+  if (wants_sorted && (falls == 0 || falls == falls_between_rows(A, outer))) A->flags |= SPK_SORTED;
   return SPK_OK;
 }
 

@@ -42,10 +42,10 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 #define SPK_KERNEL_T(field, fn) SPK_KERNEL_I(field, fn)
 #define SPK_KERNEL_TI(field, fn) \
   for (int t = 0; t < 2; t++) SPK_KERNEL_I(field[t], fn)
-#define SPK_KERNEL_TIV(field, fn, most)                                          \
-  for (int t = 0; t < 2; t++)                                                    \
-    for (int j = 0; j < 2; j++)                                                  \
-      for (int v = 0; v < most; v++)                                             \
+#define SPK_KERNEL_TIV(field, fn, most) \
+  for (int t = 0; t < 2; t++)           \
+    for (int j = 0; j < 2; j++)         \
+      for (int v = 0; v < most; v++)    \
         if (with->field[t][j][v]) table->field[t][j][v] = with->field[t][j][v];
 #include "../kernels/kernels.def"
 #undef SPK_KERNEL_I
@@ -65,8 +65,7 @@ static void choose(void) {
   for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
     if (!builds[i].supported()) continue;
     available[count++] = builds[i].kernels->isa;
-    if (!forced || !*forced || !strcmp(forced, builds[i].kernels->isa))
-      chosen = builds[i].kernels;
+    if (!forced || !*forced || !strcmp(forced, builds[i].kernels->isa)) chosen = builds[i].kernels;
   }
   machine.l1_bytes = spk_cpu_l1_bytes();
   machine.l2_bytes = spk_cpu_l2_bytes();

@@ -18,7 +18,7 @@ spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_
 
 /* P: CSR, BSR or COO; Yt is n x k. */
 spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt,
-                           void *values, const spk_sampling *sampling,
-                           const spk_sddmm_plan *plan, const spk_kernels *kernels);
+                           void *values, const spk_sampling *sampling, const spk_sddmm_plan *plan,
+                           const spk_kernels *kernels);
 
 #endif

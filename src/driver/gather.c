@@ -69,14 +69,12 @@ static void cut_rows(void *context, ptrdiff_t task, int worker) {
     const ptrdiff_t stop = spk_min(last, r + plan->row_chunk);
     j->kernels->cut_rows[A->itype](A->indices, spk_row_offsets(A, r, stop, s.offsets), stop - r,
                                    plan->block_rows / A->block_cols, plan->blocks,
-                                   spk_at_mut(j->space.shared, r - j->r0, isize),
-                                   plan->band_rows);
+                                   spk_at_mut(j->space.shared, r - j->r0, isize), plan->band_rows);
   }
 }
 
 /* Rows [first, last) of one tile of C; they fit the worker's slice. */
-static void run_rows(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t first,
-                     ptrdiff_t last) {
+static void run_rows(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t first, ptrdiff_t last) {
   const spk_sparse *A = j->A;
   const spk_dense *B = j->B, *C = j->C;
   const spk_spmm_plan *plan = j->plan;
@@ -194,10 +192,10 @@ spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_d
     for (int worker = 0; worker < plan->threads; worker++) *scratch_of(&j, worker).packed = -1;
     for (j.r0 = 0; j.r0 < rows; j.r0 = j.r1) {
       j.r1 = spk_min(rows, j.r0 + plan->band_rows);
-      spk_parallel(plan->threads, (spk_phase){cut_tasks(&j), cut_rows},
-                   (spk_phase){plan->col_parts * plan->row_parts,
-                               plan->hollow ? run_hollow_part : run_part},
-                   &j);
+      spk_parallel(
+          plan->threads, (spk_phase){cut_tasks(&j), cut_rows},
+          (spk_phase){plan->col_parts * plan->row_parts, plan->hollow ? run_hollow_part : run_part},
+          &j);
     }
     j.k0 = j.k1;
   } while (j.k0 < B->rows);

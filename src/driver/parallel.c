@@ -12,7 +12,7 @@
  * 1 - 5 microseconds, in which one core does some 30,000 multiply-adds. */
 #define WORK_PER_THREAD 40000.0
 
-static atomic_int user_threads; /* spk_set_num_threads; 0: not set */
+static atomic_int user_threads;  /* spk_set_num_threads; 0: not set */
 static atomic_int limit_threads; /* affinity and cgroup; 0: none */
 
 int spk_get_num_threads(void) {

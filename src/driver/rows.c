@@ -33,15 +33,15 @@ ptrdiff_t spk_part_begin(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, p
   return low;
 }
 
-#define FILL(I)                                                                 \
-  do {                                                                          \
-    const I *row_of = A->row_indices;                                           \
-    I *offsets = space;                                                         \
-    for (ptrdiff_t row = first; row < last; row++) {                            \
-      offsets[row - first] = (I)p;                                              \
-      while (p < A->nnz && (ptrdiff_t)row_of[p] == row) p++;                    \
-    }                                                                           \
-    offsets[last - first] = (I)p;                                               \
+#define FILL(I)                                              \
+  do {                                                       \
+    const I *row_of = A->row_indices;                        \
+    I *offsets = space;                                      \
+    for (ptrdiff_t row = first; row < last; row++) {         \
+      offsets[row - first] = (I)p;                           \
+      while (p < A->nnz && (ptrdiff_t)row_of[p] == row) p++; \
+    }                                                        \
+    offsets[last - first] = (I)p;                            \
   } while (0)
 
 const void *spk_row_offsets(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, void *space) {

@@ -71,7 +71,9 @@ static void run_rows(const job *j, ptrdiff_t t, ptrdiff_t r0, ptrdiff_t r1, char
                         .ldc = plan->stage ? plan->tile : C->row_stride,
                         .n = cols,
                         /* A lone column is walked as one with a stride: no vector carries it. */
-                        .col_strideb = plan->pack ? 1 : B->cols == 1 ? 0 : B->col_stride,
+                        .col_strideb = plan->pack     ? 1
+                                       : B->cols == 1 ? 0
+                                                      : B->col_stride,
                         .col_stridec = plan->stage ? 1 : C->col_stride,
                         .row_low = r0,
                         .row_high = r1,

@@ -190,19 +190,19 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
 }
 
 /* COO in any order: runs of entries of one row. */
-#define RUN_ENTRIES(I)                                                               \
-  do {                                                                               \
-    const I *row_of = P->row_indices;                                                \
-    for (ptrdiff_t p = p0; p < p1;) {                                                \
-      ptrdiff_t q = p + 1;                                                           \
-      while (q < p1 && row_of[q] == row_of[p]) q++;                                  \
-      const I bounds[2] = {(I)p, (I)q};                                              \
-      task.begin = bounds;                                                           \
-      task.end = bounds + 1;                                                         \
-      point_x(j, &s, &task, (ptrdiff_t)row_of[p], 1);                                \
-      kernel(&task);                                                                 \
-      p = q;                                                                         \
-    }                                                                                \
+#define RUN_ENTRIES(I)                                \
+  do {                                                \
+    const I *row_of = P->row_indices;                 \
+    for (ptrdiff_t p = p0; p < p1;) {                 \
+      ptrdiff_t q = p + 1;                            \
+      while (q < p1 && row_of[q] == row_of[p]) q++;   \
+      const I bounds[2] = {(I)p, (I)q};               \
+      task.begin = bounds;                            \
+      task.end = bounds + 1;                          \
+      point_x(j, &s, &task, (ptrdiff_t)row_of[p], 1); \
+      kernel(&task);                                  \
+      p = q;                                          \
+    }                                                 \
   } while (0)
 
 static void run_entry_part(void *context, ptrdiff_t part, int worker) {
@@ -223,11 +223,11 @@ static void run_entry_part(void *context, ptrdiff_t part, int worker) {
 }
 
 spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt,
-                           void *values, const spk_sampling *sampling,
-                           const spk_sddmm_plan *plan, const spk_kernels *kernels) {
+                           void *values, const spk_sampling *sampling, const spk_sddmm_plan *plan,
+                           const spk_kernels *kernels) {
   job j = {P, X, Yt, values, sampling, plan, kernels, {0}};
-  const size_t bytes = plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes +
-                       plan->block_bytes;
+  const size_t bytes =
+      plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes + plan->block_bytes;
   const spk_status status = spk_workspace_take(&j.space, 0, bytes, plan->threads);
   if (status != SPK_OK) return status;
   const int by_rows = P->format != SPK_COO || (P->flags & SPK_SORTED);

@@ -2,8 +2,7 @@
 
 #include <stdlib.h>
 
-spk_status spk_workspace_take(spk_workspace *space, size_t shared, size_t per_worker,
-                              int workers) {
+spk_status spk_workspace_take(spk_workspace *space, size_t shared, size_t per_worker, int workers) {
   shared = spk_slice(shared);
   per_worker = spk_slice(per_worker);
   *space = (spk_workspace){.per_worker = per_worker};

@@ -15,7 +15,8 @@ static int FI(scan_indices)(const void *indices, ptrdiff_t count, ptrdiff_t boun
     const ptrdiff_t stop = spk_min(count, p + 4096);
     int outside = 0, fell = 0;
     for (ptrdiff_t q = p; q < stop; q++)
-      outside |= (uint64_t)(sizeof(I) == 4 ? (uint64_t)(uint32_t)idx[q] : (uint64_t)idx[q]) >= limit;
+      outside |=
+          (uint64_t)(sizeof(I) == 4 ? (uint64_t)(uint32_t)idx[q] : (uint64_t)idx[q]) >= limit;
     if (descents)
       for (ptrdiff_t q = spk_max(p, 1); q < stop; q++) fell += idx[q] < idx[q - 1];
     if (outside) return 0;
@@ -33,8 +34,8 @@ static int FI(scan_offsets)(const void *offsets, ptrdiff_t count, ptrdiff_t nnz)
   return !bad && off[0] == 0 && off[count - 1] >= 0 && (ptrdiff_t)off[count - 1] <= nnz;
 }
 
-static void FI(cut_rows)(const void *indices, const void *offsets, ptrdiff_t rows,
-                         ptrdiff_t width, ptrdiff_t blocks, void *cuts, ptrdiff_t ld) {
+static void FI(cut_rows)(const void *indices, const void *offsets, ptrdiff_t rows, ptrdiff_t width,
+                         ptrdiff_t blocks, void *cuts, ptrdiff_t ld) {
   const I *idx = indices, *off = offsets;
   I *cut = cuts;
   for (ptrdiff_t i = 0; i < rows; i++) {

@@ -21,8 +21,7 @@ SPK_INLINE void FN(spmm_bsr_rows)(const spk_spmm_task *t, ptrdiff_t block, ptrdi
       }
       SPK_UNROLL for (int q = 0; q < MR; q++) {
         const VEC w = V(set1)(a[q * W + c]);
-        SPK_UNROLL for (int v = 0; v < NV; v++)
-            acc[q * NV + v] = V(fma)(w, x[v], acc[q * NV + v]);
+        SPK_UNROLL for (int v = 0; v < NV; v++) acc[q * NV + v] = V(fma)(w, x[v], acc[q * NV + v]);
       }
     }
   }
@@ -46,12 +45,12 @@ SPK_INLINE void FN(spmm_bsr_tile)(const spk_spmm_task *t, const int NV, const in
   }
 }
 
-#define SPK_SPMM_BSR(NV)                                               \
-  static void FN(spmm_bsr_1x##NV##v)(const spk_spmm_task *t) {         \
-    if (t->n == NV * LANES)                                            \
-      FN(spmm_bsr_tile)(t, NV, 0);                                     \
-    else                                                               \
-      FN(spmm_bsr_tile)(t, NV, 1);                                     \
+#define SPK_SPMM_BSR(NV)                                       \
+  static void FN(spmm_bsr_1x##NV##v)(const spk_spmm_task *t) { \
+    if (t->n == NV * LANES)                                    \
+      FN(spmm_bsr_tile)(t, NV, 0);                             \
+    else                                                       \
+      FN(spmm_bsr_tile)(t, NV, 1);                             \
   }
 SPK_SPMM_BSR(1)
 SPK_SPMM_BSR(2)
@@ -69,8 +68,8 @@ SPK_SCALAR_LOOPS static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
         T s = 0;
         for (ptrdiff_t p = begin[block]; p < (ptrdiff_t)end[block]; p++) {
           const T *a = (const T *)t->values + (p * R + r) * W;
-          const T *b = (const T *)t->B + ((ptrdiff_t)idx[p] * W - t->base) * t->ldb +
-                       j * t->col_strideb;
+          const T *b =
+              (const T *)t->B + ((ptrdiff_t)idx[p] * W - t->base) * t->ldb + j * t->col_strideb;
           for (ptrdiff_t c = 0; c < W; c++) s += a[c] * b[c * t->ldb];
         }
         const ptrdiff_t i = block * R + r;

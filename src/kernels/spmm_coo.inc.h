@@ -29,8 +29,7 @@ static void FN(spmm_coo)(const spk_spmm_task *t) {
     }
     const VEC av = V(set1)(a);
     ptrdiff_t j = 0;
-    for (; j + LANES <= n; j += LANES)
-      V(store)(c + j, V(fma)(av, V(load)(b + j), V(load)(c + j)));
+    for (; j + LANES <= n; j += LANES) V(store)(c + j, V(fma)(av, V(load)(b + j), V(load)(c + j)));
     if (j < n) {
       const MASK mask = V(mask)(n - j);
       V(storem)(c + j, mask, V(fma)(av, V(loadm)(b + j, mask), V(loadm)(c + j, mask)));

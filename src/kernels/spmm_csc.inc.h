@@ -37,12 +37,12 @@ SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const in
   }
 }
 
-#define SPK_SPMM_CSC(NV)                                               \
-  static void FN(spmm_csc_1x##NV##v)(const spk_spmm_task *t) {         \
-    if (t->n == NV * LANES)                                            \
-      FN(spmm_csc_tile)(t, NV, 0);                                     \
-    else                                                               \
-      FN(spmm_csc_tile)(t, NV, 1);                                     \
+#define SPK_SPMM_CSC(NV)                                       \
+  static void FN(spmm_csc_1x##NV##v)(const spk_spmm_task *t) { \
+    if (t->n == NV * LANES)                                    \
+      FN(spmm_csc_tile)(t, NV, 0);                             \
+    else                                                       \
+      FN(spmm_csc_tile)(t, NV, 1);                             \
   }
 SPK_SPMM_CSC(1)
 SPK_SPMM_CSC(2)

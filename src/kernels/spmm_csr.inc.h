@@ -28,8 +28,8 @@ SPK_INLINE void FN(spmm_csr_row)(VEC *acc, const I *idx, const T *val, ptrdiff_t
         }
       }
     }
-    SPK_UNROLL for (int u = 0; u < U - 1; u++)
-      SPK_UNROLL for (int v = 0; v < NV; v++) acc[v] = V(add)(acc[v], more[u * NV + v]);
+    SPK_UNROLL for (int u = 0; u < U - 1; u++) SPK_UNROLL for (int v = 0; v < NV; v++) acc[v] =
+        V(add)(acc[v], more[u * NV + v]);
   }
   for (; p < end; p++) {
     const T *b = B + ((ptrdiff_t)idx[p] - base) * ldb;
@@ -57,12 +57,12 @@ SPK_INLINE void FN(spmm_csr_tile)(const spk_spmm_task *t, const int NV, const in
   }
 }
 
-#define SPK_SPMM_CSR(NV)                                               \
-  static void FN(spmm_csr_1x##NV##v)(const spk_spmm_task *t) {         \
-    if (t->n == NV * LANES)                                            \
-      FN(spmm_csr_tile)(t, NV, 0);                                     \
-    else                                                               \
-      FN(spmm_csr_tile)(t, NV, 1);                                     \
+#define SPK_SPMM_CSR(NV)                                       \
+  static void FN(spmm_csr_1x##NV##v)(const spk_spmm_task *t) { \
+    if (t->n == NV * LANES)                                    \
+      FN(spmm_csr_tile)(t, NV, 0);                             \
+    else                                                       \
+      FN(spmm_csr_tile)(t, NV, 1);                             \
   }
 SPK_SPMM_CSR(1)
 SPK_SPMM_CSR(2)

@@ -22,13 +22,13 @@ typedef struct spk_spmm_task {
   const void *B;
   void *C;
   ptrdiff_t ldb, ldc;
-  ptrdiff_t base;                   /* the row of B that B points at */
-  ptrdiff_t rows;                   /* how many begin/end */
-  ptrdiff_t n;                      /* columns of this tile */
-  ptrdiff_t block_rows, block_cols; /* BSR only */
+  ptrdiff_t base;                     /* the row of B that B points at */
+  ptrdiff_t rows;                     /* how many begin/end */
+  ptrdiff_t n;                        /* columns of this tile */
+  ptrdiff_t block_rows, block_cols;   /* BSR only */
   ptrdiff_t col_strideb, col_stridec; /* strided kernels only */
-  ptrdiff_t row_low, row_high;      /* scatter kernels: rows of C that this task owns */
-  spk_epilogue epilogue;            /* biases already moved to the tile */
+  ptrdiff_t row_low, row_high;        /* scatter kernels: rows of C that this task owns */
+  spk_epilogue epilogue;              /* biases already moved to the tile */
 } spk_spmm_task;
 
 typedef void (*spk_spmm_fn)(const spk_spmm_task *task);

@@ -68,26 +68,26 @@
 #define NAME5(tn, in, field, v, isa) spk_##tn##_##in##_##field##_1x##v##v__##isa
 #define NAME_TIV(tn, in, field, v, isa) NAME5(tn, in, field, v, isa)
 
-#define WIDTHS_4(tn, in, field)                                                             \
-  NAME_TIV(tn, in, field, 1, SPK_ISA_NAME), NAME_TIV(tn, in, field, 2, SPK_ISA_NAME),       \
+#define WIDTHS_4(tn, in, field)                                                       \
+  NAME_TIV(tn, in, field, 1, SPK_ISA_NAME), NAME_TIV(tn, in, field, 2, SPK_ISA_NAME), \
       NAME_TIV(tn, in, field, 3, SPK_ISA_NAME), NAME_TIV(tn, in, field, 4, SPK_ISA_NAME)
-#define WIDTHS_8(tn, in, field)                                                             \
-  WIDTHS_4(tn, in, field), NAME_TIV(tn, in, field, 5, SPK_ISA_NAME),                        \
-      NAME_TIV(tn, in, field, 6, SPK_ISA_NAME), NAME_TIV(tn, in, field, 7, SPK_ISA_NAME),   \
+#define WIDTHS_8(tn, in, field)                                                           \
+  WIDTHS_4(tn, in, field), NAME_TIV(tn, in, field, 5, SPK_ISA_NAME),                      \
+      NAME_TIV(tn, in, field, 6, SPK_ISA_NAME), NAME_TIV(tn, in, field, 7, SPK_ISA_NAME), \
       NAME_TIV(tn, in, field, 8, SPK_ISA_NAME)
 #define WIDTHS_SPK_MAX_VECTORS WIDTHS_8
 #define WIDTHS_SPK_MAX_BSR_VECTORS WIDTHS_4
 #define WIDTHS_OF(most) WIDTHS_##most
 
-#define SPK_KERNEL_TI(field, fn)                                                            \
+#define SPK_KERNEL_TI(field, fn)                                                              \
   .field = {{NAME_TI(f32, i32, field, SPK_ISA_NAME), NAME_TI(f32, i64, field, SPK_ISA_NAME)}, \
             {NAME_TI(f64, i32, field, SPK_ISA_NAME), NAME_TI(f64, i64, field, SPK_ISA_NAME)}},
-#define SPK_KERNEL_TIV(field, fn, most)                                                     \
-  .field = {{{WIDTHS_OF(most)(f32, i32, field)}, {WIDTHS_OF(most)(f32, i64, field)}},       \
+#define SPK_KERNEL_TIV(field, fn, most)                                               \
+  .field = {{{WIDTHS_OF(most)(f32, i32, field)}, {WIDTHS_OF(most)(f32, i64, field)}}, \
             {{WIDTHS_OF(most)(f64, i32, field)}, {WIDTHS_OF(most)(f64, i64, field)}}},
-#define SPK_KERNEL_T(field, fn)                                                             \
+#define SPK_KERNEL_T(field, fn) \
   .field = {NAME_1(f32, field, SPK_ISA_NAME), NAME_1(f64, field, SPK_ISA_NAME)},
-#define SPK_KERNEL_I(field, fn)                                                             \
+#define SPK_KERNEL_I(field, fn) \
   .field = {NAME_1(i32, field, SPK_ISA_NAME), NAME_1(i64, field, SPK_ISA_NAME)},
 
 const spk_kernels SPK_CAT2(spk_kernels__, SPK_ISA_NAME) = {

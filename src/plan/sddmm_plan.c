@@ -21,8 +21,7 @@ static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_mach
   const double per_row = (double)P->nnz / (double)spk_max(1, P->rows);
   plan->panel_rows = spk_max(1, n);
   if (P->format == SPK_BSR || !(P->flags & SPK_SORTED)) return;
-  const ptrdiff_t in_l1 =
-      (ptrdiff_t)((double)machine->l1_bytes * L1_SHARE) / row_bytes / 8 * 8;
+  const ptrdiff_t in_l1 = (ptrdiff_t)((double)machine->l1_bytes * L1_SHARE) / row_bytes / 8 * 8;
   const ptrdiff_t in_l2 = spk_max(1, Y_MOST / row_bytes);
   const int blocks_l1 =
       in_l1 >= 8 && per_row * (double)in_l1 >= SEGMENT_ENTRIES * (double)spk_max(1, n);

@@ -56,17 +56,16 @@ static void cut_columns(spk_spmm_plan *plan, ptrdiff_t n, ptrdiff_t lanes, ptrdi
   plan->tiles = spk_ceil_div(n, plan->tile);
 }
 
-/* Panels of B: how many rows, and where the rows of A are cut so that a block of a panel lies in L1.
- * Returns 0 where B cannot be packed, or need not (must_pack: it has no unit stride) and should
+/* Panels of B: how many rows, and where the rows of A are cut so that a block of a panel lies in
+ * L1. Returns 0 where B cannot be packed, or need not (must_pack: it has no unit stride) and should
  * not. */
-static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes, int must_pack,
-                       const spk_machine *machine, spk_spmm_plan *plan) {
+static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes,
+                       int must_pack, const spk_machine *machine, spk_spmm_plan *plan) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), grain = A->block_cols;
   const double entries = (double)A->nnz * (double)A->block_rows * (double)A->block_cols;
   const double per_row = entries / (double)spk_max(1, A->rows);
-  const ptrdiff_t widest = A->format == SPK_BSR || per_row < SHORT_ROW
-                               ? SPK_MAX_VECTORS
-                               : PACKED_VECTORS;
+  const ptrdiff_t widest =
+      A->format == SPK_BSR || per_row < SHORT_ROW ? SPK_MAX_VECTORS : PACKED_VECTORS;
   cut_columns(plan, n, lanes, spk_min(widest, plan->tile / lanes) * lanes);
   const ptrdiff_t row_bytes = plan->tile * size;
   const ptrdiff_t most =
@@ -74,7 +73,8 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   const int sorted = (A->flags & SPK_SORTED) != 0;
   plan->panel_rows = spk_max(1, k);
   if (plan->panel_rows * row_bytes > most) {
-    /* A row that is not sorted cannot be cut into panels, nor can a block: a narrower one may do. */
+    /* A row that is not sorted cannot be cut into panels, nor can a block: a narrower one may do.
+     */
     if (!sorted && plan->tile > lanes) {
       plan->tile = lanes;
       return plan_panels(A, n, k, lanes, must_pack, machine, plan);
@@ -87,13 +87,15 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   }
   plan->block_rows = plan->panel_rows;
   if (sorted && A->format != SPK_BSR) {
-    const ptrdiff_t rows = spk_max(1, (ptrdiff_t)((double)machine->l1_bytes * L1_SHARE) / row_bytes);
-    const double fmas = per_row * (double)rows / (double)spk_max(1, k) * (double)(plan->tile / lanes);
+    const ptrdiff_t rows =
+        spk_max(1, (ptrdiff_t)((double)machine->l1_bytes * L1_SHARE) / row_bytes);
+    const double fmas =
+        per_row * (double)rows / (double)spk_max(1, k) * (double)(plan->tile / lanes);
     if (rows < plan->panel_rows && fmas >= SEGMENT_FMAS) {
       plan->block_rows = rows;
       /* Blocks must tile a panel exactly. */
-      plan->panel_rows = plan->panel_rows >= k ? spk_round_up(k, rows)
-                                               : plan->panel_rows / rows * rows;
+      plan->panel_rows =
+          plan->panel_rows >= k ? spk_round_up(k, rows) : plan->panel_rows / rows * rows;
     }
   }
   plan->blocks = spk_max(1, spk_ceil_div(k, plan->block_rows));
@@ -113,8 +115,7 @@ static void plan_parts(const spk_sparse *A, spk_spmm_plan *plan) {
 }
 
 void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
-                     const spk_kernels *kernels, const spk_machine *machine,
-                     spk_spmm_plan *plan) {
+                     const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan) {
   const ptrdiff_t n = B->cols, k = B->rows, size = (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t isize = (ptrdiff_t)spk_itype_size(A->itype);
   const ptrdiff_t lanes = kernels->lanes[A->dtype], outer = spk_max(1, A->rows / A->block_rows);
@@ -164,8 +165,7 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
 }
 
 void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
-                      const spk_kernels *kernels, const spk_machine *machine,
-                      spk_spmm_plan *plan) {
+                      const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan) {
   const ptrdiff_t n = B->cols, k = B->rows, size = (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   const int b_unit = B->col_stride == 1, c_unit = C->col_stride == 1;

@@ -7,18 +7,18 @@
 
 typedef struct spk_spmm_plan {
   int threads;
-  int strided; /* no row-major tiles: the kernel walks B and C through their strides */
-  int pack;    /* B goes through packed panels */
-  int stage;   /* C goes through a row-major buffer */
-  int hollow;  /* most rows of A are empty: runs of them are filled at once */
-  ptrdiff_t tile, tiles;           /* columns of a tile, and how many tiles */
-  ptrdiff_t panel_rows;            /* rows of B in a panel; all of them where nothing is packed */
-  ptrdiff_t block_rows;            /* rows of B between two cuts of the rows of A */
-  ptrdiff_t blocks;                /* how many such blocks */
-  ptrdiff_t band_rows;             /* rows of A whose cuts are held at a time */
-  ptrdiff_t row_chunk;             /* rows of A between two looks at a worker's workspace */
-  ptrdiff_t col_parts, row_parts;  /* tasks: tiles or groups of them x ranges of rows */
-  size_t cut_bytes;                              /* workspace of all workers */
+  int strided;           /* no row-major tiles: the kernel walks B and C through their strides */
+  int pack;              /* B goes through packed panels */
+  int stage;             /* C goes through a row-major buffer */
+  int hollow;            /* most rows of A are empty: runs of them are filled at once */
+  ptrdiff_t tile, tiles; /* columns of a tile, and how many tiles */
+  ptrdiff_t panel_rows;  /* rows of B in a panel; all of them where nothing is packed */
+  ptrdiff_t block_rows;  /* rows of B between two cuts of the rows of A */
+  ptrdiff_t blocks;      /* how many such blocks */
+  ptrdiff_t band_rows;   /* rows of A whose cuts are held at a time */
+  ptrdiff_t row_chunk;   /* rows of A between two looks at a worker's workspace */
+  ptrdiff_t col_parts, row_parts; /* tasks: tiles or groups of them x ranges of rows */
+  size_t cut_bytes;               /* workspace of all workers */
   size_t panel_bytes, stage_bytes, offset_bytes; /* workspace of each */
 } spk_spmm_plan;
 
@@ -28,7 +28,6 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
 
 /* For a scatter (CSC, COO in any order): rows of B are read once and added into C. */
 void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
-                      const spk_kernels *kernels, const spk_machine *machine,
-                      spk_spmm_plan *plan);
+                      const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan);
 
 #endif

@@ -43,8 +43,8 @@ void matrix_strides(ptrdiff_t rows, ptrdiff_t cols, layout how, ptrdiff_t gap,
                     ptrdiff_t *row_stride, ptrdiff_t *col_stride) {
   const ptrdiff_t wide = cols + gap;
   const ptrdiff_t strides[INPUT_LAYOUTS][2] = {
-      [ROW_MAJOR] = {wide, 1},   [COLUMN_MAJOR] = {1, rows + gap}, [SPACED] = {3 * wide, 3},
-      [REVERSED] = {-wide, -1},  [UPSIDE_DOWN] = {-wide, 1},       [BROADCAST] = {0, 1},
+      [ROW_MAJOR] = {wide, 1},  [COLUMN_MAJOR] = {1, rows + gap}, [SPACED] = {3 * wide, 3},
+      [REVERSED] = {-wide, -1}, [UPSIDE_DOWN] = {-wide, 1},       [BROADCAST] = {0, 1},
   };
   *row_stride = strides[how][0];
   *col_stride = strides[how][1];

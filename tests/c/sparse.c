@@ -81,11 +81,17 @@ sparse sparse_random(const sparse_shape *shape) {
   sparse s = {.entries = count * area};
   void *values = exact_memory((size_t)s.entries * spk_dtype_size(shape->dtype));
   for (ptrdiff_t p = 0; p < s.entries; p++) put_value(values, shape->dtype, p, random_number());
-  s.view = (spk_sparse){shape->format,     shape->dtype,      itype,
-                        0,                 shape->rows,       shape->cols,
-                        count,             shape->block_rows, shape->block_cols,
-                        offsets,           indices,           NULL,
-                        values};
+  s.view = (spk_sparse){.format = shape->format,
+                        .dtype = shape->dtype,
+                        .itype = itype,
+                        .rows = shape->rows,
+                        .cols = shape->cols,
+                        .nnz = count,
+                        .block_rows = shape->block_rows,
+                        .block_cols = shape->block_cols,
+                        .offsets = offsets,
+                        .indices = indices,
+                        .values = values};
   s.row = exact_memory((size_t)s.entries * sizeof *s.row);
   s.col = exact_memory((size_t)s.entries * sizeof *s.col);
   if (!coo) {

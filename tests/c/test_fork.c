@@ -1,5 +1,5 @@
-/* fork() after a parallel region: the runtime's pool of threads does not survive it, and a child must
- * neither wait for it nor compute anything else. */
+/* fork() after a parallel region: the runtime's pool of threads does not survive it, and a child
+ * must neither wait for it nor compute anything else. */
 #include <sys/wait.h>
 #include <unistd.h>
 

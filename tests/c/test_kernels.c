@@ -39,9 +39,11 @@ static entries random_entries(spk_dtype dtype, spk_itype itype, ptrdiff_t width,
     count = stops[i];
   }
   const size_t size = spk_dtype_size(dtype), isize = spk_itype_size(itype);
-  entries e = {ROWS, count, dtype, itype, exact_memory((size_t)count * isize),
-               exact_memory((size_t)(count * area) * size), exact_memory(ROWS * isize),
-               exact_memory(ROWS * isize)};
+  entries e = {.rows = ROWS, .count = count, .dtype = dtype, .itype = itype};
+  e.indices = exact_memory((size_t)count * isize);
+  e.values = exact_memory((size_t)(count * area) * size);
+  e.begin = exact_memory(ROWS * isize);
+  e.end = exact_memory(ROWS * isize);
   for (ptrdiff_t p = 0; p < count; p++) put_index(e.indices, itype, p, STRAY);
   for (ptrdiff_t p = 0; p < count * area; p++) put_value(e.values, dtype, p, NAN);
   for (int i = 0; i < ROWS; i++) {
@@ -56,7 +58,9 @@ static entries random_entries(spk_dtype dtype, spk_itype itype, ptrdiff_t width,
   return e;
 }
 
-static ptrdiff_t begin_of(const entries *e, ptrdiff_t i) { return spk_index(e->begin, e->itype, i); }
+static ptrdiff_t begin_of(const entries *e, ptrdiff_t i) {
+  return spk_index(e->begin, e->itype, i);
+}
 static ptrdiff_t end_of(const entries *e, ptrdiff_t i) { return spk_index(e->end, e->itype, i); }
 static ptrdiff_t index_of(const entries *e, ptrdiff_t p) {
   return spk_index(e->indices, e->itype, p);
@@ -153,9 +157,9 @@ static void check_epilogues(const gather *g) {
 }
 
 /* Every number of columns that a tile of `vectors` vectors may have. */
-#define FOR_TILE(n, dtype, vectors)                                                     \
-  for (ptrdiff_t n = ((vectors)-1) * table->lanes[dtype] + 1; n <= (vectors)*table->lanes[dtype]; \
-       n++)
+#define FOR_TILE(n, dtype, vectors)                             \
+  for (ptrdiff_t n = ((vectors) - 1) * table->lanes[dtype] + 1; \
+       n <= (vectors) * table->lanes[dtype]; n++)
 
 static void check_spmm_csr(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
   FOR_TILE(n, dtype, vectors) {
@@ -184,7 +188,8 @@ static void check_spmm_csr_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_ityp
   check_strided("spmm_csr_strided", kernel, dtype, itype, 1, 1);
 }
 
-static const ptrdiff_t block_shapes[][2] = {{1, 1}, {2, 2}, {3, 1}, {4, 4}, {7, 3}, {16, 1}, {1, 5}};
+static const ptrdiff_t block_shapes[][2] = {{1, 1}, {2, 2},  {3, 1}, {4, 4},
+                                            {7, 3}, {16, 1}, {1, 5}};
 enum { BLOCK_SHAPES = sizeof block_shapes / sizeof *block_shapes };
 
 static void check_spmm_bsr(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
@@ -198,8 +203,7 @@ static void check_spmm_bsr(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype,
 
 static void check_spmm_bsr_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
   for (int s = 0; s < BLOCK_SHAPES; s += 2)
-    check_strided("spmm_bsr_strided", kernel, dtype, itype, block_shapes[s][0],
-                  block_shapes[s][1]);
+    check_strided("spmm_bsr_strided", kernel, dtype, itype, block_shapes[s][0], block_shapes[s][1]);
 }
 
 /* --- scatters: CSC and COO --- */
@@ -281,8 +285,8 @@ static void check_scatter(const scatter *s) {
 static void check_spmm_csc(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
   FOR_TILE(n, dtype, vectors)
   for (int repeat = 0; repeat < 3; repeat++) {
-    const scatter s = {"spmm_csc",    kernel,        dtype, itype, n, tile_layout(),
-                       tile_layout(), repeat ? 1 : -0.75, 0};
+    const scatter s = {"spmm_csc",         kernel, dtype, itype, n, tile_layout(), tile_layout(),
+                       repeat ? 1 : -0.75, 0};
     check_scatter(&s);
   }
 }
@@ -346,8 +350,7 @@ static void check_tile_finish(spk_tile_fn kernel, spk_dtype dtype) {
         for (ptrdiff_t j = 0; j < 19; j++) {
           exact x = {0};
           exact_add(&x, matrix_get(&old, i, j));
-          x = exact_epilogue(x, &rest, 0, matrix_get(&bias_row, i, 0),
-                             matrix_get(&bias_col, j, 0));
+          x = exact_epilogue(x, &rest, 0, matrix_get(&bias_row, i, 0), matrix_get(&bias_col, j, 0));
           CHECK(exact_matches(x, dtype, matrix_get(&C, i, j)), "C[%td, %td] = %.17g, not %.17g", i,
                 j, matrix_get(&C, i, j), x.value);
         }
@@ -383,7 +386,9 @@ static void check_sampled(const sampled *s, const spk_sampling *how, int in_plac
   const spk_sddmm_task task = {.indices = p.indices,
                                .begin = p.begin,
                                .end = p.end,
-                               .values = !reads ? NULL : in_place ? out.memory : p.values,
+                               .values = !reads     ? NULL
+                                         : in_place ? out.memory
+                                                    : p.values,
                                .out = out.memory,
                                .X = X.view.data,
                                .Yt = Yt.view.data,
@@ -415,8 +420,8 @@ static void check_sampled(const sampled *s, const spk_sampling *how, int in_plac
 }
 
 static void check_samplings(const sampled *s) {
-  const spk_sampling samplings[] = {{1, 0, 0}, {-0.5, 0, 0}, {1, 0.75, 0}, {1.25, 0, 1},
-                                    {2, -1, 1}, {0, 1, 0}};
+  const spk_sampling samplings[] = {{1, 0, 0},    {-0.5, 0, 0}, {1, 0.75, 0},
+                                    {1.25, 0, 1}, {2, -1, 1},   {0, 1, 0}};
   for (size_t i = 0; i < sizeof samplings / sizeof *samplings; i++)
     for (int in_place = 0; in_place < 2; in_place++) check_sampled(s, &samplings[i], in_place);
 }
@@ -582,30 +587,30 @@ static void check_cut_rows(spk_cut_fn kernel, spk_itype itype) {
 
 /* --- the walk --- */
 
-#define CHECK_ENTRY(entry, check, name)                     \
-  do {                                                      \
-    test_case("%s of %s", name, table->isa);                \
-    CHECK((entry) != NULL);                                 \
-    if (entry) check;                                       \
+#define CHECK_ENTRY(entry, check, name)      \
+  do {                                       \
+    test_case("%s of %s", name, table->isa); \
+    CHECK((entry) != NULL);                  \
+    if (entry) check;                        \
   } while (0)
 
-#define SPK_KERNEL_I(field, fn)   \
-  for (int i = 0; i < 2; i++)     \
+#define SPK_KERNEL_I(field, fn) \
+  for (int i = 0; i < 2; i++)   \
     CHECK_ENTRY(table->field[i], check_##field(table->field[i], (spk_itype)i), #field);
-#define SPK_KERNEL_T(field, fn)   \
-  for (int t = 0; t < 2; t++)     \
+#define SPK_KERNEL_T(field, fn) \
+  for (int t = 0; t < 2; t++)   \
     CHECK_ENTRY(table->field[t], check_##field(table->field[t], (spk_dtype)t), #field);
-#define SPK_KERNEL_TI(field, fn)                                                               \
-  for (int t = 0; t < 2; t++)                                                                  \
-    for (int i = 0; i < 2; i++)                                                                \
-      CHECK_ENTRY(table->field[t][i],                                                          \
+#define SPK_KERNEL_TI(field, fn)      \
+  for (int t = 0; t < 2; t++)         \
+    for (int i = 0; i < 2; i++)       \
+      CHECK_ENTRY(table->field[t][i], \
                   check_##field(table->field[t][i], (spk_dtype)t, (spk_itype)i), #field);
-#define SPK_KERNEL_TIV(field, fn, most)                                                        \
-  for (int t = 0; t < 2; t++)                                                                  \
-    for (int i = 0; i < 2; i++)                                                                \
-      for (int v = 0; v < most; v++)                                                           \
-        CHECK_ENTRY(table->field[t][i][v],                                                     \
-                    check_##field(table->field[t][i][v], (spk_dtype)t, (spk_itype)i, v + 1),   \
+#define SPK_KERNEL_TIV(field, fn, most)                                                      \
+  for (int t = 0; t < 2; t++)                                                                \
+    for (int i = 0; i < 2; i++)                                                              \
+      for (int v = 0; v < most; v++)                                                         \
+        CHECK_ENTRY(table->field[t][i][v],                                                   \
+                    check_##field(table->field[t][i][v], (spk_dtype)t, (spk_itype)i, v + 1), \
                     #field);
 
 int main(void) {

@@ -32,9 +32,9 @@ static operands well_formed(spk_format format, spk_itype itype) {
 
 static void expect_status(const operands *o, spk_status expected, const char *verb,
                           spk_status status) {
-  CHECK(status == expected, "%s of %s i%d: %s; not: %s", verb,
-        sparse_format_name(o->A.view.format), o->A.view.itype == SPK_I32 ? 32 : 64,
-        spk_status_string(status), spk_status_string(expected));
+  CHECK(status == expected, "%s of %s i%d: %s; not: %s", verb, sparse_format_name(o->A.view.format),
+        o->A.view.itype == SPK_I32 ? 32 : 64, spk_status_string(status),
+        spk_status_string(expected));
 }
 
 /* All verbs give `expected` for A as it now is, and leave their outputs alone. */
@@ -47,11 +47,10 @@ static void expect_all(operands *o, spk_status expected) {
   expect_status(o, expected, "check", spk_check(&copy));
   if (expected != SPK_OK) CHECK(!(copy.flags & SPK_CHECKED));
   for (int threads = 0; threads < 3; threads++) {
-    expect_status(o, expected, "spmm",
-                  spk_spmm(&o->A.view, &o->B.view, &o->C.view, NULL, threads));
-    expect_status(o, expected, "sddmm",
-                  spk_sddmm(&o->A.view, &o->X.view, &o->Y.view, o->values.memory, &reads_values,
-                            threads));
+    expect_status(o, expected, "spmm", spk_spmm(&o->A.view, &o->B.view, &o->C.view, NULL, threads));
+    expect_status(
+        o, expected, "sddmm",
+        spk_sddmm(&o->A.view, &o->X.view, &o->Y.view, o->values.memory, &reads_values, threads));
   }
   expect_status(o, expected, "kernel name",
                 spk_spmm_kernel_name(&o->A.view, &o->B.view, &o->C.view, 1, name, sizeof name));
@@ -70,7 +69,7 @@ static void expect_wrong(operands *o, const void *array, ptrdiff_t at, int64_t w
   const int64_t was = spk_index(array, itype, at);
   test_case("%s i%d, element %td of %s is %lld", sparse_format_name(o->A.view.format),
             itype == SPK_I32 ? 32 : 64, at,
-            array == o->A.view.offsets     ? "offsets"
+            array == o->A.view.offsets   ? "offsets"
             : array == o->A.view.indices ? "indices"
                                          : "row indices",
             (long long)wrong);
@@ -81,8 +80,13 @@ static void expect_wrong(operands *o, const void *array, ptrdiff_t at, int64_t w
 
 static void check_indices(operands *o, const void *indices, ptrdiff_t bound) {
   const int64_t wide = o->A.view.itype == SPK_I64;
-  const int64_t wrong[] = {-1,        bound,    bound + 100, INT32_MIN,
-                           INT32_MAX, wide ? INT64_MIN : -2, wide ? INT64_MAX : INT32_MAX - 1};
+  const int64_t wrong[] = {-1,
+                           bound,
+                           bound + 100,
+                           INT32_MIN,
+                           INT32_MAX,
+                           wide ? INT64_MIN : -2,
+                           wide ? INT64_MAX : INT32_MAX - 1};
   const ptrdiff_t places[] = {0, 1, o->A.view.nnz / 2, o->A.view.nnz - 1};
   for (size_t p = 0; p < sizeof places / sizeof *places; p++)
     for (size_t w = 0; w < sizeof wrong / sizeof *wrong; w++)
@@ -168,17 +172,17 @@ static void check_dense(void) {
   const spk_sparse *A = &o.A.view;
   const matrix c = matrix_copy(&o.C), values = matrix_copy(&o.values);
   test_case("dense operands");
-#define EXPECT_DENSE(operand, field, wrong, expected)                                            \
-  do {                                                                                           \
-    const spk_dense was = o.operand.view;                                                        \
-    o.operand.view.field = (wrong);                                                              \
-    spk_status status = SPK_OK;                                                                  \
-    if (&o.operand == &o.B || &o.operand == &o.C)                                                \
-      status = spk_spmm(A, &o.B.view, &o.C.view, NULL, 1);                                       \
-    else                                                                                         \
-      status = spk_sddmm(A, &o.X.view, &o.Y.view, o.values.memory, NULL, 1);                     \
-    CHECK(status == (expected), "%s.%s: %s", #operand, #field, spk_status_string(status));       \
-    o.operand.view = was;                                                                        \
+#define EXPECT_DENSE(operand, field, wrong, expected)                                      \
+  do {                                                                                     \
+    const spk_dense was = o.operand.view;                                                  \
+    o.operand.view.field = (wrong);                                                        \
+    spk_status status = SPK_OK;                                                            \
+    if (&o.operand == &o.B || &o.operand == &o.C)                                          \
+      status = spk_spmm(A, &o.B.view, &o.C.view, NULL, 1);                                 \
+    else                                                                                   \
+      status = spk_sddmm(A, &o.X.view, &o.Y.view, o.values.memory, NULL, 1);               \
+    CHECK(status == (expected), "%s.%s: %s", #operand, #field, spk_status_string(status)); \
+    o.operand.view = was;                                                                  \
   } while (0)
   EXPECT_DENSE(B, rows, COLS - 1, SPK_ERR_SHAPE);
   EXPECT_DENSE(B, cols, N + 1, SPK_ERR_SHAPE);

@@ -47,8 +47,8 @@ static matrix dense(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, layout how)
 
 static void check_product(const product *x, layout how, int threads) {
   test_case("%s %td x %td (blocks %td x %td), n = %td, layout %d, %d threads",
-            sparse_format_name(x->a.format), x->a.rows, x->a.cols, x->a.block_rows,
-            x->a.block_cols, x->n, how, threads);
+            sparse_format_name(x->a.format), x->a.rows, x->a.cols, x->a.block_rows, x->a.block_cols,
+            x->n, how, threads);
   const sparse A = sparse_random(&x->a);
   const spk_dtype dtype = x->a.dtype;
   const matrix B = dense(dtype, x->a.cols, x->n, how), C = dense(dtype, x->a.rows, x->n, how);

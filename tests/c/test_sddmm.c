@@ -7,7 +7,7 @@
 #include "matrix.h"
 #include "sparse.h"
 
-static const spk_sampling samplings[] = {{1, 0, 0},   {-0.75, 0, 0}, {1, 1, 0},
+static const spk_sampling samplings[] = {{1, 0, 0},    {-0.75, 0, 0}, {1, 1, 0},
                                          {0.5, -2, 0}, {1, 0, 1},     {1.5, 0.25, 1}};
 enum { SAMPLINGS = sizeof samplings / sizeof *samplings };
 
@@ -31,12 +31,13 @@ static matrix dense(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, layout how)
 static void check_product(const product *x) {
   const spk_sampling *how = &samplings[x->sampling];
   const spk_dtype dtype = x->p.dtype;
-  test_case("%s %td x %td (blocks %td x %td, %td entries, %s), f%d i%d, k = %td, layouts %d %d, "
-            "%d threads, alpha = %g, beta = %g, scale = %d, target %d",
-            sparse_format_name(x->p.format), x->p.rows, x->p.cols, x->p.block_rows,
-            x->p.block_cols, x->p.entries, x->p.sorted ? "sorted" : "unsorted",
-            dtype == SPK_F32 ? 32 : 64, x->p.itype == SPK_I32 ? 32 : 64, x->k, x->x_layout,
-            x->y_layout, x->threads, how->alpha, how->beta, how->scale, x->target);
+  test_case(
+      "%s %td x %td (blocks %td x %td, %td entries, %s), f%d i%d, k = %td, layouts %d %d, "
+      "%d threads, alpha = %g, beta = %g, scale = %d, target %d",
+      sparse_format_name(x->p.format), x->p.rows, x->p.cols, x->p.block_rows, x->p.block_cols,
+      x->p.entries, x->p.sorted ? "sorted" : "unsorted", dtype == SPK_F32 ? 32 : 64,
+      x->p.itype == SPK_I32 ? 32 : 64, x->k, x->x_layout, x->y_layout, x->threads, how->alpha,
+      how->beta, how->scale, x->target);
   sparse P = sparse_random(&x->p);
   const matrix X = dense(dtype, x->p.rows, x->k, x->x_layout);
   const matrix Y = dense(dtype, x->k, x->p.cols, x->y_layout);
@@ -67,16 +68,16 @@ static void check_small(int count) {
   for (int i = 0; i < count; i++) {
     const spk_format format = (spk_format)random_below(4);
     const ptrdiff_t *block = blocks[format == SPK_BSR ? random_below(6) : 0];
-    const product x = {{format, (spk_dtype)random_below(2), (spk_itype)random_below(2),
-                        block[0] * random_below(41 / block[0]),
-                        block[1] * random_below(41 / block[1]), block[0], block[1],
-                        random_below(250), (int)random_below(2)},
-                       random_below(4) ? random_below(20) : random_below(100),
-                       (layout)random_below(INPUT_LAYOUTS),
-                       (layout)random_below(INPUT_LAYOUTS),
-                       (int)random_below(SAMPLINGS),
-                       (int)random_below(4),
-                       (target)random_below(TARGETS)};
+    const product x = {
+        {format, (spk_dtype)random_below(2), (spk_itype)random_below(2),
+         block[0] * random_below(41 / block[0]), block[1] * random_below(41 / block[1]), block[0],
+         block[1], random_below(250), (int)random_below(2)},
+        random_below(4) ? random_below(20) : random_below(100),
+        (layout)random_below(INPUT_LAYOUTS),
+        (layout)random_below(INPUT_LAYOUTS),
+        (int)random_below(SAMPLINGS),
+        (int)random_below(4),
+        (target)random_below(TARGETS)};
     check_product(&x);
   }
 }
@@ -84,8 +85,10 @@ static void check_small(int count) {
 /* Shapes on which plans pack X, pack Y in one panel and in several, and give up on packing. */
 static void check_large(void) {
   static const ptrdiff_t shapes[][4] = {/* rows, cols, entries, k */
-                                        {20, 3000, 20000, 40}, {200, 300, 8000, 130},
-                                        {2000, 6000, 2000, 64}, {12, 1200, 1200, 600}};
+                                        {20, 3000, 20000, 40},
+                                        {200, 300, 8000, 130},
+                                        {2000, 6000, 2000, 64},
+                                        {12, 1200, 1200, 600}};
   for (int format = 0; format < 4; format++)
     for (int s = 0; s < 4; s++)
       for (int how = 0; how < INPUT_LAYOUTS; how++) {

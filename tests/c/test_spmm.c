@@ -44,11 +44,12 @@ static void check_product(const product *x) {
   const epilogue_case *how = &epilogue_cases[x->epilogue];
   const spk_dtype dtype = x->a.dtype;
   const ptrdiff_t m = x->a.rows, k = x->a.cols, n = x->n;
-  test_case("%s %td x %td (blocks %td x %td, %td entries, %s), f%d i%d, n = %td, layouts %d %d, "
-            "%d threads, %s",
-            sparse_format_name(x->a.format), m, k, x->a.block_rows, x->a.block_cols, x->a.entries,
-            x->a.sorted ? "sorted" : "unsorted", dtype == SPK_F32 ? 32 : 64,
-            x->a.itype == SPK_I32 ? 32 : 64, n, x->b_layout, x->c_layout, x->threads, how->name);
+  test_case(
+      "%s %td x %td (blocks %td x %td, %td entries, %s), f%d i%d, n = %td, layouts %d %d, "
+      "%d threads, %s",
+      sparse_format_name(x->a.format), m, k, x->a.block_rows, x->a.block_cols, x->a.entries,
+      x->a.sorted ? "sorted" : "unsorted", dtype == SPK_F32 ? 32 : 64,
+      x->a.itype == SPK_I32 ? 32 : 64, n, x->b_layout, x->c_layout, x->threads, how->name);
   const sparse A = sparse_random(&x->a);
   const matrix B = dense(dtype, k, n, x->b_layout, 0);
   const matrix bias_row = bias_of(dtype, m, 0), bias_col = bias_of(dtype, n, how->special);
@@ -105,12 +106,14 @@ static void check_small(int count) {
   }
 }
 
-/* Shapes on which plans pack, stage and cut the inner dimension: B larger than a panel, few and many
- * entries per row. */
+/* Shapes on which plans pack, stage and cut the inner dimension: B larger than a panel, few and
+ * many entries per row. */
 static void check_large(void) {
   static const ptrdiff_t shapes[][4] = {/* rows, cols, entries, n */
-                                        {16, 5000, 44000, 70}, {300, 2400, 3600, 35},
-                                        {24, 20000, 1500, 17}, {600, 48, 12000, 130}};
+                                        {16, 5000, 44000, 70},
+                                        {300, 2400, 3600, 35},
+                                        {24, 20000, 1500, 17},
+                                        {600, 48, 12000, 130}};
   for (int format = 0; format < 4; format++)
     for (int s = 0; s < 4; s++)
       for (int how = 0; how < INPUT_LAYOUTS; how++) {

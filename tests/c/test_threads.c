@@ -52,8 +52,8 @@ static void check_same_bits(void) {
     for (int how = 0; how < OUTPUT_LAYOUTS; how++) {
       const ptrdiff_t n = how % 2 ? 33 : 150;
       const sparse_shape *shape = &shapes[s];
-      test_case("%s %td x %td, n = %td, layout %d", sparse_format_name(shape->format),
-                shape->rows, shape->cols, n, how);
+      test_case("%s %td x %td, n = %td, layout %d", sparse_format_name(shape->format), shape->rows,
+                shape->cols, n, how);
       const product p = random_product(shape, n, (layout)how);
       ptrdiff_t row_stride, col_stride;
       matrix_strides(shape->rows, n, (layout)how, 0, &row_stride, &col_stride);

@@ -13,9 +13,9 @@
 
 /* Fails the test, not the process: the rest of it still runs.  The first few failures are printed,
  * each after the case it came from (test_case). */
-#define CHECK(condition, ...)                                                         \
-  do {                                                                                \
-    if (!(condition)) test_failed(__FILE__, __LINE__, #condition, ": " __VA_ARGS__);  \
+#define CHECK(condition, ...)                                                        \
+  do {                                                                               \
+    if (!(condition)) test_failed(__FILE__, __LINE__, #condition, ": " __VA_ARGS__); \
   } while (0)
 
 void test_failed(const char *file, int line, const char *condition, const char *format, ...)

@@ -47,8 +47,8 @@ static inline __m256 spk_fold4_f32(const v_f32 a[4]) {
 }
 static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
   const __m256 u = spk_fold4_f32(a), w = spk_fold4_f32(a + 4);
-  _mm256_storeu_ps(y, _mm256_add_ps(_mm256_permute2f128_ps(u, w, 0x20),
-                                    _mm256_permute2f128_ps(u, w, 0x31)));
+  _mm256_storeu_ps(
+      y, _mm256_add_ps(_mm256_permute2f128_ps(u, w, 0x20), _mm256_permute2f128_ps(u, w, 0x31)));
 }
 
 static inline v_f64 v_f64_zero(void) { return _mm256_setzero_pd(); }
@@ -70,8 +70,8 @@ static inline double v_f64_reduce(v_f64 a) {
 }
 static inline void spk_fold4_f64(const v_f64 a[4], double y[4]) {
   const __m256d t0 = _mm256_hadd_pd(a[0], a[1]), t1 = _mm256_hadd_pd(a[2], a[3]);
-  _mm256_storeu_pd(y, _mm256_add_pd(_mm256_permute2f128_pd(t0, t1, 0x20),
-                                    _mm256_permute2f128_pd(t0, t1, 0x31)));
+  _mm256_storeu_pd(
+      y, _mm256_add_pd(_mm256_permute2f128_pd(t0, t1, 0x20), _mm256_permute2f128_pd(t0, t1, 0x31)));
 }
 static inline void v_f64_reduce8(const v_f64 a[8], double y[8]) {
   spk_fold4_f64(a, y);

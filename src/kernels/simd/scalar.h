@@ -25,58 +25,58 @@
 #define SPK_LANES_f64 2
 #define SPK_SIMD_REGISTERS 16
 
-#define SPK_SCALAR_VOCABULARY(X, T)                                                           \
-  typedef struct {                                                                            \
-    T lane[SPK_LANES_##X];                                                                    \
-  } v_##X;                                                                                    \
-  typedef ptrdiff_t m_##X;                                                                    \
-  static inline v_##X v_##X##_set1(T x) {                                                     \
-    v_##X r;                                                                                  \
-    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = x;                                    \
-    return r;                                                                                 \
-  }                                                                                           \
-  static inline v_##X v_##X##_zero(void) { return v_##X##_set1((T)0); }                       \
-  static inline m_##X v_##X##_mask(ptrdiff_t n) { return n; }                                 \
-  static inline v_##X v_##X##_load(const T *p) {                                              \
-    v_##X r;                                                                                  \
-    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = p[i];                                 \
-    return r;                                                                                 \
-  }                                                                                           \
-  static inline void v_##X##_store(T *p, v_##X a) {                                           \
-    for (int i = 0; i < SPK_LANES_##X; i++) p[i] = a.lane[i];                                 \
-  }                                                                                           \
-  static inline v_##X v_##X##_loadm(const T *p, m_##X m) {                                    \
-    v_##X r;                                                                                  \
-    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = i < m ? p[i] : (T)0;                  \
-    return r;                                                                                 \
-  }                                                                                           \
-  static inline void v_##X##_storem(T *p, m_##X m, v_##X a) {                                 \
-    for (int i = 0; i < SPK_LANES_##X; i++)                                                   \
-      if (i < m) p[i] = a.lane[i];                                                            \
-  }                                                                                           \
-  static inline v_##X v_##X##_add(v_##X a, v_##X b) {                                         \
-    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] += b.lane[i];                           \
-    return a;                                                                                 \
-  }                                                                                           \
-  static inline v_##X v_##X##_mul(v_##X a, v_##X b) {                                         \
-    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] *= b.lane[i];                           \
-    return a;                                                                                 \
-  }                                                                                           \
-  static inline v_##X v_##X##_fma(v_##X a, v_##X b, v_##X c) {                                \
-    for (int i = 0; i < SPK_LANES_##X; i++) c.lane[i] += a.lane[i] * b.lane[i];               \
-    return c;                                                                                 \
-  }                                                                                           \
-  static inline v_##X v_##X##_relu(v_##X a) {                                                 \
-    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = a.lane[i] < (T)0 ? (T)0 : a.lane[i];  \
-    return a;                                                                                 \
-  }                                                                                           \
-  static inline T v_##X##_reduce(v_##X a) {                                                   \
-    T s = a.lane[0];                                                                          \
-    for (int i = 1; i < SPK_LANES_##X; i++) s += a.lane[i];                                   \
-    return s;                                                                                 \
-  }                                                                                           \
-  static inline void v_##X##_reduce8(const v_##X a[8], T y[8]) {                              \
-    for (int i = 0; i < 8; i++) y[i] = v_##X##_reduce(a[i]);                                  \
+#define SPK_SCALAR_VOCABULARY(X, T)                                                          \
+  typedef struct {                                                                           \
+    T lane[SPK_LANES_##X];                                                                   \
+  } v_##X;                                                                                   \
+  typedef ptrdiff_t m_##X;                                                                   \
+  static inline v_##X v_##X##_set1(T x) {                                                    \
+    v_##X r;                                                                                 \
+    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = x;                                   \
+    return r;                                                                                \
+  }                                                                                          \
+  static inline v_##X v_##X##_zero(void) { return v_##X##_set1((T)0); }                      \
+  static inline m_##X v_##X##_mask(ptrdiff_t n) { return n; }                                \
+  static inline v_##X v_##X##_load(const T *p) {                                             \
+    v_##X r;                                                                                 \
+    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = p[i];                                \
+    return r;                                                                                \
+  }                                                                                          \
+  static inline void v_##X##_store(T *p, v_##X a) {                                          \
+    for (int i = 0; i < SPK_LANES_##X; i++) p[i] = a.lane[i];                                \
+  }                                                                                          \
+  static inline v_##X v_##X##_loadm(const T *p, m_##X m) {                                   \
+    v_##X r;                                                                                 \
+    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = i < m ? p[i] : (T)0;                 \
+    return r;                                                                                \
+  }                                                                                          \
+  static inline void v_##X##_storem(T *p, m_##X m, v_##X a) {                                \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
+      if (i < m) p[i] = a.lane[i];                                                           \
+  }                                                                                          \
+  static inline v_##X v_##X##_add(v_##X a, v_##X b) {                                        \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] += b.lane[i];                          \
+    return a;                                                                                \
+  }                                                                                          \
+  static inline v_##X v_##X##_mul(v_##X a, v_##X b) {                                        \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] *= b.lane[i];                          \
+    return a;                                                                                \
+  }                                                                                          \
+  static inline v_##X v_##X##_fma(v_##X a, v_##X b, v_##X c) {                               \
+    for (int i = 0; i < SPK_LANES_##X; i++) c.lane[i] += a.lane[i] * b.lane[i];              \
+    return c;                                                                                \
+  }                                                                                          \
+  static inline v_##X v_##X##_relu(v_##X a) {                                                \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = a.lane[i] < (T)0 ? (T)0 : a.lane[i]; \
+    return a;                                                                                \
+  }                                                                                          \
+  static inline T v_##X##_reduce(v_##X a) {                                                  \
+    T s = a.lane[0];                                                                         \
+    for (int i = 1; i < SPK_LANES_##X; i++) s += a.lane[i];                                  \
+    return s;                                                                                \
+  }                                                                                          \
+  static inline void v_##X##_reduce8(const v_##X a[8], T y[8]) {                             \
+    for (int i = 0; i < 8; i++) y[i] = v_##X##_reduce(a[i]);                                 \
   }
 
 SPK_SCALAR_VOCABULARY(f32, float)
