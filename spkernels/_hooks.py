@@ -37,12 +37,7 @@ _KINDS = ("array", "matrix")
 _REAL = [np.dtype(char) for char in "?bhilqBHILQefd"]
 
 # What is multiplied natively: scipy and NumPy promote these pairs alike.
-_PAIRS = {
-    (a, b)
-    for a in _REAL
-    for b in _REAL
-    if np.result_type(a, b) in NATIVE and (a in NATIVE or b in NATIVE)
-}
+_PAIRS = {(a, b) for a in _REAL for b in _REAL if np.result_type(a, b) in NATIVE}
 
 
 class Hook(NamedTuple):

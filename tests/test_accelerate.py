@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spkernels
-from spkernels import _hooks, accelerate
+from spkernels import _accelerate, _hooks, accelerate
 from spkernels._rules import Rule
 
 FORMATS = ("csr", "csc", "coo", "bsr")
@@ -463,9 +464,36 @@ def test_threads_that_switch_at_once(take_everything):
         list(pool.map(work, range(4)))
     assert not accelerate.enabled
     assert methods() == before
-    # At least the product inside of each block was taken; nothing was left or lost.
+    # At least the product inside of each block was taken; nothing was left.
     assert 600 <= accelerate.report().taken <= 1200
     assert accelerate.report().left == 0
+
+
+def test_blocks_that_begin_while_others_end(monkeypatch):
+    class Slow(type):
+        def __setattr__(cls, name, value):
+            # Long enough for another thread to come in between.
+            time.sleep(1e-3)
+            super().__setattr__(name, value)
+
+    class Owner(metaclass=Slow):
+        def multiply(self, other):
+            return other
+
+    def work(_):
+        start.wait()
+        for _ in range(20):
+            with switch():
+                assert Owner.multiply is not original
+                time.sleep(1e-3)
+                assert Owner.multiply is not original
+
+    original, start, switch = Owner.multiply, threading.Barrier(3), _accelerate.Accelerate()
+    hooks = (_hooks.Hook(Owner, "multiply", "vector", {}),)
+    monkeypatch.setattr(_accelerate, "find_hooks", lambda: hooks)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(3)))
+    assert Owner.multiply is original
 
 
 def test_threads_started_inside_are_accelerated_and_counted_exactly(take_everything):
@@ -583,9 +611,9 @@ def test_fork_while_another_thread_holds_the_lock():
                 held.set()
                 time.sleep(0.3)
 
+        accelerate.enable()
         threading.Thread(target=hold).start()
         held.wait()
-        accelerate.enable()
         child = os.fork()
         if child == 0:
             signal.alarm(20)

@@ -110,7 +110,7 @@ static void check_small(int count) {
  * many entries per row. */
 static void check_large(void) {
   static const ptrdiff_t shapes[][4] = {/* rows, cols, entries, n */
-                                        {16, 5000, 44000, 70},
+                                        {16, 20000, 180000, 40},
                                         {300, 2400, 3600, 35},
                                         {24, 20000, 1500, 17},
                                         {600, 48, 12000, 130}};
