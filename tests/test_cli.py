@@ -587,7 +587,7 @@ def test_a_progress_bar_on_a_terminal_stays_on_stderr(capsys, brief, layer, monk
 )
 def test_a_right_product_is_within_its_bound_and_a_wrong_one_is_not(m, k, n, density, dtype, seed):
     rng = np.random.default_rng(seed)
-    A = sp.random_array((m, k), density=density, rng=rng, format="csr").astype(dtype)
+    A = sp.csr_array(sp.random(m, k, density, "csr", None, rng)).astype(dtype)
     B = rng.standard_normal((k, n)).astype(dtype)
     if dtype.startswith("complex"):
         A.data = A.data * np.exp(1j * rng.random(A.nnz)).astype(dtype)

@@ -231,7 +231,7 @@ def at_edge(array, side="end", order="C"):
 
 def sparse_at_edge(fmt, density, dtype, side, in_order=True):
     rng = np.random.default_rng(0)
-    A = sp.random_array((14, 21), density=density, format="coo", rng=rng, dtype=dtype)
+    A = sp.coo_array(sp.random(14, 21, density, "coo", dtype, rng))
     if not in_order:
         at = rng.permutation(A.nnz)
         A = sp.coo_array((A.data[at], (A.row[at], A.col[at])), shape=A.shape)
@@ -314,7 +314,7 @@ def refused(call):
 for fmt, dtype, far in itertools.product(
     ["csr", "csc", "bsr", "coo"], [np.float32, np.int64, np.complex128], [2**30, -(2**30), 24]
 ):
-    A = sp.random_array((18, 24), density=0.4, format="csr", rng=0).astype(dtype)
+    A = sp.csr_array(sp.random(18, 24, 0.4, "csr", None, 0)).astype(dtype)
     A = A.tobsr((2, 3)) if fmt == "bsr" else A.asformat(fmt)
     B, D = at_edge(np.ones((24, 5), dtype)), at_edge(np.ones((5, 18), dtype))
     X, Y = at_edge(np.ones((18, 5), dtype)), at_edge(np.ones((5, 24), dtype))

@@ -271,7 +271,7 @@ def exactly(activation, points):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_activations_of_special_and_extreme_values(dtype, activation, fmt):
     """No NaN where there is a limit, no warning, and relative accuracy in the tails."""
-    A = sp.eye_array(5, dtype=dtype, format=fmt)
+    A = sp.csr_array(np.eye(5, dtype=dtype)).asformat(fmt)
     for n in (1, len(POINTS)):
         points = np.tile(POINTS.astype(dtype), (5, 1))[:, :n]
         for order in ("C", "F"):
@@ -289,7 +289,7 @@ def test_activations_of_special_and_extreme_values(dtype, activation, fmt):
 def test_gelu_keeps_its_left_tail(dtype):
     """1 + erf would cancel there: the tail is to be right in relative terms."""
     x = np.linspace(-10, 0, 201, dtype=dtype)[:, None]
-    result = spmm(sp.eye_array(201, dtype=dtype, format="csr"), x, activation="gelu")
+    result = spmm(sp.csr_array(np.eye(201, dtype=dtype)), x, activation="gelu")
     expected = x.astype(float) * special.ndtr(x.astype(float))
     np.testing.assert_allclose(result, expected, rtol=200 * np.finfo(dtype).eps)
 
@@ -298,7 +298,7 @@ def test_gelu_keeps_its_left_tail(dtype):
 @pytest.mark.parametrize("n", [1, 3, 16, 33])
 @pytest.mark.parametrize("fmt", NATIVE_FORMATS)
 def test_relu_keeps_nan(fmt, n):
-    A = sp.eye_array(4, dtype=np.float32, format=fmt)
+    A = sp.csr_array(np.eye(4, dtype=np.float32)).asformat(fmt)
     B = np.full((4, n), np.nan, np.float32)
     assert np.isnan(spmm(A, B, activation="relu")).all()
     np.testing.assert_array_equal(spmm(A, np.full((4, n), -1.0, np.float32), activation="relu"), 0)

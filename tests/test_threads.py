@@ -103,7 +103,7 @@ def test_workers_of_any_size(workers, run_script):
     run_script(f"""
 import numpy as np, scipy.sparse as sp
 from spkernels import sddmm, spmm
-A = sp.random_array((50_000, 300), density=0.01, format="csr", rng=0, dtype=np.float32)
+A = sp.csr_array(sp.random(50_000, 300, 0.01, "csr", np.float32, 0))
 B = np.ones((300, 20), np.float32)
 workers = {int(workers) if not isinstance(workers, bool) else workers!r}
 np.testing.assert_array_equal(spmm(A, B, workers=workers), spmm(A, B, workers=1))
@@ -146,7 +146,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @needs_openmp
 def test_workers_decides_how_many_threads_run(run_script):
     run_script(COUNT_THREADS + """
-A = sp.random_array((3000, 2000), density=0.05, format="csr", rng=0)
+A = sp.csr_array(sp.random(3000, 2000, 0.05, "csr", None, 0))
 B = np.ones((2000, 64))
 assert started(A, B, workers=1) == 0
 assert started(A, B, workers=2) == 1
@@ -159,12 +159,12 @@ assert started(A, B, workers=4) == 2
 def test_small_work_stays_serial(run_script):
     run_script(COUNT_THREADS + """
 spkernels.set_num_threads(4)
-small = sp.random_array((10, 10), density=0.5, format="csr", rng=0)
-thin = sp.random_array((1000, 1000), density=0.001, format="csr", rng=0)
+small = sp.csr_array(sp.random(10, 10, 0.5, "csr", None, 0))
+thin = sp.csr_array(sp.random(1000, 1000, 0.001, "csr", None, 0))
 for A in (small, thin):
     for n in (1, 4):
         assert started(A, np.ones((A.shape[1], n))) == 0
-large = sp.random_array((3000, 2000), density=0.05, format="csr", rng=0)
+large = sp.csr_array(sp.random(3000, 2000, 0.05, "csr", None, 0))
 assert started(large, np.ones((2000, 64))) == 3
 """)
 
@@ -242,7 +242,7 @@ def test_threadpool_limits_hold():
 def test_threadpool_limits_reach_the_call(run_script):
     run_script(COUNT_THREADS + """
 from threadpoolctl import threadpool_limits
-A = sp.random_array((3000, 2000), density=0.05, format="csr", rng=0)
+A = sp.csr_array(sp.random(3000, 2000, 0.05, "csr", None, 0))
 B = np.ones((2000, 64))
 with threadpool_limits(1):
     assert started(A, B) == 0
@@ -314,7 +314,7 @@ import os, sys, time
 import numpy as np, scipy.sparse as sp
 from spkernels import sddmm, spmm
 
-A = sp.random_array((3000, 2000), density=0.02, format="csr", rng=0, dtype=np.float32)
+A = sp.csr_array(sp.random(3000, 2000, 0.02, "csr", np.float32, 0))
 B = np.ones((2000, 64), np.float32)
 
 def in_child(work, seconds=60):
@@ -427,7 +427,7 @@ import numpy as np, scipy.sparse as sp
 from spkernels import spmm
 
 def product(seed):
-    A = sp.random_array((2000, 1000), density=0.05, format="csr", rng=seed, dtype=np.float32)
+    A = sp.csr_array(sp.random(2000, 1000, 0.05, "csr", np.float32, seed))
     return spmm(A, np.ones((1000, 64), np.float32), workers=2)
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 /* Offsets and indices of a sparse operand, checked before anything is read through them. */
 #include "../dispatch/dispatch.h"
-
+#include "../driver/drivers.h"
 #include "operands.h"
 
 /* Falls between the last entry of a row and the first of the next, which sortedness allows.  A fall
@@ -42,39 +42,42 @@ static int coo_in_order(const spk_sparse *A) {
   return !falls;
 }
 
-static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels) {
+static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels, int threads) {
   ptrdiff_t falls = 0;
-  if (!kernels->scan_indices[A->itype](A->row_indices, A->nnz, A->rows, &falls) ||
-      !kernels->scan_indices[A->itype](A->indices, A->nnz, A->cols, NULL))
+  if (!spk_drive_scan(A->row_indices, A->itype, A->nnz, A->rows, &falls, threads, kernels) ||
+      !spk_drive_scan(A->indices, A->itype, A->nnz, A->cols, NULL, threads, kernels))
     return SPK_ERR_INDEX;
   A->flags |= SPK_CHECKED | (falls == 0 && coo_in_order(A) ? SPK_SORTED : 0);
   return SPK_OK;
 }
 
-static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, int wants_sorted) {
+static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, int wants_sorted,
+                                   int threads) {
   const int by_column = A->format == SPK_CSC;
   const ptrdiff_t outer = by_column ? A->cols : A->rows / A->block_rows;
   const ptrdiff_t inner = by_column ? A->rows : A->cols / A->block_cols;
   if (!kernels->scan_offsets[A->itype](A->offsets, outer + 1, A->nnz)) return SPK_ERR_INDPTR;
   const ptrdiff_t used = spk_index(A->offsets, A->itype, outer);
   ptrdiff_t falls = 0;
-  if (!kernels->scan_indices[A->itype](A->indices, used, inner, wants_sorted ? &falls : NULL))
+  if (!spk_drive_scan(A->indices, A->itype, used, inner, wants_sorted ? &falls : NULL, threads,
+                      kernels))
     return SPK_ERR_INDEX;
   A->flags |= SPK_CHECKED;
   if (wants_sorted && (falls == 0 || falls == falls_between_rows(A, outer))) A->flags |= SPK_SORTED;
   return SPK_OK;
 }
 
-spk_status spk_ready(spk_sparse *A, int wants_sorted) {
+spk_status spk_ready(spk_sparse *A, int wants_sorted, int threads) {
   const spk_status status = spk_check_sparse(A);
   if (status != SPK_OK || A->flags & SPK_CHECKED) return status;
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
   A->flags &= ~SPK_SORTED;
-  return A->format == SPK_COO ? check_coo(A, kernels) : check_compressed(A, kernels, wants_sorted);
+  return A->format == SPK_COO ? check_coo(A, kernels, threads)
+                              : check_compressed(A, kernels, wants_sorted, threads);
 }
 
 spk_status spk_check(spk_sparse *A) {
   if (A) A->flags &= ~SPK_CHECKED;
-  return spk_ready(A, 1);
+  return spk_ready(A, 1, 0);
 }

@@ -10,7 +10,7 @@ spk_status spk_check_sparse(const spk_sparse *A);
 spk_status spk_check_dense(const spk_dense *D);
 
 /* Check offsets and indices unless the caller vouches for them; find out whether they are sorted
- * (SPK_SORTED) only if wanted, as that takes a pass over the rows. */
-spk_status spk_ready(spk_sparse *A, int wants_sorted);
+ * (SPK_SORTED) only if wanted, as that takes a pass over the rows.  `threads` as in spk_spmm. */
+spk_status spk_ready(spk_sparse *A, int wants_sorted, int threads);
 
 #endif

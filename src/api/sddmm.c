@@ -24,7 +24,7 @@ spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y
   if (P->dtype != X->dtype || P->dtype != Y->dtype) return SPK_ERR_DTYPE;
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
-  status = spk_ready(&ready, 1);
+  status = spk_ready(&ready, 1, threads);
   if (status != SPK_OK || P->nnz == 0 || P->rows == 0 || P->cols == 0) return status;
 
   /* P in CSC is P^T in CSR, and (X Y)^T = Y^T X^T. */

@@ -34,7 +34,7 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   if (status != SPK_OK) return status;
   if ((unsigned)epilogue->activation > SPK_SIGMOID) return SPK_ERR_ARGUMENT;
   spk_sparse ready = *A;
-  status = spk_ready(&ready, wants_sorted(A, B));
+  status = spk_ready(&ready, wants_sorted(A, B), threads);
   if (status != SPK_OK) return status;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
   const spk_kernels *kernels = spk_active_kernels();
@@ -54,7 +54,7 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   if (status != SPK_OK) return status;
   if (!name || size == 0) return SPK_ERR_ARGUMENT;
   spk_sparse ready = *A;
-  status = spk_ready(&ready, wants_sorted(A, B));
+  status = spk_ready(&ready, wants_sorted(A, B), threads);
   if (status != SPK_OK) return status;
   if (C->rows == 0 || C->cols == 0) {
     snprintf(name, size, "spmm_%s_empty", formats[A->format]);

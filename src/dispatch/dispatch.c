@@ -72,6 +72,7 @@ static void choose(void) {
   if (!chosen) return;
   active = spk_kernels__scalar;
   override(&active, chosen);
+  machine.tuning = *spk_tuning_of(chosen->isa);
   usable = 1;
 }
 

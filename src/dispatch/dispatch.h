@@ -3,10 +3,12 @@
 #define SPK_DISPATCH_H
 
 #include "../kernels/table.h"
+#include "tuning.h"
 
 /* What the plans need to know of the machine. */
 typedef struct spk_machine {
   size_t l1_bytes, l2_bytes;
+  spk_tuning tuning;
 } spk_machine;
 
 /* NULL where SPKERNELS_ISA asks for what this build or this machine does not have. */

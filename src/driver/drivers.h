@@ -21,4 +21,8 @@ spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_de
                            void *values, const spk_sampling *sampling, const spk_sddmm_plan *plan,
                            const spk_kernels *kernels);
 
+/* Whether indices lie in [0, bound); how many lie below their left neighbour, unless NULL. */
+int spk_drive_scan(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,
+                   ptrdiff_t *descents, int threads, const spk_kernels *kernels);
+
 #endif

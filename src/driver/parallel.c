@@ -6,6 +6,8 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+
+#include "placement.h"
 #endif
 
 /* Below this many multiply-adds per thread, waking one costs more than it saves: a region costs
@@ -84,10 +86,13 @@ typedef struct region {
   spk_phase phases[2];
   int threads;
   void *context;
-  counter *counters; /* threads for each phase */
+  counter *counters;           /* threads for each phase */
+  atomic_ptrdiff_t first_done; /* tasks of the first phase */
+  atomic_int arrived;          /* workers */
+  spk_places places;
 } region;
 
-static void run_tasks(const region *r, int phase, int worker, int workers) {
+static void run_tasks(region *r, int phase, int worker, int workers) {
   const ptrdiff_t tasks = r->phases[phase].tasks;
   counter *counters = r->counters + (ptrdiff_t)phase * r->threads;
   for (int w = 0; w < workers; w++) {
@@ -98,21 +103,43 @@ static void run_tasks(const region *r, int phase, int worker, int workers) {
           begin + atomic_fetch_add_explicit(&counters[range].next, 1, memory_order_relaxed);
       if (task >= end) break;
       r->phases[phase].fn(r->context, task, worker);
+      if (phase == 0) atomic_fetch_add_explicit(&r->first_done, 1, memory_order_release);
     }
   }
 }
 
+/* Looks at what is waited for before the CPU is offered to others. */
+#define LOOKS 200
+/* Offers of the CPU to workers that have yet to begin. */
+#define OFFERS 1000
+
+/* Not a barrier: who has yet to begin is not waited for, as others do its tasks. */
+static void await_first_phase(region *r) {
+  for (int looks = 0;
+       atomic_load_explicit(&r->first_done, memory_order_acquire) < r->phases[0].tasks; looks++)
+    if (looks >= LOOKS) spk_yield();
+}
+
 static void *run_region(void *argument) {
-  const region *r = argument;
+  region *r = argument;
+  spk_take_place(&r->places);
 #pragma omp parallel num_threads(r->threads)
   {
     /* Fewer than asked for inside a region of the caller's, or at the limits of the system. */
     const int worker = omp_get_thread_num(), workers = omp_get_num_threads();
+    if (worker > 0) spk_take_place(&r->places);
+    atomic_fetch_add_explicit(&r->arrived, 1, memory_order_relaxed);
     if (r->phases[0].tasks > 0) {
       run_tasks(r, 0, worker, workers);
-#pragma omp barrier
+      await_first_phase(r);
     }
     run_tasks(r, 1, worker, workers);
+    /* The end of the region waits for all workers.  One may be queued behind this very thread, and
+     * would stay there for as long as libgomp spins. */
+    for (int i = 0; i < OFFERS; i++) {
+      if (atomic_load_explicit(&r->arrived, memory_order_relaxed) >= workers) break;
+      spk_yield();
+    }
   }
   return NULL;
 }
@@ -120,7 +147,10 @@ static void *run_region(void *argument) {
 void spk_parallel(int threads, spk_phase first, spk_phase second, void *context) {
   const ptrdiff_t most = spk_max(first.tasks, second.tasks);
   counter counters[2 * MOST_THREADS];
-  region r = {{first, second}, threads < most ? threads : (int)most, context, counters};
+  region r = {.phases = {first, second},
+              .threads = threads < most ? threads : (int)most,
+              .context = context,
+              .counters = counters};
   pthread_t starter;
   if (r.threads <= 1) {
     run_serially(first, context);
@@ -128,6 +158,9 @@ void spk_parallel(int threads, spk_phase first, spk_phase second, void *context)
     return;
   }
   for (int i = 0; i < 2 * r.threads; i++) atomic_init(&counters[i].next, 0);
+  atomic_init(&r.first_done, 0);
+  atomic_init(&r.arrived, 0);
+  spk_places_init(&r.places);
   if (!atomic_load_explicit(&forked, memory_order_relaxed)) {
     run_region(&r);
   } else if (pthread_create(&starter, NULL, run_region, &r) == 0) {

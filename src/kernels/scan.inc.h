@@ -1,26 +1,26 @@
 /* Scans of index arrays: plain loops that the compiler turns into vector minima and counts. */
 #include "names.inc.h"
+#define U SPK_CAT2(u, I)
 
-/* A negative index is a huge unsigned one: one comparison finds both ends.  Descents are counted
+/* Whether indices lie in [0, bound): the sign of `i | (bound - 1 - i)`, which every
+ * ISA finds in three operations; AVX2 has no unsigned comparison.  Descents are counted
  * over the whole array; the caller takes away those between rows. */
 static int FI(scan_indices)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
                             ptrdiff_t *descents) {
   const I *idx = indices;
-  /* No further than I reaches, or a negative one would lie below a larger bound. */
-  const ptrdiff_t reach = sizeof(I) == 4 ? (ptrdiff_t)INT32_MAX + 1 : PTRDIFF_MAX;
-  const uint64_t limit = (uint64_t)spk_min(bound, reach);
+  const ptrdiff_t most = sizeof(I) == 4 ? (ptrdiff_t)INT32_MAX : PTRDIFF_MAX;
+  const U last = (U)(bound > most ? most : bound - 1);
   ptrdiff_t falls = 0;
   for (ptrdiff_t p = 0; p < count;) {
     /* In blocks, so that the counters stay as narrow as the indices. */
     const ptrdiff_t stop = spk_min(count, p + 4096);
-    int outside = 0, fell = 0;
-    for (ptrdiff_t q = p; q < stop; q++)
-      outside |=
-          (uint64_t)(sizeof(I) == 4 ? (uint64_t)(uint32_t)idx[q] : (uint64_t)idx[q]) >= limit;
+    U outside = 0;
+    I fell = 0;
+    for (ptrdiff_t q = p; q < stop; q++) outside |= (U)idx[q] | (last - (U)idx[q]);
     if (descents)
       for (ptrdiff_t q = spk_max(p, 1); q < stop; q++) fell += idx[q] < idx[q - 1];
-    if (outside) return 0;
-    falls += fell;
+    if ((I)outside < 0) return 0;
+    falls += (ptrdiff_t)fell;
     p = stop;
   }
   if (descents) *descents = falls;
@@ -57,3 +57,5 @@ static void FI(cut_rows)(const void *indices, const void *offsets, ptrdiff_t row
     cut[blocks * ld + i] = stop;
   }
 }
+
+#undef U

@@ -10,8 +10,6 @@
 
 /* Times that a row of Yt must be read for its copy to an aligned panel to pay. */
 #define PACK_REUSE 24.0
-/* Entries of a row in a panel that fits L1, for such panels to pay. */
-#define SEGMENT_ENTRIES 24.0
 /* The share of L1 that such a panel may take. */
 #define L1_SHARE 0.7
 
@@ -23,8 +21,9 @@ static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_mach
   if (P->format == SPK_BSR || !(P->flags & SPK_SORTED)) return;
   const ptrdiff_t in_l1 = (ptrdiff_t)((double)machine->l1_bytes * L1_SHARE) / row_bytes / 8 * 8;
   const ptrdiff_t in_l2 = spk_max(1, Y_MOST / row_bytes);
-  const int blocks_l1 =
-      in_l1 >= 8 && per_row * (double)in_l1 >= SEGMENT_ENTRIES * (double)spk_max(1, n);
+  const double segment = per_row * (double)in_l1 / (double)spk_max(1, n);
+  const int blocks_l1 = in_l1 >= 8 && segment >= machine->tuning.sddmm_entries &&
+                        segment * (double)row_bytes >= machine->tuning.sddmm_bytes;
   plan->panel_rows = spk_max(1, spk_min(n, blocks_l1 ? in_l1 : in_l2));
 }
 

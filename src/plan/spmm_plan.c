@@ -11,9 +11,10 @@
 /* Walks over A that a scatter into a stage may take. */
 #define MOST_WALKS 8
 
-/* A packed tile is 4 vectors wide: with 2 to 6 the product ran within 5% of it, with 8 slower, as
- * the panel leaves the cache earlier than the broadcast is amortised.  Rows of few entries end in a
- * mispredicted branch each: there a tile of 8 halves the number of rows walked. */
+/* A packed tile is 4 vectors wide: with 2 to 6 the product ran within 5% of it from L2, and with 8
+ * slower, as the panel leaves the cache earlier than the broadcast is amortised; from L1, 8 may be
+ * faster (dispatch/tuning.c).  Rows of few entries end in a mispredicted branch each: there a tile
+ * of 8 halves the number of rows walked. */
 #define PACKED_VECTORS 4
 #define SHORT_ROW 12.0
 
@@ -25,13 +26,6 @@
 
 /* Entries of a row that must fall to each panel, where B takes several, for packing to pay. */
 #define ROW_IN_PANEL 24.0
-
-/* Blocking K for L1 costs a store and a mispredicted exit per row and block: it pays from about
- * this many FMAs per segment on (83 against 53 GFLOP/s at 288, 47 against 71 at 172). */
-#define SEGMENT_FMAS 256.0
-
-/* The share of L1 that a block of B may take. */
-#define L1_SHARE 0.75
 
 /* Tasks per thread: enough to even out rows and disturbances, few enough to cost nothing. */
 #define TASKS_PER_THREAD 8
@@ -56,6 +50,28 @@ static void cut_columns(spk_spmm_plan *plan, ptrdiff_t n, ptrdiff_t lanes, ptrdi
   plan->tiles = spk_ceil_div(n, plan->tile);
 }
 
+/* Rows of B, `row_bytes` each, that fit the share of L1 that a block may take. */
+static ptrdiff_t rows_in_l1(const spk_machine *machine, ptrdiff_t row_bytes) {
+  return spk_max(1, (ptrdiff_t)((double)machine->l1_bytes * machine->tuning.l1_share) / row_bytes);
+}
+
+/* FMAs on vectors per row of A and block of `rows` rows of B. */
+static double segment_of(double per_row, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t vectors) {
+  return per_row * (double)rows / (double)spk_max(1, k) * (double)vectors;
+}
+
+/* The widest packed tile, in vectors. */
+static ptrdiff_t widest_packed(const spk_sparse *A, ptrdiff_t k, double per_row, ptrdiff_t lanes,
+                               const spk_machine *machine) {
+  if (A->format == SPK_BSR || per_row < SHORT_ROW) return SPK_MAX_VECTORS;
+  const ptrdiff_t row_bytes = SPK_MAX_VECTORS * lanes * (ptrdiff_t)spk_dtype_size(A->dtype);
+  const ptrdiff_t rows = rows_in_l1(machine, row_bytes);
+  const double segment = segment_of(per_row, rows, k, SPK_MAX_VECTORS);
+  return rows < k && (A->flags & SPK_SORTED) && segment >= machine->tuning.wide_segment
+             ? SPK_MAX_VECTORS
+             : PACKED_VECTORS;
+}
+
 /* Panels of B: how many rows, and where the rows of A are cut so that a block of a panel lies in
  * L1. Returns 0 where B cannot be packed, or need not (must_pack: it has no unit stride) and should
  * not. */
@@ -64,8 +80,7 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), grain = A->block_cols;
   const double entries = (double)A->nnz * (double)A->block_rows * (double)A->block_cols;
   const double per_row = entries / (double)spk_max(1, A->rows);
-  const ptrdiff_t widest =
-      A->format == SPK_BSR || per_row < SHORT_ROW ? SPK_MAX_VECTORS : PACKED_VECTORS;
+  const ptrdiff_t widest = widest_packed(A, k, per_row, lanes, machine);
   cut_columns(plan, n, lanes, spk_min(widest, plan->tile / lanes) * lanes);
   const ptrdiff_t row_bytes = plan->tile * size;
   const ptrdiff_t most =
@@ -87,11 +102,9 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   }
   plan->block_rows = plan->panel_rows;
   if (sorted && A->format != SPK_BSR) {
-    const ptrdiff_t rows =
-        spk_max(1, (ptrdiff_t)((double)machine->l1_bytes * L1_SHARE) / row_bytes);
-    const double fmas =
-        per_row * (double)rows / (double)spk_max(1, k) * (double)(plan->tile / lanes);
-    if (rows < plan->panel_rows && fmas >= SEGMENT_FMAS) {
+    const ptrdiff_t rows = rows_in_l1(machine, row_bytes);
+    if (rows < plan->panel_rows &&
+        segment_of(per_row, rows, k, plan->tile / lanes) >= machine->tuning.segment) {
       plan->block_rows = rows;
       /* Blocks must tile a panel exactly. */
       plan->panel_rows =

@@ -258,6 +258,46 @@ static void check_unused_tail(void) {
   exact_memory_release();
 }
 
+/* Arrays that several threads scan, piece by piece: what is wrong at the seams is found as well. */
+static void check_pieces(spk_itype itype) {
+  enum { PIECE = 1 << 15, LENGTH = 50000, COUNT = 2 * LENGTH };
+  const size_t size = spk_itype_size(itype);
+  char *offsets = calloc(3, size), *indices = calloc(COUNT, size);
+  float *values = calloc(COUNT, sizeof *values);
+  spk_sparse A = {.format = SPK_CSR,
+                  .dtype = SPK_F32,
+                  .itype = itype,
+                  .rows = 2,
+                  .cols = LENGTH,
+                  .nnz = COUNT,
+                  .block_rows = 1,
+                  .block_cols = 1,
+                  .offsets = offsets,
+                  .indices = indices,
+                  .values = values};
+  const ptrdiff_t seams[] = {0, PIECE - 1, PIECE, 2 * PIECE, 3 * PIECE - 1, COUNT - 1};
+  put_index(offsets, itype, 1, LENGTH);
+  put_index(offsets, itype, 2, COUNT);
+  for (ptrdiff_t p = 0; p < COUNT; p++) put_index(indices, itype, p, p % LENGTH);
+  test_case("scanned in pieces, i%d", itype == SPK_I32 ? 32 : 64);
+  CHECK(spk_check(&A) == SPK_OK && A.flags & SPK_SORTED);
+  for (size_t s = 0; s < sizeof seams / sizeof *seams; s++) {
+    const ptrdiff_t p = seams[s], was = p % LENGTH;
+    test_case("scanned in pieces, entry %td", p);
+    put_index(indices, itype, p, LENGTH);
+    CHECK(spk_check(&A) == SPK_ERR_INDEX);
+    put_index(indices, itype, p, -1);
+    CHECK(spk_check(&A) == SPK_ERR_INDEX);
+    put_index(indices, itype, p, 0); /* below its left neighbour, but for the first of a row */
+    CHECK(spk_check(&A) == SPK_OK);
+    CHECK(!(A.flags & SPK_SORTED) == (was > 0));
+    put_index(indices, itype, p, was);
+  }
+  free(offsets);
+  free(indices);
+  free(values);
+}
+
 int main(void) {
   if (!spk_isa()) return TEST_SKIPPED;
   seed_random(404);
@@ -269,5 +309,7 @@ int main(void) {
   check_dense();
   check_wide_dimension();
   check_unused_tail();
+  check_pieces(SPK_I32);
+  check_pieces(SPK_I64);
   return test_result();
 }
