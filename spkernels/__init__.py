@@ -24,13 +24,18 @@ if _core.isa() is None:
         f"SPKERNELS_ISA={_os.environ.get('SPKERNELS_ISA')!r} is not supported here; "
         f"this build and this machine share: {', '.join(_core.isa_list())}"
     )
-_core.register_formats(
+_core.register(
     {
         _sp.csr_array: _core.CSR,
         _sp.csr_matrix: _core.CSR,
         _sp.csc_array: _core.CSC,
         _sp.csc_matrix: _core.CSC,
-    }
+        _sp.coo_array: _core.COO,
+        _sp.coo_matrix: _core.COO,
+        _sp.bsr_array: _core.BSR,
+        _sp.bsr_matrix: _core.BSR,
+    },
+    _threads.resolve_workers,
 )
 _threads.configure()
 

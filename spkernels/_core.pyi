@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,11 @@ SparseArrays = tuple[
     NDArray[np.floating],
 ]
 
-def register_formats(formats: dict[type, int]) -> None: ...
+ACTIVATIONS: dict[str | None, int]
+
+def register(
+    formats: dict[type, int], resolve_workers: Callable[[int | None], int]
+) -> None: ...
 def spmm(
     A: SparseArrays,
     B: NDArray[np.floating],
@@ -52,7 +57,19 @@ def kernel_name(
     flags: int,
 ) -> tuple[int, str]: ...
 def check(A: SparseArrays) -> tuple[int, int]: ...
-def spmm_plain(A: Any, B: Any) -> NDArray[np.floating] | None: ...
+def trusted_flags(A: Any, check: bool) -> int: ...
+def spmm_fast(
+    A: Any,
+    B: Any,
+    out: Any = None,
+    alpha: Any = 1.0,
+    beta: Any = 0.0,
+    bias: Any = None,
+    activation: Any = None,
+    order: Any = None,
+    workers: Any = None,
+    check: Any = True,
+) -> NDArray[np.floating] | None: ...
 def sddmm_plain(P: Any, X: Any, Y: Any) -> NDArray[np.floating] | None: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
 """The compiled module: pointers in, status out.
 
-Arguments are checked by the Python modules around it, but for what `spmm_plain` takes as it comes.
+Arguments are checked by the Python modules around it, but for the ordinary calls that the fast
+entries take as they come, for the microseconds; all else, errors among it, they leave to Python.
 """
 cimport numpy as cnp
 
@@ -24,6 +25,11 @@ cdef extern from "spkernels/spkernels.h" nogil:
         SPK_BSR
     ctypedef enum spk_activation:
         SPK_IDENTITY
+        SPK_RELU
+        SPK_GELU
+        SPK_SILU
+        SPK_TANH
+        SPK_SIGMOID
     unsigned SPK_SORTED
     unsigned SPK_CHECKED
     ctypedef struct spk_sparse:
@@ -68,6 +74,9 @@ cdef extern from "spkernels/spkernels.h" nogil:
     int spk_abi_version()
     size_t spk_workspace_limit()
 
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
+
 CSR = <int>SPK_CSR
 CSC = <int>SPK_CSC
 COO = <int>SPK_COO
@@ -75,13 +84,27 @@ BSR = <int>SPK_BSR
 SORTED = SPK_SORTED
 CHECKED = SPK_CHECKED
 
-# csr_array, csr_matrix, csc_array, csc_matrix -> format: filled once, at import.
-cdef dict _plain_formats = {}
+cdef dict _activations = {
+    None: <int>SPK_IDENTITY,
+    "relu": <int>SPK_RELU,
+    "gelu": <int>SPK_GELU,
+    "silu": <int>SPK_SILU,
+    "tanh": <int>SPK_TANH,
+    "sigmoid": <int>SPK_SIGMOID,
+}
+ACTIVATIONS = _activations
+
+# What the fast entries need of Python, filled once, at import: scipy's own classes -> format, and
+# the one function that says what `workers` means.
+cdef dict _formats = {}
+cdef object _resolve_workers = None
 
 
-def register_formats(formats):
-    """Say which classes `spmm_plain` takes, and their formats."""
-    _plain_formats.update(formats)
+def register(formats, resolve_workers):
+    """Say which sparse classes the fast entries take, and how `workers` becomes threads."""
+    global _resolve_workers
+    _formats.update(formats)
+    _resolve_workers = resolve_workers
 
 
 cdef inline bint _is_value_type(int typenum) noexcept:
@@ -199,71 +222,300 @@ def check(tuple A):
     return <int>status, a.flags
 
 
-cdef inline bint _plain_1d(object array) noexcept:
-    """An aligned, contiguous, native 1-D ndarray."""
-    return (cnp.PyArray_CheckExact(array) and cnp.PyArray_NDIM(<cnp.ndarray>array) == 1
+cdef inline unsigned _trusted_flags(object A, bint check) except *:
+    if check:
+        return 0
+    # The attribute behind has_sorted_indices: the property itself would scan where it is not known.
+    if getattr(A, "_has_sorted_indices", False) is True:
+        return SPK_CHECKED | SPK_SORTED
+    return SPK_CHECKED
+
+
+def trusted_flags(A, check):
+    """Return the flags for a caller who vouches for `A` (check=False), else none."""
+    return _trusted_flags(A, check)
+
+
+# The fast entries ---------------------------------------------------------------------------------
+#
+# Each `_take_*` fills a struct from an argument and says whether it was an ordinary one.  None of
+# them converts anything or raises for a strange argument: the entry returns None then, and Python
+# looks at everything again.  So a doubt costs time, never an answer.
+
+
+cdef inline bint _plain(object array, int ndim) noexcept:
+    """An aligned, contiguous, native ndarray."""
+    return (cnp.PyArray_CheckExact(array) and cnp.PyArray_NDIM(<cnp.ndarray>array) == ndim
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>array))
 
 
-def spmm_plain(A, B):
-    """A @ B for the plain case, or None where anything about the operands is out of the ordinary.
-
-    The plain case: A in CSR or CSC with native arrays, B an ndarray of the same dtype.  It is here,
-    and not in Python, so that a call costs about a microsecond.
-    """
-    cdef object code = _plain_formats.get(type(A))
-    if code is None or not cnp.PyArray_CheckExact(B):
-        return None
-    cdef cnp.ndarray b = <cnp.ndarray>B
-    cdef int ndim = cnp.PyArray_NDIM(b), typenum = cnp.PyArray_TYPE(b)
-    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(b)
-    if ndim < 1 or ndim > 2 or not _is_value_type(typenum) or not cnp.PyArray_ISBEHAVED_RO(b):
-        return None
-    if cnp.PyArray_STRIDE(b, 0) % size or cnp.PyArray_STRIDE(b, ndim - 1) % size:
-        return None
-    indptr = A.indptr
-    indices = A.indices
-    data = A.data
-    if not (_plain_1d(indptr) and _plain_1d(indices) and _plain_1d(data)):
-        return None
-    cdef cnp.ndarray p = <cnp.ndarray>indptr, i = <cnp.ndarray>indices, v = <cnp.ndarray>data
-    cdef int itypenum = cnp.PyArray_TYPE(i)
-    if cnp.PyArray_TYPE(v) != typenum or cnp.PyArray_TYPE(p) != itypenum:
-        return None
-    if itypenum != cnp.NPY_INT32 and itypenum != cnp.NPY_INT64:
-        return None
+cdef tuple _take_sparse(object A, int format, spk_sparse *s):
+    """Return the three arrays that `s` points into, or None."""
     shape = A.shape
     if len(shape) != 2:
         return None
+    s.rows, s.cols = shape
+    data = A.data
+    if format == SPK_COO:
+        first, indices = A.row, A.col
+    else:
+        first, indices = A.indptr, A.indices
+    if not _plain(first, 1) or not _plain(indices, 1):
+        return None
+    if not _plain(data, 3 if format == SPK_BSR else 1):
+        return None
+    cdef cnp.ndarray p = <cnp.ndarray>first, i = <cnp.ndarray>indices, v = <cnp.ndarray>data
+    cdef int itypenum = cnp.PyArray_TYPE(i)
+    if not _is_value_type(cnp.PyArray_TYPE(v)) or cnp.PyArray_TYPE(p) != itypenum:
+        return None
+    if itypenum != cnp.NPY_INT32 and itypenum != cnp.NPY_INT64:
+        return None
+    cdef Py_ssize_t held = cnp.PyArray_DIM(v, 0), outer = s.rows
+    s.format = <spk_format>format
+    s.dtype = _dtype(v)
+    s.itype = _itype(i)
+    s.flags = 0
+    s.nnz = cnp.PyArray_DIM(i, 0)
+    s.block_rows = s.block_cols = 1
+    s.indices = cnp.PyArray_DATA(i)
+    s.values = cnp.PyArray_DATA(v)
+    if format == SPK_COO:
+        if s.nnz != held or s.nnz != cnp.PyArray_DIM(p, 0):
+            return None
+        s.offsets = NULL
+        s.row_indices = cnp.PyArray_DATA(p)
+        return first, indices, data
+    if format == SPK_BSR:
+        s.block_rows = cnp.PyArray_DIM(v, 1)
+        s.block_cols = cnp.PyArray_DIM(v, 2)
+        if s.block_rows < 1 or s.block_cols < 1:
+            return None
+        if s.rows % s.block_rows or s.cols % s.block_cols:
+            return None
+        outer = s.rows // s.block_rows
+    elif format == SPK_CSC:
+        outer = s.cols
+    if cnp.PyArray_DIM(p, 0) != outer + 1:
+        return None
+    if held < s.nnz:
+        s.nnz = held
+    s.offsets = cnp.PyArray_DATA(p)
+    s.row_indices = NULL
+    return first, indices, data
+
+
+cdef inline void _transpose_sparse(spk_sparse *s) noexcept:
+    """All but BSR, whose blocks would have to turn."""
+    s.rows, s.cols = s.cols, s.rows
+    if s.format == SPK_COO:
+        s.row_indices, s.indices = s.indices, s.row_indices
+    else:
+        s.format = SPK_CSC if s.format == SPK_CSR else SPK_CSR
+
+
+cdef inline bint _take_dense(object array, spk_dense *d) noexcept:
+    """A behaved ndarray of one or two dimensions whose strides are whole elements."""
+    if not cnp.PyArray_CheckExact(array):
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>array
+    cdef int ndim = cnp.PyArray_NDIM(a)
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(a)
+    if ndim < 1 or ndim > 2 or not _is_value_type(cnp.PyArray_TYPE(a)):
+        return False
+    if not cnp.PyArray_ISBEHAVED_RO(a):
+        return False
+    if cnp.PyArray_STRIDE(a, 0) % size or cnp.PyArray_STRIDE(a, ndim - 1) % size:
+        return False
+    _fill_dense(d, a)
+    return True
+
+
+cdef inline void _transpose_dense(spk_dense *d) noexcept:
+    d.rows, d.cols = d.cols, d.rows
+    d.row_stride, d.col_stride = d.col_stride, d.row_stride
+
+
+cdef inline bint _has_plain_rows(const spk_dense *d) noexcept:
+    return d.cols == 1 or d.col_stride == 1
+
+
+cdef inline bint _take_number(object value, double *number) except -1:
+    """A Python float, or an int that NumPy would hold in 64 bits."""
+    cdef int overflow = 0
+    if type(value) is float:
+        number[0] = <double>value
+        return True
+    if type(value) is int:
+        number[0] = <double>PyLong_AsLongLongAndOverflow(value, &overflow)
+        return overflow == 0
+    return False
+
+
+cdef inline int _take_workers(object workers) except? -2:
+    """Threads, or -1 for what is an error."""
+    if workers is None:
+        return 0
+    try:
+        return _resolve_workers(workers)
+    except Exception:
+        return -1
+
+
+cdef struct span:
+    size_t low, high
+
+
+cdef inline span _span(cnp.ndarray array) noexcept:
+    """The bytes that an array may touch, as in numpy.may_share_memory."""
+    cdef span s
+    cdef int axis
+    cdef Py_ssize_t reach
+    s.low = s.high = <size_t>cnp.PyArray_DATA(array)
+    for axis in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, axis) == 0:
+            s.high = s.low
+            return s
+        reach = cnp.PyArray_STRIDE(array, axis) * (cnp.PyArray_DIM(array, axis) - 1)
+        if reach < 0:
+            s.low += <size_t>reach
+        else:
+            s.high += <size_t>reach
+    s.high += <size_t>cnp.PyArray_ITEMSIZE(array)
+    return s
+
+
+cdef inline bint _touches(span out, object array) noexcept:
+    if array is None:
+        return False
+    cdef span other = _span(<cnp.ndarray>array)
+    return out.low < other.high and other.low < out.high
+
+
+cdef inline bint _touches_any(span out, tuple arrays) noexcept:
+    return (_touches(out, arrays[0]) or _touches(out, arrays[1]) or _touches(out, arrays[2]))
+
+
+cdef inline bint _take_bias(object bias, cnp.ndarray result, spk_epilogue *e) noexcept:
+    """A contiguous vector of the result's dtype, along its rows or columns."""
+    e.bias_row = e.bias_col = NULL
+    if bias is None:
+        return True
+    if not cnp.PyArray_CheckExact(bias):
+        return False
+    cdef cnp.ndarray b = <cnp.ndarray>bias
+    cdef int ndim = cnp.PyArray_NDIM(b)
+    if cnp.PyArray_TYPE(b) != cnp.PyArray_TYPE(result) or not cnp.PyArray_ISCARRAY_RO(b):
+        return False
+    cdef Py_ssize_t rows = cnp.PyArray_DIM(result, 0)
+    if cnp.PyArray_NDIM(result) == 1:
+        e.bias_row = cnp.PyArray_DATA(b)
+        return ndim == 1 and cnp.PyArray_DIM(b, 0) == rows
+    cdef Py_ssize_t cols = cnp.PyArray_DIM(result, 1)
+    if ndim == 1 or (ndim == 2 and cnp.PyArray_DIM(b, 0) == 1):
+        e.bias_col = cnp.PyArray_DATA(b)
+        return cnp.PyArray_DIM(b, ndim - 1) == cols
+    e.bias_row = cnp.PyArray_DATA(b)
+    return ndim == 2 and cnp.PyArray_DIM(b, 0) == rows and cnp.PyArray_DIM(b, 1) == 1
+
+
+cdef inline int _take_order(object order, cnp.ndarray dense) noexcept:
+    """Whether a new result is column-major, or -1 for what is an error."""
+    if order is None:
+        return 0
+    if type(order) is not str:
+        return -1
+    if order == "K":
+        return (cnp.PyArray_CHKFLAGS(dense, cnp.NPY_ARRAY_F_CONTIGUOUS)
+                and not cnp.PyArray_CHKFLAGS(dense, cnp.NPY_ARRAY_C_CONTIGUOUS))
+    return 1 if order == "F" else 0 if order == "C" else -1
+
+
+def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, order=None,
+              workers=None, check=True):
+    """`spmm` where nothing about the call is out of the ordinary, or None.
+
+    Ordinary: scipy's own classes of CSR, CSC, COO and BSR (on the left) with native arrays, an
+    ndarray of their dtype, an `out` apart from all of these, a bias that need not be broadcast or
+    converted, Python numbers.  It is here, and not in Python, so that a call costs about a
+    microsecond and each option a small part of one.
+    """
     cdef spk_sparse a
-    cdef spk_dense d, c
-    cdef cnp.npy_intp dims[2]
+    cdef spk_dense b, c
+    cdef spk_epilogue e
     cdef spk_status status
-    a.format = <spk_format><int>code
-    a.rows, a.cols = shape
-    a.dtype = _dtype(v)
-    a.itype = _itype(i)
-    a.flags = 0
-    a.nnz = cnp.PyArray_DIM(i, 0)
-    if cnp.PyArray_DIM(v, 0) < a.nnz:
-        a.nnz = cnp.PyArray_DIM(v, 0)
-    a.block_rows = a.block_cols = 1
-    a.offsets = cnp.PyArray_DATA(p)
-    a.indices = cnp.PyArray_DATA(i)
-    a.row_indices = NULL
-    a.values = cnp.PyArray_DATA(v)
-    if cnp.PyArray_DIM(p, 0) != (a.rows if a.format == SPK_CSR else a.cols) + 1:
+    cdef cnp.npy_intp dims[2]
+    cdef cnp.ndarray result
+    cdef int threads, column_major
+    cdef span reach
+    sparse, dense = A, B
+    cdef object format = _formats.get(type(A)), found
+    cdef bint dense_first = format is None
+    if dense_first:
+        format = _formats.get(type(B))
+        if format is None:
+            return None
+        sparse, dense = B, A
+    if not _take_dense(dense, &b):
         return None
-    _fill_dense(&d, b)
-    if d.rows != a.cols:
+    cdef tuple arrays = _take_sparse(sparse, format, &a)
+    if arrays is None or a.dtype != b.dtype:
         return None
-    dims[0] = a.rows
-    dims[1] = d.cols
-    cdef cnp.ndarray out = cnp.PyArray_EMPTY(ndim, dims, typenum, 0)
-    _fill_dense(&c, out)
+    cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>dense)
+    if dense_first:
+        # D @ S = (S^T D^T)^T, as in `spmm`.
+        if a.format == SPK_BSR:
+            return None
+        _transpose_sparse(&a)
+        if ndim == 2:
+            _transpose_dense(&b)
+    if a.cols != b.rows:
+        return None
+    # The rule of `spmm` for entries in any order; the result's own rows follow below.
+    if a.format == SPK_COO and not _has_plain_rows(&b):
+        return None
+    if not _take_number(alpha, &e.alpha) or not _take_number(beta, &e.beta):
+        return None
+    found = _activations.get(activation) if activation is None or type(activation) is str else None
+    if found is None:
+        return None
+    e.activation = <spk_activation><int>found
+    threads = _take_workers(workers)
+    if threads < 0 or not (check is True or check is False):
+        return None
+    a.flags = _trusted_flags(sparse, check)
+    dims[0], dims[1] = a.rows, b.cols
+    if dense_first and ndim == 2:
+        dims[0], dims[1] = b.cols, a.rows
+    if out is None:
+        column_major = _take_order(order, <cnp.ndarray>dense)
+        if column_major < 0 or e.beta != 0.0:
+            return None
+        result = cnp.PyArray_EMPTY(ndim, dims, cnp.PyArray_TYPE(<cnp.ndarray>dense), column_major)
+        _fill_dense(&c, result)
+    else:
+        if order is not None or not _take_dense(out, &c):
+            return None
+        result = <cnp.ndarray>out
+        if c.dtype != b.dtype or not cnp.PyArray_ISWRITEABLE(result):
+            return None
+        if cnp.PyArray_NDIM(result) != ndim or c.rows != dims[0]:
+            return None
+        if ndim == 2 and c.cols != dims[1]:
+            return None
+        reach = _span(result)
+        if _touches(reach, dense) or _touches_any(reach, arrays):
+            return None
+    if not _take_bias(bias, result, &e) or (out is not None and _touches(reach, bias)):
+        return None
+    if dense_first and ndim == 2:
+        _transpose_dense(&c)
+        e.bias_row, e.bias_col = e.bias_col, e.bias_row
+    if a.format == SPK_COO and not _has_plain_rows(&c):
+        return None
     with nogil:
-        status = spk_spmm(&a, &d, &c, NULL, 0)
-    return out if status == SPK_OK else None
+        status = spk_spmm(&a, &b, &c, &e, threads)
+    # Corrupted operands among others, for which `spmm` has errors: nothing was written yet.
+    return result if status == SPK_OK else None
 
 
 cdef inline bint _plain_2d(object array, int typenum) noexcept:
@@ -280,16 +532,16 @@ cdef inline bint _plain_2d(object array, int typenum) noexcept:
 def sddmm_plain(P, X, Y):
     """The values of (X @ Y) sampled at P for the plain case, or None for any other.
 
-    The plain case is that of `spmm_plain`: P in CSR or CSC with native arrays, X and Y ndarrays of
+    The plain case is that of `spmm_fast`: P in CSR or CSC with native arrays, X and Y ndarrays of
     the dtype of P.
     """
-    cdef object code = _plain_formats.get(type(P))
-    if code is None:
+    cdef object code = _formats.get(type(P))
+    if code is None or code == COO or code == BSR:
         return None
     indptr = P.indptr
     indices = P.indices
     data = P.data
-    if not (_plain_1d(indptr) and _plain_1d(indices) and _plain_1d(data)):
+    if not (_plain(indptr, 1) and _plain(indices, 1) and _plain(data, 1)):
         return None
     cdef int typenum = cnp.PyArray_TYPE(<cnp.ndarray>data)
     cdef int itypenum = cnp.PyArray_TYPE(<cnp.ndarray>indices)

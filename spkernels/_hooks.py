@@ -125,7 +125,7 @@ def find_hooks() -> tuple[Hook, ...]:
 
 
 def _multiply(A, other, order, pays):
-    """Multiply what `spmm_plain` did not take; return the product and the outcome.
+    """Multiply what `spmm_fast` did not take; return the product and the outcome.
 
     That may be a corrupted matrix, for which `spmm` has an error.
     """
@@ -151,7 +151,13 @@ def make_method(hook, original, tally):
         getattr(sp, f"{format}_{kind}"): rule
         for (format, rule), kind in itertools.product(by_format.items(), _KINDS)
     }
-    spmm_plain, get_num_threads = _core.spmm_plain, _core.get_num_threads
+    # Where the fast entry gives what scipy gives: row-major results, and see `_multiply` for COO.
+    direct = frozenset(
+        format
+        for format, order in orders.items()
+        if order == "C" and not (format == "coo" and operation == "vector")
+    )
+    spmm_fast, get_num_threads = _core.spmm_fast, _core.get_num_threads
     count = tally.add
 
     # What comes first here is what costs: small products take about a microsecond.
@@ -175,7 +181,9 @@ def make_method(hook, original, tally):
             and stored >= least_per_row * self.shape[0]
             and (least_threads == 1 or get_num_threads() >= least_threads)
         ):
-            result, outcome = spmm_plain(self, other), TAKEN
+            if format in direct:
+                result = spmm_fast(self, other)
+            outcome = TAKEN
             if result is None:
                 pays = work >= by_spmm or (type(self) in by_class and data.dtype == other.dtype)
                 result, outcome = _multiply(self, other, orders[format], pays)

@@ -19,7 +19,6 @@ __all__ = [
     "scalar",
     "sparse_arrays",
     "transposed_arrays",
-    "trusted_flags",
 ]
 
 #: The dtypes that the kernels compute in; everything else is scipy's.
@@ -129,15 +128,6 @@ def check_indices(A, name):
                 f"{name}.coords[{axis}] is corrupted: an index is negative or out of range for "
                 f"shape {A.shape}"
             )
-
-
-def trusted_flags(A, check):
-    """Return the flags for a caller who vouches for `A` (check=False), else none."""
-    if check:
-        return 0
-    # The attribute behind has_sorted_indices: the property itself would scan where it is not known.
-    is_sorted = getattr(A, "_has_sorted_indices", False)
-    return _core.CHECKED | (_core.SORTED if is_sorted is True else 0)
 
 
 def raise_status(status, A, name):

@@ -17,7 +17,6 @@ from ._operands import (
     raise_status,
     scalar,
     sparse_arrays,
-    trusted_flags,
 )
 from ._threads import resolve_workers
 
@@ -205,7 +204,7 @@ def _native(P, X, Y, values, alpha, beta, scale, threads, check):
         direct = direct and all(apart_from(values, array) is array for array in arrays[3:])
     target = values if direct else np.empty(values.shape, dtype)
     status = _core.sddmm(
-        arrays, X, Y, target, alpha, beta, bool(scale), threads, trusted_flags(P, check)
+        arrays, X, Y, target, alpha, beta, bool(scale), threads, _core.trusted_flags(P, check)
     )
     if status:
         raise_status(status, P, "P")

@@ -20,7 +20,6 @@ from ._operands import (
     scalar,
     sparse_arrays,
     transposed_arrays,
-    trusted_flags,
 )
 from ._threads import resolve_workers
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["spmm"]
 
-_ACTIVATIONS = {None: 0, "relu": 1, "gelu": 2, "silu": 3, "tanh": 4, "sigmoid": 5}
+_ACTIVATIONS = _core.ACTIVATIONS
 _ORDERS = (None, "C", "F", "K")
 
 
@@ -126,21 +125,9 @@ def spmm(
     array([[ 0., 10., 12.],
            [ 0.,  2.,  3.]])
     """
-    if (
-        out is None
-        and bias is None
-        and activation is None
-        and order is None
-        and workers is None
-        and check is True
-        and type(alpha) is float
-        and alpha == 1.0
-        and type(beta) is float
-        and beta == 0.0
-    ):
-        result = _core.spmm_plain(A, B)
-        if result is not None:
-            return result
+    result = _core.spmm_fast(A, B, out, alpha, beta, bias, activation, order, workers, check)
+    if result is not None:
+        return result
     if sp.issparse(A) == sp.issparse(B):
         kind = "sparse (use A @ B)" if sp.issparse(A) else "dense (use numpy.matmul)"
         raise TypeError(f"exactly one of A and B must be a scipy.sparse array, both are {kind}")
@@ -234,7 +221,7 @@ def _spmm(
         arrays = (*arrays[:3], *(apart_from(out, array) for array in arrays[3:]))
     direct = result.flags.aligned and all(step % result.itemsize == 0 for step in result.strides)
     target = result if direct else result.copy()
-    flags = trusted_flags(S, check)
+    flags = _core.trusted_flags(S, check)
 
     into = target
     if dense_first:

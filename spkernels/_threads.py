@@ -14,6 +14,9 @@ __all__ = ["get_num_threads", "set_num_threads"]
 # What the compiled module can be told; it uses far fewer.
 _MOST_THREADS = 2**30
 
+# Asked once, as in scipy.fft: the answer takes the system longer than a small product takes.
+_CPUS = os.cpu_count() or 1
+
 
 def get_num_threads() -> int:
     """Return the most threads that a call with ``workers=None`` uses.
@@ -73,11 +76,10 @@ def resolve_workers(workers: int | None) -> int:
     if workers is None:
         return 0
     workers = _integer(workers, "workers")
-    cpus = os.cpu_count() or 1
     if workers < 0:
-        if workers < -cpus:
-            raise ValueError(f"workers must be at least {-cpus} (minus the CPUs), got {workers}")
-        return workers + 1 + cpus
+        if workers < -_CPUS:
+            raise ValueError(f"workers must be at least {-_CPUS} (minus the CPUs), got {workers}")
+        return workers + 1 + _CPUS
     if workers == 0:
         raise ValueError("workers must not be zero")
     return min(workers, _MOST_THREADS)
