@@ -48,14 +48,16 @@ def spmm(
     """Multiply a sparse and a dense matrix: ``activation(alpha * A @ B + beta * out + bias)``.
 
     One of `A` and `B` is a scipy.sparse array or matrix, the other is dense.  Shapes, dtypes and
-    containers follow ``A @ B`` of scipy; `B`, `out` and the result may have any strides, and none
-    of them is copied as a whole.
+    containers follow ``A @ B`` of scipy; dense operands and `out` may have any strides.  Nothing is
+    copied as a whole but what has another dtype than the result, what is not aligned or has strides
+    that are not whole elements, inputs that `out` overlaps, and sparse operands as said below.
 
     Parameters
     ----------
     A : sparse array or matrix of shape (m, k), or array_like of shape (k,) or (m, k)
-        The left operand.  CSR, CSC, COO and BSR are used as they are; other formats, and COO where
-        a dense operand is not row-major or stands on the left, go through ``tocsr()``.  Unsorted
+        The left operand.  CSR, CSC, COO and BSR are used as they are, but for two: BSR on the right
+        is transposed first, and COO goes through ``tocsr()``, as other formats do, where the dense
+        operand or the result is not row-major (on the right: column-major) and 2-D.  Unsorted
         indices, duplicates (which add up) and explicit zeros are fine.
     B : array_like of shape (k,) or (k, n), or sparse array or matrix of shape (k, n)
         The right operand, sparse if `A` is dense.

@@ -121,6 +121,37 @@ def test_beta_zero_overwrites_nan(fmt, n):
             assert_spmm(spmm(A, B, out=out, alpha=alpha), A, B, alpha=alpha)
 
 
+@pytest.mark.every_isa
+@pytest.mark.parametrize("alpha", [np.inf, -np.inf, np.nan, 1e300])
+@pytest.mark.parametrize("beta", [0.0, 1.0, -2.0])
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_alpha_that_is_not_finite(fmt, beta, alpha):
+    """It meets whole sums: NaN where nothing is stored, and terms that cancel do so before."""
+    rng = np.random.default_rng(13)
+    for (height, per_row), in_order, n in itertools.product(
+        [(36, 4), (400, 0.1)], [True, False], [1, 3, 20, 70]
+    ):
+        shape = (height, 48)
+        A = random_sparse(rng, fmt, shape, per_row / 48, np.float32, in_order=in_order,
+                          block=(2, 3))
+        A.data[...] = rng.choice([-1, 1, 3], A.data.shape)
+        B = rng.integers(-3, 4, (48, n)).astype(np.float32)
+        out = rng.integers(-3, 4, (height, n)).astype(np.float32)
+        out[1], out[:, 0], out[3] = np.inf, -np.inf, np.nan
+        with np.errstate(all="ignore"):
+            expected = np.float32(alpha) * (A.toarray() @ B)
+            expected = expected + np.float32(beta) * out if beta else expected
+        for layout in ("C", "F", "every other column"):
+            into = lay_out(out, layout)
+            spmm(A, B, out=into, alpha=alpha, beta=beta)
+            assert rest_untouched(into)
+            np.testing.assert_array_equal(into, expected)
+            into = lay_out(out.T, layout)
+            spmm(B.T, A.T, out=into, alpha=alpha, beta=beta)
+            assert rest_untouched(into)
+            np.testing.assert_array_equal(into, expected.T)
+
+
 @pytest.mark.parametrize("kind", [int, np.float32, np.int64, bool, np.array])
 def test_alpha_and_beta_of_any_numeric_type(kind):
     rng = np.random.default_rng(1)

@@ -1,4 +1,5 @@
 /* spk_spmm: check, choose gather or scatter, plan, drive. */
+#include <math.h>
 #include <stdio.h>
 
 #include "../driver/drivers.h"
@@ -15,6 +16,12 @@ static int gathers(const spk_sparse *A, const spk_dense *B) {
 /* Rows are cut only where B is packed, which takes more than a few columns or a stride. */
 static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
   return A->format != SPK_CSC && B->cols > 1 && (B->cols > 8 || B->col_stride != 1);
+}
+
+/* Whether a sum must be whole before alpha meets it: infinity times the terms is not infinity times
+ * their sum, and alpha times an empty sum is NaN. */
+static int sums_apart(const spk_sparse *A, const spk_epilogue *epilogue) {
+  return !(A->dtype == SPK_F32 ? isfinite((float)epilogue->alpha) : isfinite(epilogue->alpha));
 }
 
 static spk_status check(const spk_sparse *A, const spk_dense *B, const spk_dense *C) {
@@ -43,7 +50,8 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
     spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
     return spk_drive_gather(&ready, B, C, epilogue, &plan, kernels);
   }
-  spk_plan_scatter(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
+  spk_plan_scatter(&ready, B, C, sums_apart(A, epilogue), threads, kernels, spk_active_machine(),
+                   &plan);
   return spk_drive_scatter(&ready, B, C, epilogue, &plan, kernels);
 }
 
@@ -66,7 +74,7 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   if (gather)
     spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
   else
-    spk_plan_scatter(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
+    spk_plan_scatter(&ready, B, C, 0, threads, kernels, spk_active_machine(), &plan);
   char shape[32], how[96];
   if (plan.strided)
     snprintf(shape, sizeof shape, "strided");

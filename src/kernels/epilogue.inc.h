@@ -81,14 +81,17 @@ static inline void FT(store_one)(T acc, T *c, ptrdiff_t i, ptrdiff_t j, const sp
   *c = e->activation == SPK_IDENTITY ? x : FT(activate_one)(x, e->activation);
 }
 
-/* Before a scatter: C = beta * C, and 0 for beta == 0 whatever C held. */
+/* Where nothing is added up, or before it is: C = beta * C, and 0 for beta == 0 whatever C held.
+ * But NaN where alpha is not finite, which times an empty sum is that. */
 static void FT(tile_scale)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
                            ptrdiff_t n, const spk_epilogue *e) {
-  const T beta = (T)e->beta;
-  if (beta == (T)1) return;
+  const T beta = (T)e->beta, none = (T)e->alpha * (T)0;
+  if (beta == (T)1 && none == (T)0) return;
   for (ptrdiff_t i = 0; i < rows; i++) {
     T *c = (T *)C + i * row_stride;
-    if (beta == (T)0) {
+    if (none != (T)0) {
+      for (ptrdiff_t j = 0; j < n; j++) c[j * col_stride] = none;
+    } else if (beta == (T)0) {
       if (col_stride == 1)
         memset(c, 0, (size_t)n * sizeof(T));
       else
@@ -111,4 +114,14 @@ static void FT(tile_finish)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride,
     for (ptrdiff_t j = 0; j < n; j++)
       FT(store_one)(c[j * col_stride], c + j * col_stride, i, j, &rest);
   }
+}
+
+/* The whole epilogue of sums that lie row-major apart from C. */
+static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
+                           ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
+                           const spk_epilogue *e) {
+  for (ptrdiff_t i = 0; i < rows; i++)
+    for (ptrdiff_t j = 0; j < n; j++)
+      FT(store_one)(((const T *)sums)[i * ld + j], (T *)C + i * row_stride + j * col_stride, i, j,
+                    e);
 }

@@ -61,6 +61,11 @@ typedef void (*spk_unpack_fn)(const void *src, ptrdiff_t ld, void *dst, ptrdiff_
 typedef void (*spk_tile_fn)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
                             ptrdiff_t n, const spk_epilogue *epilogue);
 
+/* C[:rows, :n] = the whole epilogue of sums[i * ld + j], which lie apart from it. */
+typedef void (*spk_store_fn)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
+                             ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
+                             const spk_epilogue *epilogue);
+
 /* Whether indices[0 .. count) lie in [0, bound); how many lie below their left neighbour, unless
  * descents is NULL. */
 typedef int (*spk_scan_fn)(const void *indices, ptrdiff_t count, ptrdiff_t bound,

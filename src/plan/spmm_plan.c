@@ -177,8 +177,9 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   plan_parts(A, plan);
 }
 
-void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
-                      const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan) {
+void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int apart,
+                      int threads, const spk_kernels *kernels, const spk_machine *machine,
+                      spk_spmm_plan *plan) {
   const ptrdiff_t n = B->cols, k = B->rows, size = (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   const int b_unit = B->col_stride == 1, c_unit = C->col_stride == 1;
@@ -186,6 +187,8 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
                           .panel_rows = spk_max(1, k),
                           .block_rows = spk_max(1, k),
                           .blocks = 1,
+                          .apart = apart,
+                          .stage = apart,
                           .row_chunk = spk_max(1, A->rows)};
   /* The tile of C is read and written at random: keep it in half of L2 where that leaves at least
    * four vectors, and give every thread columns of its own before rows. */
@@ -202,7 +205,7 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
     /* A stage holds a range of rows of C at a time; every range costs a walk over A.  By all rows
      * and not by those of a part: which kernel runs must not depend on the threads. */
     const ptrdiff_t stage_rows = SCATTER_STAGE_MOST / (lanes * size);
-    plan->stage = !c_unit && spk_ceil_div(A->rows, stage_rows) <= MOST_WALKS;
+    plan->stage = apart || (!c_unit && spk_ceil_div(A->rows, stage_rows) <= MOST_WALKS);
     plan->strided = !c_unit && !plan->stage;
     plan->pack = !plan->strided && !b_unit;
   } else {

@@ -10,6 +10,7 @@ typedef struct spk_spmm_plan {
   int strided;           /* no row-major tiles: the kernel walks B and C through their strides */
   int pack;              /* B goes through packed panels */
   int stage;             /* C goes through a row-major buffer */
+  int apart;             /* sums end in the stage, and meet alpha and C when they are whole */
   int hollow;            /* most rows of A are empty: runs of them are filled at once */
   ptrdiff_t tile, tiles; /* columns of a tile, and how many tiles */
   ptrdiff_t panel_rows;  /* rows of B in a panel; all of them where nothing is packed */
@@ -26,8 +27,10 @@ typedef struct spk_spmm_plan {
 void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
                      const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan);
 
-/* For a scatter (CSC, COO in any order): rows of B are read once and added into C. */
-void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
-                      const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan);
+/* For a scatter (CSC, COO in any order): rows of B are read once and added into C, or, with
+ * `apart`, into a stage. */
+void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int apart,
+                      int threads, const spk_kernels *kernels, const spk_machine *machine,
+                      spk_spmm_plan *plan);
 
 #endif
