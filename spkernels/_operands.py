@@ -10,6 +10,7 @@ from . import _core
 __all__ = [
     "NATIVE",
     "apart_from",
+    "check_diagonals",
     "check_indices",
     "dense_view",
     "is_spmatrix",
@@ -67,6 +68,8 @@ def sparse_arrays(A, dtype, name):
     through `tocsr`.  Lengths are checked here, contents by the compiled module.  With dtype None,
     for a look at the indices alone, values are left undefined.
     """
+    if A.format == "dia":
+        check_diagonals(A, name)
     if A.format not in ("csr", "csc", "coo", "bsr"):
         A = A.tocsr()
     shape = (1,) * (2 - A.ndim) + tuple(int(extent) for extent in A.shape)
@@ -113,6 +116,15 @@ def transposed_arrays(arrays):
         return sparse_arrays(A.T, data.dtype, "")
     code = _core.CSC if code == _core.CSR else _core.CSR
     return code, shape, block, offsets, indices, None, data
+
+
+def check_diagonals(A, name):
+    """Raise if a DIA operand lacks diagonals: scipy would read them out of bounds."""
+    if A.data.ndim != 2 or A.offsets.shape != A.data.shape[:1]:
+        raise ValueError(
+            f"{name}.data must have a row for each of {name}.offsets, "
+            f"got shapes {A.data.shape} and {A.offsets.shape}"
+        )
 
 
 def check_indices(A, name):

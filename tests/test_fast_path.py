@@ -243,6 +243,87 @@ def test_lengths_that_do_not_fit_are_left_to_the_general_path(fmt):
     assert _core.spmm_fast(beyond, B) is None
 
 
+# Formats without kernels --------------------------------------------------------------------------
+
+
+def tridiagonal(fmt, dtype=np.float64):
+    S = sp.diags_array([1.0, 2.0, 3.0], offsets=[-1, 0, 2], shape=(9, 9), dtype=dtype)
+    return S.asformat(fmt)
+
+
+@pytest.mark.parametrize("fmt, dense_first", [("dia", False), ("dok", False), ("dok", True)])
+def test_small_work_of_other_formats_is_multiplied_by_scipy(fmt, dense_first, monkeypatch):
+    """Which has the product before a conversion would be done."""
+    S = tridiagonal(fmt, np.float32)
+    same = S.tocsr()
+    monkeypatch.setattr(type(S), "tocsr", refuse)
+    for shape in [(9,), (9, 3)]:
+        D = random_values(np.random.default_rng(5), int(np.prod(shape)), np.float32)
+        D = D.reshape(shape[::-1] if dense_first else shape)
+        pair = (D, S) if dense_first else (S, D)
+        expected = (D, same) if dense_first else (same, D)
+        assert_spmm(spmm(*pair), *expected)
+        assert_spmm(spmm(*pair, bias=np.float64(3)), *expected, bias=3)
+
+
+@pytest.mark.parametrize("dense_first", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
+@pytest.mark.parametrize("fmt", ["dia", "lil", "dok"])
+def test_options_of_other_formats(fmt, dtype, dense_first):
+    S = tridiagonal(fmt, np.float32)
+    for shape in [(9,), (9, 9)]:
+        D = random_values(np.random.default_rng(5), int(np.prod(shape)), dtype).reshape(shape)
+        pair = (D, S) if dense_first else (S, D)
+        kept, bias = np.result_type(dtype, np.float32), np.arange(9, dtype=np.float64)
+        before = np.ones(shape, kept)
+        for activation in ACTIVATIONS:
+            options = {"alpha": 0.5, "beta": -2, "activation": activation, "bias": bias}
+            out = before.copy()
+            assert spmm(*pair, out=out, **options) is out
+            assert_spmm(out, *pair, before=before, **options)
+            assert_spmm(spmm(*pair, bias=bias, workers=1), *pair, bias=bias)
+        for order in "CFK":
+            assert spmm(*pair, order=order).flags[f"{order.replace('K', 'C')}_CONTIGUOUS"]
+        with pytest.raises(ValueError, match="dimension mismatch"):
+            spmm(*((D[..., :8], S) if dense_first else (S, D[:8])))
+        with pytest.raises(ValueError, match="bias must be a scalar or have shape"):
+            spmm(*pair, bias=np.ones(8))
+        with pytest.raises(ValueError, match="needs out"):
+            spmm(*pair, beta=1.0)
+        with pytest.raises(ValueError, match="workers must not be zero"):
+            spmm(*pair, workers=0)
+
+
+@pytest.mark.parametrize("fmt", ["dia", "lil", "dok"])
+def test_out_over_an_operand_of_another_format(fmt):
+    S = tridiagonal(fmt)
+    D = random_values(np.random.default_rng(6), 81, np.float64).reshape(9, 9)
+    for reverse in (False, True):
+        into = D.copy()
+        spmm(S, into, out=into[::-1] if reverse else into, bias=into[0], beta=1.0)
+        before = D[::-1] if reverse else D
+        assert_spmm(into[::-1] if reverse else into, S, D, bias=D[0], beta=1.0, before=before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_diagonals_that_are_missing_are_not_read(dtype):
+    for change in (lambda data: data[:1], np.ravel):
+        S = tridiagonal("dia", dtype)
+        S.data = change(S.data)
+        with pytest.raises(ValueError, match=r"A\.data must have a row for each of A\.offsets"):
+            spmm(S, np.ones(9, dtype))
+        with pytest.raises(ValueError, match=r"B\.data must have a row for each of B\.offsets"):
+            spmm(np.ones(9, dtype), S)
+
+
+@pytest.mark.parametrize("at", [(0, 9), (-1, 0)])
+def test_an_index_out_of_range_of_few_entries_is_found(at):
+    S = tridiagonal("dok")
+    dict.__setitem__(getattr(S, "_dict", S), at, 1.0)
+    with pytest.raises(ValueError):
+        spmm(S, np.ones(9))
+
+
 # Overlap ------------------------------------------------------------------------------------------
 
 
