@@ -5,6 +5,7 @@ Arguments are checked by the Python modules around it, but for the ordinary call
 entries take as they come, for the microseconds; all else, errors among it, they leave to Python.
 """
 cimport numpy as cnp
+from libc.string cimport memcmp
 
 cnp.import_array()
 
@@ -518,58 +519,79 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     return result if status == SPK_OK else None
 
 
-cdef inline bint _plain_2d(object array, int typenum) noexcept:
-    """A behaved 2-D ndarray of this dtype whose strides are whole elements."""
-    if not cnp.PyArray_CheckExact(array):
+cdef inline bint _same_bytes(object a, object b) noexcept:
+    """Whether two plain vectors are equal to the byte."""
+    cdef cnp.ndarray x = <cnp.ndarray>a, y = <cnp.ndarray>b
+    if x is y:
+        return True
+    if cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(y) or cnp.PyArray_SIZE(x) != cnp.PyArray_SIZE(y):
         return False
-    cdef cnp.ndarray a = <cnp.ndarray>array
-    return (cnp.PyArray_NDIM(a) == 2 and cnp.PyArray_TYPE(a) == typenum
-            and cnp.PyArray_ISBEHAVED_RO(a)
-            and cnp.PyArray_STRIDE(a, 0) % cnp.PyArray_ITEMSIZE(a) == 0
-            and cnp.PyArray_STRIDE(a, 1) % cnp.PyArray_ITEMSIZE(a) == 0)
+    return memcmp(cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), <size_t>cnp.PyArray_NBYTES(x)) == 0
 
 
-def sddmm_plain(P, X, Y):
-    """The values of (X @ Y) sampled at P for the plain case, or None for any other.
+def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None, check=True):
+    """The values of `sddmm` where nothing about the call is out of the ordinary, or None.
 
-    The plain case is that of `spmm_fast`: P in CSR or CSC with native arrays, X and Y ndarrays of
-    the dtype of P.
+    Ordinary is what it is for `spmm_fast`; `out` has P's pattern and may be P.
     """
-    cdef object code = _formats.get(type(P))
-    if code is None or code == COO or code == BSR:
-        return None
-    indptr = P.indptr
-    indices = P.indices
-    data = P.data
-    if not (_plain(indptr, 1) and _plain(indices, 1) and _plain(data, 1)):
-        return None
-    cdef int typenum = cnp.PyArray_TYPE(<cnp.ndarray>data)
-    cdef int itypenum = cnp.PyArray_TYPE(<cnp.ndarray>indices)
-    if not _is_value_type(typenum) or cnp.PyArray_TYPE(<cnp.ndarray>indptr) != itypenum:
-        return None
-    if itypenum != cnp.NPY_INT32 and itypenum != cnp.NPY_INT64:
-        return None
-    if not _plain_2d(X, typenum) or not _plain_2d(Y, typenum):
-        return None
-    shape = P.shape
-    cdef spk_sparse p
+    cdef spk_sparse p, o
     cdef spk_dense x, y
+    cdef spk_sampling s
     cdef spk_status status
-    cdef cnp.npy_intp held = cnp.PyArray_DIM(<cnp.ndarray>data, 0)
-    if len(shape) != 2 or cnp.PyArray_DIM(<cnp.ndarray>indices, 0) != held:
+    cdef int threads
+    cdef span reach
+    cdef void *into
+    cdef object format = _formats.get(type(P))
+    if format is None or not _take_dense(X, &x) or not _take_dense(Y, &y):
         return None
-    _fill_sparse(&p, (code, shape, (1, 1), indptr, indices, None, data), 0)
-    if cnp.PyArray_DIM(<cnp.ndarray>indptr, 0) != (p.rows if p.format == SPK_CSR else p.cols) + 1:
+    if cnp.PyArray_NDIM(<cnp.ndarray>X) != 2 or cnp.PyArray_NDIM(<cnp.ndarray>Y) != 2:
         return None
-    _fill_dense(&x, <cnp.ndarray>X)
-    _fill_dense(&y, <cnp.ndarray>Y)
+    cdef tuple arrays = _take_sparse(P, format, &p), others
+    if arrays is None or p.dtype != x.dtype or p.dtype != y.dtype:
+        return None
     if x.rows != p.rows or y.cols != p.cols or x.cols != y.rows:
         return None
-    cdef cnp.ndarray out = cnp.PyArray_EMPTY(1, &held, typenum, 0)
-    cdef void *values = cnp.PyArray_DATA(out)
+    cdef cnp.ndarray held = <cnp.ndarray>arrays[2], values
+    # Of values beyond the indices, none would be written.
+    if cnp.PyArray_DIM(held, 0) != cnp.PyArray_DIM(<cnp.ndarray>arrays[1], 0):
+        return None
+    if not _take_number(alpha, &s.alpha) or not _take_number(beta, &s.beta):
+        return None
+    if not (scale is True or scale is False) or not (check is True or check is False):
+        return None
+    s.scale = scale is True
+    threads = _take_workers(workers)
+    if threads < 0:
+        return None
+    p.flags = _trusted_flags(P, check)
+    if out is None:
+        values = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(held), cnp.PyArray_DIMS(held),
+                                   cnp.PyArray_TYPE(held), 0)
+    else:
+        if _formats.get(type(out)) != format:
+            return None
+        others = _take_sparse(out, format, &o)
+        if others is None or o.dtype != p.dtype or o.rows != p.rows or o.cols != p.cols:
+            return None
+        if o.block_rows != p.block_rows or o.block_cols != p.block_cols:
+            return None
+        values = <cnp.ndarray>others[2]
+        if cnp.PyArray_DIM(values, 0) != cnp.PyArray_DIM(held, 0):
+            return None
+        if not _same_bytes(arrays[0], others[0]) or not _same_bytes(arrays[1], others[1]):
+            return None
+        reach = _span(values)
+        if not cnp.PyArray_ISWRITEABLE(values) or _touches(reach, X) or _touches(reach, Y):
+            return None
+        # In place is fine, but not at an offset.
+        if _touches(reach, arrays[0]) or _touches(reach, arrays[1]):
+            return None
+        if values is not held and _touches(reach, held):
+            return None
+    into = cnp.PyArray_DATA(values)
     with nogil:
-        status = spk_sddmm(&p, &x, &y, values, NULL, 0)
-    return out if status == SPK_OK else None
+        status = spk_sddmm(&p, &x, &y, into, &s, threads)
+    return values if status == SPK_OK else None
 
 
 def get_num_threads():

@@ -117,19 +117,9 @@ def sddmm(
     array([[ 0., 66.],
            [43.,  0.]])
     """
-    if (
-        out is None
-        and workers is None
-        and not scale
-        and check
-        and type(alpha) is float
-        and alpha == 1.0
-        and type(beta) is float
-        and beta == 0.0
-    ):
-        values = _core.sddmm_plain(P, X, Y)
-        if values is not None:
-            return _with_data(P, values)
+    values = _core.sddmm_fast(P, X, Y, out, alpha, beta, scale, workers, check)
+    if values is not None:
+        return _with_data(P, values) if out is None else out
     if not sp.issparse(P):
         raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")
     if P.ndim != 2:

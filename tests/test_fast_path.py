@@ -1,4 +1,4 @@
-"""The compiled short cut of spmm: it answers as the general path does, and is taken."""
+"""The compiled short cuts: they answer as the general paths do, and are taken."""
 
 import itertools
 from unittest import mock
@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import ACTIVATIONS, assert_spmm
+from reference import ACTIVATIONS, assert_sddmm, assert_spmm
 from strategies import (
     DTYPES,
     FORMATS,
@@ -28,7 +28,7 @@ from strategies import (
     widths,
 )
 
-from spkernels import _core, _spmm, spmm
+from spkernels import _core, _sddmm, _spmm, sddmm, spmm
 
 
 def outcome(call, **options):
@@ -50,60 +50,75 @@ def refuse(*args, **kwargs):
 
 # Both paths agree ---------------------------------------------------------------------------------
 
-biases = st.sampled_from([
-    None, lambda m, n: (), lambda m, n: (1,), lambda m, n: (n,), lambda m, n: (1, n),
-    lambda m, n: (m, 1), lambda m, n: (m,), lambda m, n: (1, 1), lambda m, n: (m, n),
-])
-numbers = st.one_of(
-    factors,
-    st.sampled_from([0, 1, -3, 2**63, -(2**63), 10**400, True, np.nan, np.inf, np.float32(0.5),
-                     np.float64(2), np.array(0.5), np.array([0.5]), 1j, "1", None]),
+biases = st.one_of(
+    st.sampled_from([None, lambda m, n: (n,), lambda m, n: (1, n), lambda m, n: (m, 1)]),
+    st.sampled_from([lambda m, n: (), lambda m, n: (1,), lambda m, n: (1, 1), lambda m, n: (m,),
+                     lambda m, n: (m, n)]),
 )
-mostly = st.integers(0, 9).map(bool)
+odd_numbers = st.sampled_from(
+    [2**63, -(2**63), 10**400, True, np.nan, np.inf, np.float32(0.5), np.float64(2), np.array(0.5),
+     np.array([0.5]), 1j, "1", None]
+)
+numbers = st.one_of(factors, st.integers(-3, 3))
+ODD = ["dtype", "inner", "layout", "bias layout", "bias dtype", "alpha", "beta", "activation",
+       "workers", "check", "order", "out dtype", "out layout", "read-only", "scale"]
+# What is out of the ordinary about a call: mostly nothing, so that both paths are compared.
+oddities = st.one_of(st.just(set()), st.sets(st.sampled_from(ODD), max_size=2))
+PLAIN_LAYOUTS = ["C", "F", "rows apart", "every other column", "all reversed"]
+plain_layouts = st.sampled_from(PLAIN_LAYOUTS)
 
 
 @pytest.mark.every_isa
-@given(data=st.data(), S=sparse(most=40), n=widths, seed=seeds)
-def test_both_paths_agree_to_the_bit(data, S, n, seed):
+@given(data=st.data(), S=sparse(formats=NATIVE_FORMATS, most=40), n=widths, odd=oddities,
+       seed=seeds)
+def test_both_paths_agree_to_the_bit(data, S, n, odd, seed):
     rng = np.random.default_rng(seed)
-    draw = data.draw
-    dense_first, vector = draw(st.booleans()), draw(st.booleans())
-    dtype = S.dtype if draw(mostly) else draw(st.sampled_from([*DTYPES, np.int32, ">f4"]))
-    inner, outer = S.shape if dense_first else S.shape[::-1]
-    inner += not draw(mostly)
-    shape = (inner,) if vector else (n, inner) if dense_first else (inner, n)
-    D = random_dense(rng, shape, dtype, "C" if draw(st.booleans()) else draw(layouts))
-    result_shape = (outer,) if vector else (n, outer) if dense_first else (outer, n)
-    extents = result_shape if len(result_shape) == 2 else (*result_shape, 1)
 
-    bias = draw(biases)
+    def draw(name, usual, unusual):
+        return data.draw(unusual if name in odd else usual, name)
+
+    dense_first, vector, wants_out = (data.draw(st.booleans()) for _ in range(3))
+    dtype = draw("dtype", st.just(S.dtype), st.sampled_from([*DTYPES, np.int32, ">f4"]))
+    inner, outer = S.shape if dense_first else S.shape[::-1]
+    inner += "inner" in odd
+    shape = (inner,) if vector else (n, inner) if dense_first else (inner, n)
+    D = random_dense(rng, shape, dtype, draw("layout", plain_layouts, layouts))
+    shape = (outer,) if vector else (n, outer) if dense_first else (outer, n)
+
+    bias = data.draw(biases, "bias")
     if bias is not None:
-        bias = random_values(rng, int(np.prod(bias(*extents))), S.dtype).reshape(bias(*extents))
-        bias = lay_out(bias, draw(layouts)) if bias.ndim and not draw(mostly) else bias
-        bias = bias if draw(mostly) else bias.astype(np.float64)
+        bias = bias(*(shape if len(shape) == 2 else (*shape, 1)))
+        bias = random_values(rng, int(np.prod(bias)), S.dtype).reshape(bias)
+        bias = lay_out(bias, draw("bias layout", st.just("C"), layouts)) if bias.ndim else bias
+        bias = bias.astype(draw("bias dtype", st.just(S.dtype), st.just(np.float64)), copy=False)
     options = {
-        "alpha": draw(numbers),
+        "alpha": draw("alpha", numbers, odd_numbers),
+        "beta": draw("beta", numbers if wants_out else st.just(0.0), odd_numbers),
         "bias": bias,
-        "activation": draw(st.sampled_from([*ACTIVATIONS, "cube", 3])),
-        "workers": draw(st.sampled_from([None, 1, 2, 3, True, -1, 0, -(10**6), 2**70, 1.5])),
-        "check": draw(st.sampled_from([True, False, 1, 0, None])),
+        "activation": draw(
+            "activation", st.sampled_from(list(ACTIVATIONS)), st.sampled_from(["cube", 3])
+        ),
+        "workers": draw(
+            "workers", st.sampled_from([None, 1, 2, 3, -1]),
+            st.sampled_from([True, 0, -(10**6), 2**70, 1.5]),
+        ),
+        "check": draw("check", st.booleans(), st.sampled_from([1, 0, None])),
+        "order": draw(
+            "order", st.sampled_from([None, "C", "F", "K"]) if not wants_out else st.none(),
+            st.sampled_from(["k", 1, "C"]),
+        ),
     }
-    for name, ordinary in [("alpha", 0.5), ("activation", "relu"), ("workers", None)]:
-        options[name] = options[name] if draw(st.booleans()) else ordinary
-    wants_out = draw(st.booleans())
-    if not wants_out or not draw(mostly):
-        options["order"] = draw(st.sampled_from([None, "C", "F", "K", "k", 1]))
-    options["beta"] = draw(numbers) if wants_out or not draw(mostly) else 0.0
-    before = random_values(rng, int(np.prod(result_shape)), S.dtype).reshape(result_shape)
-    before = before if draw(mostly) else before.astype(np.float64)
-    out_layout, writeable = draw(layouts), draw(mostly)
+    before = random_values(rng, int(np.prod(shape)), S.dtype).reshape(shape)
+    before = before.astype(draw("out dtype", st.just(S.dtype), st.just(np.float64)))
+    out_layout = draw("out layout", plain_layouts, layouts)
 
     def call():
+        pair = (D, S) if dense_first else (S, D)
         if not wants_out:
-            return spmm(*((D, S) if dense_first else (S, D)), **options)
+            return spmm(*pair, **options)
         out = lay_out(before, out_layout)
-        out.flags.writeable = writeable
-        result = spmm(*((D, S) if dense_first else (S, D)), out=out, **options)
+        out.flags.writeable = "read-only" not in odd
+        result = spmm(*pair, out=out, **options)
         assert result is out
         assert rest_untouched(out)
         return result
@@ -182,7 +197,7 @@ def test_ordinary_calls_take_the_fast_path(
         assert_spmm(result, *pair, before=before, **options)
 
 
-@pytest.mark.parametrize("layout", ["C", "F", "rows apart", "every other column", "all reversed"])
+@pytest.mark.parametrize("layout", PLAIN_LAYOUTS)
 @pytest.mark.parametrize("fmt", ["csr", "csc", "bsr"])
 def test_layouts_take_the_fast_path(fmt, layout, monkeypatch):
     monkeypatch.setattr(_spmm, "_spmm", refuse)
@@ -367,3 +382,122 @@ def test_nothing_overlaps_an_empty_array():
     out = buffer[:, :0]
     assert _core.spmm_fast(A, buffer[:, 1:1], out) is out
     assert _core.spmm_fast(A, np.ones((3, 3), np.float32), buffer) is buffer
+
+
+# sddmm --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.every_isa
+@given(data=st.data(), P=sparse(formats=NATIVE_FORMATS, most=40), k=widths, odd=oddities,
+       seed=seeds)
+def test_both_paths_of_sddmm_agree_to_the_bit(data, P, k, odd, seed):
+    rng = np.random.default_rng(seed)
+
+    def draw(name, usual, unusual):
+        return data.draw(unusual if name in odd else usual, name)
+
+    dtype = draw("dtype", st.just(P.dtype), st.sampled_from([*DTYPES, np.int32, ">f4"]))
+    layout = draw("layout", plain_layouts, layouts)
+    X = random_dense(rng, (P.shape[0] + ("inner" in odd), k), dtype, layout)
+    Y = random_dense(rng, (k, P.shape[1]), P.dtype, data.draw(plain_layouts))
+    options = {
+        "alpha": draw("alpha", numbers, odd_numbers),
+        "beta": draw("beta", numbers, odd_numbers),
+        "scale": draw("scale", st.booleans(), st.sampled_from([1, 0, None])),
+        "workers": draw("workers", st.sampled_from([None, 1, 2, 3, -1]), st.just(True)),
+        "check": draw("check", st.booleans(), st.sampled_from([1, 0, None])),
+    }
+    wants = data.draw(
+        st.sampled_from(["nothing", "P", "a copy", "a view", "another", "read-only"]), "out"
+    )
+
+    def call():
+        S = P.copy()
+        out = {"nothing": None, "P": S}.get(wants, S.copy())
+        if wants == "a view":
+            shared = iter(index_arrays(S))
+            set_index_arrays(out, lambda _: next(shared))
+        elif wants == "another" and S.nnz:
+            index_arrays(out)[-1][0] += 1
+        elif wants == "read-only":
+            out.data.flags.writeable = False
+        result = sddmm(S, X, Y, out=out, **options)
+        assert out is None or result is out
+        for left, right in zip(index_arrays(result), index_arrays(P), strict=True):
+            np.testing.assert_array_equal(left, right)
+        return result.data
+
+    with np.errstate(all="ignore"):
+        fast = outcome(call)
+        with general_path("sddmm_fast"):
+            assert outcome(call) == fast
+
+
+@pytest.mark.parametrize("itype", INDEX_DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("matrix", [False, True])
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_ordinary_calls_of_sddmm_take_the_fast_path(fmt, matrix, dtype, itype, monkeypatch):
+    rng = np.random.default_rng(7)
+    P = random_sparse(rng, fmt, (24, 36), 0.3, dtype, itype=itype, matrix=matrix)
+    monkeypatch.setattr(_sddmm, "_native", refuse)
+    for x_layout, y_layout in itertools.product(["C", "F", "rows apart"], repeat=2):
+        X = random_dense(rng, (24, 7), dtype, x_layout)
+        Y = random_dense(rng, (7, 36), dtype, y_layout)
+        for options in [{}, {"alpha": 0.5}, {"alpha": 2}, {"beta": 0.5}, {"scale": True}]:
+            for more in [{}, {"workers": 1}, {"workers": -1}, {"check": False}]:
+                assert_sddmm(sddmm(P, X, Y, **options, **more), P, X, Y, **options)
+            out = sddmm(P, X, Y)
+            assert sddmm(P, X, Y, out=out, **options) is out
+            assert_sddmm(out, P, X, Y, **options)
+            # Copies of matrices have narrow indices.
+            out = set_index_arrays(P.copy(), lambda array: array.astype(itype))
+            assert sddmm(P, X, Y, out=out, **options) is out
+            assert_sddmm(out, P, X, Y, **options)
+            out = P.copy()
+            assert sddmm(out, X, Y, out=out, **options) is out
+            assert_sddmm(out, P, X, Y, **options)
+
+
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_out_of_sddmm_over_an_input_is_left_to_the_general_path(fmt):
+    rng = np.random.default_rng(8)
+    P = random_sparse(rng, fmt, (24, 36), 0.3, np.float32)
+    X, Y = random_dense(rng, (24, 7), np.float32), random_dense(rng, (7, 36), np.float32)
+    inputs = {"X": X, "Y": Y, "data": P.data}
+    inputs.update(zip(("first", "second"), index_arrays(P), strict=True))
+    size = P.data.nbytes
+    for (name, array), inside in itertools.product(inputs.items(), [0, 4]):
+        for start in (inside, size + array.nbytes - inside):
+            buffer = np.zeros(array.nbytes + 2 * size, np.uint8)
+            held = buffer[size : size + array.nbytes].view(array.dtype).reshape(array.shape)
+            held[...] = array
+            used = {**inputs, name: held}
+            S, out = P.copy(), P.copy()
+            S.data = used["data"]
+            replacements = iter([used["first"], used["second"]])
+            set_index_arrays(S, lambda _, new=replacements: next(new))
+            out.data = buffer[start : start + size].view(np.float32).reshape(P.data.shape)
+            taken = _core.sddmm_fast(S, used["X"], used["Y"], out)
+            assert (taken is None) == bool(inside), (name, inside, start)
+            sddmm(S, used["X"], used["Y"], out=out, scale=inside == 0)
+            assert_sddmm(out, P, X, Y, scale=inside == 0)
+
+
+def test_what_sddmm_leaves_to_the_general_path():
+    rng = np.random.default_rng(9)
+    P = random_sparse(rng, "csr", (24, 36), 0.3, np.float32)
+    X, Y = random_dense(rng, (24, 7), np.float32), random_dense(rng, (7, 36), np.float32)
+    other = P.copy()
+    other.indices[0] = (other.indices[0] + 1) % 36
+    read_only = P.copy()
+    read_only.data.flags.writeable = False
+    for out in (other, read_only, P.tocsc(), P.astype(np.float64), P[1:], X):
+        assert _core.sddmm_fast(P, X, Y, out) is None
+    longer = P.copy()
+    longer.data = np.resize(longer.data, len(longer.data) + 3)
+    assert _core.sddmm_fast(longer, X, Y) is None
+    assert _core.sddmm_fast(P, X[0], Y) is None
+    assert _core.sddmm_fast(P, X, Y[:, 1:]) is None
+    assert _core.sddmm_fast(P.tolil(), X, Y) is None
+    assert _core.sddmm_fast(X, X, Y) is None
