@@ -160,6 +160,9 @@ cdef int _fill_sparse(spk_sparse *s, tuple arrays, unsigned flags) except -1:
     return 0
 
 
+# `threads` of all functions below: at most so many, or 0 for the default.
+
+
 def spmm(tuple A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_row, bias_col,
          int activation, int threads, unsigned flags):
     """Write the product into C; return the status."""
@@ -176,7 +179,7 @@ def spmm(tuple A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_
     e.bias_col = _data(bias_col)
     e.activation = <spk_activation>activation
     with nogil:
-        status = spk_spmm(&a, &b, &c, &e, threads)
+        status = spk_spmm(&a, &b, &c, &e, -threads)
     return <int>status
 
 
@@ -195,7 +198,7 @@ def sddmm(tuple P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alph
     s.beta = beta
     s.scale = scale
     with nogil:
-        status = spk_sddmm(&p, &x, &y, out, &s, threads)
+        status = spk_sddmm(&p, &x, &y, out, &s, -threads)
     return <int>status
 
 
@@ -209,7 +212,7 @@ def kernel_name(tuple A, cnp.ndarray B, cnp.ndarray C, int threads, unsigned fla
     _fill_sparse(&a, A, flags)
     _fill_dense(&b, B)
     _fill_dense(&c, C)
-    status = spk_spmm_kernel_name(&a, &b, &c, threads, name, sizeof(name))
+    status = spk_spmm_kernel_name(&a, &b, &c, -threads, name, sizeof(name))
     return <int>status, name.decode()
 
 
@@ -514,7 +517,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     if a.format == SPK_COO and not _has_plain_rows(&c):
         return None
     with nogil:
-        status = spk_spmm(&a, &b, &c, &e, threads)
+        status = spk_spmm(&a, &b, &c, &e, -threads)
     # Corrupted operands among others, for which `spmm` has errors: nothing was written yet.
     return result if status == SPK_OK else None
 
@@ -590,7 +593,7 @@ def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None
             return None
     into = cnp.PyArray_DATA(values)
     with nogil:
-        status = spk_sddmm(&p, &x, &y, into, &s, threads)
+        status = spk_sddmm(&p, &x, &y, into, &s, -threads)
     return values if status == SPK_OK else None
 
 

@@ -95,7 +95,8 @@ typedef struct spk_sampling {
 spk_status spk_check(spk_sparse *A);
 
 /* C (m x n) from A (m x k, sparse) and B (k x n, dense), which must not overlap C.
- * threads == 0: the default, one thread where the work is small; threads > 0: at most that many. */
+ * threads > 0: so many, as far as the system allows; threads < 0: at most -threads, fewer where the
+ * work is small; threads == 0: the same for the default, spk_get_num_threads(). */
 spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                     const spk_epilogue *epilogue, int threads);
 

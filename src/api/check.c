@@ -42,12 +42,14 @@ static int coo_in_order(const spk_sparse *A) {
   return !falls;
 }
 
-static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels, int threads) {
+static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels, int wants_sorted,
+                            int threads) {
   ptrdiff_t falls = 0;
-  if (!spk_drive_scan(A->row_indices, A->itype, A->nnz, A->rows, &falls, threads, kernels) ||
+  if (!spk_drive_scan(A->row_indices, A->itype, A->nnz, A->rows, wants_sorted ? &falls : NULL,
+                      threads, kernels) ||
       !spk_drive_scan(A->indices, A->itype, A->nnz, A->cols, NULL, threads, kernels))
     return SPK_ERR_INDEX;
-  A->flags |= SPK_CHECKED | (falls == 0 && coo_in_order(A) ? SPK_SORTED : 0);
+  A->flags |= SPK_CHECKED | (wants_sorted && falls == 0 && coo_in_order(A) ? SPK_SORTED : 0);
   return SPK_OK;
 }
 
@@ -73,7 +75,7 @@ spk_status spk_ready(spk_sparse *A, int wants_sorted, int threads) {
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
   A->flags &= ~SPK_SORTED;
-  return A->format == SPK_COO ? check_coo(A, kernels, threads)
+  return A->format == SPK_COO ? check_coo(A, kernels, wants_sorted, threads)
                               : check_compressed(A, kernels, wants_sorted, threads);
 }
 

@@ -13,9 +13,11 @@ static int gathers(const spk_sparse *A, const spk_dense *B) {
          (A->format == SPK_COO && (A->flags & SPK_SORTED) && B->cols > 1);
 }
 
-/* Rows are cut only where B is packed, which takes more than a few columns or a stride. */
+/* Entries in COO gather if they are sorted.  Rows of other formats are cut only where B is packed,
+ * which takes more than a few columns or a stride. */
 static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
-  return A->format != SPK_CSC && B->cols > 1 && (B->cols > 8 || B->col_stride != 1);
+  if (A->format == SPK_CSC || B->cols <= 1) return 0;
+  return A->format == SPK_COO || B->cols > 8 || B->col_stride != 1;
 }
 
 /* Whether a sum must be whole before alpha meets it: infinity times the terms is not infinity times

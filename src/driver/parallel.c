@@ -71,7 +71,7 @@ static int most_threads(void) {
 int spk_choose_threads(int requested, double work) {
   if (requested > 0) return requested < most_threads() ? requested : most_threads();
   if (work < 2 * WORK_PER_THREAD) return 1;
-  const int most = spk_get_num_threads();
+  const int most = requested < 0 ? (int)-spk_max(requested, -MOST_THREADS) : spk_get_num_threads();
   const double useful = work / WORK_PER_THREAD;
   const int threads = useful < most ? (int)useful : most;
   return threads < most_threads() ? threads : most_threads();

@@ -21,7 +21,8 @@ void spk_parallel(int threads, spk_phase first, spk_phase second, void *context)
 /* Once, before the first region: prepares for fork(). */
 void spk_parallel_init(void);
 
-/* Threads for a call that asked for `requested` (0: the default, by the work, in multiply-adds). */
+/* Threads for a call that asked for `requested`: exactly so many if positive, at most that many if
+ * negative, at most the default if 0; fewer where the work, in multiply-adds, is small. */
 int spk_choose_threads(int requested, double work);
 
 #endif

@@ -96,15 +96,13 @@ static void run_rows(const job *j, ptrdiff_t t, ptrdiff_t r0, ptrdiff_t r1, char
 static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_spmm_plan *plan = j->plan;
-  const ptrdiff_t row_part = part / plan->col_parts, col_part = part % plan->col_parts;
-  const ptrdiff_t r0 = j->A->rows * row_part / plan->row_parts;
-  const ptrdiff_t r1 = j->A->rows * (row_part + 1) / plan->row_parts;
-  const ptrdiff_t t0 = plan->tiles * col_part / plan->col_parts;
-  const ptrdiff_t t1 = plan->tiles * (col_part + 1) / plan->col_parts;
+  const ptrdiff_t rows = j->A->rows;
+  const ptrdiff_t t0 = plan->tiles * part / plan->col_parts;
+  const ptrdiff_t t1 = plan->tiles * (part + 1) / plan->col_parts;
   char *panel = spk_workspace_of(&j->space, worker);
   for (ptrdiff_t t = t0; t < t1; t++)
-    for (ptrdiff_t r = r0; r < r1; r += plan->row_chunk)
-      run_rows(j, t, r, spk_min(r1, r + plan->row_chunk), panel, panel + plan->panel_bytes);
+    for (ptrdiff_t r = 0; r < rows; r += plan->row_chunk)
+      run_rows(j, t, r, spk_min(rows, r + plan->row_chunk), panel, panel + plan->panel_bytes);
 }
 
 spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
@@ -114,8 +112,7 @@ spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_
   const spk_status status =
       spk_workspace_take(&j.space, 0, plan->panel_bytes + plan->stage_bytes, plan->threads);
   if (status != SPK_OK) return status;
-  spk_parallel(plan->threads, (spk_phase){0},
-               (spk_phase){plan->col_parts * plan->row_parts, run_part}, &j);
+  spk_parallel(plan->threads, (spk_phase){0}, (spk_phase){plan->col_parts, run_part}, &j);
   spk_workspace_free(&j.space);
   return SPK_OK;
 }

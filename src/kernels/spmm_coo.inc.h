@@ -17,6 +17,13 @@ static void FN(spmm_coo)(const spk_spmm_task *t) {
   const ptrdiff_t low = t->row_low, ldb = t->ldb, ldc = t->ldc, n = t->n;
   const T *B = t->B;
   T *C = t->C;
+  if (n == 1 && ldb == 1 && ldc == 1) {
+    for (ptrdiff_t p = first; p < last; p++) {
+      const ptrdiff_t row = (ptrdiff_t)row_of[p] - low;
+      if ((uint64_t)row < owned) C[row] += alpha * val[p] * B[col_of[p]];
+    }
+    return;
+  }
   for (ptrdiff_t p = first; p < last; p++) {
     const ptrdiff_t row = (ptrdiff_t)row_of[p] - low;
     if ((uint64_t)row >= owned) continue;

@@ -55,22 +55,31 @@ SPK_SPMM_CSC(8)
 #undef SPK_SPMM_CSC
 
 /* Any strides, and n == 1, where a masked vector would carry one lane. */
-SPK_SCALAR_LOOPS static void FN(spmm_csc_strided)(const spk_spmm_task *t) {
+SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_csc_column)(const spk_spmm_task *t, const T *b, T *c,
+                                                     const ptrdiff_t ldb, const ptrdiff_t ldc) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values;
   const T alpha = (T)t->epilogue.alpha;
   const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
-  const ptrdiff_t low = t->row_low, ldb = t->ldb, ldc = t->ldc, cols = t->rows;
+  const ptrdiff_t low = t->row_low, cols = t->rows;
+  for (ptrdiff_t k = 0; k < cols; k++) {
+    const T x = alpha * b[k * ldb];
+    const ptrdiff_t stop = end[k];
+    for (ptrdiff_t p = begin[k]; p < stop; p++) {
+      const ptrdiff_t row = (ptrdiff_t)idx[p] - low;
+      if ((uint64_t)row < owned) c[row * ldc] += val[p] * x;
+    }
+  }
+}
+
+SPK_SCALAR_LOOPS static void FN(spmm_csc_strided)(const spk_spmm_task *t) {
   for (ptrdiff_t j = 0; j < t->n; j++) {
     const T *b = (const T *)t->B + j * t->col_strideb;
     T *c = (T *)t->C + j * t->col_stridec;
-    for (ptrdiff_t k = 0; k < cols; k++) {
-      const T x = alpha * b[k * ldb];
-      const ptrdiff_t stop = end[k];
-      for (ptrdiff_t p = begin[k]; p < stop; p++) {
-        const ptrdiff_t row = (ptrdiff_t)idx[p] - low;
-        if ((uint64_t)row < owned) c[row * ldc] += val[p] * x;
-      }
-    }
+    /* Vectors, without the multiplications by the strides. */
+    if (t->ldb == 1 && t->ldc == 1)
+      FN(spmm_csc_column)(t, b, c, 1, 1);
+    else
+      FN(spmm_csc_column)(t, b, c, t->ldb, t->ldc);
   }
 }

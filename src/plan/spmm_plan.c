@@ -8,8 +8,10 @@
 #define SCATTER_STAGE_MOST ((ptrdiff_t)1 << 20)
 #define CUT_MOST ((ptrdiff_t)1 << 18)
 
-/* Walks over A that a scatter into a stage may take. */
-#define MOST_WALKS 8
+/* Walks over A that a scatter into a stage may take: each skips, unpredictably, the entries of
+ * other rows.  With more, walking A once per column of C is faster (a dense 16 x 200,000 matrix
+ * times CSR: 101 ms with 7 walks). */
+#define MOST_WALKS 2
 
 /* A packed tile is 4 vectors wide: with 2 to 6 the product ran within 5% of it from L2, and with 8
  * slower, as the panel leaves the cache earlier than the broadcast is amortised; from L1, 8 may be
@@ -188,32 +190,48 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
                           .block_rows = spk_max(1, k),
                           .blocks = 1,
                           .apart = apart,
-                          .stage = apart,
                           .row_chunk = spk_max(1, A->rows)};
   /* The tile of C is read and written at random: keep it in half of L2 where that leaves at least
-   * four vectors, and give every thread columns of its own before rows. */
+   * four vectors. */
   const ptrdiff_t fits = (ptrdiff_t)machine->l2_bytes / 2 / spk_max(1, A->rows * size) / lanes;
   ptrdiff_t vectors = spk_max(4, spk_min(SPK_MAX_VECTORS, fits));
-  vectors = spk_max(1, spk_min(vectors, spk_ceil_div(n, lanes) / plan->threads));
+  /* Threads share columns, not rows: each would walk all entries, and whether a row is its own is a
+   * branch that no predictor knows (160,000 entries in CSC times a vector: 0.6 ms on two threads,
+   * 0.23 on one).  And not in C itself: where the columns of two threads meet in a cache line, it
+   * would go back and forth at every entry (10,000 entries, N = 16: 0.19 ms, 0.08 on one).  So each
+   * has a stage, and if that does not hold all rows there is one thread. */
+  const int most = plan->threads;
+  const ptrdiff_t all = spk_ceil_div(n, lanes), each = spk_max(1, all / most);
+  const int shared = most > 1 && all > 1 && (c_unit || A->format == SPK_CSC) &&
+                     A->rows * spk_min(each, vectors) * lanes * size <= SCATTER_STAGE_MOST;
+  if (shared)
+    vectors = spk_min(each, vectors);
+  else
+    plan->threads = 1;
   cut_columns(plan, n, lanes, vectors * lanes);
   plan->col_parts = spk_min(plan->tiles, plan->threads);
-  plan->row_parts = spk_max(1, plan->threads / plan->col_parts);
-  plan->row_parts = spk_max(1, spk_min(plan->row_parts, A->rows));
-  plan->threads = (int)spk_min(plan->threads, plan->col_parts * plan->row_parts);
-  const ptrdiff_t own_rows = spk_ceil_div(A->rows, plan->row_parts);
+  plan->row_parts = 1;
+  plan->threads = (int)plan->col_parts;
   if (A->format == SPK_CSC && n > 1) {
-    /* A stage holds a range of rows of C at a time; every range costs a walk over A.  By all rows
-     * and not by those of a part: which kernel runs must not depend on the threads. */
+    /* A stage holds a range of rows of C at a time; every range costs a walk over A. */
     const ptrdiff_t stage_rows = SCATTER_STAGE_MOST / (lanes * size);
-    plan->stage = apart || (!c_unit && spk_ceil_div(A->rows, stage_rows) <= MOST_WALKS);
+    plan->stage = apart || shared || (!c_unit && spk_ceil_div(A->rows, stage_rows) <= MOST_WALKS);
     plan->strided = !c_unit && !plan->stage;
     plan->pack = !plan->strided && !b_unit;
+    if (plan->strided) {
+      /* One column after another, which lie far apart: threads do not meet. */
+      plan->threads = (int)spk_min(most, n);
+      plan->tile = spk_ceil_div(n, plan->threads);
+      plan->tiles = spk_ceil_div(n, plan->tile);
+      plan->threads = (int)(plan->col_parts = plan->tiles);
+    }
   } else {
     plan->strided = 1;
+    plan->stage = apart || shared;
   }
   if (plan->stage) {
     const ptrdiff_t row_bytes = plan->tile * size;
-    plan->row_chunk = spk_max(1, spk_min(own_rows, SCATTER_STAGE_MOST / row_bytes));
+    plan->row_chunk = spk_max(1, spk_min(A->rows, SCATTER_STAGE_MOST / row_bytes));
     plan->stage_bytes = spk_slice((size_t)(plan->row_chunk * row_bytes));
   }
   if (plan->pack) {
