@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
+from ._operands import check_diagonals, check_indices
 from ._spmm import spmm
 
 __all__ = ["aslinearoperator"]
@@ -23,7 +24,7 @@ class SparseOperator(LinearOperator):
     @functools.cached_property
     def _adjoint_operand(self):
         # A transpose shares the arrays of A, but for BSR; a complex A is conjugated into new ones.
-        transpose = self.A.T
+        transpose = self._transposed()
         return transpose.conj() if self.dtype.kind == "c" else transpose
 
     def _matmat(self, X):
@@ -42,7 +43,12 @@ class SparseOperator(LinearOperator):
         return SparseOperator(self._adjoint_operand)
 
     def _transpose(self):
-        return SparseOperator(self.A.T)
+        return SparseOperator(self._transposed())
+
+    def _transposed(self):
+        # scipy transposes BSR by writing through its indices, which it does not check.
+        check_indices(self.A, "A")
+        return self.A.T
 
 
 def aslinearoperator(A) -> LinearOperator:
@@ -65,7 +71,7 @@ def aslinearoperator(A) -> LinearOperator:
     TypeError
         If `A` is not sparse.
     ValueError
-        If `A` is not 2-D.
+        If `A` is not 2-D.  Products and transposes raise it too, where `A` is corrupted.
 
     See Also
     --------
@@ -86,6 +92,8 @@ def aslinearoperator(A) -> LinearOperator:
         raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
+    if A.format == "dia":
+        check_diagonals(A, "A")
     if A.format not in ("csr", "csc", "coo", "bsr"):
         A = A.tocsr()
     return SparseOperator(A)

@@ -147,6 +147,29 @@ def test_sddmm_of_a_corrupted_pattern(fmt, name, dtype):
         np.testing.assert_array_equal(P.data, before)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.complex128])
+@pytest.mark.parametrize("fmt, name", CORRUPTIONS)
+def test_an_operator_of_a_corrupted_operand(fmt, name, dtype):
+    """Its transposes too: scipy writes through the indices of BSR to make one."""
+    for use in (
+        lambda operator: operator.matvec(np.ones(K)),
+        lambda operator: operator.rmatvec(np.ones(M)),
+        lambda operator: operator.rmatmat(np.ones((M, 2))),
+        lambda operator: operator.T @ np.ones(M),
+        lambda operator: operator.H @ np.ones(M),
+    ):
+        A, culprit = corrupted(fmt, name, dtype)
+        with pytest.raises(ValueError, match=rf"\bA\.{culprit}\b"):
+            use(spkernels.aslinearoperator(A))
+
+
+def test_an_operator_of_diagonals_that_are_not_there():
+    A = sp.dia_array(np.eye(4))
+    A.offsets = np.arange(3, dtype=A.offsets.dtype)
+    with pytest.raises(ValueError, match=r"A\.data must have a row for each of A\.offsets"):
+        spkernels.aslinearoperator(A)
+
+
 @given(
     fmt=st.sampled_from(["csr", "csc", "bsr"]),
     name=st.sampled_from(["indptr", "indices"]),
