@@ -75,8 +75,9 @@ def sddmm(
     Returns
     -------
     sparse array or matrix
-        Of P's class; it shares P's index arrays, so that changing them in place in one changes
-        both.  The dtype follows NumPy's promotion of `P`, `X` and `Y` (a boolean `P` leaves that
+        Of P's class.  It shares P's index arrays where P is in canonical format (each row, or
+        column of CSC, sorted and without duplicates) or COO, and has copies of them otherwise; see
+        the notes.  The dtype follows NumPy's promotion of `P`, `X` and `Y` (a boolean `P` leaves that
         of `X` and `Y`).
 
     Raises
@@ -96,6 +97,12 @@ def sddmm(
     gets its own sample: where `P` holds duplicates, each of them does (as parallel edges of a
     graph do in DGL); ``P.sum_duplicates()`` first for the other reading.  The result has the same
     bits for every number of threads.
+
+    Index arrays that are shared are those of both: what writes to them in place in one leaves the
+    other with values that are not where they belong.  In scipy these are ``eliminate_zeros()`` and
+    ``resize()`` of CSR, CSC and BSR, and assignments to the arrays' elements; take a ``copy()``
+    first.  Others, such as ``sum_duplicates()`` and ``sort_indices()``, find nothing to do in
+    canonical format, or make new arrays.
 
     References
     ----------
@@ -242,10 +249,28 @@ def _by_numpy(P, X, Y, values, alpha, beta, scale):
 
 
 def _with_data(P, data):
-    """Return a sparse array like P, sharing its index arrays, with other values."""
+    """Return a sparse array like P with other values, sharing index arrays that scipy lets be."""
     # Not through the constructor, which may narrow or prune index arrays, nor through copy.copy:
     # each would cost more than a small product.
     result = object.__new__(type(P))
     result.__dict__.update(P.__dict__)
     result.data = data
+    if "_has_canonical_format" in result.__dict__:
+        canonical = result._has_canonical_format
+    else:
+        canonical = _find_canonical(result)
+    if not canonical:
+        # Many a method of scipy that only reads, `max` and `abs` among them, sorts or adds up what
+        # is stored first, in place: the values of P would no longer be where its indices say.
+        result.indptr, result.indices = result.indptr.copy(), result.indices.copy()
     return result
+
+
+def _find_canonical(result):
+    """Whether `result` may share its index arrays.  What scipy finds is kept in it, not in P."""
+    if result.format == "coo":
+        return True  # whose methods make new ones
+    try:
+        return result.has_canonical_format
+    except ValueError:
+        return False  # indices of a dtype that scipy does not look at

@@ -191,6 +191,48 @@ def test_the_result_shares_the_index_arrays(fmt, itype, matrix):
         assert not np.shares_memory(result.data, P.data)
 
 
+# What scipy does in place, or does something in place for.
+READS = {
+    "max": lambda S: S.max(),
+    "abs": lambda S: abs(S),
+    "comparison": lambda S: S > 1,
+    "square root": lambda S: S.sqrt(),
+    "sum": lambda S: S + S,
+    "element": lambda S: S.tocsr()[1, 2],
+    "sorted": lambda S: S.tocsr().sort_indices() if S.format == "coo" else S.sort_indices(),
+    "duplicates": lambda S: S.sum_duplicates(),
+}
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("in_order, duplicates", [(True, False), (False, False), (True, True)])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+@pytest.mark.parametrize("read", READS)
+def test_reading_one_does_not_change_the_other(read, fmt, dtype, in_order, duplicates, known):
+    rng = np.random.default_rng(17)
+    P = random_sparse(rng, fmt, (12, 18), 0.5, dtype, in_order=in_order, duplicates=duplicates)
+    X, Y = (np.abs(factor) for factor in factors_for(rng, P, 4, dtype))
+    if known:
+        P.has_canonical_format  # noqa: B018 - scipy keeps what it finds
+    found = set(P.__dict__)
+    S = sddmm(P, X, Y)
+    assert set(P.__dict__) == found
+    dense = P.toarray(), S.toarray()
+    with np.errstate(invalid="ignore"):
+        READS[read](S)
+    np.testing.assert_array_equal(P.toarray(), dense[0])
+    with np.errstate(invalid="ignore"):
+        READS[read](P)
+    np.testing.assert_allclose(S.toarray(), dense[1])
+
+
+def test_index_arrays_of_a_dtype_unknown_to_scipy():
+    P = sp.csr_array(np.eye(4))
+    set_index_arrays(P, lambda array: array.astype(np.uint64))
+    np.testing.assert_array_equal(sddmm(P, np.ones((4, 1)), np.ones((1, 4))).data, 1)
+
+
 def test_duplicates_each_get_their_sample():
     P = sp.csr_array((np.array([1.0, 2.0]), [0, 0], [0, 2]), shape=(1, 1))
     np.testing.assert_array_equal(sddmm(P, [[3.0]], [[5.0]], scale=True).data, [15, 30])
