@@ -185,6 +185,8 @@ def test_smtx_values(tmp_path):
         (SMTX + b"7\n", "3 lines, found 4"),
         (b"\x00\xff\xfe\n\n\n1", "found"),
         (b"99999999999999, 4, 5\n0 3 5 5\n2 0 1 3 0\n", "100000000000000 offsets, found 4"),
+        (b"0, 99999999999999999999, 0\n0\n\n", "sizes below 2**63 - 1, found"),
+        (b"0, 9223372036854775807, 0\n0\n\n", "sizes below 2**63 - 1, found"),
     ],
 )
 def test_malformed_smtx(tmp_path, content, fragment):
@@ -217,6 +219,12 @@ def test_smtx_that_lost_tokens_at_the_end(tmp_path_factory, A, data):
 )
 def test_load_rejects_bad_arguments(tmp_path, kwargs, fragment):
     assert_malformed(write(tmp_path, "a.smtx", SMTX), fragment, **kwargs)
+
+
+def test_load_rejects_values_where_a_file_has_its_own(tmp_path):
+    path = write(tmp_path, "a.mtx", BANNER + b"2 2 1\n1 1 1.0\n")
+    assert_malformed(path, "values: expected one of 'normal', 'ones', got 'bogus'", values="bogus")
+    assert_malformed(path, "no values for a .mtx file, got 'ones'", values="ones")
 
 
 def test_load_rejects_missing_and_unsupported_files(tmp_path):
@@ -335,6 +343,9 @@ def test_mtx_is_what_scipy_writes(tmp_path_factory, A, field, seed):
         (BANNER + b"2 2 1\n1 1 1.\x000\n", "float64"),
         (BANNER + b"2 2 1\n1 1 1.5x\n", "'1.5x'"),
         (BANNER + b"2 2 999999999999\n1 1 1.0\n", "999999999999 lines"),
+        (BANNER + b"99999999999999999999 1 1\n1 1 1\n", "below 2**63 - 1, found 9999999999999999999"),
+        (BANNER + b"1 9223372036854775807 1\n1 1 1\n", "below 2**63 - 1, found 92233720368547758"),
+        (b"%%MatrixMarket matrix array real general\n0 99999999999999999999\n", "below 2**63"),
         (BANNER.replace(b"general", b"symmetric") + b"2 3 1\n1 1 1.0\n", "square"),
         (b"%%MatrixMarket matrix array real general\n99999999 99999999\n1\n", "lines"),
         (b"%%MatrixMarket matrix array real symmetric\n99999999 99999999\n1\n", "lines"),
@@ -401,6 +412,7 @@ CHANGES = {
     "three sizes": {"shape": np.array([6, 8, 1])},
     "negative size": {"shape": np.array([6, -8])},
     "fractional size": {"shape": np.array([6.0, 8.5])},
+    "huge size": {"shape": np.array([6, 2**64 - 1], dtype=np.uint64)},
 }
 
 
@@ -488,6 +500,8 @@ def test_raw(tmp_path, name):
     dense = example(np.float32).toarray()
     dense[0, 0] = np.nan
     path = write(tmp_path, name, dense.astype("<f4").tobytes())
+    for shape in (None, 48, (48,), (2, 3, 8), "68"):
+        assert_malformed(path, "expected shape=(rows, columns) for a .raw file", shape=shape)
     A = datasets.load(path, shape=(6, 8))
     assert A.nnz == 6 and A.dtype == np.float32
     np.testing.assert_array_equal(A.toarray(), dense)

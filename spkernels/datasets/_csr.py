@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 INT32_MAX = np.iinfo(np.int32).max
+INT64_MAX = np.iinfo(np.int64).max
 
 
 def make_csr(
@@ -39,6 +40,12 @@ def standard_normal(rng: np.random.Generator, size: int, dtype: np.dtype) -> np.
     if dtype.kind == "c":
         values = values + 1j * rng.standard_normal(size)
     return values.astype(dtype)
+
+
+def check_sizes(*sizes: int) -> None:
+    """Raise ValueError if a dimension is too large for scipy, or was before it was clamped."""
+    if max(sizes) >= INT64_MAX:
+        raise ValueError(f"expected sizes below 2**63 - 1, found {max(sizes)}")
 
 
 def check_compressed(indptr: np.ndarray, indices: np.ndarray, major: int, minor: int) -> None:

@@ -14,7 +14,7 @@ from ._arguments import RNG, as_dtype
 from ._csr import make_csr
 from ._mtx import read_mtx
 from ._readers import read_mat, read_npz, read_raw
-from ._smtx import read_smtx
+from ._smtx import VALUES, read_smtx
 
 # Formats that say their own shape; .raw needs it told.
 _SELF_DESCRIBING = (".smtx", ".mtx", ".npz", ".mat")
@@ -132,6 +132,12 @@ def load(
         raise ValueError(f"{path}: expected no key for a {suffix} file, got {key!r}")
     if shape is not None and suffix != ".raw":
         raise ValueError(f"{path}: expected no shape for a {suffix} file, got {shape!r}")
+    if values not in VALUES:
+        raise ValueError(
+            f"{path}: values: expected one of {', '.join(map(repr, VALUES))}, got {values!r}"
+        )
+    if values != "normal" and suffix != ".smtx":
+        raise ValueError(f"{path}: expected no values for a {suffix} file, got {values!r}")
     try:
         content = _content(path)
         match suffix:

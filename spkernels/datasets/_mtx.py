@@ -11,6 +11,8 @@ import io
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
+from ._csr import check_sizes
+
 _BANNER = (
     "'%%MatrixMarket matrix {coordinate|array} {real|integer|unsigned-integer|complex|pattern} "
     "{general|symmetric|skew-symmetric|hermitian}' on line 1"
@@ -70,7 +72,9 @@ def _sizes(stream: io.BytesIO, count: int) -> list[int]:
     words = line.split()
     if len(words) != count or not all(word.isdigit() for word in words):
         raise ValueError(f"expected a line of {count} Matrix Market sizes, found {line[:80]!r}")
-    return [int(word) for word in words]
+    sizes = [int(word) for word in words]
+    check_sizes(*sizes)
+    return sizes
 
 
 def _table(stream: io.BytesIO, columns: list[tuple[str, type]], lines: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from scipy.io import loadmat
 from scipy.sparse import csr_array, issparse, load_npz
 
 from ._arguments import as_count
-from ._csr import check_compressed, make_csr
+from ._csr import check_compressed, check_sizes, make_csr
 
 _INDEX_ARRAYS = ("indptr", "indices", "row", "col", "coords", "offsets")
 
@@ -36,6 +36,7 @@ def _checked_csr(A: object) -> csr_array:
         raise ValueError(f"expected a matrix of two dimensions, found shape {A.shape}")
     if A.dtype.kind not in "biufc":
         raise ValueError(f"expected numeric values, found dtype {A.dtype}")
+    check_sizes(*A.shape)
     if A.format in ("csr", "csc", "bsr"):
         major, minor = A.shape[::-1] if A.format == "csc" else A.shape
         R, C = A.blocksize if A.format == "bsr" else (1, 1)
@@ -87,6 +88,7 @@ def _csr_parts(archive: np.lib.npyio.NpzFile, key: str) -> csr_array:
             archive[f"{key}_{part}"] for part in ("data", "indices", "indptr", "shape")
         )
         rows, cols = (as_count(f"{key}_shape", size, 0) for size in shape)
+    check_sizes(rows, cols)
     check_compressed(indptr, indices, rows, cols)
     if data.shape != indices.shape:
         raise ValueError(f"expected {indices.size} values in {key}_data, found {data.shape}")
@@ -103,7 +105,7 @@ def read_mat(content: bytes, key: str | None) -> csr_array:
 
 def read_raw(content: bytes, shape: Sequence[int] | None) -> csr_array:
     """Read a dense row-major little-endian float32 matrix, its zeros pruned."""
-    if shape is None or len(shape) != 2:
+    if np.shape(shape) != (2,):
         raise ValueError(f"expected shape=(rows, columns) for a .raw file, got {shape!r}")
     rows, cols = (as_count("shape", size) for size in shape)
     if len(content) != 4 * rows * cols:

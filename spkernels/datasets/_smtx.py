@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from scipy.sparse import csr_array, issparse
 
 from ._arguments import RNG, as_dtype, as_generator
-from ._csr import check_compressed, make_csr, standard_normal
+from ._csr import check_compressed, check_sizes, make_csr, standard_normal
 
 VALUES = ("normal", "ones")
 
@@ -37,6 +37,7 @@ def parse_smtx(text: bytes) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
         raise ValueError(
             f"expected 3 integers 'rows, columns, nonzeros' on line 1, found {len(sizes)}"
         )
+    check_sizes(*sizes)
     rows, cols, nnz = sizes
     indptr = _integers(offsets, "row offsets on line 2")
     indices = _integers(columns, "column indices on line 3")
@@ -48,8 +49,6 @@ def parse_smtx(text: bytes) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
 
 def read_smtx(text: bytes, values: str, rng: RNG, dtype: DTypeLike | None) -> csr_array:
     """Build the array that `text` describes, with the values asked for."""
-    if values not in VALUES:
-        raise ValueError(f"values: expected one of {', '.join(map(repr, VALUES))}, got {values!r}")
     kinds = "fc" if values == "normal" else "biufc"
     kind = as_dtype(np.float32 if dtype is None else dtype, kinds)
     indices, indptr, shape = parse_smtx(text)
