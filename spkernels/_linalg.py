@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
-from ._operands import check_diagonals, check_indices
+from ._operands import check_indices, to_csr
 from ._spmm import spmm
 
 __all__ = ["aslinearoperator"]
@@ -92,8 +92,6 @@ def aslinearoperator(A) -> LinearOperator:
         raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
-    if A.format == "dia":
-        check_diagonals(A, "A")
     if A.format not in ("csr", "csc", "coo", "bsr"):
-        A = A.tocsr()
+        A = to_csr(A, "A")
     return SparseOperator(A)

@@ -19,6 +19,7 @@ __all__ = [
     "raise_status",
     "scalar",
     "sparse_arrays",
+    "to_csr",
     "transposed_arrays",
 ]
 
@@ -68,10 +69,8 @@ def sparse_arrays(A, dtype, name):
     through `tocsr`.  Lengths are checked here, contents by the compiled module.  With dtype None,
     for a look at the indices alone, values are left undefined.
     """
-    if A.format == "dia":
-        check_diagonals(A, name)
     if A.format not in ("csr", "csc", "coo", "bsr"):
-        A = A.tocsr()
+        A = to_csr(A, name)
     shape = (1,) * (2 - A.ndim) + tuple(int(extent) for extent in A.shape)
     if A.format == "coo":
         row, col = _index_array(A.row, f"{name}.row"), _index_array(A.col, f"{name}.col")
@@ -116,6 +115,23 @@ def transposed_arrays(arrays):
         return sparse_arrays(A.T, data.dtype, "")
     code = _core.CSC if code == _core.CSR else _core.CSR
     return code, shape, block, offsets, indices, None, data
+
+
+def to_csr(A, name):
+    """Convert an operand of a format without kernels, with all that it stores, to CSR."""
+    if A.format != "dia":
+        return A.tocsr()
+    check_diagonals(A, name)
+    result = A.tocsr()
+    if result.nnz == A.nnz:
+        return result
+    # It left the zeros of the diagonals out, which scipy's own products multiply by: infinity and
+    # NaN then make NaN.  Numbered from 1, all of the entries stay.
+    marked = A.copy()
+    marked.data = np.arange(1, A.data.size + 1).reshape(A.data.shape)
+    result = marked.tocsr()
+    result.data = A.data.reshape(-1)[result.data - 1]
+    return result
 
 
 def check_diagonals(A, name):

@@ -17,6 +17,7 @@ from ._operands import (
     raise_status,
     scalar,
     sparse_arrays,
+    to_csr,
 )
 from ._threads import resolve_workers
 
@@ -77,8 +78,8 @@ def sddmm(
     sparse array or matrix
         Of P's class.  It shares P's index arrays where P is in canonical format (each row, or
         column of CSC, sorted and without duplicates) or COO, and has copies of them otherwise; see
-        the notes.  The dtype follows NumPy's promotion of `P`, `X` and `Y` (a boolean `P` leaves that
-        of `X` and `Y`).
+        the notes.  The dtype follows NumPy's promotion of `P`, `X` and `Y` (a boolean `P` leaves
+        that of `X` and `Y`), but for float16, which scipy.sparse does not have: it becomes float32.
 
     Raises
     ------
@@ -134,13 +135,13 @@ def sddmm(
     threads = resolve_workers(workers)
     X, Y = _factors(P, X, Y)
     if P.format not in ("csr", "csc", "coo", "bsr"):
-        P = P.tocsr()
-    dtype = np.result_type(P.dtype, X.dtype, Y.dtype)
+        P = to_csr(P, "P")
+    dtype = _supported(P.dtype, X.dtype, Y.dtype)
     real = dtype in NATIVE
     alpha, beta = scalar(alpha, "alpha", real=real), scalar(beta, "beta", real=real)
     if not real:
         # As in `spmm`: 1 and 0 stand for factors that are not there.
-        dtype = np.result_type(dtype, *(f for f, none in ((alpha, 1), (beta, 0)) if f != none))
+        dtype = _supported(dtype, *(f for f, none in ((alpha, 1), (beta, 0)) if f != none))
     if out is None:
         values = np.empty(P.data.shape, dtype)
     else:
@@ -150,6 +151,12 @@ def sddmm(
     else:
         _by_numpy(P, X, Y, values, alpha, beta, scale)
     return _with_data(P, values) if out is None else out
+
+
+def _supported(*dtypes):
+    """Promote dtypes to one that scipy.sparse has."""
+    dtype = np.result_type(*dtypes)
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
 def _factors(P, X, Y):

@@ -20,6 +20,7 @@ from ._operands import (
     raise_status,
     scalar,
     sparse_arrays,
+    to_csr,
     transposed_arrays,
 )
 from ._threads import resolve_workers
@@ -144,13 +145,14 @@ def spmm(
     by_scipy = False
     if S.format in _CONVERTED and S.ndim == 2 and S.dtype in NATIVE and type(D) is np.ndarray:
         # Before all that is looked at below, for the time.
+        name = "B" if dense_first else "A"
         if S.format == "dia":
-            check_diagonals(S, "B" if dense_first else "A")
+            check_diagonals(S, name)
         by_scipy = _scipy_is_faster(S, D, dense_first, activation, check)
         if by_scipy and workers is None and _is_plain(S, D, dense_first, *options):
             return np.asarray(D @ S if dense_first else S @ D, order="C")
         if not by_scipy:
-            S = S.tocsr()
+            S = to_csr(S, name)
             pair = (D, S) if dense_first else (S, D)
             result = _core.spmm_fast(*pair, *options, workers, check)
             if result is not None:

@@ -41,6 +41,20 @@ def factors_for(rng, P, k, dtype, x_layout="C", y_layout="C"):
     )
 
 
+def with_all_zeros(D):
+    """All that a DIA array stores inside of its shape, as CSR; tocsr leaves zeros out."""
+    entries = [
+        (j - offset, j, value)
+        for offset, row in zip(D.offsets, D.data, strict=True)
+        for j, value in enumerate(row)
+        if 0 <= j - offset < D.shape[0] and j < D.shape[1]
+    ]
+    rows, cols, values = np.array(sorted(entries)).reshape(-1, 3).T
+    indptr = np.searchsorted(rows, np.arange(D.shape[0] + 1))
+    make = sp.csr_matrix if isinstance(D, sp.spmatrix) else sp.csr_array
+    return make((values.astype(D.dtype), cols.astype(int), indptr), shape=D.shape)
+
+
 # Properties ---------------------------------------------------------------------------------------
 
 
@@ -52,7 +66,7 @@ def test_sampled_product(P, k, x_layout, y_layout, alpha, beta, scale, workers, 
     result = sddmm(P, X, Y, alpha=alpha, beta=beta, scale=scale, workers=workers)
     if P.format not in NATIVE_FORMATS:
         assert result.format == "csr"
-        P = P.tocsr()
+        P = with_all_zeros(P) if P.format == "dia" else P.tocsr()
     assert_sddmm(result, P, X, Y, alpha=alpha, beta=beta, scale=scale)
 
 
@@ -247,6 +261,33 @@ def test_explicit_zeros_are_sampled(fmt):
     X, Y = factors_for(rng, P, 4, np.float64)
     assert (sddmm(P, X, Y).data != 0).all()
     assert (sddmm(P, X, Y, scale=True).data == 0).all()
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+@pytest.mark.parametrize("shape", [(4, 6), (6, 4), (5, 5)])
+def test_zeros_on_diagonals_are_sampled(shape, matrix):
+    offsets = [2, -1, 0]
+    for length in (3, 5, 8):  # of the stored diagonals, shorter and longer than a row
+        data = np.arange(3.0 * length).reshape(3, length) % 4
+        P = (sp.dia_matrix if matrix else sp.dia_array)((data, offsets), shape=shape)
+        expected = with_all_zeros(P)
+        X, Y = np.ones((shape[0], 2)), np.ones((2, shape[1]))
+        for dtype in (np.float64, np.int64):
+            result = sddmm(P, X.astype(dtype), Y, beta=1.0)
+            assert isinstance(result, sp.spmatrix) == matrix
+            for mine, wanted in zip(index_arrays(result), index_arrays(expected), strict=True):
+                np.testing.assert_array_equal(mine, wanted)
+            np.testing.assert_array_equal(result.data, expected.data + 2)
+
+
+@pytest.mark.parametrize("dtypes", [(bool, np.float16), (np.int8, np.float16), (np.int8, bool)])
+def test_the_dtype_of_the_result_is_one_of_scipy(dtypes):
+    P, factor = sp.csr_array(np.eye(3, dtype=dtypes[0])), np.ones((3, 1), dtypes[1])
+    for alpha in (1.0, np.float16(2)):
+        result = sddmm(P, factor, factor.T, alpha=alpha)
+        expected = np.result_type(*dtypes, *([] if alpha == 1 else [alpha]))
+        assert result.dtype == (np.float32 if expected == np.float16 else expected)
+        np.testing.assert_array_equal(result.toarray(), np.eye(3) * alpha)
 
 
 @pytest.mark.parametrize("fmt", NATIVE_FORMATS)

@@ -497,6 +497,23 @@ def test_nan_and_infinity_spread_as_in_scipy(fmt, dtype, where):
         assert_same_special(spmm(A, B), expected)
 
 
+@pytest.mark.parametrize("columns", [1, 3, 200])
+@pytest.mark.parametrize("rows", [10, 1000])
+def test_zeros_on_diagonals_are_factors(rows, columns):
+    """As in scipy, with a conversion to CSR, which would leave them out, or without."""
+    A = sp.dia_array((np.zeros((2, rows)), [-1, 1]), shape=(rows, rows))
+    A.data[:, ::2] = 1
+    B = np.ones((rows, columns))
+    B[1::3] = np.inf
+    for options in ({}, {"activation": "sigmoid"}):
+        result = spmm(A, B, **options)
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(np.isnan(result), np.isnan(A @ B))
+            result = spmm(B.T, A, **options)
+            np.testing.assert_array_equal(np.isnan(result), np.isnan(B.T @ A))
+    assert np.isnan(result).any()
+
+
 def assert_same_special(result, expected):
     """NaN and infinities in the same places, and finite elsewhere."""
     np.testing.assert_array_equal(np.isnan(result), np.isnan(expected))
