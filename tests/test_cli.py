@@ -84,7 +84,7 @@ def demo_json(capsys, *arguments, status=0):
 
 
 def make_timing(seconds, noisy=False):
-    return timing.Timing(seconds, seconds, seconds, samples=5, dropped=0, noisy=noisy)
+    return timing.Timing(seconds, seconds, seconds, 5, 0, noisy, waited=1.0 if noisy else 0.0)
 
 
 def make_cell(nnz=100, columns=8, dense=2.0, scipy=3.0, **changes):
@@ -199,6 +199,26 @@ def test_info_has_the_folders_of_the_c_interface_only_if_they_exist(tmp_path, mo
         "include": str(tmp_path / "include"),
         "lib": None,
     }
+
+
+def test_info_lists_what_is_needed_and_what_is_optional():
+    found = info.collect()
+    assert found["python"]["threadpoolctl"] == threadpoolctl.__version__
+    assert set(found["optional packages"]) == {"matplotlib", "tqdm"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("SPKERNELS_ISA", "SPKERNELS_ISA='bogus' is not supported here"),
+        ("SPKERNELS_NUM_THREADS", "SPKERNELS_NUM_THREADS must be a positive integer, got 'bogus'"),
+    ],
+)
+def test_a_bad_environment_is_told_in_a_line(name, message):
+    with start("info", env={**os.environ, name: "bogus"}) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith(message) and len(err.splitlines()) == 1
 
 
 # The demo on its own matrices
@@ -450,6 +470,7 @@ def test_too_little_memory_skips_a_matrix(capsys, brief, layer, monkeypatch):
         ("--seconds", "inf", "seconds, at least 0, got 'inf'"),
         ("--seed", "-1", "at least 0"),
         ("--workers", "0", "workers must not be zero"),
+        ("--workers", "99999999999999999999", "expected at most"),
         ("--dtype", "int8", "float32"),
     ],
 )
@@ -630,6 +651,28 @@ def test_errors_of_many_columns_and_of_what_is_not_finite(monkeypatch):
     assert np.isnan(accuracy.worst_error(A, B, C))
 
 
+def test_errors_where_numbers_are_too_large():
+    A = sp.csr_array(np.array([[2e38, 2e38], [1, 0], [np.inf, 1], [np.nan, 0]], dtype=np.float32))
+    B = np.ones((2, 1), dtype=np.float32)
+    C = A @ B
+    assert np.isinf(C[0, 0])
+    assert accuracy.worst_error(A, B, C) == 0
+    for row, wrong in ((1, 2), (2, 1), (3, 1)):
+        changed = C.copy()
+        changed[row] = wrong
+        assert accuracy.worst_error(A, B, changed) > 1
+
+
+def test_values_beyond_the_precision_are_skipped(tmp_path, capsys, brief):
+    path = tmp_path / "large.npz"
+    sp.save_npz(path, sp.csr_array(np.array([[1e300, 1.0], [np.inf, 0.0]])))
+    found = demo_json(capsys, path, status=1)
+    reason = found["skipped"][0]["reason"]
+    assert reason == "expected values in the range of float32, found larger ones"
+    found = demo_json(capsys, path, "--dtype", "float64")
+    assert found["results"][0]["error"] < 1
+
+
 def test_a_wrong_result_is_shouted_about(capsys, brief, layer, monkeypatch):
     monkeypatch.setattr(measure, "spmm", lambda A, B, workers: A @ B + 1)
     assert main(["demo", str(layer), "--no-plot", *QUICK]) == 0
@@ -671,12 +714,12 @@ def test_measuring_lasts_as_long_as_asked():
 
 def test_disturbed_samples_are_dropped():
     samples = [timing.Sample(1, 0), timing.Sample(9, 0.5), timing.Sample(3, 0.04)]
-    assert timing.summary(samples) == timing.Timing(2, 1.5, 2.5, 2, 1, False)
+    assert timing.summary(samples) == timing.Timing(2, 1.5, 2.5, 2, 1, False, 0.04)
 
 
 def test_among_disturbed_samples_the_least_disturbed_count():
     samples = [timing.Sample(seconds, seconds / 10) for seconds in (8, 7, 2, 6, 1, 5, 4, 3)]
-    assert timing.summary(samples) == timing.Timing(1.5, 1.25, 1.75, 2, 6, True)
+    assert timing.summary(samples) == timing.Timing(1.5, 1.25, 1.75, 2, 6, True, 0.2)
     assert timing.summary([timing.Sample(1, 0.9)]).noisy
 
 
@@ -755,10 +798,10 @@ def test_verdicts():
 
 def test_lines_of_a_cell():
     cell = make_cell(nnz=250_000, columns=16, dense=0.5, scipy=12.34)
-    cell.timings["dense"] = make_timing(0.0005, noisy=True)
+    cell.timings["dense"] = make_timing(0.002, noisy=True)
     first, second = table.cell_lines(cell).splitlines()
     assert first.split() == [
-        "16", "12.3", "0.648", "~0.500", "16.0", "1.00", "8.00", "0.500x", "12.3x", "0.100",
+        "16", "12.3", "0.648", "~2.00", "4.00", "1.00", "8.00", "2.00x", "12.3x", "0.100",
     ]  # fmt: skip
     assert second == "        too disturbed to tell; scalar spmm_csr_vector, 1 thread"
 
@@ -890,6 +933,53 @@ def test_disturbed_times_count_for_nothing():
     assert "1 of 2 products, which other programs disturbed" in closing
 
 
+@pytest.mark.parametrize(
+    ("dense", "scipy", "waited", "noisy"),
+    [
+        ((200.0, True), (3.0, False), 0.9, False),  # 20 at least
+        ((2.0, True), (3.0, False), 0.3, False),
+        ((2.0, True), (3.0, False), 0.6, True),
+        ((2.0, True), (3.0, False), 1.7, True),  # several threads waited
+        ((0.5, True), (3.0, False), 0.9, False),
+        ((5.0, False), (1.5, True), 0.5, True),
+        ((5.0, False), (0.5, True), 0.5, False),
+    ],
+)
+def test_what_disturbances_cannot_explain_is_told(dense, scipy, waited, noisy):
+    cell = make_cell()
+    for peer, (seconds, disturbed) in (("dense", dense), ("scipy", scipy)):
+        cell.timings[peer] = dataclasses.replace(
+            make_timing(seconds * 1e-3, noisy=disturbed), waited=waited
+        )
+    assert cell.noisy == noisy
+    cell = make_cell(dense=1 / dense[0], scipy=1 / scipy[0])
+    cell.timings["spkernels"] = dataclasses.replace(make_timing(1e-3, noisy=True), waited=waited)
+    assert cell.noisy == any(
+        measure._rank(1 / each[0]) != measure._rank(1 / each[0] / max(1e-300, 1 - waited))
+        for each in (dense, scipy)
+    )
+
+
+def test_what_was_left_out_is_not_among_all():
+    noisy = make_cell(nnz=990)
+    noisy.timings["dense"] = make_timing(0.05, noisy=True)
+    cells = [make_cell(dense=2.0), make_cell(dense=3.0), noisy, make_cell(nnz=0, dense=0.1)]
+    (found,) = conclusion.conclude(cells)
+    assert "pays on all matrices that could be compared (2 of 4 not)" in found.text[0]
+    (found,) = conclusion.conclude([make_cell(dense=0.5), make_cell(dense=None)])
+    assert "not pay on any matrices that could be compared (1 of 2 not)" in found.text[0]
+    (found,) = conclusion.conclude([make_cell(dense=0.5)])
+    assert "not pay on any of these matrices" in found.text[0]
+
+
+def test_matrices_without_entries_are_no_part_of_means():
+    (found,) = conclusion.conclude([make_cell(scipy=4.0), make_cell(nnz=0, scipy=9.0, dense=99.0)])
+    assert found.over_scipy == pytest.approx(4)
+    assert "99" not in found.text[0] and "9.00x" not in found.text[1]
+    (found,) = conclusion.conclude([make_cell(nnz=0)])
+    assert found.text == ["N = 8: nothing to tell, no matrix has an entry."]
+
+
 def test_conclusions_per_number_of_columns():
     found = conclusion.conclude([make_cell(columns=n) for n in (32, 1, 32)])
     assert [each.columns for each in found] == [1, 32]
@@ -920,6 +1010,33 @@ def test_plots(tmp_path, count, widths):
     assert 500 < height < 3000 and 1000 < width < 4000
 
 
+def test_labels_are_short_and_tell_names_apart():
+    names = ["short", "a/" + "b" * 60]
+    assert table.distinct(names, 42) == ["short", "..." + "b" * 39]
+    layers = [
+        f"dlmc/rn50/{method}_pruning/{sparsity}/bottleneck_2_block_group3_5_1_of_a_network.smtx"
+        for method in ("magnitude", "extended_magnitude", "random")
+        for sparsity in (0.5, 0.95)
+    ]
+    labels = table.distinct([*names, *layers], 42)
+    assert len(set(labels)) == len(labels)
+    assert max(map(len, labels)) <= 60
+    for label, layer in zip(labels[2:], layers, strict=True):
+        assert layer.split("/")[2] in label and layer.split("/")[3] in label
+    awkward = ["x" * 50, "y" + "x" * 50, "x" * 50 + "z", "x" * 60, "x" * 60]
+    assert len(set(table.distinct(awkward, 42))) == 4
+
+
+def test_the_plot_counts_operations_of_complex_numbers():
+    pytest.importorskip("matplotlib")
+    from spkernels.cli import plot
+
+    real, complex_ = make_cell(), make_cell(dtype="complex64")
+    assert "(2 nnz N / time)" in plot._rate_label([real])
+    assert "(8 nnz N / time)" in plot._rate_label([complex_])
+    assert "(2 or 8 nnz N / time)" in plot._rate_label([real, complex_])
+
+
 def test_a_plot_says_what_it_leaves_out(tmp_path, monkeypatch):
     figure = pytest.importorskip("matplotlib.figure")
     from spkernels.cli import plot
@@ -933,7 +1050,8 @@ def test_a_plot_says_what_it_leaves_out(tmp_path, monkeypatch):
 
 
 def test_disturbed_products_are_not_plotted(capsys, brief, layer, monkeypatch):
-    monkeypatch.setattr(timing, "DISTURBED_SHARE", -1.0)
+    monkeypatch.setattr(timing, "DISTURBED_SHARE", 0.05)
+    monkeypatch.setattr(timing, "_waited", lambda: 2 * time.perf_counter())
     assert main(["demo", str(layer), *QUICK]) == 0
     out, err = capsys.readouterr()
     assert "too disturbed to tell" in out and "Left out of this: 1 of 1 products" in out

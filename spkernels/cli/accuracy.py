@@ -25,7 +25,9 @@ _CHUNK = 1 << 22
 def worst_error(A, B: NDArray, C: NDArray) -> float:
     """Return the largest error of `C` as the product of `A` and `B`, as a share of its bound.
 
-    NaN where the product is not finite, infinity where an entry that must be exact is not.
+    NaN where the product is not finite but ought to be, infinity where an entry that must be exact
+    is not.  Of an entry without a finite value only that counts, and of one whose terms add up to
+    more than the dtype holds, nothing.
     """
     wide = _WIDER[C.dtype.name]
     A = sp.csr_array(A)
@@ -43,8 +45,12 @@ def worst_error(A, B: NDArray, C: NDArray) -> float:
         columns = slice(start, start + step)
         part = B[:, columns].astype(wide)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            error = np.abs(C[:, columns] - exact @ part)
-            share = error / (factor * (size @ np.abs(part)))
+            right, most = exact @ part, size @ np.abs(part)
+            error = np.abs(C[:, columns] - right)
+            share = error / (factor * most)
         share[error == 0] = 0  # also where the bound is 0, as in empty rows
+        share[np.isfinite(most) & (most > np.finfo(C.dtype).max)] = 0
+        special = ~np.isfinite(right)
+        share[special] = np.where(np.isfinite(C[:, columns][special]), np.inf, 0)
         worst = np.max(share, initial=worst)
     return float(worst)

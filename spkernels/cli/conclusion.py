@@ -26,15 +26,17 @@ class Conclusion:
 
 
 def conclude(cells: Sequence[Cell]) -> list[Conclusion]:
-    """Return a conclusion per number of columns, from the cells that are not noisy."""
+    """Return a conclusion per number of columns, from cells neither noisy nor without entries."""
     widths = sorted({cell.columns for cell in cells})
     return [_conclude(n, [cell for cell in cells if cell.columns == n]) for n in widths]
 
 
 def _conclude(columns: int, measured: list[Cell]) -> Conclusion:
-    cells = [cell for cell in measured if not cell.noisy]
+    filled = [cell for cell in measured if cell.nnz]
+    cells = [cell for cell in filled if not cell.noisy]
     if not cells:
-        return Conclusion(columns, None, None, None, [f"N = {columns}: too disturbed to tell."])
+        why = "too disturbed to tell" if filled else "nothing to tell, no matrix has an entry"
+        return Conclusion(columns, None, None, None, [f"N = {columns}: {why}."])
     compared = sorted(
         (cell for cell in cells if "dense" in cell.timings), key=lambda cell: cell.sparsity
     )
@@ -44,24 +46,28 @@ def _conclude(columns: int, measured: list[Cell]) -> Conclusion:
     never = max((s for s in lost if s < min(won, default=2)), default=None)
     over_scipy = [cell.speedup("scipy") for cell in cells]
     text = [
-        f"N = {columns}: " + _against_dense(compared, won, lost, always, never),
+        f"N = {columns}: "
+        + _against_dense(compared, won, lost, always, never, len(measured) - len(compared)),
         f"N = {columns}: " + _against_scipy(cells),
     ]
     return Conclusion(columns, always, never, statistics.geometric_mean(over_scipy), text)
 
 
-def _against_dense(compared, won, lost, always, never) -> str:
+def _against_dense(compared, won, lost, always, never, left_out: int) -> str:
     if not compared:
         return "no dense form was small enough to compare with."
+    these = "of these matrices"
+    if left_out:
+        these = f"matrices that could be compared ({left_out} of {len(compared) + left_out} not)"
     span = _span([cell.speedup("dense") for cell in compared])
     if not lost:
         return (
-            f"sparsity pays on all of these matrices, {percent(min(won))} zeros and more: "
+            f"sparsity pays on all {these}, {percent(min(won))} zeros and more: "
             f"spkernels runs at {span} the speed of the dense product."
         )
     if not won:
         return (
-            f"sparsity does not pay on any of these matrices, up to {percent(max(lost))} zeros: "
+            f"sparsity does not pay on any {these}, up to {percent(max(lost))} zeros: "
             f"spkernels runs at {span} the speed of the dense product."
         )
     parts = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,9 +46,11 @@ how it measures:
   process of its own, as benchmarks/ in the source does: take differences of some percent from
   there, not from here.
 
-exit status: 0, 1 if a matrix was skipped or the plot not written, 2 if a path or an option is
-wrong, 130 after Ctrl-C
+exit status: 0 (without matplotlib too, where no plot is made), 1 if a matrix was skipped or writing
+the plot failed, 2 if a path or an option is wrong, 130 after Ctrl-C
 """
+#: More threads than CPUs are slow, this many make no sense.
+_MOST_WORKERS = 1024
 _NO_MATPLOTLIB = "no plot: matplotlib is not installed; to get it: pip install 'spkernels[demo]'"
 
 
@@ -232,4 +235,7 @@ def _workers(text: str) -> int:
         resolve_workers(value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    most = max(_MOST_WORKERS, os.cpu_count() or 1)
+    if value > most:
+        raise argparse.ArgumentTypeError(f"expected at most {most} threads, got {text!r}")
     return value

@@ -29,7 +29,7 @@ examples:
 """
 #: Settings of the libraries in the process that change what a product takes.
 _PREFIXES = ("SPKERNELS_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_")
-_OPTIONAL = ("threadpoolctl", "matplotlib", "tqdm")
+_OPTIONAL = ("matplotlib", "tqdm")
 
 
 def add_parser(commands: Any) -> None:
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
 def collect() -> dict[str, dict[str, Any]]:
     """Return sections of named plain values."""
     found = show_config(mode="dicts")
+    found["python"]["threadpoolctl"] = threadpoolctl.__version__
     found["python"]["executable"] = sys.executable
     found["optional packages"] = {name: _version(name) for name in _OPTIONAL}
     found["machine"] = {

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .. import _core
 from .measure import Cell
-from .table import shortened
+from .table import distinct
 
 #: Label, colour (Okabe and Ito's palette, told apart with any colour vision) and marker.
 _PEERS = {
@@ -99,12 +99,17 @@ def _draw_lines(axis, cells: Sequence[Cell], names: Sequence[str]) -> None:
             markeredgecolor="white",
             markeredgewidth=0.6,
         )
-    axis.set_yticks(range(len(names)), [shortened(name, 42) for name in names])
+    axis.set_yticks(range(len(names)), distinct(names, 42))
     axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.set_xlabel("useful GFLOP/s (2 nnz N / time), more is better")
+    axis.set_xlabel(_rate_label(cells))
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", **_STYLE)
     _logarithmic(axis, "x")
+
+
+def _rate_label(cells: Sequence[Cell]) -> str:
+    flops = sorted({cell.flops_per_term for cell in cells})
+    return f"useful GFLOP/s ({' or '.join(map(str, flops))} nnz N / time), more is better"
 
 
 def _draw_cloud(axis, cells: Sequence[Cell], names: Sequence[str]) -> None:
@@ -123,7 +128,7 @@ def _draw_cloud(axis, cells: Sequence[Cell], names: Sequence[str]) -> None:
             markeredgecolor="white",
             markeredgewidth=0.4,
         )
-    axis.set_ylabel("useful GFLOP/s (2 nnz N / time), more is better")
+    axis.set_ylabel(_rate_label(cells))
     _logarithmic(axis, "y")
     _sparsity_axis(axis, cells)
 

@@ -45,7 +45,7 @@ def closing(found: Survey, conclusions: Sequence[Conclusion]) -> str:
     if noisy:
         paragraphs.append(
             f"Left out of this: {noisy} of {len(found.cells)} products, which other programs "
-            "disturbed (marked ~). Run again on a quiet machine."
+            "disturbed too much to tell (marked ~). Run again on a quiet machine."
         )
     return "\nDoes sparsity pay here?\n" + wrapped([*paragraphs, _CAVEAT])
 

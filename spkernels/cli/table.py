@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .measure import DENSE_LIMIT, DRAW, Cell
 
@@ -13,6 +14,7 @@ WIDTH = 100
 
 _PEERS = ("scipy", "dense", "spkernels")
 _INDENT = " " * 8
+_MARKS = "/_ "
 
 HEADER = "\n".join(
     [
@@ -35,14 +37,15 @@ what the columns mean:
              not counted; left out where A.toarray() takes more than {DENSE_LIMIT >> 20} MiB
   spkernels  spkernels.spmm(A, B)
   ms         median time of a call, in milliseconds
-  GFLOP/s    2 * nonzeros * N / time, useful operations only: what a dense product does with the
-             zeros does not count, so the numbers of a line compare times
+  GFLOP/s    2 * nonzeros * N / time (8 if complex), useful operations only: what a dense product
+             does with the zeros does not count, so the numbers of a line compare times
   vs dense   time of dense / time of spkernels: above 1, sparsity pays
   vs scipy   time of scipy / time of spkernels
   error      largest error of spkernels' result in units of its bound, gamma_k * (|A| @ |B|) with
              gamma_k = k*u/(1-k*u), k terms in the sum: below 1 is right (the reference is
              computed in the next wider precision)
-  ~          before a time: other programs disturbed every sample of it, so no conclusion is drawn
+  ~          before a time: other programs disturbed every sample of it; no conclusion is drawn
+             if another could win without that
   The line below has the verdict, and the instruction set and the kernel that spkernels chose.
 """
 
@@ -115,6 +118,26 @@ def times(ratio: float | None) -> str:
 def shortened(text: str, width: int) -> str:
     """Cut the start of a text, where paths say the least, to make it fit."""
     return text if len(text) <= width else "..." + text[-(width - 3) :]
+
+
+def distinct(names: Sequence[str], width: int) -> list[str]:
+    """Shorten names to about `width`, keeping what tells them apart."""
+    short = [shortened(name, width) for name in names]
+    labels = []
+    for name, label in zip(names, short, strict=True):
+        alike = [other for other, its in zip(names, short, strict=True) if its == label]
+        if len(alike) > 1:
+            # What they have in common is at their end, and maybe at their start.  Between the two
+            # whole words are kept, and of the end what there is room for.
+            start = len(os.path.commonprefix(alike))
+            end = len(name) - len(os.path.commonprefix([other[::-1] for other in alike]))
+            start = max(name.rfind(mark, 0, start) for mark in _MARKS) + 1
+            marks = (name.find(mark, max(start, end)) for mark in _MARKS)
+            end = min((place for place in marks if place >= 0), default=end)
+            label = ("..." if start else "") + name[start:end] + "..."
+            label += name[max(start, end, len(name) - max(12, width - len(label))) :]
+        labels.append(label)
+    return labels if len(set(labels)) == len(set(names)) else list(names)
 
 
 def wrapped(paragraphs: Iterable[str]) -> str:

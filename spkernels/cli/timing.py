@@ -54,6 +54,7 @@ class Timing:
     """Seconds per call: median and quartiles of the undisturbed samples.
 
     Where there are none, `noisy` is true and the least disturbed quarter of the samples counts.
+    `waited` is the largest share of the time for which one of those that count waited for a CPU.
     """
 
     seconds: float
@@ -62,6 +63,12 @@ class Timing:
     samples: int
     dropped: int
     noisy: bool
+    waited: float
+
+    @property
+    def least(self) -> float:
+        """Seconds that a call would take at least, were there nobody else on the CPUs."""
+        return self.seconds * max(0.0, 1 - self.waited) if self.noisy else self.seconds
 
 
 def interleave(
@@ -105,7 +112,8 @@ def summary(samples: list[Sample]) -> Timing:
     best = sorted(samples, key=lambda sample: sample.waited)
     kept = best[: quiet or max(1, len(best) // 4)]
     low, median, high = np.quantile([s.seconds for s in kept], (0.25, 0.5, 0.75)).tolist()
-    return Timing(median, low, high, len(kept), len(samples) - len(kept), quiet == 0)
+    dropped = len(samples) - len(kept)
+    return Timing(median, low, high, len(kept), dropped, quiet == 0, kept[-1].waited)
 
 
 def _undisturbed(samples: list[Sample]) -> int:
