@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -12,7 +14,9 @@ __all__ = [
     "apart_from",
     "check_diagonals",
     "check_indices",
+    "dense_array",
     "dense_view",
+    "integral_factor",
     "is_spmatrix",
     "numbers",
     "plan_bias",
@@ -178,6 +182,19 @@ def raise_status(status, A, name):
     raise ValueError(f"spkernels: {text}")
 
 
+def dense_array(value, name, convert=np.asarray):
+    """Return an array_like as an array, or raise naming the argument where it is none."""
+    if sp.issparse(value):
+        raise TypeError(f"{name} must be dense, got {type(value).__name__}")
+    try:
+        array = convert(value)
+    except ValueError as error:  # nested sequences of unequal lengths
+        raise ValueError(f"{name} must be an array of numbers, but {error}") from None
+    if array.ndim == 0 and array.dtype.kind == "O":
+        raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}")
+    return array
+
+
 def numbers(array, name):
     """Return `array` if it holds numbers, or raise naming the argument."""
     if array.dtype.kind not in "biufc":
@@ -202,10 +219,41 @@ def apart_from(out, array):
 
 def scalar(value, name, *, real=True):
     """Return a number (a float, if it must be real), or raise naming the argument."""
-    kind = np.asarray(value).dtype.kind if np.ndim(value) == 0 else ""
+    if isinstance(value, Real) and np.asarray(value).dtype.kind == "O":
+        # A fraction, or an integer that no dtype holds.
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueError(
+                f"{name} must be within the range of float64, which ends at "
+                f"{np.finfo(np.float64).max:.2g}"
+            ) from None
+    try:
+        kind = np.asarray(value).dtype.kind if np.ndim(value) == 0 else ""
+    except ValueError:  # nested sequences of unequal lengths
+        kind = ""
     if not kind or kind not in ("biuf" if real else "biufc"):
         raise TypeError(f"{name} must be a {'real ' if real else ''}number, got {value!r}")
     return float(value) if real else value
+
+
+def integral_factor(value, name, dtype):
+    """Return a factor of integers as an int where it is whole: 1.0 and 2.0 make no floats of them.
+
+    An int that the dtype does not hold is a ValueError, as it is an OverflowError of NumPy 2.
+    """
+    if dtype.kind not in "biu" or not isinstance(value, int | float | np.floating):
+        return value
+    # bool times int is NumPy's default integer.
+    range_ = np.iinfo(np.int64 if dtype.kind == "b" else dtype)
+    if isinstance(value, int):
+        if not range_.min <= value <= range_.max:
+            raise ValueError(
+                f"{name} must be from {range_.min} to {range_.max} as an int, for a product in "
+                f"{dtype}, got {value}; a float makes the result one"
+            )
+        return value
+    return int(value) if value.is_integer() and range_.min <= value <= range_.max else value
 
 
 def plan_bias(bias, shape, dtype):
@@ -216,7 +264,7 @@ def plan_bias(bias, shape, dtype):
     """
     if bias is None:
         return None, None
-    bias = numbers(np.asarray(bias), "bias")
+    bias = numbers(dense_array(bias, "bias"), "bias")
     if not np.can_cast(bias.dtype, dtype, "same_kind"):
         raise TypeError(f"bias must be castable to {dtype}, got dtype {bias.dtype}")
     bias = bias.astype(dtype, copy=False)

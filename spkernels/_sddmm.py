@@ -12,7 +12,9 @@ from ._operands import (
     NATIVE,
     apart_from,
     check_indices,
+    dense_array,
     dense_view,
+    integral_factor,
     numbers,
     raise_status,
     scalar,
@@ -140,6 +142,8 @@ def sddmm(
     real = dtype in NATIVE
     alpha, beta = scalar(alpha, "alpha", real=real), scalar(beta, "beta", real=real)
     if not real:
+        alpha = integral_factor(alpha, "alpha", dtype)
+        beta = integral_factor(beta, "beta", dtype)
         # As in `spmm`: 1 and 0 stand for factors that are not there.
         dtype = _supported(dtype, *(f for f, none in ((alpha, 1), (beta, 0)) if f != none))
     if out is None:
@@ -160,7 +164,7 @@ def _supported(*dtypes):
 
 
 def _factors(P, X, Y):
-    X, Y = np.asarray(X), np.asarray(Y)
+    X, Y = dense_array(X, "X"), dense_array(Y, "Y")
     for name, array in (("X", X), ("Y", Y)):
         if array.ndim != 2:
             raise ValueError(f"{name} must be 2-D, got shape {array.shape}")

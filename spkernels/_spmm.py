@@ -13,7 +13,9 @@ from ._operands import (
     apart_from,
     check_diagonals,
     check_indices,
+    dense_array,
     dense_view,
+    integral_factor,
     is_spmatrix,
     numbers,
     plan_bias,
@@ -71,7 +73,7 @@ def spmm(
         Where to write, with the shape and dtype of the result and any strides; returned.
     alpha, beta : float, optional
         Factors of the product and of what `out` held; `beta` other than 0 needs `out`, and with 0
-        `out` is not read: NaN in it is overwritten.
+        `out` is not read: NaN in it is overwritten.  Whole ones leave integers integers.
     bias : array_like, optional
         Added to the product; broadcast as NumPy would: shape (n,) or (1, n) along the columns,
         (m, 1) along the rows, a scalar; (m,) where the result is 1-D.
@@ -200,7 +202,7 @@ def _scipy_is_faster(S, D, dense_first, activation, check):
 
 
 def _dense(array, name):
-    array = np.asanyarray(array)
+    array = dense_array(array, name, np.asanyarray)
     if array.ndim not in (1, 2):
         hint = " (use * for scalars)" if array.ndim == 0 else ""
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}{hint}")
@@ -210,8 +212,9 @@ def _dense(array, name):
 def _result_shape(S, D, s_name, d_name, dense_first):
     """Return the shape of the product, or raise with both shapes."""
     if dense_first:
-        fits = D.shape[-1] == S.shape[0]
-        shape = D.shape[:-1] + S.shape[1:]
+        # Of more than two dimensions only scipy multiplies: a stack of matrices, on either side.
+        fits = D.shape[-1] == S.shape[-2:][0]
+        shape = S.shape[:-2] + D.shape[:-1] + S.shape[1:][-1:]
         signature = f"{d_name} @ {s_name}"
         shapes = f"{d_name} has shape {D.shape} and {s_name} has shape {S.shape}"
     else:
@@ -258,6 +261,9 @@ def _spmm(
         raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
     layout = "F" if order == "F" or (order == "K" and D.flags.fnc) else "C"
     if not native:
+        alpha = integral_factor(alpha, "alpha", dtype)
+        beta = integral_factor(beta, "beta", dtype)
+        _check_epilogue(shape, dtype, out, alpha, beta, bias, activation)
         if check:
             check_indices(S, s_name)
         product = np.asarray(D @ S if dense_first else S @ D)
@@ -267,6 +273,7 @@ def _spmm(
     if out is not None:
         _check_out_dtype(out, dtype)
     if by_scipy and dtype == S.dtype:
+        bias = None if bias is None else _checked_bias(bias, shape, dtype)
         with np.errstate(all="ignore"):  # silent, as the kernels are
             product = np.asarray(D @ S if dense_first else S @ D, dtype)
             return _finish(
@@ -274,7 +281,7 @@ def _spmm(
                 out,
                 dtype.type(alpha),
                 dtype.type(beta),
-                None if bias is None else _checked_bias(bias, shape, dtype),
+                bias,
                 activation,
                 layout,
             )
@@ -366,6 +373,17 @@ def _finish(product, out, alpha, beta, bias, activation, layout):
     return out
 
 
+def _check_epilogue(shape, dtype, out, alpha, beta, bias, activation):
+    """Raise what `_finish` would, before the product is computed: it does all with nothing."""
+    if bias is not None:
+        bias = np.empty((0,) * len(shape), _broadcast_bias(bias, shape).dtype)
+    # The one dtype that NumPy has and scipy has not.
+    dtype = np.dtype(np.float32) if dtype == np.float16 else dtype
+    nothing = np.empty((0,) * len(shape), dtype)
+    into = None if out is None else out[(slice(0),) * len(shape)]
+    _finish(nothing, into, alpha, beta, bias, activation, "C")
+
+
 def _checked_bias(bias, shape, dtype):
     """`bias` in the dtype of the result, after the errors that the kernels' path raises."""
     plan_bias(bias, shape, dtype)
@@ -373,9 +391,10 @@ def _checked_bias(bias, shape, dtype):
 
 
 def _broadcast_bias(bias, shape):
+    bias = numbers(dense_array(bias, "bias"), "bias")
     try:
-        return np.broadcast_to(numbers(np.asarray(bias), "bias"), shape)
+        return np.broadcast_to(bias, shape)
     except ValueError:
         raise ValueError(
-            f"bias of shape {np.shape(bias)} does not broadcast to the result's {shape}"
+            f"bias of shape {bias.shape} does not broadcast to the result's {shape}"
         ) from None

@@ -1,6 +1,7 @@
 """Bad input: an error that names the argument, before anything is read or written through it."""
 
 import itertools
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -14,6 +15,10 @@ import spkernels
 from spkernels import sddmm, spmm
 
 M, K, N = 24, 30, 7
+
+
+class Anything:
+    pass
 
 
 def operand(fmt, dtype=np.float32):
@@ -268,7 +273,47 @@ def test_spmm_shapes_that_do_not_fit(shape, dtype):
     assert str(shape) in str(info.value)
 
 
-@pytest.mark.parametrize("B", [3.0, np.ones((2, K, N)), None, np.float32(2)])
+@pytest.mark.parametrize("junk", [None, {}, set(), {1.0, 2.0}, Anything(), iter([1.0])])
+def test_what_is_no_array_is_a_type_error(junk):
+    A, B = operand("csr"), np.ones((M, 2))
+    for name, call in (
+        ("B", lambda: spmm(A, junk)),
+        ("A", lambda: spmm(junk, A)),
+        ("X", lambda: sddmm(A, junk, B)),
+        ("Y", lambda: sddmm(A, B, junk)),
+    ):
+        kind = type(junk).__name__
+        with pytest.raises(TypeError, match=f"^{name} must be an array of numbers, got {kind}"):
+            call()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_lists_of_unequal_lengths_are_named(dtype):
+    A, B, ragged = operand("csr", dtype), np.ones((M, 2), dtype), [[1.0], [1.0, 2.0]]
+    for name, call in (
+        ("B", lambda: spmm(A, ragged)),
+        ("A", lambda: spmm(ragged, A)),
+        ("bias", lambda: spmm(B.T, A, bias=ragged)),
+        ("X", lambda: sddmm(A, ragged, B)),
+        ("Y", lambda: sddmm(A, B, ragged)),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} must be an array of numbers, but .*shape"):
+            call()
+    with pytest.raises(TypeError, match="^alpha must be a"):
+        spmm(B.T, A, alpha=ragged)
+
+
+def test_factors_of_sddmm_are_dense():
+    A, B = operand("csr"), np.ones((M, 2))
+    with pytest.raises(TypeError, match="^X must be dense, got csr_array"):
+        sddmm(A, A, B)
+    with pytest.raises(TypeError, match="^Y must be dense, got csr_array"):
+        sddmm(A, B, A)
+    with pytest.raises(TypeError, match="^bias must be dense, got csr_array"):
+        spmm(A, np.ones((K, 2)), bias=A)
+
+
+@pytest.mark.parametrize("B", [3.0, np.ones((2, K, N)), np.float32(2)])
 def test_spmm_of_what_is_not_one_or_two_dimensional(B):
     with pytest.raises(ValueError, match="B must be 1-D or 2-D"):
         spmm(operand("csr"), B)
@@ -323,10 +368,6 @@ def test_sddmm_pattern_must_have_two_dimensions():
 # Options ------------------------------------------------------------------------------------------
 
 
-class Anything:
-    pass
-
-
 BAD_OPTIONS = [
     ({"workers": 0}, ValueError, "workers"),
     ({"workers": -10_000}, ValueError, "workers"),
@@ -342,6 +383,9 @@ BAD_OPTIONS = [
     ({"beta": "1"}, TypeError, "beta"),
     ({"beta": None}, TypeError, "beta"),
     ({"beta": np.ones(2)}, TypeError, "beta"),
+    ({"alpha": Decimal(1)}, TypeError, "alpha"),
+    ({"alpha": 10**400}, ValueError, "alpha must be within the range of float64"),
+    ({"beta": -(10**400)}, ValueError, "beta must be within the range of float64"),
 ]
 BAD_SPMM_OPTIONS = [
     *BAD_OPTIONS,
@@ -399,6 +443,38 @@ def test_out_of_integers_must_have_the_dtype_of_the_result():
             spmm(A, B, out=np.zeros((M, N), dtype))
     with pytest.raises(ValueError, match="out must have dtype float64, got int64"):
         spmm(A, B, alpha=0.5, out=np.zeros((M, N), np.int64))
+
+
+def test_whole_numbers_beyond_a_dtype_of_integers():
+    A, B = operand("csr", np.int8), np.ones((K, 2), np.int8)
+    for value in (300, -129, 10**18):
+        with pytest.raises(ValueError, match="alpha must be from -128 to 127 .* in int8, got"):
+            spmm(A, B, alpha=value)
+        with pytest.raises(ValueError, match="beta must be from -128 to 127 .* in int8, got"):
+            spmm(A, B, out=np.ones((M, 2), np.int8), beta=value)
+        with pytest.raises(ValueError, match="alpha must be from -128 to 127 .* in int8, got"):
+            sddmm(A, np.ones((M, 2), np.int8), B.T, alpha=value)
+
+
+def test_options_of_integers_are_looked_at_before_the_product(monkeypatch):
+    A, B = operand("csr", np.int64), np.ones((K, N), np.int64)
+
+    def multiply(*_):
+        raise AssertionError("the product was computed")
+
+    for name in ("__matmul__", "__rmatmul__"):
+        monkeypatch.setattr(sp.csr_array, name, multiply)
+    for options, error, message in (
+        ({"bias": np.ones(N + 1)}, ValueError, "bias"),
+        ({"bias": ["a"] * N}, TypeError, "bias"),
+        ({"activation": "tanh"}, TypeError, "activation"),
+        ({"activation": "relu", "alpha": 1j}, TypeError, "activation"),
+        ({"out": np.ones((M, N))}, ValueError, "out must have dtype int64"),
+        ({"out": np.ones((M, N), np.int64), "alpha": 0.5}, ValueError, "dtype float64"),
+        ({"out": np.ones((M, N), np.int64), "bias": 0.5}, ValueError, "dtype float64"),
+    ):
+        with pytest.raises(error, match=message):
+            spmm(A, B, **options)
 
 
 def test_bias_of_a_vector_result():

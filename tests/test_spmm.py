@@ -470,6 +470,20 @@ def test_an_empty_operand_still_writes_out(fmt, n):
         np.testing.assert_array_equal(out, np.broadcast_to(2 * bias, (6, n)))
 
 
+@pytest.mark.parametrize("left", [(5, 3), (3,)])
+def test_a_stack_of_matrices_on_the_right_is_left_to_scipy(left):
+    S = np.arange(24.0).reshape(2, 3, 4)
+    D = np.arange(np.prod(left, dtype=float)).reshape(left)
+    try:
+        expected = D @ sp.coo_array(S)
+    except (TypeError, ValueError, AttributeError):
+        pytest.skip("this scipy has no such product")
+    result = spmm(D, sp.coo_array(S), bias=1.0)
+    np.testing.assert_array_equal(result, expected + 1)
+    with pytest.raises(ValueError, match=r"A has shape .* and B has shape \(2, 3, 4\)"):
+        spmm(np.ones((*left[:-1], 2)), sp.coo_array(S))
+
+
 # Values that are not finite -----------------------------------------------------------------------
 
 

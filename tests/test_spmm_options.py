@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from strategies import (
     widths,
 )
 
-from spkernels import spmm
+from spkernels import sddmm, spmm
 
 BIAS_SHAPES = {
     "scalar": lambda m, n: (),
@@ -182,6 +183,27 @@ def test_options_of_other_dtypes(dtype):
         np.testing.assert_array_equal(halves, expected / 2)
     else:
         np.testing.assert_allclose(spmm(A, B, alpha=1j), 1j * expected, rtol=1e-14)
+
+
+def test_whole_factors_leave_integers_integers():
+    A = sp.csr_array(np.array([[0, 2], [1, 0]], np.int32))
+    B = np.array([[1, 2], [3, 4]], np.int32)
+    for one, two, kind in itertools.product((1, 1.0), (2, 2.0, np.float32(2)), (None, "out")):
+        out = None if kind is None else np.ones((2, 2), np.int32)
+        result = spmm(A, B, alpha=two, beta=0.0 if out is None else one, out=out)
+        assert result.dtype == np.int32
+        np.testing.assert_array_equal(result, 2 * (A @ B) + (out is not None))
+        assert sddmm(A, B, B.T, alpha=two, beta=one).dtype == np.int32
+    for alpha in (0.5, 2.0**40, np.inf):
+        assert spmm(A, B, alpha=alpha).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_factors_that_no_dtype_holds(dtype):
+    A, B = sp.csr_array(np.eye(3, dtype=dtype)), np.ones((3, 2), dtype)
+    np.testing.assert_array_equal(spmm(A, B, alpha=Fraction(1, 4)), np.full((3, 2), 0.25))
+    np.testing.assert_array_equal(spmm(A, B, alpha=10**30), np.full((3, 2), 1e30))
+    np.testing.assert_array_equal(sddmm(A, B, B.T, alpha=Fraction(1, 4)).data, np.full(3, 0.5))
 
 
 def test_relu_keeps_the_dtype_of_booleans():
