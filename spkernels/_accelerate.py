@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import threading
 import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 import scipy
 
@@ -13,6 +16,15 @@ from ._hooks import find_hooks, make_method
 from ._report import Report, Tally
 
 __all__ = ["Accelerate", "accelerate"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_LATER = {
+    inspect.isclass: "a class",
+    inspect.isgeneratorfunction: "a generator function",
+    inspect.iscoroutinefunction: "an async function",
+    inspect.isasyncgenfunction: "an async generator function",
+}
 
 
 class Accelerate:
@@ -77,13 +89,28 @@ class Accelerate:
         self._enables = 0
         self._replaced = []
 
-    def __call__(self) -> contextlib.AbstractContextManager[Accelerate]:
+    @overload
+    def __call__(self) -> _Block: ...
+    @overload
+    def __call__(self, function: Function) -> Function: ...
+    def __call__(self, function=None):
         """Return a context manager, and decorator, that accelerates what runs inside of it.
+
+        Parameters
+        ----------
+        function : callable, optional
+            What to decorate: ``@accelerate`` is the same as ``@accelerate()``.
 
         Returns
         -------
-        context manager
+        context manager, or the function decorated
             Of any number of blocks, one after another or nested.
+
+        Raises
+        ------
+        TypeError
+            If what is decorated is a class, or runs after it has returned, as generators and
+            coroutines do.
 
         Warns
         -----
@@ -102,7 +129,7 @@ class Accelerate:
         >>> power(sp.csr_array([[0.0, 2.0], [1.0, 0.0]]), [1.0, 1.0], 2)
         array([2., 2.])
         """
-        return _Block(self)
+        return _Block(self) if function is None else _Block(self)(function)
 
     @property
     def enabled(self) -> bool:
@@ -225,14 +252,25 @@ class Accelerate:
 
 
 class _Block(contextlib.ContextDecorator):
-    def __init__(self, switch):
+    def __init__(self, switch: Accelerate):
         self._switch = switch
 
-    def __enter__(self):
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function; the block would be over before the body of others begins."""
+        for is_such, kind in _LATER.items():
+            if is_such(function):
+                raise TypeError(
+                    f"accelerate() decorates functions, got {kind}: use `with accelerate():` in it"
+                )
+        if not callable(function):
+            raise TypeError(f"accelerate() decorates functions, got {type(function).__name__}")
+        return super().__call__(function)
+
+    def __enter__(self) -> Accelerate:
         self._switch._begin(blocks=1)
         return self._switch
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._switch._end(blocks=1)
 
 

@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import itertools
 import os
 import subprocess
@@ -43,6 +44,46 @@ def take_everything(monkeypatch):
         "RULES",
         {name: [Rule(format) for format in FORMATS] for name in ("vector", "matrix")},
     )
+
+
+def a_generator():
+    yield
+
+
+async def a_coroutine():
+    pass
+
+
+async def an_async_generator():
+    yield
+
+
+@pytest.mark.parametrize(
+    ("thing", "kind"),
+    [
+        (a_generator, "a generator function"),
+        (a_coroutine, "an async function"),
+        (an_async_generator, "an async generator function"),
+        (functools.partial(a_generator), "a generator function"),
+        (Rule, "a class"),
+        (sp.csr_array((2, 2)), "csr_array"),
+    ],
+)
+def test_only_functions_are_decorated(thing, kind):
+    for decorate in (accelerate, accelerate()):
+        with pytest.raises(TypeError, match=rf"accelerate\(\) decorates functions, got {kind}"):
+            decorate(thing)
+
+
+def test_a_decorator_without_parentheses():
+    @accelerate
+    def enabled(of, *, which=None):
+        """Tell."""
+        return of.enabled, which
+
+    assert enabled(accelerate, which=3) == (True, 3)
+    assert (enabled.__name__, enabled.__doc__) == ("enabled", "Tell.")
+    assert not accelerate.enabled
 
 
 def methods():
