@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +11,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from ._operands import check_indices, to_csr
 from ._spmm import spmm
+
+if TYPE_CHECKING:
+    from ._typing import SparseLike
 
 __all__ = ["aslinearoperator"]
 
@@ -51,7 +55,7 @@ class SparseOperator(LinearOperator):
         return self.A.T
 
 
-def aslinearoperator(A) -> LinearOperator:
+def aslinearoperator(A: SparseLike) -> LinearOperator:
     """Wrap a sparse matrix as a `scipy.sparse.linalg.LinearOperator` that multiplies by `spmm`.
 
     Parameters

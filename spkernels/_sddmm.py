@@ -26,6 +26,8 @@ from ._threads import resolve_workers
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from ._typing import SparseLike
+
 __all__ = ["sddmm"]
 
 # Bytes of gathered rows that the path for other dtypes holds at a time.
@@ -33,17 +35,17 @@ _CHUNK_BYTES = 1 << 20
 
 
 def sddmm(
-    P,
+    P: SparseLike,
     X: ArrayLike,
     Y: ArrayLike,
     *,
-    out=None,
+    out: SparseLike | None = None,
     alpha: float = 1.0,
     beta: float = 0.0,
     scale: bool = False,
     workers: int | None = None,
     check: bool = True,
-):
+) -> SparseLike:
     """Sample the product of two dense matrices at the stored positions of a sparse one.
 
     ``alpha * (X @ Y) + beta * P`` at the stored positions of `P`, nothing elsewhere; with `scale`,

@@ -30,6 +30,8 @@ from ._threads import resolve_workers
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from ._typing import SparseLike
+
 __all__ = ["spmm"]
 
 _ACTIVATIONS = _core.ACTIVATIONS
@@ -40,8 +42,8 @@ _CONVERTED = ("dia", "lil", "dok")
 
 
 def spmm(
-    A,
-    B,
+    A: SparseLike | ArrayLike,
+    B: SparseLike | ArrayLike,
     *,
     out: NDArray | None = None,
     alpha: float = 1.0,

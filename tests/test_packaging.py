@@ -1,5 +1,6 @@
 """What gets installed: its files and tags, the C library that comes along, and what it exports."""
 
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -12,6 +13,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
+import scipy.sparse as sp
 from conftest import ROOT, TESTS
 
 import spkernels
@@ -145,6 +147,33 @@ def test_c_programs(source, printed, tmp_path):
         source, LIBRARY, *openmp, "-lm", "-pthread", "-o", program,
     )
     assert re.fullmatch(printed, run(program))
+
+
+@needs("meson", "ninja", "cc", "pkg-config")
+@pytest.mark.slow
+def test_the_library_alone_has_a_pkg_config_file(tmp_path):
+    """As doc/c.rst says, without Python."""
+    build, prefix = tmp_path / "build", tmp_path / "prefix"
+    run("meson", "setup", build, ROOT, "-Dpython=false", f"--prefix={prefix}", "--libdir=lib")
+    run("ninja", "-C", build, "install")
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig")}
+    flags = run("pkg-config", "--cflags", "--libs", "spkernels", env=environment).split()
+    program = tmp_path / "program"
+    run("cc", ROOT / "doc" / "product.c", *flags, "-o", program)
+    assert re.fullmatch(r"6 8\n16 20\n", run(program))
+
+
+def test_public_functions_say_what_they_take():
+    """Type checkers know the sparse operands, too."""
+    hints = {
+        name: getattr(spkernels, name).__annotations__
+        for name in ("spmm", "sddmm", "aslinearoperator")
+    }
+    assert hints["spmm"]["A"] == hints["spmm"]["B"] == "SparseLike | ArrayLike"
+    assert hints["sddmm"]["P"] == hints["sddmm"]["return"] == "SparseLike"
+    assert hints["aslinearoperator"]["A"] == "SparseLike"
+    alias = importlib.import_module("spkernels._typing").SparseLike
+    assert isinstance(sp.csr_array((1, 1)), alias) and isinstance(sp.coo_matrix((1, 1)), alias)
 
 
 @installed

@@ -75,7 +75,8 @@ typedef struct spk_dense {
 } spk_dense;
 
 /* C = activation(alpha * A @ B + beta * C + bias_row[:, None] + bias_col[None, :]).
- * beta == 0 never reads C.  A null bias is no bias.  Both have the dtype of the operands. */
+ * beta == 0 never reads C.  A null bias is no bias.  Both have the dtype of the operands.
+ * A null epilogue stands for alpha = 1 and nothing else: C = A @ B. */
 typedef struct spk_epilogue {
   double alpha, beta;
   const void *bias_row;
@@ -84,7 +85,8 @@ typedef struct spk_epilogue {
 } spk_epilogue;
 
 /* S.values = alpha * (X @ Y at the stored positions of P) * (scale ? P.values : 1)
- *            + beta * P.values.  P.values is not read when beta == 0 and scale == 0. */
+ *            + beta * P.values.  P.values is not read when beta == 0 and scale == 0.
+ * A null sampling stands for alpha = 1 and nothing else: S.values = X @ Y at those positions. */
 typedef struct spk_sampling {
   double alpha, beta;
   int scale;
@@ -100,7 +102,9 @@ spk_status spk_check(spk_sparse *A);
 spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                     const spk_epilogue *epilogue, int threads);
 
-/* values (one per stored entry of P, in P's order; may be P's own) from X (m x k), Y (k x n). */
+/* values (one per stored entry of P, in P's order) from X (m x k), Y (k x n).  They may be P's own,
+ * but must not overlap X or Y, nor P's in part.  P.values may be NULL where it is not read.
+ * threads: as for spk_spmm. */
 spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y, void *values,
                      const spk_sampling *sampling, int threads);
 
