@@ -107,7 +107,8 @@ def sddmm(
     other with values that are not where they belong.  In scipy these are ``eliminate_zeros()`` and
     ``resize()`` of CSR, CSC and BSR, and assignments to the arrays' elements; take a ``copy()``
     first.  Others, such as ``sum_duplicates()`` and ``sort_indices()``, find nothing to do in
-    canonical format, or make new arrays.
+    canonical format, or make new arrays.  Whether P is canonical takes a look at its indices in
+    every call, unless scipy knows: from a conversion, or since ``P.has_canonical_format`` was read.
 
     References
     ----------
