@@ -74,6 +74,11 @@ cdef extern from "spkernels/spkernels.h" nogil:
     const char *spk_status_string(spk_status status)
     int spk_abi_version()
     size_t spk_workspace_limit()
+    ctypedef enum spk_ceiling:
+        SPK_CEILING_FMA
+        SPK_CEILING_LOAD
+    spk_status spk_measure_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, int threads,
+                                   double *rate)
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
@@ -647,3 +652,17 @@ def abi_version():
 def workspace_limit():
     """Return the bytes of workspace that a call may take per thread."""
     return spk_workspace_limit()
+
+
+def ceiling(bint loads, bint double_precision, size_t size, int threads):
+    """Return what the machine does at most: operations, or bytes loaded, per second."""
+    cdef double rate = 0
+    cdef spk_status status
+    with nogil:
+        status = spk_measure_ceiling(SPK_CEILING_LOAD if loads else SPK_CEILING_FMA,
+                                     SPK_F64 if double_precision else SPK_F32, size, threads, &rate)
+    if status == SPK_ERR_ARGUMENT:
+        raise ValueError("ceiling: unknown kind")
+    if status != SPK_OK:
+        raise MemoryError(f"no {size} bytes per thread to measure with")
+    return rate

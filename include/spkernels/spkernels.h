@@ -128,6 +128,13 @@ const char *spk_status_string(spk_status status);
 /* The bytes of workspace that a call may take per thread. */
 size_t spk_workspace_limit(void);
 
+/* What this machine can do at most with the vectors in use, on all threads at once: FMA operations
+ * from registers per second (an FMA counts as 2), or bytes loaded per second by threads that each
+ * read `bytes` of their own again and again.  Takes some tens of milliseconds. */
+typedef enum spk_ceiling { SPK_CEILING_FMA = 0, SPK_CEILING_LOAD = 1 } spk_ceiling;
+spk_status spk_measure_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, int threads,
+                               double *rate);
+
 /* Name of the kernel that spk_spmm would run for these operands, for reports; writes at most size
  * bytes with the closing zero. */
 spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,

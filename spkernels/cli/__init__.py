@@ -4,6 +4,6 @@ A command is a module with ``add_parser(commands)``, which adds its parser to ar
 and sets ``run`` as its default, and ``run(args)``, which returns the exit status.
 """
 
-from . import demo, info
+from . import bench, demo, info
 
-COMMANDS = (info, demo)
+COMMANDS = (info, demo, bench)

@@ -43,7 +43,7 @@ how it measures:
   the one before have stopped spinning; times are medians over the turns, with warm caches. On
   Linux, samples that other programs disturbed are dropped, and where a library has a thread for
   each CPU they are kept from sharing one. A rigorous comparison gives each library a
-  process of its own, as benchmarks/ in the source does: take differences of some percent from
+  process of its own, as `spkernels bench` does: take differences of some percent from
   there, not from here.
 
 exit status: 0 (without matplotlib too, where no plot is made), 1 if a matrix was skipped or writing

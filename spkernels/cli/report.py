@@ -17,8 +17,8 @@ from .survey import Survey
 from .table import verdict, wrapped
 
 _CAVEAT = (
-    "All libraries took turns in one process; see --help for what that means, and benchmarks/ in "
-    "the source for one process each."
+    "All libraries took turns in one process; see --help for what that means, and "
+    "`spkernels bench` for one process each."
 )
 
 

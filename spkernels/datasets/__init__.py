@@ -6,6 +6,7 @@ attention masks and graphs.  Each gives an exact, documented number of nonzeros,
 matrix again for the same integer ``rng``, as long as NumPy does not change its random streams.
 """
 
+from ._fetch import fetch_dlmc, fetch_suitesparse
 from ._graphs import power_law_graph
 from ._io import find, load
 from ._masks import bigbird_mask, global_mask, random_mask, window_mask
@@ -15,6 +16,8 @@ from ._smtx import save_smtx
 __all__ = [
     "bigbird_mask",
     "block_pruned",
+    "fetch_dlmc",
+    "fetch_suitesparse",
     "find",
     "global_mask",
     "load",

@@ -25,4 +25,10 @@ spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_de
 int spk_drive_scan(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,
                    ptrdiff_t *descents, int threads, const spk_kernels *kernels);
 
+#define SPK_MOST_CEILING_THREADS 256
+
+/* Operations or bytes per second of all threads together, each on `bytes` of its own. */
+spk_status spk_drive_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, int threads,
+                             const spk_kernels *kernels, double *rate);
+
 #endif

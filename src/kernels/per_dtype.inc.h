@@ -2,3 +2,4 @@
 #include "names.inc.h"
 #include "epilogue.inc.h"
 #include "pack.inc.h"
+#include "ceilings.inc.h"

@@ -66,6 +66,9 @@ typedef void (*spk_store_fn)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t 
                              ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
                              const spk_epilogue *epilogue);
 
+/* Fixed work on `count` values, `rounds` times; returns a sum of it. */
+typedef double (*spk_ceiling_fn)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds);
+
 /* Whether indices[0 .. count) lie in [0, bound); how many lie below their left neighbour, unless
  * descents is NULL. */
 typedef int (*spk_scan_fn)(const void *indices, ptrdiff_t count, ptrdiff_t bound,

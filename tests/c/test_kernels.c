@@ -624,6 +624,26 @@ static void check_cut_rows(spk_cut_fn kernel, spk_itype itype) {
     }
 }
 
+static void check_ceiling_fma(spk_ceiling_fn kernel, spk_dtype dtype) {
+  const double lanes = table->lanes[dtype];
+  const double after = kernel(NULL, 0, 100), expected = 12 * lanes * (1 + 0x1p-20);
+  CHECK(kernel(NULL, 0, 0) == 78 * lanes);
+  CHECK(fabs(after - expected) < 1e-6 * expected, "%.17g", after);
+}
+
+static void check_ceiling_load(spk_ceiling_fn kernel, spk_dtype dtype) {
+  for (ptrdiff_t steps = 0; steps < 4; steps++) {
+    const ptrdiff_t count = steps * 8 * table->lanes[dtype];
+    void *values = exact_memory((size_t)count * spk_dtype_size(dtype));
+    for (ptrdiff_t i = 0; i < count; i++) put_value(values, dtype, i, (double)(i % 7));
+    double expected = 0;
+    for (ptrdiff_t i = 0; i < count; i++) expected += (double)(i % 7);
+    exact_memory_freeze();
+    CHECK(kernel(values, count, 3) == 3 * expected, "%td values", count);
+    exact_memory_release();
+  }
+}
+
 /* --- the walk --- */
 
 #define CHECK_ENTRY(entry, check, name)      \

@@ -1,0 +1,94 @@
+"""What is measured: a matrix, an operation, a width, threads and the state of the caches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .ops import OPS
+from .problem import Problem
+
+SEED = 20240
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The pattern of a sparse matrix, made when it is needed."""
+
+    name: str
+    kind: str
+    make: Callable = field(repr=False, compare=False)
+
+    def load(self):
+        """Return the matrix as a csr_array with 32-bit indices where these suffice."""
+        from scipy.sparse import csr_array
+
+        A = csr_array(self.make())
+        A.sum_duplicates()
+        if max(A.shape) < 2**31 and A.nnz < 2**31:
+            A.indptr, A.indices = A.indptr.astype(np.int32), A.indices.astype(np.int32)
+        return A
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison of peers."""
+
+    suite: str
+    op: str
+    matrix: Matrix
+    width: int | None
+    threads: int
+    cache: str = "warm"
+    dtype: str = "float32"
+    container: str = "csr_array"
+
+    @property
+    def key(self) -> tuple:
+        """What tells this cell from all others, as it stands in results."""
+        return (
+            self.suite,
+            self.op,
+            self.matrix.name,
+            self.width,
+            self.threads,
+            self.cache,
+            self.dtype,
+            self.container,
+        )
+
+    def problem(self, A) -> Problem:
+        """Make the inputs: normal values (ones for a pattern to sample at), from a fixed seed."""
+        rng = np.random.default_rng(SEED)
+        dtype = np.dtype(self.dtype)
+        if self.op == "sddmm":
+            data = np.ones(A.nnz, dtype)
+        else:
+            data = rng.standard_normal(A.nnz).astype(dtype)
+        operands = OPS[self.op].operands(A, self.width, rng, dtype)
+        return Problem(self.op, A.shape, A.indptr, A.indices, data, operands, self.container)
+
+
+def describe(cell: Cell, A, problem: Problem) -> dict:
+    """Return the labels of a cell in results."""
+    rows, cols = (int(extent) for extent in A.shape)
+    op = OPS[cell.op]
+    return {
+        "suite": cell.suite,
+        "op": cell.op,
+        "matrix": cell.matrix.name,
+        "kind": cell.matrix.kind,
+        "rows": rows,
+        "cols": cols,
+        "nnz": int(A.nnz),
+        "sparsity": 1.0 - A.nnz / (rows * cols) if rows * cols else 1.0,
+        "width": cell.width,
+        "threads": cell.threads,
+        "cache": cell.cache,
+        "dtype": cell.dtype,
+        "container": cell.container,
+        "flops": op.flops(problem),
+        "bytes": op.bytes(problem),
+    }

@@ -1,0 +1,108 @@
+"""Whether one run is slower than another, on a machine that is never quiet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import analysis
+from .analysis import Cell
+from .peers import SUBJECT
+from .results import Results, key_of
+
+#: Resamplings of a bootstrap, and the confidence of its intervals.
+RESAMPLES = 2000
+LEVEL = 0.95
+#: A change that is smaller than this is none, however sure it is.
+SMALLEST = 0.03
+
+
+@dataclass(frozen=True)
+class Change:
+    """New time over old time: above 1 is slower.  With an interval of 95% confidence."""
+
+    name: str
+    cells: int
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Slower, faster, or no telling."""
+        if self.low > 1 + SMALLEST:
+            return "slower"
+        if self.high < 1 - SMALLEST:
+            return "faster"
+        return "same" if self.high <= 1 + SMALLEST and self.low >= 1 - SMALLEST else "unclear"
+
+
+def pairs(old: Results, new: Results) -> list[tuple[Cell, Cell]]:
+    """Return the cells that both files hold with a time of spkernels."""
+    before = {key_of(c.labels): c for c in analysis.cells_of(old.results)}
+    found = []
+    for cell in analysis.cells_of(new.results):
+        other = before.get(key_of(cell.labels))
+        if other is not None and other.seconds(SUBJECT) and cell.seconds(SUBJECT):
+            found.append((other, cell))
+    return found
+
+
+def drift(old: Cell, new: Cell) -> float:
+    """Return how much slower the machine was, as told by the peers that did not change: a median.
+
+    1 where no other peer of the same version is in both.
+    """
+    ratios = [
+        new.seconds(peer) / old.seconds(peer)
+        for peer in old.peers
+        if peer != SUBJECT and old.seconds(peer) and new.seconds(peer)
+    ]
+    return float(np.exp(np.median(np.log(ratios)))) if ratios else 1.0
+
+
+def compare(old: Results, new: Results, rng: np.random.Generator) -> list[Change]:
+    """Return the changes of every group of cells (suite, operation, width, threads), and of all.
+
+    A cell's ratio is the time of spkernels, new over old, over that of the other peers, so that a
+    slower machine is no slower kernel.  Resampled are the samples of each cell and the cells of a
+    group.
+    """
+    groups: dict[str, list[tuple[Cell, Cell]]] = {}
+    for before, after in pairs(old, new):
+        labels = after.labels
+        width = "vector" if labels["width"] is None else labels["width"]
+        name = (
+            f"{labels['suite']} {labels['op']} {width}, {labels['threads']} "
+            f"thread{'s' * (labels['threads'] > 1)}, {labels['cache']}"
+        )
+        groups.setdefault(name, []).append((before, after))
+    found = [_change(name, group, rng) for name, group in groups.items()]
+    if len(groups) > 1:
+        found.append(_change("all", [pair for group in groups.values() for pair in group], rng))
+    return found
+
+
+def _change(name: str, group: Sequence[tuple[Cell, Cell]], rng: np.random.Generator) -> Change:
+    drifts = np.log([drift(before, after) for before, after in group])
+    logs = np.empty((len(group), RESAMPLES))
+    centre = np.empty(len(group))
+    for index, (before, after) in enumerate(group):
+        centre[index] = math.log(after.seconds(SUBJECT) / before.seconds(SUBJECT))
+        logs[index] = _medians(after, rng) - _medians(before, rng)
+    centre -= drifts
+    logs -= drifts[:, None]
+    chosen = rng.integers(0, len(group), (len(group), RESAMPLES))
+    means = np.take_along_axis(logs, chosen, axis=0).mean(axis=0)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Change(name, len(group), math.exp(centre.mean()), math.exp(low), math.exp(high))
+
+
+def _medians(cell: Cell, rng: np.random.Generator) -> np.ndarray:
+    """Logarithms of medians of resampled samples."""
+    seconds = np.array(cell.peers[SUBJECT]["samples"]["seconds"])
+    chosen = rng.integers(0, seconds.size, (RESAMPLES, seconds.size))
+    return np.log(np.median(seconds[chosen], axis=1))

@@ -1,0 +1,44 @@
+"""Judges an answer against float64 by the error bound of a sum.
+
+In any order of summation ``|computed - exact| <= gamma_k * sum |a||b|`` with
+``gamma_k = k*u / (1 - k*u)`` for k roundings on the way to a result (Higham, Accuracy and Stability
+of Numerical Algorithms, 2nd ed., section 3.1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ops import OPS
+from ..problem import Problem
+
+#: Roundings that a correct kernel may add to those of the sum: alpha, beta, the final store.
+EXTRA_ROUNDINGS = 4
+
+
+def gamma(k, dtype):
+    """Return the factor of the bound for k roundings in a dtype."""
+    roundings = k * (np.finfo(dtype).eps / 2)
+    return roundings / (1.0 - roundings)
+
+
+def reference(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Return the float64 answer and the largest error allowed, entry by entry."""
+    dtype = problem.data.dtype
+    exact, size, lengths = OPS[problem.op].reference(problem)
+    bound = gamma(lengths + EXTRA_ROUNDINGS, dtype) * size
+    if dtype == np.float64:
+        bound = 2 * bound  # the reference has rounding errors of the same size
+    return exact, bound
+
+
+def fault(answer: np.ndarray, exact: np.ndarray, bound: np.ndarray, dtype) -> str | None:
+    """Return what is wrong with an answer, or None."""
+    if answer.shape != exact.shape or answer.dtype != dtype:
+        return f"answer is {answer.shape} {answer.dtype}, expected {exact.shape} {dtype}"
+    error = np.abs(answer - exact)
+    wrong = ~(error <= bound)
+    if wrong.any():
+        worst = np.nanmax(np.where(bound > 0, error, 0) / np.where(bound > 0, bound, 1), initial=0)
+        return f"{wrong.sum()} of {wrong.size} entries off, worst {worst:.3g} times the bound"
+    return None

@@ -1,0 +1,142 @@
+"""Drives the peers' processes in turn, so that only one of them computes at any time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..problem import Problem
+from . import check, machine, stats
+from .process import PeerLost, Settings, Worker
+
+
+@dataclass
+class Samples:
+    """What one peer did on one cell."""
+
+    prepare: float = 0.0
+    taken: list[stats.Sample] = field(default_factory=list)
+    failure: str | None = None
+
+
+class Session:
+    """Measures problems with some workers, by the names of their peers."""
+
+    def __init__(self, workers: Mapping[str, Worker], settings: Settings) -> None:
+        self.settings = settings
+        self.workers: dict[str, Worker] = {}
+        self.versions: dict[str, dict[str, str]] = {}
+        self.left_out: dict[str, str] = {}
+        self._all = list(workers.values())
+        self._patience = settings.patience
+        for name, worker in workers.items():
+            try:
+                greeting = worker.start()
+            except (PeerLost, OSError) as reason:
+                greeting = {"left out": str(reason)}
+            if "left out" in greeting:
+                self.left_out[name] = greeting["left out"]
+            else:
+                self.versions[name] = greeting["versions"]
+                self.workers[name] = worker
+        self._guards: dict[str, list[float]] = {name: [] for name in self.workers}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process."""
+        for worker in self._all:
+            worker.close()
+
+    def typical_guard(self, peer: str) -> float:
+        """Return the median guard of a peer over everything measured so far."""
+        guards = self._guards[peer]
+        return float(np.median(guards)) if guards else float("nan")
+
+    def measure(
+        self, problem: Problem, peers: Sequence[str], *, flush: bool = False
+    ) -> dict[str, Samples]:
+        """Check the answer of every peer, then time the right ones in turn."""
+        found: dict[str, Samples] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            ready = self._load(found, problem, peers, Path(folder))
+            for done in range(self.settings.most_rounds):
+                if done >= self.settings.rounds and not self._unsure(found, ready):
+                    break
+                self._wait_for_others()
+                for peer in list(ready):
+                    reply = self._ask(found, peer, do="sample", flush=flush)
+                    if reply is None:
+                        ready.remove(peer)
+                        continue
+                    found[peer].taken.append(reply)
+                    self._guards[peer].append(reply["guard"])
+        return found
+
+    def _wait_for_others(self) -> None:
+        """Give other programs time to finish, while there is patience left."""
+        start = time.monotonic()
+        while machine.others_running() and self._patience > time.monotonic() - start:
+            time.sleep(0.01)
+        self._patience -= time.monotonic() - start
+
+    def _load(
+        self, found: dict[str, Samples], problem: Problem, peers: Sequence[str], folder: Path
+    ) -> list[str]:
+        """Return the peers that took the problem and got it right."""
+        exact, bound = check.reference(problem)
+        inputs, answer = folder / "problem.npz", folder / "answer.npy"
+        problem.save(inputs)
+        ready = []
+        for peer in peers:
+            if peer not in self.workers:
+                continue
+            reply = self._ask(
+                found,
+                peer,
+                do="load",
+                problem=str(inputs),
+                answer=str(answer),
+                seconds=self.settings.seconds,
+            )
+            if reply is None:
+                continue
+            wrong = check.fault(np.load(answer), exact, bound, problem.data.dtype)
+            answer.unlink()
+            if wrong:
+                found[peer] = Samples(failure=f"wrong: {wrong}")
+            else:
+                found[peer] = Samples(prepare=reply["prepare"])
+                ready.append(peer)
+        return ready
+
+    def _ask(self, found: dict[str, Samples], peer: str, **request: Any) -> dict[str, Any] | None:
+        """Return a peer's reply, or None after noting why there is none."""
+        try:
+            reply = self.workers[peer].ask(**request)
+        except PeerLost as reason:
+            reply = {"error": f"lost: {reason}"}
+        if "error" in reply:
+            found[peer] = Samples(failure=reply["error"])
+            return None
+        return None if "unsupported" in reply else reply
+
+    def _unsure(self, found: dict[str, Samples], peers: Sequence[str]) -> bool:
+        """Whether some peer has too few quiet samples, or its median is not known well enough."""
+        for peer in peers:
+            summary = stats.describe(found[peer].taken, self.typical_guard(peer))
+            if summary["kept"] <= self.settings.rounds // 2:
+                return True
+            if stats.spread(summary) > self.settings.precision:
+                return True
+        return False

@@ -1,0 +1,179 @@
+"""What runs in a peer's process: one JSON request per line in, one JSON reply per line out.
+
+Requests
+    ``{"do": "load", "problem": PATH, "answer": PATH, "seconds": S}``
+        Bind the problem, twice: the second time tells what preparing a matrix takes.  Write the
+        answer of one call to `answer`, choose the number of calls that fill a sample of S seconds.
+    ``{"do": "sample", "flush": BOOL}``
+        Time one sample; reply with the seconds per call and the two figures of `guard`.  With
+        `flush`, every call finds the caches full of other data.
+
+A reply holds ``"error"`` when the request failed; a problem that a peer has no operation for is
+``"unsupported"`` instead.
+"""
+
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+import numpy as np
+
+from ..problem import Problem
+from .guard import Guard, waited
+from .placement import move_caller, restrict, spread_helpers
+
+#: Calls before the clock starts, for this long: they wake the threads and fill the caches again.
+WARM_UP_SECONDS = 0.001
+#: Threads that burn less than this share of a CPU are no longer spinning.
+QUIET_SHARE = 0.2
+SETTLE_SECONDS = 0.5
+
+
+#: Calls with flushed caches that make a sample.
+FLUSHED_CALLS = 5
+#: What is written to flush the caches: more than any last level holds per core.
+FLUSH_BYTES = 128 << 20
+
+
+def load_peer(name: str) -> ModuleType:
+    """Import an adapter: of the package `peers`, or a file of the caller's, by its path."""
+    if not name.endswith(".py"):
+        return importlib.import_module(f"..peers.{name}", __package__)
+    spec = importlib.util.spec_from_file_location("peer", name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Bench:
+    """The peer of this process and what it is bound to."""
+
+    def __init__(self, name: str, cpus: list[int]) -> None:
+        self.peer = load_peer(name)
+        self.call: Callable[[], Any] | None = None
+        self.repeats = 1
+        self.cpus = cpus
+        self.guard = Guard(cpus)
+        self._flushing: np.ndarray | None = None
+
+    def hello(self) -> dict[str, Any]:
+        return {"versions": {"python": platform.python_version()} | self.peer.versions()}
+
+    def load(self, problem: str, answer: str, seconds: float) -> dict[str, Any]:
+        self.call = None  # frees the last problem before the next one comes
+        inputs = Problem.load(Path(problem))
+        self.peer.bind(inputs)
+        start = time.perf_counter()
+        call = self.peer.bind(inputs)
+        prepare = time.perf_counter() - start
+        np.save(answer, self.peer.to_numpy(call(), inputs), allow_pickle=False)
+        spread_helpers(self.cpus, self.guard.threads)
+        move_caller(self.cpus)
+        per_call = _seconds_per_call(call, 2)
+        if per_call < seconds / 10:
+            per_call = _seconds_per_call(call, max(2, int(seconds / 10 / per_call)))
+        self.call, self.repeats = call, max(1, round(seconds / per_call))
+        settle()
+        return {"repeats": self.repeats, "prepare": prepare}
+
+    def sample(self, flush: bool = False) -> dict[str, Any]:
+        call = self.call
+        before = self.guard()
+        move_caller(self.cpus)
+        warm_until = time.perf_counter() + WARM_UP_SECONDS
+        call()
+        while time.perf_counter() < warm_until:
+            call()
+        collecting = gc.isenabled()
+        gc.disable()
+        waited_before, start = waited(), time.perf_counter()
+        try:
+            seconds = self._flushed() if flush else _seconds_per_call(call, self.repeats)
+        finally:
+            if collecting:
+                gc.enable()
+        share = (waited() - waited_before) / (time.perf_counter() - start)
+        settle()
+        return {"seconds": seconds, "guard": max(before, self.guard()), "waited": share}
+
+    def _flushed(self) -> float:
+        """The median of single calls, each after the caches were filled with other data."""
+        if self._flushing is None:
+            self._flushing = np.zeros(FLUSH_BYTES, np.uint8)
+        taken = []
+        for _ in range(FLUSHED_CALLS):
+            self._flushing += 1
+            start = time.perf_counter()
+            self.call()
+            taken.append(time.perf_counter() - start)
+        return float(np.median(taken))
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one request; what it raises becomes part of the reply."""
+        arguments = dict(request)
+        actions = {"load": self.load, "sample": self.sample}
+        try:
+            return actions[arguments.pop("do")](**arguments)
+        except NotImplementedError as reason:
+            return {"unsupported": str(reason)}
+        except Exception as reason:
+            return {"error": f"{type(reason).__name__}: {reason}"}
+
+
+def _seconds_per_call(call: Callable[[], Any], repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def settle() -> None:
+    """Wait until this process's threads stop spinning, so that the next peer finds idle CPUs."""
+    pause = 0.002
+    deadline = time.perf_counter() + SETTLE_SECONDS
+    while time.perf_counter() < deadline:
+        wall, cpu = time.perf_counter(), time.process_time()
+        time.sleep(pause)
+        if time.process_time() - cpu < QUIET_SHARE * (time.perf_counter() - wall):
+            return
+
+
+def serve(name: str, cpus: list[int], requests: TextIO, replies: TextIO) -> None:
+    """Answer requests until they end."""
+
+    def reply(content: dict[str, Any]) -> None:
+        replies.write(json.dumps(content) + "\n")
+        replies.flush()
+
+    try:
+        bench = Bench(name, cpus)
+        greeting = bench.hello()
+    except Exception as reason:
+        reply({"left out": f"{type(reason).__name__}: {reason}"})
+        return
+    reply(greeting)
+    for line in requests:
+        reply(bench.answer(json.loads(line)))
+
+
+def main() -> None:
+    """Serve the peer named on the command line, on the CPUs named first."""
+    # Ctrl-C is the driver's to handle; it ends this process when it is done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    listed, name = sys.argv[1:]
+    cpus = [int(cpu) for cpu in listed.split(",")]
+    restrict(cpus)
+    # What libraries print must not end up between the replies.
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    serve(name, cpus, sys.stdin, replies)

@@ -1,0 +1,23 @@
+"""Operations: one module each, found by its name in `OPS`.
+
+An operation is a module with
+
+``NAME``, ``TITLE``, ``WIDTH``
+    What results, tables and axes call it and its free dimension.
+``PEERS``
+    The peers that may compute it, by name; the others are not asked.
+``DENSE``
+    Those of them that ignore the zeros: what sparsity is measured against.
+``operands(matrix, width, rng, dtype)``
+    The dense operands, by name.  `width` None is a vector, where there is one.
+``reference(problem)``
+    In float64: the answer, the sum of the absolute products that each entry of it adds up, and how
+    many those are.
+``flops(problem)``, ``bytes(problem)``
+    Useful operations, and the bytes that must move between memory and CPU if every operand is read
+    or written once.
+"""
+
+from . import dense_spmm, sddmm, spmm
+
+OPS = {module.NAME: module for module in (spmm, dense_spmm, sddmm)}

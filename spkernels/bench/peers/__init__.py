@@ -1,0 +1,32 @@
+"""Peers: one module each, how a user of that library would call it.
+
+A peer module holds
+
+``versions()``
+    The versions of what it runs on, as a dict.
+``bind(problem)``
+    The call to time, as a function without arguments that returns a newly made result.  Everything
+    that a user does once per matrix (conversion, hints, optimisation) happens here and is timed
+    apart.
+``to_numpy(result, problem)``
+    That result as an array: C of a product, the values at the stored positions of a sampled one.
+
+`bind` raises `NotImplementedError` for a problem that the library has no operation for.  A module
+that cannot be imported is left out, with the error as the reason.
+"""
+
+#: Modules by the names that results use.
+MODULES = {
+    "scipy": "scipy_csr",
+    "mkl": "mkl_csr",
+    "torch": "torch_csr",
+    "sparse_dot_mkl": "sparse_dot",
+    "numba": "numba_csr",
+    "graphblas": "graphblas_csr",
+    "pydata": "pydata_gcxs",
+    "numpy dense": "numpy_dense",
+    "mkl dense": "mkl_dense",
+    "torch dense": "torch_dense",
+    "spkernels": "spkernels_csr",
+}
+SUBJECT = "spkernels"

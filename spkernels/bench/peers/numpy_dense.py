@@ -1,0 +1,29 @@
+"""NumPy on the densified matrix; for a sampled product: multiply, then take what the mask keeps."""
+
+from functools import partial
+
+import numpy as np
+
+
+def versions():
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {"numpy": np.__version__, blas["name"]: blas["version"]}
+
+
+def bind(problem):
+    if problem.op == "spmm":
+        return partial(np.matmul, problem.dense(), problem.b)
+    if problem.op == "dense_spmm":
+        return partial(np.matmul, problem.b, problem.dense())
+    if problem.op != "sddmm":
+        raise NotImplementedError(f"no dense form of {problem.op}")
+    positions = problem.rows() * problem.shape[1] + problem.indices
+
+    def multiply_then_mask(x=problem.x, y=problem.yt.T):
+        return (x @ y).ravel().take(positions)
+
+    return multiply_then_mask
+
+
+def to_numpy(result, problem):
+    return result

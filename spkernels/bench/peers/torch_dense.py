@@ -1,0 +1,27 @@
+"""torch on the densified matrix; for a sampled product: multiply, then take what the mask keeps."""
+
+import os
+
+import torch
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+
+
+def versions():
+    return {"torch": torch.__version__}
+
+
+def bind(problem):
+    if problem.op == "sddmm":
+        x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.yt).T
+        positions = torch.from_numpy(problem.rows() * problem.shape[1] + problem.indices)
+        return torch.inference_mode()(lambda: (x @ y).ravel().take(positions))
+    if problem.op not in ("spmm", "dense_spmm"):
+        raise NotImplementedError(f"no dense form of {problem.op}")
+    a, b = torch.from_numpy(problem.dense()), torch.from_numpy(problem.b)
+    left, right = (a, b) if problem.op == "spmm" else (b, a)
+    return torch.inference_mode()(lambda: left @ right)
+
+
+def to_numpy(result, problem):
+    return result.numpy()

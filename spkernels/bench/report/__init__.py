@@ -1,0 +1,1 @@
+"""From a file of results to pages: `tables` (Markdown) and `plots` (PNG and SVG)."""

@@ -1,0 +1,116 @@
+"""The file of results: one JSON object per line, appended as soon as a cell is measured.
+
+A line is a ``run`` (when, where, how, with what), a ``ceilings`` or a ``result``: one peer on one
+cell, with the number of the run that it belongs to.  A run that was interrupted goes on where its
+file ends; a line that was cut short is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .measure import stats
+from .measure.session import Samples
+
+KEY = ("suite", "op", "matrix", "width", "threads", "cache", "dtype", "container")
+#: What identifies a measurement across files.
+PEER_KEY = (*KEY, "peer")
+
+
+def key_of(record: dict[str, Any], names: Iterable[str] = KEY) -> tuple:
+    """Return the values that identify a record."""
+    return tuple(record[name] for name in names)
+
+
+class Results:
+    """A file of results, read and appended to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[dict[str, Any]] = []
+        if path.exists():
+            self.lines = _read(path)
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """The runs, oldest first."""
+        return [line for line in self.lines if line["line"] == "run"]
+
+    @property
+    def ceilings(self) -> list[dict[str, Any]]:
+        """What the machine was measured to be capable of."""
+        return [line for line in self.lines if line["line"] == "ceilings"]
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """The results, the last one of each peer and cell."""
+        found = {key_of(r, PEER_KEY): r for r in self.lines if r["line"] == "result"}
+        return list(found.values())
+
+    def append(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Write lines and keep them."""
+        lines = list(lines)
+        with self.path.open("a") as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines))
+        self.lines += lines
+
+    def begin(self, run: dict[str, Any]) -> int:
+        """Add a run; return its number."""
+        number = len(self.runs)
+        self.append([{"line": "run", "run": number, **run}])
+        return number
+
+    def done(self) -> dict[tuple, set[str]]:
+        """Return the peers that each cell has results of."""
+        peers: dict[tuple, set[str]] = {}
+        for result in self.results:
+            peers.setdefault(key_of(result), set()).add(result["peer"])
+        return peers
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text()
+    lines, end = [], 0
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict) or "line" not in record:
+                raise ValueError("not a result")
+        except ValueError:
+            if end + len(line) == len(text) and not line.endswith("\n"):
+                break  # cut short by the end of its run
+            raise ValueError(f"{path}, line {number}: no result: {line[:60]!r}") from None
+        lines.append(record)
+        end += len(line)
+    if end < len(text):
+        path.write_text(text[:end])
+    elif text and not text.endswith("\n"):
+        path.write_text(text + "\n")
+    return lines
+
+
+def rounded(value: float) -> float:
+    """Return a measured value with the five digits that it may have."""
+    return float(f"{value:.5g}")
+
+
+def result(
+    labels: dict[str, Any], peer: str, run: int, samples: Samples, typical_guard: float
+) -> dict[str, Any]:
+    """Return the line of one peer on one cell: raw samples and what they come to."""
+    line = {"line": "result", "run": run, **labels, "peer": peer}
+    if samples.failure is not None:
+        return line | {"failure": samples.failure}
+    summary = stats.describe(samples.taken, typical_guard) if samples.taken else {}
+    columns = {
+        name: [rounded(sample[name]) for sample in samples.taken]
+        for name in ("seconds", "guard", "waited")
+    }
+    summary = {
+        name: rounded(value) if isinstance(value, float) else value
+        for name, value in summary.items()
+    }
+    return line | {"prepare": rounded(samples.prepare), "samples": columns} | summary

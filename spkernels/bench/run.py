@@ -1,0 +1,113 @@
+"""A run: cells in, lines of results out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import ceilings
+from .cells import Cell, describe
+from .measure import machine
+from .measure.process import Settings, Worker
+from .measure.session import Session
+from .ops import OPS
+from .peers import MODULES
+from .results import Results, result
+
+
+@dataclass
+class Plan:
+    """What a run measures, and with whom."""
+
+    cells: Sequence[Cell]
+    peers: Sequence[str]
+    settings: Settings
+    #: The Python that has a peer, where it is not this one.
+    pythons: Mapping[str, str] = field(default_factory=dict)
+    #: The largest matrix that a dense peer is asked to multiply, in elements.
+    most_dense: int = 1 << 26
+    #: What was asked for, for the record.
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> dict[str, str]:
+    """Measure the cells that `results` lacks; return the peers that were left out, and why.
+
+    `advance` is called after every cell, with whether it had been measured before.
+    """
+    left_out: dict[str, str] = {}
+    done = results.done()
+    with contextlib.ExitStack() as stack:
+        sessions: dict[int, Session] = {}
+        number = None
+        loaded: tuple[str, Any] = ("", None)
+        for cell in plan.cells:
+            wanted = [peer for peer in OPS[cell.op].PEERS if peer in plan.peers]
+            if done.get(cell.key, set()) >= set(wanted) - set(left_out):
+                advance(cell, True)
+                continue
+            if cell.threads not in sessions:
+                session = stack.enter_context(_session(plan, cell.threads))
+                sessions[cell.threads] = session
+                left_out |= session.left_out
+                if done.get(cell.key, set()) >= set(wanted) - set(left_out):
+                    advance(cell, True)
+                    continue
+            session = sessions[cell.threads]
+            if number is None:
+                number = results.begin(_description(plan, session))
+            if cell.threads not in {c["threads"] for c in results.ceilings}:
+                results.append([ceilings.line(cell.threads, number)])
+            if loaded[0] != cell.matrix.name:
+                loaded = (cell.matrix.name, cell.matrix.load())
+            results.append(_measure(plan, cell, loaded[1], session, wanted, number))
+            advance(cell, False)
+    return left_out
+
+
+def _session(plan: Plan, threads: int) -> Session:
+    settings = replace(plan.settings, threads=threads)
+    workers = {
+        peer: Worker(MODULES[peer], settings, plan.pythons.get(peer, sys.executable))
+        for peer in plan.peers
+    }
+    return Session(workers, settings)
+
+
+def _measure(
+    plan: Plan, cell: Cell, A: Any, session: Session, wanted: Sequence[str], number: int
+) -> list[dict[str, Any]]:
+    problem = cell.problem(A)
+    labels = describe(cell, A, problem)
+    rows, cols = A.shape
+    too_large = rows * cols > plan.most_dense
+    peers = [p for p in wanted if not (too_large and p in OPS[cell.op].DENSE)]
+    found = session.measure(problem, peers, flush=cell.cache == "flushed")
+    lines = [
+        result(labels, peer, number, samples, session.typical_guard(peer))
+        for peer, samples in found.items()
+    ]
+    # Noted as well, or a run that goes on would measure the cell again.
+    missing = set(wanted) & set(session.workers) - set(found)
+    for peer in sorted(missing):
+        why = "the dense matrix is too large" if peer not in peers else "no such operation"
+        lines.append({"line": "result", "run": number, **labels, "peer": peer, "skipped": why})
+    return lines
+
+
+def _description(plan: Plan, session: Session) -> dict[str, Any]:
+    return {
+        "machine": machine.fingerprint(),
+        "asked": dict(plan.asked),
+        "settings": {
+            "rounds": plan.settings.rounds,
+            "most rounds": plan.settings.most_rounds,
+            "precision": plan.settings.precision,
+            "seconds": plan.settings.seconds,
+        },
+        "versions": session.versions,
+        "left out": session.left_out,
+    }

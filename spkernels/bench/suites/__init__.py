@@ -1,0 +1,17 @@
+"""Suites: families of matrices with the operations and widths that matter for them.
+
+A suite is a module with
+
+``NAME``, ``TITLE``
+    What results and headings call it.
+``SUFFIXES``
+    Endings of the files that it reads below ``--data``; empty if it makes its matrices alone.
+``matrices(quick)``
+    The matrices that it makes, from fixed seeds: it needs no files.
+``cells(matrices, options)``
+    What to measure of them; `options` has ``quick``, ``ops``, ``threads`` and ``caches``.
+"""
+
+from . import attention, dlmc, graph, tiny
+
+SUITES = {module.NAME: module for module in (dlmc, graph, attention, tiny)}

@@ -1,0 +1,54 @@
+"""Attention masks: window, global, random and BigBird, at the lengths of the survey."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ... import datasets
+from ..cells import SEED, Matrix
+from ._common import product
+
+NAME = "attention"
+TITLE = "Attention masks"
+SUFFIXES = ()
+LENGTHS = (512, 1024, 2048)
+SPARSITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+
+
+def _bigbird(n, sparsity):
+    # As wide a window as leaves room for two random blocks: the sparsest have little.
+    for global_blocks, window_blocks in ((2, 3), (1, 3), (1, 1), (0, 1)):
+        try:
+            return datasets.bigbird_mask(
+                n,
+                sparsity=sparsity,
+                global_blocks=global_blocks,
+                window_blocks=window_blocks,
+                rng=SEED,
+            )
+        except ValueError:
+            continue
+    raise ValueError(f"no BigBird mask of length {n} is {sparsity:.0%} sparse")
+
+
+KINDS = {
+    "window": lambda n, sparsity: datasets.window_mask(n, sparsity=sparsity),
+    "global": lambda n, sparsity: datasets.global_mask(n, sparsity=sparsity),
+    "random": lambda n, sparsity: datasets.random_mask(n, sparsity=sparsity, rng=SEED),
+    "BigBird": _bigbird,
+}
+
+
+def matrices(quick):
+    """The survey's 84 masks: 4 kinds, 3 lengths, 7 sparsities."""
+    for n in (1024,) if quick else LENGTHS:
+        for sparsity in (0.7, 0.95) if quick else SPARSITIES:
+            for kind, make in KINDS.items():
+                name = f"{kind} {n} {100 * sparsity:g}%"
+                yield Matrix(name, kind, partial(make, n, sparsity))
+
+
+def cells(found, options):
+    """Sddmm at k = 64 and 128 (the scores), spmm at N = 64 (the weighted values)."""
+    widths = {"sddmm": (64,) if options.quick else (64, 128), "spmm": (64,)}
+    return product(NAME, found, widths, options)

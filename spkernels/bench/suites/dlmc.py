@@ -1,0 +1,38 @@
+"""Pruned layers: like those of the Deep Learning Matrix Collection, or its files.
+
+T. Gale, M. Zaharia, C. Young, E. Elsen, "Sparse GPU kernels for deep learning", SC'20.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ... import datasets
+from ..cells import SEED, Matrix
+from ._common import product
+
+NAME = "dlmc"
+TITLE = "Pruned layers"
+SUFFIXES = (".smtx", ".smtx.gz")
+SHAPES = ((512, 512), (2048, 512), (512, 2048), (256, 2304))
+SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+
+
+def matrices(quick):
+    """Layers with the shapes of a transformer and of ResNet-50, magnitude and random pruning."""
+    shapes = SHAPES[1:2] if quick else SHAPES
+    sparsities = (0.7, 0.9, 0.98) if quick else SPARSITIES
+    kinds = {"magnitude": datasets.magnitude_pruned, "random": datasets.random_pruned}
+    for shape in shapes:
+        for kind, make in kinds.items():
+            if quick and kind == "random":
+                continue
+            for sparsity in sparsities:
+                name = f"{kind} {shape[0]}x{shape[1]} {100 * sparsity:g}%"
+                yield Matrix(name, kind, partial(make, *shape, sparsity, rng=SEED))
+
+
+def cells(found, options):
+    """Spmm at N = 32, 128, 512 (the batch of a layer)."""
+    widths = (128,) if options.quick else (32, 128, 512)
+    return product(NAME, found, {"spmm": widths, "dense_spmm": widths[:1]}, options)
