@@ -182,7 +182,7 @@ def _crossover(cells: Sequence[Cell]) -> Figure | None:
     dense = OPS[cells[0].labels["op"]].DENSE
 
     def draw(axis, group):
-        drawn = False
+        reached = []
         for peer in [p for p in analysis.peers_of(group) if p not in dense]:
             points = []
             for cell in group:
@@ -195,15 +195,17 @@ def _crossover(cells: Sequence[Cell]) -> Figure | None:
             colour, marker = _style(peer)
             x, y = np.array(sorted(points)).T
             axis.plot(x, y, marker, color=colour, markersize=4, alpha=0.4, markeredgewidth=0)
-            axis.plot(*_trend(x, y), "-", color=colour, linewidth=1.5, label=peer)
-            drawn = True
-        if drawn:
+            axis.plot(*_trend(x, y), "-", color=colour, marker=marker, linewidth=1.5, label=peer)
+            reached += [y.min(), y.max()]
+        if reached:
             axis.axhline(1, color="0.3", linewidth=1)
             axis.plot(*[np.array([1, max(map(_position, group))])] * 2, ":", color="0.3",
                       linewidth=1, label="the ideal: 1 / density")  # fmt: skip
             _sparsity_axis(axis, group)
             _log_axis(axis, "speed-up over the best dense product")
-        return drawn
+            # The ideal leaves the picture where nothing else is.
+            axis.set_ylim(min(reached) / 1.5, 2 * max(reached))
+        return bool(reached)
 
     return _per_width(cells, draw)
 
