@@ -107,8 +107,8 @@ def sddmm(
     other with values that are not where they belong.  In scipy these are ``eliminate_zeros()`` and
     ``resize()`` of CSR, CSC and BSR, and assignments to the arrays' elements; take a ``copy()``
     first.  Others, such as ``sum_duplicates()`` and ``sort_indices()``, find nothing to do in
-    canonical format, or make new arrays.  Whether P is canonical takes a look at its indices in
-    every call, unless scipy knows: from a conversion, or since ``P.has_canonical_format`` was read.
+    canonical format, or make new arrays.  Whether P is canonical scipy finds out at the first call,
+    and keeps (``P.has_canonical_format``).
 
     References
     ----------
@@ -266,13 +266,10 @@ def _with_data(P, data):
     """Return a sparse array like P with other values, sharing index arrays that scipy lets be."""
     # Not through the constructor, which may narrow or prune index arrays, nor through copy.copy:
     # each would cost more than a small product.
+    canonical = _is_canonical(P)
     result = object.__new__(type(P))
     result.__dict__.update(P.__dict__)
     result.data = data
-    if "_has_canonical_format" in result.__dict__:
-        canonical = result._has_canonical_format
-    else:
-        canonical = _find_canonical(result)
     if not canonical:
         # Many a method of scipy that only reads, `max` and `abs` among them, sorts or adds up what
         # is stored first, in place: the values of P would no longer be where its indices say.
@@ -280,11 +277,11 @@ def _with_data(P, data):
     return result
 
 
-def _find_canonical(result):
-    """Whether `result` may share its index arrays.  What scipy finds is kept in it, not in P."""
-    if result.format == "coo":
+def _is_canonical(P):
+    """Whether scipy leaves the index arrays of P as they are; it looks once and keeps that in P."""
+    if P.format == "coo":
         return True  # whose methods make new ones
     try:
-        return result.has_canonical_format
+        return P.has_canonical_format
     except ValueError:
         return False  # indices of a dtype that scipy does not look at

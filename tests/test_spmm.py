@@ -515,6 +515,9 @@ def test_nan_and_infinity_spread_as_in_scipy(fmt, dtype, where):
 @pytest.mark.parametrize("rows", [10, 1000])
 def test_zeros_on_diagonals_are_factors(rows, columns):
     """As in scipy, with a conversion to CSR, which would leave them out, or without."""
+    with np.errstate(invalid="ignore"):
+        if not np.isnan([np.inf] @ sp.dia_array(([[0.0]], [0]), shape=(1, 1))).any():
+            pytest.skip("this scipy leaves them out itself")
     A = sp.dia_array((np.zeros((2, rows)), [-1, 1]), shape=(rows, rows))
     A.data[:, ::2] = 1
     B = np.ones((rows, columns))
