@@ -61,19 +61,18 @@ GROUPS = {
         500,
         100,
     ),
-    # The tests of test_base whose names say that they multiply; the others follow below.
-    "products": (
-        ["tests.test_base"],
-        "mul or matvec or matmat or dot or sum or mean or expm or inplace_dense",
-        300,
-        200,
-    ),
     "solvers": (["linalg._isolve"], None, 100, 5000),
     "eigenvalues": (["linalg._eigen"], None, 300, 500),
 }
 SLOW_GROUPS = {
     "all of test_base": (["tests.test_base"], None, 2000, 300),
-    "64-bit indices": (["tests.test_64bit"], None, 2000, 300),
+    # All of test_base again, several times: those whose names say that they multiply.
+    "64-bit indices": (
+        ["tests.test_64bit"],
+        "mul or matvec or matmat or dot or sum or mean or expm or inplace_dense",
+        300,
+        200,
+    ),
     "linalg": (["linalg.tests", "linalg._dsolve"], None, 300, 1000),
 }
 
