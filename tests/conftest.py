@@ -43,6 +43,18 @@ def default_threads():
 
 
 @pytest.fixture
+def exact_workers(monkeypatch):
+    """Have `workers` mean so many threads exactly; as a cap it leaves small work serial."""
+    from spkernels import _core, _sddmm, _spmm, _threads
+
+    for module in (_spmm, _sddmm):
+        monkeypatch.setattr(module, "resolve_workers", lambda n: -_threads.resolve_workers(n))
+    # The compiled entries resolve workers by themselves.
+    for name in ("spmm_fast", "sddmm_fast"):
+        monkeypatch.setattr(_core, name, lambda *arguments: None)
+
+
+@pytest.fixture
 def run_script(tmp_path):
     """Run Python code in a process of its own, outside of the source tree; return it, ended.
 

@@ -23,7 +23,7 @@ from spkernels.bench.problem import Problem
 from spkernels.bench.report import tables
 from spkernels.bench.results import KEY, Results
 from spkernels.bench.suites import SUITES
-from spkernels.bench.suites._common import Options
+from spkernels.bench.suites.common import Options
 
 # Statistics
 

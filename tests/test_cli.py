@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 import spkernels
 from spkernels import datasets
 from spkernels.__main__ import main
+from spkernels.bench.measure import guard
 from spkernels.cli import (
     COMMANDS,
     accuracy,
@@ -56,7 +57,7 @@ def brief(monkeypatch):
     """Take samples that are shorter still, and take them whatever else runs here."""
     monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.0)
     monkeypatch.setattr(timing, "WARM_UP_SECONDS", 1e-5)
-    monkeypatch.setattr(timing, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(guard, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(timing, "DISTURBED_SHARE", float("inf"))
 
 
@@ -731,14 +732,14 @@ def test_settling_waits_for_busy_threads(monkeypatch):
         if clock["wall"] < 0.05:  # another thread spins that long
             clock["cpu"] += seconds
 
-    monkeypatch.setattr(timing.time, "sleep", sleep)
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock["wall"])
-    monkeypatch.setattr(timing.time, "process_time", lambda: clock["cpu"])
-    timing.settle()
+    monkeypatch.setattr(guard.time, "sleep", sleep)
+    monkeypatch.setattr(guard.time, "perf_counter", lambda: clock["wall"])
+    monkeypatch.setattr(guard.time, "process_time", lambda: clock["cpu"])
+    guard.settle()
     assert 0.05 <= clock["wall"] < 0.06
-    monkeypatch.setattr(timing.time, "process_time", lambda: clock["wall"])
-    timing.settle()  # never quiet
-    assert timing.SETTLE_SECONDS <= clock["wall"] < 2 * timing.SETTLE_SECONDS
+    monkeypatch.setattr(guard.time, "process_time", lambda: clock["wall"])
+    guard.settle()  # never quiet
+    assert guard.SETTLE_SECONDS <= clock["wall"] < 2 * guard.SETTLE_SECONDS
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="Linux counts it")
@@ -746,8 +747,8 @@ def test_waiting_for_a_cpu_is_noticed(run_script):
     done = run_script(
         "import os, threading, time\n"
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from spkernels.cli import timing\n"
-        "quiet = timing._waited()\n"
+        "from spkernels.bench.measure import guard\n"
+        "quiet = guard.waited()\n"
         "busy = [os.fork() for _ in range(2)]\n"
         "if 0 in busy:\n"
         "    end = time.perf_counter() + 0.6\n"
@@ -755,13 +756,13 @@ def test_waiting_for_a_cpu_is_noticed(run_script):
         "    os._exit(0)\n"
         "end = time.perf_counter() + 0.3\n"
         "while time.perf_counter() < end: pass\n"
-        "print(timing._waited() - quiet)\n"
+        "print(guard.waited() - quiet)\n"
     )
     assert float(done.stdout) > 0.05
 
 
 def affinities():
-    return {task: os.sched_getaffinity(task) for task in placement._helpers()}
+    return {task: os.sched_getaffinity(task) for task in placement.helpers()}
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="as on Linux")
@@ -769,7 +770,7 @@ def test_threads_of_libraries_are_placed_and_released():
     square = np.ones((600, 600))
     square @ square  # makes the threads of the BLAS, if it has any
     cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) < 2 or not placement._helpers():
+    if len(cpus) < 2 or not placement.helpers():
         pytest.skip("needs two CPUs and a library with threads")
     before = affinities()
     with placement.one_per_cpu(len(cpus)) as move_caller:
@@ -1051,7 +1052,7 @@ def test_a_plot_says_what_it_leaves_out(tmp_path, monkeypatch):
 
 def test_disturbed_products_are_not_plotted(capsys, brief, layer, monkeypatch):
     monkeypatch.setattr(timing, "DISTURBED_SHARE", 0.05)
-    monkeypatch.setattr(timing, "_waited", lambda: 2 * time.perf_counter())
+    monkeypatch.setattr(timing, "waited", lambda: 2 * time.perf_counter())
     assert main(["demo", str(layer), *QUICK]) == 0
     out, err = capsys.readouterr()
     assert "too disturbed to tell" in out and "Left out of this: 1 of 1 products" in out

@@ -14,7 +14,7 @@ import threadpoolctl
 from strategies import DTYPES, NATIVE_FORMATS, random_dense, random_sparse
 
 import spkernels
-from spkernels import _threads, sddmm, spmm
+from spkernels import _core, _threads, sddmm, spmm
 
 WORKERS = [1, 2, 3, 4, 7]
 
@@ -48,6 +48,7 @@ SHAPES = [
 ]
 
 
+@pytest.mark.usefixtures("exact_workers")
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("shape, density", SHAPES)
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -70,6 +71,7 @@ def test_spmm_has_the_same_bits_for_any_number_of_workers(fmt, dtype, shape, den
     )
 
 
+@pytest.mark.usefixtures("exact_workers")
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("shape, density", SHAPES)
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -92,6 +94,17 @@ def test_one_call_is_like_another():
     first = spmm(A, B, workers=4)
     for _ in range(30):
         np.testing.assert_array_equal(spmm(A, B, workers=4), first)
+
+
+def test_exact_workers_are_exact(exact_workers, monkeypatch):
+    """What the tests above rest on; the C tests show that so many threads run."""
+    asked = []
+    monkeypatch.setattr(_core, "spmm", lambda *arguments: asked.append(arguments[8]) or 0)
+    monkeypatch.setattr(_core, "sddmm", lambda *arguments: asked.append(arguments[7]) or 0)
+    A = random_sparse(np.random.default_rng(0), "csr", (6, 6), 0.5, np.float64)
+    spmm(A, np.ones((6, 4)), workers=13)
+    sddmm(A, np.ones((6, 4)), np.ones((4, 6)), workers=13)
+    assert asked == [-13, -13]
 
 
 # workers= -----------------------------------------------------------------------------------------
@@ -164,6 +177,7 @@ thin = sp.csr_array(sp.random(1000, 1000, 0.001, "csr", None, 0))
 for A in (small, thin):
     for n in (1, 4):
         assert started(A, np.ones((A.shape[1], n))) == 0
+        assert started(A, np.ones((A.shape[1], n)), workers=4) == 0
 large = sp.csr_array(sp.random(3000, 2000, 0.05, "csr", None, 0))
 assert started(large, np.ones((2000, 64))) == 3
 """)
@@ -442,6 +456,7 @@ if __name__ == "__main__":
 # Calls at once ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("exact_workers")
 @pytest.mark.parametrize("workers", [None, 1, 3])
 def test_calls_from_many_threads_at_once(workers):
     rng = np.random.default_rng(3)

@@ -9,7 +9,7 @@ from pathlib import Path
 from .. import datasets
 from .cells import Cell, Matrix
 from .suites import SUITES
-from .suites._common import Options, spread
+from .suites.common import Options, spread
 
 #: Files of each suite that a quick run takes.
 QUICK_FILES = 6

@@ -46,16 +46,15 @@ def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> 
         loaded: tuple[str, Any] = ("", None)
         for cell in plan.cells:
             wanted = [peer for peer in OPS[cell.op].PEERS if peer in plan.peers]
-            if done.get(cell.key, set()) >= set(wanted) - set(left_out):
+            lacking = set(wanted) - set(left_out) - done.get(cell.key, set())
+            if lacking and cell.threads not in sessions:
+                # Only now is it known which peers are there.
+                sessions[cell.threads] = stack.enter_context(_session(plan, cell.threads))
+                left_out |= sessions[cell.threads].left_out
+                lacking -= set(left_out)
+            if not lacking:
                 advance(cell, True)
                 continue
-            if cell.threads not in sessions:
-                session = stack.enter_context(_session(plan, cell.threads))
-                sessions[cell.threads] = session
-                left_out |= session.left_out
-                if done.get(cell.key, set()) >= set(wanted) - set(left_out):
-                    advance(cell, True)
-                    continue
             session = sessions[cell.threads]
             if number is None:
                 number = results.begin(_description(plan, session))

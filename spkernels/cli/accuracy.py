@@ -11,6 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..bench.measure.check import gamma
+
 #: The dtype of the reference; its own error must not show.
 _WIDER = {
     "float32": np.float64,
@@ -37,8 +39,7 @@ def worst_error(A, B: NDArray, C: NDArray) -> float:
     exact, size = (
         sp.csr_array((values, A.indices, A.indptr), shape=A.shape) for values in (data, abs(data))
     )
-    roundings = terms[:, None] * (np.finfo(C.dtype).eps / 2)
-    factor = roundings / (1 - roundings)
+    factor = gamma(terms[:, None], C.dtype)
     worst = 0.0
     step = max(1, _CHUNK // max(1, *A.shape))
     for start in range(0, B.shape[1], step):

@@ -23,7 +23,7 @@ from ..bench.results import Results
 from ..bench.run import Plan
 from ..bench.run import run as run_cells
 from ..bench.suites import SUITES
-from ..bench.suites._common import Options
+from ..bench.suites.common import Options
 from . import status
 from .progress import Progress
 

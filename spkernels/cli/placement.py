@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-_TASKS = Path("/proc/self/task")
+from ..bench.measure.placement import (
+    POSSIBLE,
+    confine,
+    helpers_but,
+    move_caller,
+    spread_helpers,
+)
 
 
 @contextmanager
@@ -23,39 +28,24 @@ def one_per_cpu(threads: int) -> Iterator[Callable[[], None]]:
     Nothing is done where `threads` leave CPUs idle, for which a scheduler finds better places, and
     where threads cannot be placed, as outside of Linux.
     """
-    possible = hasattr(os, "sched_setaffinity") and _TASKS.exists()
-    cpus = sorted(os.sched_getaffinity(0)) if possible else []
+    cpus = sorted(os.sched_getaffinity(0)) if POSSIBLE else []
     if threads < 2 or threads != len(cpus):
         yield lambda: None
         return
-    # A pool has a thread less than there are CPUs, the caller being one of them, so going round
-    # the other CPUs in order of creation is right for any number of pools.
-    helpers = _helpers()
-    for index, helper in enumerate(helpers):
-        _confine(helper, {cpus[1 + index % (len(cpus) - 1)]})
+    placed = helpers()
+    spread_helpers(cpus, python_threads())
     try:
-        yield lambda: _move(cpus)
+        yield lambda: move_caller(cpus)
     finally:
-        for helper in helpers:
-            _confine(helper, cpus)
+        for helper in placed:
+            confine(helper, cpus)
 
 
-def _helpers() -> list[int]:
+def helpers() -> list[int]:
     """Return the threads that Python did not make."""
-    ours = {thread.native_id for thread in threading.enumerate()}
-    return sorted({int(task.name) for task in _TASKS.iterdir()} - ours)
+    return helpers_but(python_threads())
 
 
-def _confine(thread: int, cpus: Collection[int]) -> None:
-    with suppress(OSError):  # it has ended, or may not be placed
-        os.sched_setaffinity(thread, cpus)
-
-
-def _move(cpus: list[int]) -> None:
-    """Move the calling thread to the first CPU without keeping it there.
-
-    Pinned, it would look to libraries as if the process had a single CPU.
-    """
-    with suppress(OSError):
-        os.sched_setaffinity(0, cpus[:1])
-        os.sched_setaffinity(0, cpus)
+def python_threads() -> set[int]:
+    """Return those that it did."""
+    return {thread.native_id for thread in threading.enumerate()}

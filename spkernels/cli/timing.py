@@ -15,11 +15,11 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..bench.measure.guard import settle, waited
 from .placement import one_per_cpu
 
 #: A turn is so many samples, and a sample as many calls as take so long: short enough to fall
@@ -29,16 +29,10 @@ SAMPLE_SECONDS = 0.003
 #: Calls before the clock starts, for this long: they fill the caches and wake the threads, each of
 #: which may have to wait for the end of another program's time slice of some milliseconds.
 WARM_UP_SECONDS = 0.005
-#: Threads that use less than this share of a CPU are not spinning.
-QUIET_SHARE = 0.2
-#: How long the threads of a peer may take to calm down.
-SETTLE_SECONDS = 0.3
 #: A sample is disturbed if its threads waited for a CPU for longer than this share of the time.
 DISTURBED_SHARE = 0.05
 #: With fewer undisturbed samples than this, measuring takes up to twice as long.
 ENOUGH = 5
-
-_TASKS = Path("/proc/self/task")
 
 
 @dataclass(frozen=True)
@@ -96,16 +90,6 @@ def interleave(
     return {name: summary(samples) for name, samples in taken.items()}
 
 
-def settle() -> None:
-    """Wait until no thread of this process spins."""
-    deadline = time.perf_counter() + SETTLE_SECONDS
-    while time.perf_counter() < deadline:
-        wall, cpu = time.perf_counter(), time.process_time()
-        time.sleep(0.002)
-        if time.process_time() - cpu < QUIET_SHARE * (time.perf_counter() - wall):
-            return
-
-
 def summary(samples: list[Sample]) -> Timing:
     """Reduce samples to their typical time."""
     quiet = _undisturbed(samples)
@@ -153,20 +137,9 @@ def _turn(call: Callable[[], Any], repeats: int) -> list[Sample]:
 
 
 def _sample(call: Callable[[], Any], repeats: int) -> Sample:
-    before = _waited()
+    before = waited()
     start = time.perf_counter()
     for _ in range(repeats):
         call()
     elapsed = time.perf_counter() - start
-    return Sample(elapsed / repeats, (_waited() - before) / elapsed)
-
-
-def _waited() -> float:
-    """Return the seconds that this process' threads were ready but had no CPU; 0 if unknown."""
-    nanoseconds = 0
-    for task in _TASKS.glob("*/schedstat"):
-        try:
-            nanoseconds += int(task.read_text().split()[1])
-        except (OSError, IndexError):
-            continue  # a thread that just ended, or a kernel without these statistics
-    return nanoseconds * 1e-9
+    return Sample(elapsed / repeats, (waited() - before) / elapsed)

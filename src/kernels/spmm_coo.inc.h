@@ -1,7 +1,7 @@
 /* COO x dense, for entries in any order: each adds a row of B into a row of C.
  *
  * C must hold beta * C already (tile_scale); biases and activation follow (tile_finish).  A task
- * owns rows [row_low, row_high) of C.  begin[0] .. end[0] is the range of entries.
+ * takes the entries in rows [row_low, row_high).  begin[0] .. end[0] is the range of entries.
  */
 static void FN(spmm_coo)(const spk_spmm_task *t) {
   const I *row_of = t->rows_coo, *col_of = t->indices;

@@ -2,8 +2,8 @@
  *
  * C must hold beta * C already (tile_scale); biases and activation follow (tile_finish).  Row k of
  * B, times alpha, stays in registers; a nonzero costs NV loads and NV stores of C for NV FMAs.  A
- * task owns rows [row_low, row_high) of C, so tasks of several threads never meet, and the order
- * in which one element of C is summed does not depend on how rows are dealt out.
+ * task takes the entries in rows [row_low, row_high): all of them, or what a stage of C holds; one
+ * element of C is summed in the same order either way.
  */
 SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const int masked) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;

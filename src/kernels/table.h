@@ -27,7 +27,7 @@ typedef struct spk_spmm_task {
   ptrdiff_t n;                        /* columns of this tile */
   ptrdiff_t block_rows, block_cols;   /* BSR only */
   ptrdiff_t col_strideb, col_stridec; /* strided kernels only */
-  ptrdiff_t row_low, row_high;        /* scatter kernels: rows of C that this task owns */
+  ptrdiff_t row_low, row_high;        /* scatter kernels: rows of C that this task adds to */
   spk_epilogue epilogue;              /* biases already moved to the tile */
 } spk_spmm_task;
 

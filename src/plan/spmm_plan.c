@@ -210,7 +210,6 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
     plan->threads = 1;
   cut_columns(plan, n, lanes, vectors * lanes);
   plan->col_parts = spk_min(plan->tiles, plan->threads);
-  plan->row_parts = 1;
   plan->threads = (int)plan->col_parts;
   if (A->format == SPK_CSC && n > 1) {
     /* A stage holds a range of rows of C at a time; every range costs a walk over A. */

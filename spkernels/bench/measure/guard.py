@@ -16,6 +16,10 @@ from .placement import TASKS, restrict
 
 #: SHA-256 compressions: one call in C that holds no lock, lives in registers, takes about 0.2 ms.
 ITERATIONS = 400
+#: Threads that burn less than this share of a CPU are no longer spinning.
+QUIET_SHARE = 0.2
+#: How long the threads of a peer may take to calm down.
+SETTLE_SECONDS = 0.5
 
 
 def _work() -> float:
@@ -40,6 +44,16 @@ class Guard:
             return _work()
 
         return max(future.result() for future in [p.submit(together) for p in self._pools])
+
+
+def settle() -> None:
+    """Wait until this process's threads stop spinning, so that the next peer finds idle CPUs."""
+    deadline = time.perf_counter() + SETTLE_SECONDS
+    while time.perf_counter() < deadline:
+        wall, cpu = time.perf_counter(), time.process_time()
+        time.sleep(0.002)
+        if time.process_time() - cpu < QUIET_SHARE * (time.perf_counter() - wall):
+            return
 
 
 def waited() -> float:

@@ -7,6 +7,7 @@ threads of every peer are placed alike.  Where the system cannot place threads n
 
 import os
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 TASKS = Path("/proc/self/task")
@@ -19,6 +20,17 @@ def restrict(cpus: Collection[int]) -> None:
         os.sched_setaffinity(0, cpus)
 
 
+def helpers_but(others: Collection[int]) -> list[int]:
+    """Return the threads of this process that libraries have made: all but `others`."""
+    return sorted({int(task.name) for task in TASKS.iterdir()} - set(others))
+
+
+def confine(thread: int, cpus: Collection[int]) -> None:
+    """Confine a thread to some CPUs, unless it has ended or may not be placed."""
+    with suppress(OSError):
+        os.sched_setaffinity(thread, cpus)
+
+
 def spread_helpers(cpus: Sequence[int], others: Collection[int]) -> None:
     """Pin the threads that libraries have made, all but `others`, to the CPUs after the first.
 
@@ -27,13 +39,8 @@ def spread_helpers(cpus: Sequence[int], others: Collection[int]) -> None:
     """
     if not POSSIBLE or len(cpus) < 2:
         return
-    tasks = sorted(int(task.name) for task in TASKS.iterdir())
-    helpers = [task for task in tasks if task != os.getpid() and task not in others]
-    for index, task in enumerate(helpers):
-        try:
-            os.sched_setaffinity(task, {cpus[1 + index % (len(cpus) - 1)]})
-        except ProcessLookupError:
-            continue  # it has just ended
+    for index, helper in enumerate(helpers_but({os.getpid(), *others})):
+        confine(helper, {cpus[1 + index % (len(cpus) - 1)]})
 
 
 def move_caller(cpus: Sequence[int]) -> None:
@@ -42,5 +49,5 @@ def move_caller(cpus: Sequence[int]) -> None:
     Pinned, it would look to libraries as if the process had a single CPU.
     """
     if POSSIBLE:
-        os.sched_setaffinity(0, cpus[:1])
-        os.sched_setaffinity(0, cpus)
+        confine(0, cpus[:1])
+        confine(0, cpus)

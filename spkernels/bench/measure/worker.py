@@ -29,14 +29,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from ..problem import Problem
-from .guard import Guard, waited
+from .guard import Guard, settle, waited
 from .placement import move_caller, restrict, spread_helpers
 
 #: Calls before the clock starts, for this long: they wake the threads and fill the caches again.
 WARM_UP_SECONDS = 0.001
-#: Threads that burn less than this share of a CPU are no longer spinning.
-QUIET_SHARE = 0.2
-SETTLE_SECONDS = 0.5
 
 
 #: Calls with flushed caches that make a sample.
@@ -135,17 +132,6 @@ def _seconds_per_call(call: Callable[[], Any], repeats: int) -> float:
     for _ in range(repeats):
         call()
     return (time.perf_counter() - start) / repeats
-
-
-def settle() -> None:
-    """Wait until this process's threads stop spinning, so that the next peer finds idle CPUs."""
-    pause = 0.002
-    deadline = time.perf_counter() + SETTLE_SECONDS
-    while time.perf_counter() < deadline:
-        wall, cpu = time.perf_counter(), time.process_time()
-        time.sleep(pause)
-        if time.process_time() - cpu < QUIET_SHARE * (time.perf_counter() - wall):
-            return
 
 
 def serve(name: str, cpus: list[int], requests: TextIO, replies: TextIO) -> None:

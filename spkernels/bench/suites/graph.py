@@ -6,7 +6,7 @@ from functools import partial
 
 from ... import datasets
 from ..cells import SEED, Matrix
-from ._common import product
+from .common import product
 
 NAME = "graph"
 TITLE = "Graphs"
