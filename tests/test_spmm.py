@@ -131,7 +131,7 @@ def test_deep_products_are_cut_into_panels(dtype, fmt, in_order, density, layout
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dense_rows_are_cut_into_blocks(dtype, fmt, n, order):
     rng = np.random.default_rng(4)
-    A = random_sparse(rng, fmt, (61, 1500), 0.5, dtype)
+    A = random_sparse(rng, fmt, (61, 1500), 0.9, dtype)
     B = random_dense(rng, (1500, n), dtype)
     before = random_dense(rng, (61, n), dtype, order)
     bias = random_values(rng, n, dtype)
@@ -153,7 +153,7 @@ def test_deep_and_dense_products_take_the_paths_they_are_here_for():
     """The matrices above reach panels, blocks of panels and kernels for any strides."""
     rng = np.random.default_rng(5)
     deep = random_sparse(rng, "csr", (2200, K), 0.01, np.float32)
-    dense = random_sparse(rng, "csr", (61, 1500), 0.5, np.float32)
+    dense = random_sparse(rng, "csr", (61, 1500), 0.9, np.float32)
     thin = random_sparse(rng, "csr", (37, 53), 0.01, np.float32)
     assert "packed, blocks" in kernel_of(deep, random_dense(rng, (K, 70), np.float32))
     assert "packed, blocks" in kernel_of(deep, random_dense(rng, (K, 70), np.float32, "F"))

@@ -35,9 +35,16 @@ int spk_cpu_has_avx512(void) {
   return spk_cpu_has_avx2() &&
          leaf7_has(bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ) && os_saves(0xe6);
 }
+
+int spk_cpu_is_amd(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx && d == signature_AMD_edx &&
+         c == signature_AMD_ecx;
+}
 #else
 int spk_cpu_has_avx2(void) { return 0; }
 int spk_cpu_has_avx512(void) { return 0; }
+int spk_cpu_is_amd(void) { return 0; }
 #endif
 
 static size_t cache_bytes(int name, size_t otherwise) {
