@@ -61,6 +61,14 @@ cdef extern from "spkernels/spkernels.h" nogil:
     spk_status spk_check(spk_sparse *A)
     spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                         const spk_epilogue *epilogue, int threads)
+    ctypedef struct spk_prepared:
+        pass
+    spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
+                           spk_prepared **prepared)
+    spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B,
+                                 const spk_dense *C, const spk_epilogue *epilogue, int threads)
+    size_t spk_prepared_bytes(const spk_prepared *prepared)
+    void spk_prepared_free(spk_prepared *prepared)
     spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y,
                          void *values, const spk_sampling *sampling, int threads)
     spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
@@ -168,14 +176,56 @@ cdef int _fill_sparse(spk_sparse *s, tuple arrays, unsigned flags) except -1:
 # `threads` of all functions below: at most so many, or 0 for the default.
 
 
-def spmm(tuple A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_row, bias_col,
+cdef class Packed:
+    """A sparse matrix that `pack` has packed, for `spmm` and `spmm_fast`; it never changes."""
+    cdef spk_prepared *handle
+    cdef spk_sparse like  # shape and dtype; no arrays
+
+    def __dealloc__(self):
+        spk_prepared_free(self.handle)
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        return spk_prepared_bytes(self.handle)
+
+
+def pack(tuple A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags):
+    """Return the status and, on success, A packed for products with `width` columns."""
+    cdef Packed packed = Packed()
+    cdef spk_sparse a
+    cdef spk_status status
+    _fill_sparse(&a, A, flags)
+    with nogil:
+        status = spk_prepare(&a, width, block_rows, -threads, &packed.handle)
+    if status != SPK_OK:
+        return <int>status, None
+    packed.like.format = SPK_CSR
+    packed.like.rows, packed.like.cols, packed.like.dtype = a.rows, a.cols, a.dtype
+    return <int>status, packed
+
+
+cdef inline spk_status _multiply(object A, const spk_sparse *a, const spk_dense *b,
+                                 const spk_dense *c, const spk_epilogue *e, int threads) noexcept:
+    """`A`: Packed, or anything else, whose arrays are in `a`."""
+    cdef const spk_prepared *packed = (<Packed>A).handle if type(A) is Packed else NULL
+    cdef spk_status status
+    with nogil:
+        if packed != NULL:
+            status = spk_prepared_spmm(packed, b, c, e, -threads)
+        else:
+            status = spk_spmm(a, b, c, e, -threads)
+    return status
+
+
+def spmm(A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_row, bias_col,
          int activation, int threads, unsigned flags):
-    """Write the product into C; return the status."""
+    """Write the product into C; return the status.  `A` is a tuple of arrays, or Packed."""
     cdef spk_sparse a
     cdef spk_dense b, c
     cdef spk_epilogue e
-    cdef spk_status status
-    _fill_sparse(&a, A, flags)
+    if type(A) is not Packed:
+        _fill_sparse(&a, A, flags)
     _fill_dense(&b, B)
     _fill_dense(&c, C)
     e.alpha = alpha
@@ -183,9 +233,7 @@ def spmm(tuple A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_
     e.bias_row = _data(bias_row)
     e.bias_col = _data(bias_col)
     e.activation = <spk_activation>activation
-    with nogil:
-        status = spk_spmm(&a, &b, &c, &e, -threads)
-    return <int>status
+    return <int>_multiply(A, &a, &b, &c, &e, threads)
 
 
 def sddmm(tuple P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, double beta,
@@ -443,7 +491,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
               workers=None, check=True):
     """`spmm` where nothing about the call is out of the ordinary, or None.
 
-    Ordinary: scipy's own classes of CSR, CSC, COO and BSR (on the left) with native arrays, an
+    Ordinary: Packed, scipy's own classes of CSR, CSC, COO and BSR (on the left) with native arrays, an
     ndarray of their dtype, an `out` apart from all of these, a bias that need not be broadcast or
     converted, Python numbers.  It is here, and not in Python, so that a call costs about a
     microsecond and each option a small part of one.
@@ -451,14 +499,16 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     cdef spk_sparse a
     cdef spk_dense b, c
     cdef spk_epilogue e
-    cdef spk_status status
     cdef cnp.npy_intp dims[2]
     cdef cnp.ndarray result
     cdef int threads, column_major
     cdef span reach
     sparse, dense = A, B
-    cdef object format = _formats.get(type(A)), found
-    cdef bint dense_first = format is None
+    cdef object format = None, found
+    cdef bint packed = type(A) is Packed
+    if not packed:
+        format = _formats.get(type(A))
+    cdef bint dense_first = format is None and not packed
     if dense_first:
         format = _formats.get(type(B))
         if format is None:
@@ -466,7 +516,11 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
         sparse, dense = B, A
     if not _take_dense(dense, &b):
         return None
-    cdef tuple arrays = _take_sparse(sparse, format, &a)
+    cdef tuple arrays = (None, None, None)
+    if packed:
+        a = (<Packed>A).like
+    else:
+        arrays = _take_sparse(sparse, format, &a)
     if arrays is None or a.dtype != b.dtype:
         return None
     cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>dense)
@@ -491,7 +545,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     threads = _take_workers(workers)
     if threads < 0 or not (check is True or check is False):
         return None
-    a.flags = _trusted_flags(sparse, check)
+    a.flags = 0 if packed else _trusted_flags(sparse, check)
     dims[0], dims[1] = a.rows, b.cols
     if dense_first and ndim == 2:
         dims[0], dims[1] = b.cols, a.rows
@@ -521,8 +575,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
         e.bias_row, e.bias_col = e.bias_col, e.bias_row
     if a.format == SPK_COO and not _has_plain_rows(&c):
         return None
-    with nogil:
-        status = spk_spmm(&a, &b, &c, &e, -threads)
+    cdef spk_status status = _multiply(sparse, &a, &b, &c, &e, threads)
     # Corrupted operands among others, for which `spmm` has errors: nothing was written yet.
     return result if status == SPK_OK else None
 

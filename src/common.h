@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "spkernels/spkernels.h"
 
@@ -58,6 +59,19 @@ static inline const void *spk_at(const void *base, ptrdiff_t elements, size_t si
 }
 static inline void *spk_at_mut(void *base, ptrdiff_t elements, size_t size) {
   return (char *)base + elements * (ptrdiff_t)size;
+}
+
+/* Two neighbours of an array by one load. */
+static inline void spk_pair(const uint16_t *p, ptrdiff_t pair[2]) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  uint32_t both;
+  memcpy(&both, p, sizeof both);
+  pair[0] = (ptrdiff_t)(both & 0xffffu);
+  pair[1] = (ptrdiff_t)(both >> 16);
+#else
+  pair[0] = (ptrdiff_t)p[0];
+  pair[1] = (ptrdiff_t)p[1];
+#endif
 }
 
 /* The size of a part of a workspace whose end lies on a cache line. */

@@ -102,6 +102,24 @@ spk_status spk_check(spk_sparse *A);
 spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                     const spk_epilogue *epilogue, int threads);
 
+/* A sparse matrix that was packed once, for many products.  It does not refer to the arrays that it
+ * was made from, and any number of threads may use it at once. */
+typedef struct spk_prepared spk_prepared;
+
+/* Pack A, which is in CSR, for products with `width` columns (0: about a hundred); it serves any
+ * other number of columns too, less well.  `block_rows` of B are used together (0: as many as suit
+ * this machine).  `threads` as for spk_spmm. */
+spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
+                       spk_prepared **prepared);
+/* As spk_spmm.  Where the rows of A are sorted, an element of C is a sum in the order of its row's
+ * entries, however A was packed. */
+spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,
+                             const spk_epilogue *epilogue, int threads);
+/* The memory that it takes, in bytes. */
+size_t spk_prepared_bytes(const spk_prepared *prepared);
+/* Gives it back; NULL is allowed. */
+void spk_prepared_free(spk_prepared *prepared);
+
 /* values (one per stored entry of P, in P's order) from X (m x k), Y (k x n).  They may be P's own,
  * but must not overlap X or Y, nor P's in part.  P.values may be NULL where it is not read.
  * threads: as for spk_spmm. */

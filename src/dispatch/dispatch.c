@@ -40,6 +40,10 @@ static void override(spk_kernels *table, const spk_kernels *with) {
   for (int i = 0; i < 2; i++)   \
     if (with->field[i]) table->field[i] = with->field[i];
 #define SPK_KERNEL_T(field, fn) SPK_KERNEL_I(field, fn)
+#define SPK_KERNEL_TV(field, fn, most) \
+  for (int t = 0; t < 2; t++)          \
+    for (int v = 0; v < most; v++)     \
+      if (with->field[t][v]) table->field[t][v] = with->field[t][v];
 #define SPK_KERNEL_TI(field, fn) \
   for (int t = 0; t < 2; t++) SPK_KERNEL_I(field[t], fn)
 #define SPK_KERNEL_TIV(field, fn, most) \
@@ -52,6 +56,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 #undef SPK_KERNEL_T
 #undef SPK_KERNEL_TI
 #undef SPK_KERNEL_TIV
+#undef SPK_KERNEL_TV
   table->isa = with->isa;
   memcpy(table->lanes, with->lanes, sizeof table->lanes);
   table->bsr_vectors = with->bsr_vectors;

@@ -6,6 +6,7 @@
 #include "../dispatch/dispatch.h"
 #include "../plan/sddmm_plan.h"
 #include "../plan/spmm_plan.h"
+#include "../plan/strips.h"
 
 /* CSR, BSR, COO sorted by row. */
 spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
@@ -15,6 +16,10 @@ spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_d
 spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                              const spk_epilogue *epilogue, const spk_spmm_plan *plan,
                              const spk_kernels *kernels);
+
+spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C,
+                            const spk_epilogue *epilogue, const spk_strips_plan *plan,
+                            const spk_kernels *kernels);
 
 /* P: CSR, BSR or COO; Yt is n x k. */
 spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt,

@@ -120,8 +120,32 @@ static void FT(tile_finish)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride,
 static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
                            ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
                            const spk_epilogue *e) {
-  for (ptrdiff_t i = 0; i < rows; i++)
-    for (ptrdiff_t j = 0; j < n; j++)
-      FT(store_one)(((const T *)sums)[i * ld + j], (T *)C + i * row_stride + j * col_stride, i, j,
-                    e);
+  const enum FT(store_mode) mode = FT(store_mode_of)(e);
+  const T *s = sums;
+  T *c = C;
+  if (col_stride == 1) {
+    const MASK mask = V(mask)(n % LANES);
+    for (ptrdiff_t i = 0; i < rows; i++, s += ld, c += row_stride) {
+      if (mode == FT(STORE_GENERAL)) {
+        FT(store_general)(s, c, i, n, e);
+        continue;
+      }
+      ptrdiff_t j = 0;
+      for (; j + LANES <= n; j += LANES) {
+        const VEC x = V(load)(s + j);
+        V(store)(c + j, mode == FT(STORE_ADD) ? V(add)(x, V(load)(c + j)) : x);
+      }
+      if (j < n) {
+        const VEC x = V(loadm)(s + j, mask);
+        V(storem)(c + j, mask, mode == FT(STORE_ADD) ? V(add)(x, V(loadm)(c + j, mask)) : x);
+      }
+    }
+    return;
+  }
+  /* Square blocks, so that as many lines of the sums as of C stay in L1. */
+  for (ptrdiff_t i0 = 0; i0 < rows; i0 += 16)
+    for (ptrdiff_t j0 = 0; j0 < n; j0 += 16)
+      for (ptrdiff_t j = j0; j < spk_min(n, j0 + 16); j++)
+        for (ptrdiff_t i = i0; i < spk_min(rows, i0 + 16); i++)
+          FT(store_one)(s[i * ld + j], c + i * row_stride + j * col_stride, i, j, e);
 }

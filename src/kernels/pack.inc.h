@@ -22,6 +22,29 @@ static void FT(pack)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_str
   }
 }
 
+static void FT(pack_panel)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_stride,
+                           ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols) {
+  T *d = dst;
+  const ptrdiff_t whole = cols / LANES * LANES;
+  const MASK mask = V(mask)(cols - whole);
+  if (col_stride != 1) FT(pack)(dst, ld, src, row_stride, col_stride, rows, cols);
+  for (ptrdiff_t i = 0; i < rows; i++, d += ld) {
+    const T *s = (const T *)src + i * row_stride;
+    ptrdiff_t j = whole;
+    if (col_stride == 1) {
+      for (j = 0; j < whole; j += LANES) V(store)(d + j, V(load)(s + j));
+      if (cols > whole) {
+        V(store)(d + j, V(loadm)(s + j, mask));
+        j += LANES;
+      }
+    } else if (cols > whole) {
+      V(store)(d + j, V(loadm)(d + j, mask));
+      j += LANES;
+    }
+    for (; j < ld; j += LANES) V(store)(d + j, V(zero)());
+  }
+}
+
 static void FT(unpack)(const void *src, ptrdiff_t ld, void *dst, ptrdiff_t row_stride,
                        ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols) {
   T *d = dst;

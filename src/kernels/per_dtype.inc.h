@@ -2,4 +2,5 @@
 #include "names.inc.h"
 #include "epilogue.inc.h"
 #include "pack.inc.h"
+#include "spmm_strips.inc.h"
 #include "ceilings.inc.h"

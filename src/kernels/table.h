@@ -13,6 +13,8 @@
 #define SPK_MAX_VECTORS 8
 /* Widest BSR tile, in vectors. */
 #define SPK_MAX_BSR_VECTORS 4
+/* Widest tile of strips, in vectors; two rows of it are in registers. */
+#define SPK_MAX_STRIP_VECTORS 6
 
 /* C[i, :n] = epilogue(sum over p in [begin[i], end[i]) of values[p] * B[indices[p] - base, :]). */
 typedef struct spk_spmm_task {
@@ -33,6 +35,27 @@ typedef struct spk_spmm_task {
 
 typedef void (*spk_spmm_fn)(const spk_spmm_task *task);
 
+/* So many rows of so many entries each (plan/strips.h). */
+typedef struct spk_strip_run {
+  uint32_t entries, rows;
+} spk_strip_run;
+
+/* One block of one strip: sums[row_ids[r], :] (+)= values of a row x rows offsets of the panel. */
+typedef struct spk_strip_task {
+  const spk_strip_run *runs;
+  ptrdiff_t run_count;
+  const uint16_t *row_ids, *offsets; /* one per row of a run; one per entry */
+  const void *values;
+  const void *panel; /* whole vectors, aligned; zeros after n columns */
+  void *sums;        /* the same; NULL: the rows are whole, and go to C with their epilogue */
+  int first;         /* nothing is in sums yet */
+  void *C;
+  ptrdiff_t ldc, n;
+  spk_epilogue epilogue;
+} spk_strip_task;
+
+typedef void (*spk_strip_fn)(const spk_strip_task *task);
+
 /* values_out[p] = sampled dot products of the rows of X with rows indices[p] - base of Yt. */
 typedef struct spk_sddmm_task {
   const void *indices;
@@ -50,7 +73,8 @@ typedef struct spk_sddmm_task {
 
 typedef void (*spk_sddmm_fn)(const spk_sddmm_task *task);
 
-/* dst[i * ld + j] = src[i * row_stride + j * col_stride], rows x cols. */
+/* dst[i * ld + j] = src[i * row_stride + j * col_stride], rows x cols.  pack_panel: ld is a number
+ * of whole vectors, as is the alignment of dst, and what is left of a row is filled with zeros. */
 typedef void (*spk_pack_fn)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_stride,
                             ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols);
 /* dst[i * row_stride + j * col_stride] = src[i * ld + j], rows x cols. */
@@ -86,11 +110,13 @@ typedef struct spk_kernels {
   int bsr_vectors; /* widest BSR tile of this ISA, in vectors */
 #define SPK_KERNEL_TI(field, fn) fn field[2][2];
 #define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];
+#define SPK_KERNEL_TV(field, fn, most) fn field[2][most];
 #define SPK_KERNEL_T(field, fn) fn field[2];
 #define SPK_KERNEL_I(field, fn) fn field[2];
 #include "kernels.def"
 #undef SPK_KERNEL_TI
 #undef SPK_KERNEL_TIV
+#undef SPK_KERNEL_TV
 #undef SPK_KERNEL_T
 #undef SPK_KERNEL_I
 } spk_kernels;

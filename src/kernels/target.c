@@ -75,6 +75,14 @@
   WIDTHS_4(tn, in, field), NAME_TIV(tn, in, field, 5, SPK_ISA_NAME),                      \
       NAME_TIV(tn, in, field, 6, SPK_ISA_NAME), NAME_TIV(tn, in, field, 7, SPK_ISA_NAME), \
       NAME_TIV(tn, in, field, 8, SPK_ISA_NAME)
+#define NAME4V(tn, field, v, isa) spk_##tn##_##field##_1x##v##v__##isa
+#define NAME_TV(tn, field, v, isa) NAME4V(tn, field, v, isa)
+#define TV_WIDTHS_6(tn, field)                                                  \
+  NAME_TV(tn, field, 1, SPK_ISA_NAME), NAME_TV(tn, field, 2, SPK_ISA_NAME),     \
+      NAME_TV(tn, field, 3, SPK_ISA_NAME), NAME_TV(tn, field, 4, SPK_ISA_NAME), \
+      NAME_TV(tn, field, 5, SPK_ISA_NAME), NAME_TV(tn, field, 6, SPK_ISA_NAME)
+#define TV_WIDTHS_SPK_MAX_STRIP_VECTORS TV_WIDTHS_6
+#define TV_WIDTHS_OF(most) TV_WIDTHS_##most
 #define WIDTHS_SPK_MAX_VECTORS WIDTHS_8
 #define WIDTHS_SPK_MAX_BSR_VECTORS WIDTHS_4
 #define WIDTHS_OF(most) WIDTHS_##most
@@ -85,6 +93,8 @@
 #define SPK_KERNEL_TIV(field, fn, most)                                               \
   .field = {{{WIDTHS_OF(most)(f32, i32, field)}, {WIDTHS_OF(most)(f32, i64, field)}}, \
             {{WIDTHS_OF(most)(f64, i32, field)}, {WIDTHS_OF(most)(f64, i64, field)}}},
+#define SPK_KERNEL_TV(field, fn, most) \
+  .field = {{TV_WIDTHS_OF(most)(f32, field)}, {TV_WIDTHS_OF(most)(f64, field)}},
 #define SPK_KERNEL_T(field, fn) \
   .field = {NAME_1(f32, field, SPK_ISA_NAME), NAME_1(f64, field, SPK_ISA_NAME)},
 #define SPK_KERNEL_I(field, fn) \

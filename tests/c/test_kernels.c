@@ -206,6 +206,83 @@ static void check_spmm_bsr_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_ityp
     check_strided("spmm_bsr_strided", kernel, dtype, itype, block_shapes[s][0], block_shapes[s][1]);
 }
 
+/* --- strips --- */
+
+enum { STRIP_HEIGHT = 9, STRIP_BLOCK = 11 };
+
+/* Runs of odd and even numbers of rows, of no, one and several entries; rows in any order. */
+static const spk_strip_run strip_runs[] = {{6, 3}, {1, 2}, {2, 1}, {0, 3}};
+static const uint16_t strip_ids[] = {4, 0, 8, 3, 5, 1, 2, 7, 6};
+enum { STRIP_RUNS = 4, STRIP_ENTRIES = 6 * 3 + 2 + 2 };
+
+/* `sums`: 0: to C; 1: to sums that hold nothing yet; 2: added to sums. */
+static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t n, int sums_mode,
+                        const epilogue_case *how) {
+  const ptrdiff_t width = spk_round_up(n, table->lanes[dtype]);
+  test_case("spmm_strips %s, n = %td, mode %d, %s", dtype_names[dtype], n, sums_mode, how->name);
+  const size_t size = spk_dtype_size(dtype);
+  const matrix panel = matrix_input(dtype, STRIP_BLOCK, width, width, 1);
+  uint16_t *offsets = exact_memory(STRIP_ENTRIES * sizeof *offsets);
+  void *values = exact_memory(STRIP_ENTRIES * size);
+  for (int p = 0; p < STRIP_ENTRIES; p++) {
+    offsets[p] = (uint16_t)random_below(STRIP_BLOCK);
+    put_value(values, dtype, p, random_number());
+  }
+  const matrix bias_row = random_bias(dtype, STRIP_HEIGHT, 0);
+  const matrix bias_col = random_bias(dtype, n, how->special);
+  exact_memory_freeze();
+  const matrix sums = matrix_output(dtype, STRIP_HEIGHT, width, width, 1);
+  matrix C = random_output(dtype, STRIP_HEIGHT, n, tile_layout());
+  if (how->beta == 0) matrix_put(&C, 0, 0, NAN);
+  const matrix old = matrix_copy(sums_mode ? &sums : &C);
+  const spk_strip_task task = {.runs = strip_runs,
+                               .run_count = STRIP_RUNS,
+                               .row_ids = strip_ids,
+                               .offsets = offsets,
+                               .values = values,
+                               .panel = panel.view.data,
+                               .sums = sums_mode ? sums.view.data : NULL,
+                               .first = sums_mode == 1,
+                               .C = C.view.data,
+                               .ldc = C.view.row_stride,
+                               .n = n,
+                               .epilogue = epilogue_of(how, &bias_row, &bias_col)};
+  kernel(&task);
+  ptrdiff_t row = 0, entry = 0;
+  for (int r = 0; r < STRIP_RUNS; r++) {
+    const ptrdiff_t rows = strip_runs[r].rows, length = strip_runs[r].entries;
+    for (ptrdiff_t q = 0; q < rows; q++, row++) {
+      const ptrdiff_t i = strip_ids[row];
+      const int alone = q + 1 == rows && rows % 2;
+      const ptrdiff_t first = entry + (alone ? q : q / 2 * 2) * length + (alone ? 0 : q % 2);
+      for (ptrdiff_t j = 0; j < (sums_mode ? width : n); j++) {
+        exact e = {0};
+        for (ptrdiff_t p = 0; p < length; p++) {
+          const ptrdiff_t at = first + p * (alone ? 1 : 2);
+          exact_add(&e, get_value(values, dtype, at) * matrix_get(&panel, offsets[at], j));
+        }
+        if (sums_mode == 2) exact_add(&e, matrix_get(&old, i, j));
+        if (!sums_mode)
+          e = exact_epilogue(e, &task.epilogue, matrix_get(&old, i, j), matrix_get(&bias_row, i, 0),
+                             matrix_get(&bias_col, j, 0));
+        const double got = matrix_get(sums_mode ? &sums : &C, i, j);
+        CHECK(exact_matches(e, dtype, got), "[%td, %td] = %.17g, not %.17g", i, j, got, e.value);
+      }
+    }
+    entry += rows * length;
+  }
+  CHECK(matrix_gaps_intact(&C));
+  exact_memory_release();
+}
+
+static void check_spmm_strips(spk_strip_fn kernel, spk_dtype dtype, int vectors) {
+  const ptrdiff_t lanes = table->lanes[dtype];
+  for (ptrdiff_t n = (vectors - 1) * lanes + 1; n <= vectors * lanes; n++) {
+    for (int c = 0; c < EPILOGUE_CASES; c++) check_strip(kernel, dtype, n, 0, &epilogue_cases[c]);
+    for (int mode = 1; mode <= 2; mode++) check_strip(kernel, dtype, n, mode, &epilogue_cases[0]);
+  }
+}
+
 /* --- scatters: CSC and COO --- */
 
 typedef struct scatter {
@@ -507,6 +584,28 @@ static void check_pack(spk_pack_fn kernel, spk_dtype dtype) {
       }
 }
 
+/* Into whole vectors, with zeros after the last column. */
+static void check_pack_panel(spk_pack_fn kernel, spk_dtype dtype) {
+  const ptrdiff_t lanes = table->lanes[dtype];
+  for (int how = 0; how < INPUT_LAYOUTS; how++)
+    for (int r = 0; r < EXTENTS; r++)
+      for (int c = 1; c < EXTENTS; c++) {
+        const ptrdiff_t rows = extents[r], cols = extents[c];
+        const ptrdiff_t ld = spk_round_up(cols, lanes) + lanes * random_below(2);
+        test_case("pack_panel %s %td x %td, layout %d", dtype_names[dtype], rows, cols, how);
+        const matrix from = random_input(dtype, rows, cols, how);
+        exact_memory_freeze();
+        const matrix to = matrix_output(dtype, rows, ld, ld, 1);
+        kernel(to.view.data, ld, from.view.data, from.view.row_stride, from.view.col_stride, rows,
+               cols);
+        check_copied(&from, &to);
+        for (ptrdiff_t i = 0; i < rows; i++)
+          for (ptrdiff_t j = cols; j < ld; j++)
+            CHECK(matrix_get(&to, i, j) == 0, "at %td, %td", i, j);
+        exact_memory_release();
+      }
+}
+
 static void check_unpack(spk_unpack_fn kernel, spk_dtype dtype) {
   for (int how = 0; how < OUTPUT_LAYOUTS; how++)
     for (int r = 0; r < EXTENTS; r++)
@@ -659,6 +758,11 @@ static void check_ceiling_load(spk_ceiling_fn kernel, spk_dtype dtype) {
 #define SPK_KERNEL_T(field, fn) \
   for (int t = 0; t < 2; t++)   \
     CHECK_ENTRY(table->field[t], check_##field(table->field[t], (spk_dtype)t), #field);
+#define SPK_KERNEL_TV(field, fn, most)                                                        \
+  for (int t = 0; t < 2; t++)                                                                 \
+    for (int v = 0; v < most; v++)                                                            \
+      CHECK_ENTRY(table->field[t][v], check_##field(table->field[t][v], (spk_dtype)t, v + 1), \
+                  #field);
 #define SPK_KERNEL_TI(field, fn)      \
   for (int t = 0; t < 2; t++)         \
     for (int i = 0; i < 2; i++)       \

@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <string.h>
 #include <stdint.h>
 
 #define SPK_ISA_NAME avx2
@@ -23,6 +24,13 @@ static const int64_t spk_mask_window_f64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
 
 static inline v_f32 v_f32_zero(void) { return _mm256_setzero_ps(); }
 static inline v_f32 v_f32_set1(float x) { return _mm256_set1_ps(x); }
+static inline void v_f32_set2(const float *p, v_f32 x[2]) {
+  double both;
+  memcpy(&both, p, sizeof both);
+  const v_f32 pairs = _mm256_castpd_ps(_mm256_set1_pd(both));
+  x[0] = _mm256_moveldup_ps(pairs);
+  x[1] = _mm256_movehdup_ps(pairs);
+}
 static inline m_f32 v_f32_mask(ptrdiff_t n) {
   return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f32 + 8 - n));
 }
@@ -73,6 +81,12 @@ static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
 
 static inline v_f64 v_f64_zero(void) { return _mm256_setzero_pd(); }
 static inline v_f64 v_f64_set1(double x) { return _mm256_set1_pd(x); }
+static inline void v_f64_set2(const double *p, v_f64 x[2]) {
+  const __m128d both = _mm_loadu_pd(p);
+  const v_f64 pairs = _mm256_insertf128_pd(_mm256_castpd128_pd256(both), both, 1);
+  x[0] = _mm256_unpacklo_pd(pairs, pairs);
+  x[1] = _mm256_unpackhi_pd(pairs, pairs);
+}
 static inline m_f64 v_f64_mask(ptrdiff_t n) {
   return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f64 + 4 - n));
 }

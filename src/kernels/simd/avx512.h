@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <string.h>
 
 #define SPK_ISA_NAME avx512
 #define SPK_LANES_f32 16
@@ -17,6 +18,13 @@ typedef __mmask8 m_f64;
 
 static inline v_f32 v_f32_zero(void) { return _mm512_setzero_ps(); }
 static inline v_f32 v_f32_set1(float x) { return _mm512_set1_ps(x); }
+static inline void v_f32_set2(const float *p, v_f32 x[2]) {
+  double both;
+  memcpy(&both, p, sizeof both);
+  const v_f32 pairs = _mm512_castpd_ps(_mm512_set1_pd(both));
+  x[0] = _mm512_moveldup_ps(pairs);
+  x[1] = _mm512_movehdup_ps(pairs);
+}
 static inline m_f32 v_f32_mask(ptrdiff_t n) { return (__mmask16)((1u << n) - 1u); }
 static inline v_f32 v_f32_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_f32_store(float *p, v_f32 a) { _mm512_storeu_ps(p, a); }
@@ -43,6 +51,11 @@ static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
 
 static inline v_f64 v_f64_zero(void) { return _mm512_setzero_pd(); }
 static inline v_f64 v_f64_set1(double x) { return _mm512_set1_pd(x); }
+static inline void v_f64_set2(const double *p, v_f64 x[2]) {
+  const v_f64 pairs = _mm512_broadcast_f64x2(_mm_loadu_pd(p));
+  x[0] = _mm512_unpacklo_pd(pairs, pairs);
+  x[1] = _mm512_unpackhi_pd(pairs, pairs);
+}
 static inline m_f64 v_f64_mask(ptrdiff_t n) { return (__mmask8)((1u << n) - 1u); }
 static inline v_f64 v_f64_load(const double *p) { return _mm512_loadu_pd(p); }
 static inline void v_f64_store(double *p, v_f64 a) { _mm512_storeu_pd(p, a); }

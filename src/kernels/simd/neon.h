@@ -17,6 +17,11 @@ typedef ptrdiff_t m_f64;
 
 static inline v_f32 v_f32_zero(void) { return vdupq_n_f32(0.0f); }
 static inline v_f32 v_f32_set1(float x) { return vdupq_n_f32(x); }
+static inline void v_f32_set2(const float *p, v_f32 x[2]) {
+  const float32x2_t both = vld1_f32(p);
+  x[0] = vdupq_lane_f32(both, 0);
+  x[1] = vdupq_lane_f32(both, 1);
+}
 static inline m_f32 v_f32_mask(ptrdiff_t n) { return n; }
 static inline v_f32 v_f32_load(const float *p) { return vld1q_f32(p); }
 static inline void v_f32_store(float *p, v_f32 a) { vst1q_f32(p, a); }
@@ -50,6 +55,11 @@ static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
 
 static inline v_f64 v_f64_zero(void) { return vdupq_n_f64(0.0); }
 static inline v_f64 v_f64_set1(double x) { return vdupq_n_f64(x); }
+static inline void v_f64_set2(const double *p, v_f64 x[2]) {
+  const float64x2_t both = vld1q_f64(p);
+  x[0] = vdupq_laneq_f64(both, 0);
+  x[1] = vdupq_laneq_f64(both, 1);
+}
 static inline m_f64 v_f64_mask(ptrdiff_t n) { return n; }
 static inline v_f64 v_f64_load(const double *p) { return vld1q_f64(p); }
 static inline void v_f64_store(double *p, v_f64 a) { vst1q_f64(p, a); }

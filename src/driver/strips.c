@@ -1,0 +1,112 @@
+/* SpMM with A packed in strips: a part of A's rows against a tile of B's columns at a time. */
+#include "drivers.h"
+#include "parallel.h"
+#include "workspace.h"
+
+typedef struct job {
+  const spk_strips *A;
+  const spk_dense *B, *C;
+  const spk_epilogue *epilogue;
+  const spk_strips_plan *plan;
+  const spk_kernels *kernels;
+  spk_workspace space;
+} job;
+
+/* What a worker has of its own. */
+typedef struct scratch {
+  ptrdiff_t *packed; /* which block of which tile panel holds, or -1 */
+  char *panel, *sums;
+} scratch;
+
+static scratch scratch_of(const job *j, int worker) {
+  char *slice = spk_workspace_of(&j->space, worker);
+  return (scratch){.packed = (ptrdiff_t *)(void *)slice,
+                   .panel = slice + SPK_ALIGN,
+                   .sums = slice + SPK_ALIGN + j->plan->panel_bytes};
+}
+
+static void pack(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t block) {
+  const spk_dense *B = j->B;
+  const ptrdiff_t number = tile * j->A->blocks + block;
+  if (*s->packed == number) return;
+  *s->packed = number;
+  const ptrdiff_t col = tile * j->plan->tile, cols = spk_min(j->plan->tile, B->cols - col);
+  const ptrdiff_t k = block * j->A->block_rows, rows = spk_min(j->A->block_rows, B->rows - k);
+  if (rows <= 0) return;
+  const void *from =
+      spk_at(B->data, k * B->row_stride + col * B->col_stride, spk_dtype_size(B->dtype));
+  j->kernels->pack_panel[B->dtype](s->panel, spk_round_up(cols, j->kernels->lanes[B->dtype]), from,
+                                   B->row_stride, B->col_stride, rows, cols);
+}
+
+/* Strips [first, last) of one tile, which fit the worker's sums if they are staged. */
+static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
+                       ptrdiff_t last) {
+  const spk_strips *A = j->A;
+  const spk_dense *C = j->C;
+  const spk_strips_plan *plan = j->plan;
+  const size_t size = spk_dtype_size(A->dtype);
+  const ptrdiff_t col = tile * plan->tile, cols = spk_min(plan->tile, C->cols - col);
+  const ptrdiff_t row = first * A->strip_rows;
+  const ptrdiff_t lanes = j->kernels->lanes[A->dtype], vectors = spk_ceil_div(cols, lanes);
+  const ptrdiff_t width = vectors * lanes; /* of panel and sums */
+  const spk_strip_fn kernel = j->kernels->spmm_strips[A->dtype][vectors - 1];
+  spk_epilogue e = *j->epilogue;
+  if (e.bias_row) e.bias_row = spk_at(e.bias_row, row, size);
+  if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
+  void *c = spk_at_mut(C->data, row * C->row_stride + col * C->col_stride, size);
+  for (ptrdiff_t b = 0; b < A->blocks; b++) {
+    pack(j, s, tile, b);
+    for (ptrdiff_t i = first; i < last; i++) {
+      const spk_strip *strip = &A->strip[i];
+      const spk_strip_cell *cell = &strip->cells[b];
+      const ptrdiff_t below = (i - first) * A->strip_rows;
+      spk_strip_task task = {.runs = strip->runs + cell[0].run,
+                             .run_count = cell[1].run - cell[0].run,
+                             .row_ids = strip->row_ids + cell[0].row,
+                             .offsets = strip->offsets + cell[0].entry,
+                             .values = spk_at(strip->values, cell[0].entry, size),
+                             .panel = s->panel,
+                             .first = b == 0,
+                             .n = cols,
+                             .epilogue = e};
+      if (plan->stage) {
+        task.sums = s->sums + below * width * (ptrdiff_t)size;
+      } else {
+        task.C = spk_at_mut(c, below * C->row_stride, size);
+        task.ldc = C->row_stride;
+        if (e.bias_row) task.epilogue.bias_row = spk_at(e.bias_row, below, size);
+      }
+      kernel(&task);
+    }
+  }
+  if (plan->stage)
+    j->kernels->tile_store[A->dtype](s->sums, width, c, C->row_stride, C->col_stride,
+                                     spk_min(A->rows, last * A->strip_rows) - row, cols, &e);
+}
+
+static void run_part(void *context, ptrdiff_t task, int worker) {
+  const job *j = context;
+  const spk_strips_plan *plan = j->plan;
+  const ptrdiff_t tile = task / plan->parts, part = task % plan->parts;
+  const ptrdiff_t last = spk_strips_part(j->A, part + 1, plan->parts);
+  const ptrdiff_t step = plan->stage ? plan->stage_rows / j->A->strip_rows : j->A->strips;
+  const scratch s = scratch_of(j, worker);
+  for (ptrdiff_t i = spk_strips_part(j->A, part, plan->parts); i < last; i += step)
+    run_strips(j, &s, tile, i, spk_min(last, i + step));
+}
+
+spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C,
+                            const spk_epilogue *epilogue, const spk_strips_plan *plan,
+                            const spk_kernels *kernels) {
+  spk_dense result = *C;
+  if (C->cols == 1) result.col_stride = 1; /* the stride of a lone column means nothing */
+  job j = {A, B, &result, epilogue, plan, kernels, {0}};
+  const spk_status status = spk_workspace_take(
+      &j.space, 0, SPK_ALIGN + plan->panel_bytes + plan->stage_bytes, plan->threads);
+  if (status != SPK_OK) return status;
+  for (int worker = 0; worker < plan->threads; worker++) *scratch_of(&j, worker).packed = -1;
+  spk_parallel(plan->threads, (spk_phase){0}, (spk_phase){plan->tiles * plan->parts, run_part}, &j);
+  spk_workspace_free(&j.space);
+  return SPK_OK;
+}

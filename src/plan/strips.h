@@ -1,0 +1,69 @@
+/* A packed for many products: strips of rows x blocks of columns.
+ *
+ * A block is so low that its rows of B, one tile wide, stay in L1 (or L2) while all rows of a strip
+ * use them.  What is left of a row is short there, and a loop over it would end in a mispredicted
+ * branch: so the rows of a strip are sorted by their number of entries in the block, and a *run* of
+ * rows of one length goes through a loop that ends when the last one did.  (Sorting rows by
+ * length: Saad, "Krylov subspace methods on supercomputers", 1989; within windows, and adjacent
+ * rows in lockstep: Kreutzer et al., "A unified sparse matrix data format", SIAM J. Sci. Comput.
+ * 2014. Runs of equal length need no padding.)
+ *
+ * Two rows of a run go in lockstep, their entries alternate; a last odd one goes alone.  Entries
+ * lie in the order in which they are used: 16 bits say which row of the block, then the value.
+ */
+#ifndef SPK_PLAN_STRIPS_H
+#define SPK_PLAN_STRIPS_H
+
+#include "../common.h"
+#include "../dispatch/dispatch.h"
+
+/* Rows of a strip, and rows of B in a block, that 16 bits can tell apart. */
+#define SPK_STRIP_MOST ((ptrdiff_t)1 << 16)
+
+/* Where a block begins in the arrays of its strip. */
+typedef struct spk_strip_cell {
+  ptrdiff_t run, row, entry;
+} spk_strip_cell;
+
+typedef struct spk_strip {
+  ptrdiff_t rows;
+  spk_strip_cell *cells; /* blocks + 1 */
+  spk_strip_run *runs;
+  uint16_t *row_ids; /* the first block lists all rows, even those that are empty there */
+  uint16_t *offsets;
+  void *values;
+  size_t bytes; /* of all of these: one allocation, which begins with cells */
+} spk_strip;
+
+typedef struct spk_strips {
+  spk_dtype dtype;
+  ptrdiff_t rows, cols, nnz;
+  ptrdiff_t strip_rows, strips;
+  ptrdiff_t block_rows, blocks;
+  ptrdiff_t *weights; /* strips + 1: entries and rows before each */
+  spk_strip *strip;
+} spk_strips;
+
+/* Pack A, in CSR and checked, for tiles of `width` columns.  `block_rows` 0: as many as fit L1
+ * where the rows of A are long enough for that. */
+spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
+                           const spk_kernels *kernels, const spk_machine *machine,
+                           spk_strips **made);
+void spk_strips_free(spk_strips *strips);
+size_t spk_strips_bytes(const spk_strips *strips);
+
+/* How a product with them is cut up. */
+typedef struct spk_strips_plan {
+  int threads, stage;
+  ptrdiff_t tile, tiles; /* columns of a tile, and how many */
+  ptrdiff_t parts;       /* ranges of strips */
+  ptrdiff_t stage_rows;
+  size_t panel_bytes, stage_bytes; /* workspace of each worker */
+} spk_strips_plan;
+
+void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C, int threads,
+                     const spk_kernels *kernels, const spk_machine *machine, spk_strips_plan *plan);
+/* The first strip of a part: parts hold about the same number of entries. */
+ptrdiff_t spk_strips_part(const spk_strips *A, ptrdiff_t part, ptrdiff_t parts);
+
+#endif
