@@ -368,6 +368,29 @@ def test_a_run_is_resumed_and_repeats_nothing(plan, tmp_path):
     assert Results(path).lines == again.lines
 
 
+def test_a_file_that_cannot_be_read_costs_only_its_own_cells(plan, tmp_path):
+    def unreadable():
+        raise ValueError("bad.npz: expected a NumPy .npz file")
+
+    bad = Matrix("bad", "random", unreadable)
+    plan.cells = [replace(plan.cells[0], matrix=bad), *plan.cells]
+    left_out = run.run(plan, Results(tmp_path / "r.jsonl"), lambda *_: None)
+    assert left_out == {"bad": "bad.npz: expected a NumPy .npz file"}
+    found = Results(tmp_path / "r.jsonl")
+    assert {analysis.key_of(r) for r in found.results} == {c.key for c in plan.cells[1:]}
+
+
+def test_all_matrices_of_a_file_are_measured(tmp_path):
+    A = sp.csr_array(np.eye(3, dtype=np.float32))
+    parts = {"data": A.data, "indices": A.indices, "indptr": A.indptr, "shape": A.shape}
+    both = {f"{key}_{part}": array for key in ("adj", "attr") for part, array in parts.items()}
+    np.savez(tmp_path / "graph.npz", **both)
+    (tmp_path / "broken.npz").write_text("nothing")
+    found = collection.cells(["graph"], tmp_path, Options(ops=["sddmm"]))
+    assert [c.matrix.name for c in found] == ["broken.npz", "graph.npz#adj", "graph.npz#attr"]
+    assert found[1].matrix.load().shape == (3, 3)
+
+
 def test_peers_that_skip_a_cell_do_not_make_it_run_again(plan, tmp_path):
     plan.most_dense = 1
     run.run(plan, Results(tmp_path / "r.jsonl"), lambda *_: None)

@@ -514,6 +514,25 @@ def test_raw(tmp_path, name):
 # Folders ------------------------------------------------------------------------------------------
 
 
+def test_keys(tmp_path):
+    A = sp.csr_array(np.eye(3))
+    sp.save_npz(tmp_path / "one.npz", A)
+    scipy.io.savemat(tmp_path / "two.mat", {"A": A, "b": np.ones(3), "C": A})
+    parts = {"data": A.data, "indices": A.indices, "indptr": A.indptr, "shape": A.shape}
+    np.savez(tmp_path / "two.npz", **{f"{k}_{n}": a for k in "xy" for n, a in parts.items()})
+    scipy.io.mmwrite(tmp_path / "one.mtx", A)
+    assert datasets.keys(tmp_path / "one.npz") == datasets.keys(tmp_path / "one.mtx") == []
+    for name, keys in (("two.mat", ["A", "C"]), ("two.npz", ["x", "y"])):
+        assert datasets.keys(tmp_path / name) == keys
+        for key in keys:
+            assert datasets.load(tmp_path / name, key=key).nnz == 3
+    (tmp_path / "bad.npz").write_text("no archive")
+    with pytest.raises(ValueError, match="bad.npz: expected a NumPy .npz file"):
+        datasets.keys(tmp_path / "bad.npz")
+    with pytest.raises(FileNotFoundError):
+        datasets.keys(tmp_path / "none.npz")
+
+
 def test_find(tmp_path):
     names = ["b/a.mtx", "b/c.SMTX.GZ", "a.npz", "z.mat.gz", "b/d/e.smtx"]
     for name in [*names, "w.raw.gz", "c.csv.gz", "d.gz", "npz"]:

@@ -35,4 +35,17 @@ def _files(data: Path, suffixes: tuple[str, ...]) -> Iterator[Matrix]:
         if path.name.endswith(suffixes):
             name = path.relative_to(data).as_posix() if data.is_dir() else path.name
             kind = name.split("/")[1] if name.count("/") > 2 else name.split("/")[0]
-            yield Matrix(name, kind, partial(datasets.load, path))
+            for key in _keys(path):
+                yield Matrix(
+                    name if key is None else f"{name}#{key}",
+                    kind,
+                    partial(datasets.load, path, key=key),
+                )
+
+
+def _keys(path: Path) -> Sequence[str | None]:
+    try:
+        names = datasets.keys(path)
+    except (ValueError, OSError):
+        names = []  # the run will say so
+    return names if len(names) > 1 else [None]

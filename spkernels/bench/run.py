@@ -34,9 +34,10 @@ class Plan:
 
 
 def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> dict[str, str]:
-    """Measure the cells that `results` lacks; return the peers that were left out, and why.
+    """Measure the cells that `results` lacks; return what was left out, and why.
 
-    `advance` is called after every cell, with whether it had been measured before.
+    Left out are peers that are not installed and matrices that cannot be read.  `advance` is called
+    after every cell, with whether nothing was measured.
     """
     left_out: dict[str, str] = {}
     done = results.done()
@@ -44,6 +45,7 @@ def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> 
         sessions: dict[int, Session] = {}
         number = None
         loaded: tuple[str, Any] = ("", None)
+        unreadable: dict[str, str] = {}
         for cell in plan.cells:
             wanted = [peer for peer in OPS[cell.op].PEERS if peer in plan.peers]
             lacking = set(wanted) - set(left_out) - done.get(cell.key, set())
@@ -52,19 +54,24 @@ def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> 
                 sessions[cell.threads] = stack.enter_context(_session(plan, cell.threads))
                 left_out |= sessions[cell.threads].left_out
                 lacking -= set(left_out)
-            if not lacking:
+            if not lacking or cell.matrix.name in unreadable:
                 advance(cell, True)
                 continue
+            if loaded[0] != cell.matrix.name:
+                try:
+                    loaded = (cell.matrix.name, cell.matrix.load())
+                except (ValueError, OSError) as reason:
+                    unreadable[cell.matrix.name] = str(reason)
+                    advance(cell, True)
+                    continue
             session = sessions[cell.threads]
             if number is None:
                 number = results.begin(_description(plan, session))
             if cell.threads not in {c["threads"] for c in results.ceilings}:
                 results.append([ceilings.line(cell.threads, number)])
-            if loaded[0] != cell.matrix.name:
-                loaded = (cell.matrix.name, cell.matrix.load())
             results.append(_measure(plan, cell, loaded[1], session, wanted, number))
             advance(cell, False)
-    return left_out
+    return left_out | unreadable
 
 
 def _session(plan: Plan, threads: int) -> Session:

@@ -53,8 +53,8 @@ examples:
 The output is one line of JSON per peer and cell. Run the same command again to go on where it was
 interrupted: what the file holds is not measured again. Ctrl-C keeps what was measured.
 
-exit status: 0, 1 if peers failed or spkernels became slower, 2 if a path or an option is wrong,
-130 after Ctrl-C
+exit status: 0, 1 if peers failed, files were not read or spkernels became slower, 2 if a path or an
+option is wrong, 130 after Ctrl-C
 """
 _NO_MATPLOTLIB = "no plots: matplotlib is not installed; to get it: pip install 'spkernels[bench]'"
 
@@ -195,8 +195,8 @@ def _measure_command(args: argparse.Namespace) -> int:
             left_out = run_cells(plan, results, advance)
         except KeyboardInterrupt:
             interrupted, left_out = True, {}
-    for peer, why in left_out.items():
-        print(f"left out {peer}: {why}", file=sys.stderr)
+    for name, why in left_out.items():
+        print(f"left out {name}: {why}", file=sys.stderr)
     if interrupted:
         print(f"interrupted; {output} holds what was measured", file=sys.stderr)
     if results.results:
@@ -207,7 +207,7 @@ def _measure_command(args: argparse.Namespace) -> int:
     failures = Counter(r["peer"] for r in results.results if "failure" in r)
     for peer, count in failures.items():
         print(f"{peer} failed on {count} of {len(cells)} cells", file=sys.stderr)
-    return status.INCOMPLETE if failures else status.OK
+    return status.OK if not failures and left_out.keys() <= MODULES.keys() else status.INCOMPLETE
 
 
 def _asked(args: argparse.Namespace) -> dict[str, Any]:

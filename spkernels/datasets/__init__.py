@@ -8,7 +8,7 @@ matrix again for the same integer ``rng``, as long as NumPy does not change its 
 
 from ._fetch import fetch_dlmc, fetch_suitesparse
 from ._graphs import power_law_graph
-from ._io import find, load
+from ._io import find, keys, load
 from ._masks import bigbird_mask, global_mask, random_mask, window_mask
 from ._pruned import block_pruned, magnitude_pruned, nm_pruned, random_pruned
 from ._smtx import save_smtx
@@ -19,6 +19,7 @@ __all__ = [
     "fetch_dlmc",
     "fetch_suitesparse",
     "find",
+    "keys",
     "global_mask",
     "load",
     "magnitude_pruned",

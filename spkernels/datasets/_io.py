@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from ._arguments import RNG, as_dtype
 from ._csr import make_csr
 from ._mtx import read_mtx
-from ._readers import read_mat, read_npz, read_raw
+from ._readers import mat_keys, npz_keys, read_mat, read_npz, read_raw
 from ._smtx import VALUES, read_smtx
 
 # Formats that say their own shape; .raw needs it told.
@@ -95,6 +95,7 @@ def load(
     See Also
     --------
     find : The files of a folder that can be loaded.
+    keys : The matrices of a file that holds several.
     save_smtx : Write a pattern.
 
     Notes
@@ -199,3 +200,43 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(
         path for path in folder.rglob("*") if _suffix(path) in _SELF_DESCRIBING and path.is_file()
     )
+
+
+def keys(path: str | os.PathLike[str]) -> list[str]:
+    """Name the matrices in a file of several.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file that `load` takes.
+
+    Returns
+    -------
+    names : list of str
+        What `load` takes as `key`, in the order of the file; empty where it takes none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is malformed.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> from spkernels import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "graph.npz")
+    ...     np.savez(path, adj_indptr=[0], adj_indices=[], attr_indptr=[0], attr_indices=[])
+    ...     datasets.keys(path)
+    ['adj', 'attr']
+    """
+    path = Path(path)
+    find_keys = {".npz": npz_keys, ".mat": mat_keys}.get(_suffix(path))
+    try:
+        content = _content(path)
+        return [] if find_keys is None else find_keys(content)
+    except ValueError as exc:
+        raise ValueError(f"{path}: {exc}") from exc

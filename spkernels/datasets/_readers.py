@@ -60,16 +60,42 @@ def _pick(key: str | None, names: Sequence[str]) -> str:
     return key
 
 
-def read_npz(content: bytes, key: str | None) -> csr_array:
-    """Read a file of `scipy.sparse.save_npz`, or the CSR parts ``<key>_data`` ... in one."""
+@contextmanager
+def _npz(content: bytes) -> Iterator[np.lib.npyio.NpzFile]:
     with _expecting("a NumPy .npz file"):
         archive = np.load(io.BytesIO(content), allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("it is no zip archive")
     with archive:
+        yield archive
+
+
+def _part_names(archive: np.lib.npyio.NpzFile) -> list[str]:
+    return [name[: -len("_indptr")] for name in archive if name.endswith("_indptr")]
+
+
+def _sparse_variables(content: bytes) -> dict[str, object]:
+    with _expecting("a MATLAB file of version 4 to 7.2"):
+        variables = loadmat(io.BytesIO(content))
+    return {name: value for name, value in variables.items() if issparse(value)}
+
+
+def npz_keys(content: bytes) -> list[str]:
+    """Return the names of the matrices in parts; none of a file of `scipy.sparse.save_npz`."""
+    with _npz(content) as archive:
+        return [] if "format" in archive else _part_names(archive)
+
+
+def mat_keys(content: bytes) -> list[str]:
+    """Return the names of the sparse matrices in a MATLAB file."""
+    return list(_sparse_variables(content))
+
+
+def read_npz(content: bytes, key: str | None) -> csr_array:
+    """Read a file of `scipy.sparse.save_npz`, or the CSR parts ``<key>_data`` ... in one."""
+    with _npz(content) as archive:
         if "format" not in archive:
-            names = [name[: -len("_indptr")] for name in archive if name.endswith("_indptr")]
-            return _csr_parts(archive, _pick(key, names))
+            return _csr_parts(archive, _pick(key, _part_names(archive)))
         if key is not None:
             raise ValueError(f"expected no key for a file of save_npz, got {key!r}")
         with _expecting("integer index arrays"):
@@ -97,10 +123,8 @@ def _csr_parts(archive: np.lib.npyio.NpzFile, key: str) -> csr_array:
 
 def read_mat(content: bytes, key: str | None) -> csr_array:
     """Read a sparse matrix from a MATLAB file (to version 7.2)."""
-    with _expecting("a MATLAB file of version 4 to 7.2"):
-        variables = loadmat(io.BytesIO(content))
-    name = _pick(key, [name for name, value in variables.items() if issparse(value)])
-    return _checked_csr(variables[name])
+    variables = _sparse_variables(content)
+    return _checked_csr(variables[_pick(key, list(variables))])
 
 
 def read_raw(content: bytes, shape: Sequence[int] | None) -> csr_array:
