@@ -26,7 +26,7 @@ doctest_global_setup = """
 import numpy as np
 import scipy.sparse as sp
 import spkernels
-from spkernels import accelerate, aslinearoperator, datasets, sddmm, spmm
+from spkernels import accelerate, aslinearoperator, datasets, prepare, sddmm, spmm
 """
 
 html_theme = "pydata_sphinx_theme"

@@ -61,17 +61,23 @@ from . import datasets  # noqa: E402
 from ._accelerate import accelerate  # noqa: E402
 from ._config import show_config  # noqa: E402
 from ._linalg import aslinearoperator  # noqa: E402
+from ._prepared import PreparedMatrix, prepare  # noqa: E402
 from ._sddmm import sddmm  # noqa: E402
 from ._spmm import spmm  # noqa: E402
 from ._threads import get_num_threads, set_num_threads  # noqa: E402
+from ._tuning import load_tuning, save_tuning  # noqa: E402
 from ._version import version as __version__  # noqa: E402
 
 __all__ = [
+    "PreparedMatrix",
     "__version__",
     "accelerate",
     "aslinearoperator",
     "datasets",
     "get_num_threads",
+    "load_tuning",
+    "prepare",
+    "save_tuning",
     "sddmm",
     "set_num_threads",
     "show_config",

@@ -68,6 +68,8 @@ cdef extern from "spkernels/spkernels.h" nogil:
     spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B,
                                  const spk_dense *C, const spk_epilogue *epilogue, int threads)
     size_t spk_prepared_bytes(const spk_prepared *prepared)
+    ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared)
+    int spk_isa_lanes(spk_dtype dtype)
     void spk_prepared_free(spk_prepared *prepared)
     spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y,
                          void *values, const spk_sampling *sampling, int threads)
@@ -188,6 +190,11 @@ cdef class Packed:
     def nbytes(self):
         """The memory that it takes."""
         return spk_prepared_bytes(self.handle)
+
+    @property
+    def block_rows(self):
+        """The rows of the dense operand that are used together."""
+        return spk_prepared_block_rows(self.handle)
 
 
 def pack(tuple A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags):
@@ -674,6 +681,11 @@ def isa():
     """Return the name of the instruction set in use, or None if a forced one is unsupported."""
     cdef const char *name = spk_isa()
     return None if name == NULL else name.decode()
+
+
+def lanes(bint double):
+    """Return how many float32 or, if `double`, float64 a vector holds."""
+    return spk_isa_lanes(SPK_F64 if double else SPK_F32)
 
 
 def isa_list():

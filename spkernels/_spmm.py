@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ._typing import SparseLike
 
-__all__ = ["spmm"]
+__all__ = ["multiply_dense", "multiply_packed", "spmm"]
 
 _ACTIVATIONS = _core.ACTIVATIONS
 _ORDERS = (None, "C", "F", "K")
@@ -167,6 +167,18 @@ def spmm(
     return _spmm(S, D, *names, dense_first, by_scipy, *options, threads, check)
 
 
+def multiply_packed(packed, csr, B, *options, workers):
+    """`spmm` of a matrix that was packed from `csr`, for a `B` of its dtype."""
+    D = _dense(B, "B")
+    return _spmm(csr, D, "W", "B", False, False, *options, resolve_workers(workers), False, packed)
+
+
+def multiply_dense(dense, B, *options, workers):
+    """`spmm` of a matrix with its zeros written out; activations are None and "relu"."""
+    resolve_workers(workers)
+    return _spmm(dense, _dense(B, "B"), "W", "B", False, True, *options, 0, False)
+
+
 def _is_plain(S, D, dense_first, out, alpha, beta, bias, activation, order):
     """Whether scipy's own product of DIA is all there is to do, and no error either."""
     return (
@@ -244,6 +256,7 @@ def _spmm(
     order,
     threads,
     check,
+    packed=None,
 ):
     if not isinstance(activation, str | None) or activation not in _ACTIVATIONS:
         names = ", ".join(repr(name) for name in _ACTIVATIONS)
@@ -299,9 +312,12 @@ def _spmm(
             check_indices(S, s_name)
         # In the result's dtype first: tocsr adds duplicates up in that of S.
         S = S.astype(dtype, copy=False).tocsr()
-    arrays = sparse_arrays(S, dtype, s_name)
-    if out is not None:
-        arrays = (*arrays[:3], *(apart_from(out, array) for array in arrays[3:]))
+    if packed is not None:
+        arrays = packed
+    else:
+        arrays = sparse_arrays(S, dtype, s_name)
+        if out is not None:
+            arrays = (*arrays[:3], *(apart_from(out, array) for array in arrays[3:]))
     direct = result.flags.aligned and all(step % result.itemsize == 0 for step in result.strides)
     target = result if direct else result.copy()
     flags = _core.trusted_flags(S, check)

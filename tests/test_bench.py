@@ -99,7 +99,7 @@ def problem_of(*arguments, **changes):
 
 
 def right_answer(problem):
-    if problem.op == "spmm":
+    if problem.op in ("spmm", "prepared"):
         return problem.sparse() @ problem.b
     if problem.op == "dense_spmm":
         return problem.b @ problem.sparse()
@@ -148,7 +148,7 @@ def test_operations_and_bytes_are_counted():
     A = sp.csr_array(np.array([[1, 1, 0], [0, 0, 0]], np.float32))
     of = {op: cell_of(op, 4).problem(A) for op in OPS}
     index_bytes = A.indptr.nbytes + A.indices.nbytes + 4 * A.nnz
-    assert [OPS[op].flops(of[op]) for op in OPS] == [2 * 2 * 4] * 3
+    assert [OPS[op].flops(of[op]) for op in OPS] == [2 * 2 * 4] * len(OPS)
     # Rows of B that A touches: 2 of 3; columns of X: 1 of 2; rows of X and Y together: 3 of 5.
     assert OPS["spmm"].bytes(of["spmm"]) == index_bytes + 4 * 4 * (2 + 2)
     assert OPS["dense_spmm"].bytes(of["dense_spmm"]) == index_bytes + 4 * 4 * (1 + 3)

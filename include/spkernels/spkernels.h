@@ -115,8 +115,9 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
  * entries, however A was packed. */
 spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,
                              const spk_epilogue *epilogue, int threads);
-/* The memory that it takes, in bytes. */
+/* The memory that it takes, in bytes, and the rows of B that are used together. */
 size_t spk_prepared_bytes(const spk_prepared *prepared);
+ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared);
 /* Gives it back; NULL is allowed. */
 void spk_prepared_free(spk_prepared *prepared);
 
@@ -137,6 +138,8 @@ void spk_limit_threads(int limit);
 spk_status spk_init(void);
 const char *spk_isa(void);
 const char *const *spk_isa_list(void);
+/* How many elements a vector of the one in use holds; 0 if there is none. */
+int spk_isa_lanes(spk_dtype dtype);
 
 /* What the library was built with. */
 const char *spk_openmp(void); /* the OpenMP runtime's version macro, or NULL for a serial build */

@@ -22,6 +22,11 @@ class Problem:
     container: str = "csr_array"
 
     @property
+    def product(self) -> str:
+        """The operation itself, whether or not the sparse operand may be prepared for it."""
+        return "spmm" if self.op == "prepared" else self.op
+
+    @property
     def nnz(self) -> int:
         """Stored entries."""
         return self.indices.size

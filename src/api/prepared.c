@@ -58,6 +58,10 @@ void spk_prepared_free(spk_prepared *prepared) {
   free(prepared);
 }
 
+ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared) {
+  return prepared ? prepared->strips->block_rows : 0;
+}
+
 size_t spk_prepared_bytes(const spk_prepared *prepared) {
   return prepared ? sizeof *prepared + spk_strips_bytes(prepared->strips) : 0;
 }

@@ -14,8 +14,8 @@ def versions():
 
 
 def bind(problem):
-    if problem.op != "spmm":
-        raise NotImplementedError(f"compared on sparse times dense only, not on {problem.op}")
+    if problem.product != "spmm":
+        raise NotImplementedError(f"compared on sparse times dense only, not on {problem.product}")
     A = Matrix.ss.import_csr(
         nrows=problem.shape[0],
         ncols=problem.shape[1],

@@ -52,8 +52,8 @@ def _handle(problem, letter):
 
 
 def bind(problem):
-    if problem.op != "spmm":
-        raise NotImplementedError(f"MKL has no {problem.op}")
+    if problem.product != "spmm":
+        raise NotImplementedError(f"MKL has no {problem.product}")
     letter, scalar = _mkl.scalar(problem.data)
     handle = _handle(problem, letter)
     b = problem.b

@@ -12,7 +12,7 @@ def versions():
 
 
 def bind(problem):
-    if problem.op != "spmm":
+    if problem.product != "spmm":
         raise NotImplementedError("compared on sparse times dense only")
     letter, scalar = _mkl.scalar(problem.data)
     a, b = problem.dense(), problem.b

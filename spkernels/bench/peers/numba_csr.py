@@ -37,8 +37,8 @@ def multiply_vector(indptr, indices, data, b):
 
 
 def bind(problem):
-    if problem.op != "spmm":
-        raise NotImplementedError(f"no loop for {problem.op}")
+    if problem.product != "spmm":
+        raise NotImplementedError(f"no loop for {problem.product}")
     function = multiply if problem.b.ndim == 2 else multiply_vector
     arrays = (problem.indptr, problem.indices, problem.data, problem.b)
     function(*arrays)  # compiled once per dtype, not once per matrix

@@ -11,12 +11,12 @@ def versions():
 
 
 def bind(problem):
-    if problem.op == "spmm":
+    if problem.product == "spmm":
         return partial(np.matmul, problem.dense(), problem.b)
-    if problem.op == "dense_spmm":
+    if problem.product == "dense_spmm":
         return partial(np.matmul, problem.b, problem.dense())
-    if problem.op != "sddmm":
-        raise NotImplementedError(f"no dense form of {problem.op}")
+    if problem.product != "sddmm":
+        raise NotImplementedError(f"no dense form of {problem.product}")
     positions = problem.rows() * problem.shape[1] + problem.indices
 
     def multiply_then_mask(x=problem.x, y=problem.yt.T):

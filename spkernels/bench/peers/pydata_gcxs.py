@@ -8,8 +8,8 @@ def versions():
 
 
 def bind(problem):
-    if problem.op != "spmm":
-        raise NotImplementedError(f"compared on sparse times dense only, not on {problem.op}")
+    if problem.product != "spmm":
+        raise NotImplementedError(f"compared on sparse times dense only, not on {problem.product}")
     arrays = (problem.data, problem.indices, problem.indptr)
     A = sparse.GCXS(arrays, shape=problem.shape, compressed_axes=(0,))
     return lambda: A @ problem.b

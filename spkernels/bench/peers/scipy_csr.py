@@ -12,11 +12,11 @@ def versions():
 
 
 def bind(problem):
-    if problem.op == "spmm":
+    if problem.product == "spmm":
         return partial(operator.matmul, problem.sparse(), problem.b)
-    if problem.op == "dense_spmm":
+    if problem.product == "dense_spmm":
         return partial(operator.matmul, problem.b, problem.sparse())
-    raise NotImplementedError(f"scipy has no {problem.op}")
+    raise NotImplementedError(f"scipy has no {problem.product}")
 
 
 def to_numpy(result, problem):

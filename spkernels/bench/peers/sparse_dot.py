@@ -16,11 +16,11 @@ def versions():
 
 
 def bind(problem):
-    if problem.op not in ("spmm", "dense_spmm"):
-        raise NotImplementedError(f"sparse_dot_mkl has no {problem.op}")
+    if problem.product not in ("spmm", "dense_spmm"):
+        raise NotImplementedError(f"sparse_dot_mkl has no {problem.product}")
     arrays = (problem.data, problem.indices, problem.indptr)
     A, b = scipy.sparse.csr_matrix(arrays, shape=problem.shape), problem.b
-    left, right = (A, b) if problem.op == "spmm" else (b, A)
+    left, right = (A, b) if problem.product == "spmm" else (b, A)
     return lambda: sparse_dot_mkl.dot_product_mkl(left, right)
 
 

@@ -17,14 +17,17 @@ def versions():
 
 
 def bind(problem):
-    if problem.op == "spmm":
+    if problem.op == "prepared":
+        width = problem.b.shape[1] if problem.b.ndim == 2 else 1
+        return partial(spkernels.prepare(problem.sparse(), n=width).spmm, problem.b)
+    if problem.product == "spmm":
         return partial(spkernels.spmm, problem.sparse(), problem.b)
-    if problem.op == "dense_spmm":
+    if problem.product == "dense_spmm":
         return partial(spkernels.spmm, problem.b, problem.sparse())
-    if problem.op != "sddmm":
-        raise NotImplementedError(f"spkernels has no {problem.op}")
+    if problem.product != "sddmm":
+        raise NotImplementedError(f"spkernels has no {problem.product}")
     return partial(spkernels.sddmm, problem.sparse(), problem.x, problem.yt.T)
 
 
 def to_numpy(result, problem):
-    return result.data if problem.op == "sddmm" else result
+    return result.data if problem.product == "sddmm" else result

@@ -28,22 +28,22 @@ def _mkl_version():
 def bind(problem):
     arrays = (problem.indptr, problem.indices, problem.data)
     sparse = torch.sparse_csr_tensor(*map(torch.from_numpy, arrays), size=problem.shape)
-    if problem.op == "spmm":
+    if problem.product == "spmm":
         b = torch.from_numpy(problem.b)
         product = torch.mv if b.ndim == 1 else torch.mm
         return torch.inference_mode()(lambda: product(sparse, b))
-    if problem.op == "dense_spmm":
+    if problem.product == "dense_spmm":
         # The transposed product of the transposed matrix: torch multiplies from the left alone.
         shape = problem.shape[::-1]
         transposed = torch.sparse_csc_tensor(*map(torch.from_numpy, arrays), size=shape)
         transposed, x = transposed.to_sparse_csr(), torch.from_numpy(problem.b).T
         product = torch.mv if x.ndim == 1 else torch.mm
         return torch.inference_mode()(lambda: product(transposed, x).T)
-    if problem.op != "sddmm":
-        raise NotImplementedError(f"torch.sparse has no {problem.op}")
+    if problem.product != "sddmm":
+        raise NotImplementedError(f"torch.sparse has no {problem.product}")
     x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.yt).T
     return torch.inference_mode()(lambda: torch.sparse.sampled_addmm(sparse, x, y, beta=0.0))
 
 
 def to_numpy(result, problem):
-    return (result.values() if problem.op == "sddmm" else result).numpy()
+    return (result.values() if problem.product == "sddmm" else result).numpy()

@@ -12,14 +12,14 @@ def versions():
 
 
 def bind(problem):
-    if problem.op == "sddmm":
+    if problem.product == "sddmm":
         x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.yt).T
         positions = torch.from_numpy(problem.rows() * problem.shape[1] + problem.indices)
         return torch.inference_mode()(lambda: (x @ y).ravel().take(positions))
-    if problem.op not in ("spmm", "dense_spmm"):
-        raise NotImplementedError(f"no dense form of {problem.op}")
+    if problem.product not in ("spmm", "dense_spmm"):
+        raise NotImplementedError(f"no dense form of {problem.product}")
     a, b = torch.from_numpy(problem.dense()), torch.from_numpy(problem.b)
-    left, right = (a, b) if problem.op == "spmm" else (b, a)
+    left, right = (a, b) if problem.product == "spmm" else (b, a)
     return torch.inference_mode()(lambda: left @ right)
 
 

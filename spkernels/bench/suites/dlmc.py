@@ -33,6 +33,7 @@ def matrices(quick):
 
 
 def cells(found, options):
-    """Spmm at N = 32, 128, 512 (the batch of a layer)."""
+    """Spmm, plain and prepared, at N = 32, 128, 512 (the batch of a layer)."""
     widths = (128,) if options.quick else (32, 128, 512)
-    return product(NAME, found, {"spmm": widths, "dense_spmm": widths[:1]}, options)
+    ops = {"spmm": widths, "prepared": widths, "dense_spmm": widths[:1]}
+    return product(NAME, found, ops, options)

@@ -1,0 +1,410 @@
+"""A sparse matrix that is inspected once and multiplied many times."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator
+
+from . import _pattern, _tuning
+from ._kernels import KERNELS, Strips, width_class
+from ._operands import NATIVE
+from ._threads import resolve_workers
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from ._tuning import Explanation
+    from ._typing import SparseLike
+
+__all__ = ["PreparedMatrix", "prepare"]
+
+#: The columns that a matrix is prepared for where nothing is said.
+USUAL_WIDTH = 128
+
+
+class _State:
+    """What belongs to one set of values: replaced as a whole when these change."""
+
+    def __init__(self, csr):
+        self.csr = csr
+        self.kernels = {}
+
+    def _key(self, name, n):
+        return (name, width_class(n, self.csr.dtype)) if name == Strips.name else name
+
+    def kernel(self, name, n):
+        """Return a kernel by its name, packed for `n` columns."""
+        key = self._key(name, n)
+        found = self.kernels.get(key)
+        if found is None:
+            # Of threads that come at once, one's is kept.
+            found = self.kernels.setdefault(key, KERNELS[name](self.csr, n))
+        return found
+
+
+    def drop(self, name, n):
+        """Give the memory of a packed kernel back."""
+        self.kernels.pop(self._key(name, n), None)
+
+
+class PreparedMatrix(LinearOperator):
+    """A sparse matrix that was packed for products with dense ones; made by `prepare`.
+
+    ``W @ B`` and ``B @ W`` multiply, `spmm` does so with options, and any number of threads may use
+    it at once, for any number of columns.  It holds copies: what becomes of the matrix that it was
+    made from does not matter.  It is a `scipy.sparse.linalg.LinearOperator`, and can be pickled.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Its shape.
+    dtype : numpy.dtype
+        float32 or float64.
+    nnz : int
+        Stored entries, duplicates added up.
+    nbytes : int
+        The memory that it takes by now.
+    kernel : str
+        The kernel that multiplies as many columns as it was prepared for.
+    T : PreparedMatrix
+        The transpose, which packs what it needs when it is used.
+    """
+
+    def __init__(self, state, slots, n, workers, choices, parent=None):
+        csr = parent.shape[::-1] if parent is not None else state.csr.shape
+        dtype = parent.dtype if parent is not None else state.csr.dtype
+        self._own = state
+        self._slots = slots
+        self._n = n
+        self._workers = workers
+        self._choices = choices
+        self._transposed = parent
+        self._lock = threading.Lock()
+        super().__init__(dtype=dtype, shape=csr)
+
+    @property
+    def _state(self):
+        state = self._own
+        if state is None:  # of a transpose that is used for the first time
+            with self._lock:
+                if self._own is None:
+                    self._own = _State(self._transposed._state.csr.T.tocsr())
+                state = self._own
+        return state
+
+    @property
+    def nnz(self) -> int:
+        """Stored entries, duplicates added up."""
+        return (self._transposed._state if self._own is None else self._own).csr.nnz
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes by now: its arrays, and what was packed."""
+        state = self._own
+        if state is None:
+            return 0
+        csr = state.csr
+        arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes
+        return arrays + sum(kernel.nbytes for kernel in list(state.kernels.values()))
+
+    @property
+    def kernel(self) -> str:
+        """The kernel that multiplies as many columns as it was prepared for."""
+        return self._kernel(self._n).describe()
+
+    def _kernel(self, n):
+        state = self._state
+        where = width_class(n, self.dtype)
+        name = self._choices.get(where)
+        if name is None:
+            name = self._choices.setdefault(where, _tuning.predict(state.csr, n))
+        return state.kernel(name, n)
+
+    def spmm(
+        self,
+        B: ArrayLike,
+        *,
+        out: NDArray | None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        bias: ArrayLike | None = None,
+        activation: str | None = None,
+        order: str | None = None,
+        workers: int | None = None,
+    ) -> NDArray:
+        """Multiply: ``activation(alpha * W @ B + beta * out + bias)``.
+
+        Parameters
+        ----------
+        B : array_like of shape (k,) or (k, n)
+            The dense operand, of any strides.
+        out, alpha, beta, bias, activation, order
+            As in `spkernels.spmm`.
+        workers : int, optional
+            Threads, at most; by default as many as it was prepared for.
+
+        Returns
+        -------
+        ndarray
+            Of shape (m, n), or (m,) where `B` is 1-D.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `spkernels.spmm`.
+
+        Notes
+        -----
+        If `B` has another dtype than `W`, the result has the one that both are promoted to, and the
+        packed values are not used.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> import spkernels
+        >>> W = spkernels.prepare(sp.csr_array([[0.0, 2.0], [1.0, 0.0]]), n=2)
+        >>> W.spmm(np.array([[1.0, -2.0], [3.0, -4.0]]), activation="relu")
+        array([[6., 0.],
+               [1., 0.]])
+        """
+        if sp.issparse(B):
+            raise TypeError(f"B must be dense, got {type(B).__name__}")
+        if workers is None:
+            workers = self._workers
+        width = getattr(B, "shape", ())[1:2]
+        kernel = self._kernel(max(1, width[0]) if width else 1)
+        return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
+
+    def __matmul__(self, other):
+        if _is_dense(other) or sp.issparse(other):
+            return self.spmm(other)
+        return super().__matmul__(other)
+
+    def __rmatmul__(self, other):
+        if _is_dense(other):
+            other = np.asanyarray(other)
+            if other.ndim != 2:
+                return self.T.spmm(other)
+            # X @ W = (W^T X^T)^T, where nothing but W's transpose is made.
+            return self.T.spmm(other.T, order="F").T
+        return super().__rmatmul__(other)
+
+    def _matmat(self, X):
+        return self.spmm(X)
+
+    def _matvec(self, x):
+        return self.spmm(np.ravel(x))
+
+    def _rmatmat(self, X):
+        return self.T.spmm(X)
+
+    def _rmatvec(self, x):
+        return self.T.spmm(np.ravel(x))
+
+    def _transpose(self):
+        with self._lock:
+            if self._transposed is None:
+                self._transposed = PreparedMatrix(None, None, self._n, self._workers, {}, self)
+        return self._transposed
+
+    _adjoint = _transpose
+
+    def toscipy(self) -> sp.csr_array:
+        """Return a copy as a `scipy.sparse.csr_array`, its rows sorted, duplicates added up."""
+        return self._state.csr.copy()
+
+    def update_values(self, data: ArrayLike | SparseLike) -> None:
+        """Take new values for the same pattern, as when weights were trained on.
+
+        Products that run in other threads meanwhile use the old values or the new ones, never both.
+
+        Parameters
+        ----------
+        data : array_like or sparse array
+            The values in the order of the ``data`` of the matrix that was prepared (of its
+            transpose's, for ``W.T``), or a sparse matrix with the same pattern, in any format.
+
+        Raises
+        ------
+        ValueError
+            If `data` has another length or pattern.
+        """
+        own = self._state.csr
+        if sp.issparse(data):
+            csr, _ = _pattern.canonical(data, self.dtype, "data")
+            if not _pattern.same(csr, own):
+                raise ValueError("data must have the pattern that was prepared")
+            values = csr.data
+        else:
+            values = _pattern.place(data, self._slots, own)
+        self._replace(_pattern.with_values(own, values))
+
+    def _replace(self, csr):
+        self._own = _State(csr)
+        other = self._transposed
+        if other is not None and other._own is not None:
+            other._own = _State(csr.T.tocsr())
+
+    def explain(self, n: int | None = None) -> Explanation:
+        """Measure every kernel that could multiply `n` columns, and say which is used and why.
+
+        Parameters
+        ----------
+        n : int, optional
+            Columns; by default as many as it was prepared for.
+
+        Returns
+        -------
+        Explanation
+            Prints as a table: what was predicted and measured per product, what packing took, how
+            many products pay for it.  `candidates` has the numbers, `chosen` the kernel's name.
+
+        Examples
+        --------
+        >>> import spkernels
+        >>> W = spkernels.prepare(spkernels.datasets.random_pruned(512, 512, 0.9), n=64)
+        >>> report = W.explain()
+        >>> sorted(candidate.name for candidate in report.candidates)
+        ['dense', 'rows', 'strips']
+        >>> report.chosen in W.kernel
+        True
+        """
+        n = self._n if n is None else _width(n)
+        return _tuning.explain(self._state, n, self._workers, self._kernel(n).name)
+
+    def __repr__(self):
+        rows, cols = self.shape
+        return f"<PreparedMatrix of {rows} x {cols}, {self.nnz} stored, {self.dtype}>"
+
+    def __reduce__(self):
+        csr = self._state.csr
+        return _restore, (csr, self._slots, self._n, self._workers, dict(self._choices))
+
+
+def _restore(csr, slots, n, workers, choices):
+    return PreparedMatrix(_State(csr), slots, n, workers, choices)
+
+
+def _is_dense(value):
+    return isinstance(value, np.ndarray | list | tuple)
+
+
+def _width(n):
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise TypeError(f"n must be an integer, got {n!r}") from None
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    return n
+
+
+def prepare(
+    A: SparseLike,
+    *,
+    n: int | None = None,
+    op: str = "spmm",
+    dtype: DTypeLike | None = None,
+    tune: bool = True,
+    workers: int | None = None,
+) -> PreparedMatrix:
+    """Inspect and pack a sparse matrix once, for many products with dense ones.
+
+    Parameters
+    ----------
+    A : sparse array or matrix of shape (m, k)
+        Of any format.  Copied; duplicates are added up, explicit zeros stay.
+    n : int, optional
+        Columns of the dense operands to come, 128 if nothing is said.  Others work too: what they
+        need is packed at their first product.
+    op : {"spmm"}, optional
+        What it is for.
+    dtype : {float32, float64}, optional
+        Of the values.  By default that of `A`, and for integers and booleans the one that NumPy
+        promotes them and float32 to.
+    tune : bool, optional
+        Whether to measure the kernels that may suit `A` (some tenths of a second at most, once per
+        pattern and width in a process, see `save_tuning`); with False a model of the machine
+        chooses, and preparing takes some nanoseconds per entry.
+    workers : int, optional
+        Threads of its products where these do not say, as in `spmm`.
+
+    Returns
+    -------
+    PreparedMatrix
+        With ``W @ B``, ``B @ W``, ``W.spmm``, ``W.T``, ``W.update_values`` and ``W.explain``.
+
+    Raises
+    ------
+    TypeError
+        If `A` is not sparse or not real, or an argument has the wrong type.
+    ValueError
+        If `A` is not 2-D or corrupted, or an option is unknown.
+
+    See Also
+    --------
+    spmm : one product, without preparation.
+    aslinearoperator : for scipy's solvers, without preparation.
+
+    Notes
+    -----
+    Products take ``2 * nnz * n`` operations.  `A` is cut into strips of rows and blocks of columns
+    such that the rows of the dense operand that a block needs stay in the L1 cache; the rows of a
+    strip are sorted by their length in a block, so that loops end when the branch predictor expects
+    it [1]_.  Where the dense product is faster, it is used: the values outside of the pattern then
+    multiply too, but never reach the result, as operands with infinities or NaN go the other way.
+    But for that, results have the same bits for any number of threads.
+
+    References
+    ----------
+    .. [1] M. Kreutzer, G. Hager, G. Wellein, H. Fehske, A. R. Bishop, "A unified sparse matrix data
+       format for efficient general sparse matrix-vector multiplication on modern processors with
+       wide SIMD units", SIAM J. Sci. Comput. 36, 2014, for rows sorted in windows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> import spkernels
+    >>> W = spkernels.prepare(sp.csr_array([[0.0, 2.0], [1.0, 0.0]]), n=3)
+    >>> W @ np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    array([[ 8., 10., 12.],
+           [ 1.,  2.,  3.]])
+    >>> np.array([1.0, 2.0]) @ W
+    array([2., 2.])
+    """
+    if op != "spmm":
+        raise ValueError(f"op must be 'spmm', got {op!r}")
+    if tune is not True and tune is not False:
+        raise TypeError(f"tune must be True or False, got {tune!r}")
+    n = USUAL_WIDTH if n is None else _width(n)
+    resolve_workers(workers)
+    if not sp.issparse(A):
+        raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
+    if A.ndim != 2:
+        raise ValueError(f"A must be 2-D, got shape {A.shape}")
+    csr, slots = _pattern.canonical(A, _value_type(A, dtype), "A")
+    made = PreparedMatrix(_State(csr), slots, n, workers, {})
+    if tune:
+        choice = _tuning.choose(made._state, n, workers)
+        made._choices[width_class(n, csr.dtype)] = choice
+    made._kernel(n)
+    return made
+
+
+def _value_type(A, dtype):
+    if dtype is None:
+        dtype = A.dtype if A.dtype in NATIVE else np.result_type(A.dtype, np.float32)
+    dtype = np.dtype(dtype)
+    if dtype not in NATIVE or A.dtype.kind not in "biuf":
+        raise TypeError(
+            f"dtype must be float32 or float64 and A real, got dtype {dtype} for A of {A.dtype}"
+        )
+    return dtype
+

@@ -1,0 +1,332 @@
+"""Which kernel a prepared product uses: predicted by a model, or measured."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import _core
+from ._kernels import KERNELS, width_class
+from ._pattern import first_rows
+from ._threads import resolve_workers
+
+__all__ = ["Candidate", "Explanation", "load_tuning", "save_tuning"]
+
+#: Seconds that measuring may take, in all, and one product at most of that.
+BUDGET = 0.5
+_PRODUCT_SECONDS = 0.02
+#: A kernel whose model says that it takes so many times as long as the best is not measured.
+_HOPELESS = 4.0
+_ROUNDS = 7
+#: The largest dense matrix that is made to see whether it is faster, in bytes.
+_MOST_DENSE = 1 << 28
+
+#: What was measured in this process, or loaded: key -> name of the fastest kernel.
+_known: dict[str, str] = {}
+
+
+# The model ----------------------------------------------------------------------------------------
+#
+# In vector FMAs that run at full speed, for one row and one tile of columns; as for blocks in
+# src/plan/strips.c.  Fitted on Zen 4 with AVX-512.
+
+
+def _missing(bytes_used):
+    """Return the share of loads that find their line in L2 and not in L1."""
+    l1 = 32 << 10
+    return 0.0 if bytes_used <= l1 else min(1.0, 0.33 * math.log2(bytes_used / l1))
+
+
+def _model(name, csr, n):
+    rows, cols = csr.shape
+    lanes = _core.lanes(csr.dtype == np.float64)
+    per_row = csr.nnz / max(1, rows)
+    if n == 1:
+        # A scalar load, index and value per entry; a dense row streams from the outer caches.
+        return {"rows": 1.2 * per_row + 10, "strips": 2.0 * per_row + 30}.get(
+            name, cols / lanes * 4 + 2
+        )
+    tile = width_class(n, csr.dtype)
+    vectors = tile / lanes
+    tiles = math.ceil(n / tile)
+    row_bytes = tile * csr.dtype.itemsize
+    if name == "dense":
+        return tiles * vectors * cols * 1.15 + 4
+    if name == "rows":
+        entry = vectors * (1 + 1.2 * _missing(cols * row_bytes)) + 1.0
+        return tiles * (per_row * entry + 16 + 2 * vectors)
+    best = math.inf
+    for part in range(1, 64):
+        block = max(1, math.ceil(cols / part))
+        used = part * (1 - math.exp(-per_row / part))
+        entry = vectors * (1 + _missing(block * row_bytes)) + 0.5
+        best = min(best, per_row * entry + used * 6 * vectors)
+    return tiles * (best + 2 * vectors)
+
+
+def _seconds_per_unit(workers):
+    """Return what a vector FMA takes on all threads: a rough guess, as only ratios decide."""
+    return 0.3e-9 / max(1, resolve_workers(workers) or _core.get_num_threads())
+
+
+def _allowed(csr):
+    rows, cols = csr.shape
+    fits = rows * cols * csr.dtype.itemsize <= _MOST_DENSE
+    return [name for name in KERNELS if name != "dense" or fits]
+
+
+def _predictions(csr, n, workers):
+    unit = _seconds_per_unit(workers) * max(1, csr.shape[0])
+    return {name: _model(name, csr, n) * unit for name in _allowed(csr)}
+
+
+def predict(csr, n):
+    """Return the name of the kernel that the model says is fastest."""
+    predicted = _predictions(csr, n, None)
+    return min(predicted, key=predicted.get)
+
+
+# Measuring ----------------------------------------------------------------------------------------
+
+
+def _measure(calls, budget):
+    """Return the typical seconds of some calls, taken in turns until the budget is used."""
+    end = time.perf_counter() + budget
+    taken = {name: [] for name in calls}
+    repeats = {}
+    for round_number in range(_ROUNDS + 1):
+        for name, call in calls.items():
+            count = repeats.get(name, 1)
+            start = time.perf_counter()
+            for _ in range(count):
+                call()
+            seconds = (time.perf_counter() - start) / count
+            if round_number == 0:  # it wakes threads and fills caches
+                repeats[name] = max(1, min(200, int(1e-3 / max(seconds, 1e-9))))
+                taken[name] = [seconds]
+            else:
+                taken[name].append(seconds)
+        if time.perf_counter() > end:
+            break
+    return {name: float(np.median(values[1:] or values)) for name, values in taken.items()}
+
+
+def _sample(csr, n, predicted):
+    """Rows enough to measure with: all of them, unless products take too long."""
+    share = _PRODUCT_SECONDS / max(min(predicted.values()), 1e-12)
+    if share >= 1:
+        return csr
+    return first_rows(csr, max(1, int(csr.shape[0] * share)))
+
+
+def _timed(state, n, workers, names, predicted):
+    """Return kernels and their seconds per product, of all rows."""
+    csr = _sample(state.csr, n, predicted)
+    whole = csr is state.csr
+    kernels = {
+        name: state.kernel(name, n) if whole else KERNELS[name](csr, n) for name in names
+    }
+    rng = np.random.default_rng(0)
+    B = rng.standard_normal((csr.shape[1], n)).astype(csr.dtype)
+    B = B[:, 0] if n == 1 else B
+    out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
+    options = (out, 1.0, 0.0, None, None, None, workers)
+    calls = {name: lambda k=kernel: k.multiply(B, *options) for name, kernel in kernels.items()}
+    seconds = _measure(calls, BUDGET)
+    scale = state.csr.nnz / max(1, csr.nnz)
+    return kernels, {name: value * scale for name, value in seconds.items()}, scale
+
+
+def choose(state, n, workers):
+    """Measure what may be fastest, once per pattern and width; return the best kernel's name."""
+    csr = state.csr
+    predicted = _predictions(csr, n, workers)
+    if csr.nnz == 0 or csr.shape[0] == 0:
+        return "rows"
+    key = _key(csr, n, workers)
+    if key in _known and _known[key] in predicted:
+        return _known[key]
+    least = min(predicted.values())
+    names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
+    _, seconds, _ = _timed(state, n, workers, names, predicted)
+    best = min(seconds, key=seconds.get)
+    for name in names:
+        if name != best:
+            state.drop(name, n)
+    _known[key] = best
+    return best
+
+
+# Reports ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kernel that could multiply: times in seconds per product, packing in seconds."""
+
+    name: str
+    describes: str
+    predicted: float
+    measured: float
+    packing: float
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `PreparedMatrix.explain` found."""
+
+    title: str
+    flops: int
+    chosen: str
+    candidates: tuple[Candidate, ...]
+
+    def __str__(self):
+        heads = ("predicted", "measured", "GFLOP/s", "packing")
+        widths = (10, 10, 8, 10)
+        titles = " ".join(f"{h:>{w}}" for h, w in zip(heads, widths, strict=True))
+        lines = [self.title, f"{'kernel':8} {titles}  pays"]
+        plain = next(c.measured for c in self.candidates if c.name == "rows")
+        for c in sorted(self.candidates, key=lambda c: c.measured):
+            gain = plain - c.measured
+            pays = f"after {math.ceil(c.packing / gain)} products" if gain > 0 else "never"
+            if c.packing == 0:
+                pays = "at once"
+            mark = "*" if c.name == self.chosen else " "
+            lines.append(
+                f"{mark}{c.name:7} {_time(c.predicted):>10} {_time(c.measured):>10} "
+                f"{self.flops / c.measured / 1e9:8.1f} {_time(c.packing):>10}  {pays}"
+            )
+        best = min(self.candidates, key=lambda c: c.measured)
+        used = next(c for c in self.candidates if c.name == self.chosen)
+        lines.append(f"* in use: {used.describes}")
+        if best.name != self.chosen:
+            share = 100 * (used.measured / best.measured - 1)
+            lines.append(f"  {best.name} was {share:.0f}% faster this time")
+        return "\n".join(lines)
+
+
+def _time(seconds):
+    for unit, name in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds * 1e6:.3g} us"
+
+
+def explain(state, n, workers, chosen):
+    """Measure all kernels."""
+    csr = state.csr
+    predicted = _predictions(csr, n, workers)
+    kernels, seconds, scale = _timed(state, n, workers, list(predicted), predicted)
+    candidates = tuple(
+        Candidate(
+            name, kernel.describe(), predicted[name], seconds[name],
+            kernel.packing_seconds * scale, int(kernel.nbytes * scale),
+        )
+        for name, kernel in kernels.items()
+    )  # fmt: skip
+    rows, cols = csr.shape
+    sparsity = 1 - csr.nnz / max(1, rows * cols)
+    threads = resolve_workers(workers) or _core.get_num_threads()
+    title = (
+        f"{rows} x {cols}, {csr.nnz} stored ({100 * sparsity:.4g}% sparse), {csr.dtype}, n = {n}, "
+        f"at most {threads} threads, {_core.isa()}"
+    )
+    for name in kernels:
+        if name != chosen:
+            state.drop(name, n)
+    return Explanation(title, 2 * csr.nnz * n, chosen, candidates)
+
+
+# Memory -------------------------------------------------------------------------------------------
+
+
+def _key(csr, n, workers):
+    rows, cols = csr.shape
+    threads = resolve_workers(workers) or _core.get_num_threads()
+    pattern = zlib.crc32(csr.indices, zlib.crc32(csr.indptr))
+    return f"{rows}x{cols} {csr.nnz} {pattern:08x} {csr.dtype} n={n} threads={threads}"
+
+
+def _machine():
+    """Return what choices hold for."""
+    return {
+        "isa": _core.isa(),
+        "machine": platform.machine(),
+        "cpu": _cpu_name(),
+    }
+
+
+def _cpu_name():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    wanted = ("vendor_id", "cpu family", "model", "model name")
+    values = dict(line.split("\t", 1) for line in lines if "\t" in line)
+    return ", ".join(values.get(name, "").strip(": \t") for name in wanted)
+
+
+def save_tuning(path: str | os.PathLike[str]) -> None:
+    """Write what `prepare` has measured in this process to a file, for `load_tuning`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, replaced as a whole if it exists.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there then stays.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import spkernels
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "tuning.json")
+    ...     spkernels.save_tuning(path)
+    ...     spkernels.load_tuning(path)
+    """
+    path = Path(path)
+    text = json.dumps({"format": 1, "machine": _machine(), "kernels": _known}, indent=1)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
+def load_tuning(path: str | os.PathLike[str]) -> None:
+    """Take over what another process measured: `prepare` does not measure it again.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file of `save_tuning`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is something else, or was written on another machine.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        machine, kernels = content["machine"], content["kernels"]
+        right = content["format"] == 1 and all(name in KERNELS for name in kernels.values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        right = False
+    if not right:
+        raise ValueError(f"{path}: expected a file of save_tuning")
+    if machine != _machine():
+        raise ValueError(f"{path}: expected tuning of this machine, {_machine()}, found {machine}")
+    _known.update(kernels)

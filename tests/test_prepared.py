@@ -1,0 +1,523 @@
+"""prepare: every kernel that it may choose, against float64 and as an operator; its choices."""
+
+import concurrent.futures
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import assert_spmm
+from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg
+from strategies import (
+    DTYPES,
+    NATIVE_FORMATS,
+    lay_out,
+    layouts,
+    random_dense,
+    random_sparse,
+    random_values,
+    rest_untouched,
+    seeds,
+    set_index_arrays,
+    sparse,
+    widths,
+)
+
+import spkernels
+from spkernels import _kernels, _tuning, datasets, prepare, spmm
+
+KERNELS = sorted(_kernels.KERNELS)
+kernels = st.sampled_from(KERNELS)
+
+
+class Always(dict):
+    """Choices that are all the same."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def get(self, key, default=None):
+        return self.name
+
+
+def prepared(A, kernel, **options):
+    W = prepare(A, tune=False, **options)
+    W._choices = Always(kernel)
+    W.T._choices = Always(kernel)
+    return W
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch):
+    monkeypatch.setattr(_tuning, "_known", {})
+
+
+# Products -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.every_isa
+@given(
+    A=sparse(), n=widths, layout=layouts, order=st.sampled_from([None, "C", "F", "K"]), seed=seeds,
+    kernel=kernels,
+)  # fmt: skip
+def test_products(A, n, layout, order, seed, kernel):
+    W = prepared(A, kernel)
+    B = random_dense(np.random.default_rng(seed), (A.shape[1], n), A.dtype, layout)
+    assert_spmm(W.spmm(B, order=order), A, B)
+    assert_spmm(W @ B, A, B)
+    X = random_dense(np.random.default_rng(seed), (n, A.shape[0]), A.dtype, layout)
+    assert_spmm(X @ W, X, A)
+    assert_spmm(np.ascontiguousarray(B.T) @ W.T, B.T, A.T)
+
+
+@given(A=sparse(), layout=layouts, seed=seeds, kernel=kernels)
+def test_vectors(A, layout, seed, kernel):
+    W = prepared(A, kernel)
+    rng = np.random.default_rng(seed)
+    x = random_dense(rng, (A.shape[1],), A.dtype, layout)
+    y = random_dense(rng, (A.shape[0],), A.dtype, layout)
+    assert_spmm(W @ x, A, x)
+    assert_spmm(y @ W, y, A)
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape, density", [((300, 700), 0.3), ((700, 1500), 0.02), ((40, 40), 1)])
+def test_widths(shape, density, dtype, kernel):
+    rng = np.random.default_rng(0)
+    A = random_sparse(rng, "csr", shape, density, dtype)
+    W = prepared(A, kernel)
+    for n in [*range(1, 18), 31, 32, 33, 48, 63, 64, 65, 97, 128, 130, 193]:
+        B = random_dense(rng, (shape[1], n), dtype)
+        assert_spmm(W @ B, A, B)
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("activation", [None, "relu", "gelu", "silu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_options(dtype, kernel, activation, layout):
+    rng = np.random.default_rng(1)
+    A = random_sparse(rng, "csr", (300, 600), 0.2, dtype)
+    W = prepared(A, kernel)
+    for n in (3, 70):
+        B = random_dense(rng, (600, n), dtype)
+        before = random_dense(rng, (300, n), dtype)
+        for bias in (None, random_values(rng, n, dtype), random_values(rng, 300, dtype)[:, None]):
+            out = lay_out(before, layout)
+            result = W.spmm(B, out=out, alpha=0.5, beta=-2.0, bias=bias, activation=activation)
+            assert result is out and rest_untouched(out)
+            assert_spmm(
+                out, A, B, alpha=0.5, beta=-2.0, before=before, bias=bias, activation=activation
+            )
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_structural_zeros_read_nothing(kernel):
+    A = sp.csr_array(np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0]], np.float32))
+    W = prepared(A, kernel)
+    for wrong in (np.nan, np.inf, -np.inf):
+        for n in (1, 5, 40):
+            B = np.ones((3, n), np.float32)
+            B[1] = wrong
+            np.testing.assert_array_equal(W @ B, np.repeat([[3.0], [3.0]], n, axis=1))
+            B[0] = wrong
+            result = W @ B
+            assert not np.isfinite(result[0]).any() and (result[1] == 3).all()
+            out = np.full((2, n), np.nan, np.float32)
+            assert (W.spmm(np.ones((3, n), np.float32), out=out) == [[3], [3]]).all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (3, 4)])
+def test_empty(shape, kernel):
+    A = sp.csr_array(shape, dtype=np.float32)
+    W = prepared(A, kernel)
+    for n in (0, 1, 20):
+        result = W @ np.ones((shape[1], n), np.float32)
+        assert result.shape == (shape[0], n) and not result.any()
+        assert (np.ones((n, shape[0]), np.float32) @ W).shape == (n, shape[1])
+    assert prepare(A).nnz == 0 and "rows" in prepare(A).kernel
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_other_dtypes_are_promoted(kernel):
+    rng = np.random.default_rng(2)
+    A = random_sparse(rng, "csr", (30, 20), 0.3, np.float32)
+    W = prepared(A, kernel)
+    for dtype in (np.float64, np.int64, np.int8, np.complex64, np.float16, np.bool_):
+        B = rng.integers(0, 2, (20, 6)).astype(dtype)
+        result, expected = W @ B, spmm(A, B)
+        assert result.dtype == expected.dtype == (A @ B).dtype
+        np.testing.assert_allclose(result, expected, rtol=1e-5)
+    assert (W @ np.ones((20, 2)).tolist()).dtype == np.float64
+
+
+@pytest.mark.usefixtures("exact_workers")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", ["rows", "strips"])
+def test_the_same_bits_for_any_number_of_workers(kernel, dtype):
+    rng = np.random.default_rng(3)
+    A = random_sparse(rng, "csr", (1500, 900), 0.1, dtype)
+    W = prepared(A, kernel)
+    for n in (1, 7, 100):
+        B = random_dense(rng, (900, n), dtype)
+        first = W.spmm(B, workers=1)
+        for workers in (2, 3, 7):
+            np.testing.assert_array_equal(W.spmm(B, workers=workers), first)
+
+
+def test_strips_sum_in_the_order_of_the_row(monkeypatch):
+    """So the same bits come from any packing: for other widths, too."""
+    rng = np.random.default_rng(4)
+    A = random_sparse(rng, "csr", (300, 2000), 0.2, np.float32)
+    B = random_dense(rng, (2000, 70), np.float32)
+    W = prepared(A, "strips")
+    whole = W @ B
+    np.testing.assert_array_equal(W @ B[:, :9], whole[:, :9])
+    np.testing.assert_array_equal(prepared(A[100:], "strips") @ B, whole[100:])
+
+
+# The matrix ---------------------------------------------------------------------------------------
+
+
+def test_what_becomes_of_the_original_does_not_matter():
+    rng = np.random.default_rng(5)
+    for fmt in NATIVE_FORMATS:
+        A = random_sparse(rng, fmt, (40, 60), 0.2, np.float64)
+        W, before = prepare(A, n=8), A.copy()
+        B = random_dense(rng, (60, 8), np.float64)
+        A.data[...] = np.nan
+        for kernel in KERNELS:
+            W._choices = Always(kernel)
+            assert_spmm(W @ B, before, B)
+
+
+def test_attributes():
+    A = datasets.random_pruned(200, 300, 0.9, rng=0)
+    W = prepare(A, n=64, tune=False)
+    assert W.shape == (200, 300) and W.dtype == np.float32 and W.nnz == A.nnz
+    assert W.T.shape == (300, 200) and W.T.nnz == A.nnz and W.T.T is W and W.H is W.T
+    assert "strips" in W.kernel
+    assert repr(W) == f"<PreparedMatrix of 200 x 300, {A.nnz} stored, float32>"
+    plain = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
+    assert plain + 6 * A.nnz < W.nbytes < 3 * plain
+    assert W.T.nbytes == 0
+    _ = np.ones((2, 200), np.float32) @ W
+    assert W.T.nbytes > plain
+    assert abs(W.toscipy() - A).max() == 0
+    W.toscipy().data[:] = 0
+    assert abs(W.toscipy() - A).max() == 0
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.int64, np.float16, np.float32])
+def test_dtype_follows_promotion(dtype):
+    A = sp.csr_array(np.eye(3).astype(np.float32 if dtype == np.float16 else dtype))
+    assert prepare(A).dtype == np.result_type(A.dtype, np.float32)
+    assert prepare(A, dtype=np.float64).dtype == np.float64
+
+
+def test_it_is_a_linear_operator():
+    rng = np.random.default_rng(6)
+    M = rng.standard_normal((50, 50))
+    A = sp.csr_array(M @ M.T + 50 * np.eye(50))
+    W = prepare(A, n=1)
+    assert isinstance(W, LinearOperator) and aslinearoperator(W) is W
+    b = rng.standard_normal(50)
+    x, info = cg(W, b, rtol=1e-10)
+    assert info == 0
+    np.testing.assert_allclose(A @ x, b, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose((2 * W + W.T @ W) @ b, 2 * (A @ b) + A.T @ (A @ b))
+    np.testing.assert_allclose(W.rmatvec(b), A.T @ b)
+    np.testing.assert_allclose(W.rmatmat(np.eye(50)), A.T.toarray())
+    np.testing.assert_allclose(W.matvec(b[:, None]), (A @ b)[:, None])
+    np.testing.assert_allclose((W @ aslinearoperator(A)) @ b, A @ (A @ b))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_copies(kernel):
+    A = datasets.random_pruned(40, 30, 0.8, rng=0)
+    W = prepare(A.tocsc(), n=5, tune=False, workers=1)
+    W._choices = {key: kernel for key in (1, 16, 8, 4, 2)}
+    B = np.ones((30, 5), np.float32)
+    for again in (pickle.loads(pickle.dumps(W)), copy.deepcopy(W), copy.copy(W)):
+        np.testing.assert_array_equal(again @ B, W @ B)
+        assert again.kernel == W.kernel and again._workers == 1
+        again.update_values(2 * A.tocsc().data)
+        assert_spmm(again @ B, 2 * A, B)
+    assert_spmm(W @ B, A, B)
+
+
+def test_threads_share_it():
+    rng = np.random.default_rng(7)
+    A = random_sparse(rng, "csr", (500, 400), 0.1, np.float32)
+    W = prepare(A, n=16, tune=False)
+    inputs = [random_dense(rng, (400, n), np.float32) for n in (1, 3, 16, 17, 40, 64, 100)] * 6
+
+    def both(B):
+        return W @ B, B.T @ W.T
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for B, (product, turned) in zip(inputs, pool.map(both, inputs), strict=True):
+            assert_spmm(product, A, B)
+            np.testing.assert_array_equal(turned, product.T)
+
+
+# New values ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_update_values(fmt, in_order):
+    rng = np.random.default_rng(8)
+    A = random_sparse(
+        rng, fmt, (36, 48), 0.2, np.float64, in_order=in_order, duplicates=not in_order
+    )
+    B = random_dense(rng, (48, 20), np.float64)
+    W = prepare(A, n=20)
+    for kernel in KERNELS:
+        W._choices = Always(kernel)
+        X = random_dense(rng, (7, 36), np.float64)
+        _ = W @ B, X @ W
+        A = A.copy()
+        A.data[...] = rng.standard_normal(A.data.shape)
+        W.update_values(A.data)
+        assert_spmm(W @ B, A, B)
+        assert_spmm(X @ W, X, A)
+        W.update_values(3 * A)
+        assert_spmm(W @ B, 3 * A, B)
+        W.T.update_values(A.T)
+        assert_spmm(W @ B, A, B)
+        assert_spmm(X @ W, X, A)
+
+
+def test_update_values_of_other_formats():
+    D = sp.dia_array((np.ones((2, 6)), [0, 2]), shape=(6, 6))
+    W = prepare(D)
+    W.update_values(2 * D)
+    np.testing.assert_array_equal(W @ np.eye(6), 2 * D.toarray())
+
+
+def test_update_values_refuses():
+    A = datasets.random_pruned(20, 30, 0.8, rng=0)
+    W = prepare(A, tune=False)
+    before = W @ np.eye(30, dtype=np.float32)
+    with pytest.raises(ValueError, match=rf"data must have {A.nnz} values, got shape \(3,\)"):
+        W.update_values([1.0, 2.0, 3.0])
+    with pytest.raises(TypeError, match="data must hold real numbers, got dtype complex"):
+        W.update_values(A.data * 1j)
+    with pytest.raises(ValueError, match="data must have the pattern that was prepared"):
+        W.update_values(datasets.random_pruned(20, 30, 0.8, rng=1))
+    with pytest.raises(ValueError, match="data must have the pattern that was prepared"):
+        W.update_values(sp.csr_array((3, 3)))
+    np.testing.assert_array_equal(W @ np.eye(30, dtype=np.float32), before)
+
+
+# Choices ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 16, 128])
+@pytest.mark.parametrize("fastest", KERNELS)
+def test_the_fastest_is_chosen(monkeypatch, fastest, n):
+    monkeypatch.setattr(_tuning, "_HOPELESS", np.inf)
+    monkeypatch.setattr(
+        _tuning, "_measure", lambda calls, _: {k: 1.0 + (k != fastest) for k in calls}
+    )
+    W = prepare(datasets.random_pruned(64, 64, 0.6, rng=0), n=n)
+    assert W.kernel.startswith(fastest + ":")
+    # What lost is not kept.
+    assert {kernel.name for kernel in W._state.kernels.values()} == {fastest}
+
+
+def test_a_pattern_is_measured_once(monkeypatch):
+    A = datasets.random_pruned(64, 64, 0.6, rng=0)
+    W = prepare(A, n=8)
+    monkeypatch.setattr(_tuning, "_measure", None)
+    assert prepare(2 * A, n=8).kernel == W.kernel
+    with pytest.raises(TypeError):
+        prepare(A, n=9)
+    prepare(A, n=9, tune=False)
+
+
+def test_long_products_are_measured_on_some_rows(monkeypatch):
+    A = datasets.random_pruned(640, 64, 0.6, rng=0)
+    seen = []
+
+    def measure(calls, budget):
+        assert budget <= 1
+        for call in calls.values():
+            call()
+        return dict.fromkeys(calls, 1.0)
+
+    first_rows = _tuning.first_rows
+    monkeypatch.setattr(_tuning, "_measure", measure)
+    monkeypatch.setattr(_tuning, "_PRODUCT_SECONDS", 1e-9)
+    monkeypatch.setattr(
+        _tuning, "first_rows", lambda csr, rows: seen.append(rows) or first_rows(csr, rows)
+    )
+    assert prepare(A, n=64).kernel
+    assert 1 <= seen[0] < 640
+
+
+def test_tuning_is_bounded(monkeypatch):
+    clock = iter(np.arange(1e6))  # every look at it, a second later
+    monkeypatch.setattr(_tuning.time, "perf_counter", lambda: next(clock))
+    counts = {"a": 0, "b": 0}
+
+    def call(name):
+        counts[name] += 1
+
+    found = _tuning._measure({name: lambda n=name: call(n) for name in counts}, 0.5)
+    assert counts == {"a": 1, "b": 1} and found == {"a": 1.0, "b": 1.0}
+
+
+def test_explain():
+    A = datasets.random_pruned(300, 200, 0.9, rng=0)
+    W = prepare(A, n=64)
+    for n in (None, 1, 7, 300):
+        report = W.explain(n)
+        assert [c.name for c in report.candidates] == list(_kernels.KERNELS)
+        assert all(c.measured > 0 and c.predicted > 0 for c in report.candidates)
+        assert {c.name: c.packing > 0 for c in report.candidates} == {
+            "rows": False, "strips": True, "dense": True,
+        }  # fmt: skip
+        text = str(report)
+        assert f"n = {n or 64}," in text and "300 x 200, 6000 stored (90% sparse)" in text
+        assert f"\n*{report.chosen}" in text and "* in use: " in text
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        W.explain(0)
+
+
+def test_a_report_says_when_packing_pays():
+    def candidate(name, measured, packing):
+        return _tuning.Candidate(name, f"{name}: it", 1e-3, measured, packing, 8)
+
+    found = (
+        candidate("rows", 3e-3, 0.0),
+        candidate("strips", 1e-3, 9e-3),
+        candidate("dense", 1.0, 2.0),
+    )
+    lines = str(_tuning.Explanation("title", 10**6, "rows", found)).splitlines()
+    assert lines[0] == "title" and "strips was 200% faster this time" in lines[-1]
+    assert lines[2].startswith(" strips ") and lines[2].endswith("after 5 products")
+    assert lines[3].startswith("*rows") and lines[3].endswith("at once")
+    assert lines[4].endswith("never") and "1 s" in lines[4]
+
+
+def test_large_dense_matrices_are_not_made():
+    A = sp.csr_array(([1.0], ([0], [0])), shape=(200_000, 200_000))
+    W = prepare(A, n=2)
+    assert "dense" not in W.kernel
+    assert "dense" not in {c.name for c in W.explain(2).candidates}
+
+
+# Saved choices ------------------------------------------------------------------------------------
+
+
+def test_tuning_is_saved_and_loaded(tmp_path, monkeypatch):
+    path = tmp_path / "tuning.json"
+    A = datasets.random_pruned(64, 64, 0.6, rng=0)
+    W = prepare(A, n=8)
+    spkernels.save_tuning(path)
+    monkeypatch.setattr(_tuning, "_known", {})
+    monkeypatch.setattr(_tuning, "_measure", None)
+    spkernels.load_tuning(path)
+    assert prepare(A, n=8).kernel == W.kernel
+    assert [p.name for p in tmp_path.iterdir()] == ["tuning.json"]
+
+
+@pytest.mark.parametrize("content", ["", "hello", "[]", '{"format": 1}', '{"kernels": 3}'])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "tuning.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"tuning\.json: expected a file of save_tuning"):
+        spkernels.load_tuning(path)
+
+
+def test_tuning_of_other_machines_or_versions_is_refused(tmp_path):
+    path = tmp_path / "tuning.json"
+    spkernels.save_tuning(path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"kernels": {"key": "no such kernel"}}))
+    with pytest.raises(ValueError, match="expected a file of save_tuning"):
+        spkernels.load_tuning(path)
+    path.write_text(json.dumps(content | {"machine": content["machine"] | {"cpu": "other"}}))
+    with pytest.raises(ValueError, match="expected tuning of this machine"):
+        spkernels.load_tuning(path)
+    with pytest.raises(FileNotFoundError):
+        spkernels.load_tuning(tmp_path / "none.json")
+
+
+def test_a_file_that_cannot_be_written_stays(tmp_path, monkeypatch):
+    path = tmp_path / "tuning.json"
+    spkernels.save_tuning(path)
+    before = path.read_text()
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(_tuning.Path, "write_text", full)
+    with pytest.raises(OSError, match="no space"):
+        spkernels.save_tuning(path)
+    assert path.read_text() == before
+
+
+# Bad input ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options, error, match",
+    [
+        ({"n": 0}, ValueError, "n must be at least 1, got 0"),
+        ({"n": 2.5}, TypeError, "n must be an integer, got 2.5"),
+        ({"op": "sddmm"}, ValueError, "op must be 'spmm', got 'sddmm'"),
+        ({"tune": 1}, TypeError, "tune must be True or False, got 1"),
+        ({"dtype": np.int32}, TypeError, "dtype must be float32 or float64"),
+        ({"workers": 0}, ValueError, "workers must not be zero"),
+        ({"workers": "2"}, TypeError, "workers must be an integer"),
+    ],
+)
+def test_bad_options(options, error, match):
+    with pytest.raises(error, match=match):
+        prepare(sp.csr_array(np.eye(3)), **options)
+
+
+def test_bad_matrices():
+    with pytest.raises(TypeError, match=r"A must be a scipy\.sparse array, got ndarray"):
+        prepare(np.eye(3))
+    with pytest.raises(ValueError, match=r"A must be 2-D, got shape \(3,\)"):
+        prepare(sp.coo_array(np.ones(3)))
+    with pytest.raises(TypeError, match="A real, got dtype complex"):
+        prepare(sp.csr_array(1j * np.eye(3)))
+    for fmt in NATIVE_FORMATS:
+        A = random_sparse(np.random.default_rng(0), fmt, (6, 6), 0.5, np.float64)
+        set_index_arrays(A, lambda array: np.where(array == 1, 1000, array))
+        with pytest.raises(ValueError, match="A.*corrupted"):
+            prepare(A)
+
+
+def test_bad_operands():
+    W = prepare(sp.csr_array(np.eye(3)), tune=False)
+    for kernel in KERNELS:
+        W._choices = W.T._choices = Always(kernel)
+        with pytest.raises(ValueError, match=r"dimension mismatch.* \(4, 2\)"):
+            W @ np.ones((4, 2))
+        with pytest.raises(ValueError, match="dimension mismatch"):
+            np.ones((2, 4)) @ W
+        with pytest.raises(ValueError, match=r"B must be 1-D or 2-D, got shape \(3, 3, 3\)"):
+            W @ np.ones((3, 3, 3))
+        with pytest.raises(ValueError, match=r"out must have shape \(3, 2\), got \(2, 3\)"):
+            W.spmm(np.ones((3, 2)), out=np.empty((2, 3)))
+        with pytest.raises(ValueError, match="activation must be one of"):
+            W.spmm(np.ones((3, 2)), activation="swish")
+        with pytest.raises(ValueError, match="workers must not be zero"):
+            W.spmm(np.ones((3, 2)), workers=0)
+        with pytest.raises(TypeError, match="B must be dense, got csr_array"):
+            W @ sp.csr_array(np.eye(3))
