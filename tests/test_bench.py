@@ -474,6 +474,13 @@ def test_preparation_pays_after_as_many_calls_as_it_saves():
     assert analysis.break_even(cell, "mkl") == math.inf
 
 
+def test_the_report_says_when_preparation_pays(tmp_path):
+    lines = record("layer", scipy=6e-3, mkl=2e-3, spkernels=1e-3)
+    text = tables.markdown(results_of(tmp_path, lines))
+    assert "| mkl | 2.5 | spkernels | never |" in text
+    assert "| spkernels | 5 | scipy | 1 |" in text  # 5 ms of preparation, 5 ms saved per product
+
+
 def test_report_names_the_worst_cell_and_what_failed(tmp_path):
     lines = record("slow", scipy=1e-3, spkernels=1e-3)
     lines += record("fast", scipy=4e-3, spkernels=1e-3, torch="wrong: 1 of 2")
@@ -551,7 +558,7 @@ def test_command_measures_reports_and_goes_on(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "| 10x10, 30 entries | vector | float32 | csr_array |" in out
     assert (tmp_path / "bench-tiny.jsonl").exists()
-    assert (tmp_path / "bench-tiny" / "index.md").exists()
+    assert (tmp_path / "bench-tiny-report" / "index.md").exists()
     lines = (tmp_path / "bench-tiny.jsonl").read_text()
     assert main(asked) == 0
     assert (tmp_path / "bench-tiny.jsonl").read_text() == lines

@@ -101,13 +101,13 @@ def roof(cell: Cell, ceilings: Sequence[Record]) -> float | None:
     return min(peak, cell.intensity * line["GB/s"][level])
 
 
-def break_even(cell: Cell, peer: str) -> float:
-    """Return after how many calls a peer's preparation has paid off against the subject's time.
+def break_even(cell: Cell, peer: str, against: str = SUBJECT) -> float:
+    """Return after how many calls a peer's preparation has paid off against another's time.
 
     Infinite where it is slower per call.
     """
     record = cell.peers[peer]
-    gain = (cell.seconds(SUBJECT) or math.nan) - record["median"]
+    gain = (cell.seconds(against) or math.nan) - record["median"]
     return record["prepare"] / gain if gain > 0 else math.inf
 
 

@@ -99,7 +99,7 @@ def add_parser(commands: Any) -> None:
         help="results, as lines of JSON (default: bench-SUITE.jsonl)",
     )  # fmt: skip
     how.add_argument(
-        "--folder", type=Path, metavar="DIR", help="tables and plots (default: named as results)"
+        "--folder", type=Path, metavar="DIR", help="tables and plots (default: RESULTS-report)"
     )
     how.add_argument("--no-plots", action="store_true", help="make tables alone")
     how.add_argument(
@@ -200,7 +200,7 @@ def _measure_command(args: argparse.Namespace) -> int:
     if interrupted:
         print(f"interrupted; {output} holds what was measured", file=sys.stderr)
     if results.results:
-        _report(results, args.folder or output.with_suffix(""), not args.no_plots)
+        _report(results, args.folder or _beside(output), not args.no_plots)
     print(f"results: {output}")
     if interrupted:
         return status.INTERRUPTED
@@ -229,8 +229,13 @@ def _report_command(args: argparse.Namespace) -> int:
     if len(args.what) != 2:
         raise ValueError("report takes one file of results: bench report FILE")
     path = Path(args.what[1])
-    _report(_existing(args.what[1]), args.folder or path.with_suffix(""), not args.no_plots)
+    _report(_existing(args.what[1]), args.folder or _beside(path), not args.no_plots)
     return status.OK
+
+
+def _beside(path: Path) -> Path:
+    """Return the folder of a report; the stem alone may be that of the data."""
+    return path.with_name(path.stem + "-report")
 
 
 def _report(results: Results, folder: Path, plots: bool) -> None:

@@ -102,7 +102,7 @@ def _section(suite: str, op: str, cells: Sequence[Cell], results: Results) -> st
             heading = f"{threads} thread{'s' * (threads > 1)}, {cache} caches"
             parts.append(f"### {heading}\n\n{_rates(op, group, peers, results.ceilings)}")
         parts.append(_speedups(group, rivals))
-        parts.append(_preparation(group, rivals))
+        parts.append(_preparation(group, peers))
     parts += sorted(set(_failures(cells)))
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -158,22 +158,24 @@ def _speedups(cells: Sequence[Cell], rivals: Sequence[str]) -> str:
     return table(head, rows)
 
 
-def _preparation(cells: Sequence[Cell], rivals: Sequence[str]) -> str:
+def _preparation(cells: Sequence[Cell], peers: Sequence[str]) -> str:
     """What peers do once per matrix, where that is more than the product."""
     rows = []
-    for peer in rivals:
+    for peer in peers:
+        # The subject's own is judged by scipy, which prepares nothing.
+        against = SUBJECT if peer != SUBJECT else "scipy"
         members = [c for c in cells if c.seconds(peer) is not None]
         ratio = [c.peers[peer]["prepare"] / c.seconds(peer) for c in members]
         if not ratio or sorted(ratio)[len(ratio) // 2] < 1:
             continue
-        calls = sorted(analysis.break_even(c, peer) for c in members if c.seconds(SUBJECT))
+        calls = sorted(analysis.break_even(c, peer, against) for c in members if c.seconds(against))
         if not calls:
             continue
         middle = sorted(ratio)[len(ratio) // 2]
-        rows.append([peer, number(middle), number(calls[len(calls) // 2])])
+        rows.append([peer, number(middle), against, number(calls[len(calls) // 2])])
     if not rows:
         return ""
-    head = ["preparing a matrix", "products it takes (median)", "calls until it pays (median)"]
+    head = ["preparing a matrix", "takes products (median)", "pays against", "calls (median)"]
     return table(head, rows)
 
 
