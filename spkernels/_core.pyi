@@ -26,8 +26,17 @@ ACTIVATIONS: dict[str | None, int]
 def register(
     formats: dict[type, int], resolve_workers: Callable[[int | None], int]
 ) -> None: ...
+class Packed:
+    nbytes: int
+    layout: str
+    block_rows: int
+
+def pack(
+    A: SparseArrays, width: int, block_rows: int, threads: int, flags: int
+) -> tuple[int, Packed | None]: ...
+def lanes(double: bool) -> int: ...
 def spmm(
-    A: SparseArrays,
+    A: SparseArrays | Packed,
     B: NDArray[np.floating],
     C: NDArray[np.floating],
     alpha: float,

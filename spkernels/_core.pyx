@@ -68,6 +68,10 @@ cdef extern from "spkernels/spkernels.h" nogil:
     spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B,
                                  const spk_dense *C, const spk_epilogue *epilogue, int threads)
     size_t spk_prepared_bytes(const spk_prepared *prepared)
+    ctypedef enum spk_layout:
+        SPK_STRIPS
+        SPK_SLICES
+    spk_layout spk_prepared_layout(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared)
     int spk_isa_lanes(spk_dtype dtype)
     void spk_prepared_free(spk_prepared *prepared)
@@ -190,6 +194,11 @@ cdef class Packed:
     def nbytes(self):
         """The memory that it takes."""
         return spk_prepared_bytes(self.handle)
+
+    @property
+    def layout(self):
+        """How it was packed."""
+        return "slices" if spk_prepared_layout(self.handle) == SPK_SLICES else "strips"
 
     @property
     def block_rows(self):

@@ -14,7 +14,7 @@ from . import _core
 from ._operands import raise_status, sparse_arrays
 from ._spmm import multiply_dense, multiply_packed, spmm
 
-__all__ = ["KERNELS", "Dense", "Rows", "Strips", "width_class"]
+__all__ = ["KERNELS", "Dense", "Packed", "Rows", "width_class"]
 
 #: Widest tile of strips, in vectors.
 _TILE_VECTORS = 4
@@ -48,10 +48,10 @@ class Rows:
         return f"{self.name}: CSR as it is"
 
 
-class Strips(Rows):
-    """Strips of rows x blocks of columns: see ``src/plan/strips.h``."""
+class Packed(Rows):
+    """In strips of rows by blocks of columns, or slices for a vector: see ``src/plan``."""
 
-    name = "strips"
+    name = "packed"
 
     def __init__(self, csr, n):
         super().__init__(csr, n)
@@ -75,7 +75,10 @@ class Strips(Rows):
 
     def describe(self):
         """Say what runs."""
-        return f"{self.name}: rows of one length together, {self.packed.block_rows} columns a block"
+        columns = self.packed.block_rows
+        if self.packed.layout == "slices":
+            return f"{self.name}: slices of rows, windows of {columns} columns"
+        return f"{self.name}: strips of rows by their length, blocks of {columns} columns"
 
 
 class Dense(Rows):
@@ -93,7 +96,7 @@ class Dense(Rows):
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
         """Multiply by ``numpy.matmul`` where zeros times `B` are zeros."""
         simple = activation is None or (type(activation) is str and activation == "relu")
-        if simple and _keeps_dtype(self.csr, B) and np.isfinite(np.sum(B)):
+        if simple and _keeps_dtype(self.csr, B) and _is_finite(B):
             return multiply_dense(
                 self.dense, B, out, alpha, beta, bias, activation, order, workers=workers
             )
@@ -104,7 +107,13 @@ class Dense(Rows):
         return f"{self.name}: zeros written out, numpy.matmul"
 
 
-KERNELS = {kernel.name: kernel for kernel in (Rows, Strips, Dense)}
+KERNELS = {kernel.name: kernel for kernel in (Rows, Packed, Dense)}
+
+
+def _is_finite(B):
+    """Whether zeros times all of `B` are zeros; False also where finite sums overflow."""
+    with np.errstate(all="ignore"):
+        return np.isfinite(np.sum(B))
 
 
 def _keeps_dtype(csr, B):

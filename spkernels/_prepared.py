@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from . import _pattern, _tuning
-from ._kernels import KERNELS, Strips, width_class
+from ._kernels import KERNELS, Packed, width_class
 from ._operands import NATIVE
 from ._threads import resolve_workers
 
@@ -35,7 +35,7 @@ class _State:
         self.kernels = {}
 
     def _key(self, name, n):
-        return (name, width_class(n, self.csr.dtype)) if name == Strips.name else name
+        return (name, width_class(n, self.csr.dtype)) if name == Packed.name else name
 
     def kernel(self, name, n):
         """Return a kernel by its name, packed for `n` columns."""
@@ -271,7 +271,7 @@ class PreparedMatrix(LinearOperator):
         >>> W = spkernels.prepare(spkernels.datasets.random_pruned(512, 512, 0.9), n=64)
         >>> report = W.explain()
         >>> sorted(candidate.name for candidate in report.candidates)
-        ['dense', 'rows', 'strips']
+        ['dense', 'packed', 'rows']
         >>> report.chosen in W.kernel
         True
         """

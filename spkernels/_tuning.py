@@ -29,6 +29,9 @@ _ROUNDS = 7
 #: The largest dense matrix that is made to see whether it is faster, in bytes.
 _MOST_DENSE = 1 << 28
 
+#: The largest dense operand or result that it is measured with, in elements.
+_MOST_ELEMENTS = 1 << 25
+
 #: What was measured in this process, or loaded: key -> name of the fastest kernel.
 _known: dict[str, str] = {}
 
@@ -50,10 +53,13 @@ def _model(name, csr, n):
     lanes = _core.lanes(csr.dtype == np.float64)
     per_row = csr.nnz / max(1, rows)
     if n == 1:
-        # A scalar load, index and value per entry; a dense row streams from the outer caches.
-        return {"rows": 1.2 * per_row + 10, "strips": 2.0 * per_row + 30}.get(
-            name, cols / lanes * 4 + 2
-        )
+        if name == "dense":  # streams from the outer caches
+            return cols / lanes * 4 + 2
+        if name == "rows":  # three loads per entry
+            return 1.2 * per_row + 10
+        # Slices (the rule of src/plan/slices.c): 3.5 per step, more than half of them padding.
+        sliced = _core.isa() == "avx512" and csr.nnz * lanes * (2 * lanes - 1) >= rows * cols
+        return 8.0 * per_row / lanes + 3 if sliced else 2.0 * per_row + 30
     tile = width_class(n, csr.dtype)
     vectors = tile / lanes
     tiles = math.ceil(n / tile)
@@ -134,15 +140,14 @@ def _timed(state, n, workers, names, predicted):
     kernels = {
         name: state.kernel(name, n) if whole else KERNELS[name](csr, n) for name in names
     }
-    rng = np.random.default_rng(0)
-    B = rng.standard_normal((csr.shape[1], n)).astype(csr.dtype)
-    B = B[:, 0] if n == 1 else B
+    columns = max(1, min(n, _MOST_ELEMENTS // max(1, *csr.shape)))
+    B = np.ones((csr.shape[1], columns) if n > 1 else csr.shape[1], csr.dtype)
     out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
     options = (out, 1.0, 0.0, None, None, None, workers)
     calls = {name: lambda k=kernel: k.multiply(B, *options) for name, kernel in kernels.items()}
     seconds = _measure(calls, BUDGET)
-    scale = state.csr.nnz / max(1, csr.nnz)
-    return kernels, {name: value * scale for name, value in seconds.items()}, scale
+    scale = state.csr.nnz / max(1, csr.nnz) * n / columns
+    return kernels, {name: value * scale for name, value in seconds.items()}
 
 
 def choose(state, n, workers):
@@ -156,7 +161,7 @@ def choose(state, n, workers):
         return _known[key]
     least = min(predicted.values())
     names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
-    _, seconds, _ = _timed(state, n, workers, names, predicted)
+    _, seconds = _timed(state, n, workers, names, predicted)
     best = min(seconds, key=seconds.get)
     for name in names:
         if name != best:
@@ -225,11 +230,12 @@ def explain(state, n, workers, chosen):
     """Measure all kernels."""
     csr = state.csr
     predicted = _predictions(csr, n, workers)
-    kernels, seconds, scale = _timed(state, n, workers, list(predicted), predicted)
+    kernels, seconds = _timed(state, n, workers, list(predicted), predicted)
+    share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # of what was measured
     candidates = tuple(
         Candidate(
             name, kernel.describe(), predicted[name], seconds[name],
-            kernel.packing_seconds * scale, int(kernel.nbytes * scale),
+            kernel.packing_seconds * share, int(kernel.nbytes * share),
         )
         for name, kernel in kernels.items()
     )  # fmt: skip

@@ -545,6 +545,13 @@ def test_comparison_of_noise_is_unclear(tmp_path):
     assert change.verdict == "unclear"
 
 
+def test_agreement_of_speedups(tmp_path):
+    old, new = two_runs(tmp_path, 0.5, noise=0.0)
+    (found,) = comparison.agreements(old, new)
+    assert (found.name, found.peer, found.cells) == ("dlmc spmm, 2 threads, warm", "scipy", 12)
+    assert (found.old, found.new) == (pytest.approx(5), pytest.approx(10))
+
+
 # The command
 
 
@@ -566,7 +573,8 @@ def test_command_measures_reports_and_goes_on(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "elsewhere" / "index.md").exists()
     capsys.readouterr()
     assert main(("bench", "compare", "bench-tiny.jsonl", "bench-tiny.jsonl")) == 0
-    assert "1.000" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "new / old time" in out and "spkernels against" in out and "1.000" in out
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_other_dtypes_are_promoted(kernel):
 
 @pytest.mark.usefixtures("exact_workers")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kernel", ["rows", "strips"])
+@pytest.mark.parametrize("kernel", ["rows", "packed"])
 def test_the_same_bits_for_any_number_of_workers(kernel, dtype):
     rng = np.random.default_rng(3)
     A = random_sparse(rng, "csr", (1500, 900), 0.1, dtype)
@@ -179,10 +179,10 @@ def test_strips_sum_in_the_order_of_the_row(monkeypatch):
     rng = np.random.default_rng(4)
     A = random_sparse(rng, "csr", (300, 2000), 0.2, np.float32)
     B = random_dense(rng, (2000, 70), np.float32)
-    W = prepared(A, "strips")
+    W = prepared(A, "packed")
     whole = W @ B
     np.testing.assert_array_equal(W @ B[:, :9], whole[:, :9])
-    np.testing.assert_array_equal(prepared(A[100:], "strips") @ B, whole[100:])
+    np.testing.assert_array_equal(prepared(A[100:], "packed") @ B, whole[100:])
 
 
 # The matrix ---------------------------------------------------------------------------------------
@@ -205,11 +205,14 @@ def test_attributes():
     W = prepare(A, n=64, tune=False)
     assert W.shape == (200, 300) and W.dtype == np.float32 and W.nnz == A.nnz
     assert W.T.shape == (300, 200) and W.T.nnz == A.nnz and W.T.T is W and W.H is W.T
-    assert "strips" in W.kernel
+    assert W.kernel.startswith("packed: strips of rows")
     assert repr(W) == f"<PreparedMatrix of 200 x 300, {A.nnz} stored, float32>"
     plain = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
     assert plain + 6 * A.nnz < W.nbytes < 3 * plain
     assert W.T.nbytes == 0
+    layout = "slices" if spkernels.show_config("dicts")["simd"]["in use"] == "avx512" else "strips"
+    vector = prepared(A, "packed", n=1)
+    assert vector.kernel.startswith(f"packed: {layout} of rows")
     _ = np.ones((2, 200), np.float32) @ W
     assert W.T.nbytes > plain
     assert abs(W.toscipy() - A).max() == 0
@@ -386,7 +389,7 @@ def test_explain():
         assert [c.name for c in report.candidates] == list(_kernels.KERNELS)
         assert all(c.measured > 0 and c.predicted > 0 for c in report.candidates)
         assert {c.name: c.packing > 0 for c in report.candidates} == {
-            "rows": False, "strips": True, "dense": True,
+            "rows": False, "packed": True, "dense": True,
         }  # fmt: skip
         text = str(report)
         assert f"n = {n or 64}," in text and "300 x 200, 6000 stored (90% sparse)" in text
@@ -401,12 +404,12 @@ def test_a_report_says_when_packing_pays():
 
     found = (
         candidate("rows", 3e-3, 0.0),
-        candidate("strips", 1e-3, 9e-3),
+        candidate("packed", 1e-3, 9e-3),
         candidate("dense", 1.0, 2.0),
     )
     lines = str(_tuning.Explanation("title", 10**6, "rows", found)).splitlines()
-    assert lines[0] == "title" and "strips was 200% faster this time" in lines[-1]
-    assert lines[2].startswith(" strips ") and lines[2].endswith("after 5 products")
+    assert lines[0] == "title" and "packed was 200% faster this time" in lines[-1]
+    assert lines[2].startswith(" packed ") and lines[2].endswith("after 5 products")
     assert lines[3].startswith("*rows") and lines[3].endswith("at once")
     assert lines[4].endswith("never") and "1 s" in lines[4]
 

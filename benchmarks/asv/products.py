@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spkernels import datasets, sddmm, spmm
+from spkernels import datasets, prepare, sddmm, spmm
 
 
 class Layers:
@@ -21,6 +21,29 @@ class Layers:
 
     def time_dense_sparse(self, sparsity, n, workers):
         spmm(self.X, self.A, workers=workers)
+
+
+class Prepared:
+    """The same with layers that were packed, by the model's choice, and what packing takes."""
+
+    params = ([0.7, 0.9, 0.98], [1, 32, 512])
+    param_names = ("sparsity", "N")
+
+    def setup(self, sparsity, n):
+        self.A = datasets.magnitude_pruned(2048, 512, sparsity, rng=0)
+        self.B = np.ones((512, n), np.float32)
+        self.X = np.ones((n, 512), np.float32)
+        self.W = prepare(self.A, n=n, tune=False)
+        _ = self.W @ self.B
+
+    def time_product(self, sparsity, n):
+        self.W @ self.B
+
+    def time_linear_layer(self, sparsity, n):
+        self.X @ self.W.T
+
+    def time_prepare(self, sparsity, n):
+        prepare(self.A, n=n, tune=False)
 
 
 class Graphs:

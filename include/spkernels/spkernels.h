@@ -106,16 +106,22 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
  * was made from, and any number of threads may use it at once. */
 typedef struct spk_prepared spk_prepared;
 
+/* How it was packed: in strips of rows by blocks of columns, or, for products with a vector, in
+ * slices of as many rows as a vector has lanes. */
+typedef enum spk_layout { SPK_STRIPS = 0, SPK_SLICES = 1 } spk_layout;
+
 /* Pack A, which is in CSR, for products with `width` columns (0: about a hundred); it serves any
  * other number of columns too, less well.  `block_rows` of B are used together (0: as many as suit
- * this machine).  `threads` as for spk_spmm. */
+ * this machine).  A width of 1 gives slices, where rows are sorted and the instruction set allows.
+ * `threads` as for spk_spmm. */
 spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
                        spk_prepared **prepared);
 /* As spk_spmm.  Where the rows of A are sorted, an element of C is a sum in the order of its row's
  * entries, however A was packed. */
 spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,
                              const spk_epilogue *epilogue, int threads);
-/* The memory that it takes, in bytes, and the rows of B that are used together. */
+/* Its layout, the memory that it takes, in bytes, and the rows of B that are used together. */
+spk_layout spk_prepared_layout(const spk_prepared *prepared);
 size_t spk_prepared_bytes(const spk_prepared *prepared);
 ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared);
 /* Gives it back; NULL is allowed. */

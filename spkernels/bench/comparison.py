@@ -73,17 +73,49 @@ def compare(old: Results, new: Results, rng: np.random.Generator) -> list[Change
     """
     groups: dict[str, list[tuple[Cell, Cell]]] = {}
     for before, after in pairs(old, new):
-        labels = after.labels
-        width = "vector" if labels["width"] is None else labels["width"]
-        name = (
-            f"{labels['suite']} {labels['op']} {width}, {labels['threads']} "
-            f"thread{'s' * (labels['threads'] > 1)}, {labels['cache']}"
-        )
-        groups.setdefault(name, []).append((before, after))
+        groups.setdefault(_group(after, width=True), []).append((before, after))
     found = [_change(name, group, rng) for name, group in groups.items()]
     if len(groups) > 1:
         found.append(_change("all", [pair for group in groups.values() for pair in group], rng))
     return found
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Geometric means of the speed-ups over one peer in two runs, on the cells of both."""
+
+    name: str
+    peer: str
+    cells: int
+    old: float
+    new: float
+
+
+def agreements(old: Results, new: Results) -> list[Agreement]:
+    """Return how two runs agree on every peer, per suite, operation, threads and caches."""
+    groups: dict[tuple[str, str], list[tuple[Cell, Cell]]] = {}
+    for before, after in pairs(old, new):
+        for peer in after.peers:
+            if peer != SUBJECT and before.seconds(peer) and after.seconds(peer):
+                groups.setdefault((_group(after, width=False), peer), []).append((before, after))
+    return [
+        Agreement(
+            name,
+            peer,
+            len(group),
+            *(analysis.mean_speedup([pair[i] for pair in group], [peer]) for i in (0, 1)),
+        )
+        for (name, peer), group in groups.items()
+    ]
+
+
+def _group(cell: Cell, *, width: bool) -> str:
+    labels = cell.labels
+    words = [labels["suite"], labels["op"]]
+    if width:
+        words.append("vector" if labels["width"] is None else str(labels["width"]))
+    threads = f"{labels['threads']} thread{'s' * (labels['threads'] > 1)}"
+    return f"{' '.join(words)}, {threads}, {labels['cache']}"
 
 
 def _change(name: str, group: Sequence[tuple[Cell, Cell]], rng: np.random.Generator) -> Change:

@@ -257,7 +257,8 @@ def _report(results: Results, folder: Path, plots: bool) -> None:
 def _compare_command(args: argparse.Namespace) -> int:
     if len(args.what) != 3:
         raise ValueError("compare takes two files of results: bench compare OLD NEW")
-    changes = comparison.compare(*map(_existing, args.what[1:]), np.random.default_rng(0))
+    old, new = map(_existing, args.what[1:])
+    changes = comparison.compare(old, new, np.random.default_rng(0))
     if not changes:
         raise ValueError(f"the two files share no cell with a time of {SUBJECT}")
     rows = [
@@ -266,4 +267,12 @@ def _compare_command(args: argparse.Namespace) -> int:
     ]
     head = ["cells of", "cells", "new / old time", "95% interval", "spkernels is"]
     print(tables.table(head, rows))
+    found = comparison.agreements(old, new)
+    if found:
+        rows = [
+            [a.name, a.peer, a.cells, f"{a.old:.3g}", f"{a.new:.3g}", f"{a.new / a.old:.3f}"]
+            for a in found
+        ]
+        head = ["cells of", "spkernels against", "cells", "old", "new", "new / old"]
+        print(tables.table(head, rows, 2))
     return status.INCOMPLETE if any(c.verdict == "slower" for c in changes) else status.OK

@@ -5,6 +5,7 @@
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 #include "../plan/sddmm_plan.h"
+#include "../plan/slices.h"
 #include "../plan/spmm_plan.h"
 #include "../plan/strips.h"
 
@@ -20,6 +21,9 @@ spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_
 spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C,
                             const spk_epilogue *epilogue, const spk_strips_plan *plan,
                             const spk_kernels *kernels);
+
+spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_dense *C,
+                            const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
 
 /* P: CSR, BSR or COO; Yt is n x k. */
 spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt,

@@ -142,6 +142,28 @@ static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t ro
     }
     return;
   }
+  if (row_stride == 1) {
+    /* Columns of C lie whole: blocks that are turned on the way, finished row by row in between. */
+    for (ptrdiff_t i0 = 0; i0 < rows; i0 += LANES) {
+      const ptrdiff_t height = spk_min(LANES, rows - i0);
+      for (ptrdiff_t j0 = 0; j0 < n; j0 += LANES) {
+        const ptrdiff_t width = spk_min(LANES, n - j0);
+        T *to = c + i0 + j0 * col_stride, block[LANES * LANES];
+        const T *from = s + i0 * ld + j0;
+        if (mode == FT(STORE_PLAIN)) {
+          FT(transpose_block)(to, col_stride, from, ld, width, height);
+          continue;
+        }
+        spk_epilogue here = *e;
+        if (e->bias_col) here.bias_col = (const T *)e->bias_col + j0;
+        if (e->beta != 0.0) FT(transpose_block)(block, LANES, to, col_stride, height, width);
+        for (ptrdiff_t i = 0; i < height; i++)
+          FT(store_general)(from + i * ld, block + i * LANES, i0 + i, width, &here);
+        FT(transpose_block)(to, col_stride, block, LANES, width, height);
+      }
+    }
+    return;
+  }
   /* Square blocks, so that as many lines of the sums as of C stay in L1. */
   for (ptrdiff_t i0 = 0; i0 < rows; i0 += 16)
     for (ptrdiff_t j0 = 0; j0 < n; j0 += 16)

@@ -1,5 +1,31 @@
 /* Copies between a matrix of any strides and a row-major panel. */
 
+/* dst[i * dst_ld + j] = src[j * src_ld + i] for i < rows, j < cols, neither more than LANES. */
+SPK_INLINE void FT(transpose_block)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t src_ld,
+                                    ptrdiff_t rows, ptrdiff_t cols) {
+  VEC block[LANES];
+  if (rows == LANES && cols == LANES) {
+    SPK_UNROLL for (int j = 0; j < LANES; j++) block[j] = V(load)(src + j * src_ld);
+    V(transpose)(block);
+    SPK_UNROLL for (int i = 0; i < LANES; i++) V(store)(dst + i * dst_ld, block[i]);
+    return;
+  }
+  const MASK down = V(mask)(rows), across = V(mask)(cols);
+  for (ptrdiff_t j = 0; j < LANES; j++)
+    block[j] = j < cols ? V(loadm)(src + j * src_ld, down) : V(zero)();
+  V(transpose)(block);
+  for (ptrdiff_t i = 0; i < rows; i++) V(storem)(dst + i * dst_ld, across, block[i]);
+}
+
+/* The same for any number of rows and columns. */
+static void FT(transpose)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t src_ld, ptrdiff_t rows,
+                          ptrdiff_t cols) {
+  for (ptrdiff_t i = 0; i < rows; i += LANES)
+    for (ptrdiff_t j = 0; j < cols; j += LANES)
+      FT(transpose_block)(dst + i * dst_ld + j, dst_ld, src + j * src_ld + i, src_ld,
+                          spk_min(LANES, rows - i), spk_min(LANES, cols - j));
+}
+
 /* Side of the blocks of a transposing copy: 16 lines of source and of panel stay in L1. */
 #define SPK_PACK_BLOCK 16
 
@@ -10,6 +36,10 @@ static void FT(pack)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_str
   if (col_stride == 1) {
     for (ptrdiff_t i = 0; i < rows; i++)
       memcpy(d + i * ld, s + i * row_stride, (size_t)cols * sizeof(T));
+    return;
+  }
+  if (row_stride == 1) {
+    FT(transpose)(d, ld, s, col_stride, rows, cols);
     return;
   }
   for (ptrdiff_t i0 = 0; i0 < rows; i0 += SPK_PACK_BLOCK) {
@@ -49,6 +79,10 @@ static void FT(unpack)(const void *src, ptrdiff_t ld, void *dst, ptrdiff_t row_s
                        ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols) {
   T *d = dst;
   const T *s = src;
+  if (row_stride == 1 && cols > 1) {
+    FT(transpose)(d, col_stride, s, ld, cols, rows);
+    return;
+  }
   for (ptrdiff_t i0 = 0; i0 < rows; i0 += SPK_PACK_BLOCK) {
     const ptrdiff_t i1 = spk_min(rows, i0 + SPK_PACK_BLOCK);
     for (ptrdiff_t j = 0; j < cols; j++)

@@ -9,6 +9,8 @@
 
 #include "../common.h"
 
+/* Elements of the widest vector. */
+#define SPK_MOST_LANES 16
 /* Widest row tile, in vectors. */
 #define SPK_MAX_VECTORS 8
 /* Widest BSR tile, in vectors. */
@@ -55,6 +57,22 @@ typedef struct spk_strip_task {
 } spk_strip_task;
 
 typedef void (*spk_strip_fn)(const spk_strip_task *task);
+
+/* C[row_ids[l]] = epilogue of a dot product, for all rows of some slices (plan/slices.h). */
+typedef struct spk_slice_task {
+  ptrdiff_t slices, rows;
+  const ptrdiff_t *begin; /* slices + 1 */
+  const uint32_t *row_ids;
+  const uint16_t *window; /* these three of all slices */
+  const uint8_t *picks;
+  const void *values;
+  const void *x; /* windows of two vectors */
+  void *C;
+  ptrdiff_t ldc;
+  spk_epilogue epilogue;
+} spk_slice_task;
+
+typedef void (*spk_slice_fn)(const spk_slice_task *task);
 
 /* values_out[p] = sampled dot products of the rows of X with rows indices[p] - base of Yt. */
 typedef struct spk_sddmm_task {

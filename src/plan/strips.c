@@ -12,6 +12,12 @@
 #define STRIP_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
 #define FEW_ROWS 1024
 
+/* Panels and sums of a worker stay below these, whatever the shapes. */
+#define PANEL_MOST ((ptrdiff_t)1 << 20)
+#define SUMS_MOST ((ptrdiff_t)1 << 20)
+/* Rows of a block, so that one vector's width of them fits a panel; 16 bits number them. */
+#define BLOCK_MOST (PANEL_MOST / SPK_ALIGN)
+
 /* Entries per row of a panel that pay for packing it. */
 #define PART_ENTRIES 40.0
 
@@ -226,7 +232,8 @@ static double block_cost(const spk_sparse *A, ptrdiff_t block, ptrdiff_t vectors
 
 static ptrdiff_t choose_block(const spk_sparse *A, ptrdiff_t vectors, ptrdiff_t row_bytes,
                               const spk_machine *machine) {
-  const ptrdiff_t most = spk_max(1, (ptrdiff_t)machine->l2_bytes / 2 / row_bytes);
+  const ptrdiff_t half_l2 = (ptrdiff_t)machine->l2_bytes / 2;
+  const ptrdiff_t most = spk_max(1, spk_min(half_l2, PANEL_MOST) / row_bytes);
   ptrdiff_t best = 0;
   double least = 0;
   for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks += 1 + blocks / 8) {
@@ -246,7 +253,7 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
     block_rows = choose_block(A, tile / kernels->lanes[A->dtype], tile * size, machine);
   }
   /* Blocks of nearly the same height. */
-  const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(SPK_STRIP_MOST, A->cols)));
+  const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(BLOCK_MOST, A->cols)));
   const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, most));
   spk_strips *s = malloc(sizeof *s);
   if (!s) return SPK_ERR_MEMORY;
@@ -295,7 +302,10 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), n = B->cols;
   const double work = ((double)A->nnz + (double)A->rows) * (double)n;
   *plan = (spk_strips_plan){.threads = spk_choose_threads(threads, work)};
-  plan->tile = tile_of(n, kernels->lanes[A->dtype], machine->tuning.strip_vectors);
+  const ptrdiff_t lanes = kernels->lanes[A->dtype];
+  /* Blocks may have been chosen for narrower tiles, and fit no others. */
+  const ptrdiff_t fits = spk_max(1, PANEL_MOST / (A->block_rows * lanes * size));
+  plan->tile = tile_of(n, lanes, spk_min(machine->tuning.strip_vectors, fits));
   plan->tiles = spk_ceil_div(n, plan->tile);
   plan->stage = A->blocks > 1 || !(C->col_stride == 1 || n == 1);
   const ptrdiff_t row_bytes = plan->tile * size;
@@ -303,7 +313,8 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
   ptrdiff_t most = A->strips;
   if (plan->stage) {
     /* Sums of a part wait in L2 until the last block is done. */
-    most = spk_max(1, (ptrdiff_t)machine->l2_bytes / 2 / (A->strip_rows * row_bytes));
+    const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, SUMS_MOST);
+    most = spk_max(1, bytes / (A->strip_rows * row_bytes));
     most = spk_min(most, A->strips);
   }
   /* Each part packs the panels of a tile again: as many as keep the threads busy, and a few times

@@ -17,9 +17,6 @@
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 
-/* Rows of a strip, and rows of B in a block, that 16 bits can tell apart. */
-#define SPK_STRIP_MOST ((ptrdiff_t)1 << 16)
-
 /* Where a block begins in the arrays of its strip. */
 typedef struct spk_strip_cell {
   ptrdiff_t run, row, entry;

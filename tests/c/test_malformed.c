@@ -52,6 +52,15 @@ static void expect_all(operands *o, spk_status expected) {
         o, expected, "sddmm",
         spk_sddmm(&o->A.view, &o->X.view, &o->Y.view, o->values.memory, &reads_values, threads));
   }
+  for (ptrdiff_t width = 0; width < 2; width++) {
+    spk_prepared *prepared = NULL;
+    const spk_status wanted = o->A.view.format == SPK_CSR ? expected : SPK_ERR_ARGUMENT;
+    const spk_status status = spk_prepare(&o->A.view, width, 0, 1, &prepared);
+    /* Of two things that are wrong either may be said. */
+    if (status != expected) expect_status(o, wanted, "prepare", status);
+    CHECK((status == SPK_OK) == (prepared != NULL));
+    spk_prepared_free(prepared);
+  }
   expect_status(o, expected, "kernel name",
                 spk_spmm_kernel_name(&o->A.view, &o->B.view, &o->C.view, 1, name, sizeof name));
   if (expected != SPK_OK) {
@@ -298,6 +307,38 @@ static void check_pieces(spk_itype itype) {
   free(values);
 }
 
+static void check_prepared_arguments(void) {
+  operands o = well_formed(SPK_CSR, SPK_I32);
+  test_case("arguments of prepared products");
+  spk_prepared *p = NULL;
+  const spk_sparse *A = &o.A.view;
+  CHECK(spk_prepare(NULL, 0, 0, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare(A, 0, 0, 1, NULL) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare(A, -1, 0, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare(A, 0, -1, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(!p && spk_prepared_bytes(p) == 0 && spk_prepared_block_rows(p) == 0);
+  spk_prepared_free(p);
+  for (ptrdiff_t width = 0; width < 2; width++) {
+    CHECK(spk_prepare(A, width, 0, 1, &p) == SPK_OK);
+    const spk_dense *B = &o.B.view, *C = &o.C.view;
+    const matrix c = matrix_copy(&o.C);
+    const matrix wide = matrix_input(SPK_F32, COLS, N + 1, N + 1, 1);
+    const matrix f64 = matrix_input(SPK_F64, COLS, N, N, 1);
+    const spk_epilogue unknown = {.alpha = 1, .activation = (spk_activation)9};
+    CHECK(spk_prepared_spmm(NULL, B, C, NULL, 1) == SPK_ERR_ARGUMENT);
+    CHECK(spk_prepared_spmm(p, NULL, C, NULL, 1) == SPK_ERR_ARGUMENT);
+    CHECK(spk_prepared_spmm(p, B, C, &unknown, 1) == SPK_ERR_ARGUMENT);
+    CHECK(spk_prepared_spmm(p, &o.X.view, C, NULL, 1) == SPK_ERR_SHAPE);
+    CHECK(spk_prepared_spmm(p, &wide.view, C, NULL, 1) == SPK_ERR_SHAPE);
+    CHECK(spk_prepared_spmm(p, &f64.view, C, NULL, 1) == SPK_ERR_DTYPE);
+    CHECK(matrix_same_bits(&c, &o.C));
+    CHECK(spk_prepared_spmm(p, B, C, NULL, 1) == SPK_OK);
+    spk_prepared_free(p);
+    p = NULL;
+  }
+  exact_memory_release();
+}
+
 int main(void) {
   if (!spk_isa()) return TEST_SKIPPED;
   seed_random(404);
@@ -311,5 +352,6 @@ int main(void) {
   check_unused_tail();
   check_pieces(SPK_I32);
   check_pieces(SPK_I64);
+  check_prepared_arguments();
   return test_result();
 }

@@ -78,12 +78,43 @@ static void check_product(const product *x, layout how, int threads) {
   exact_memory_release();
 }
 
+/* Packing fails whole where there is no memory; products with what was packed keep to the bound. */
+static void check_prepared(const product *x, layout how, int threads, ptrdiff_t width) {
+  if (x->a.format != SPK_CSR) return;
+  test_case("prepared %td x %td for %td, n = %td, layout %d, %d threads", x->a.rows, x->a.cols,
+            width, x->n, how, threads);
+  const sparse A = sparse_random(&x->a);
+  const matrix B = dense(x->a.dtype, x->a.cols, x->n, how);
+  const matrix C = dense(x->a.dtype, x->a.rows, x->n, how), old = matrix_copy(&C);
+  spk_prepared *prepared = NULL;
+  refuse = 1;
+  spk_status status = spk_prepare(&A.view, width, 0, threads, &prepared);
+  CHECK(status == SPK_ERR_MEMORY && !prepared, "%s", spk_status_string(status));
+  refuse = 0;
+  status = spk_prepare(&A.view, width, 0, threads, &prepared);
+  CHECK(status == SPK_OK, "%s", spk_status_string(status));
+  for (refuse = 1; refuse >= 0; refuse--) {
+    largest = 0;
+    allocations = 0;
+    status = spk_prepared_spmm(prepared, &B.view, &C.view, NULL, threads);
+    CHECK(status == (refuse ? SPK_ERR_MEMORY : SPK_OK), "%s", spk_status_string(status));
+    if (refuse) CHECK(matrix_same_bits(&C, &old), "wrote without a workspace");
+    CHECK(largest <= spk_workspace_limit() * (size_t)threads, "%zu bytes", largest);
+    CHECK(allocations == 1, "%d allocations", allocations);
+  }
+  spk_prepared_free(prepared);
+  exact_memory_release();
+}
+
 int main(void) {
   if (!spk_isa()) return TEST_SKIPPED;
   seed_random(640);
   for (int p = 0; p < PRODUCTS; p++)
     for (int how = 0; how <= COLUMN_MAJOR; how++)
-      for (int threads = 1; threads <= 3; threads += 2)
+      for (int threads = 1; threads <= 3; threads += 2) {
         check_product(&products[p], (layout)how, threads);
+        for (ptrdiff_t width = 1; width <= 100; width *= 10)
+          check_prepared(&products[p], (layout)how, threads, width);
+      }
   return test_result();
 }

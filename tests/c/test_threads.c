@@ -32,12 +32,14 @@ static void run_both(const product *p, const matrix *C, const matrix *values, in
   spk_status status = spk_spmm(&p->A.view, &p->B.view, &C->view, &e, threads);
   CHECK(status == SPK_OK, "spmm, %d threads: %s", threads, spk_status_string(status));
   if (p->A.view.format == SPK_CSR) {
-    spk_prepared *prepared = NULL;
-    status = spk_prepare(&p->A.view, 0, 50, threads, &prepared);
-    CHECK(status == SPK_OK, "prepare, %d threads: %s", threads, spk_status_string(status));
-    status = spk_prepared_spmm(prepared, &p->B.view, &C->view, &e, threads);
-    CHECK(status == SPK_OK, "prepared, %d threads: %s", threads, spk_status_string(status));
-    spk_prepared_free(prepared);
+    for (ptrdiff_t width = 0; width < 2; width++) {
+      spk_prepared *prepared = NULL;
+      status = spk_prepare(&p->A.view, width, 50 * (1 - width), threads, &prepared);
+      CHECK(status == SPK_OK, "prepare, %d threads: %s", threads, spk_status_string(status));
+      status = spk_prepared_spmm(prepared, &p->B.view, &C->view, &e, threads);
+      CHECK(status == SPK_OK, "prepared, %d threads: %s", threads, spk_status_string(status));
+      spk_prepared_free(prepared);
+    }
   }
   status = spk_sddmm(&p->A.view, &p->X.view, &p->Y.view, values->memory, &s, threads);
   CHECK(status == SPK_OK, "sddmm, %d threads: %s", threads, spk_status_string(status));

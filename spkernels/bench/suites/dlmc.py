@@ -33,7 +33,8 @@ def matrices(quick):
 
 
 def cells(found, options):
-    """Spmm, plain and prepared, at N = 32, 128, 512 (the batch of a layer)."""
+    """Spmm at N = 32, 128, 512 (the batch of a layer); prepared also at 8 and with a vector."""
     widths = (128,) if options.quick else (32, 128, 512)
-    ops = {"spmm": widths, "prepared": widths, "dense_spmm": widths[:1]}
+    few = () if options.quick else (None, 8)
+    ops = {"spmm": widths, "prepared": (*few, *widths), "dense_spmm": widths[:1]}
     return product(NAME, found, ops, options)

@@ -125,4 +125,31 @@ static inline void v_f64_reduce8(const v_f64 a[8], double y[8]) {
   spk_fold4_f64(a + 4, y + 4);
 }
 
+static inline void v_f32_transpose(v_f32 a[8]) {
+  v_f32 t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; j++) {
+      const __m256d low = _mm256_castps_pd(t[i + j]), high = _mm256_castps_pd(t[i + j + 2]);
+      a[i + 2 * j] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
+      a[i + 2 * j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+    }
+  for (int j = 0; j < 4; j++) {
+    const v_f32 upper = a[j], lower = a[j + 4];
+    a[j] = _mm256_permute2f128_ps(upper, lower, 0x20);
+    a[j + 4] = _mm256_permute2f128_ps(upper, lower, 0x31);
+  }
+}
+static inline void v_f64_transpose(v_f64 a[4]) {
+  const v_f64 t0 = _mm256_unpacklo_pd(a[0], a[1]), t1 = _mm256_unpackhi_pd(a[0], a[1]);
+  const v_f64 t2 = _mm256_unpacklo_pd(a[2], a[3]), t3 = _mm256_unpackhi_pd(a[2], a[3]);
+  a[0] = _mm256_permute2f128_pd(t0, t2, 0x20);
+  a[1] = _mm256_permute2f128_pd(t1, t3, 0x20);
+  a[2] = _mm256_permute2f128_pd(t0, t2, 0x31);
+  a[3] = _mm256_permute2f128_pd(t1, t3, 0x31);
+}
+
 #endif

@@ -4,12 +4,14 @@
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #define SPK_ISA_NAME avx512
 #define SPK_LANES_f32 16
 #define SPK_LANES_f64 8
 #define SPK_SIMD_REGISTERS 32
+#define SPK_HAS_PICK
 
 typedef __m512 v_f32;
 typedef __mmask16 m_f32;
@@ -18,6 +20,10 @@ typedef __mmask8 m_f64;
 
 static inline v_f32 v_f32_zero(void) { return _mm512_setzero_ps(); }
 static inline v_f32 v_f32_set1(float x) { return _mm512_set1_ps(x); }
+static inline v_f32 v_f32_pick(const float *p, const uint8_t *which) {
+  const __m512i lanes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)which));
+  return _mm512_permutex2var_ps(_mm512_loadu_ps(p), lanes, _mm512_loadu_ps(p + 16));
+}
 static inline void v_f32_set2(const float *p, v_f32 x[2]) {
   double both;
   memcpy(&both, p, sizeof both);
@@ -49,8 +55,36 @@ static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
                                                            _mm512_shuffle_f32x4(z, z, 0xdd))));
 }
 
+static inline void v_f32_transpose(v_f32 a[16]) {
+  v_f32 t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+  }
+  /* a[4 i + j]: columns j, 4 + j, 8 + j, 12 + j of rows 4 i .. 4 i + 3, in quarters */
+  for (int i = 0; i < 16; i += 4)
+    for (int j = 0; j < 2; j++) {
+      const __m512d low = _mm512_castps_pd(t[i + j]), high = _mm512_castps_pd(t[i + j + 2]);
+      a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+      a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    }
+  for (int i = 0; i < 16; i += 8)
+    for (int j = 0; j < 4; j++) {
+      t[i + j] = _mm512_shuffle_f32x4(a[i + j], a[i + j + 4], 0x88);
+      t[i + j + 4] = _mm512_shuffle_f32x4(a[i + j], a[i + j + 4], 0xdd);
+    }
+  for (int j = 0; j < 8; j++) {
+    a[j] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0x88);
+    a[j + 8] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0xdd);
+  }
+}
+
 static inline v_f64 v_f64_zero(void) { return _mm512_setzero_pd(); }
 static inline v_f64 v_f64_set1(double x) { return _mm512_set1_pd(x); }
+static inline v_f64 v_f64_pick(const double *p, const uint8_t *which) {
+  const __m512i lanes = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)(const void *)which));
+  return _mm512_permutex2var_pd(_mm512_loadu_pd(p), lanes, _mm512_loadu_pd(p + 8));
+}
 static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const v_f64 pairs = _mm512_broadcast_f64x2(_mm_loadu_pd(p));
   x[0] = _mm512_unpacklo_pd(pairs, pairs);
@@ -76,6 +110,24 @@ static inline void v_f64_reduce8(const v_f64 a[8], double y[8]) {
   const __m512d p = spk_fold_lanes_f64(spk_fold2_f64(a[0], a[1]), spk_fold2_f64(a[2], a[3]));
   const __m512d q = spk_fold_lanes_f64(spk_fold2_f64(a[4], a[5]), spk_fold2_f64(a[6], a[7]));
   _mm512_storeu_pd(y, spk_fold_lanes_f64(p, q));
+}
+
+static inline void v_f64_transpose(v_f64 a[8]) {
+  v_f64 t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm512_unpacklo_pd(a[i], a[i + 1]);
+    t[i + 1] = _mm512_unpackhi_pd(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; j++) {
+      a[i + j] = _mm512_shuffle_f64x2(t[i + j], t[i + j + 2], 0x88);
+      a[i + j + 2] = _mm512_shuffle_f64x2(t[i + j], t[i + j + 2], 0xdd);
+    }
+  for (int j = 0; j < 4; j++) {
+    t[j] = _mm512_shuffle_f64x2(a[j], a[j + 4], 0x88);
+    t[j + 4] = _mm512_shuffle_f64x2(a[j], a[j + 4], 0xdd);
+  }
+  for (int j = 0; j < 8; j++) a[j] = t[j];
 }
 
 #endif

@@ -82,4 +82,20 @@ static inline void v_f64_reduce8(const v_f64 a[8], double y[8]) {
   for (int i = 0; i < 4; i++) vst1q_f64(y + 2 * i, vpaddq_f64(a[2 * i], a[2 * i + 1]));
 }
 
+static inline void v_f32_transpose(v_f32 a[4]) {
+  const float64x2_t t0 = vreinterpretq_f64_f32(vtrn1q_f32(a[0], a[1]));
+  const float64x2_t t1 = vreinterpretq_f64_f32(vtrn2q_f32(a[0], a[1]));
+  const float64x2_t t2 = vreinterpretq_f64_f32(vtrn1q_f32(a[2], a[3]));
+  const float64x2_t t3 = vreinterpretq_f64_f32(vtrn2q_f32(a[2], a[3]));
+  a[0] = vreinterpretq_f32_f64(vtrn1q_f64(t0, t2));
+  a[1] = vreinterpretq_f32_f64(vtrn1q_f64(t1, t3));
+  a[2] = vreinterpretq_f32_f64(vtrn2q_f64(t0, t2));
+  a[3] = vreinterpretq_f32_f64(vtrn2q_f64(t1, t3));
+}
+static inline void v_f64_transpose(v_f64 a[2]) {
+  const v_f64 upper = vtrn1q_f64(a[0], a[1]);
+  a[1] = vtrn2q_f64(a[0], a[1]);
+  a[0] = upper;
+}
+
 #endif

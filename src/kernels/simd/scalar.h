@@ -15,6 +15,11 @@
  *   v_X_relu(a)        max(a, 0); NaN stays NaN
  *   v_X_reduce(a)      the sum of the lanes
  *   v_X_reduce8(a, y)  y[i] = sum of the lanes of a[i], i < 8: one transposition for all eight
+ *   v_X_transpose(a)   a[i] and a[j] exchange lanes j and i, i, j < lanes
+ *
+ * and, where one instruction does it (SPK_HAS_PICK says so):
+ *
+ *   v_X_pick(p, which) lane i is p[which[i]], which[i] < 2 * lanes
  */
 #ifndef SPK_SIMD_SCALAR_H
 #define SPK_SIMD_SCALAR_H
@@ -58,6 +63,14 @@
   static inline void v_##X##_storem(T *p, m_##X m, v_##X a) {                                \
     for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
       if (i < m) p[i] = a.lane[i];                                                           \
+  }                                                                                          \
+  static inline void v_##X##_transpose(v_##X a[SPK_LANES_##X]) {                             \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
+      for (int j = 0; j < i; j++) {                                                          \
+        const T x = a[i].lane[j];                                                            \
+        a[i].lane[j] = a[j].lane[i];                                                         \
+        a[j].lane[i] = x;                                                                    \
+      }                                                                                      \
   }                                                                                          \
   static inline v_##X v_##X##_add(v_##X a, v_##X b) {                                        \
     for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] += b.lane[i];                          \
