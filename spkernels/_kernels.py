@@ -6,15 +6,18 @@ A kernel is made from a canonical CSR array and the columns that it is packed fo
 
 from __future__ import annotations
 
+import functools
 import time
 
 import numpy as np
+import threadpoolctl
 
 from . import _core
 from ._operands import raise_status, sparse_arrays
 from ._spmm import multiply_dense, multiply_packed, spmm
+from ._threads import resolve_workers
 
-__all__ = ["KERNELS", "Dense", "Packed", "Rows", "width_class"]
+__all__ = ["KERNELS", "Dense", "Packed", "Rows", "blas_threads", "width_class"]
 
 #: Widest tile of strips, in vectors.
 _TILE_VECTORS = 4
@@ -24,6 +27,13 @@ def width_class(n, dtype):
     """Return the least number of columns that one packing serves as well as `n`."""
     lanes = _core.lanes(dtype == np.float64)
     return n if n <= 1 else min(-(-n // lanes), _TILE_VECTORS) * lanes
+
+
+@functools.cache
+def blas_threads():
+    """Return the threads of NumPy's BLAS: to lower them for a call would disturb other threads."""
+    libraries = threadpoolctl.threadpool_info()
+    return max((lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"), default=1)
 
 
 class Rows:
@@ -94,9 +104,10 @@ class Dense(Rows):
         self.nbytes = self.dense.nbytes
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
-        """Multiply by ``numpy.matmul`` where zeros times `B` are zeros."""
+        """Multiply by ``numpy.matmul`` where zeros times `B` are zeros and threads suffice."""
         simple = activation is None or (type(activation) is str and activation == "relu")
-        if simple and _keeps_dtype(self.csr, B) and _is_finite(B):
+        few = (resolve_workers(workers) or _core.get_num_threads()) < blas_threads()
+        if simple and not few and _keeps_dtype(self.csr, B) and _is_finite(B):
             return multiply_dense(
                 self.dense, B, out, alpha, beta, bias, activation, order, workers=workers
             )

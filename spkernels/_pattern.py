@@ -7,25 +7,33 @@ import scipy.sparse as sp
 
 from ._operands import check_indices, to_csr
 
-__all__ = ["canonical", "first_rows", "place", "same", "with_values"]
+__all__ = ["canonical", "first_rows", "place", "same", "transposed", "with_values"]
+
+#: Formats whose ``data`` has an entry per stored one, in an order of its own.
+_ORDERED = ("csr", "csc", "coo", "bsr")
 
 
 def canonical(A, dtype, name):
     """Return `A` as a CSR array of its own, sorted and without duplicates, and slots.
 
-    Slots say, for each entry of ``A.data``, which entry of the result it was added to; None where
-    the order is the same.
+    Slots say, for each entry of ``A.data``, which entry of the result it was added to: an array,
+    None where the order is the same, and the format's name where it has no such order.
     """
-    if A.format in ("csr", "csc", "coo", "bsr"):
+    if A.ndim != 2:
+        raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
+    if A.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {A.dtype}")
+    if A.format in _ORDERED:
         check_indices(A, name)
-    csr = sp.csr_array(to_csr(A, name), dtype=dtype, copy=True)
+    # In the final dtype first: conversions add duplicates up in that of A.
+    converted = to_csr(A.astype(dtype, copy=False), name)
+    csr = sp.csr_array(converted, copy=True)
     if A.format == "csr" and csr.has_canonical_format:
         return csr, None
-    if A.format not in ("csr", "csc", "coo", "bsr"):
-        csr.sum_duplicates()
-        return csr, None
-    entries = A.tocoo(copy=True)
+    entries = A.tocoo() if A.format in _ORDERED else None
     csr.sum_duplicates()
+    if entries is None:
+        return csr, A.format
     # Rows are sorted: one search finds all places.
     width = max(1, csr.shape[1])
     rows = np.repeat(np.arange(csr.shape[0], dtype=np.int64), np.diff(csr.indptr))
@@ -33,16 +41,29 @@ def canonical(A, dtype, name):
     return csr, np.searchsorted(keys, entries.row.astype(np.int64) * width + entries.col)
 
 
+def _known_canonical(data, indices, indptr, shape):
+    csr = sp.csr_array((data, indices, indptr), shape=shape)
+    # Said, so that nobody looks again: plans cut rows only if these are known to be sorted.
+    csr.has_sorted_indices = csr.has_canonical_format = True
+    return csr
+
+
 def with_values(csr, values):
-    """Return the pattern of `csr` with other values."""
-    return sp.csr_array((values, csr.indices, csr.indptr), shape=csr.shape)
+    """Return the pattern of a canonical matrix with other values."""
+    return _known_canonical(values, csr.indices, csr.indptr, csr.shape)
 
 
 def first_rows(csr, rows):
     """Return the first rows of a canonical matrix, sharing its arrays."""
     end = csr.indptr[rows]
-    arrays = (csr.data[:end], csr.indices[:end], csr.indptr[: rows + 1])
-    return sp.csr_array(arrays, shape=(rows, csr.shape[1]))
+    shape = (rows, csr.shape[1])
+    return _known_canonical(csr.data[:end], csr.indices[:end], csr.indptr[: rows + 1], shape)
+
+
+def transposed(csr):
+    """Return the transpose of a canonical matrix, canonical as well."""
+    turned = csr.T.tocsr()
+    return _known_canonical(turned.data, turned.indices, turned.indptr, turned.shape)
 
 
 def same(one, other):
@@ -56,6 +77,8 @@ def same(one, other):
 
 def place(data, slots, csr):
     """Return values in the order of `csr` from those in the order of the original matrix."""
+    if isinstance(slots, str):
+        raise ValueError(f"data must be a sparse matrix, as one in {slots.upper()} was prepared")
     data = np.asarray(data)
     stored = csr.nnz if slots is None else slots.size
     if data.size != stored:
@@ -65,4 +88,5 @@ def place(data, slots, csr):
     data = data.reshape(-1)
     if slots is None:
         return data.astype(csr.dtype)
-    return np.bincount(slots, weights=data, minlength=csr.nnz).astype(csr.dtype)
+    weights = data.astype(np.float64)
+    return np.bincount(slots, weights=weights, minlength=csr.nnz).astype(csr.dtype)

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from . import _pattern, _tuning
 from ._kernels import KERNELS, Packed, width_class
-from ._operands import NATIVE
+from ._operands import NATIVE, dense_array
 from ._threads import resolve_workers
 
 if TYPE_CHECKING:
@@ -76,31 +76,33 @@ class PreparedMatrix(LinearOperator):
     """
 
     def __init__(self, state, slots, n, workers, choices, parent=None):
-        csr = parent.shape[::-1] if parent is not None else state.csr.shape
-        dtype = parent.dtype if parent is not None else state.csr.dtype
+        shape = state.csr.shape if parent is None else parent.shape[::-1]
+        dtype = state.csr.dtype if parent is None else parent.dtype
         self._own = state
         self._slots = slots
         self._n = n
         self._workers = workers
         self._choices = choices
+        self._parent = parent
         self._transposed = parent
-        self._lock = threading.Lock()
-        super().__init__(dtype=dtype, shape=csr)
+        # One lock for a matrix and its transpose, whose values change together.
+        self._lock = threading.RLock() if parent is None else parent._lock
+        super().__init__(dtype=dtype, shape=shape)
 
     @property
     def _state(self):
         state = self._own
-        if state is None:  # of a transpose that is used for the first time
+        if state is None:  # of a transpose that is used for the first time, or after an update
             with self._lock:
                 if self._own is None:
-                    self._own = _State(self._transposed._state.csr.T.tocsr())
+                    self._own = _State(_pattern.transposed(self._parent._own.csr))
                 state = self._own
         return state
 
     @property
     def nnz(self) -> int:
         """Stored entries, duplicates added up."""
-        return (self._transposed._state if self._own is None else self._own).csr.nnz
+        return (self._parent if self._own is None else self)._own.csr.nnz
 
     @property
     def nbytes(self) -> int:
@@ -110,6 +112,7 @@ class PreparedMatrix(LinearOperator):
             return 0
         csr = state.csr
         arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes
+        arrays += getattr(self._slots, "nbytes", 0)
         return arrays + sum(kernel.nbytes for kernel in list(state.kernels.values()))
 
     @property
@@ -122,7 +125,8 @@ class PreparedMatrix(LinearOperator):
         where = width_class(n, self.dtype)
         name = self._choices.get(where)
         if name is None:
-            name = self._choices.setdefault(where, _tuning.predict(state.csr, n))
+            choice = _tuning.predict(state.csr, n, self._workers)
+            name = self._choices.setdefault(where, choice)
         return state.kernel(name, n)
 
     def spmm(
@@ -175,10 +179,15 @@ class PreparedMatrix(LinearOperator):
         """
         if sp.issparse(B):
             raise TypeError(f"B must be dense, got {type(B).__name__}")
+        if not isinstance(B, np.ndarray):
+            B = dense_array(B, "B")
+        if B.ndim in (1, 2) and B.shape[0] != self.shape[1]:
+            raise ValueError(
+                f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
+            )
         if workers is None:
             workers = self._workers
-        width = getattr(B, "shape", ())[1:2]
-        kernel = self._kernel(max(1, width[0]) if width else 1)
+        kernel = self._kernel(max(1, B.shape[1]) if B.ndim == 2 else 1)
         return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
 
     def __matmul__(self, other):
@@ -188,7 +197,12 @@ class PreparedMatrix(LinearOperator):
 
     def __rmatmul__(self, other):
         if _is_dense(other):
-            other = np.asanyarray(other)
+            other = dense_array(other, "X", np.asanyarray)
+            if other.ndim in (1, 2) and other.shape[-1] != self.shape[0]:
+                raise ValueError(
+                    f"dimension mismatch in X @ W: X has shape {other.shape} and W has shape "
+                    f"{self.shape}"
+                )
             if other.ndim != 2:
                 return self.T.spmm(other)
             # X @ W = (W^T X^T)^T, where nothing but W's transpose is made.
@@ -227,15 +241,21 @@ class PreparedMatrix(LinearOperator):
         Parameters
         ----------
         data : array_like or sparse array
-            The values in the order of the ``data`` of the matrix that was prepared (of its
-            transpose's, for ``W.T``), or a sparse matrix with the same pattern, in any format.
+            The values in the order of the ``data`` of the CSR, CSC, COO or BSR matrix that was
+            prepared, duplicates included (for ``W.T`` too), or a sparse matrix with the same
+            pattern, in any format.
 
         Raises
         ------
         ValueError
             If `data` has another length or pattern.
+        TypeError
+            If it is not real.
         """
-        own = self._state.csr
+        if self._parent is not None:
+            self._parent.update_values(data.T if sp.issparse(data) else data)
+            return
+        own = self._own.csr
         if sp.issparse(data):
             csr, _ = _pattern.canonical(data, self.dtype, "data")
             if not _pattern.same(csr, own):
@@ -246,10 +266,10 @@ class PreparedMatrix(LinearOperator):
         self._replace(_pattern.with_values(own, values))
 
     def _replace(self, csr):
-        self._own = _State(csr)
-        other = self._transposed
-        if other is not None and other._own is not None:
-            other._own = _State(csr.T.tocsr())
+        with self._lock:
+            self._own = _State(csr)
+            if self._transposed is not None:
+                self._transposed._own = None  # made again when it is used
 
     def explain(self, n: int | None = None) -> Explanation:
         """Measure every kernel that could multiply `n` columns, and say which is used and why.
@@ -276,13 +296,17 @@ class PreparedMatrix(LinearOperator):
         True
         """
         n = self._n if n is None else _width(n)
-        return _tuning.explain(self._state, n, self._workers, self._kernel(n).name)
+        chosen = self._kernel(n).name
+        used = set(self._choices.values())
+        return _tuning.explain(self._state, n, self._workers, chosen, used)
 
     def __repr__(self):
         rows, cols = self.shape
         return f"<PreparedMatrix of {rows} x {cols}, {self.nnz} stored, {self.dtype}>"
 
     def __reduce__(self):
+        if self._parent is not None:
+            return operator.attrgetter("T"), (self._parent,)
         csr = self._state.csr
         return _restore, (csr, self._slots, self._n, self._workers, dict(self._choices))
 

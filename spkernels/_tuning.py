@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _core
-from ._kernels import KERNELS, width_class
+from ._kernels import KERNELS, blas_threads, width_class
 from ._pattern import first_rows
 from ._threads import resolve_workers
 
@@ -75,28 +75,35 @@ def _model(name, csr, n):
         used = part * (1 - math.exp(-per_row / part))
         entry = vectors * (1 + _missing(block * row_bytes)) + 0.5
         best = min(best, per_row * entry + used * 6 * vectors)
-    return tiles * (best + 2 * vectors)
+    # Every part of 2,000 rows or so packs all of B.
+    return tiles * (best + 2 * vectors + 3 * vectors * cols / min(max(1, rows), 2000))
 
 
 def _seconds_per_unit(workers):
     """Return what a vector FMA takes on all threads: a rough guess, as only ratios decide."""
-    return 0.3e-9 / max(1, resolve_workers(workers) or _core.get_num_threads())
+    return 0.3e-9 / _threads(workers)
 
 
-def _allowed(csr):
+def _threads(workers):
+    return resolve_workers(workers) or _core.get_num_threads()
+
+
+def _allowed(csr, workers):
+    """Return the kernels that have a place: not those that would fill the memory with zeros."""
     rows, cols = csr.shape
-    fits = rows * cols * csr.dtype.itemsize <= _MOST_DENSE
-    return [name for name in KERNELS if name != "dense" or fits]
+    dense = rows * cols * csr.dtype.itemsize <= _MOST_DENSE and _threads(workers) >= blas_threads()
+    packed = csr.nnz >= 8 * math.ceil(rows / 256) * math.ceil(cols / 512)
+    return ["rows", *(["packed"] * packed), *(["dense"] * dense)]
 
 
 def _predictions(csr, n, workers):
     unit = _seconds_per_unit(workers) * max(1, csr.shape[0])
-    return {name: _model(name, csr, n) * unit for name in _allowed(csr)}
+    return {name: _model(name, csr, n) * unit for name in _allowed(csr, workers)}
 
 
-def predict(csr, n):
+def predict(csr, n, workers):
     """Return the name of the kernel that the model says is fastest."""
-    predicted = _predictions(csr, n, None)
+    predicted = _predictions(csr, n, workers)
     return min(predicted, key=predicted.get)
 
 
@@ -137,16 +144,20 @@ def _timed(state, n, workers, names, predicted):
     """Return kernels and their seconds per product, of all rows."""
     csr = _sample(state.csr, n, predicted)
     whole = csr is state.csr
-    kernels = {
-        name: state.kernel(name, n) if whole else KERNELS[name](csr, n) for name in names
-    }
+    kernels = {}
+    for name in names:
+        try:
+            kernels[name] = state.kernel(name, n) if whole else KERNELS[name](csr, n)
+        except MemoryError:
+            if name == "rows":
+                raise
     columns = max(1, min(n, _MOST_ELEMENTS // max(1, *csr.shape)))
     B = np.ones((csr.shape[1], columns) if n > 1 else csr.shape[1], csr.dtype)
     out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
     options = (out, 1.0, 0.0, None, None, None, workers)
     calls = {name: lambda k=kernel: k.multiply(B, *options) for name, kernel in kernels.items()}
     seconds = _measure(calls, BUDGET)
-    scale = state.csr.nnz / max(1, csr.nnz) * n / columns
+    scale = (state.csr.nnz / csr.nnz if csr.nnz else 1.0) * n / columns
     return kernels, {name: value * scale for name, value in seconds.items()}
 
 
@@ -161,9 +172,9 @@ def choose(state, n, workers):
         return _known[key]
     least = min(predicted.values())
     names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
-    _, seconds = _timed(state, n, workers, names, predicted)
+    _, seconds = _timed(state, n, workers, ["rows", *(set(names) - {"rows"})], predicted)
     best = min(seconds, key=seconds.get)
-    for name in names:
+    for name in seconds:
         if name != best:
             state.drop(name, n)
     _known[key] = best
@@ -226,12 +237,12 @@ def _time(seconds):
     return f"{seconds * 1e6:.3g} us"
 
 
-def explain(state, n, workers, chosen):
-    """Measure all kernels."""
+def explain(state, n, workers, chosen, used):
+    """Measure all kernels; keep what was packed for those in `used`."""
     csr = state.csr
     predicted = _predictions(csr, n, workers)
     kernels, seconds = _timed(state, n, workers, list(predicted), predicted)
-    share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # of what was measured
+    share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # more than what was measured
     candidates = tuple(
         Candidate(
             name, kernel.describe(), predicted[name], seconds[name],
@@ -241,14 +252,12 @@ def explain(state, n, workers, chosen):
     )  # fmt: skip
     rows, cols = csr.shape
     sparsity = 1 - csr.nnz / max(1, rows * cols)
-    threads = resolve_workers(workers) or _core.get_num_threads()
     title = (
         f"{rows} x {cols}, {csr.nnz} stored ({100 * sparsity:.4g}% sparse), {csr.dtype}, n = {n}, "
-        f"at most {threads} threads, {_core.isa()}"
+        f"at most {_threads(workers)} threads, {_core.isa()}"
     )
-    for name in kernels:
-        if name != chosen:
-            state.drop(name, n)
+    for name in kernels.keys() - used:
+        state.drop(name, n)
     return Explanation(title, 2 * csr.nnz * n, chosen, candidates)
 
 
@@ -257,9 +266,8 @@ def explain(state, n, workers, chosen):
 
 def _key(csr, n, workers):
     rows, cols = csr.shape
-    threads = resolve_workers(workers) or _core.get_num_threads()
     pattern = zlib.crc32(csr.indices, zlib.crc32(csr.indptr))
-    return f"{rows}x{cols} {csr.nnz} {pattern:08x} {csr.dtype} n={n} threads={threads}"
+    return f"{rows}x{cols} {csr.nnz} {pattern:08x} {csr.dtype} n={n} threads={_threads(workers)}"
 
 
 def _machine():
@@ -304,7 +312,7 @@ def save_tuning(path: str | os.PathLike[str]) -> None:
     ...     spkernels.load_tuning(path)
     """
     path = Path(path)
-    text = json.dumps({"format": 1, "machine": _machine(), "kernels": _known}, indent=1)
+    text = json.dumps({"format": 1, "machine": _machine(), "kernels": dict(_known)}, indent=1)
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text(text)
     unfinished.replace(path)

@@ -550,6 +550,7 @@ def test_agreement_of_speedups(tmp_path):
     (found,) = comparison.agreements(old, new)
     assert (found.name, found.peer, found.cells) == ("dlmc spmm, 2 threads, warm", "scipy", 12)
     assert (found.old, found.new) == (pytest.approx(5), pytest.approx(10))
+    assert (found.old_minima, found.new_minima) == (pytest.approx(5), pytest.approx(10))
 
 
 # The command

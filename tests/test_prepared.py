@@ -28,7 +28,7 @@ from strategies import (
 )
 
 import spkernels
-from spkernels import _kernels, _tuning, datasets, prepare, spmm
+from spkernels import _core, _kernels, _operands, _pattern, _tuning, datasets, prepare, spmm
 
 KERNELS = sorted(_kernels.KERNELS)
 kernels = st.sampled_from(KERNELS)
@@ -299,6 +299,10 @@ def test_update_values(fmt, in_order):
         W.T.update_values(A.T)
         assert_spmm(W @ B, A, B)
         assert_spmm(X @ W, X, A)
+        A.data[...] = rng.standard_normal(A.data.shape)
+        W.T.update_values(A.data)
+        assert_spmm(W @ B, A, B)
+        assert_spmm(X @ W, X, A)
 
 
 def test_update_values_of_other_formats():
@@ -306,6 +310,8 @@ def test_update_values_of_other_formats():
     W = prepare(D)
     W.update_values(2 * D)
     np.testing.assert_array_equal(W @ np.eye(6), 2 * D.toarray())
+    with pytest.raises(ValueError, match="data must be a sparse matrix, as one in DIA was prep"):
+        W.update_values(D.data)
 
 
 def test_update_values_refuses():
@@ -320,7 +326,44 @@ def test_update_values_refuses():
         W.update_values(datasets.random_pruned(20, 30, 0.8, rng=1))
     with pytest.raises(ValueError, match="data must have the pattern that was prepared"):
         W.update_values(sp.csr_array((3, 3)))
+    with pytest.raises(TypeError, match="data must hold real numbers, got dtype complex"):
+        W.update_values(1j * A)
+    with pytest.raises(ValueError, match=r"data must be 2-D, got shape \(3,\)"):
+        W.update_values(sp.coo_array(np.ones(3)))
     np.testing.assert_array_equal(W @ np.eye(30, dtype=np.float32), before)
+
+
+def test_a_transpose_made_while_values_change_is_not_stale():
+    """Whichever comes first: the transpose of the new values, or the update."""
+    A = datasets.random_pruned(300, 200, 0.8, rng=0)
+    X = np.ones((3, 300), np.float32)
+    for _ in range(20):
+        W = prepare(A, n=4, tune=False)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            waiting = [pool.submit(lambda W=W: X @ W) for _ in range(3)]
+            waiting.append(pool.submit(W.update_values, 2 * A.data))
+            for done in waiting:
+                done.result()
+        assert_spmm(X @ W, X, 2 * A)
+        assert_spmm(W @ np.eye(200, dtype=np.float32), 2 * A, np.eye(200, dtype=np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8])
+def test_duplicates_add_up_in_the_final_dtype(dtype):
+    A = sp.coo_array((np.array([100, 100]).astype(dtype), ([0, 0], [0, 0])), shape=(2, 2))
+    W = prepare(A)
+    total = 2 * float(A.data[0])
+    assert (W @ np.ones((2, 3), np.float32))[0, 0] == total
+    W.update_values(A.data)
+    assert (W @ np.ones((2, 3), np.float32))[0, 0] == total
+
+
+def test_updated_rows_are_known_to_be_sorted():
+    A = datasets.random_pruned(50, 40, 0.5, rng=0)
+    W = prepare(A, tune=False)
+    W.update_values(A.data)
+    for csr in (W._state.csr, W.T._state.csr, _pattern.first_rows(W._state.csr, 9)):
+        assert _core.trusted_flags(csr, False) & _core.SORTED
 
 
 # Choices ------------------------------------------------------------------------------------------
@@ -396,6 +439,7 @@ def test_explain():
         assert f"\n*{report.chosen}" in text and "* in use: " in text
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         W.explain(0)
+    assert "0 stored" in str(prepare(sp.csr_array((3, 4))).explain())
 
 
 def test_a_report_says_when_packing_pays():
@@ -412,6 +456,49 @@ def test_a_report_says_when_packing_pays():
     assert lines[2].startswith(" packed ") and lines[2].endswith("after 5 products")
     assert lines[3].startswith("*rows") and lines[3].endswith("at once")
     assert lines[4].endswith("never") and "1 s" in lines[4]
+
+
+def test_large_sparse_matrices_are_not_packed():
+    """Ten entries a row: cells of blocks would outnumber them, and panels of B outweigh them."""
+    rows = np.repeat(np.arange(100_000), 10)
+    cols = np.random.default_rng(0).integers(0, 100_000, rows.size)
+    A = sp.coo_array((np.ones(rows.size, np.float32), (rows, cols)), shape=(100_000,) * 2)
+    W = prepare(A, n=128, tune=False)
+    assert "rows" in W.kernel and "rows" in W.T.kernel
+    status, packed = _core.pack(_operands.sparse_arrays(A.tocsr(), np.float32, "A"), 128, 0, 0, 0)
+    assert status == 0 and packed.nbytes < 3 * 8 * A.nnz
+    empty = sp.csr_array((1 << 20, 1 << 30), dtype=np.float32)
+    status, _ = _core.pack(_operands.sparse_arrays(empty, np.float32, "A"), 128, 0, 0, 0)
+    assert "too few entries" in _core.status_string(status)
+    assert "rows" in prepare(empty, tune=False).kernel
+
+
+def test_few_full_rows_are_not_padded():
+    A = sp.csr_array(np.where(np.arange(512)[:, None] % 256, 0, np.ones((512, 400), np.float32)))
+    _, packed = _core.pack(_operands.sparse_arrays(A, np.float32, "A"), 1, 0, 0, 0)
+    assert packed.layout == "strips" and packed.nbytes < 20 * A.nnz
+
+
+def test_no_memory_for_packing_is_no_error(monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(_kernels.Packed, "__init__", full)
+    assert "packed" not in prepare(datasets.random_pruned(64, 64, 0.8, rng=0), n=8).kernel
+
+
+def test_workers_hold_for_all_kernels(monkeypatch):
+    """The BLAS has threads of its own: where fewer are asked for, it is not used."""
+    monkeypatch.setattr(_kernels, "blas_threads", lambda: 3)
+    monkeypatch.setattr(_tuning, "blas_threads", lambda: 3)
+    monkeypatch.setattr(_kernels, "multiply_dense", None)
+    A = datasets.random_pruned(64, 64, 0.1, rng=0)
+    W = prepared(A, "dense", workers=2)
+    B = np.ones((64, 5), np.float32)
+    assert_spmm(W @ B, A, B)
+    with pytest.raises(TypeError):
+        W.spmm(B, workers=3)
+    assert "dense" not in prepare(A, workers=2).kernel
 
 
 def test_large_dense_matrices_are_not_made():
@@ -512,7 +599,7 @@ def test_bad_operands():
         W._choices = W.T._choices = Always(kernel)
         with pytest.raises(ValueError, match=r"dimension mismatch.* \(4, 2\)"):
             W @ np.ones((4, 2))
-        with pytest.raises(ValueError, match="dimension mismatch"):
+        with pytest.raises(ValueError, match=r"X @ W: X has shape \(2, 4\) and W has shape"):
             np.ones((2, 4)) @ W
         with pytest.raises(ValueError, match=r"B must be 1-D or 2-D, got shape \(3, 3, 3\)"):
             W @ np.ones((3, 3, 3))

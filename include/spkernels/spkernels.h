@@ -23,7 +23,8 @@ typedef enum spk_status {
   SPK_ERR_INDPTR = 4,   /* offsets do not start at 0, decrease, or pass nnz */
   SPK_ERR_INDEX = 5,    /* an index is negative or not below the dimension */
   SPK_ERR_MEMORY = 6,   /* no memory for the workspace; the output is untouched */
-  SPK_ERR_ISA = 7       /* SPKERNELS_ISA names an unknown or unsupported instruction set */
+  SPK_ERR_ISA = 7,      /* SPKERNELS_ISA names an unknown or unsupported instruction set */
+  SPK_ERR_SPARSE = 8    /* too few entries for its shape to be packed */
 } spk_status;
 
 typedef enum spk_dtype { SPK_F32 = 0, SPK_F64 = 1 } spk_dtype;
@@ -116,8 +117,8 @@ typedef enum spk_layout { SPK_STRIPS = 0, SPK_SLICES = 1 } spk_layout;
  * `threads` as for spk_spmm. */
 spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
                        spk_prepared **prepared);
-/* As spk_spmm.  Where the rows of A are sorted, an element of C is a sum in the order of its row's
- * entries, however A was packed. */
+/* As spk_spmm.  Where the rows of A are sorted and it lies in strips, an element of C is a sum in
+ * the order of its row's entries, whatever the blocks. */
 spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,
                              const spk_epilogue *epilogue, int threads);
 /* Its layout, the memory that it takes, in bytes, and the rows of B that are used together. */

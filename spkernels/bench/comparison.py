@@ -82,13 +82,18 @@ def compare(old: Results, new: Results, rng: np.random.Generator) -> list[Change
 
 @dataclass(frozen=True)
 class Agreement:
-    """Geometric means of the speed-ups over one peer in two runs, on the cells of both."""
+    """Geometric means of the speed-ups over one peer in two runs, on the cells of both.
+
+    By medians, and by minima, which other programs disturb less.
+    """
 
     name: str
     peer: str
     cells: int
     old: float
     new: float
+    old_minima: float
+    new_minima: float
 
 
 def agreements(old: Results, new: Results) -> list[Agreement]:
@@ -103,7 +108,11 @@ def agreements(old: Results, new: Results) -> list[Agreement]:
             name,
             peer,
             len(group),
-            *(analysis.mean_speedup([pair[i] for pair in group], [peer]) for i in (0, 1)),
+            *(
+                analysis.mean_speedup([pair[i] for pair in group], [peer], figure)
+                for figure in ("median", "min")
+                for i in (0, 1)
+            ),
         )
         for (name, peer), group in groups.items()
     ]

@@ -270,9 +270,12 @@ def _compare_command(args: argparse.Namespace) -> int:
     found = comparison.agreements(old, new)
     if found:
         rows = [
-            [a.name, a.peer, a.cells, f"{a.old:.3g}", f"{a.new:.3g}", f"{a.new / a.old:.3f}"]
+            [
+                a.name, a.peer, a.cells, f"{a.old:.3g}", f"{a.new:.3g}", f"{a.new / a.old:.3f}",
+                f"{a.new_minima / a.old_minima:.3f}",
+            ]
             for a in found
-        ]
-        head = ["cells of", "spkernels against", "cells", "old", "new", "new / old"]
+        ]  # fmt: skip
+        head = ["cells of", "spkernels against", "cells", "old", "new", "new / old", "of minima"]
         print(tables.table(head, rows, 2))
     return status.INCOMPLETE if any(c.verdict == "slower" for c in changes) else status.OK

@@ -5,6 +5,8 @@
 #include "operands.h"
 
 #define USUAL_WIDTH 128
+/* Wider makes no difference. */
+#define WIDEST 4096
 
 /* One of them. */
 struct spk_prepared {
@@ -37,11 +39,12 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   if (status != SPK_OK) return status;
   spk_prepared *made = calloc(1, sizeof *made);
   if (!made) return SPK_ERR_MEMORY;
+  width = width > 0 ? spk_min(width, WIDEST) : USUAL_WIDTH;
   if (vector && spk_slices_suit(&ready, kernels))
     status = spk_slices_make(&ready, threads, kernels, &made->slices);
-  else
-    status = spk_strips_make(&ready, width > 0 ? width : USUAL_WIDTH, block_rows, threads, kernels,
-                             spk_active_machine(), &made->strips);
+  if (status == SPK_OK && !made->slices)
+    status = spk_strips_make(&ready, width, block_rows, threads, kernels, spk_active_machine(),
+                             &made->strips);
   if (status == SPK_OK)
     *prepared = made;
   else

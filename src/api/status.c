@@ -20,6 +20,8 @@ const char *spk_status_string(spk_status status) {
       return "no memory for the workspace";
     case SPK_ERR_ISA:
       return "SPKERNELS_ISA names an instruction set that this build or this machine lacks";
+    case SPK_ERR_SPARSE:
+      return "too few entries for its shape to be packed";
   }
   return "unknown status";
 }

@@ -23,6 +23,7 @@ static void spread(char *x, const spk_slices *A, const spk_dense *B, ptrdiff_t c
   const ptrdiff_t width = spk_window_columns(A->lanes), held = 2 * A->lanes;
   const size_t size = spk_dtype_size(A->dtype);
   const void *from = spk_at(B->data, column * B->col_stride, size);
+  if (A->windows == 0) return;
   memset(x, 0, (size_t)(A->windows * held) * size);
   for (ptrdiff_t w = 0; w < A->windows; w++)
     kernels->unpack[A->dtype](spk_at(from, w * width * B->row_stride, size), B->row_stride,

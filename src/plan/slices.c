@@ -11,6 +11,9 @@
 /* 2 MiB of x: it is copied into the workspace at every product. */
 #define MOST_WINDOWS ((ptrdiff_t)1 << 14)
 
+/* Places per entry; uniform rows have 2 at 90% sparsity, 4 at 98%. */
+#define MOST_PADDING 8.0
+
 typedef struct packing {
   const spk_sparse *A;
   spk_slices *into;
@@ -115,6 +118,10 @@ spk_status spk_slices_make(const spk_sparse *A, int threads, const spk_kernels *
   spk_parallel(most, (spk_phase){0}, (spk_phase){spk_ceil_div(A->rows, SIGMA), sort_part}, &job);
   spk_parallel(most, (spk_phase){0}, (spk_phase){s->slices, count_slice}, &job);
   for (ptrdiff_t i = 0; i < s->slices; i++) s->begin[i + 1] += s->begin[i];
+  if ((double)s->begin[s->slices] * (double)lanes > MOST_PADDING * (double)A->nnz) {
+    spk_slices_free(s);
+    return SPK_OK;
+  }
   const size_t steps = (size_t)s->begin[s->slices], entries = steps * (size_t)lanes;
   const size_t value_bytes = spk_slice(entries * spk_dtype_size(A->dtype)) + SPK_ALIGN;
   s->window = malloc((steps + 1) * sizeof *s->window);

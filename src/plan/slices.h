@@ -31,6 +31,7 @@ static inline ptrdiff_t spk_window_columns(ptrdiff_t lanes) { return 2 * lanes -
 /* Whether A, in CSR, sorted and checked, can be packed so, and windows are not mostly empty. */
 int spk_slices_suit(const spk_sparse *A, const spk_kernels *kernels);
 
+/* Leaves *made as it is where rows differ so much that most would be padding. */
 spk_status spk_slices_make(const spk_sparse *A, int threads, const spk_kernels *kernels,
                            spk_slices **made);
 void spk_slices_free(spk_slices *slices);

@@ -18,6 +18,11 @@
 /* Rows of a block, so that one vector's width of them fits a panel; 16 bits number them. */
 #define BLOCK_MOST (PANEL_MOST / SPK_ALIGN)
 
+/* Entries of a strip in a block that pay for the loop around them. */
+#define ENTRIES_PER_CELL 8.0
+/* Cells beyond one per entry that a matrix may have all the same. */
+#define MOST_EMPTY_CELLS 4096.0
+
 /* Entries per row of a panel that pay for packing it. */
 #define PART_ENTRIES 40.0
 
@@ -252,13 +257,20 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
     const ptrdiff_t tile = tile_of(width, kernels->lanes[A->dtype], machine->tuning.strip_vectors);
     block_rows = choose_block(A, tile / kernels->lanes[A->dtype], tile * size, machine);
   }
+  const ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : STRIP_ROWS;
+  const double strips = ceil((double)A->rows / (double)height);
+  /* Where a strip has few entries in a block, blocks as high as can be; and then no more. */
+  const double cells = strips * ceil((double)A->cols / (double)block_rows);
+  if (cells > (double)A->nnz / ENTRIES_PER_CELL) block_rows = BLOCK_MOST;
+  if (strips * ceil((double)A->cols / BLOCK_MOST) > (double)A->nnz + MOST_EMPTY_CELLS)
+    return SPK_ERR_SPARSE;
   /* Blocks of nearly the same height. */
   const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(BLOCK_MOST, A->cols)));
   const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, most));
   spk_strips *s = malloc(sizeof *s);
   if (!s) return SPK_ERR_MEMORY;
   *s = (spk_strips){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
-  s->strip_rows = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : STRIP_ROWS;
+  s->strip_rows = height;
   s->strips = spk_ceil_div(A->rows, s->strip_rows);
   s->block_rows = spk_max(1, spk_ceil_div(A->cols, blocks));
   s->blocks = blocks;

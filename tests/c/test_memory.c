@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "../../src/driver/workspace.h"
 #include "matrix.h"
 #include "sparse.h"
 
@@ -58,6 +59,7 @@ static void check_product(const product *x, layout how, int threads) {
   for (int verb = 0; verb < 2; verb++) {
     const char *name = verb ? "sddmm" : "spmm";
     for (refuse = 1; refuse >= 0; refuse--) {
+      spk_workspace_drop();
       largest = 0;
       allocations = 0;
       const spk_status status =
@@ -94,6 +96,7 @@ static void check_prepared(const product *x, layout how, int threads, ptrdiff_t 
   status = spk_prepare(&A.view, width, 0, threads, &prepared);
   CHECK(status == SPK_OK, "%s", spk_status_string(status));
   for (refuse = 1; refuse >= 0; refuse--) {
+    spk_workspace_drop();
     largest = 0;
     allocations = 0;
     status = spk_prepared_spmm(prepared, &B.view, &C.view, NULL, threads);
@@ -103,6 +106,24 @@ static void check_prepared(const product *x, layout how, int threads, ptrdiff_t 
     CHECK(allocations == 1, "%d allocations", allocations);
   }
   spk_prepared_free(prepared);
+  exact_memory_release();
+}
+
+/* A second product takes what the first gave back, and a smaller one too. */
+static void check_kept(void) {
+  test_case("a workspace is kept");
+  const sparse_shape shape = {SPK_CSR, SPK_F32, SPK_I32, 200, 300, 1, 1, 30000, 1};
+  const sparse A = sparse_random(&shape);
+  const matrix B = dense(SPK_F32, 300, 90, ROW_MAJOR), C = dense(SPK_F32, 200, 90, ROW_MAJOR);
+  spk_dense b = B.view, c = C.view;
+  spk_workspace_drop();
+  refuse = 0;
+  for (int call = 0; call < 3; call++) {
+    allocations = 0;
+    b.cols = c.cols = call < 2 ? 90 : 40;
+    CHECK(spk_spmm(&A.view, &b, &c, NULL, 2) == SPK_OK);
+    CHECK(allocations == (call == 0), "%d allocations at call %d", allocations, call);
+  }
   exact_memory_release();
 }
 
@@ -116,5 +137,6 @@ int main(void) {
         for (ptrdiff_t width = 1; width <= 100; width *= 10)
           check_prepared(&products[p], (layout)how, threads, width);
       }
+  check_kept();
   return test_result();
 }

@@ -31,18 +31,19 @@ static void run_both(const product *p, const matrix *C, const matrix *values, in
   const spk_sampling s = {.alpha = 1.5, .beta = 1};
   spk_status status = spk_spmm(&p->A.view, &p->B.view, &C->view, &e, threads);
   CHECK(status == SPK_OK, "spmm, %d threads: %s", threads, spk_status_string(status));
-  if (p->A.view.format == SPK_CSR) {
-    for (ptrdiff_t width = 0; width < 2; width++) {
-      spk_prepared *prepared = NULL;
-      status = spk_prepare(&p->A.view, width, 50 * (1 - width), threads, &prepared);
-      CHECK(status == SPK_OK, "prepare, %d threads: %s", threads, spk_status_string(status));
-      status = spk_prepared_spmm(prepared, &p->B.view, &C->view, &e, threads);
-      CHECK(status == SPK_OK, "prepared, %d threads: %s", threads, spk_status_string(status));
-      spk_prepared_free(prepared);
-    }
-  }
   status = spk_sddmm(&p->A.view, &p->X.view, &p->Y.view, values->memory, &s, threads);
   CHECK(status == SPK_OK, "sddmm, %d threads: %s", threads, spk_status_string(status));
+}
+
+/* In strips (width 0) or slices (1), packed and multiplied on so many threads. */
+static void run_prepared(const product *p, const matrix *C, ptrdiff_t width, int threads) {
+  const spk_epilogue e = {.alpha = 0.75, .beta = 0.5, .activation = SPK_RELU};
+  spk_prepared *prepared = NULL;
+  spk_status status = spk_prepare(&p->A.view, width, 50 * (1 - width), threads, &prepared);
+  CHECK(status == SPK_OK, "prepare, %d threads: %s", threads, spk_status_string(status));
+  status = spk_prepared_spmm(prepared, &p->B.view, &C->view, &e, threads);
+  CHECK(status == SPK_OK, "prepared, %d threads: %s", threads, spk_status_string(status));
+  spk_prepared_free(prepared);
 }
 
 static const sparse_shape shapes[] = {
@@ -76,6 +77,15 @@ static void check_same_bits(void) {
         run_both(&p, &ct, &valuest, counts[c]);
         CHECK(matrix_same_bits(&c1, &ct), "spmm, %d threads", counts[c]);
         CHECK(matrix_same_bits(&values1, &valuest), "sddmm, %d threads", counts[c]);
+      }
+      for (ptrdiff_t width = 0; shape->format == SPK_CSR && width < 2; width++) {
+        const matrix p1 = matrix_copy(&C);
+        run_prepared(&p, &p1, width, 1);
+        for (int c = 0; c < COUNTS; c++) {
+          const matrix pt = matrix_copy(&C);
+          run_prepared(&p, &pt, width, counts[c]);
+          CHECK(matrix_same_bits(&p1, &pt), "prepared for %td, %d threads", width, counts[c]);
+        }
       }
       exact_memory_release();
     }
