@@ -25,10 +25,15 @@ static void spread(char *x, const spk_slices *A, const spk_dense *B, ptrdiff_t c
   const void *from = spk_at(B->data, column * B->col_stride, size);
   if (A->windows == 0) return;
   memset(x, 0, (size_t)(A->windows * held) * size);
-  for (ptrdiff_t w = 0; w < A->windows; w++)
-    kernels->unpack[A->dtype](spk_at(from, w * width * B->row_stride, size), B->row_stride,
-                              spk_at_mut(x, w * held, size), 1, 1,
-                              spk_min(width, A->cols - w * width), 1);
+  for (ptrdiff_t w = 0; w < A->windows; w++) {
+    const ptrdiff_t count = spk_min(width, A->cols - w * width);
+    const void *part = spk_at(from, w * width * B->row_stride, size);
+    void *to = spk_at_mut(x, w * held, size);
+    if (B->row_stride == 1)
+      memcpy(to, part, (size_t)count * size);
+    else
+      kernels->unpack[A->dtype](part, B->row_stride, to, 1, 1, count, 1);
+  }
 }
 
 static void run_part(void *context, ptrdiff_t part, int worker) {
