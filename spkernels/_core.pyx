@@ -507,9 +507,9 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
               workers=None, check=True):
     """`spmm` where nothing about the call is out of the ordinary, or None.
 
-    Ordinary: Packed, scipy's own classes of CSR, CSC, COO and BSR (on the left) with native arrays, an
-    ndarray of their dtype, an `out` apart from all of these, a bias that need not be broadcast or
-    converted, Python numbers.  It is here, and not in Python, so that a call costs about a
+    Ordinary: Packed, scipy's own classes of CSR, CSC, COO and BSR (on the left) with native arrays,
+    an ndarray of their dtype, an `out` apart from all of these, a bias that need not be broadcast
+    or converted, Python numbers.  It is here, and not in Python, so that a call costs about a
     microsecond and each option a small part of one.
     """
     cdef spk_sparse a
