@@ -40,6 +40,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
   for (int i = 0; i < 2; i++)   \
     if (with->field[i]) table->field[i] = with->field[i];
 #define SPK_KERNEL_T(field, fn) SPK_KERNEL_I(field, fn)
+#define SPK_KERNEL_T_PICK SPK_KERNEL_T
 #define SPK_KERNEL_TV(field, fn, most) \
   for (int t = 0; t < 2; t++)          \
     for (int v = 0; v < most; v++)     \
@@ -54,6 +55,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 #include "../kernels/kernels.def"
 #undef SPK_KERNEL_I
 #undef SPK_KERNEL_T
+#undef SPK_KERNEL_T_PICK
 #undef SPK_KERNEL_TI
 #undef SPK_KERNEL_TIV
 #undef SPK_KERNEL_TV

@@ -39,7 +39,4 @@ static void FT(spmv_slices)(const spk_slice_task *t) {
     }
   }
 }
-#else
-/* Without such an instruction rows are as fast: no entry in the table. */
-enum { FT(spmv_slices) = 0 };
 #endif

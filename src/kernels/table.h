@@ -130,12 +130,14 @@ typedef struct spk_kernels {
 #define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];
 #define SPK_KERNEL_TV(field, fn, most) fn field[2][most];
 #define SPK_KERNEL_T(field, fn) fn field[2];
+#define SPK_KERNEL_T_PICK SPK_KERNEL_T
 #define SPK_KERNEL_I(field, fn) fn field[2];
 #include "kernels.def"
 #undef SPK_KERNEL_TI
 #undef SPK_KERNEL_TIV
 #undef SPK_KERNEL_TV
 #undef SPK_KERNEL_T
+#undef SPK_KERNEL_T_PICK
 #undef SPK_KERNEL_I
 } spk_kernels;
 

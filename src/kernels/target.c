@@ -97,6 +97,11 @@
   .field = {{TV_WIDTHS_OF(most)(f32, field)}, {TV_WIDTHS_OF(most)(f64, field)}},
 #define SPK_KERNEL_T(field, fn) \
   .field = {NAME_1(f32, field, SPK_ISA_NAME), NAME_1(f64, field, SPK_ISA_NAME)},
+#ifdef SPK_HAS_PICK
+#define SPK_KERNEL_T_PICK SPK_KERNEL_T
+#else
+#define SPK_KERNEL_T_PICK(field, fn) .field = {NULL, NULL},
+#endif
 #define SPK_KERNEL_I(field, fn) \
   .field = {NAME_1(i32, field, SPK_ISA_NAME), NAME_1(i64, field, SPK_ISA_NAME)},
 
