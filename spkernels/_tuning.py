@@ -242,7 +242,7 @@ def explain(state, n, workers, chosen, used):
     csr = state.csr
     predicted = _predictions(csr, n, workers)
     kernels, seconds = _timed(state, n, workers, list(predicted), predicted)
-    share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # more than what was measured
+    share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # of what was measured, or a sample
     candidates = tuple(
         Candidate(
             name, kernel.describe(), predicted[name], seconds[name],

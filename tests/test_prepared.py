@@ -174,7 +174,7 @@ def test_the_same_bits_for_any_number_of_workers(kernel, dtype):
             np.testing.assert_array_equal(W.spmm(B, workers=workers), first)
 
 
-def test_strips_sum_in_the_order_of_the_row(monkeypatch):
+def test_strips_sum_in_the_order_of_the_row():
     """So the same bits come from any packing: for other widths, too."""
     rng = np.random.default_rng(4)
     A = random_sparse(rng, "csr", (300, 2000), 0.2, np.float32)

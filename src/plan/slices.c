@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../driver/parallel.h"
+#include "parts.h"
 
 /* Rows among which those of a slice are chosen. */
 #define SIGMA 256
@@ -152,14 +153,5 @@ void spk_slices_free(spk_slices *slices) {
 }
 
 ptrdiff_t spk_slices_part(const spk_slices *A, ptrdiff_t part, ptrdiff_t parts) {
-  const double all = (double)(A->begin[A->slices] + A->slices);
-  ptrdiff_t low = 0, high = A->slices;
-  while (low < high && part < parts) {
-    const ptrdiff_t middle = low + (high - low) / 2;
-    if ((double)(A->begin[middle] + middle) < all * (double)part / (double)parts)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return part < parts ? low : A->slices;
+  return spk_balanced_part(A->begin, A->slices, 1.0, part, parts);
 }

@@ -1,6 +1,7 @@
 #include "spmm_plan.h"
 
 #include "../driver/parallel.h"
+#include "parts.h"
 
 /* The workspace stays below a few MiB per thread whatever the shapes. */
 #define PANEL_MOST ((ptrdiff_t)1 << 20)
@@ -46,9 +47,7 @@ static double work_of(const spk_sparse *A, ptrdiff_t n) {
 
 /* Tiles of at most `widest` columns, all of nearly the same number of vectors. */
 static void cut_columns(spk_spmm_plan *plan, ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t widest) {
-  const ptrdiff_t vectors = spk_ceil_div(n, lanes);
-  const ptrdiff_t tiles = spk_ceil_div(vectors, spk_max(1, widest / lanes));
-  plan->tile = spk_ceil_div(vectors, tiles) * lanes;
+  plan->tile = spk_tile_of(n, lanes, widest / lanes);
   plan->tiles = spk_ceil_div(n, plan->tile);
 }
 

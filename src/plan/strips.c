@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../driver/parallel.h"
+#include "parts.h"
 
 /* Rows of a strip: with more, runs are longer; with fewer, a strip's sums stay closer and there are
  * more strips to deal out. */
@@ -209,12 +210,6 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
   free_counts(&c);
 }
 
-/* Columns of a tile: of at most `widest` vectors, all of nearly the same number of them. */
-static ptrdiff_t tile_of(ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t widest) {
-  const ptrdiff_t vectors = spk_max(1, spk_ceil_div(n, lanes));
-  return spk_ceil_div(vectors, spk_ceil_div(vectors, widest)) * lanes;
-}
-
 /* What a product takes per row of A and tile of `vectors` vectors with blocks of `block` rows, in
  * vector FMAs that run at full speed.
  *
@@ -254,7 +249,8 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
                            spk_strips **made) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype);
   if (block_rows == 0) {
-    const ptrdiff_t tile = tile_of(width, kernels->lanes[A->dtype], machine->tuning.strip_vectors);
+    const ptrdiff_t tile =
+        spk_tile_of(width, kernels->lanes[A->dtype], machine->tuning.strip_vectors);
     block_rows = choose_block(A, tile / kernels->lanes[A->dtype], tile * size, machine);
   }
   const ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : STRIP_ROWS;
@@ -296,16 +292,7 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
 }
 
 ptrdiff_t spk_strips_part(const spk_strips *A, ptrdiff_t part, ptrdiff_t parts) {
-  const double all = (double)A->weights[A->strips];
-  ptrdiff_t low = 0, high = A->strips;
-  while (low < high && part < parts) {
-    const ptrdiff_t middle = low + (high - low) / 2;
-    if ((double)A->weights[middle] < all * (double)part / (double)parts)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return part < parts ? low : A->strips;
+  return spk_balanced_part(A->weights, A->strips, 0.0, part, parts);
 }
 
 void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C, int threads,
@@ -317,7 +304,7 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   /* Blocks may have been chosen for narrower tiles, and fit no others. */
   const ptrdiff_t fits = spk_max(1, PANEL_MOST / (A->block_rows * lanes * size));
-  plan->tile = tile_of(n, lanes, spk_min(machine->tuning.strip_vectors, fits));
+  plan->tile = spk_tile_of(n, lanes, spk_min(machine->tuning.strip_vectors, fits));
   plan->tiles = spk_ceil_div(n, plan->tile);
   plan->stage = A->blocks > 1 || !(C->col_stride == 1 || n == 1);
   const ptrdiff_t row_bytes = plan->tile * size;

@@ -1,0 +1,30 @@
+/* Tiles of about equal width, parts of about equal weight. */
+#ifndef SPK_PLAN_PARTS_H
+#define SPK_PLAN_PARTS_H
+
+#include "../common.h"
+
+/* Columns of a tile: at most `most` vectors, all tiles of n columns of nearly the same number. */
+static inline ptrdiff_t spk_tile_of(ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t most) {
+  const ptrdiff_t vectors = spk_max(1, spk_ceil_div(n, lanes));
+  return spk_ceil_div(vectors, spk_ceil_div(vectors, spk_max(1, most))) * lanes;
+}
+
+/* The first of `count` items that belongs to part `part` of `parts`; before item i lie before[i] of
+ * what is counted, and i items that count as `each`. */
+static inline ptrdiff_t spk_balanced_part(const ptrdiff_t *before, ptrdiff_t count, double each,
+                                          ptrdiff_t part, ptrdiff_t parts) {
+  const double all = (double)before[count] + each * (double)count;
+  ptrdiff_t low = 0, high = count;
+  if (part >= parts) return count;
+  while (low < high) {
+    const ptrdiff_t middle = low + (high - low) / 2;
+    if ((double)before[middle] + each * (double)middle < all * (double)part / (double)parts)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+#endif
