@@ -65,6 +65,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
         pass
     spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
                            spk_prepared **prepared)
+    ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n)
     spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B,
                                  const spk_dense *C, const spk_epilogue *epilogue, int threads)
     size_t spk_prepared_bytes(const spk_prepared *prepared)
@@ -204,6 +205,11 @@ cdef class Packed:
     def block_rows(self):
         """The rows of the dense operand that are used together."""
         return spk_prepared_block_rows(self.handle)
+
+
+def pack_width(bint double, Py_ssize_t n):
+    """Return a width that packs as `n` does, the same for all that share what is packed."""
+    return spk_prepare_width(SPK_F64 if double else SPK_F32, n)
 
 
 def pack(tuple A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags):

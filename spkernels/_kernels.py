@@ -19,14 +19,10 @@ from ._threads import resolve_workers
 
 __all__ = ["KERNELS", "Dense", "Packed", "Rows", "blas_threads", "width_class"]
 
-#: Widest tile of strips, in vectors.
-_TILE_VECTORS = 4
-
 
 def width_class(n, dtype):
-    """Return the least number of columns that one packing serves as well as `n`."""
-    lanes = _core.lanes(dtype == np.float64)
-    return n if n <= 1 else min(-(-n // lanes), _TILE_VECTORS) * lanes
+    """Return a number of columns that stands for all which one packing serves as well as `n`."""
+    return _core.pack_width(dtype == np.float64, n)
 
 
 @functools.cache

@@ -99,6 +99,27 @@ def test_widths(shape, density, dtype, kernel):
 
 
 @pytest.mark.every_isa
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 3, 12, 30, 45, 64])
+def test_rows_of_all_lengths(n, dtype, kernel):
+    """What pads short rows of a group must neither be seen nor meet what they do not store."""
+    rng = np.random.default_rng(n)
+    lengths = np.minimum(900, rng.pareto(0.7, 333) * 4).astype(int)
+    D = np.zeros((333, 900), dtype)
+    for i, length in enumerate(lengths):
+        D[i, rng.choice(900, length, replace=False)] = random_values(rng, length, dtype)
+    A = sp.csr_array(D)
+    B = random_dense(rng, (900, n), dtype)
+    special = rng.choice(900, 20, replace=False)
+    read = np.diff(A[:, special].tocsr().indptr) > 0
+    B[special] = rng.choice([np.nan, np.inf, -np.inf], (20, 1))
+    result = prepared(A, kernel, n=n) @ B
+    assert not np.isfinite(result[read]).any()
+    assert_spmm(result[~read], A[~read], np.where(np.isfinite(B), B, 0))
+
+
+@pytest.mark.every_isa
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("activation", [None, "relu", "gelu", "silu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -117,6 +117,8 @@ typedef enum spk_layout { SPK_STRIPS = 0, SPK_SLICES = 1 } spk_layout;
  * `threads` as for spk_spmm. */
 spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
                        spk_prepared **prepared);
+/* A width that packs as n does: the same for all numbers of columns that share what is packed. */
+ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n);
 /* As spk_spmm.  Where the rows of A are sorted and it lies in strips, an element of C is a sum in
  * the order of its row's entries, whatever the blocks. */
 spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,

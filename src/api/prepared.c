@@ -61,11 +61,11 @@ spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, c
   if (status != SPK_OK) return status;
   if ((unsigned)epilogue->activation > SPK_SIGMOID) return SPK_ERR_ARGUMENT;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
-  const spk_kernels *kernels = spk_active_kernels();
-  if (prepared->slices) return spk_drive_slices(prepared->slices, B, C, epilogue, threads, kernels);
+  if (prepared->slices)
+    return spk_drive_slices(prepared->slices, B, C, epilogue, threads, spk_active_kernels());
   spk_strips_plan plan;
-  spk_plan_strips(prepared->strips, B, C, threads, kernels, spk_active_machine(), &plan);
-  return spk_drive_strips(prepared->strips, B, C, epilogue, &plan, kernels);
+  spk_plan_strips(prepared->strips, B, C, threads, spk_active_machine(), &plan);
+  return spk_drive_strips(prepared->strips, B, C, epilogue, &plan);
 }
 
 void spk_prepared_free(spk_prepared *prepared) {
@@ -73,6 +73,12 @@ void spk_prepared_free(spk_prepared *prepared) {
   spk_strips_free(prepared->strips);
   spk_slices_free(prepared->slices);
   free(prepared);
+}
+
+ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n) {
+  const spk_kernels *kernels = spk_active_kernels();
+  if (!kernels || (unsigned)dtype > SPK_F64 || n <= 1) return n;
+  return spk_strips_tile(dtype, n, kernels, spk_active_machine());
 }
 
 spk_layout spk_prepared_layout(const spk_prepared *prepared) {

@@ -11,26 +11,34 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static spk_kernels active; /* the portable kernels, overridden by the chosen ISA */
+static spk_kernels narrow; /* the same by one of half the lanes */
 static spk_machine machine;
 static const char *available[MOST_ISAS + 1];
 static int usable;
 
 static int always(void) { return 1; }
 
-/* From the narrowest to the widest. */
+#ifdef SPK_HAVE_AVX2
+#define AVX2_KERNELS (&spk_kernels__avx2)
+#else
+#define AVX2_KERNELS NULL
+#endif
+
+/* From the narrowest to the widest.  narrow: what every CPU that has the ISA has too, with half the
+ * lanes. */
 static const struct {
-  const spk_kernels *kernels;
+  const spk_kernels *kernels, *narrow;
   int (*supported)(void);
 } builds[] = {
-    {&spk_kernels__scalar, always},
+    {&spk_kernels__scalar, NULL, always},
 #ifdef SPK_HAVE_AVX2
-    {&spk_kernels__avx2, spk_cpu_has_avx2},
+    {&spk_kernels__avx2, NULL, spk_cpu_has_avx2},
 #endif
 #ifdef SPK_HAVE_AVX512
-    {&spk_kernels__avx512, spk_cpu_has_avx512},
+    {&spk_kernels__avx512, AVX2_KERNELS, spk_cpu_has_avx512},
 #endif
 #ifdef SPK_HAVE_NEON
-    {&spk_kernels__neon, always},
+    {&spk_kernels__neon, NULL, always},
 #endif
 };
 
@@ -61,24 +69,30 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 #undef SPK_KERNEL_TV
   table->isa = with->isa;
   memcpy(table->lanes, with->lanes, sizeof table->lanes);
-  table->bsr_vectors = with->bsr_vectors;
+  table->registers = with->registers;
 }
 
 static void choose(void) {
   spk_parallel_init();
   const char *forced = getenv("SPKERNELS_ISA");
-  const spk_kernels *chosen = NULL;
+  const spk_kernels *chosen = NULL, *half = NULL;
   int count = 0;
   for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
     if (!builds[i].supported()) continue;
     available[count++] = builds[i].kernels->isa;
-    if (!forced || !*forced || !strcmp(forced, builds[i].kernels->isa)) chosen = builds[i].kernels;
+    if (!forced || !*forced || !strcmp(forced, builds[i].kernels->isa))
+      chosen = builds[i].kernels, half = builds[i].narrow;
   }
   machine.l1_bytes = spk_cpu_l1_bytes();
   machine.l2_bytes = spk_cpu_l2_bytes();
   if (!chosen) return;
   active = spk_kernels__scalar;
   override(&active, chosen);
+  if (half) {
+    narrow = spk_kernels__scalar;
+    override(&narrow, half);
+    active.narrow = &narrow;
+  }
   machine.tuning = *spk_tuning_of(chosen->isa);
   usable = 1;
 }

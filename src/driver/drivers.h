@@ -19,8 +19,7 @@ spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_
                              const spk_kernels *kernels);
 
 spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C,
-                            const spk_epilogue *epilogue, const spk_strips_plan *plan,
-                            const spk_kernels *kernels);
+                            const spk_epilogue *epilogue, const spk_strips_plan *plan);
 
 spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_dense *C,
                             const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);

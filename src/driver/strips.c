@@ -1,4 +1,6 @@
 /* SpMM with A packed in strips: a part of A's rows against a tile of B's columns at a time. */
+#include <string.h>
+
 #include "drivers.h"
 #include "parallel.h"
 #include "workspace.h"
@@ -8,7 +10,6 @@ typedef struct job {
   const spk_dense *B, *C;
   const spk_epilogue *epilogue;
   const spk_strips_plan *plan;
-  const spk_kernels *kernels;
   spk_workspace space;
 } job;
 
@@ -33,10 +34,20 @@ static void pack(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t block
   const ptrdiff_t col = tile * j->plan->tile, cols = spk_min(j->plan->tile, B->cols - col);
   const ptrdiff_t k = block * j->A->block_rows, rows = spk_min(j->A->block_rows, B->rows - k);
   if (rows <= 0) return;
-  const void *from =
-      spk_at(B->data, k * B->row_stride + col * B->col_stride, spk_dtype_size(B->dtype));
-  j->kernels->pack_panel[B->dtype](s->panel, spk_round_up(cols, j->kernels->lanes[B->dtype]), from,
-                                   B->row_stride, B->col_stride, rows, cols);
+  const spk_kernels *kernels = j->A->kernels;
+  const size_t size = spk_dtype_size(B->dtype);
+  const ptrdiff_t width = spk_round_up(cols, kernels->lanes[B->dtype]);
+  const void *from = spk_at(B->data, k * B->row_stride + col * B->col_stride, size);
+  kernels->pack_panel[B->dtype](s->panel, width, from, B->row_stride, B->col_stride, rows, cols);
+  /* What padding meets. */
+  memset(spk_at_mut(s->panel, j->A->block_rows * width, size), 0, (size_t)width * size);
+}
+
+static spk_strip_fn kernel_for(const spk_strips *A, ptrdiff_t vectors) {
+  const spk_kernels *kernels = A->kernels;
+  if (A->group == 8) return kernels->spmm_strips_8[A->dtype][vectors - 1];
+  if (A->group == 4) return kernels->spmm_strips_4[A->dtype][vectors - 1];
+  return kernels->spmm_strips_2[A->dtype][vectors - 1];
 }
 
 /* Strips [first, last) of one tile, which fit the worker's sums if they are staged. */
@@ -48,9 +59,9 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t col = tile * plan->tile, cols = spk_min(plan->tile, C->cols - col);
   const ptrdiff_t row = first * A->strip_rows;
-  const ptrdiff_t lanes = j->kernels->lanes[A->dtype], vectors = spk_ceil_div(cols, lanes);
+  const ptrdiff_t lanes = A->kernels->lanes[A->dtype], vectors = spk_ceil_div(cols, lanes);
   const ptrdiff_t width = vectors * lanes; /* of panel and sums */
-  const spk_strip_fn kernel = j->kernels->spmm_strips[A->dtype][vectors - 1];
+  const spk_strip_fn kernel = kernel_for(A, vectors);
   spk_epilogue e = *j->epilogue;
   if (e.bias_row) e.bias_row = spk_at(e.bias_row, row, size);
   if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
@@ -81,7 +92,7 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
     }
   }
   if (plan->stage)
-    j->kernels->tile_store[A->dtype](s->sums, width, c, C->row_stride, C->col_stride,
+    A->kernels->tile_store[A->dtype](s->sums, width, c, C->row_stride, C->col_stride,
                                      spk_min(A->rows, last * A->strip_rows) - row, cols, &e);
 }
 
@@ -97,11 +108,10 @@ static void run_part(void *context, ptrdiff_t task, int worker) {
 }
 
 spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C,
-                            const spk_epilogue *epilogue, const spk_strips_plan *plan,
-                            const spk_kernels *kernels) {
+                            const spk_epilogue *epilogue, const spk_strips_plan *plan) {
   spk_dense result = *C;
   if (C->cols == 1) result.col_stride = 1; /* the stride of a lone column means nothing */
-  job j = {A, B, &result, epilogue, plan, kernels, {0}};
+  job j = {A, B, &result, epilogue, plan, {0}};
   const spk_status status = spk_workspace_take(
       &j.space, 0, SPK_ALIGN + plan->panel_bytes + plan->stage_bytes, plan->threads);
   if (status != SPK_OK) return status;

@@ -1,37 +1,47 @@
-/* Strips x a panel of B: rows of one length, two in lockstep, NV vectors of columns each.
+/* Strips x a panel of B: groups of G rows in lockstep, NV vectors of columns each.
  *
- * Port model per entry: NV loads of B (as operands of the FMAs), a broadcast, a load of 16 bits, NV
- * FMAs.  Two loads and two FMAs a cycle allow NV / (NV + 2) of peak, 67% for NV = 4; one load and
- * one FMA of 64 bytes a cycle (AVX-512 on Zen 4), where the broadcast takes half a load's place, 2
- * NV / (2 NV + 1), 89%.  Sums of a row that several blocks share wait in memory in between: 2 NV
- * more loads and stores per row and block.
+ * Port model per entry: NV loads of B (as operands of the FMAs), NV FMAs, half a load of offsets,
+ * and the value, of which one load brings four, a shuffle each.  Two loads and two FMAs a cycle
+ * allow NV / (NV + 0.75) of peak, 84% for NV = 4; where a load of 64 bytes and an FMA take a cycle
+ * (AVX-512 on Zen 4), NV / (NV + 0.25), 94%.  An FMA takes 4 cycles, so 4 to 8 sums have to be in
+ * flight: with one vector of columns they come from 8 rows.  Sums of a row that several blocks
+ * share wait in memory in between: 2 NV more loads and stores per row and block.
  *
  * An element of C is summed in the order of the entries of its (sorted) row, one after the other,
- * whatever the blocks: so it does not depend on how A was packed.
+ * whatever the blocks: so it does not depend on how A was packed.  Rows that are shorter than their
+ * group end in zeros, which meet a row of zeros in the panel.
  */
 SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums, T *C,
                                ptrdiff_t ldc, const uint16_t *ids, const uint16_t *o, const T *a,
                                ptrdiff_t entries, const int G, const int NV, const int first,
                                enum FT(store_mode) mode) {
-  VEC acc[2 * SPK_MAX_STRIP_VECTORS];
+  VEC acc[SPK_MAX_STRIP_SUMS];
   SPK_UNROLL for (int g = 0; g < G; g++) {
     const T *s = sums + (ptrdiff_t)ids[g] * (NV * LANES);
     SPK_UNROLL for (int v = 0; v < NV; v++) acc[g * NV + v] =
         first ? V(zero)() : V(load)(s + v * LANES);
   }
+  const int Q = G < 4 ? G : 4; /* values that come together */
   for (const uint16_t *end = o + G * entries; o < end; o += G, a += G) {
-    ptrdiff_t k[2] = {*o};
-    VEC x[2];
-    if (G == 2) {
-      spk_pair(o, k);
-      V(set2)(a, x);
-    } else {
-      x[0] = V(set1)(*a);
-    }
-    SPK_UNROLL for (int g = 0; g < G; g++) {
-      const T *b = panel + k[g] * (NV * LANES);
-      SPK_UNROLL for (int v = 0; v < NV; v++) acc[g * NV + v] =
-          V(fma)(x[g], V(load)(b + v * LANES), acc[g * NV + v]);
+    SPK_UNROLL for (int q = 0; q < G; q += Q) {
+      ptrdiff_t k[4] = {o[q]};
+      VEC x[4];
+      if (Q == 1) {
+        x[0] = V(set1)(*a);
+      } else if (Q == 2) {
+        spk_pair(o, k);
+        V(set2)(a, x);
+      } else {
+        spk_pair(o + q, k);
+        spk_pair(o + q + 2, k + 2);
+        V(set4)(a + q, x);
+      }
+      SPK_UNROLL for (int i = 0; i < Q; i++) {
+        const T *b = panel + k[i] * (NV * LANES);
+        VEC *sum = acc + (q + i) * NV;
+        SPK_UNROLL for (int v = 0; v < NV; v++) sum[v] =
+            V(fma)(x[i], V(load)(b + v * LANES), sum[v]);
+      }
     }
   }
   SPK_UNROLL for (int g = 0; g < G; g++) {
@@ -50,7 +60,7 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
   }
 }
 
-SPK_INLINE void FT(strip_runs)(const spk_strip_task *t, T *sums, T *C, const int NV,
+SPK_INLINE void FT(strip_runs)(const spk_strip_task *t, T *sums, T *C, const int G, const int NV,
                                const int first) {
   /* Locals, as the stores could alias the task. */
   const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
@@ -61,28 +71,29 @@ SPK_INLINE void FT(strip_runs)(const spk_strip_task *t, T *sums, T *C, const int
   for (ptrdiff_t r = 0; r < count; r++) {
     const ptrdiff_t entries = runs[r].entries;
     ptrdiff_t rows = runs[r].rows;
-    for (; rows >= 2; rows -= 2, ids += 2, offsets += 2 * entries, values += 2 * entries)
-      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, 2, NV, first, mode);
-    if (rows) {
+    for (; rows >= G; rows -= G, ids += G, offsets += G * entries, values += G * entries)
+      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, first, mode);
+    for (; rows > 0; rows--, ids++, offsets += entries, values += entries)
       FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, 1, NV, first, mode);
-      ids++, offsets += entries, values += entries;
-    }
   }
 }
 
-#define SPK_SPMM_STRIPS(NV)                                        \
-  static void FT(spmm_strips_1x##NV##v)(const spk_strip_task *t) { \
-    if (!t->sums)                                                  \
-      FT(strip_runs)(t, NULL, t->C, NV, 1);                        \
-    else if (t->first)                                             \
-      FT(strip_runs)(t, t->sums, NULL, NV, 1);                     \
-    else                                                           \
-      FT(strip_runs)(t, t->sums, NULL, NV, 0);                     \
+#define SPK_SPMM_STRIPS(G, NV)                                           \
+  static void FT(spmm_strips_##G##_1x##NV##v)(const spk_strip_task *t) { \
+    if (!t->sums)                                                        \
+      FT(strip_runs)(t, NULL, t->C, G, NV, 1);                           \
+    else if (t->first)                                                   \
+      FT(strip_runs)(t, t->sums, NULL, G, NV, 1);                        \
+    else                                                                 \
+      FT(strip_runs)(t, t->sums, NULL, G, NV, 0);                        \
   }
-SPK_SPMM_STRIPS(1)
-SPK_SPMM_STRIPS(2)
-SPK_SPMM_STRIPS(3)
-SPK_SPMM_STRIPS(4)
-SPK_SPMM_STRIPS(5)
-SPK_SPMM_STRIPS(6)
+SPK_SPMM_STRIPS(2, 1)
+SPK_SPMM_STRIPS(2, 2)
+SPK_SPMM_STRIPS(2, 3)
+SPK_SPMM_STRIPS(2, 4)
+SPK_SPMM_STRIPS(4, 1)
+SPK_SPMM_STRIPS(4, 2)
+SPK_SPMM_STRIPS(4, 3)
+SPK_SPMM_STRIPS(4, 4)
+SPK_SPMM_STRIPS(8, 1)
 #undef SPK_SPMM_STRIPS

@@ -15,8 +15,9 @@
 #define SPK_MAX_VECTORS 8
 /* Widest BSR tile, in vectors. */
 #define SPK_MAX_BSR_VECTORS 4
-/* Widest tile of strips, in vectors; two rows of it are in registers. */
-#define SPK_MAX_STRIP_VECTORS 6
+/* Widest tile of strips, in vectors, and the most sums of strips in registers. */
+#define SPK_MAX_STRIP_VECTORS 4
+#define SPK_MAX_STRIP_SUMS 16
 
 /* C[i, :n] = epilogue(sum over p in [begin[i], end[i]) of values[p] * B[indices[p] - base, :]). */
 typedef struct spk_spmm_task {
@@ -37,7 +38,7 @@ typedef struct spk_spmm_task {
 
 typedef void (*spk_spmm_fn)(const spk_spmm_task *task);
 
-/* So many rows of so many entries each (plan/strips.h). */
+/* So many rows of so many entries each, G by G in lockstep, the last ones alone (plan/strips.h). */
 typedef struct spk_strip_run {
   uint32_t entries, rows;
 } spk_strip_run;
@@ -46,7 +47,7 @@ typedef struct spk_strip_run {
 typedef struct spk_strip_task {
   const spk_strip_run *runs;
   ptrdiff_t run_count;
-  const uint16_t *row_ids, *offsets; /* one per row of a run; one per entry */
+  const uint16_t *row_ids, *offsets; /* one per row of a run; one per entry, G rows alternate */
   const void *values;
   const void *panel; /* whole vectors, aligned; zeros after n columns */
   void *sums;        /* the same; NULL: the rows are whole, and go to C with their epilogue */
@@ -124,8 +125,9 @@ typedef int (*spk_offsets_fn)(const void *offsets, ptrdiff_t count, ptrdiff_t nn
 
 typedef struct spk_kernels {
   const char *isa;
-  int lanes[2];    /* per dtype */
-  int bsr_vectors; /* widest BSR tile of this ISA, in vectors */
+  int lanes[2]; /* per dtype */
+  int registers;
+  const struct spk_kernels *narrow; /* the ISA of half the lanes, if its vectors are as fast */
 #define SPK_KERNEL_TI(field, fn) fn field[2][2];
 #define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];
 #define SPK_KERNEL_TV(field, fn, most) fn field[2][most];

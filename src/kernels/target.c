@@ -77,11 +77,11 @@
       NAME_TIV(tn, in, field, 8, SPK_ISA_NAME)
 #define NAME4V(tn, field, v, isa) spk_##tn##_##field##_1x##v##v__##isa
 #define NAME_TV(tn, field, v, isa) NAME4V(tn, field, v, isa)
-#define TV_WIDTHS_6(tn, field)                                                  \
-  NAME_TV(tn, field, 1, SPK_ISA_NAME), NAME_TV(tn, field, 2, SPK_ISA_NAME),     \
-      NAME_TV(tn, field, 3, SPK_ISA_NAME), NAME_TV(tn, field, 4, SPK_ISA_NAME), \
-      NAME_TV(tn, field, 5, SPK_ISA_NAME), NAME_TV(tn, field, 6, SPK_ISA_NAME)
-#define TV_WIDTHS_SPK_MAX_STRIP_VECTORS TV_WIDTHS_6
+#define TV_WIDTHS_1(tn, field) NAME_TV(tn, field, 1, SPK_ISA_NAME)
+#define TV_WIDTHS_4(tn, field)                                              \
+  NAME_TV(tn, field, 1, SPK_ISA_NAME), NAME_TV(tn, field, 2, SPK_ISA_NAME), \
+      NAME_TV(tn, field, 3, SPK_ISA_NAME), NAME_TV(tn, field, 4, SPK_ISA_NAME)
+#define TV_WIDTHS_SPK_MAX_STRIP_VECTORS TV_WIDTHS_4
 #define TV_WIDTHS_OF(most) TV_WIDTHS_##most
 #define WIDTHS_SPK_MAX_VECTORS WIDTHS_8
 #define WIDTHS_SPK_MAX_BSR_VECTORS WIDTHS_4
@@ -108,6 +108,6 @@
 const spk_kernels SPK_CAT2(spk_kernels__, SPK_ISA_NAME) = {
     .isa = SPK_STRING(SPK_ISA_NAME),
     .lanes = {SPK_LANES_f32, SPK_LANES_f64},
-    .bsr_vectors = SPK_SIMD_REGISTERS >= 32 ? 4 : 2,
+    .registers = SPK_SIMD_REGISTERS,
 #include "kernels.def"
 };

@@ -143,7 +143,9 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
                           .blocks = 1,
                           .band_rows = outer,
                           .row_chunk = outer};
-  cut_columns(plan, n, lanes, (is_bsr ? kernels->bsr_vectors : SPK_MAX_VECTORS) * lanes);
+  /* BSR tiles are four rows high. */
+  const ptrdiff_t most = !is_bsr ? SPK_MAX_VECTORS : kernels->registers >= 32 ? 4 : 2;
+  cut_columns(plan, n, lanes, most * lanes);
   const spk_spmm_plan whole = *plan;
   const double pays = n <= 2 * lanes ? PACK_REUSE_NARROW : PACK_REUSE;
   if (n > 1 && (b_unit ? n > lanes && reuse >= pays : reuse >= 1.0))

@@ -24,6 +24,10 @@
 /* Cells beyond one per entry that a matrix may have all the same. */
 #define MOST_EMPTY_CELLS 4096.0
 
+/* Zeros that a group may be padded with: so many per row, or that share of its places. */
+#define MOST_PADDED_ROW 2
+#define MOST_PADDED 0.25
+
 /* Entries per row of a panel that pay for packing it. */
 #define PART_ENTRIES 40.0
 
@@ -36,32 +40,32 @@ typedef struct packing {
 typedef struct counts {
   uint32_t *entries; /* [b * rows + i]: how many */
   ptrdiff_t *cursor; /* where the next one goes */
-  uint32_t *with;    /* rows that have so many, of one block */
-  ptrdiff_t longest;
+  uint32_t *with;    /* rows that have so many, of one block; where the next of them is listed */
+  uint16_t *sorted;  /* rows of one block by their length, longest first */
 } counts;
 
 static void free_counts(counts *c) {
   free(c->entries);
   free(c->cursor);
   free(c->with);
+  free(c->sorted);
 }
 
-static int take_counts(counts *c, ptrdiff_t cells, ptrdiff_t longest) {
-  c->longest = longest;
+static int take_counts(counts *c, ptrdiff_t rows, ptrdiff_t cells, ptrdiff_t longest) {
   c->entries = calloc((size_t)cells + 1, sizeof *c->entries);
   c->cursor = malloc(((size_t)cells + 1) * sizeof *c->cursor);
   c->with = calloc((size_t)longest + 2, sizeof *c->with);
-  return c->entries && c->cursor && c->with;
+  c->sorted = malloc(((size_t)rows + 1) * sizeof *c->sorted);
+  return c->entries && c->cursor && c->with && c->sorted;
 }
 
 /* The parts of a strip's one allocation. */
-static int take_strip(spk_strip *s, ptrdiff_t blocks, ptrdiff_t runs, ptrdiff_t ids,
-                      ptrdiff_t entries, size_t size) {
+static int take_strip(spk_strip *s, ptrdiff_t blocks, const spk_strip_cell *end, size_t size) {
   const size_t cells = spk_slice((size_t)(blocks + 1) * sizeof *s->cells);
-  const size_t run_bytes = spk_slice((size_t)runs * sizeof *s->runs);
-  const size_t id_bytes = spk_slice((size_t)ids * sizeof *s->row_ids);
-  const size_t offset_bytes = spk_slice((size_t)entries * sizeof *s->offsets);
-  s->bytes = cells + run_bytes + id_bytes + offset_bytes + spk_slice((size_t)entries * size);
+  const size_t run_bytes = spk_slice((size_t)end->run * sizeof *s->runs);
+  const size_t id_bytes = spk_slice((size_t)end->row * sizeof *s->row_ids);
+  const size_t offset_bytes = spk_slice((size_t)end->entry * sizeof *s->offsets);
+  s->bytes = cells + run_bytes + id_bytes + offset_bytes + spk_slice((size_t)end->entry * size);
   char *memory = aligned_alloc(SPK_ALIGN, s->bytes);
   if (!memory) return 0;
   s->cells = (spk_strip_cell *)(void *)memory;
@@ -72,62 +76,62 @@ static int take_strip(spk_strip *s, ptrdiff_t blocks, ptrdiff_t runs, ptrdiff_t 
   return 1;
 }
 
-/* Rows [0, rows) of a block by their length: counts them per length, returns the greatest. */
-static uint32_t tally(counts *c, const uint32_t *entries, ptrdiff_t rows) {
+/* Rows [0, rows) of a block by their length, longest first; returns how many have entries. */
+static ptrdiff_t sort_rows(counts *c, const uint32_t *entries, ptrdiff_t rows) {
   uint32_t most = 0;
   for (ptrdiff_t i = 0; i < rows; i++) {
     c->with[entries[i]]++;
     if (entries[i] > most) most = entries[i];
   }
-  return most;
+  const ptrdiff_t empty = c->with[0];
+  uint32_t listed = 0;
+  for (uint32_t length = most + 1; length-- > 0;) {
+    const uint32_t count = c->with[length];
+    c->with[length] = listed;
+    listed += count;
+  }
+  for (ptrdiff_t i = 0; i < rows; i++) c->sorted[c->with[entries[i]]++] = (uint16_t)i;
+  memset(c->with, 0, ((size_t)most + 1) * sizeof *c->with);
+  return rows - empty;
 }
 
-/* Runs and rows that all blocks of a strip will list. */
-static void measure(counts *c, ptrdiff_t rows, ptrdiff_t blocks, ptrdiff_t *runs, ptrdiff_t *ids) {
-  *runs = *ids = 0;
-  for (ptrdiff_t b = 0; b < blocks; b++) {
-    const uint32_t most = tally(c, c->entries + b * rows, rows);
-    for (uint32_t length = b == 0 ? 0 : 1; length <= most; length++) {
-      *runs += c->with[length] > 0;
-      *ids += c->with[length];
-    }
-    memset(c->with, 0, ((size_t)most + 1) * sizeof *c->with);
-  }
+/* Whether rows of these lengths go in lockstep: places are padded to the longest, the first. */
+static int in_lockstep(const uint32_t *entries, const uint16_t *rows, ptrdiff_t group) {
+  ptrdiff_t padding = 0;
+  for (ptrdiff_t g = 1; g < group; g++) padding += entries[rows[0]] - entries[rows[g]];
+  return padding <= MOST_PADDED_ROW * group ||
+         (double)padding <= MOST_PADDED * (double)(group * entries[rows[0]]);
 }
 
-/* Runs and rows of each block, longest first, and where the entries of each row go. */
-static void arrange(spk_strip *s, counts *c, ptrdiff_t blocks) {
-  const ptrdiff_t rows = s->rows;
-  spk_strip_cell at = {0};
-  for (ptrdiff_t b = 0; b < blocks; b++) {
-    const uint32_t *entries = c->entries + b * rows;
-    ptrdiff_t *cursor = c->cursor + b * rows;
-    s->cells[b] = at;
-    const uint32_t most = tally(c, entries, rows);
-    const uint32_t least = b == 0 ? 0 : 1;
-    /* From here on `with` holds where the next row of that length is listed. */
-    uint32_t listed = 0;
-    for (uint32_t length = most + 1; length-- > least;) {
-      const uint32_t count = c->with[length];
-      if (count) s->runs[at.run++] = (spk_strip_run){.entries = length, .rows = count};
-      c->with[length] = listed;
-      listed += count;
+/* What block b lists, from *at on, which moves to its end: runs, rows and the places of entries.
+ * Only counted where s is NULL. */
+static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, ptrdiff_t group,
+                    spk_strip_cell *at) {
+  const uint32_t *entries = c->entries + b * rows;
+  ptrdiff_t *cursor = c->cursor + b * rows;
+  const ptrdiff_t filled = sort_rows(c, entries, rows);
+  /* Empty rows complete a last group. */
+  const ptrdiff_t listed = b == 0 ? rows : filled,
+                  most = spk_min(rows, spk_round_up(listed, group));
+  uint32_t length = 0, run_rows = 0;
+  for (ptrdiff_t i = 0; i < listed;) {
+    const uint16_t *these = c->sorted + i;
+    const int together = i + group <= most && in_lockstep(entries, these, group);
+    const ptrdiff_t count = together ? group : 1;
+    const uint32_t places = entries[these[0]];
+    if (run_rows == 0 || places != length) at->run++, run_rows = 0;
+    length = places, run_rows += (uint32_t)count;
+    if (s) {
+      s->runs[at->run - 1] = (spk_strip_run){.entries = length, .rows = run_rows};
+      for (ptrdiff_t g = 0; g < count; g++) {
+        s->row_ids[at->row + g] = these[g];
+        cursor[these[g]] = together ? -(at->entry + g) - 1 : at->entry;
+      }
     }
-    for (ptrdiff_t i = 0; i < rows; i++)
-      if (entries[i] >= least) s->row_ids[at.row + c->with[entries[i]]++] = (uint16_t)i;
-    memset(c->with, 0, ((size_t)most + 1) * sizeof *c->with);
-    ptrdiff_t id = at.row;
-    for (ptrdiff_t r = s->cells[b].run; r < at.run; r++) {
-      const ptrdiff_t length = s->runs[r].entries, count = s->runs[r].rows;
-      for (ptrdiff_t i = 0; i < count; i++, id++)
-        cursor[s->row_ids[id]] = i + 1 == count && count % 2
-                                     ? at.entry + i * length
-                                     : -(at.entry + i / 2 * 2 * length + i % 2) - 1;
-      at.entry += length * count;
-    }
-    at.row += listed;
+    at->row += count;
+    at->entry += count * (ptrdiff_t)places;
+    i += count;
   }
-  s->cells[blocks] = at;
 }
 
 /* For each entry of a strip, its row i and where that row's count for the entry's block is.  Rows
@@ -157,7 +161,13 @@ static void count(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, const s
     FOR_ENTRIES(int64_t, (void)k; c->entries[at]++);
 }
 
-/* Entries to their places: steps of 2 (cursor below 0) where two rows go in lockstep. */
+/* Zeros times the row below the block, wherever nothing else will be. */
+static void clear(spk_strip *s, ptrdiff_t entries, ptrdiff_t block, spk_dtype dtype) {
+  for (ptrdiff_t e = 0; e < entries; e++) s->offsets[e] = (uint16_t)block;
+  memset(s->values, 0, (size_t)entries * spk_dtype_size(dtype));
+}
+
+/* Entries to their places: steps of `group` (cursor below 0) where rows go in lockstep. */
 #define FILL(I, T)                               \
   do {                                           \
     const T *values = A->values;                 \
@@ -167,11 +177,12 @@ static void count(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, const s
       const ptrdiff_t e = to < 0 ? -to - 1 : to; \
       s->offsets[e] = (uint16_t)k;               \
       into[e] = values[p];                       \
-      c->cursor[at] += to < 0 ? -2 : 1;          \
+      c->cursor[at] += to < 0 ? -group : 1;      \
     });                                          \
   } while (0)
 
-static void fill(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, spk_strip *s, counts *c) {
+static void fill(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, int group, spk_strip *s,
+                 counts *c) {
   if (A->itype == SPK_I32 && A->dtype == SPK_F32)
     FILL(int32_t, float);
   else if (A->itype == SPK_I32)
@@ -190,21 +201,25 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
   const spk_strips *all = job->into;
   spk_strip *s = &all->strip[number];
   const ptrdiff_t first = number * all->strip_rows, block = all->block_rows, blocks = all->blocks;
+  const int group = all->group;
   s->rows = spk_min(all->strip_rows, A->rows - first);
   ptrdiff_t longest = 0;
   for (ptrdiff_t i = first; i < first + s->rows; i++)
     longest = spk_max(longest,
                       spk_index(A->offsets, A->itype, i + 1) - spk_index(A->offsets, A->itype, i));
-  const ptrdiff_t entries =
-      spk_index(A->offsets, A->itype, first + s->rows) - spk_index(A->offsets, A->itype, first);
   counts c;
-  if (take_counts(&c, s->rows * blocks, longest)) {
+  if (take_counts(&c, s->rows, s->rows * blocks, longest)) {
     count(A, first, block, s, &c);
-    ptrdiff_t runs, ids;
-    measure(&c, s->rows, blocks, &runs, &ids);
-    if (take_strip(s, blocks, runs, ids, entries, spk_dtype_size(A->dtype))) {
-      arrange(s, &c, blocks);
-      fill(A, first, block, s, &c);
+    spk_strip_cell end = {0};
+    for (ptrdiff_t b = 0; b < blocks; b++) arrange(NULL, &c, s->rows, b, group, &end);
+    if (take_strip(s, blocks, &end, spk_dtype_size(A->dtype))) {
+      clear(s, end.entry, block, A->dtype);
+      s->cells[0] = end = (spk_strip_cell){0};
+      for (ptrdiff_t b = 0; b < blocks; b++) {
+        arrange(s, &c, s->rows, b, group, &end);
+        s->cells[b + 1] = end;
+      }
+      fill(A, first, block, group, s, &c);
     }
   }
   free_counts(&c);
@@ -213,11 +228,12 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
 /* What a product takes per row of A and tile of `vectors` vectors with blocks of `block` rows, in
  * vector FMAs that run at full speed.
  *
- * Fitted on Zen 4 (AVX-512; 512 x 512 and larger, 50 to 98% sparse, blocks of 64 to 512 rows): an
- * entry costs its FMAs and half a slot for the broadcast; a row of a block 6 slots per vector, for
- * its sums to come and go and for the loop to start; and where a block is larger than L1, the share
- * of loads that come from L2 instead grows by a third with each doubling, since rows walk B in
- * order and find much of what the last one left. */
+ * Fitted on Zen 4 (AVX-512; 512 x 512 and larger, 50 to 98% sparse, blocks of 64 to 1024 rows, 8 to
+ * 512 columns): an entry costs its FMAs and half a slot for its value; a row of a block 6 slots per
+ * vector, for its sums to come and go and for the loop to start; and where a block is larger than
+ * L1, the share of loads that come from L2 instead grows by a third with each doubling, since rows
+ * walk B in order and find much of what the last one left.  What it chose was the fastest of these
+ * blocks or within 4% of it. */
 static double block_cost(const spk_sparse *A, ptrdiff_t block, ptrdiff_t vectors,
                          ptrdiff_t row_bytes, const spk_machine *machine) {
   const double per_row = (double)A->nnz / (double)spk_max(1, A->rows);
@@ -244,15 +260,31 @@ static ptrdiff_t choose_block(const spk_sparse *A, ptrdiff_t vectors, ptrdiff_t 
   }
 }
 
+/* A vector of half the lanes serves as few columns as well, and takes half of L1. */
+static const spk_kernels *kernels_for(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels) {
+  return kernels->narrow && n <= kernels->narrow->lanes[dtype] ? kernels->narrow : kernels;
+}
+
+ptrdiff_t spk_strips_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
+                          const spk_machine *machine) {
+  return spk_tile_of(n, kernels_for(dtype, n, kernels)->lanes[dtype],
+                     machine->tuning.strip_vectors);
+}
+
+/* Rows in lockstep: 8 sums in flight, and with 32 registers 16. */
+static int group_of(ptrdiff_t vectors, const spk_kernels *kernels) {
+  if (vectors == 1) return 8;
+  return 2 * 4 * vectors <= kernels->registers ? 4 : 2;
+}
+
 spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
                            const spk_kernels *kernels, const spk_machine *machine,
                            spk_strips **made) {
-  const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype);
-  if (block_rows == 0) {
-    const ptrdiff_t tile =
-        spk_tile_of(width, kernels->lanes[A->dtype], machine->tuning.strip_vectors);
-    block_rows = choose_block(A, tile / kernels->lanes[A->dtype], tile * size, machine);
-  }
+  const ptrdiff_t tile = spk_strips_tile(A->dtype, width, kernels, machine);
+  kernels = kernels_for(A->dtype, width, kernels);
+  const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
+  if (block_rows == 0)
+    block_rows = choose_block(A, vectors, tile * (ptrdiff_t)spk_dtype_size(A->dtype), machine);
   const ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : STRIP_ROWS;
   const double strips = ceil((double)A->rows / (double)height);
   /* Where a strip has few entries in a block, blocks as high as can be; and then no more. */
@@ -266,6 +298,9 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
   spk_strips *s = malloc(sizeof *s);
   if (!s) return SPK_ERR_MEMORY;
   *s = (spk_strips){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
+  s->kernels = kernels;
+  s->vectors = (int)vectors;
+  s->group = group_of(vectors, kernels);
   s->strip_rows = height;
   s->strips = spk_ceil_div(A->rows, s->strip_rows);
   s->block_rows = spk_max(1, spk_ceil_div(A->cols, blocks));
@@ -296,19 +331,18 @@ ptrdiff_t spk_strips_part(const spk_strips *A, ptrdiff_t part, ptrdiff_t parts) 
 }
 
 void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C, int threads,
-                     const spk_kernels *kernels, const spk_machine *machine,
-                     spk_strips_plan *plan) {
+                     const spk_machine *machine, spk_strips_plan *plan) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), n = B->cols;
   const double work = ((double)A->nnz + (double)A->rows) * (double)n;
   *plan = (spk_strips_plan){.threads = spk_choose_threads(threads, work)};
-  const ptrdiff_t lanes = kernels->lanes[A->dtype];
-  /* Blocks may have been chosen for narrower tiles, and fit no others. */
+  const ptrdiff_t lanes = A->kernels->lanes[A->dtype];
+  /* Groups suit no wider tiles than they were packed for, nor may blocks. */
   const ptrdiff_t fits = spk_max(1, PANEL_MOST / (A->block_rows * lanes * size));
-  plan->tile = spk_tile_of(n, lanes, spk_min(machine->tuning.strip_vectors, fits));
+  plan->tile = spk_tile_of(n, lanes, spk_min(A->vectors, fits));
   plan->tiles = spk_ceil_div(n, plan->tile);
   plan->stage = A->blocks > 1 || !(C->col_stride == 1 || n == 1);
   const ptrdiff_t row_bytes = plan->tile * size;
-  plan->panel_bytes = spk_slice((size_t)(A->block_rows * row_bytes));
+  plan->panel_bytes = spk_slice((size_t)((A->block_rows + 1) * row_bytes));
   ptrdiff_t most = A->strips;
   if (plan->stage) {
     /* Sums of a part wait in L2 until the last block is done. */

@@ -8,8 +8,11 @@
  * rows in lockstep: Kreutzer et al., "A unified sparse matrix data format", SIAM J. Sci. Comput.
  * 2014. Runs of equal length need no padding.)
  *
- * Two rows of a run go in lockstep, their entries alternate; a last odd one goes alone.  Entries
- * lie in the order in which they are used: 16 bits say which row of the block, then the value.
+ * Rows go in lockstep by groups, their entries alternate.  Rows of a group that are shorter than
+ * its longest are filled with zeros that meet a row of zeros below the block, so that no padding
+ * meets infinity or NaN; where that would be much, rows go alone.  The narrower a tile, the more
+ * rows are in a group, as many sums have to be in flight at any time.  Entries lie in the order in
+ * which they are used: 16 bits say which row of the block, then the value.
  */
 #ifndef SPK_PLAN_STRIPS_H
 #define SPK_PLAN_STRIPS_H
@@ -33,6 +36,8 @@ typedef struct spk_strip {
 } spk_strip;
 
 typedef struct spk_strips {
+  const spk_kernels *kernels; /* of tiles as wide as it was packed for */
+  int group, vectors;         /* rows in lockstep; vectors of a tile, at most */
   spk_dtype dtype;
   ptrdiff_t rows, cols, nnz;
   ptrdiff_t strip_rows, strips;
@@ -41,7 +46,11 @@ typedef struct spk_strips {
   spk_strip *strip;
 } spk_strips;
 
-/* Pack A, in CSR and checked, for tiles of `width` columns.  `block_rows` 0: as many as fit L1
+/* Columns of the tiles that products with n columns are cut into. */
+ptrdiff_t spk_strips_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
+                          const spk_machine *machine);
+
+/* Pack A, in CSR and checked, for products with `width` columns.  `block_rows` 0: as many as fit L1
  * where the rows of A are long enough for that. */
 spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
                            const spk_kernels *kernels, const spk_machine *machine,
@@ -59,7 +68,7 @@ typedef struct spk_strips_plan {
 } spk_strips_plan;
 
 void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C, int threads,
-                     const spk_kernels *kernels, const spk_machine *machine, spk_strips_plan *plan);
+                     const spk_machine *machine, spk_strips_plan *plan);
 /* The first strip of a part: parts hold about the same number of entries. */
 ptrdiff_t spk_strips_part(const spk_strips *A, ptrdiff_t part, ptrdiff_t parts);
 

@@ -268,18 +268,20 @@ static void check_spmm_bsr_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_ityp
 
 /* --- strips --- */
 
-enum { STRIP_HEIGHT = 9, STRIP_BLOCK = 11 };
+enum { STRIP_HEIGHT = 25, STRIP_BLOCK = 11 };
 
-/* Runs of odd and even numbers of rows, of no, one and several entries; rows in any order. */
-static const spk_strip_run strip_runs[] = {{6, 3}, {1, 2}, {2, 1}, {0, 3}};
-static const uint16_t strip_ids[] = {4, 0, 8, 3, 5, 1, 2, 7, 6};
-enum { STRIP_RUNS = 4, STRIP_ENTRIES = 6 * 3 + 2 + 2 };
+/* Runs of whole groups, of less and of both, of no, one and several entries; rows in any order. */
+static const spk_strip_run strip_runs[] = {{6, 11}, {1, 2}, {2, 1}, {5, 8}, {0, 3}};
+static const uint16_t strip_ids[] = {4,  0,  8,  3,  5,  1,  2,  7,  6,  19, 9,  24, 10,
+                                     11, 21, 12, 13, 20, 14, 15, 23, 16, 17, 22, 18};
+enum { STRIP_RUNS = 5, STRIP_ENTRIES = 6 * 11 + 2 + 2 + 5 * 8 };
 
 /* `sums`: 0: to C; 1: to sums that hold nothing yet; 2: added to sums. */
-static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t n, int sums_mode,
-                        const epilogue_case *how) {
+static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, ptrdiff_t n,
+                        int sums_mode, const epilogue_case *how) {
   const ptrdiff_t width = spk_round_up(n, table->lanes[dtype]);
-  test_case("spmm_strips %s, n = %td, mode %d, %s", dtype_names[dtype], n, sums_mode, how->name);
+  test_case("spmm_strips_%td %s, n = %td, mode %d, %s", group, dtype_names[dtype], n, sums_mode,
+            how->name);
   const size_t size = spk_dtype_size(dtype);
   const matrix panel = matrix_input(dtype, STRIP_BLOCK, width, width, 1);
   uint16_t *offsets = exact_memory(STRIP_ENTRIES * sizeof *offsets);
@@ -313,12 +315,13 @@ static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t n, int s
     const ptrdiff_t rows = strip_runs[r].rows, length = strip_runs[r].entries;
     for (ptrdiff_t q = 0; q < rows; q++, row++) {
       const ptrdiff_t i = strip_ids[row];
-      const int alone = q + 1 == rows && rows % 2;
-      const ptrdiff_t first = entry + (alone ? q : q / 2 * 2) * length + (alone ? 0 : q % 2);
+      const int alone = q >= rows / group * group;
+      const ptrdiff_t first =
+          entry + (alone ? q : q / group * group) * length + (alone ? 0 : q % group);
       for (ptrdiff_t j = 0; j < (sums_mode ? width : n); j++) {
         exact e = {0};
         for (ptrdiff_t p = 0; p < length; p++) {
-          const ptrdiff_t at = first + p * (alone ? 1 : 2);
+          const ptrdiff_t at = first + p * (alone ? 1 : group);
           exact_add(&e, get_value(values, dtype, at) * matrix_get(&panel, offsets[at], j));
         }
         if (sums_mode == 2) exact_add(&e, matrix_get(&old, i, j));
@@ -335,12 +338,26 @@ static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t n, int s
   exact_memory_release();
 }
 
-static void check_spmm_strips(spk_strip_fn kernel, spk_dtype dtype, int vectors) {
+static void check_strips(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, int vectors) {
   const ptrdiff_t lanes = table->lanes[dtype];
   for (ptrdiff_t n = (vectors - 1) * lanes + 1; n <= vectors * lanes; n++) {
-    for (int c = 0; c < EPILOGUE_CASES; c++) check_strip(kernel, dtype, n, 0, &epilogue_cases[c]);
-    for (int mode = 1; mode <= 2; mode++) check_strip(kernel, dtype, n, mode, &epilogue_cases[0]);
+    for (int c = 0; c < EPILOGUE_CASES; c++)
+      check_strip(kernel, dtype, group, n, 0, &epilogue_cases[c]);
+    for (int mode = 1; mode <= 2; mode++)
+      check_strip(kernel, dtype, group, n, mode, &epilogue_cases[0]);
   }
+}
+
+static void check_spmm_strips_2(spk_strip_fn kernel, spk_dtype dtype, int vectors) {
+  check_strips(kernel, dtype, 2, vectors);
+}
+
+static void check_spmm_strips_4(spk_strip_fn kernel, spk_dtype dtype, int vectors) {
+  check_strips(kernel, dtype, 4, vectors);
+}
+
+static void check_spmm_strips_8(spk_strip_fn kernel, spk_dtype dtype, int vectors) {
+  check_strips(kernel, dtype, 8, vectors);
 }
 
 /* --- scatters: CSC and COO --- */

@@ -31,6 +31,14 @@ static inline void v_f32_set2(const float *p, v_f32 x[2]) {
   x[0] = _mm256_moveldup_ps(pairs);
   x[1] = _mm256_movehdup_ps(pairs);
 }
+static inline void v_f32_set4(const float *p, v_f32 x[4]) {
+  const __m128 four = _mm_loadu_ps(p);
+  const v_f32 fours = _mm256_insertf128_ps(_mm256_castps128_ps256(four), four, 1);
+  x[0] = _mm256_permute_ps(fours, 0x00);
+  x[1] = _mm256_permute_ps(fours, 0x55);
+  x[2] = _mm256_permute_ps(fours, 0xaa);
+  x[3] = _mm256_permute_ps(fours, 0xff);
+}
 static inline m_f32 v_f32_mask(ptrdiff_t n) {
   return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f32 + 8 - n));
 }
@@ -86,6 +94,10 @@ static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const v_f64 pairs = _mm256_insertf128_pd(_mm256_castpd128_pd256(both), both, 1);
   x[0] = _mm256_unpacklo_pd(pairs, pairs);
   x[1] = _mm256_unpackhi_pd(pairs, pairs);
+}
+static inline void v_f64_set4(const double *p, v_f64 x[4]) {
+  v_f64_set2(p, x);
+  v_f64_set2(p + 2, x + 2);
 }
 static inline m_f64 v_f64_mask(ptrdiff_t n) {
   return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f64 + 4 - n));

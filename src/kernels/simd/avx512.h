@@ -31,6 +31,13 @@ static inline void v_f32_set2(const float *p, v_f32 x[2]) {
   x[0] = _mm512_moveldup_ps(pairs);
   x[1] = _mm512_movehdup_ps(pairs);
 }
+static inline void v_f32_set4(const float *p, v_f32 x[4]) {
+  const v_f32 fours = _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+  x[0] = _mm512_permute_ps(fours, 0x00);
+  x[1] = _mm512_permute_ps(fours, 0x55);
+  x[2] = _mm512_permute_ps(fours, 0xaa);
+  x[3] = _mm512_permute_ps(fours, 0xff);
+}
 static inline m_f32 v_f32_mask(ptrdiff_t n) { return (__mmask16)((1u << n) - 1u); }
 static inline v_f32 v_f32_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_f32_store(float *p, v_f32 a) { _mm512_storeu_ps(p, a); }
@@ -89,6 +96,10 @@ static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const v_f64 pairs = _mm512_broadcast_f64x2(_mm_loadu_pd(p));
   x[0] = _mm512_unpacklo_pd(pairs, pairs);
   x[1] = _mm512_unpackhi_pd(pairs, pairs);
+}
+static inline void v_f64_set4(const double *p, v_f64 x[4]) {
+  v_f64_set2(p, x);
+  v_f64_set2(p + 2, x + 2);
 }
 static inline m_f64 v_f64_mask(ptrdiff_t n) { return (__mmask8)((1u << n) - 1u); }
 static inline v_f64 v_f64_load(const double *p) { return _mm512_loadu_pd(p); }

@@ -22,6 +22,10 @@ static inline void v_f32_set2(const float *p, v_f32 x[2]) {
   x[0] = vdupq_lane_f32(both, 0);
   x[1] = vdupq_lane_f32(both, 1);
 }
+static inline void v_f32_set4(const float *p, v_f32 x[4]) {
+  v_f32_set2(p, x);
+  v_f32_set2(p + 2, x + 2);
+}
 static inline m_f32 v_f32_mask(ptrdiff_t n) { return n; }
 static inline v_f32 v_f32_load(const float *p) { return vld1q_f32(p); }
 static inline void v_f32_store(float *p, v_f32 a) { vst1q_f32(p, a); }
@@ -59,6 +63,10 @@ static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const float64x2_t both = vld1q_f64(p);
   x[0] = vdupq_laneq_f64(both, 0);
   x[1] = vdupq_laneq_f64(both, 1);
+}
+static inline void v_f64_set4(const double *p, v_f64 x[4]) {
+  v_f64_set2(p, x);
+  v_f64_set2(p + 2, x + 2);
 }
 static inline m_f64 v_f64_mask(ptrdiff_t n) { return n; }
 static inline v_f64 v_f64_load(const double *p) { return vld1q_f64(p); }

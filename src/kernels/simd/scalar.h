@@ -6,7 +6,7 @@
  *
  *   v_X, m_X           a vector; a mask of its lanes
  *   v_X_zero, set1     all lanes 0, all lanes x
- *   v_X_set2(p, x)     x[0]: all lanes p[0], x[1]: all lanes p[1]; one load where the ISA can
+ *   v_X_set2, set4     (p, x): x[i], all lanes p[i], for i < 2 or 4; one load where the ISA can
  *   v_X_mask(n)        the mask of the first n lanes, 0 <= n <= lanes
  *   v_X_load, store    lanes from and to memory of any alignment
  *   v_X_loadm, storem  the masked lanes only: others read as 0, are not written and never fault
@@ -44,6 +44,10 @@
   static inline void v_##X##_set2(const T *p, v_##X x[2]) {                                  \
     x[0] = v_##X##_set1(p[0]);                                                               \
     x[1] = v_##X##_set1(p[1]);                                                               \
+  }                                                                                          \
+  static inline void v_##X##_set4(const T *p, v_##X x[4]) {                                  \
+    v_##X##_set2(p, x);                                                                      \
+    v_##X##_set2(p + 2, x + 2);                                                              \
   }                                                                                          \
   static inline v_##X v_##X##_zero(void) { return v_##X##_set1((T)0); }                      \
   static inline m_##X v_##X##_mask(ptrdiff_t n) { return n; }                                \
