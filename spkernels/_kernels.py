@@ -49,6 +49,10 @@ class Rows:
             order=order, workers=workers, check=False,
         )  # fmt: skip
 
+    def fast(self, B, workers):
+        """Multiply without options, or return None where that takes more than a look."""
+        return _core.spmm_fast(self.csr, B, workers=workers, check=False)
+
     def describe(self):
         """Say what runs."""
         return f"{self.name}: CSR as it is"
@@ -79,6 +83,10 @@ class Packed(Rows):
             return super().multiply(B, *options, workers)
         return multiply_packed(self.packed, self.csr, B, *options, workers=workers)
 
+    def fast(self, B, workers):
+        """Multiply by the packed values."""
+        return _core.spmm_fast(self.packed, B, workers=workers)
+
     def describe(self):
         """Say what runs."""
         columns = self.packed.block_rows
@@ -108,6 +116,10 @@ class Dense(Rows):
                 self.dense, B, out, alpha, beta, bias, activation, order, workers=workers
             )
         return super().multiply(B, out, alpha, beta, bias, activation, order, workers)
+
+    def fast(self, B, workers):
+        """Leave it to `multiply`."""
+        return None
 
     def describe(self):
         """Say what runs."""

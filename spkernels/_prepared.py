@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PreparedMatrix", "prepare"]
 
+#: Widths whose kernels are remembered.
+_MOST_WIDTHS = 1000
+
 #: The columns that a matrix is prepared for where nothing is said.
 USUAL_WIDTH = 128
 
@@ -33,6 +36,7 @@ class _State:
     def __init__(self, csr):
         self.csr = csr
         self.kernels = {}
+        self.by_width = {}  # those in use, by the columns that they multiply
 
     def _key(self, name, n):
         return (name, width_class(n, self.csr.dtype)) if name == Packed.name else name
@@ -45,7 +49,6 @@ class _State:
             # Of threads that come at once, one's is kept.
             found = self.kernels.setdefault(key, KERNELS[name](self.csr, n))
         return found
-
 
     def drop(self, name, n):
         """Give the memory of a packed kernel back."""
@@ -122,12 +125,18 @@ class PreparedMatrix(LinearOperator):
 
     def _kernel(self, n):
         state = self._state
-        where = width_class(n, self.dtype)
-        name = self._choices.get(where)
-        if name is None:
-            choice = _tuning.predict(state.csr, n, self._workers)
-            name = self._choices.setdefault(where, choice)
-        return state.kernel(name, n)
+        found = state.by_width.get(n)
+        if found is None:
+            where = width_class(n, self.dtype)
+            name = self._choices.get(where)
+            if name is None:
+                choice = _tuning.predict(state.csr, n, self._workers)
+                name = self._choices.setdefault(where, choice)
+            found = state.kernel(name, n)
+            if len(state.by_width) >= _MOST_WIDTHS:
+                state.by_width.clear()
+            state.by_width[n] = found
+        return found
 
     def spmm(
         self,
@@ -177,9 +186,9 @@ class PreparedMatrix(LinearOperator):
         array([[6., 0.],
                [1., 0.]])
         """
-        if sp.issparse(B):
-            raise TypeError(f"B must be dense, got {type(B).__name__}")
         if not isinstance(B, np.ndarray):
+            if sp.issparse(B):
+                raise TypeError(f"B must be dense, got {type(B).__name__}")
             B = dense_array(B, "B")
         if B.ndim in (1, 2) and B.shape[0] != self.shape[1]:
             raise ValueError(
@@ -191,6 +200,13 @@ class PreparedMatrix(LinearOperator):
         return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
 
     def __matmul__(self, other):
+        # Microseconds count where products take few: what needs no look at its arguments goes first.
+        own = self._own
+        if type(other) is np.ndarray and own is not None:
+            kernel = own.by_width.get(other.shape[1] if other.ndim == 2 else 1)
+            result = None if kernel is None else kernel.fast(other, self._workers)
+            if result is not None:
+                return result
         if _is_dense(other) or sp.issparse(other):
             return self.spmm(other)
         return super().__matmul__(other)

@@ -70,6 +70,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
   table->isa = with->isa;
   memcpy(table->lanes, with->lanes, sizeof table->lanes);
   table->registers = with->registers;
+  table->pick_bits = with->pick_bits;
 }
 
 static void choose(void) {

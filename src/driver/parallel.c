@@ -63,9 +63,16 @@ void spk_parallel_init(void) { pthread_once(&fork_once, watch_forks); }
 /* More threads than this only cost memory; a request for a million would end the process. */
 #define MOST_THREADS 256
 
+/* Asked once: libgomp makes a system call of it. */
 static int most_threads(void) {
-  const ptrdiff_t many = spk_max(64, 4 * omp_get_num_procs());
-  return (int)spk_min(spk_min(many, MOST_THREADS), omp_get_thread_limit());
+  static atomic_int known;
+  int most = atomic_load_explicit(&known, memory_order_relaxed);
+  if (most == 0) {
+    const ptrdiff_t many = spk_max(64, 4 * omp_get_num_procs());
+    most = (int)spk_min(spk_min(many, MOST_THREADS), omp_get_thread_limit());
+    atomic_store_explicit(&known, most, memory_order_relaxed);
+  }
+  return most;
 }
 
 int spk_choose_threads(int requested, double work) {

@@ -1,42 +1,123 @@
 /* Slices x a vector: a step multiplies one entry of every row of a slice.
  *
- * Port model per step: two loads of the window, one of the values, one of 16 (8) indices of 8 bits,
- * one of the window's number; a conversion, a pick, an FMA.  With one load of 64 bytes a cycle (Zen
- * 4) 3.5 cycles, with two 2.  Two sums hide the latency of the FMA.  That a step loads its window
- * again saves a loop per window, which would end unpredictably after a few steps.
+ * Port model: a step loads its values and, one in 32 / SPK_PICK_BITS, a vector of picks; it takes a
+ * shift, a pick and an FMA.  A cell loads the two vectors of its window and its sums, and stores
+ * these.  AVX-512 on Zen 4, where shifts and picks of 64 bytes share a pipe for one each cycle: 2
+ * cycles a step; but values and picks come from L2 at 32 bytes a cycle, which makes 2.3.
  */
-#ifdef SPK_HAS_PICK
+#ifdef SPK_PICK_BITS
+
+static void FT(windows)(void *windows, const void *src, ptrdiff_t stride, ptrdiff_t count) {
+  T *to = windows;
+  const T *from = src;
+  for (; count > 0; count -= 2 * LANES - 1, from += (2 * LANES - 1) * stride, to += 2 * LANES) {
+    const ptrdiff_t here = spk_min(count, 2 * LANES - 1), low = spk_min(here, LANES);
+    if (stride == 1) {
+      V(store)(to, V(loadm)(from, V(mask)(low)));
+      V(store)(to + LANES, V(loadm)(from + low, V(mask)(here - low)));
+    } else {
+      for (ptrdiff_t i = 0; i < here; i++) to[i] = from[i * stride];
+      for (ptrdiff_t i = here; i < 2 * LANES; i++) to[i] = (T)0;
+    }
+  }
+}
+
+enum { FT(SLICE_PER_PICK) = 32 / SPK_PICK_BITS };
+
+/* Where the next cell's arrays begin. */
+typedef struct FT(slice_at) {
+  const spk_slice_cell *cell;
+  const uint32_t *picks;
+  const T *values;
+} FT(slice_at);
+
+SPK_INLINE VEC FT(slice_steps)(VEC sum, VEC low, VEC high, FT(slice_at) * at, ptrdiff_t steps) {
+  spk_codes picks = spk_codes_load(at->picks);
+  at->picks += LANES * sizeof(T) / sizeof *at->picks;
+  SPK_UNROLL for (ptrdiff_t i = 0; i < steps; i++, at->values += LANES) {
+    if (i > 0) picks = spk_codes_next(picks);
+    sum = V(fma)(V(load)(at->values), V(pick)(low, high, picks), sum);
+  }
+  return sum;
+}
+
+/* All cells of a run; `fixed` is their number of steps, or 0 if that is not a constant. */
+SPK_INLINE void FT(slice_run)(FT(slice_at) * to, const spk_slice_run *run, const T *x, T *sums,
+                              const ptrdiff_t fixed) {
+  const ptrdiff_t most = FT(SLICE_PER_PICK);
+  FT(slice_at) at = *to;
+  for (const spk_slice_cell *end = at.cell + run->cells; at.cell < end; at.cell++) {
+    const T *window = x + (ptrdiff_t)at.cell->window * (2 * LANES);
+    T *s = sums + (ptrdiff_t)at.cell->slice * LANES;
+    const VEC low = V(load)(window), high = V(load)(window + LANES);
+    VEC sum = V(load)(s);
+    if (fixed) {
+      SPK_UNROLL for (ptrdiff_t i = 0; i < fixed; i += most) sum =
+          FT(slice_steps)(sum, low, high, &at, fixed - i < most ? fixed - i : most);
+    } else {
+      /* Two sums hide the latency of the FMA. */
+      VEC other = V(zero)();
+      ptrdiff_t left = run->steps;
+      for (; left >= 2 * most; left -= 2 * most) {
+        sum = FT(slice_steps)(sum, low, high, &at, most);
+        other = FT(slice_steps)(other, low, high, &at, most);
+      }
+      if (left >= most) {
+        sum = FT(slice_steps)(sum, low, high, &at, most);
+        left -= most;
+      }
+      if (left > 0) {
+        spk_codes picks = spk_codes_load(at.picks);
+        at.picks += LANES * sizeof(T) / sizeof *at.picks;
+        for (; left > 0; left--, at.values += LANES, picks = spk_codes_next(picks))
+          other = V(fma)(V(load)(at.values), V(pick)(low, high, picks), other);
+      }
+      sum = V(add)(sum, other);
+    }
+    V(store)(s, sum);
+  }
+  *to = at;
+}
+
 static void FT(spmv_slices)(const spk_slice_task *t) {
-  const uint16_t *window = t->window;
-  const uint8_t *picks = t->picks;
-  const T *values = t->values, *x = t->x;
-  const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
-  for (ptrdiff_t s = 0; s < t->slices; s++) {
-    const uint32_t *row_ids = t->row_ids + s * LANES;
-    const ptrdiff_t stop = t->begin[s + 1];
-    VEC even = V(zero)(), odd = V(zero)();
-    ptrdiff_t p = t->begin[s];
-    for (; p + 2 <= stop; p += 2) {
-      even = V(fma)(V(load)(values + p * LANES),
-                    V(pick)(x + (ptrdiff_t)window[p] * (2 * LANES), picks + p * LANES), even);
-      odd =
-          V(fma)(V(load)(values + (p + 1) * LANES),
-                 V(pick)(x + (ptrdiff_t)window[p + 1] * (2 * LANES), picks + (p + 1) * LANES), odd);
+  const T *x = t->x;
+  T *sums = t->sums;
+  for (ptrdiff_t i = 0; i < t->rows; i += LANES) V(store)(sums + i, V(zero)());
+  FT(slice_at) at = {t->cells, t->picks, t->values};
+  for (ptrdiff_t r = 0; r < t->run_count; r++) {
+    const spk_slice_run *run = &t->runs[r];
+#define SPK_STEPS(n)                     \
+  case n:                                \
+    FT(slice_run)(&at, run, x, sums, n); \
+    break;
+    switch (run->steps) {
+      SPK_STEPS(1)
+      SPK_STEPS(2)
+      SPK_STEPS(3)
+      SPK_STEPS(4)
+      SPK_STEPS(5)
+      SPK_STEPS(6)
+      SPK_STEPS(7)
+      SPK_STEPS(8)
+      default:
+        FT(slice_run)(&at, run, x, sums, 0);
     }
-    if (p < stop)
-      even = V(fma)(V(load)(values + p * LANES),
-                    V(pick)(x + (ptrdiff_t)window[p] * (2 * LANES), picks + p * LANES), even);
-    T sums[LANES];
-    V(store)(sums, V(add)(even, odd));
-    for (ptrdiff_t l = 0; l < LANES; l++) {
-      const ptrdiff_t row = row_ids[l];
-      if (row >= t->rows) break; /* only at the end of the last slice */
-      T *c = (T *)t->C + row * t->ldc;
-      if (mode == FT(STORE_PLAIN))
-        *c = sums[l];
-      else
-        FT(store_one)(sums[l], c, row, 0, &t->epilogue);
+#undef SPK_STEPS
+  }
+  T *C = t->C;
+  const uint32_t *ids = t->row_ids;
+  const ptrdiff_t rows = t->rows, first = t->first, ldc = t->ldc;
+  if (FT(store_mode_of)(&t->epilogue) != FT(STORE_PLAIN)) {
+    for (ptrdiff_t i = 0; i < rows; i++) {
+      const ptrdiff_t row = ids ? (ptrdiff_t)ids[i] : first + i;
+      FT(store_one)(sums[i], C + row * ldc, row, 0, &t->epilogue);
     }
+  } else if (ids) {
+    for (ptrdiff_t i = 0; i < rows; i++) C[ids[i] * ldc] = sums[i];
+  } else if (ldc == 1) {
+    memcpy(C + first, sums, (size_t)rows * sizeof(T));
+  } else {
+    for (ptrdiff_t i = 0; i < rows; i++) C[(first + i) * ldc] = sums[i];
   }
 }
 #endif

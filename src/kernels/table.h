@@ -59,21 +59,39 @@ typedef struct spk_strip_task {
 
 typedef void (*spk_strip_fn)(const spk_strip_task *task);
 
-/* C[row_ids[l]] = epilogue of a dot product, for all rows of some slices (plan/slices.h). */
+/* A slice of rows in a window of x, both of one strip; so many of them that take so many steps
+ * (plan/slices.h). */
+typedef struct spk_slice_cell {
+  uint16_t window, slice;
+} spk_slice_cell;
+typedef struct spk_slice_run {
+  uint32_t steps, cells;
+} spk_slice_run;
+
+/* Rows of a strip of slices, at most. */
+#define SPK_SLICE_STRIP_ROWS 256
+
+/* C[row_ids[i]] = epilogue of a dot product, for all rows of a strip; C[first + i] where row_ids is
+ * NULL. */
 typedef struct spk_slice_task {
-  ptrdiff_t slices, rows;
-  const ptrdiff_t *begin; /* slices + 1 */
+  ptrdiff_t rows, first;
   const uint32_t *row_ids;
-  const uint16_t *window; /* these three of all slices */
-  const uint8_t *picks;
-  const void *values;
-  const void *x; /* windows of two vectors */
+  const spk_slice_run *runs;
+  ptrdiff_t run_count;
+  const spk_slice_cell *cells;
+  const void *picks, *values; /* whole vectors, of this strip */
+  const void *x;              /* windows of two vectors */
+  void *sums;                 /* scratch of SPK_SLICE_STRIP_ROWS; aligned, as all of these */
   void *C;
   ptrdiff_t ldc;
   spk_epilogue epilogue;
 } spk_slice_task;
 
 typedef void (*spk_slice_fn)(const spk_slice_task *task);
+
+/* The windows of src[i * stride], i < count: as many elements as two vectors less one, and a zero.
+ */
+typedef void (*spk_windows_fn)(void *windows, const void *src, ptrdiff_t stride, ptrdiff_t count);
 
 /* values_out[p] = sampled dot products of the rows of X with rows indices[p] - base of Yt. */
 typedef struct spk_sddmm_task {
@@ -127,6 +145,7 @@ typedef struct spk_kernels {
   const char *isa;
   int lanes[2]; /* per dtype */
   int registers;
+  int pick_bits;                    /* SPK_PICK_BITS; 0: no picks */
   const struct spk_kernels *narrow; /* the ISA of half the lanes, if its vectors are as fast */
 #define SPK_KERNEL_TI(field, fn) fn field[2][2];
 #define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];

@@ -1,16 +1,23 @@
 #include "slices.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../driver/parallel.h"
 #include "parts.h"
 
-/* Rows among which those of a slice are chosen. */
-#define SIGMA 256
+/* Parts that a matrix is cut into at least, if it has the rows: strips are what threads share. */
+#define LEAST_STRIPS 8
+#define LEAST_STRIP_ROWS 64
 
 /* 2 MiB of x: it is copied into the workspace at every product. */
 #define MOST_WINDOWS ((ptrdiff_t)1 << 14)
+
+/* Rows whose longest is no more than so many times the mean and so many entries: of random ones,
+ * sorting saves 3% of the steps, but then sums go to C one by one, which takes longer. */
+#define ALIKE 1.5
+#define ALIKE_MORE 8.0
 
 /* Places per entry; uniform rows have 2 at 90% sparsity, 4 at 98%. */
 #define MOST_PADDING 8.0
@@ -18,6 +25,9 @@
 typedef struct packing {
   const spk_sparse *A;
   spk_slices *into;
+  int pick_bits;
+  atomic_int failed;     /* for want of memory */
+  atomic_int duplicates; /* more in a window than it has columns */
 } packing;
 
 int spk_slices_suit(const spk_sparse *A, const spk_kernels *kernels) {
@@ -33,71 +43,155 @@ static ptrdiff_t length_of(const spk_sparse *A, ptrdiff_t row) {
   return spk_index(A->offsets, A->itype, row + 1) - spk_index(A->offsets, A->itype, row);
 }
 
-/* Rows of one SIGMA by their length, longest first; equal ones stay in order. */
-static void sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint32_t *ids) {
+/* Rows [first, last) by their length, longest first; equal ones stay in order, as all do where none
+ * is much longer than usual.  Returns whether they do. */
+static int sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint32_t *ids) {
+  ptrdiff_t longest = 0;
+  for (ptrdiff_t i = first; i < last; i++) {
+    ids[i - first] = (uint32_t)i;
+    longest = spk_max(longest, length_of(A, i));
+  }
+  const ptrdiff_t all =
+      spk_index(A->offsets, A->itype, last) - spk_index(A->offsets, A->itype, first);
+  if ((double)longest <= ALIKE * (double)all / (double)(last - first) + ALIKE_MORE) return 1;
   for (ptrdiff_t i = first; i < last; i++) {
     ptrdiff_t at = i - first;
     const ptrdiff_t length = length_of(A, i);
     for (; at > 0 && length_of(A, ids[at - 1]) < length; at--) ids[at] = ids[at - 1];
     ids[at] = (uint32_t)i;
   }
+  return 0;
 }
 
-/* The steps of a slice in the order of windows; what each holds goes to `fill`, unless NULL. */
-static ptrdiff_t walk(const spk_sparse *A, const spk_slices *s, ptrdiff_t slice, spk_slices *fill) {
-  const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes);
+/* Scratch of one strip.  Cells are numbered window by window, slice by slice, as they are used. */
+typedef struct plan {
+  ptrdiff_t slices, cells;
+  uint8_t *steps; /* of each cell */
+  uint32_t *rank; /* of each cell among those of as many steps */
+  uint32_t count[2 * SPK_MOST_LANES];
+} plan;
+
+static int take_plan(plan *p, const spk_slices *s) {
+  *p = (plan){.slices = s->strip_rows / s->lanes};
+  p->cells = p->slices * s->windows;
+  p->steps = calloc((size_t)p->cells + 1, sizeof *p->steps);
+  p->rank = malloc(((size_t)p->cells + 1) * sizeof *p->rank);
+  return p->steps && p->rank;
+}
+
+static void free_plan(plan *p) {
+  free(p->steps);
+  free(p->rank);
+}
+
+/* For each entry of row `row`: its window, its place in the window, and how many came before. */
+#define FOR_ENTRIES(row, ...)                                                              \
+  do {                                                                                     \
+    const ptrdiff_t stop_ = spk_index(A->offsets, A->itype, (row) + 1);                    \
+    ptrdiff_t window = 0, low = 0, before = -1;                                            \
+    for (ptrdiff_t entry = spk_index(A->offsets, A->itype, row); entry < stop_; entry++) { \
+      const ptrdiff_t col = spk_index(A->indices, A->itype, entry);                        \
+      before++;                                                                            \
+      if (col - low >= width) window = col / width, low = window * width, before = 0;      \
+      __VA_ARGS__;                                                                         \
+    }                                                                                      \
+  } while (0)
+
+/* 0 where a row has more entries in a window than that has columns. */
+static int count_steps(const spk_sparse *A, const spk_slices *s, ptrdiff_t strip, plan *p) {
+  const ptrdiff_t width = spk_window_columns(s->lanes), first = strip * s->strip_rows;
+  const ptrdiff_t rows = spk_min(s->strip_rows, A->rows - first);
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    const ptrdiff_t slice = i / s->lanes;
+    FOR_ENTRIES(s->row_ids[first + i], {
+      if (before >= width) return 0;
+      uint8_t *steps = &p->steps[window * p->slices + slice];
+      if (before >= *steps) *steps = (uint8_t)(before + 1);
+    });
+  }
+  for (ptrdiff_t c = 0; c < p->cells; c++) p->rank[c] = p->count[p->steps[c]]++;
+  return 1;
+}
+
+/* Runs go from few steps to many. */
+static spk_slice_strip size_of(const spk_slices *s, const plan *p, ptrdiff_t per_pick) {
+  spk_slice_strip size = {0};
+  for (ptrdiff_t steps = 1; steps < 2 * s->lanes; steps++) {
+    const ptrdiff_t count = p->count[steps];
+    size.run += count > 0;
+    size.cell += count;
+    size.pick += count * spk_ceil_div(steps, per_pick);
+    size.step += count * steps;
+  }
+  return size;
+}
+
+static void fill(const spk_sparse *A, spk_slices *s, ptrdiff_t strip, const plan *p, int bits) {
   const size_t size = spk_dtype_size(A->dtype);
-  ptrdiff_t next[SPK_MOST_LANES], last[SPK_MOST_LANES];
-  for (ptrdiff_t l = 0; l < lanes; l++) {
-    const ptrdiff_t row = s->row_ids[slice * lanes + l];
-    next[l] = row < A->rows ? spk_index(A->offsets, A->itype, row) : 0;
-    last[l] = row < A->rows ? spk_index(A->offsets, A->itype, row + 1) : 0;
+  const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes), per_pick = 32 / bits;
+  const ptrdiff_t words = (ptrdiff_t)(size / sizeof *s->picks), first = strip * s->strip_rows;
+  const ptrdiff_t rows = spk_min(s->strip_rows, A->rows - first);
+  spk_slice_strip runs[2 * SPK_MOST_LANES], at = s->begin[strip];
+  for (ptrdiff_t steps = 1; steps < 2 * lanes; steps++) {
+    const uint32_t count = p->count[steps];
+    runs[steps] = at;
+    if (count) s->runs[at.run++] = (spk_slice_run){.steps = (uint32_t)steps, .cells = count};
+    at.cell += count;
+    at.pick += count * spk_ceil_div(steps, per_pick);
+    at.step += count * steps;
   }
-  ptrdiff_t steps = 0;
-  for (;;) {
-    /* The next window that holds anything. */
-    ptrdiff_t least = A->cols;
-    for (ptrdiff_t l = 0; l < lanes; l++)
-      if (next[l] < last[l]) least = spk_min(least, spk_index(A->indices, A->itype, next[l]));
-    if (least == A->cols) return steps;
-    const ptrdiff_t window = least / width, end = (window + 1) * width;
-    ptrdiff_t most = 0;
-    for (ptrdiff_t l = 0; l < lanes; l++) {
-      ptrdiff_t count = 0;
-      for (; next[l] < last[l] && spk_index(A->indices, A->itype, next[l]) < end; next[l]++) {
-        if (fill) {
-          const ptrdiff_t step = s->begin[slice] + steps + count, at = step * lanes + l;
-          fill->picks[at] = (uint8_t)(spk_index(A->indices, A->itype, next[l]) - window * width);
-          memcpy(spk_at_mut(fill->values, at, size), spk_at(A->values, next[l], size), size);
-        }
-        count++;
+  for (ptrdiff_t c = 0; c < p->cells; c++)
+    if (p->steps[c])
+      s->cells[runs[p->steps[c]].cell + p->rank[c]] =
+          (spk_slice_cell){.window = (uint16_t)(c / p->slices), .slice = (uint16_t)(c % p->slices)};
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    const ptrdiff_t slice = i / lanes, lane = i % lanes;
+    FOR_ENTRIES(s->row_ids[first + i], {
+      const ptrdiff_t c = window * p->slices + slice, steps = p->steps[c], rank = p->rank[c];
+      const ptrdiff_t step = runs[steps].step + rank * steps + before;
+      memcpy(spk_at_mut(s->values, step * lanes + lane, size), spk_at(A->values, entry, size),
+             size);
+      const ptrdiff_t pick =
+          runs[steps].pick + rank * spk_ceil_div(steps, per_pick) + before / per_pick;
+      uint32_t *codes = s->picks + (pick * lanes + lane) * words;
+      const int shift = (int)(before % per_pick) * bits;
+      for (ptrdiff_t w = 0; w < words; w++) {
+        codes[w] &= ~(((1u << bits) - 1u) << shift);
+        codes[w] |= (uint32_t)((col - low) * words + w) << shift;
       }
-      most = spk_max(most, count);
-    }
-    if (fill)
-      for (ptrdiff_t i = 0; i < most; i++)
-        fill->window[s->begin[slice] + steps + i] = (uint16_t)window;
-    steps += most;
+    });
   }
 }
 
-static void sort_part(void *context, ptrdiff_t task, int worker) {
+static void plan_strip(void *context, ptrdiff_t strip, int worker) {
   (void)worker;
-  const packing *job = context;
-  const ptrdiff_t first = task * SIGMA, last = spk_min(job->A->rows, first + SIGMA);
-  sort_rows(job->A, first, last, job->into->row_ids + first);
+  packing *job = context;
+  const spk_sparse *A = job->A;
+  spk_slices *s = job->into;
+  const ptrdiff_t first = strip * s->strip_rows;
+  s->in_order[strip] =
+      (uint8_t)sort_rows(A, first, spk_min(A->rows, first + s->strip_rows), s->row_ids + first);
+  plan p;
+  if (take_plan(&p, s)) {
+    if (!count_steps(A, s, strip, &p)) atomic_store(&job->duplicates, 1);
+    s->begin[strip + 1] = size_of(s, &p, 32 / job->pick_bits);
+  } else {
+    atomic_store(&job->failed, 1);
+  }
+  free_plan(&p);
 }
 
-static void count_slice(void *context, ptrdiff_t slice, int worker) {
+static void fill_strip(void *context, ptrdiff_t strip, int worker) {
   (void)worker;
-  const packing *job = context;
-  job->into->begin[slice + 1] = walk(job->A, job->into, slice, NULL);
-}
-
-static void fill_slice(void *context, ptrdiff_t slice, int worker) {
-  (void)worker;
-  const packing *job = context;
-  walk(job->A, job->into, slice, job->into);
+  packing *job = context;
+  plan p;
+  if (take_plan(&p, job->into)) {
+    count_steps(job->A, job->into, strip, &p);
+    fill(job->A, job->into, strip, &p, job->pick_bits);
+  } else {
+    atomic_store(&job->failed, 1);
+  }
+  free_plan(&p);
 }
 
 spk_status spk_slices_make(const spk_sparse *A, int threads, const spk_kernels *kernels,
@@ -107,34 +201,49 @@ spk_status spk_slices_make(const spk_sparse *A, int threads, const spk_kernels *
   if (!s) return SPK_ERR_MEMORY;
   *s = (spk_slices){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
   s->lanes = lanes;
-  s->slices = spk_ceil_div(A->rows, lanes);
   s->windows = spk_ceil_div(A->cols, spk_window_columns(lanes));
-  const ptrdiff_t places = s->slices * lanes;
-  s->begin = calloc((size_t)s->slices + 1, sizeof *s->begin);
-  s->row_ids = malloc(((size_t)places + 1) * sizeof *s->row_ids);
-  if (!s->begin || !s->row_ids) goto no_memory;
-  for (ptrdiff_t i = A->rows; i < places; i++) s->row_ids[i] = (uint32_t)A->rows;
-  packing job = {A, s};
+  s->strip_rows = spk_max(LEAST_STRIP_ROWS, spk_ceil_div(A->rows, LEAST_STRIPS));
+  s->strip_rows = spk_min(SPK_SLICE_STRIP_ROWS, spk_round_up(s->strip_rows, lanes));
+  s->strips = spk_ceil_div(A->rows, s->strip_rows);
+  s->begin = calloc((size_t)s->strips + 1, sizeof *s->begin);
+  s->weights = calloc((size_t)s->strips + 1, sizeof *s->weights);
+  s->row_ids = malloc(((size_t)A->rows + 1) * sizeof *s->row_ids);
+  s->in_order = malloc((size_t)s->strips + 1);
+  if (!s->begin || !s->weights || !s->row_ids || !s->in_order) goto no_memory;
+  packing job = {A, s, kernels->pick_bits, 0, 0};
   const int most = spk_choose_threads(threads, 8.0 * (double)A->nnz);
-  spk_parallel(most, (spk_phase){0}, (spk_phase){spk_ceil_div(A->rows, SIGMA), sort_part}, &job);
-  spk_parallel(most, (spk_phase){0}, (spk_phase){s->slices, count_slice}, &job);
-  for (ptrdiff_t i = 0; i < s->slices; i++) s->begin[i + 1] += s->begin[i];
-  if ((double)s->begin[s->slices] * (double)lanes > MOST_PADDING * (double)A->nnz) {
+  spk_parallel(most, (spk_phase){0}, (spk_phase){s->strips, plan_strip}, &job);
+  if (atomic_load(&job.failed)) goto no_memory;
+  for (ptrdiff_t i = 0; i < s->strips; i++) {
+    spk_slice_strip *next = &s->begin[i + 1], *last = &s->begin[i];
+    next->run += last->run;
+    next->cell += last->cell;
+    next->pick += last->pick;
+    next->step += last->step;
+    s->weights[i + 1] = next->step;
+  }
+  const spk_slice_strip *end = &s->begin[s->strips];
+  if (atomic_load(&job.duplicates) ||
+      (double)end->step * (double)lanes > MOST_PADDING * (double)A->nnz) {
     spk_slices_free(s);
     return SPK_OK;
   }
-  const size_t steps = (size_t)s->begin[s->slices], entries = steps * (size_t)lanes;
-  const size_t value_bytes = spk_slice(entries * spk_dtype_size(A->dtype)) + SPK_ALIGN;
-  s->window = malloc((steps + 1) * sizeof *s->window);
-  s->picks = malloc(entries + 1);
+  const size_t vector = (size_t)lanes * spk_dtype_size(A->dtype);
+  const size_t pick_bytes = spk_slice((size_t)end->pick * vector) + SPK_ALIGN;
+  const size_t value_bytes = spk_slice((size_t)end->step * vector) + SPK_ALIGN;
+  s->runs = malloc(((size_t)end->run + 1) * sizeof *s->runs);
+  s->cells = malloc(((size_t)end->cell + 1) * sizeof *s->cells);
+  s->picks = aligned_alloc(SPK_ALIGN, pick_bytes);
   s->values = aligned_alloc(SPK_ALIGN, value_bytes);
-  if (!s->window || !s->picks || !s->values) goto no_memory;
-  memset(s->picks, (int)spk_window_columns(lanes), entries);
+  if (!s->runs || !s->cells || !s->picks || !s->values) goto no_memory;
+  memset(s->picks, 0xff, pick_bytes); /* the last element of a window, whatever its bits */
   memset(s->values, 0, value_bytes);
-  spk_parallel(most, (spk_phase){0}, (spk_phase){s->slices, fill_slice}, &job);
-  s->bytes = sizeof *s + ((size_t)s->slices + 1) * sizeof *s->begin +
-             (size_t)places * sizeof *s->row_ids + steps * sizeof *s->window + entries +
-             value_bytes;
+  spk_parallel(most, (spk_phase){0}, (spk_phase){s->strips, fill_strip}, &job);
+  if (atomic_load(&job.failed)) goto no_memory;
+  s->bytes = sizeof *s + ((size_t)s->strips + 1) * (sizeof *s->begin + sizeof *s->weights) +
+             (size_t)A->rows * sizeof *s->row_ids + (size_t)s->strips +
+             (size_t)end->run * sizeof *s->runs + (size_t)end->cell * sizeof *s->cells +
+             pick_bytes + value_bytes;
   *made = s;
   return SPK_OK;
 no_memory:
@@ -145,13 +254,16 @@ no_memory:
 void spk_slices_free(spk_slices *slices) {
   if (!slices) return;
   free(slices->begin);
+  free(slices->weights);
   free(slices->row_ids);
-  free(slices->window);
+  free(slices->in_order);
+  free(slices->runs);
+  free(slices->cells);
   free(slices->picks);
   free(slices->values);
   free(slices);
 }
 
 ptrdiff_t spk_slices_part(const spk_slices *A, ptrdiff_t part, ptrdiff_t parts) {
-  return spk_balanced_part(A->begin, A->slices, 1.0, part, parts);
+  return spk_balanced_part(A->weights, A->strips, 0.0, part, parts);
 }

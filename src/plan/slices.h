@@ -2,10 +2,14 @@
  *
  * SELL-C-sigma (Kreutzer et al., "A unified sparse matrix data format", SIAM J. Sci. Comput. 2014)
  * with what it gathers from x cut into windows of two vectors, from which one instruction picks
- * (vpermi2ps): a gather costs as much as as many loads.  A *step* is one entry of every row of a
- * slice, all in one window.  Rows with fewer entries there are padded with zeros that pick a zero,
- * the last element of every window, so that no padding meets infinity or NaN.  Rows are
- * sorted by their length among `SIGMA` neighbours, so that those of a slice are alike.
+ * (vpermi2ps): a gather costs as much as as many loads.  A *cell* is a slice in a window, and takes
+ * as many *steps* of one entry per lane as its fullest row has entries there; rows with fewer are
+ * padded with zeros that pick a zero, the last element of every window, so that no padding meets
+ * infinity or NaN.
+ *
+ * Cells of a strip of slices that take the same number of steps make a *run*: its loop is unrolled,
+ * does not end unpredictably, and loads a window once per cell.  Sums stay in L1 in between.  Rows
+ * of very different lengths are sorted by them within a strip, so that those of a slice are alike.
  */
 #ifndef SPK_PLAN_SLICES_H
 #define SPK_PLAN_SLICES_H
@@ -13,15 +17,24 @@
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 
+/* Where a strip begins in the arrays of spk_slices; picks and values count in vectors. */
+typedef struct spk_slice_strip {
+  ptrdiff_t run, cell, pick, step;
+} spk_slice_strip;
+
 typedef struct spk_slices {
   spk_dtype dtype;
   ptrdiff_t rows, cols, nnz;
-  ptrdiff_t lanes, slices, windows;
-  ptrdiff_t *begin;  /* slices + 1: the first step of each */
-  uint32_t *row_ids; /* of each lane of each slice; rows where there is none */
-  uint16_t *window;  /* of each step */
-  uint8_t *picks;    /* of each lane of each step: an element of the window */
-  void *values;      /* the same */
+  ptrdiff_t lanes, windows;
+  ptrdiff_t strip_rows, strips;
+  spk_slice_strip *begin; /* strips + 1 */
+  ptrdiff_t *weights;     /* strips + 1: steps before each */
+  uint32_t *row_ids;      /* of each lane of each slice */
+  uint8_t *in_order;      /* per strip: whether its row_ids are */
+  spk_slice_run *runs;
+  spk_slice_cell *cells;
+  uint32_t *picks; /* see SPK_PICK_BITS in kernels/simd/scalar.h */
+  void *values;
   size_t bytes;
 } spk_slices;
 
@@ -31,12 +44,13 @@ static inline ptrdiff_t spk_window_columns(ptrdiff_t lanes) { return 2 * lanes -
 /* Whether A, in CSR, sorted and checked, can be packed so, and windows are not mostly empty. */
 int spk_slices_suit(const spk_sparse *A, const spk_kernels *kernels);
 
-/* Leaves *made as it is where rows differ so much that most would be padding. */
+/* Leaves *made as it is where rows differ so much that most would be padding, or hold too many
+ * duplicates. */
 spk_status spk_slices_make(const spk_sparse *A, int threads, const spk_kernels *kernels,
                            spk_slices **made);
 void spk_slices_free(spk_slices *slices);
 
-/* The first slice of a part: parts hold about the same number of steps. */
+/* The first strip of a part: parts hold about the same number of steps. */
 ptrdiff_t spk_slices_part(const spk_slices *A, ptrdiff_t part, ptrdiff_t parts);
 
 #endif

@@ -158,53 +158,81 @@ static void check_epilogues(const gather *g) {
 
 /* --- slices --- */
 
-enum { SLICES = 3, SLICE_STEPS = 7, SLICE_WINDOWS = 3 };
+/* Of numbers of steps that are constants in the kernel, and of larger ones. */
+static const spk_slice_run slice_runs[] = {{1, 2}, {2, 1}, {3, 3}, {4, 1},  {5, 2},  {6, 1},
+                                           {7, 1}, {8, 2}, {9, 1}, {13, 2}, {31, 1}, {12, 0}};
+enum {
+  SLICE_FIRST = 5,
+  SLICES = 3,
+  SLICE_RUNS = sizeof slice_runs / sizeof *slice_runs,
+  SLICE_WINDOWS = 3
+};
 
-/* Three slices of 4, 0 and 3 steps; the last has two lanes without a row. */
-static void check_slice(spk_slice_fn kernel, spk_dtype dtype, const epilogue_case *how) {
-  static const ptrdiff_t begin[SLICES + 1] = {0, 4, 4, SLICE_STEPS};
-  const ptrdiff_t lanes = table->lanes[dtype], rows = SLICES * lanes - 2;
-  test_case("spmv_slices %s, %s", dtype_names[dtype], how->name);
-  const size_t entries = (size_t)(SLICE_STEPS * lanes);
-  uint32_t *ids = exact_memory((size_t)(SLICES * lanes) * sizeof *ids);
-  uint16_t *window = exact_memory(SLICE_STEPS * sizeof *window);
-  uint8_t *picks = exact_memory(entries);
-  void *values = exact_memory(entries * spk_dtype_size(dtype));
-  for (ptrdiff_t i = 0; i < SLICES * lanes; i++)
-    ids[i] = (uint32_t)(i < rows ? rows - 1 - i : rows); /* rows in another order */
-  for (int p = 0; p < SLICE_STEPS; p++) window[p] = (uint16_t)random_below(SLICE_WINDOWS);
-  for (size_t e = 0; e < entries; e++) {
-    picks[e] = (uint8_t)random_below(2 * lanes);
-    put_value(values, dtype, (ptrdiff_t)e, random_number());
+/* One strip of three slices; the last has two lanes without a row. */
+static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layout c_layout,
+                        const epilogue_case *how) {
+  const ptrdiff_t lanes = table->lanes[dtype], rows = SLICES * lanes - 2, bits = table->pick_bits;
+  const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(dtype) / sizeof(uint32_t));
+  test_case("spmv_slices %s, %s, layout %d, %s", dtype_names[dtype],
+            in_order ? "in order" : "sorted", c_layout, how->name);
+  ptrdiff_t steps = 0, vectors = 0, count = 0;
+  for (int r = 0; r < SLICE_RUNS; r++) {
+    steps += slice_runs[r].cells * slice_runs[r].steps;
+    vectors += slice_runs[r].cells * spk_ceil_div(slice_runs[r].steps, 32 / bits);
+    count += slice_runs[r].cells;
   }
+  uint32_t *ids = exact_memory((size_t)rows * sizeof *ids);
+  spk_slice_cell *cells = exact_memory((size_t)count * sizeof *cells);
+  uint32_t *picks = exact_memory((size_t)(vectors * lanes * words) * sizeof *picks);
+  void *values = exact_memory((size_t)(steps * lanes) * spk_dtype_size(dtype));
   const matrix x = matrix_input(dtype, SLICE_WINDOWS * 2 * lanes, 1, 1, 1);
-  const matrix bias_row = random_bias(dtype, rows, 0), bias_col = random_bias(dtype, 1, 0);
+  exact expected[SLICES * SPK_MOST_LANES] = {{0}};
+  for (ptrdiff_t i = 0; i < rows; i++)
+    ids[i] = (uint32_t)(in_order ? i + SLICE_FIRST : rows - 1 - i);
+  for (ptrdiff_t i = 0; i < vectors * lanes * words; i++) /* bits of no code may be anything */
+    picks[i] = (uint32_t)random_below((ptrdiff_t)1 << 32);
+  ptrdiff_t cell = 0, vector = 0, step = 0;
+  for (int r = 0; r < SLICE_RUNS; r++)
+    for (uint32_t c = 0; c < slice_runs[r].cells; c++, cell++) {
+      const ptrdiff_t window = random_below(SLICE_WINDOWS), slice = random_below(SLICES);
+      cells[cell] = (spk_slice_cell){(uint16_t)window, (uint16_t)slice};
+      for (uint32_t k = 0; k < slice_runs[r].steps; k++, step++)
+        for (ptrdiff_t l = 0; l < lanes; l++) {
+          const ptrdiff_t pick = random_below(2 * lanes), shift = k % (32 / bits) * bits;
+          for (ptrdiff_t w = 0; w < words; w++) {
+            uint32_t *code = &picks[((vector + k / (32 / bits)) * lanes + l) * words + w];
+            *code &= ~(((1u << bits) - 1) << shift);
+            *code |= (uint32_t)(pick * words + w) << shift;
+          }
+          put_value(values, dtype, step * lanes + l, random_number());
+          exact_add(&expected[slice * lanes + l], get_value(values, dtype, step * lanes + l) *
+                                                      matrix_get(&x, window * 2 * lanes + pick, 0));
+        }
+      vector += spk_ceil_div(slice_runs[r].steps, 32 / bits);
+    }
+  const matrix bias_row = random_bias(dtype, rows + SLICE_FIRST, 0),
+               bias_col = random_bias(dtype, 1, 0);
   exact_memory_freeze();
-  matrix C = random_output(dtype, rows, 1, SPACED);
+  matrix C = random_output(dtype, rows + SLICE_FIRST, 1, c_layout);
   if (how->beta == 0) matrix_put(&C, 1, 0, NAN);
-  const matrix old = matrix_copy(&C);
-  const spk_slice_task task = {.slices = SLICES,
-                               .rows = rows,
-                               .begin = begin,
-                               .row_ids = ids,
-                               .window = window,
+  const matrix sums = matrix_output(dtype, SLICES * lanes, 1, 1, 1), old = matrix_copy(&C);
+  const spk_slice_task task = {.rows = rows,
+                               .first = SLICE_FIRST,
+                               .row_ids = in_order ? NULL : ids,
+                               .runs = slice_runs,
+                               .run_count = SLICE_RUNS,
+                               .cells = cells,
                                .picks = picks,
                                .values = values,
                                .x = x.view.data,
+                               .sums = sums.view.data,
                                .C = C.view.data,
                                .ldc = C.view.row_stride,
                                .epilogue = epilogue_of(how, &bias_row, &bias_col)};
   kernel(&task);
-  for (ptrdiff_t i = 0; i < SLICES * lanes; i++) {
-    if (ids[i] >= rows) continue;
-    exact e = {0};
-    for (ptrdiff_t p = begin[i / lanes]; p < begin[i / lanes + 1]; p++) {
-      const ptrdiff_t at = p * lanes + i % lanes;
-      exact_add(
-          &e, get_value(values, dtype, at) * matrix_get(&x, window[p] * 2 * lanes + picks[at], 0));
-    }
-    e = exact_epilogue(e, &task.epilogue, matrix_get(&old, ids[i], 0),
-                       matrix_get(&bias_row, ids[i], 0), matrix_get(&bias_col, 0, 0));
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    const exact e = exact_epilogue(expected[i], &task.epilogue, matrix_get(&old, ids[i], 0),
+                                   matrix_get(&bias_row, ids[i], 0), matrix_get(&bias_col, 0, 0));
     CHECK(exact_matches(e, dtype, matrix_get(&C, ids[i], 0)), "row %u = %.17g, not %.17g", ids[i],
           matrix_get(&C, ids[i], 0), e.value);
   }
@@ -212,8 +240,31 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, const epilogue_cas
   exact_memory_release();
 }
 
+static void check_windows(spk_windows_fn kernel, spk_dtype dtype) {
+  const ptrdiff_t held = 2 * table->lanes[dtype], width = held - 1;
+  for (ptrdiff_t count = 0; count <= 3 * width + 1; count++)
+    for (ptrdiff_t stride = 1; stride <= 3; stride++) {
+      test_case("windows %s, %td elements, stride %td", dtype_names[dtype], count, stride);
+      const ptrdiff_t rows = spk_ceil_div(count, width) * held;
+      const matrix src = matrix_input(dtype, count, 1, stride, 1);
+      exact_memory_freeze();
+      const matrix windows = matrix_output(dtype, rows, 1, 1, 1);
+      kernel(windows.view.data, src.view.data, stride, count);
+      for (ptrdiff_t i = 0; i < rows; i++) {
+        const ptrdiff_t at = i / held * width + i % held;
+        const double expected = i % held < width && at < count ? matrix_get(&src, at, 0) : 0;
+        CHECK(matrix_get(&windows, i, 0) == expected, "element %td", i);
+      }
+      exact_memory_release();
+    }
+}
+
 static void check_spmv_slices(spk_slice_fn kernel, spk_dtype dtype) {
-  for (int c = 0; c < EPILOGUE_CASES; c++) check_slice(kernel, dtype, &epilogue_cases[c]);
+  for (int c = 0; c < EPILOGUE_CASES; c++)
+    for (int in_order = 0; in_order < 2; in_order++) {
+      check_slice(kernel, dtype, in_order, SPACED, &epilogue_cases[c]);
+      check_slice(kernel, dtype, in_order, COLUMN_MAJOR, &epilogue_cases[c]);
+    }
 }
 
 /* Every number of columns that a tile of `vectors` vectors may have. */

@@ -11,8 +11,9 @@
 #define SPK_LANES_f32 16
 #define SPK_LANES_f64 8
 #define SPK_SIMD_REGISTERS 32
-#define SPK_HAS_PICK
+#define SPK_PICK_BITS 5
 
+typedef __m512i spk_codes;
 typedef __m512 v_f32;
 typedef __mmask16 m_f32;
 typedef __m512d v_f64;
@@ -20,9 +21,14 @@ typedef __mmask8 m_f64;
 
 static inline v_f32 v_f32_zero(void) { return _mm512_setzero_ps(); }
 static inline v_f32 v_f32_set1(float x) { return _mm512_set1_ps(x); }
-static inline v_f32 v_f32_pick(const float *p, const uint8_t *which) {
-  const __m512i lanes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)which));
-  return _mm512_permutex2var_ps(_mm512_loadu_ps(p), lanes, _mm512_loadu_ps(p + 16));
+static inline spk_codes spk_codes_load(const uint32_t *p) {
+  spk_codes c = _mm512_loadu_si512(p);
+  __asm__("" : "+v"(c)); /* once, not again for the shift of a copy */
+  return c;
+}
+static inline spk_codes spk_codes_next(spk_codes c) { return _mm512_srli_epi32(c, SPK_PICK_BITS); }
+static inline v_f32 v_f32_pick(v_f32 a, v_f32 b, spk_codes c) {
+  return _mm512_permutex2var_ps(a, c, b);
 }
 static inline void v_f32_set2(const float *p, v_f32 x[2]) {
   double both;
@@ -88,9 +94,8 @@ static inline void v_f32_transpose(v_f32 a[16]) {
 
 static inline v_f64 v_f64_zero(void) { return _mm512_setzero_pd(); }
 static inline v_f64 v_f64_set1(double x) { return _mm512_set1_pd(x); }
-static inline v_f64 v_f64_pick(const double *p, const uint8_t *which) {
-  const __m512i lanes = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)(const void *)which));
-  return _mm512_permutex2var_pd(_mm512_loadu_pd(p), lanes, _mm512_loadu_pd(p + 8));
+static inline v_f64 v_f64_pick(v_f64 a, v_f64 b, spk_codes c) {
+  return _mm512_castps_pd(v_f32_pick(_mm512_castpd_ps(a), _mm512_castpd_ps(b), c));
 }
 static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const v_f64 pairs = _mm512_broadcast_f64x2(_mm_loadu_pd(p));

@@ -17,9 +17,13 @@
  *   v_X_reduce8(a, y)  y[i] = sum of the lanes of a[i], i < 8: one transposition for all eight
  *   v_X_transpose(a)   a[i] and a[j] exchange lanes j and i, i, j < lanes
  *
- * and, where one instruction does it (SPK_HAS_PICK says so):
+ * and, where few instructions do it (SPK_PICK_BITS is defined then):
  *
- *   v_X_pick(p, which) lane i is p[which[i]], which[i] < 2 * lanes
+ *   spk_codes          a vector of 32-bit words, which hold codes of SPK_PICK_BITS for some picks
+ *   spk_codes_load     from memory of any alignment
+ *   spk_codes_next(c)  drops the lowest code of every word
+ *   v_X_pick(a, b, c)  word i is that word of a and b, one after the other, which the lowest code
+ *                      in word i of c says: for the double k, words 2 k and 2 k + 1
  */
 #ifndef SPK_SIMD_SCALAR_H
 #define SPK_SIMD_SCALAR_H
