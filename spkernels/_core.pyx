@@ -65,6 +65,9 @@ cdef extern from "spkernels/spkernels.h" nogil:
         pass
     spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
                            spk_prepared **prepared)
+    ctypedef enum spk_way:
+        pass
+    double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way)
     ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n)
     spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B,
                                  const spk_dense *C, const spk_epilogue *epilogue, int threads)
@@ -74,7 +77,6 @@ cdef extern from "spkernels/spkernels.h" nogil:
         SPK_SLICES
     spk_layout spk_prepared_layout(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared)
-    int spk_isa_lanes(spk_dtype dtype)
     void spk_prepared_free(spk_prepared *prepared)
     spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y,
                          void *values, const spk_sampling *sampling, int threads)
@@ -210,6 +212,16 @@ cdef class Packed:
 def pack_width(bint double, Py_ssize_t n):
     """Return a width that packs as `n` does, the same for all that share what is packed."""
     return spk_prepare_width(SPK_F64 if double else SPK_F32, n)
+
+
+def predict(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t nnz, bint double, Py_ssize_t n, int way):
+    """Return the cycles that one core is said to take for a product."""
+    cdef spk_sparse a
+    a.format = SPK_CSR
+    a.rows, a.cols, a.nnz = rows, cols, nnz
+    a.dtype = SPK_F64 if double else SPK_F32
+    a.flags = 0
+    return spk_predict(&a, n, <spk_way>way)
 
 
 def pack(tuple A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags):
@@ -696,11 +708,6 @@ def isa():
     """Return the name of the instruction set in use, or None if a forced one is unsupported."""
     cdef const char *name = spk_isa()
     return None if name == NULL else name.decode()
-
-
-def lanes(bint double):
-    """Return how many float32 or, if `double`, float64 a vector holds."""
-    return spk_isa_lanes(SPK_F64 if double else SPK_F32)
 
 
 def isa_list():

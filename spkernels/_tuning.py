@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _core
-from ._kernels import KERNELS, blas_threads, width_class
+from ._kernels import KERNELS, blas_threads
 from ._pattern import first_rows
 from ._threads import resolve_workers
 
@@ -36,52 +36,13 @@ _MOST_ELEMENTS = 1 << 25
 _known: dict[str, str] = {}
 
 
-# The model ----------------------------------------------------------------------------------------
-#
-# In vector FMAs that run at full speed, for one row and one tile of columns; as for blocks in
-# src/plan/strips.c.  Fitted on Zen 4 with AVX-512.
+# Predictions --------------------------------------------------------------------------------------
 
+#: Seconds of a cycle: a rough guess, as only ratios decide.
+_CYCLE = 0.3e-9
 
-def _missing(bytes_used):
-    """Return the share of loads that find their line in L2 and not in L1."""
-    l1 = 32 << 10
-    return 0.0 if bytes_used <= l1 else min(1.0, 0.33 * math.log2(bytes_used / l1))
-
-
-def _model(name, csr, n):
-    rows, cols = csr.shape
-    lanes = _core.lanes(csr.dtype == np.float64)
-    per_row = csr.nnz / max(1, rows)
-    if n == 1:
-        if name == "dense":  # streams from the outer caches
-            return cols / lanes * 4 + 2
-        if name == "rows":  # three loads per entry
-            return 1.2 * per_row + 10
-        # Slices (the rule of src/plan/slices.c): 3.5 per step, more than half of them padding.
-        sliced = _core.isa() == "avx512" and csr.nnz * lanes * (2 * lanes - 1) >= rows * cols
-        return 8.0 * per_row / lanes + 3 if sliced else 2.0 * per_row + 30
-    tile = width_class(n, csr.dtype)
-    vectors = tile / lanes
-    tiles = math.ceil(n / tile)
-    row_bytes = tile * csr.dtype.itemsize
-    if name == "dense":
-        return tiles * vectors * cols * 1.15 + 4
-    if name == "rows":
-        entry = vectors * (1 + 1.2 * _missing(cols * row_bytes)) + 1.0
-        return tiles * (per_row * entry + 16 + 2 * vectors)
-    best = math.inf
-    for part in range(1, 64):
-        block = max(1, math.ceil(cols / part))
-        used = part * (1 - math.exp(-per_row / part))
-        entry = vectors * (1 + _missing(block * row_bytes)) + 0.5
-        best = min(best, per_row * entry + used * 6 * vectors)
-    # Every part of 2,000 rows or so packs all of B.
-    return tiles * (best + 2 * vectors + 3 * vectors * cols / min(max(1, rows), 2000))
-
-
-def _seconds_per_unit(workers):
-    """Return what a vector FMA takes on all threads: a rough guess, as only ratios decide."""
-    return 0.3e-9 / _threads(workers)
+#: How `_core.predict` numbers the kernels.
+_WAYS = {"rows": 0, "packed": 1, "dense": 2}
 
 
 def _threads(workers):
@@ -97,8 +58,13 @@ def _allowed(csr, workers):
 
 
 def _predictions(csr, n, workers):
-    unit = _seconds_per_unit(workers) * max(1, csr.shape[0])
-    return {name: _model(name, csr, n) * unit for name in _allowed(csr, workers)}
+    """Return kernels and the seconds that a product is said to take (``src/plan/cost.c``)."""
+    unit = _CYCLE / _threads(workers)
+    double = csr.dtype == np.float64
+    return {
+        name: _core.predict(*csr.shape, csr.nnz, double, n, _WAYS[name]) * unit
+        for name in _allowed(csr, workers)
+    }
 
 
 def predict(csr, n, workers):

@@ -236,7 +236,8 @@ def test_attributes():
     plain = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
     assert plain + 6 * A.nnz < W.nbytes < 3 * plain
     assert W.T.nbytes == 0
-    layout = "slices" if spkernels.show_config("dicts")["simd"]["in use"] == "avx512" else "strips"
+    sliced = spkernels.show_config("dicts")["simd"]["in use"] in ("avx2", "avx512")
+    layout = "slices" if sliced else "strips"
     vector = prepared(A, "packed", n=1)
     assert vector.kernel.startswith(f"packed: {layout} of rows")
     _ = np.ones((2, 200), np.float32) @ W

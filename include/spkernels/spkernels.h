@@ -119,6 +119,11 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
                        spk_prepared **prepared);
 /* A width that packs as n does: the same for all numbers of columns that share what is packed. */
 ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n);
+/* What multiplying A, sorted, with n columns takes one core, in cycles: roughly, to choose between
+ * spk_spmm, packing A, or writing its zeros out for a BLAS.  Of A, shape, dtype and nnz are read.
+ */
+typedef enum spk_way { SPK_WAY_ROWS = 0, SPK_WAY_PACKED = 1, SPK_WAY_DENSE = 2 } spk_way;
+double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way);
 /* As spk_spmm.  Where the rows of A are sorted and it lies in strips, an element of C is a sum in
  * the order of its row's entries, whatever the blocks. */
 spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,
@@ -147,8 +152,6 @@ void spk_limit_threads(int limit);
 spk_status spk_init(void);
 const char *spk_isa(void);
 const char *const *spk_isa_list(void);
-/* How many elements a vector of the one in use holds; 0 if there is none. */
-int spk_isa_lanes(spk_dtype dtype);
 
 /* What the library was built with. */
 const char *spk_openmp(void); /* the OpenMP runtime's version macro, or NULL for a serial build */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "../driver/drivers.h"
+#include "../plan/cost.h"
 #include "operands.h"
 
 #define USUAL_WIDTH 128
@@ -79,6 +80,15 @@ ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n) {
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels || (unsigned)dtype > SPK_F64 || n <= 1) return n;
   return spk_strips_tile(dtype, n, kernels, spk_active_machine());
+}
+
+double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way) {
+  const spk_kernels *kernels = spk_active_kernels();
+  if (!A || !kernels || (unsigned)A->dtype > SPK_F64 || (unsigned)way > SPK_WAY_DENSE || n < 1)
+    return 0;
+  spk_sparse sorted = *A;
+  sorted.flags |= SPK_SORTED;
+  return spk_cost(&sorted, n, way, kernels, spk_active_machine());
 }
 
 spk_layout spk_prepared_layout(const spk_prepared *prepared) {

@@ -115,11 +115,6 @@ const char *spk_isa(void) {
   return kernels ? kernels->isa : NULL;
 }
 
-int spk_isa_lanes(spk_dtype dtype) {
-  const spk_kernels *kernels = spk_active_kernels();
-  return kernels && (unsigned)dtype <= SPK_F64 ? kernels->lanes[dtype] : 0;
-}
-
 const char *const *spk_isa_list(void) {
   pthread_once(&once, choose);
   return available;

@@ -25,7 +25,8 @@
  *
  * strip_miss: 1 fits blocks of 64 to 512 rows with AVX-512 on Zen 4; with AVX2 there, blocks of L1
  * and half of that ran at 79 and 80 GFLOP/s below 55% sparsity where 1 chose larger ones that gave
- * 72, but the larger ones were right above 75%. */
+ * 72, but the larger ones were right above 75%.  strip_entry: one vector of columns takes 1.5
+ * cycles per entry with AVX-512 on Zen 4 and four take 4.75; with AVX2, 1 and 2.7. */
 static const struct {
   const char *isa;
   int (*machine)(void); /* NULL: any */
@@ -39,7 +40,9 @@ static const struct {
       .sddmm_entries = 24,
       .sddmm_bytes = 0,
       .strip_vectors = 4,
-      .strip_miss = 1.0}},
+      .strip_miss = 1.0,
+      .strip_entry = 0.75,
+      .fmas = 2.0}},
     {"avx512",
      spk_cpu_is_amd,
      {.l1_share = 0.9,
@@ -48,7 +51,9 @@ static const struct {
       .sddmm_entries = INFINITY,
       .sddmm_bytes = 0,
       .strip_vectors = 4,
-      .strip_miss = 1.0}},
+      .strip_miss = 1.0,
+      .strip_entry = 0.5,
+      .fmas = 1.0}},
     {"avx2",
      NULL,
      {.l1_share = 0.9,
@@ -57,7 +62,9 @@ static const struct {
       .sddmm_entries = 16,
       .sddmm_bytes = 11 << 10,
       .strip_vectors = 4,
-      .strip_miss = 1.5}},
+      .strip_miss = 1.5,
+      .strip_entry = 1.0,
+      .fmas = 2.0}},
 };
 
 const spk_tuning *spk_tuning_of(const char *isa) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../driver/parallel.h"
+#include "cost.h"
 #include "parts.h"
 
 /* Rows of a strip: with more, runs are longer; with fewer, a strip's sums stay closer and there are
@@ -225,49 +226,29 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
   free_counts(&c);
 }
 
-/* What a product takes per row of A and tile of `vectors` vectors with blocks of `block` rows, in
- * vector FMAs that run at full speed.
- *
- * Fitted on Zen 4 (AVX-512; 512 x 512 and larger, 50 to 98% sparse, blocks of 64 to 1024 rows, 8 to
- * 512 columns): an entry costs its FMAs and half a slot for its value; a row of a block 6 slots per
- * vector, for its sums to come and go and for the loop to start; and where a block is larger than
- * L1, the share of loads that come from L2 instead grows by a third with each doubling, since rows
- * walk B in order and find much of what the last one left.  What it chose was the fastest of these
- * blocks or within 4% of it. */
-static double block_cost(const spk_sparse *A, ptrdiff_t block, ptrdiff_t vectors,
-                         ptrdiff_t row_bytes, const spk_machine *machine) {
-  const double per_row = (double)A->nnz / (double)spk_max(1, A->rows);
-  const double blocks = ceil((double)A->cols / (double)block);
-  const double excess = log2((double)(block * row_bytes) / (double)machine->l1_bytes);
-  const double missing = excess <= 0 ? 0 : fmin(1.0, 0.33 * excess);
-  const double entry = (double)vectors * (1.0 + missing * machine->tuning.strip_miss) + 0.5;
-  const double used =
-      blocks * (1.0 - exp(-per_row / blocks)); /* blocks that hold entries of a row */
-  return per_row * entry + used * 6.0 * (double)vectors;
+const spk_kernels *spk_strips_kernels(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels) {
+  return kernels->narrow && n <= kernels->narrow->lanes[dtype] ? kernels->narrow : kernels;
 }
 
-static ptrdiff_t choose_block(const spk_sparse *A, ptrdiff_t vectors, ptrdiff_t row_bytes,
-                              const spk_machine *machine) {
+ptrdiff_t spk_strips_block(const spk_sparse *A, ptrdiff_t vectors, const spk_kernels *kernels,
+                           const spk_machine *machine) {
+  const ptrdiff_t row_bytes =
+      vectors * kernels->lanes[A->dtype] * (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t half_l2 = (ptrdiff_t)machine->l2_bytes / 2;
   const ptrdiff_t most = spk_max(1, spk_min(half_l2, PANEL_MOST) / row_bytes);
   ptrdiff_t best = 0;
   double least = 0;
   for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks += 1 + blocks / 8) {
     const ptrdiff_t block = spk_max(1, spk_ceil_div(A->cols, blocks));
-    const double cost = block_cost(A, block, vectors, row_bytes, machine);
+    const double cost = spk_strip_row_cost(A, block, vectors, kernels, machine);
     if (best == 0 || cost < least) best = block, least = cost;
     if (block * row_bytes * 2 <= (ptrdiff_t)machine->l1_bytes || block <= 16) return best;
   }
 }
 
-/* A vector of half the lanes serves as few columns as well, and takes half of L1. */
-static const spk_kernels *kernels_for(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels) {
-  return kernels->narrow && n <= kernels->narrow->lanes[dtype] ? kernels->narrow : kernels;
-}
-
 ptrdiff_t spk_strips_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
                           const spk_machine *machine) {
-  return spk_tile_of(n, kernels_for(dtype, n, kernels)->lanes[dtype],
+  return spk_tile_of(n, spk_strips_kernels(dtype, n, kernels)->lanes[dtype],
                      machine->tuning.strip_vectors);
 }
 
@@ -281,10 +262,9 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
                            const spk_kernels *kernels, const spk_machine *machine,
                            spk_strips **made) {
   const ptrdiff_t tile = spk_strips_tile(A->dtype, width, kernels, machine);
-  kernels = kernels_for(A->dtype, width, kernels);
+  kernels = spk_strips_kernels(A->dtype, width, kernels);
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
-  if (block_rows == 0)
-    block_rows = choose_block(A, vectors, tile * (ptrdiff_t)spk_dtype_size(A->dtype), machine);
+  if (block_rows == 0) block_rows = spk_strips_block(A, vectors, kernels, machine);
   const ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : STRIP_ROWS;
   const double strips = ceil((double)A->rows / (double)height);
   /* Where a strip has few entries in a block, blocks as high as can be; and then no more. */

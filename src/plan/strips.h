@@ -46,9 +46,16 @@ typedef struct spk_strips {
   spk_strip *strip;
 } spk_strips;
 
+/* The kernels for n columns: a vector of half the lanes serves as few columns as well as a whole
+ * one, and takes half of L1. */
+const spk_kernels *spk_strips_kernels(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels);
 /* Columns of the tiles that products with n columns are cut into. */
 ptrdiff_t spk_strips_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
                           const spk_machine *machine);
+
+/* The rows of a block that the model says are best. */
+ptrdiff_t spk_strips_block(const spk_sparse *A, ptrdiff_t vectors, const spk_kernels *kernels,
+                           const spk_machine *machine);
 
 /* Pack A, in CSR and checked, for products with `width` columns.  `block_rows` 0: as many as fit L1
  * where the rows of A are long enough for that. */

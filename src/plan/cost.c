@@ -1,0 +1,106 @@
+#include "cost.h"
+
+#include <math.h>
+
+#include "slices.h"
+#include "strips.h"
+
+/* Rows that share what packing B took: about as many as a part of a product has. */
+#define ROWS_PER_PANEL 2000.0
+/* Entries per row of B from which on a panel is packed for CSR (plan/spmm_plan.c). */
+#define PANEL_READS 8.0
+
+/* The share of loads that find their line in L2 and not in L1, where rows of A use `bytes` of B: it
+ * grows by a third with each doubling, since rows walk B in order and find much of what the last
+ * one left (Zen 4). */
+static double missing(double bytes, const spk_machine *machine) {
+  const double excess = log2(bytes / (double)machine->l1_bytes);
+  return excess <= 0 ? 0 : fmin(1.0, 0.33 * excess);
+}
+
+static double entries_per_row(const spk_sparse *A) {
+  return (double)A->nnz / (double)spk_max(1, A->rows);
+}
+
+/* The share of a row of A in packing a panel of B. */
+static double packing_cost(const spk_sparse *A, double vectors) {
+  const double rows = fmin(fmax(1.0, (double)A->rows), ROWS_PER_PANEL);
+  return 3.0 * vectors * (double)A->cols / rows;
+}
+
+/* Fitted on Zen 4 (AVX-512; 512 x 512 and larger, 50 to 98% sparse, blocks of 64 to 1024 rows, 8 to
+ * 512 columns): an entry costs its FMAs and half a slot for its value; a row of a block 6 slots per
+ * vector, for its sums to come and go and for the loop to start.  The blocks that this chose were
+ * the fastest or within 4% of them. */
+double spk_strip_row_cost(const spk_sparse *A, ptrdiff_t block, ptrdiff_t vectors,
+                          const spk_kernels *kernels, const spk_machine *machine) {
+  const spk_tuning *tuning = &machine->tuning;
+  const int narrow = kernels == spk_active_kernels()->narrow;
+  const double per_row = entries_per_row(A), fmas = narrow ? 2.0 : tuning->fmas;
+  const double blocks = ceil((double)A->cols / (double)block);
+  const ptrdiff_t lanes = kernels->lanes[A->dtype];
+  const double bytes = (double)(block * vectors * lanes) * (double)spk_dtype_size(A->dtype);
+  const double slower = 1.0 + missing(bytes, machine) * tuning->strip_miss;
+  const double entry = (double)vectors * slower + (narrow ? 1.0 : tuning->strip_entry);
+  /* Blocks that hold entries of a row. */
+  const double used = blocks * (1.0 - exp(-per_row / blocks));
+  return (per_row * entry + used * 6.0 * (double)vectors) / fmas;
+}
+
+/* Steps of a cell: the most that `lanes` rows have in a window, if entries lie at random. */
+static double steps_of(double mean, double density, double lanes) {
+  const double spread = sqrt(mean * (1.0 - density));
+  return mean + 0.8 * sqrt(2.0 * log(lanes)) * spread;
+}
+
+static double slices_cost(const spk_sparse *A, const spk_kernels *kernels) {
+  const double lanes = kernels->lanes[A->dtype];
+  const double width = (double)spk_window_columns(kernels->lanes[A->dtype]);
+  const double windows = ceil((double)A->cols / width), slices = ceil((double)A->rows / lanes);
+  const double density = fmin(1.0, entries_per_row(A) / (double)spk_max(1, A->cols));
+  return slices * windows * (4.0 + 2.3 * steps_of(width * density, density, lanes));
+}
+
+static double strips_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
+                          const spk_machine *machine) {
+  const ptrdiff_t tile = spk_strips_tile(A->dtype, n, kernels, machine);
+  const spk_kernels *used = spk_strips_kernels(A->dtype, n, kernels);
+  const ptrdiff_t vectors = tile / used->lanes[A->dtype];
+  const ptrdiff_t block = spk_strips_block(A, vectors, used, machine);
+  const double rows = (double)A->rows, tiles = (double)spk_ceil_div(n, tile);
+  const double row = spk_strip_row_cost(A, block, vectors, used, machine);
+  const double more = 2.0 * (double)vectors + packing_cost(A, (double)vectors);
+  return tiles * rows * (row + more / machine->tuning.fmas);
+}
+
+static double rows_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
+                        const spk_machine *machine) {
+  const double rows = (double)A->rows, per_row = entries_per_row(A);
+  if (n == 1) return rows * (1.5 * per_row + 10.0);
+  const ptrdiff_t tile = spk_strips_tile(A->dtype, n, kernels, machine);
+  const double tiles = (double)spk_ceil_div(n, tile);
+  const double vectors = (double)spk_ceil_div(tile, kernels->lanes[A->dtype]);
+  const double bytes = (double)(A->cols * tile) * (double)spk_dtype_size(A->dtype);
+  const double entry = vectors * (1.0 + 1.2 * missing(bytes, machine)) + (vectors > 1 ? 1.0 : 2.0);
+  const double packs = (double)A->nnz >= PANEL_READS * (double)A->cols;
+  const double more = 2.0 * vectors + packs * packing_cost(A, vectors);
+  /* Its loop ends in a mispredicted branch. */
+  return tiles * rows * ((per_row * entry + more) / machine->tuning.fmas + 16.0);
+}
+
+/* By a BLAS; a vector streams the matrix from the outer caches. */
+static double dense_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
+                         const spk_machine *machine) {
+  const double cells = (double)A->rows * (double)A->cols, lanes = kernels->lanes[A->dtype];
+  if (n == 1) return cells / lanes * 4.0 / machine->tuning.fmas + 2.0 * (double)A->rows;
+  const double vectors = ceil((double)n / lanes);
+  return (cells * vectors * 1.15 + 4.0 * (double)A->rows) / machine->tuning.fmas;
+}
+
+double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_way way, const spk_kernels *kernels,
+                const spk_machine *machine) {
+  if (way == SPK_WAY_ROWS) return rows_cost(A, n, kernels, machine);
+  if (way == SPK_WAY_DENSE) return dense_cost(A, n, kernels, machine);
+  if (n == 1 && spk_slices_suit(A, kernels)) return slices_cost(A, kernels);
+  return strips_cost(A, n, kernels, machine);
+}

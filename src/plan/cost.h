@@ -1,0 +1,19 @@
+/* What products take, predicted from shapes and the machine: cycles of one core.
+ *
+ * Rough, for ratios between kernels and between heights of blocks; `prepare` measures on top. */
+#ifndef SPK_PLAN_COST_H
+#define SPK_PLAN_COST_H
+
+#include "../common.h"
+#include "../dispatch/dispatch.h"
+
+/* A x n dense columns; of A only shape, dtype and number of entries are read.  */
+double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_way way, const spk_kernels *kernels,
+                const spk_machine *machine);
+
+/* A row of A in strips of `kernels` against a tile of `vectors` vectors, with blocks of `block`
+ * rows. */
+double spk_strip_row_cost(const spk_sparse *A, ptrdiff_t block, ptrdiff_t vectors,
+                          const spk_kernels *kernels, const spk_machine *machine);
+
+#endif
