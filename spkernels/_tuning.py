@@ -25,7 +25,10 @@ BUDGET = 0.5
 _PRODUCT_SECONDS = 0.02
 #: A kernel whose model says that it takes so many times as long as the best is not measured.
 _HOPELESS = 4.0
+#: Stretches in which a kernel is measured, samples in each, and the seconds before the first one.
+_STRETCHES = 2
 _ROUNDS = 7
+_SETTLING = 0.02
 #: The largest dense matrix that is made to see whether it is faster, in bytes.
 _MOST_DENSE = 1 << 28
 
@@ -77,25 +80,37 @@ def predict(csr, n, workers):
 
 
 def _measure(calls, budget):
-    """Return the typical seconds of some calls, taken in turns until the budget is used."""
+    """Return the typical seconds of some calls, each measured in stretches of its own."""
+    # In turns they would disturb each other: the threads of a BLAS spin for some 20 ms after a
+    # product, and ours for a few.
+    best = dict.fromkeys(calls, math.inf)
     end = time.perf_counter() + budget
-    taken = {name: [] for name in calls}
-    repeats = {}
-    for round_number in range(_ROUNDS + 1):
+    for _ in range(_STRETCHES):
         for name, call in calls.items():
-            count = repeats.get(name, 1)
-            start = time.perf_counter()
-            for _ in range(count):
-                call()
-            seconds = (time.perf_counter() - start) / count
-            if round_number == 0:  # it wakes threads and fills caches
-                repeats[name] = max(1, min(200, int(1e-3 / max(seconds, 1e-9))))
-                taken[name] = [seconds]
-            else:
-                taken[name].append(seconds)
+            best[name] = min(best[name], _typical(call, budget / (_STRETCHES * len(calls))))
         if time.perf_counter() > end:
             break
-    return {name: float(np.median(values[1:] or values)) for name, values in taken.items()}
+    return best
+
+
+def _typical(call, budget):
+    """Return the lower quartile of a call's seconds, in a stretch of at most `budget`."""
+    start = now = time.perf_counter()
+    call()
+    once = time.perf_counter() - start
+    if once >= budget:
+        return once
+    count = max(1, min(200, int(1e-3 / max(once, 1e-9))))
+    taken = []
+    while len(taken) < _ROUNDS and now - start + count * once < budget:
+        before = time.perf_counter()
+        for _ in range(count):
+            call()
+        now = time.perf_counter()
+        # The others' threads may spin until then.
+        if before - start >= _SETTLING:
+            taken.append((now - before) / count)
+    return float(np.quantile(taken, 0.25)) if taken else once
 
 
 def _sample(csr, n, predicted):

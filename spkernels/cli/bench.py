@@ -79,8 +79,9 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     choice.add_argument("--ops", nargs="+", choices=OPS, help="only these operations")
     choice.add_argument(
-        "--widths", nargs="+", type=_positive, metavar="N", help="columns, instead of the suite's"
-    )
+        "--widths", nargs="+", type=_width, metavar="N",
+        help='columns, or "vector" for a vector, instead of the suite\'s',
+    )  # fmt: skip
     choice.add_argument(
         "--peers", nargs="+", choices=MODULES, metavar="PEER", default=list(MODULES),
         help="only these of: " + ", ".join(MODULES),
@@ -122,6 +123,10 @@ def add_parser(commands: Any) -> None:
         help="run at real-time priority, so that other programs disturb little (needs the right)",
     )  # fmt: skip
     parser.set_defaults(run=run)
+
+
+def _width(text):
+    return None if text == "vector" else _positive(text)
 
 
 def _positive(text: str) -> int:

@@ -18,7 +18,7 @@ class Options:
 
     quick: bool = False
     ops: Sequence[str] | None = None
-    widths: Sequence[int] | None = None
+    widths: Sequence[int | None] | None = None
     threads: Sequence[int] = (1,)
     caches: Sequence[str] = ("warm",)
 

@@ -33,8 +33,8 @@ def matrices(quick):
 
 
 def cells(found, options):
-    """Spmm at N = 32, 128, 512 (the batch of a layer); prepared also at 8 and with a vector."""
+    """Spmm at N = 32, 128, 512 (the batch of a layer); prepared from a vector on."""
     widths = (128,) if options.quick else (32, 128, 512)
-    few = () if options.quick else (None, 8)
-    ops = {"spmm": widths, "prepared": (*few, *widths), "dense_spmm": widths[:1]}
+    all_widths = widths if options.quick else (None, 4, 8, 16, 32, 64, 128, 256, 512)
+    ops = {"spmm": widths, "prepared": all_widths, "dense_spmm": widths[:1]}
     return product(NAME, found, ops, options)
