@@ -81,9 +81,8 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
                              .first = b == 0,
                              .n = cols,
                              .epilogue = e};
-      if (plan->stage) {
-        task.sums = s->sums + below * width * (ptrdiff_t)size;
-      } else {
+      if (plan->stage) task.sums = s->sums + below * width * (ptrdiff_t)size;
+      if (plan->direct && b == A->blocks - 1) {
         task.C = spk_at_mut(c, below * C->row_stride, size);
         task.ldc = C->row_stride;
         if (e.bias_row) task.epilogue.bias_row = spk_at(e.bias_row, below, size);
@@ -91,7 +90,7 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
       kernel(&task);
     }
   }
-  if (plan->stage)
+  if (!plan->direct)
     A->kernels->tile_store[A->dtype](s->sums, width, c, C->row_stride, C->col_stride,
                                      spk_min(A->rows, last * A->strip_rows) - row, cols, &e);
 }

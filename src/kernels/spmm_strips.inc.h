@@ -44,19 +44,31 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
       }
     }
   }
-  SPK_UNROLL for (int g = 0; g < G; g++) {
-    const ptrdiff_t i = ids[g];
-    if (C) {
-      T *c = C + i * ldc;
-      if (t->n == NV * LANES)
-        FT(store_row)(acc + g * NV, c, i, t->n, NV, 0, V(mask)(LANES), mode, &t->epilogue);
-      else
-        FT(store_row)(acc + g * NV, c, i, t->n, NV, 1, V(mask)(t->n - (NV - 1) * LANES), mode,
-                      &t->epilogue);
-    } else {
-      T *s = sums + i * (NV * LANES);
+  if (!C) {
+    SPK_UNROLL for (int g = 0; g < G; g++) {
+      T *s = sums + (ptrdiff_t)ids[g] * (NV * LANES);
       SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(s + v * LANES, acc[g * NV + v]);
     }
+    return;
+  }
+  const ptrdiff_t n = t->n;
+  if (mode == FT(STORE_GENERAL)) {
+    /* All of them first: no vector that lived across a call would stay in a register in the loop.
+     */
+    T whole[SPK_MAX_STRIP_SUMS * LANES];
+    SPK_UNROLL for (int i = 0; i < G * NV; i++) V(store)(whole + i * LANES, acc[i]);
+    for (int g = 0; g < G; g++)
+      FT(store_general)(whole + g * NV * LANES, C + ids[g] * ldc, ids[g], n, &t->epilogue);
+    return;
+  }
+  const MASK mask = V(mask)(n - (NV - 1) * LANES);
+  const enum FT(store_mode) how = mode == FT(STORE_ADD) ? FT(STORE_ADD) : FT(STORE_PLAIN);
+  SPK_UNROLL for (int g = 0; g < G; g++) {
+    T *c = C + ids[g] * ldc;
+    if (n == NV * LANES)
+      FT(store_row)(acc + g * NV, c, ids[g], n, NV, 0, mask, how, &t->epilogue);
+    else
+      FT(store_row)(acc + g * NV, c, ids[g], n, NV, 1, mask, how, &t->epilogue);
   }
 }
 
@@ -80,8 +92,10 @@ SPK_INLINE void FT(strip_runs)(const spk_strip_task *t, T *sums, T *C, const int
 
 #define SPK_SPMM_STRIPS(G, NV)                                           \
   static void FT(spmm_strips_##G##_1x##NV##v)(const spk_strip_task *t) { \
-    if (!t->sums)                                                        \
+    if (!t->sums || (t->first && t->C))                                  \
       FT(strip_runs)(t, NULL, t->C, G, NV, 1);                           \
+    else if (t->C)                                                       \
+      FT(strip_runs)(t, t->sums, t->C, G, NV, 0);                        \
     else if (t->first)                                                   \
       FT(strip_runs)(t, t->sums, NULL, G, NV, 1);                        \
     else                                                                 \

@@ -43,16 +43,17 @@ typedef struct spk_strip_run {
   uint32_t entries, rows;
 } spk_strip_run;
 
-/* One block of one strip: sums[row_ids[r], :] (+)= values of a row x rows offsets of the panel. */
+/* One block of one strip: sums[row_ids[r], :] (+)= values of a row x rows offsets of the panel; and
+ * where there is a C, what comes out goes there, with its epilogue. */
 typedef struct spk_strip_task {
   const spk_strip_run *runs;
   ptrdiff_t run_count;
   const uint16_t *row_ids, *offsets; /* one per row of a run; one per entry, G rows alternate */
   const void *values;
   const void *panel; /* whole vectors, aligned; zeros after n columns */
-  void *sums;        /* the same; NULL: the rows are whole, and go to C with their epilogue */
+  void *sums;        /* the same; NULL: nothing to add to, and C takes what comes out */
   int first;         /* nothing is in sums yet */
-  void *C;
+  void *C;           /* or NULL */
   ptrdiff_t ldc, n;
   spk_epilogue epilogue;
 } spk_strip_task;

@@ -104,16 +104,15 @@ static int in_lockstep(const uint32_t *entries, const uint16_t *rows, ptrdiff_t 
          (double)padding <= MOST_PADDED * (double)(group * entries[rows[0]]);
 }
 
-/* What block b lists, from *at on, which moves to its end: runs, rows and the places of entries.
- * Only counted where s is NULL. */
-static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, ptrdiff_t group,
+/* What block b lists, from *at on, which moves to its end: runs, rows (`all` or those that have
+ * entries) and the places of entries.  Only counted where s is NULL. */
+static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, int all, ptrdiff_t group,
                     spk_strip_cell *at) {
   const uint32_t *entries = c->entries + b * rows;
   ptrdiff_t *cursor = c->cursor + b * rows;
   const ptrdiff_t filled = sort_rows(c, entries, rows);
   /* Empty rows complete a last group. */
-  const ptrdiff_t listed = b == 0 ? rows : filled,
-                  most = spk_min(rows, spk_round_up(listed, group));
+  const ptrdiff_t listed = all ? rows : filled, most = spk_min(rows, spk_round_up(listed, group));
   uint32_t length = 0, run_rows = 0;
   for (ptrdiff_t i = 0; i < listed;) {
     const uint16_t *these = c->sorted + i;
@@ -212,12 +211,13 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
   if (take_counts(&c, s->rows, s->rows * blocks, longest)) {
     count(A, first, block, s, &c);
     spk_strip_cell end = {0};
-    for (ptrdiff_t b = 0; b < blocks; b++) arrange(NULL, &c, s->rows, b, group, &end);
+    for (ptrdiff_t b = 0; b < blocks; b++)
+      arrange(NULL, &c, s->rows, b, b == 0 || b == blocks - 1, group, &end);
     if (take_strip(s, blocks, &end, spk_dtype_size(A->dtype))) {
       clear(s, end.entry, block, A->dtype);
       s->cells[0] = end = (spk_strip_cell){0};
       for (ptrdiff_t b = 0; b < blocks; b++) {
-        arrange(s, &c, s->rows, b, group, &end);
+        arrange(s, &c, s->rows, b, b == 0 || b == blocks - 1, group, &end);
         s->cells[b + 1] = end;
       }
       fill(A, first, block, group, s, &c);
@@ -320,7 +320,8 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
   const ptrdiff_t fits = spk_max(1, PANEL_MOST / (A->block_rows * lanes * size));
   plan->tile = spk_tile_of(n, lanes, spk_min(A->vectors, fits));
   plan->tiles = spk_ceil_div(n, plan->tile);
-  plan->stage = A->blocks > 1 || !(C->col_stride == 1 || n == 1);
+  plan->direct = C->col_stride == 1 || n == 1;
+  plan->stage = A->blocks > 1 || !plan->direct;
   const ptrdiff_t row_bytes = plan->tile * size;
   plan->panel_bytes = spk_slice((size_t)((A->block_rows + 1) * row_bytes));
   ptrdiff_t most = A->strips;

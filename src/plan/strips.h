@@ -29,7 +29,7 @@ typedef struct spk_strip {
   ptrdiff_t rows;
   spk_strip_cell *cells; /* blocks + 1 */
   spk_strip_run *runs;
-  uint16_t *row_ids; /* the first block lists all rows, even those that are empty there */
+  uint16_t *row_ids; /* the first and last block list all rows, even those that are empty there */
   uint16_t *offsets;
   void *values;
   size_t bytes; /* of all of these: one allocation, which begins with cells */
@@ -67,7 +67,9 @@ size_t spk_strips_bytes(const spk_strips *strips);
 
 /* How a product with them is cut up. */
 typedef struct spk_strips_plan {
-  int threads, stage;
+  int threads;
+  int stage;  /* whether sums wait there between blocks, or until C's strides are looked after */
+  int direct; /* whether the last block writes C */
   ptrdiff_t tile, tiles; /* columns of a tile, and how many */
   ptrdiff_t parts;       /* ranges of strips */
   ptrdiff_t stage_rows;

@@ -327,7 +327,7 @@ static const uint16_t strip_ids[] = {4,  0,  8,  3,  5,  1,  2,  7,  6,  19, 9, 
                                      11, 21, 12, 13, 20, 14, 15, 23, 16, 17, 22, 18};
 enum { STRIP_RUNS = 5, STRIP_ENTRIES = 6 * 11 + 2 + 2 + 5 * 8 };
 
-/* `sums`: 0: to C; 1: to sums that hold nothing yet; 2: added to sums. */
+/* `sums`: 0: to C; 1: to sums that hold nothing yet; 2: added to sums; 3: added to sums, to C. */
 static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, ptrdiff_t n,
                         int sums_mode, const epilogue_case *how) {
   const ptrdiff_t width = spk_round_up(n, table->lanes[dtype]);
@@ -347,7 +347,8 @@ static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, p
   const matrix sums = matrix_output(dtype, STRIP_HEIGHT, width, width, 1);
   matrix C = random_output(dtype, STRIP_HEIGHT, n, tile_layout());
   if (how->beta == 0) matrix_put(&C, 0, 0, NAN);
-  const matrix old = matrix_copy(sums_mode ? &sums : &C);
+  const int to_C = sums_mode == 0 || sums_mode == 3;
+  const matrix before = matrix_copy(&sums), old = matrix_copy(&C);
   const spk_strip_task task = {.runs = strip_runs,
                                .run_count = STRIP_RUNS,
                                .row_ids = strip_ids,
@@ -356,7 +357,7 @@ static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, p
                                .panel = panel.view.data,
                                .sums = sums_mode ? sums.view.data : NULL,
                                .first = sums_mode == 1,
-                               .C = C.view.data,
+                               .C = to_C ? C.view.data : NULL,
                                .ldc = C.view.row_stride,
                                .n = n,
                                .epilogue = epilogue_of(how, &bias_row, &bias_col)};
@@ -369,17 +370,17 @@ static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, p
       const int alone = q >= rows / group * group;
       const ptrdiff_t first =
           entry + (alone ? q : q / group * group) * length + (alone ? 0 : q % group);
-      for (ptrdiff_t j = 0; j < (sums_mode ? width : n); j++) {
+      for (ptrdiff_t j = 0; j < (to_C ? n : width); j++) {
         exact e = {0};
         for (ptrdiff_t p = 0; p < length; p++) {
           const ptrdiff_t at = first + p * (alone ? 1 : group);
           exact_add(&e, get_value(values, dtype, at) * matrix_get(&panel, offsets[at], j));
         }
-        if (sums_mode == 2) exact_add(&e, matrix_get(&old, i, j));
-        if (!sums_mode)
+        if (sums_mode >= 2) exact_add(&e, matrix_get(&before, i, j));
+        if (to_C)
           e = exact_epilogue(e, &task.epilogue, matrix_get(&old, i, j), matrix_get(&bias_row, i, 0),
                              matrix_get(&bias_col, j, 0));
-        const double got = matrix_get(sums_mode ? &sums : &C, i, j);
+        const double got = matrix_get(to_C ? &C : &sums, i, j);
         CHECK(exact_matches(e, dtype, got), "[%td, %td] = %.17g, not %.17g", i, j, got, e.value);
       }
     }
@@ -393,7 +394,8 @@ static void check_strips(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, 
   const ptrdiff_t lanes = table->lanes[dtype];
   for (ptrdiff_t n = (vectors - 1) * lanes + 1; n <= vectors * lanes; n++) {
     for (int c = 0; c < EPILOGUE_CASES; c++)
-      check_strip(kernel, dtype, group, n, 0, &epilogue_cases[c]);
+      for (int mode = 0; mode <= 3; mode += 3)
+        check_strip(kernel, dtype, group, n, mode, &epilogue_cases[c]);
     for (int mode = 1; mode <= 2; mode++)
       check_strip(kernel, dtype, group, n, mode, &epilogue_cases[0]);
   }
