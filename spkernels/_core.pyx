@@ -63,8 +63,10 @@ cdef extern from "spkernels/spkernels.h" nogil:
                         const spk_epilogue *epilogue, int threads)
     ctypedef struct spk_prepared:
         pass
-    spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
-                           spk_prepared **prepared)
+    ctypedef enum spk_storage:
+        pass
+    spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                           spk_storage storage, int threads, spk_prepared **prepared)
     ctypedef enum spk_way:
         pass
     double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way)
@@ -224,14 +226,15 @@ def predict(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t nnz, bint double, Py_ss
     return spk_predict(&a, n, <spk_way>way)
 
 
-def pack(tuple A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags):
+def pack(tuple A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags,
+         int storage=0):
     """Return the status and, on success, A packed for products with `width` columns."""
     cdef Packed packed = Packed()
     cdef spk_sparse a
     cdef spk_status status
     _fill_sparse(&a, A, flags)
     with nogil:
-        status = spk_prepare(&a, width, block_rows, -threads, &packed.handle)
+        status = spk_prepare(&a, width, block_rows, <spk_storage>storage, -threads, &packed.handle)
     if status != SPK_OK:
         return <int>status, None
     packed.like.format = SPK_CSR

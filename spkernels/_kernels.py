@@ -1,6 +1,7 @@
 """The kernels between which a prepared product chooses, one class each.
 
-A kernel is made from a canonical CSR array and the columns that it is packed for; `multiply` takes
+A kernel is made from a canonical CSR array, the columns that it is packed for and how it stores
+values; `multiply` takes
 `B` and the options of `spmm`, for any number of columns, and promotes dtypes as `spmm` does.
 """
 
@@ -15,6 +16,7 @@ import threadpoolctl
 from . import _core
 from ._operands import raise_status, sparse_arrays
 from ._spmm import multiply_dense, multiply_packed, spmm
+from ._storage import STORAGES
 from ._threads import resolve_workers
 
 __all__ = ["KERNELS", "Dense", "Packed", "Rows", "blas_threads", "width_class"]
@@ -33,13 +35,16 @@ def blas_threads():
 
 
 class Rows:
-    """Row by row, without packing: what `spmm` does."""
+    """Row by row, without packing: what `spmm` does.
+
+    Values that packing stores in 16 bits have been rounded before: so all kernels agree.
+    """
 
     name = "rows"
     nbytes = 0
     packing_seconds = 0.0
 
-    def __init__(self, csr, n):
+    def __init__(self, csr, n, storage=None):
         self.csr = csr
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
@@ -63,11 +68,13 @@ class Packed(Rows):
 
     name = "packed"
 
-    def __init__(self, csr, n):
+    def __init__(self, csr, n, storage=None):
         super().__init__(csr, n)
+        self.storage = storage
         start = time.perf_counter()
+        arrays = sparse_arrays(csr, csr.dtype, "A")
         width = width_class(n, csr.dtype)
-        status, self.packed = _core.pack(sparse_arrays(csr, csr.dtype, "A"), width, 0, 0, 0)
+        status, self.packed = _core.pack(arrays, width, 0, 0, 0, STORAGES[storage])
         if status:
             raise_status(status, csr, "A")
         self.packing_seconds = time.perf_counter() - start
@@ -90,9 +97,10 @@ class Packed(Rows):
     def describe(self):
         """Say what runs."""
         columns = self.packed.block_rows
+        values = "" if self.storage is None else f", values in {self.storage}"
         if self.packed.layout == "slices":
-            return f"{self.name}: slices of rows, windows of {columns} columns"
-        return f"{self.name}: strips of rows by their length, blocks of {columns} columns"
+            return f"{self.name}: slices of rows, windows of {columns} columns{values}"
+        return f"{self.name}: strips of rows by their length, blocks of {columns} columns{values}"
 
 
 class Dense(Rows):
@@ -100,7 +108,7 @@ class Dense(Rows):
 
     name = "dense"
 
-    def __init__(self, csr, n):
+    def __init__(self, csr, n, storage=None):
         super().__init__(csr, n)
         start = time.perf_counter()
         self.dense = csr.toarray()

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator
 from . import _pattern, _tuning
 from ._kernels import KERNELS, Packed, width_class
 from ._operands import NATIVE, dense_array
+from ._storage import check_storage, rounded
 from ._threads import resolve_workers
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ USUAL_WIDTH = 128
 class _State:
     """What belongs to one set of values: replaced as a whole when these change."""
 
-    def __init__(self, csr):
-        self.csr = csr
+    def __init__(self, csr, storage=None):
+        values = rounded(csr.data, storage)
+        self.csr = csr if values is csr.data else _pattern.with_values(csr, values)
+        self.storage = storage
         self.kernels = {}
         self.by_width = {}  # those in use, by the columns that they multiply
 
@@ -47,7 +50,7 @@ class _State:
         found = self.kernels.get(key)
         if found is None:
             # Of threads that come at once, one's is kept.
-            found = self.kernels.setdefault(key, KERNELS[name](self.csr, n))
+            found = self.kernels.setdefault(key, KERNELS[name](self.csr, n, self.storage))
         return found
 
     def drop(self, name, n):
@@ -81,6 +84,7 @@ class PreparedMatrix(LinearOperator):
     def __init__(self, state, slots, n, workers, choices, parent=None):
         shape = state.csr.shape if parent is None else parent.shape[::-1]
         dtype = state.csr.dtype if parent is None else parent.dtype
+        self._storage = state.storage if parent is None else parent._storage
         self._own = state
         self._slots = slots
         self._n = n
@@ -98,7 +102,8 @@ class PreparedMatrix(LinearOperator):
         if state is None:  # of a transpose that is used for the first time, or after an update
             with self._lock:
                 if self._own is None:
-                    self._own = _State(_pattern.transposed(self._parent._own.csr))
+                    turned = _pattern.transposed(self._parent._own.csr)
+                    self._own = _State(turned, self._storage)
                 state = self._own
         return state
 
@@ -200,7 +205,7 @@ class PreparedMatrix(LinearOperator):
         return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
 
     def __matmul__(self, other):
-        # Microseconds count where products take few: what needs no look at its arguments goes first.
+        # Microseconds count where products take few: what needs no look at arguments goes first.
         own = self._own
         if type(other) is np.ndarray and own is not None:
             kernel = own.by_width.get(other.shape[1] if other.ndim == 2 else 1)
@@ -264,7 +269,8 @@ class PreparedMatrix(LinearOperator):
         Raises
         ------
         ValueError
-            If `data` has another length or pattern.
+            If `data` has another length or pattern, or values that the storage cannot hold; the old
+            ones then stay.
         TypeError
             If it is not real.
         """
@@ -279,11 +285,11 @@ class PreparedMatrix(LinearOperator):
             values = csr.data
         else:
             values = _pattern.place(data, self._slots, own)
-        self._replace(_pattern.with_values(own, values))
+        self._replace(_State(_pattern.with_values(own, values), self._storage))
 
-    def _replace(self, csr):
+    def _replace(self, state):
         with self._lock:
-            self._own = _State(csr)
+            self._own = state
             if self._transposed is not None:
                 self._transposed._own = None  # made again when it is used
 
@@ -323,12 +329,12 @@ class PreparedMatrix(LinearOperator):
     def __reduce__(self):
         if self._parent is not None:
             return operator.attrgetter("T"), (self._parent,)
-        csr = self._state.csr
-        return _restore, (csr, self._slots, self._n, self._workers, dict(self._choices))
+        own, choices = self._own, dict(self._choices)
+        return _restore, (own.csr, own.storage, self._slots, self._n, self._workers, choices)
 
 
-def _restore(csr, slots, n, workers, choices):
-    return PreparedMatrix(_State(csr), slots, n, workers, choices)
+def _restore(csr, storage, *rest):
+    return PreparedMatrix(_State(csr, storage), *rest)
 
 
 def _is_dense(value):
@@ -351,6 +357,7 @@ def prepare(
     n: int | None = None,
     op: str = "spmm",
     dtype: DTypeLike | None = None,
+    storage: str | None = None,
     tune: bool = True,
     workers: int | None = None,
 ) -> PreparedMatrix:
@@ -368,6 +375,11 @@ def prepare(
     dtype : {float32, float64}, optional
         Of the values.  By default that of `A`, and for integers and booleans the one that NumPy
         promotes them and float32 to.
+    storage : {None, "float16", "bfloat16"}, optional
+        How packed float32 values lie in memory.  In 16 bits they are rounded to the nearest value
+        that these hold, take half of the memory, and are float32 again where they are used, as is
+        the dense operand: sums have the accuracy of float32.  It pays where the values leave the
+        caches; elsewhere products take a little longer, with a vector up to twice as long.
     tune : bool, optional
         Whether to measure the kernels that may suit `A` (some tenths of a second at most, once per
         pattern and width in a process, see `save_tuning`); with False a model of the machine
@@ -385,7 +397,7 @@ def prepare(
     TypeError
         If `A` is not sparse or not real, or an argument has the wrong type.
     ValueError
-        If `A` is not 2-D or corrupted, or an option is unknown.
+        If `A` is not 2-D or corrupted, an option is unknown, or `storage` cannot hold a value.
 
     See Also
     --------
@@ -429,8 +441,10 @@ def prepare(
         raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
-    csr, slots = _pattern.canonical(A, _value_type(A, dtype), "A")
-    made = PreparedMatrix(_State(csr), slots, n, workers, {})
+    value_type = _value_type(A, dtype)
+    check_storage(storage, value_type)
+    csr, slots = _pattern.canonical(A, value_type, "A")
+    made = PreparedMatrix(_State(csr, storage), slots, n, workers, {})
     if tune:
         choice = _tuning.choose(made._state, n, workers)
         made._choices[width_class(n, csr.dtype)] = choice

@@ -128,7 +128,7 @@ def _timed(state, n, workers, names, predicted):
     kernels = {}
     for name in names:
         try:
-            kernels[name] = state.kernel(name, n) if whole else KERNELS[name](csr, n)
+            kernels[name] = state.kernel(name, n) if whole else KERNELS[name](csr, n, state.storage)
         except MemoryError:
             if name == "rows":
                 raise
@@ -148,7 +148,7 @@ def choose(state, n, workers):
     predicted = _predictions(csr, n, workers)
     if csr.nnz == 0 or csr.shape[0] == 0:
         return "rows"
-    key = _key(csr, n, workers)
+    key = _key(csr, n, workers, state.storage)
     if key in _known and _known[key] in predicted:
         return _known[key]
     least = min(predicted.values())
@@ -245,10 +245,11 @@ def explain(state, n, workers, chosen, used):
 # Memory -------------------------------------------------------------------------------------------
 
 
-def _key(csr, n, workers):
+def _key(csr, n, workers, storage):
     rows, cols = csr.shape
     pattern = zlib.crc32(csr.indices, zlib.crc32(csr.indptr))
-    return f"{rows}x{cols} {csr.nnz} {pattern:08x} {csr.dtype} n={n} threads={_threads(workers)}"
+    values = csr.dtype if storage is None else storage
+    return f"{rows}x{cols} {csr.nnz} {pattern:08x} {values} n={n} threads={_threads(workers)}"
 
 
 def _machine():

@@ -125,6 +125,74 @@ def test_rows_of_all_lengths(n, dtype, kernel):
 
 
 @pytest.mark.every_isa
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+@pytest.mark.parametrize("shape, density", [((300, 700), 0.3), ((700, 1500), 0.02), ((20, 9000), 1)])
+def test_values_in_16_bits(shape, density, storage, kernel):
+    rng = np.random.default_rng(3)
+    A = random_sparse(rng, "csr", shape, density, np.float32)
+    A.sum_duplicates()
+    W = prepared(A, kernel, storage=storage)
+    near = W.toscipy()
+    share, least = (2.0**-11, 2.0**-25) if storage == "float16" else (2.0**-8, 0)
+    assert np.all(np.abs(near.data - A.data) <= share * np.abs(A.data) + least)
+    assert np.any(near.data != A.data)
+    for n in (1, 2, 8, 17, 64, 100):
+        B = random_dense(rng, (shape[1], n), np.float32)
+        assert_spmm(W @ B, near, B)
+        assert_spmm(W @ B[:, 0], near, B[:, 0])
+        X = random_dense(rng, (n, shape[0]), np.float32)
+        assert_spmm(X @ W, X, near)
+
+
+def test_values_in_16_bits_stay_so():
+    A = datasets.random_pruned(300, 400, 0.8, rng=0)
+    plain = prepare(A, n=64, tune=False)
+    for storage in ("float16", "bfloat16"):
+        W = prepare(A, n=64, tune=False, storage=storage)
+        assert storage in W.kernel and W.nbytes < plain.nbytes - A.nnz
+        again = pickle.loads(pickle.dumps(W))
+        assert storage in again.kernel and storage in again.T.kernel
+        W.update_values(A.data * np.float32(1.1))
+        near = prepare(A * np.float32(1.1), storage=storage, tune=False).toscipy()
+        np.testing.assert_array_equal(W.toscipy().data, near.data)
+        assert storage in W.kernel
+    half = prepare(A, storage="float16").toscipy().data
+    np.testing.assert_array_equal(half, A.data.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "value, nearest",
+    [
+        (1.0, 1.0), (-0.0, -0.0), (1 + 2.0**-8, 1.0), (1 + 3 * 2.0**-8, 1 + 2.0**-6),
+        (1 + 2.0**-8 + 2.0**-20, 1 + 2.0**-7), (-3e-39, -33 * 2.0**-133), (np.inf, np.inf),
+        (np.nan, np.nan), (3.38e38, 254 * 2.0**120),
+    ],
+)  # fmt: skip
+def test_bfloat16_is_the_nearest(value, nearest):
+    stored = prepare(sp.csr_array([[np.float32(value)]]), storage="bfloat16").toscipy()
+    if stored.nnz:  # zeros may not be stored
+        np.testing.assert_allclose(stored.data, [nearest], rtol=1e-6)
+
+
+def test_values_that_16_bits_cannot_hold():
+    A = sp.csr_array(np.array([[1.0, 0.0], [0.0, 0.5]], np.float32))
+    W = prepare(A, storage="float16")
+    with pytest.raises(ValueError, match="storage='float16' holds magnitudes up to 65504"):
+        W.update_values([1.0, 7e4])
+    np.testing.assert_array_equal(W.toscipy().data, [1.0, 0.5])
+    for storage, value in (("float16", 65520.0), ("bfloat16", 3.4e38)):
+        with pytest.raises(ValueError, match=f"storage='{storage}' holds magnitudes"):
+            prepare(A * np.float32(value), storage=storage)
+    with pytest.raises(ValueError, match="storage must be one of None, 'float16', 'bfloat16'"):
+        prepare(A, storage="int8")
+    with pytest.raises(TypeError, match="storage must be None or a string, got 16"):
+        prepare(A, storage=16)
+    with pytest.raises(ValueError, match="storage='float16' needs float32 values"):
+        prepare(A.astype(np.float64), storage="float16")
+
+
+@pytest.mark.every_isa
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("activation", [None, "relu", "gelu", "silu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -111,12 +111,20 @@ typedef struct spk_prepared spk_prepared;
  * slices of as many rows as a vector has lanes. */
 typedef enum spk_layout { SPK_STRIPS = 0, SPK_SLICES = 1 } spk_layout;
 
+/* How its values are stored: as they are, or float32 ones rounded to 16 bits, float16 (where what
+ * exceeds 65504 becomes infinite) or bfloat16, which are float32 again before they are used. */
+typedef enum spk_storage {
+  SPK_STORAGE_SAME = 0,
+  SPK_STORAGE_F16 = 1,
+  SPK_STORAGE_BF16 = 2
+} spk_storage;
+
 /* Pack A, which is in CSR, for products with `width` columns (0: about a hundred); it serves any
  * other number of columns too, less well.  `block_rows` of B are used together (0: as many as suit
  * this machine).  A width of 1 gives slices, where rows are sorted and the instruction set allows.
  * `threads` as for spk_spmm. */
-spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
-                       spk_prepared **prepared);
+spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                       spk_storage storage, int threads, spk_prepared **prepared);
 /* A width that packs as n does: the same for all numbers of columns that share what is packed. */
 ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n);
 /* What multiplying A, sorted, with n columns takes one core, in cycles: roughly, to choose between

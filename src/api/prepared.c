@@ -27,11 +27,14 @@ static spk_status check(const spk_prepared *prepared, const spk_dense *B, const 
   return dtype != B->dtype || dtype != C->dtype ? SPK_ERR_DTYPE : SPK_OK;
 }
 
-spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
-                       spk_prepared **prepared) {
+spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                       spk_storage storage, int threads, spk_prepared **prepared) {
   spk_status status = spk_check_sparse(A);
   if (status != SPK_OK) return status;
-  if (!prepared || A->format != SPK_CSR || width < 0 || block_rows < 0) return SPK_ERR_ARGUMENT;
+  if (!prepared || A->format != SPK_CSR || width < 0 || block_rows < 0 ||
+      (unsigned)storage > SPK_STORAGE_BF16)
+    return SPK_ERR_ARGUMENT;
+  if (storage != SPK_STORAGE_SAME && A->dtype != SPK_F32) return SPK_ERR_DTYPE;
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
   spk_sparse ready = *A;
@@ -42,10 +45,10 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   if (!made) return SPK_ERR_MEMORY;
   width = width > 0 ? spk_min(width, WIDEST) : USUAL_WIDTH;
   if (vector && spk_slices_suit(&ready, kernels))
-    status = spk_slices_make(&ready, threads, kernels, &made->slices);
+    status = spk_slices_make(&ready, storage, threads, kernels, &made->slices);
   if (status == SPK_OK && !made->slices)
-    status = spk_strips_make(&ready, width, block_rows, threads, kernels, spk_active_machine(),
-                             &made->strips);
+    status = spk_strips_make(&ready, width, block_rows, storage, threads, kernels,
+                             spk_active_machine(), &made->strips);
   if (status == SPK_OK)
     *prepared = made;
   else

@@ -24,12 +24,14 @@ static int leaf7_has(unsigned bits) {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bits) == bits;
 }
 
-static int has_fma(void) {
+static int leaf1_has(unsigned bits) {
   unsigned a, b, c, d;
-  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_FMA);
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bits) == bits;
 }
 
-int spk_cpu_has_avx2(void) { return has_fma() && leaf7_has(bit_AVX2) && os_saves(0x6); }
+int spk_cpu_has_avx2(void) {
+  return leaf1_has(bit_FMA | bit_F16C) && leaf7_has(bit_AVX2) && os_saves(0x6);
+}
 
 int spk_cpu_has_avx512(void) {
   return spk_cpu_has_avx2() &&

@@ -47,6 +47,8 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 #define SPK_KERNEL_I(field, fn) \
   for (int i = 0; i < 2; i++)   \
     if (with->field[i]) table->field[i] = with->field[i];
+#define SPK_KERNEL(field, fn) \
+  if (with->field) table->field = with->field;
 #define SPK_KERNEL_T(field, fn) SPK_KERNEL_I(field, fn)
 #define SPK_KERNEL_T_PICK SPK_KERNEL_T
 #define SPK_KERNEL_TV(field, fn, most) \
@@ -61,6 +63,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
       for (int v = 0; v < most; v++)    \
         if (with->field[t][j][v]) table->field[t][j][v] = with->field[t][j][v];
 #include "../kernels/kernels.def"
+#undef SPK_KERNEL
 #undef SPK_KERNEL_I
 #undef SPK_KERNEL_T
 #undef SPK_KERNEL_T_PICK

@@ -1,4 +1,5 @@
 /* A packed in slices times dense: column by column, strips dealt out by their steps. */
+#include "../plan/storage.h"
 #include "drivers.h"
 #include "parallel.h"
 #include "workspace.h"
@@ -25,15 +26,22 @@ typedef struct job {
 typedef struct scratch {
   ptrdiff_t *column;
   char *sums, *x;
+  float *values; /* expanded */
 } scratch;
 
 #define SUM_BYTES ((size_t)SPK_SLICE_STRIP_ROWS * sizeof(double))
 
+/* Floats that are expanded at a time: a cell has that many at most. */
+#define VALUE_BYTES (SPK_EXPANDED * sizeof(float))
+
 static scratch scratch_of(const job *j, int worker) {
   char *slice = spk_workspace_of(&j->space, worker);
+  char *sums = slice + SPK_ALIGN, *values = sums + SUM_BYTES;
+  const int halves = j->A->storage != SPK_STORAGE_SAME;
   return (scratch){.column = (ptrdiff_t *)(void *)slice,
-                   .sums = slice + SPK_ALIGN,
-                   .x = slice + SPK_ALIGN + SUM_BYTES};
+                   .sums = sums,
+                   .values = (float *)(void *)values,
+                   .x = values + (halves ? VALUE_BYTES : 0)};
 }
 
 /* A column of B in windows, each with a zero at its end. */
@@ -46,10 +54,39 @@ static void spread(const job *j, const scratch *s) {
   j->kernels->windows[A->dtype](s->x, from, B->row_stride, A->cols);
 }
 
+/* As the kernel of the task, whose values are halves: some cells at a time. */
+static void run_halves(const job *j, spk_slice_task task, const scratch *s) {
+  const spk_slices *A = j->A;
+  const spk_expand_fn expand = spk_expander(j->kernels, A->storage);
+  const ptrdiff_t per_pick = 32 / j->kernels->pick_bits, lanes = A->lanes;
+  const spk_slice_run *run = task.runs, *end = run + task.run_count;
+  const uint16_t *halves = task.values;
+  task.values = s->values;
+  task.run_count = 1;
+  task.unfinished = 1;
+  for (; run < end; run++) {
+    const ptrdiff_t steps = run->steps, most = spk_max(1, SPK_EXPANDED / (steps * lanes));
+    for (ptrdiff_t done = 0; done < run->cells; done += most) {
+      const ptrdiff_t cells = spk_min(most, run->cells - done);
+      const spk_slice_run part = {run->steps, (uint32_t)cells};
+      expand(s->values, halves, cells * steps * lanes);
+      task.runs = &part;
+      j->kernels->spmv_slices[A->dtype](&task);
+      task.more = 1;
+      task.cells += cells;
+      task.picks = (const uint32_t *)task.picks + cells * spk_ceil_div(steps, per_pick) * lanes;
+      halves += cells * steps * lanes;
+    }
+  }
+  task.run_count = 0;
+  task.unfinished = 0;
+  j->kernels->spmv_slices[A->dtype](&task);
+}
+
 static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_slices *A = j->A;
-  const size_t size = spk_dtype_size(A->dtype);
+  const size_t size = spk_dtype_size(A->dtype), stored = spk_stored_size(A->dtype, A->storage);
   const scratch s = scratch_of(j, worker);
   spread(j, &s);
   const ptrdiff_t last = spk_slices_part(A, part + 1, j->parts);
@@ -64,7 +101,7 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
         .run_count = at[1].run - at[0].run,
         .cells = A->cells + at[0].cell,
         .picks = spk_at(A->picks, at[0].pick, vector),
-        .values = spk_at(A->values, at[0].step, vector),
+        .values = spk_at(A->values, at[0].step * A->lanes, stored),
         .x = s.x,
         .sums = s.sums,
         .C = spk_at_mut(j->C->data, j->column * j->C->col_stride, size),
@@ -73,7 +110,10 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
     };
     if (task.epilogue.bias_col)
       task.epilogue.bias_col = spk_at(task.epilogue.bias_col, j->column, size);
-    j->kernels->spmv_slices[A->dtype](&task);
+    if (A->storage == SPK_STORAGE_SAME)
+      j->kernels->spmv_slices[A->dtype](&task);
+    else
+      run_halves(j, task, &s);
   }
 }
 
@@ -84,8 +124,9 @@ spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_d
   job j = {.A = A, .B = B, .C = C, .epilogue = epilogue, .kernels = kernels, .parts = 1};
   if (threads > 1) j.parts = spk_max(1, spk_min(A->strips, threads * TASKS_PER_THREAD));
   const size_t bytes = (size_t)(A->windows * 2 * A->lanes) * spk_dtype_size(A->dtype);
+  const size_t values = A->storage == SPK_STORAGE_SAME ? 0 : VALUE_BYTES;
   const spk_status status =
-      spk_workspace_take(&j.space, 0, SPK_ALIGN + SUM_BYTES + spk_slice(bytes), threads);
+      spk_workspace_take(&j.space, 0, SPK_ALIGN + SUM_BYTES + values + spk_slice(bytes), threads);
   if (status != SPK_OK) return status;
   for (int worker = 0; worker < threads; worker++) *scratch_of(&j, worker).column = -1;
   for (; j.column < B->cols; j.column++)

@@ -1,6 +1,7 @@
 /* SpMM with A packed in strips: a part of A's rows against a tile of B's columns at a time. */
 #include <string.h>
 
+#include "../plan/storage.h"
 #include "drivers.h"
 #include "parallel.h"
 #include "workspace.h"
@@ -17,13 +18,16 @@ typedef struct job {
 typedef struct scratch {
   ptrdiff_t *packed; /* which block of which tile panel holds, or -1 */
   char *panel, *sums;
+  float *values; /* expanded */
 } scratch;
 
 static scratch scratch_of(const job *j, int worker) {
   char *slice = spk_workspace_of(&j->space, worker);
-  return (scratch){.packed = (ptrdiff_t *)(void *)slice,
-                   .panel = slice + SPK_ALIGN,
-                   .sums = slice + SPK_ALIGN + j->plan->panel_bytes};
+  return (scratch){
+      .packed = (ptrdiff_t *)(void *)slice,
+      .panel = slice + SPK_ALIGN,
+      .sums = slice + SPK_ALIGN + j->plan->panel_bytes,
+      .values = (float *)(void *)(slice + SPK_ALIGN + j->plan->panel_bytes + j->plan->stage_bytes)};
 }
 
 static void pack(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t block) {
@@ -50,13 +54,52 @@ static spk_strip_fn kernel_for(const spk_strips *A, ptrdiff_t vectors) {
   return kernels->spmm_strips_2[A->dtype][vectors - 1];
 }
 
+/* As `kernel` of the task, whose values are halves: as many runs at a time as SPK_EXPANDED values
+ * have, or some groups of a longer one. */
+static void run_halves(const spk_strips *A, spk_strip_fn kernel, spk_strip_task task,
+                       const scratch *s) {
+  const spk_expand_fn expand = spk_expander(A->kernels, A->storage);
+  const spk_strip_run *run = task.runs, *end = run + task.run_count;
+  const uint16_t *halves = task.values;
+  ptrdiff_t done = 0; /* rows of *run */
+  while (run < end) {
+    spk_strip_run part = {run->entries, 0};
+    ptrdiff_t entries = 0, rows = 0, runs = 0;
+    if (done == 0)
+      for (; run + runs < end; runs++) {
+        const ptrdiff_t more = (ptrdiff_t)run[runs].entries * run[runs].rows;
+        if (entries + more > SPK_EXPANDED) break;
+        entries += more, rows += run[runs].rows;
+      }
+    task.runs = run;
+    task.run_count = runs;
+    if (runs == 0) {
+      const ptrdiff_t groups = spk_max(1, SPK_EXPANDED / (A->group * (ptrdiff_t)run->entries));
+      rows = spk_min(groups * A->group, run->rows - done);
+      entries = rows * run->entries;
+      part.rows = (uint32_t)rows;
+      task.runs = &part;
+      task.run_count = 1;
+      done += rows;
+    }
+    expand(s->values, halves, entries);
+    task.values = s->values;
+    kernel(&task);
+    task.row_ids += rows;
+    task.offsets += entries;
+    halves += entries;
+    if (runs == 0 && done == run->rows) done = 0, runs = 1;
+    run += runs;
+  }
+}
+
 /* Strips [first, last) of one tile, which fit the worker's sums if they are staged. */
 static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
                        ptrdiff_t last) {
   const spk_strips *A = j->A;
   const spk_dense *C = j->C;
   const spk_strips_plan *plan = j->plan;
-  const size_t size = spk_dtype_size(A->dtype);
+  const size_t size = spk_dtype_size(A->dtype), stored = spk_stored_size(A->dtype, A->storage);
   const ptrdiff_t col = tile * plan->tile, cols = spk_min(plan->tile, C->cols - col);
   const ptrdiff_t row = first * A->strip_rows;
   const ptrdiff_t lanes = A->kernels->lanes[A->dtype], vectors = spk_ceil_div(cols, lanes);
@@ -76,7 +119,7 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
                              .run_count = cell[1].run - cell[0].run,
                              .row_ids = strip->row_ids + cell[0].row,
                              .offsets = strip->offsets + cell[0].entry,
-                             .values = spk_at(strip->values, cell[0].entry, size),
+                             .values = spk_at(strip->values, cell[0].entry, stored),
                              .panel = s->panel,
                              .first = b == 0,
                              .n = cols,
@@ -87,7 +130,10 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
         task.ldc = C->row_stride;
         if (e.bias_row) task.epilogue.bias_row = spk_at(e.bias_row, below, size);
       }
-      kernel(&task);
+      if (A->storage == SPK_STORAGE_SAME)
+        kernel(&task);
+      else
+        run_halves(A, kernel, task, s);
     }
   }
   if (!plan->direct)
@@ -112,7 +158,8 @@ spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_d
   if (C->cols == 1) result.col_stride = 1; /* the stride of a lone column means nothing */
   job j = {A, B, &result, epilogue, plan, {0}};
   const spk_status status = spk_workspace_take(
-      &j.space, 0, SPK_ALIGN + plan->panel_bytes + plan->stage_bytes, plan->threads);
+      &j.space, 0, SPK_ALIGN + plan->panel_bytes + plan->stage_bytes + plan->value_bytes,
+      plan->threads);
   if (status != SPK_OK) return status;
   for (int worker = 0; worker < plan->threads; worker++) *scratch_of(&j, worker).packed = -1;
   spk_parallel(plan->threads, (spk_phase){0}, (spk_phase){plan->tiles * plan->parts, run_part}, &j);

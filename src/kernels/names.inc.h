@@ -15,6 +15,8 @@
 #define SPK_NAME2(a, f, isa) SPK_NAME2_(a, f, isa)
 #define SPK_NAME3_(a, b, f, isa) spk_##a##_##b##_##f##__##isa
 #define SPK_NAME3(a, b, f, isa) SPK_NAME3_(a, b, f, isa)
+#define SPK_NAME1_(f, isa) spk_##f##__##isa
+#define SPK_NAME1(f, isa) SPK_NAME1_(f, isa)
 /* a function per value type, per value and index type, per index type */
 #define FT(f) SPK_NAME2(TN, f, SPK_ISA_NAME)
 #define FN(f) SPK_NAME3(TN, IN, f, SPK_ISA_NAME)

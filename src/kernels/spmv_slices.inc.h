@@ -82,7 +82,8 @@ SPK_INLINE void FT(slice_run)(FT(slice_at) * to, const spk_slice_run *run, const
 static void FT(spmv_slices)(const spk_slice_task *t) {
   const T *x = t->x;
   T *sums = t->sums;
-  for (ptrdiff_t i = 0; i < t->rows; i += LANES) V(store)(sums + i, V(zero)());
+  if (!t->more)
+    for (ptrdiff_t i = 0; i < t->rows; i += LANES) V(store)(sums + i, V(zero)());
   FT(slice_at) at = {t->cells, t->picks, t->values};
   for (ptrdiff_t r = 0; r < t->run_count; r++) {
     const spk_slice_run *run = &t->runs[r];
@@ -104,6 +105,7 @@ static void FT(spmv_slices)(const spk_slice_task *t) {
     }
 #undef SPK_STEPS
   }
+  if (t->unfinished) return;
   T *C = t->C;
   const uint32_t *ids = t->row_ids;
   const ptrdiff_t rows = t->rows, first = t->first, ldc = t->ldc;

@@ -83,6 +83,8 @@ typedef struct spk_slice_task {
   const void *picks, *values; /* whole vectors, of this strip */
   const void *x;              /* windows of two vectors */
   void *sums;                 /* scratch of SPK_SLICE_STRIP_ROWS; aligned, as all of these */
+  int more;                   /* sums hold something already */
+  int unfinished;             /* more will come, C is left alone */
   void *C;
   ptrdiff_t ldc;
   spk_epilogue epilogue;
@@ -128,6 +130,9 @@ typedef void (*spk_store_fn)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t 
                              ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
                              const spk_epilogue *epilogue);
 
+/* to[i] = from[i], floats of halves. */
+typedef void (*spk_expand_fn)(float *to, const uint16_t *from, ptrdiff_t count);
+
 /* Fixed work on `count` values, `rounds` times; returns a sum of it. */
 typedef double (*spk_ceiling_fn)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds);
 
@@ -154,6 +159,7 @@ typedef struct spk_kernels {
 #define SPK_KERNEL_T(field, fn) fn field[2];
 #define SPK_KERNEL_T_PICK SPK_KERNEL_T
 #define SPK_KERNEL_I(field, fn) fn field[2];
+#define SPK_KERNEL(field, fn) fn field;
 #include "kernels.def"
 #undef SPK_KERNEL_TI
 #undef SPK_KERNEL_TIV
@@ -161,6 +167,7 @@ typedef struct spk_kernels {
 #undef SPK_KERNEL_T
 #undef SPK_KERNEL_T_PICK
 #undef SPK_KERNEL_I
+#undef SPK_KERNEL
 } spk_kernels;
 
 /* One per ISA, defined by target.c. */

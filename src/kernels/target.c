@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include SPK_SIMD_HEADER
+#include "../halves.h"
 #include "table.h"
 
 #define SPK_STRING_(x) #x
@@ -61,6 +62,9 @@
 #undef I
 #undef IN
 
+/* neither */
+#include "expand.inc.h"
+
 #define NAME4(tn, in, field, isa) spk_##tn##_##in##_##field##__##isa
 #define NAME_TI(tn, in, field, isa) NAME4(tn, in, field, isa)
 #define NAME3(n, field, isa) spk_##n##_##field##__##isa
@@ -104,6 +108,8 @@
 #endif
 #define SPK_KERNEL_I(field, fn) \
   .field = {NAME_1(i32, field, SPK_ISA_NAME), NAME_1(i64, field, SPK_ISA_NAME)},
+
+#define SPK_KERNEL(field, fn) .field = SPK_NAME1(field, SPK_ISA_NAME),
 
 const spk_kernels SPK_CAT2(spk_kernels__, SPK_ISA_NAME) = {
     .isa = SPK_STRING(SPK_ISA_NAME),

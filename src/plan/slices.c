@@ -6,6 +6,7 @@
 
 #include "../driver/parallel.h"
 #include "parts.h"
+#include "storage.h"
 
 /* Parts that a matrix is cut into at least, if it has the rows: strips are what threads share. */
 #define LEAST_STRIPS 8
@@ -25,6 +26,7 @@
 typedef struct packing {
   const spk_sparse *A;
   spk_slices *into;
+  void *values; /* of A's dtype: those of `into`, or to be rounded to them */
   int pick_bits;
   atomic_int failed;     /* for want of memory */
   atomic_int duplicates; /* more in a window than it has columns */
@@ -126,7 +128,8 @@ static spk_slice_strip size_of(const spk_slices *s, const plan *p, ptrdiff_t per
   return size;
 }
 
-static void fill(const spk_sparse *A, spk_slices *s, ptrdiff_t strip, const plan *p, int bits) {
+static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t strip, const plan *p,
+                 int bits) {
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes), per_pick = 32 / bits;
   const ptrdiff_t words = (ptrdiff_t)(size / sizeof *s->picks), first = strip * s->strip_rows;
@@ -149,8 +152,7 @@ static void fill(const spk_sparse *A, spk_slices *s, ptrdiff_t strip, const plan
     FOR_ENTRIES(s->row_ids[first + i], {
       const ptrdiff_t c = window * p->slices + slice, steps = p->steps[c], rank = p->rank[c];
       const ptrdiff_t step = runs[steps].step + rank * steps + before;
-      memcpy(spk_at_mut(s->values, step * lanes + lane, size), spk_at(A->values, entry, size),
-             size);
+      memcpy(spk_at_mut(values, step * lanes + lane, size), spk_at(A->values, entry, size), size);
       const ptrdiff_t pick =
           runs[steps].pick + rank * spk_ceil_div(steps, per_pick) + before / per_pick;
       uint32_t *codes = s->picks + (pick * lanes + lane) * words;
@@ -187,19 +189,20 @@ static void fill_strip(void *context, ptrdiff_t strip, int worker) {
   plan p;
   if (take_plan(&p, job->into)) {
     count_steps(job->A, job->into, strip, &p);
-    fill(job->A, job->into, strip, &p, job->pick_bits);
+    fill(job->A, job->into, job->values, strip, &p, job->pick_bits);
   } else {
     atomic_store(&job->failed, 1);
   }
   free_plan(&p);
 }
 
-spk_status spk_slices_make(const spk_sparse *A, int threads, const spk_kernels *kernels,
-                           spk_slices **made) {
+spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads,
+                           const spk_kernels *kernels, spk_slices **made) {
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   spk_slices *s = malloc(sizeof *s);
   if (!s) return SPK_ERR_MEMORY;
   *s = (spk_slices){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
+  s->storage = storage;
   s->lanes = lanes;
   s->windows = spk_ceil_div(A->cols, spk_window_columns(lanes));
   s->strip_rows = spk_max(LEAST_STRIP_ROWS, spk_ceil_div(A->rows, LEAST_STRIPS));
@@ -210,7 +213,7 @@ spk_status spk_slices_make(const spk_sparse *A, int threads, const spk_kernels *
   s->row_ids = malloc(((size_t)A->rows + 1) * sizeof *s->row_ids);
   s->in_order = malloc((size_t)s->strips + 1);
   if (!s->begin || !s->weights || !s->row_ids || !s->in_order) goto no_memory;
-  packing job = {A, s, kernels->pick_bits, 0, 0};
+  packing job = {A, s, NULL, kernels->pick_bits, 0, 0};
   const int most = spk_choose_threads(threads, 8.0 * (double)A->nnz);
   spk_parallel(most, (spk_phase){0}, (spk_phase){s->strips, plan_strip}, &job);
   if (atomic_load(&job.failed)) goto no_memory;
@@ -230,15 +233,24 @@ spk_status spk_slices_make(const spk_sparse *A, int threads, const spk_kernels *
   }
   const size_t vector = (size_t)lanes * spk_dtype_size(A->dtype);
   const size_t pick_bytes = spk_slice((size_t)end->pick * vector) + SPK_ALIGN;
-  const size_t value_bytes = spk_slice((size_t)end->step * vector) + SPK_ALIGN;
+  const size_t values = (size_t)(end->step * lanes), size = spk_dtype_size(A->dtype);
+  const size_t value_bytes = spk_slice(values * spk_stored_size(A->dtype, storage)) + SPK_ALIGN;
   s->runs = malloc(((size_t)end->run + 1) * sizeof *s->runs);
   s->cells = malloc(((size_t)end->cell + 1) * sizeof *s->cells);
   s->picks = aligned_alloc(SPK_ALIGN, pick_bytes);
   s->values = aligned_alloc(SPK_ALIGN, value_bytes);
-  if (!s->runs || !s->cells || !s->picks || !s->values) goto no_memory;
+  job.values = storage == SPK_STORAGE_SAME ? s->values : malloc(values * size + 1);
+  if (!s->runs || !s->cells || !s->picks || !s->values || !job.values) {
+    if (job.values != s->values) free(job.values);
+    goto no_memory;
+  }
   memset(s->picks, 0xff, pick_bytes); /* the last element of a window, whatever its bits */
-  memset(s->values, 0, value_bytes);
+  memset(job.values, 0, values * size);
   spk_parallel(most, (spk_phase){0}, (spk_phase){s->strips, fill_strip}, &job);
+  if (storage != SPK_STORAGE_SAME) {
+    spk_round_values(s->values, job.values, values, storage);
+    free(job.values);
+  }
   if (atomic_load(&job.failed)) goto no_memory;
   s->bytes = sizeof *s + ((size_t)s->strips + 1) * (sizeof *s->begin + sizeof *s->weights) +
              (size_t)A->rows * sizeof *s->row_ids + (size_t)s->strips +

@@ -24,6 +24,7 @@ typedef struct spk_slice_strip {
 
 typedef struct spk_slices {
   spk_dtype dtype;
+  spk_storage storage; /* of values */
   ptrdiff_t rows, cols, nnz;
   ptrdiff_t lanes, windows;
   ptrdiff_t strip_rows, strips;
@@ -46,8 +47,8 @@ int spk_slices_suit(const spk_sparse *A, const spk_kernels *kernels);
 
 /* Leaves *made as it is where rows differ so much that most would be padding, or hold too many
  * duplicates. */
-spk_status spk_slices_make(const spk_sparse *A, int threads, const spk_kernels *kernels,
-                           spk_slices **made);
+spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads,
+                           const spk_kernels *kernels, spk_slices **made);
 void spk_slices_free(spk_slices *slices);
 
 /* The first strip of a part: parts hold about the same number of steps. */

@@ -7,6 +7,7 @@
 #include "../driver/parallel.h"
 #include "cost.h"
 #include "parts.h"
+#include "storage.h"
 
 /* Rows of a strip: with more, runs are longer; with fewer, a strip's sums stay closer and there are
  * more strips to deal out. */
@@ -162,16 +163,16 @@ static void count(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, const s
 }
 
 /* Zeros times the row below the block, wherever nothing else will be. */
-static void clear(spk_strip *s, ptrdiff_t entries, ptrdiff_t block, spk_dtype dtype) {
+static void clear(spk_strip *s, void *values, ptrdiff_t entries, ptrdiff_t block, size_t size) {
   for (ptrdiff_t e = 0; e < entries; e++) s->offsets[e] = (uint16_t)block;
-  memset(s->values, 0, (size_t)entries * spk_dtype_size(dtype));
+  memset(values, 0, (size_t)entries * size);
 }
 
 /* Entries to their places: steps of `group` (cursor below 0) where rows go in lockstep. */
 #define FILL(I, T)                               \
   do {                                           \
     const T *values = A->values;                 \
-    T *into = s->values;                         \
+    T *into = to_values;                         \
     FOR_ENTRIES(I, {                             \
       const ptrdiff_t to = c->cursor[at];        \
       const ptrdiff_t e = to < 0 ? -to - 1 : to; \
@@ -182,7 +183,7 @@ static void clear(spk_strip *s, ptrdiff_t entries, ptrdiff_t block, spk_dtype dt
   } while (0)
 
 static void fill(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, int group, spk_strip *s,
-                 counts *c) {
+                 void *to_values, counts *c) {
   if (A->itype == SPK_I32 && A->dtype == SPK_F32)
     FILL(int32_t, float);
   else if (A->itype == SPK_I32)
@@ -213,15 +214,24 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
     spk_strip_cell end = {0};
     for (ptrdiff_t b = 0; b < blocks; b++)
       arrange(NULL, &c, s->rows, b, b == 0 || b == blocks - 1, group, &end);
-    if (take_strip(s, blocks, &end, spk_dtype_size(A->dtype))) {
-      clear(s, end.entry, block, A->dtype);
+    const size_t size = spk_dtype_size(A->dtype), entries = (size_t)end.entry;
+    const int taken = take_strip(s, blocks, &end, spk_stored_size(A->dtype, all->storage));
+    const int same = all->storage == SPK_STORAGE_SAME;
+    void *values = same ? s->values : malloc(entries * size + 1);
+    if (taken && values) {
+      clear(s, values, end.entry, block, size);
       s->cells[0] = end = (spk_strip_cell){0};
       for (ptrdiff_t b = 0; b < blocks; b++) {
         arrange(s, &c, s->rows, b, b == 0 || b == blocks - 1, group, &end);
         s->cells[b + 1] = end;
       }
-      fill(A, first, block, group, s, &c);
+      fill(A, first, block, group, s, values, &c);
+      if (!same) spk_round_values(s->values, values, entries, all->storage);
+    } else {
+      free(s->cells);
+      s->cells = NULL;
     }
+    if (!same) free(values);
   }
   free_counts(&c);
 }
@@ -258,9 +268,9 @@ static int group_of(ptrdiff_t vectors, const spk_kernels *kernels) {
   return 2 * 4 * vectors <= kernels->registers ? 4 : 2;
 }
 
-spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
-                           const spk_kernels *kernels, const spk_machine *machine,
-                           spk_strips **made) {
+spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                           spk_storage storage, int threads, const spk_kernels *kernels,
+                           const spk_machine *machine, spk_strips **made) {
   const ptrdiff_t tile = spk_strips_tile(A->dtype, width, kernels, machine);
   kernels = spk_strips_kernels(A->dtype, width, kernels);
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
@@ -279,6 +289,7 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
   if (!s) return SPK_ERR_MEMORY;
   *s = (spk_strips){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
   s->kernels = kernels;
+  s->storage = storage;
   s->vectors = (int)vectors;
   s->group = group_of(vectors, kernels);
   s->strip_rows = height;
@@ -294,6 +305,8 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
                  (spk_phase){s->strips, pack_strip}, &job);
     for (ptrdiff_t i = 0; i < s->strips; i++) {
       whole = whole && s->strip[i].cells;
+      for (ptrdiff_t r = 0; whole && r < s->strip[i].cells[blocks].run; r++)
+        s->longest = spk_max(s->longest, s->strip[i].runs[r].entries);
       const ptrdiff_t end = spk_min(A->rows, (i + 1) * s->strip_rows);
       s->weights[i + 1] = spk_index(A->offsets, A->itype, end) + end;
     }
@@ -324,6 +337,9 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
   plan->stage = A->blocks > 1 || !plan->direct;
   const ptrdiff_t row_bytes = plan->tile * size;
   plan->panel_bytes = spk_slice((size_t)((A->block_rows + 1) * row_bytes));
+  if (A->storage != SPK_STORAGE_SAME)
+    plan->value_bytes =
+        spk_slice((size_t)spk_max(SPK_EXPANDED, A->longest * A->group) * sizeof(float));
   ptrdiff_t most = A->strips;
   if (plan->stage) {
     /* Sums of a part wait in L2 until the last block is done. */

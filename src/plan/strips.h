@@ -39,7 +39,9 @@ typedef struct spk_strips {
   const spk_kernels *kernels; /* of tiles as wide as it was packed for */
   int group, vectors;         /* rows in lockstep; vectors of a tile, at most */
   spk_dtype dtype;
+  spk_storage storage; /* of values */
   ptrdiff_t rows, cols, nnz;
+  ptrdiff_t longest; /* entries of a row in a block, at most */
   ptrdiff_t strip_rows, strips;
   ptrdiff_t block_rows, blocks;
   ptrdiff_t *weights; /* strips + 1: entries and rows before each */
@@ -59,9 +61,9 @@ ptrdiff_t spk_strips_block(const spk_sparse *A, ptrdiff_t vectors, const spk_ker
 
 /* Pack A, in CSR and checked, for products with `width` columns.  `block_rows` 0: as many as fit L1
  * where the rows of A are long enough for that. */
-spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows, int threads,
-                           const spk_kernels *kernels, const spk_machine *machine,
-                           spk_strips **made);
+spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                           spk_storage storage, int threads, const spk_kernels *kernels,
+                           const spk_machine *machine, spk_strips **made);
 void spk_strips_free(spk_strips *strips);
 size_t spk_strips_bytes(const spk_strips *strips);
 
@@ -73,7 +75,7 @@ typedef struct spk_strips_plan {
   ptrdiff_t tile, tiles; /* columns of a tile, and how many */
   ptrdiff_t parts;       /* ranges of strips */
   ptrdiff_t stage_rows;
-  size_t panel_bytes, stage_bytes; /* workspace of each worker */
+  size_t panel_bytes, stage_bytes, value_bytes; /* workspace of each worker */
 } spk_strips_plan;
 
 void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C, int threads,

@@ -55,7 +55,7 @@ static void expect_all(operands *o, spk_status expected) {
   for (ptrdiff_t width = 0; width < 2; width++) {
     spk_prepared *prepared = NULL;
     const spk_status wanted = o->A.view.format == SPK_CSR ? expected : SPK_ERR_ARGUMENT;
-    const spk_status status = spk_prepare(&o->A.view, width, 0, 1, &prepared);
+    const spk_status status = spk_prepare(&o->A.view, width, 0, SPK_STORAGE_SAME, 1, &prepared);
     /* Of two things that are wrong either may be said. */
     if (status != expected) expect_status(o, wanted, "prepare", status);
     CHECK((status == SPK_OK) == (prepared != NULL));
@@ -312,14 +312,18 @@ static void check_prepared_arguments(void) {
   test_case("arguments of prepared products");
   spk_prepared *p = NULL;
   const spk_sparse *A = &o.A.view;
-  CHECK(spk_prepare(NULL, 0, 0, 1, &p) == SPK_ERR_ARGUMENT);
-  CHECK(spk_prepare(A, 0, 0, 1, NULL) == SPK_ERR_ARGUMENT);
-  CHECK(spk_prepare(A, -1, 0, 1, &p) == SPK_ERR_ARGUMENT);
-  CHECK(spk_prepare(A, 0, -1, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare(NULL, 0, 0, SPK_STORAGE_SAME, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare(A, 0, 0, SPK_STORAGE_SAME, 1, NULL) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare(A, -1, 0, SPK_STORAGE_SAME, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare(A, 0, -1, SPK_STORAGE_SAME, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare(A, 0, 0, (spk_storage)3, 1, &p) == SPK_ERR_ARGUMENT);
+  spk_sparse doubles = *A;
+  doubles.dtype = SPK_F64;
+  CHECK(spk_prepare(&doubles, 0, 0, SPK_STORAGE_F16, 1, &p) == SPK_ERR_DTYPE);
   CHECK(!p && spk_prepared_bytes(p) == 0 && spk_prepared_block_rows(p) == 0);
   spk_prepared_free(p);
   for (ptrdiff_t width = 0; width < 2; width++) {
-    CHECK(spk_prepare(A, width, 0, 1, &p) == SPK_OK);
+    CHECK(spk_prepare(A, width, 0, SPK_STORAGE_SAME, 1, &p) == SPK_OK);
     const spk_dense *B = &o.B.view, *C = &o.C.view;
     const matrix c = matrix_copy(&o.C);
     const matrix wide = matrix_input(SPK_F32, COLS, N + 1, N + 1, 1);

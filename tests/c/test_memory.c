@@ -81,19 +81,20 @@ static void check_product(const product *x, layout how, int threads) {
 }
 
 /* Packing fails whole where there is no memory; products with what was packed keep to the bound. */
-static void check_prepared(const product *x, layout how, int threads, ptrdiff_t width) {
-  if (x->a.format != SPK_CSR) return;
-  test_case("prepared %td x %td for %td, n = %td, layout %d, %d threads", x->a.rows, x->a.cols,
-            width, x->n, how, threads);
+static void check_prepared(const product *x, layout how, int threads, ptrdiff_t width,
+                           spk_storage storage) {
+  if (x->a.format != SPK_CSR || (storage && x->a.dtype != SPK_F32)) return;
+  test_case("prepared %td x %td for %td, n = %td, layout %d, %d threads, storage %d", x->a.rows,
+            x->a.cols, width, x->n, how, threads, storage);
   const sparse A = sparse_random(&x->a);
   const matrix B = dense(x->a.dtype, x->a.cols, x->n, how);
   const matrix C = dense(x->a.dtype, x->a.rows, x->n, how), old = matrix_copy(&C);
   spk_prepared *prepared = NULL;
   refuse = 1;
-  spk_status status = spk_prepare(&A.view, width, 0, threads, &prepared);
+  spk_status status = spk_prepare(&A.view, width, 0, storage, threads, &prepared);
   CHECK(status == SPK_ERR_MEMORY && !prepared, "%s", spk_status_string(status));
   refuse = 0;
-  status = spk_prepare(&A.view, width, 0, threads, &prepared);
+  status = spk_prepare(&A.view, width, 0, storage, threads, &prepared);
   CHECK(status == SPK_OK, "%s", spk_status_string(status));
   for (refuse = 1; refuse >= 0; refuse--) {
     spk_workspace_drop();
@@ -135,7 +136,8 @@ int main(void) {
       for (int threads = 1; threads <= 3; threads += 2) {
         check_product(&products[p], (layout)how, threads);
         for (ptrdiff_t width = 1; width <= 100; width *= 10)
-          check_prepared(&products[p], (layout)how, threads, width);
+          for (int storage = 0; storage < 2; storage++)
+            check_prepared(&products[p], (layout)how, threads, width, (spk_storage)storage);
       }
   check_kept();
   return test_result();

@@ -39,7 +39,8 @@ static void run_both(const product *p, const matrix *C, const matrix *values, in
 static void run_prepared(const product *p, const matrix *C, ptrdiff_t width, int threads) {
   const spk_epilogue e = {.alpha = 0.75, .beta = 0.5, .activation = SPK_RELU};
   spk_prepared *prepared = NULL;
-  spk_status status = spk_prepare(&p->A.view, width, 50 * (1 - width), threads, &prepared);
+  spk_status status =
+      spk_prepare(&p->A.view, width, 50 * (1 - width), SPK_STORAGE_SAME, threads, &prepared);
   CHECK(status == SPK_OK, "prepare, %d threads: %s", threads, spk_status_string(status));
   status = spk_prepared_spmm(prepared, &p->B.view, &C->view, &e, threads);
   CHECK(status == SPK_OK, "prepared, %d threads: %s", threads, spk_status_string(status));

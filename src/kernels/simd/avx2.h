@@ -1,4 +1,4 @@
-/* The vocabulary (scalar.h says what each word means) in AVX2 and FMA. */
+/* The vocabulary (scalar.h says what each word means) in AVX2, FMA and F16C. */
 #ifndef SPK_SIMD_AVX2_H
 #define SPK_SIMD_AVX2_H
 
@@ -50,6 +50,13 @@ static inline void v_f32_set4(const float *p, v_f32 x[4]) {
   x[1] = _mm256_permute_ps(fours, 0x55);
   x[2] = _mm256_permute_ps(fours, 0xaa);
   x[3] = _mm256_permute_ps(fours, 0xff);
+}
+static inline v_f32 v_f32_from_f16(const uint16_t *p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
+  const __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)p);
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 static inline m_f32 v_f32_mask(ptrdiff_t n) {
   return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f32 + 8 - n));

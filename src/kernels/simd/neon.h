@@ -26,6 +26,12 @@ static inline void v_f32_set4(const float *p, v_f32 x[4]) {
   v_f32_set2(p, x);
   v_f32_set2(p + 2, x + 2);
 }
+static inline v_f32 v_f32_from_f16(const uint16_t *p) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
 static inline m_f32 v_f32_mask(ptrdiff_t n) { return n; }
 static inline v_f32 v_f32_load(const float *p) { return vld1q_f32(p); }
 static inline void v_f32_store(float *p, v_f32 a) { vst1q_f32(p, a); }

@@ -17,6 +17,8 @@
  *   v_X_reduce8(a, y)  y[i] = sum of the lanes of a[i], i < 8: one transposition for all eight
  *   v_X_transpose(a)   a[i] and a[j] exchange lanes j and i, i, j < lanes
  *
+ *   v_f32_from_f16(p), from_bf16   lanes from halves in memory
+ *
  * and, where few instructions do it (SPK_PICK_BITS is defined then):
  *
  *   spk_codes          a vector of 32-bit words, which hold codes of SPK_PICK_BITS for some picks
@@ -29,6 +31,8 @@
 #define SPK_SIMD_SCALAR_H
 
 #include <stddef.h>
+
+#include "../../halves.h"
 
 #define SPK_ISA_NAME scalar
 #define SPK_LANES_f32 4
@@ -109,4 +113,16 @@ SPK_SCALAR_VOCABULARY(f32, float)
 SPK_SCALAR_VOCABULARY(f64, double)
 
 #undef SPK_SCALAR_VOCABULARY
+
+static inline v_f32 v_f32_from_f16(const uint16_t *p) {
+  v_f32 r;
+  for (int i = 0; i < SPK_LANES_f32; i++) r.lane[i] = spk_from_f16(p[i]);
+  return r;
+}
+static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
+  v_f32 r;
+  for (int i = 0; i < SPK_LANES_f32; i++) r.lane[i] = spk_from_bf16(p[i]);
+  return r;
+}
+
 #endif

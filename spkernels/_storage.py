@@ -1,0 +1,40 @@
+"""Values of a prepared matrix in 16 bits: rounded when they come, float32 where they are used."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["STORAGES", "check_storage", "rounded"]
+
+#: What `prepare` takes, and how `_core.pack` numbers it.
+STORAGES = {None: 0, "float16": 1, "bfloat16": 2}
+
+
+def check_storage(storage, dtype):
+    """Raise where values of `dtype` cannot be stored so."""
+    if storage is not None and not isinstance(storage, str):
+        raise TypeError(f"storage must be None or a string, got {storage!r}")
+    if storage not in STORAGES:
+        expected = ", ".join(map(repr, STORAGES))
+        raise ValueError(f"storage must be one of {expected}, got {storage!r}")
+    if storage is not None and dtype != np.float32:
+        raise ValueError(f"storage={storage!r} needs float32 values (dtype), got {dtype}")
+
+
+def rounded(values, storage):
+    """Return float32 values rounded to what `storage` holds: to the nearest, ties to even."""
+    if storage is None:
+        return values
+    if storage == "float16":
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16).astype(np.float32)
+        if np.any(np.isinf(halves) & np.isfinite(values)):
+            raise ValueError("storage='float16' holds magnitudes up to 65504, values exceed that")
+        return halves
+    bits = values.view(np.uint32)
+    up = np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+    nearest = ((bits + up) & np.uint32(0xFFFF0000)).view(np.float32)
+    nearest = np.where(np.isnan(values), values, nearest)
+    if np.any(np.isinf(nearest) & np.isfinite(values)):
+        raise ValueError("storage='bfloat16' holds magnitudes up to 3.39e38, values exceed that")
+    return nearest
