@@ -49,6 +49,7 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   const spk_kernels *kernels = spk_active_kernels();
   spk_spmm_plan plan;
   if (gathers(&ready, B)) {
+    kernels = spk_kernels_for(kernels, B->dtype, B->cols);
     spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
     return spk_drive_gather(&ready, B, C, epilogue, &plan, kernels);
   }
@@ -70,9 +71,10 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
     snprintf(name, size, "spmm_%s_empty", formats[A->format]);
     return SPK_OK;
   }
-  const spk_kernels *kernels = spk_active_kernels();
-  spk_spmm_plan plan;
   const int gather = gathers(&ready, B);
+  const spk_kernels *kernels = spk_active_kernels();
+  if (gather) kernels = spk_kernels_for(kernels, B->dtype, B->cols);
+  spk_spmm_plan plan;
   if (gather)
     spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
   else

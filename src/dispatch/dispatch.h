@@ -15,4 +15,11 @@ typedef struct spk_machine {
 const spk_kernels *spk_active_kernels(void);
 const spk_machine *spk_active_machine(void);
 
+/* Those for n columns: a vector of half the lanes serves as few columns as well as a whole one, and
+ * takes half of L1. */
+static inline const spk_kernels *spk_kernels_for(const spk_kernels *kernels, spk_dtype dtype,
+                                                 ptrdiff_t n) {
+  return kernels->narrow && n <= kernels->narrow->lanes[dtype] ? kernels->narrow : kernels;
+}
+
 #endif

@@ -64,7 +64,7 @@ static double slices_cost(const spk_sparse *A, const spk_kernels *kernels) {
 static double strips_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
                           const spk_machine *machine) {
   const ptrdiff_t tile = spk_strips_tile(A->dtype, n, kernels, machine);
-  const spk_kernels *used = spk_strips_kernels(A->dtype, n, kernels);
+  const spk_kernels *used = spk_kernels_for(kernels, A->dtype, n);
   const ptrdiff_t vectors = tile / used->lanes[A->dtype];
   const ptrdiff_t block = spk_strips_block(A, vectors, used, machine);
   const double rows = (double)A->rows, tiles = (double)spk_ceil_div(n, tile);
@@ -79,9 +79,11 @@ static double rows_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *ker
   if (n == 1) return rows * (1.5 * per_row + 10.0);
   const ptrdiff_t tile = spk_strips_tile(A->dtype, n, kernels, machine);
   const double tiles = (double)spk_ceil_div(n, tile);
+  const int narrow = spk_kernels_for(kernels, A->dtype, n) != kernels;
   const double vectors = (double)spk_ceil_div(tile, kernels->lanes[A->dtype]);
   const double bytes = (double)(A->cols * tile) * (double)spk_dtype_size(A->dtype);
-  const double entry = vectors * (1.0 + 1.2 * missing(bytes, machine)) + (vectors > 1 ? 1.0 : 2.0);
+  const double entry =
+      vectors * (1.0 + 1.2 * missing(bytes, machine)) + (vectors > 1 || narrow ? 1.0 : 2.0);
   const double packs = (double)A->nnz >= PANEL_READS * (double)A->cols;
   const double more = 2.0 * vectors + packs * packing_cost(A, vectors);
   /* Its loop ends in a mispredicted branch. */

@@ -236,10 +236,6 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
   free_counts(&c);
 }
 
-const spk_kernels *spk_strips_kernels(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels) {
-  return kernels->narrow && n <= kernels->narrow->lanes[dtype] ? kernels->narrow : kernels;
-}
-
 ptrdiff_t spk_strips_block(const spk_sparse *A, ptrdiff_t vectors, const spk_kernels *kernels,
                            const spk_machine *machine) {
   const ptrdiff_t row_bytes =
@@ -258,7 +254,7 @@ ptrdiff_t spk_strips_block(const spk_sparse *A, ptrdiff_t vectors, const spk_ker
 
 ptrdiff_t spk_strips_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
                           const spk_machine *machine) {
-  return spk_tile_of(n, spk_strips_kernels(dtype, n, kernels)->lanes[dtype],
+  return spk_tile_of(n, spk_kernels_for(kernels, dtype, n)->lanes[dtype],
                      machine->tuning.strip_vectors);
 }
 
@@ -272,7 +268,7 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
                            spk_storage storage, int threads, const spk_kernels *kernels,
                            const spk_machine *machine, spk_strips **made) {
   const ptrdiff_t tile = spk_strips_tile(A->dtype, width, kernels, machine);
-  kernels = spk_strips_kernels(A->dtype, width, kernels);
+  kernels = spk_kernels_for(kernels, A->dtype, width);
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
   if (block_rows == 0) block_rows = spk_strips_block(A, vectors, kernels, machine);
   const ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : STRIP_ROWS;

@@ -48,9 +48,6 @@ typedef struct spk_strips {
   spk_strip *strip;
 } spk_strips;
 
-/* The kernels for n columns: a vector of half the lanes serves as few columns as well as a whole
- * one, and takes half of L1. */
-const spk_kernels *spk_strips_kernels(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels);
 /* Columns of the tiles that products with n columns are cut into. */
 ptrdiff_t spk_strips_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
                           const spk_machine *machine);

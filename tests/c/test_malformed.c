@@ -322,6 +322,17 @@ static void check_prepared_arguments(void) {
   CHECK(spk_prepare(&doubles, 0, 0, SPK_STORAGE_F16, 1, &p) == SPK_ERR_DTYPE);
   CHECK(!p && spk_prepared_bytes(p) == 0 && spk_prepared_block_rows(p) == 0);
   spk_prepared_free(p);
+  for (ptrdiff_t n = 1; n < 300; n++)
+    for (int dtype = SPK_F32; dtype <= SPK_F64; dtype++) {
+      const ptrdiff_t width = spk_prepare_width((spk_dtype)dtype, n);
+      CHECK(width >= 1 && (width == 1) == (n == 1));
+      CHECK(spk_prepare_width((spk_dtype)dtype, width) == width, "%td, %td", n, width);
+      doubles.dtype = (spk_dtype)dtype;
+      for (int way = SPK_WAY_ROWS; way <= SPK_WAY_DENSE; way++)
+        CHECK(spk_predict(&doubles, n, (spk_way)way) > 0, "way %d, n = %td", way, n);
+    }
+  CHECK(spk_predict(NULL, 8, SPK_WAY_ROWS) == 0 && spk_predict(A, 0, SPK_WAY_ROWS) == 0);
+  CHECK(spk_predict(A, 8, (spk_way)3) == 0);
   for (ptrdiff_t width = 0; width < 2; width++) {
     CHECK(spk_prepare(A, width, 0, SPK_STORAGE_SAME, 1, &p) == SPK_OK);
     const spk_dense *B = &o.B.view, *C = &o.C.view;
