@@ -14,6 +14,7 @@
 #define STRIP_ROWS 256
 #define STRIP_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
 #define FEW_ROWS 1024
+#define LEAST_STRIP_ROWS 64 /* where threads would have none otherwise */
 
 /* Panels and sums of a worker stay below these, whatever the shapes. */
 #define PANEL_MOST ((ptrdiff_t)1 << 20)
@@ -30,8 +31,9 @@
 #define MOST_PADDED_ROW 2
 #define MOST_PADDED 0.25
 
-/* Entries per row of a panel that pay for packing it. */
-#define PART_ENTRIES 40.0
+/* Tasks per thread, at most, and the time that more of them may cost. */
+#define TASKS_PER_THREAD 4
+#define ABOUT 1.03
 
 typedef struct packing {
   const spk_sparse *A;
@@ -271,7 +273,12 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
   kernels = spk_kernels_for(kernels, A->dtype, width);
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
   if (block_rows == 0) block_rows = spk_strips_block(A, vectors, kernels, machine);
-  const ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : STRIP_ROWS;
+  /* What a sum is does not depend on it: so it may depend on the threads that want strips. */
+  ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : STRIP_ROWS;
+  const ptrdiff_t tasks = 2 * (threads > 0 ? threads : spk_get_num_threads());
+  while (height > LEAST_STRIP_ROWS &&
+         spk_ceil_div(A->rows, height) * spk_ceil_div(width, tile) < tasks)
+    height /= 2;
   const double strips = ceil((double)A->rows / (double)height);
   /* Where a strip has few entries in a block, blocks as high as can be; and then no more. */
   const double cells = strips * ceil((double)A->cols / (double)block_rows);
@@ -319,6 +326,25 @@ ptrdiff_t spk_strips_part(const spk_strips *A, ptrdiff_t part, ptrdiff_t parts) 
   return spk_balanced_part(A->weights, A->strips, 0.0, part, parts);
 }
 
+/* Each part packs the panels of a tile again, and threads should end together: the most parts, to
+ * even out disturbances, of those that take about the least time. */
+static ptrdiff_t choose_parts(const spk_strips *A, ptrdiff_t tiles, ptrdiff_t threads,
+                              ptrdiff_t least) {
+  const ptrdiff_t most = spk_min(A->strips, spk_max(least, TASKS_PER_THREAD * threads));
+  const double strip = ((double)A->nnz + 6.0 * (double)A->rows) / (double)spk_max(1, A->strips);
+  const double packing = 3.0 * (double)A->cols;
+  ptrdiff_t best = spk_max(1, least);
+  if (threads <= 1) return best;
+  double best_time = INFINITY;
+  for (ptrdiff_t parts = best; parts <= most; parts++) {
+    const double tasks = (double)spk_ceil_div(tiles * parts, threads);
+    const double time = tasks * ((double)spk_ceil_div(A->strips, parts) * strip + packing);
+    if (time < ABOUT * best_time) best = parts;
+    best_time = fmin(best_time, time);
+  }
+  return best;
+}
+
 void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C, int threads,
                      const spk_machine *machine, spk_strips_plan *plan) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), n = B->cols;
@@ -343,15 +369,7 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
     most = spk_max(1, bytes / (A->strip_rows * row_bytes));
     most = spk_min(most, A->strips);
   }
-  /* Each part packs the panels of a tile again: as many as keep the threads busy, and a few times
-   * that, to even out disturbances, where a part's entries outweigh the packing. */
-  const double per_panel_row = (double)A->nnz / (double)spk_max(1, A->cols);
-  ptrdiff_t parts = spk_ceil_div(plan->threads, plan->tiles);
-  const ptrdiff_t light = (ptrdiff_t)(per_panel_row / PART_ENTRIES);
-  if (plan->threads > 1)
-    parts = spk_max(parts, spk_min(light, spk_ceil_div(4 * plan->threads, plan->tiles)));
-  parts = spk_max(parts, spk_ceil_div(A->strips, most));
-  plan->parts = spk_max(1, spk_min(parts, A->strips));
+  plan->parts = choose_parts(A, plan->tiles, plan->threads, spk_ceil_div(A->strips, most));
   plan->threads = (int)spk_min(plan->threads, plan->parts * plan->tiles);
   if (!plan->stage) return;
   for (ptrdiff_t part = 0; part < plan->parts; part++) {
