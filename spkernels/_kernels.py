@@ -1,8 +1,8 @@
 """The kernels between which a prepared product chooses, one class each.
 
-A kernel is made from a canonical CSR array, the columns that it is packed for and how it stores
-values; `multiply` takes
-`B` and the options of `spmm`, for any number of columns, and promotes dtypes as `spmm` does.
+A kernel is made from a canonical CSR array, the columns that it is packed for, how it stores values
+and the workers that products will have; `multiply` takes `B` and the options of `spmm`, for any
+number of columns, and promotes dtypes as `spmm` does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Rows:
     nbytes = 0
     packing_seconds = 0.0
 
-    def __init__(self, csr, n, storage=None):
+    def __init__(self, csr, n, storage=None, workers=None):
         self.csr = csr
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
@@ -68,13 +68,14 @@ class Packed(Rows):
 
     name = "packed"
 
-    def __init__(self, csr, n, storage=None):
+    def __init__(self, csr, n, storage=None, workers=None):
         super().__init__(csr, n)
         self.storage = storage
         start = time.perf_counter()
         arrays = sparse_arrays(csr, csr.dtype, "A")
         width = width_class(n, csr.dtype)
-        status, self.packed = _core.pack(arrays, width, 0, 0, 0, STORAGES[storage])
+        threads = resolve_workers(workers)
+        status, self.packed = _core.pack(arrays, width, 0, threads, 0, STORAGES[storage])
         if status:
             raise_status(status, csr, "A")
         self.packing_seconds = time.perf_counter() - start
@@ -108,7 +109,7 @@ class Dense(Rows):
 
     name = "dense"
 
-    def __init__(self, csr, n, storage=None):
+    def __init__(self, csr, n, storage=None, workers=None):
         super().__init__(csr, n)
         start = time.perf_counter()
         self.dense = csr.toarray()

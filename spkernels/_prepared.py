@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,11 @@ USUAL_WIDTH = 128
 class _State:
     """What belongs to one set of values: replaced as a whole when these change."""
 
-    def __init__(self, csr, storage=None):
+    def __init__(self, csr, storage, workers):
         values = rounded(csr.data, storage)
         self.csr = csr if values is csr.data else _pattern.with_values(csr, values)
         self.storage = storage
+        self.workers = workers
         self.kernels = {}
         self.by_width = {}  # those in use, by the columns that they multiply
 
@@ -50,7 +52,8 @@ class _State:
         found = self.kernels.get(key)
         if found is None:
             # Of threads that come at once, one's is kept.
-            found = self.kernels.setdefault(key, KERNELS[name](self.csr, n, self.storage))
+            made = KERNELS[name](self.csr, n, self.storage, self.workers)
+            found = self.kernels.setdefault(key, made)
         return found
 
     def drop(self, name, n):
@@ -103,7 +106,7 @@ class PreparedMatrix(LinearOperator):
             with self._lock:
                 if self._own is None:
                     turned = _pattern.transposed(self._parent._own.csr)
-                    self._own = _State(turned, self._storage)
+                    self._own = _State(turned, self._storage, self._workers)
                 state = self._own
         return state
 
@@ -285,7 +288,8 @@ class PreparedMatrix(LinearOperator):
             values = csr.data
         else:
             values = _pattern.place(data, self._slots, own)
-        self._replace(_State(_pattern.with_values(own, values), self._storage))
+        csr = _pattern.with_values(own, values)
+        self._replace(_State(csr, self._storage, self._workers))
 
     def _replace(self, state):
         with self._lock:
@@ -333,8 +337,8 @@ class PreparedMatrix(LinearOperator):
         return _restore, (own.csr, own.storage, self._slots, self._n, self._workers, choices)
 
 
-def _restore(csr, storage, *rest):
-    return PreparedMatrix(_State(csr, storage), *rest)
+def _restore(csr, storage, slots, n, workers, choices):
+    return PreparedMatrix(_State(csr, storage, workers), slots, n, workers, choices)
 
 
 def _is_dense(value):
@@ -346,8 +350,8 @@ def _width(n):
         n = operator.index(n)
     except TypeError:
         raise TypeError(f"n must be an integer, got {n!r}") from None
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
+    if not 1 <= n <= sys.maxsize:
+        raise ValueError(f"n must be at least 1 and at most {sys.maxsize}, got {n}")
     return n
 
 
@@ -444,7 +448,7 @@ def prepare(
     value_type = _value_type(A, dtype)
     check_storage(storage, value_type)
     csr, slots = _pattern.canonical(A, value_type, "A")
-    made = PreparedMatrix(_State(csr, storage), slots, n, workers, {})
+    made = PreparedMatrix(_State(csr, storage, workers), slots, n, workers, {})
     if tune:
         choice = _tuning.choose(made._state, n, workers)
         made._choices[width_class(n, csr.dtype)] = choice

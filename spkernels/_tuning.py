@@ -52,22 +52,19 @@ def _threads(workers):
     return resolve_workers(workers) or _core.get_num_threads()
 
 
-def _allowed(csr, workers):
-    """Return the kernels that have a place: not those that would fill the memory with zeros."""
-    rows, cols = csr.shape
-    dense = rows * cols * csr.dtype.itemsize <= _MOST_DENSE and _threads(workers) >= blas_threads()
-    packed = csr.nnz >= 8 * math.ceil(rows / 256) * math.ceil(cols / 512)
-    return ["rows", *(["packed"] * packed), *(["dense"] * dense)]
-
-
 def _predictions(csr, n, workers):
-    """Return kernels and the seconds that a product is said to take (``src/plan/cost.c``)."""
+    """Return kernels and the seconds that a product is said to take (``src/plan/cost.c``).
+
+    Those that have no place are left out: packed where a matrix is too sparse, dense where it would
+    fill the memory with zeros or the BLAS has more threads than are allowed.
+    """
+    rows, cols = csr.shape
     unit = _CYCLE / _threads(workers)
-    double = csr.dtype == np.float64
-    return {
-        name: _core.predict(*csr.shape, csr.nnz, double, n, _WAYS[name]) * unit
-        for name in _allowed(csr, workers)
-    }
+    shape = (rows, cols, csr.nnz, csr.dtype == np.float64, n)
+    cycles = {name: _core.predict(*shape, way) for name, way in _WAYS.items()}
+    if rows * cols * csr.dtype.itemsize > _MOST_DENSE or _threads(workers) < blas_threads():
+        del cycles["dense"]
+    return {name: value * unit for name, value in cycles.items() if math.isfinite(value)}
 
 
 def predict(csr, n, workers):
@@ -128,7 +125,10 @@ def _timed(state, n, workers, names, predicted):
     kernels = {}
     for name in names:
         try:
-            kernels[name] = state.kernel(name, n) if whole else KERNELS[name](csr, n, state.storage)
+            if whole:
+                kernels[name] = state.kernel(name, n)
+            else:
+                kernels[name] = KERNELS[name](csr, n, state.storage, state.workers)
         except MemoryError:
             if name == "rows":
                 raise

@@ -562,12 +562,14 @@ QUICK = ("--rounds", "2", "--seconds", "0.001", "--patience", "0", "--threads", 
 def test_command_measures_reports_and_goes_on(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = ("bench", "tiny", "--quick", "--peers", "scipy", "spkernels", *QUICK)
+    asked = (*asked, "--widths", "vector", "4")
     assert main(asked) == 0
     out = capsys.readouterr().out
     assert "| 10x10, 30 entries | vector | float32 | csr_array |" in out
     assert (tmp_path / "bench-tiny.jsonl").exists()
     assert (tmp_path / "bench-tiny-report" / "index.md").exists()
     lines = (tmp_path / "bench-tiny.jsonl").read_text()
+    assert {json.loads(line).get("width", 4) for line in lines.splitlines()} == {None, 4}
     assert main(asked) == 0
     assert (tmp_path / "bench-tiny.jsonl").read_text() == lines
     assert main(("bench", "report", "bench-tiny.jsonl", "--folder", "elsewhere")) == 0

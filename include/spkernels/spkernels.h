@@ -128,8 +128,8 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
 /* A width that packs as n does: the same for all numbers of columns that share what is packed. */
 ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n);
 /* What multiplying A, sorted, with n columns takes one core, in cycles: roughly, to choose between
- * spk_spmm, packing A, or writing its zeros out for a BLAS.  Of A, shape, dtype and nnz are read.
- */
+ * spk_spmm, packing A (infinite where A is too sparse for that), or writing its zeros out for a
+ * BLAS.  Of A, shape, dtype and nnz are read; 0 where these or n are no sizes. */
 typedef enum spk_way { SPK_WAY_ROWS = 0, SPK_WAY_PACKED = 1, SPK_WAY_DENSE = 2 } spk_way;
 double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way);
 /* As spk_spmm.  Where the rows of A are sorted and it lies in strips, an element of C is a sum in

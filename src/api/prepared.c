@@ -6,6 +6,8 @@
 #include "operands.h"
 
 #define USUAL_WIDTH 128
+/* Predictions are for matrices that exist. */
+#define MOST_COLS ((ptrdiff_t)1 << 56)
 /* Wider makes no difference. */
 #define WIDEST 4096
 
@@ -82,12 +84,13 @@ void spk_prepared_free(spk_prepared *prepared) {
 ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n) {
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels || (unsigned)dtype > SPK_F64 || n <= 1) return n;
-  return spk_strips_tile(dtype, n, kernels, spk_active_machine());
+  return spk_strips_tile(dtype, spk_min(n, WIDEST), kernels, spk_active_machine());
 }
 
 double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way) {
   const spk_kernels *kernels = spk_active_kernels();
-  if (!A || !kernels || (unsigned)A->dtype > SPK_F64 || (unsigned)way > SPK_WAY_DENSE || n < 1)
+  if (!A || !kernels || (unsigned)A->dtype > SPK_F64 || (unsigned)way > SPK_WAY_DENSE || n < 1 ||
+      A->rows < 0 || A->nnz < 0 || A->cols < 0 || A->cols > MOST_COLS)
     return 0;
   spk_sparse sorted = *A;
   sorted.flags |= SPK_SORTED;

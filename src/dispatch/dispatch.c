@@ -95,7 +95,9 @@ static void choose(void) {
   if (half) {
     narrow = spk_kernels__scalar;
     override(&narrow, half);
+    narrow.halved = 1;
     active.narrow = &narrow;
+    machine.narrow_tuning = *spk_tuning_of(half->isa);
   }
   machine.tuning = *spk_tuning_of(chosen->isa);
   usable = 1;

@@ -8,12 +8,17 @@
 /* What the plans need to know of the machine. */
 typedef struct spk_machine {
   size_t l1_bytes, l2_bytes;
-  spk_tuning tuning;
+  spk_tuning tuning, narrow_tuning; /* the latter for kernels that are `halved` */
 } spk_machine;
 
 /* NULL where SPKERNELS_ISA asks for what this build or this machine does not have. */
 const spk_kernels *spk_active_kernels(void);
 const spk_machine *spk_active_machine(void);
+
+static inline const spk_tuning *spk_tuning_for(const spk_kernels *kernels,
+                                               const spk_machine *machine) {
+  return kernels->halved ? &machine->narrow_tuning : &machine->tuning;
+}
 
 /* Those for n columns: a vector of half the lanes serves as few columns as well as a whole one, and
  * takes half of L1. */

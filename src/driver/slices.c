@@ -19,10 +19,8 @@ typedef struct job {
   spk_workspace space;
 } job;
 
-/* What a worker has of its own: the column that x holds, or -1; sums; x.  Reading lines that
- * another core wrote takes longer than copying x again.  Sums and x lie together, so that few loads
- * of x look, by the low 12 bits of their addresses, as if they read what was just stored to sums:
- */
+/* What a worker has of its own: the column that x holds, or -1; sums; values that were halves; x.
+ * Reading lines that another core wrote takes longer than copying x again. */
 typedef struct scratch {
   ptrdiff_t *column;
   char *sums, *x;

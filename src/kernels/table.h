@@ -153,6 +153,7 @@ typedef struct spk_kernels {
   int registers;
   int pick_bits;                    /* SPK_PICK_BITS; 0: no picks */
   const struct spk_kernels *narrow; /* the ISA of half the lanes, if its vectors are as fast */
+  int halved;                       /* whether this is another one's `narrow` */
 #define SPK_KERNEL_TI(field, fn) fn field[2][2];
 #define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];
 #define SPK_KERNEL_TV(field, fn, most) fn field[2][most];

@@ -3,12 +3,13 @@
 #include <math.h>
 
 #include "slices.h"
+#include "spmm_plan.h"
 #include "strips.h"
 
 /* Rows that share what packing B took: about as many as a part of a product has. */
 #define ROWS_PER_PANEL 2000.0
-/* Entries per row of B from which on a panel is packed for CSR (plan/spmm_plan.c). */
-#define PANEL_READS 8.0
+/* Rows of B in the blocks of strips of a matrix that is just not too sparse for them. */
+#define FEWEST_BLOCK_ROWS 512.0
 
 /* The share of loads that find their line in L2 and not in L1, where rows of A use `bytes` of B: it
  * grows by a third with each doubling, since rows walk B in order and find much of what the last
@@ -34,17 +35,15 @@ static double packing_cost(const spk_sparse *A, double vectors) {
  * the fastest or within 4% of them. */
 double spk_strip_row_cost(const spk_sparse *A, ptrdiff_t block, ptrdiff_t vectors,
                           const spk_kernels *kernels, const spk_machine *machine) {
-  const spk_tuning *tuning = &machine->tuning;
-  const int narrow = kernels == spk_active_kernels()->narrow;
-  const double per_row = entries_per_row(A), fmas = narrow ? 2.0 : tuning->fmas;
-  const double blocks = ceil((double)A->cols / (double)block);
+  const spk_tuning *tuning = spk_tuning_for(kernels, machine);
+  const double per_row = entries_per_row(A), blocks = ceil((double)A->cols / (double)block);
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   const double bytes = (double)(block * vectors * lanes) * (double)spk_dtype_size(A->dtype);
   const double slower = 1.0 + missing(bytes, machine) * tuning->strip_miss;
-  const double entry = (double)vectors * slower + (narrow ? 1.0 : tuning->strip_entry);
+  const double entry = (double)vectors * slower + tuning->strip_entry;
   /* Blocks that hold entries of a row. */
   const double used = blocks * (1.0 - exp(-per_row / blocks));
-  return (per_row * entry + used * 6.0 * (double)vectors) / fmas;
+  return (per_row * entry + used * 6.0 * (double)vectors) / tuning->fmas;
 }
 
 /* Steps of a cell: the most that `lanes` rows have in a window, if entries lie at random. */
@@ -64,30 +63,34 @@ static double slices_cost(const spk_sparse *A, const spk_kernels *kernels) {
 static double strips_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
                           const spk_machine *machine) {
   const ptrdiff_t tile = spk_strips_tile(A->dtype, n, kernels, machine);
-  const spk_kernels *used = spk_kernels_for(kernels, A->dtype, n);
-  const ptrdiff_t vectors = tile / used->lanes[A->dtype];
-  const ptrdiff_t block = spk_strips_block(A, vectors, used, machine);
-  const double rows = (double)A->rows, tiles = (double)spk_ceil_div(n, tile);
-  const double row = spk_strip_row_cost(A, block, vectors, used, machine);
+  kernels = spk_kernels_for(kernels, A->dtype, n);
+  const double rows = (double)A->rows, tiles = ceil((double)n / (double)tile);
+  const double cells = ceil(rows / SPK_STRIP_ROWS) * ceil((double)A->cols / FEWEST_BLOCK_ROWS);
+  if ((double)A->nnz < SPK_ENTRIES_PER_CELL * cells) return INFINITY;
+  const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
+  const ptrdiff_t block = spk_strips_block(A, vectors, kernels, machine);
+  const double row = spk_strip_row_cost(A, block, vectors, kernels, machine);
   const double more = 2.0 * (double)vectors + packing_cost(A, (double)vectors);
-  return tiles * rows * (row + more / machine->tuning.fmas);
+  return tiles * rows * (row + more / spk_tuning_for(kernels, machine)->fmas);
 }
 
+/* A lone vector of columns has 4 sums in flight, of which a row's end adds up all. */
 static double rows_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
                         const spk_machine *machine) {
   const double rows = (double)A->rows, per_row = entries_per_row(A);
   if (n == 1) return rows * (1.5 * per_row + 10.0);
   const ptrdiff_t tile = spk_strips_tile(A->dtype, n, kernels, machine);
-  const double tiles = (double)spk_ceil_div(n, tile);
-  const int narrow = spk_kernels_for(kernels, A->dtype, n) != kernels;
+  kernels = spk_kernels_for(kernels, A->dtype, n);
+  const double fmas = spk_tuning_for(kernels, machine)->fmas;
+  const double tiles = ceil((double)n / (double)tile);
   const double vectors = (double)spk_ceil_div(tile, kernels->lanes[A->dtype]);
-  const double bytes = (double)(A->cols * tile) * (double)spk_dtype_size(A->dtype);
+  const double bytes = (double)A->cols * (double)tile * (double)spk_dtype_size(A->dtype);
   const double entry =
-      vectors * (1.0 + 1.2 * missing(bytes, machine)) + (vectors > 1 || narrow ? 1.0 : 2.0);
-  const double packs = (double)A->nnz >= PANEL_READS * (double)A->cols;
-  const double more = 2.0 * vectors + packs * packing_cost(A, vectors);
+      vectors * (1.0 + 1.2 * missing(bytes, machine)) / fmas + (vectors > 1 ? 1.0 / fmas : 1.5);
+  const double reads = spk_panel_reads(n, kernels->lanes[A->dtype]) * (double)A->cols;
+  const double packs = (double)A->nnz >= reads ? packing_cost(A, vectors) : 0.0;
   /* Its loop ends in a mispredicted branch. */
-  return tiles * rows * ((per_row * entry + more) / machine->tuning.fmas + 16.0);
+  return tiles * rows * (per_row * entry + (2.0 * vectors + packs) / fmas + 16.0);
 }
 
 /* By a BLAS; a vector streams the matrix from the outer caches. */

@@ -7,7 +7,8 @@
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 
-/* A x n dense columns; of A only shape, dtype and number of entries are read.  */
+/* A x n dense columns; of A only shape, dtype, flags and number of entries are read.  Infinite
+ * where A is too sparse for it. */
 double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_way way, const spk_kernels *kernels,
                 const spk_machine *machine);
 

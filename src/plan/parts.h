@@ -11,15 +11,15 @@ static inline ptrdiff_t spk_tile_of(ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t most
 }
 
 /* The first of `count` items that belongs to part `part` of `parts`; before item i lie before[i] of
- * what is counted, and i items that count as `each`. */
-static inline ptrdiff_t spk_balanced_part(const ptrdiff_t *before, ptrdiff_t count, double each,
-                                          ptrdiff_t part, ptrdiff_t parts) {
-  const double all = (double)before[count] + each * (double)count;
+ * what is counted. */
+static inline ptrdiff_t spk_balanced_part(const ptrdiff_t *before, ptrdiff_t count, ptrdiff_t part,
+                                          ptrdiff_t parts) {
+  const double all = (double)before[count];
   ptrdiff_t low = 0, high = count;
   if (part >= parts) return count;
   while (low < high) {
     const ptrdiff_t middle = low + (high - low) / 2;
-    if ((double)before[middle] + each * (double)middle < all * (double)part / (double)parts)
+    if ((double)before[middle] < all * (double)part / (double)parts)
       low = middle + 1;
     else
       high = middle;

@@ -1,5 +1,6 @@
 #include "slices.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #define LEAST_STRIP_ROWS 64
 
 /* 2 MiB of x: it is copied into the workspace at every product. */
-#define MOST_WINDOWS ((ptrdiff_t)1 << 14)
+#define MOST_WINDOWS (1 << 14)
 
 /* Rows whose longest is no more than so many times the mean and so many entries: of random ones,
  * sorting saves 3% of the steps, but then sums go to C one by one, which takes longer. */
@@ -35,8 +36,8 @@ typedef struct packing {
 int spk_slices_suit(const spk_sparse *A, const spk_kernels *kernels) {
   if (!kernels->spmv_slices[A->dtype] || !(A->flags & SPK_SORTED)) return 0;
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
-  const ptrdiff_t windows = spk_ceil_div(A->cols, spk_window_columns(lanes));
-  const double cells = (double)spk_ceil_div(A->rows, lanes) * (double)windows;
+  const double windows = ceil((double)A->cols / (double)spk_window_columns(lanes));
+  const double cells = ceil((double)A->rows / (double)lanes) * windows;
   /* With fewer entries than cells, most steps would hold a single one. */
   return windows <= MOST_WINDOWS && A->rows < UINT32_MAX && (double)A->nnz >= cells;
 }
@@ -277,5 +278,5 @@ void spk_slices_free(spk_slices *slices) {
 }
 
 ptrdiff_t spk_slices_part(const spk_slices *A, ptrdiff_t part, ptrdiff_t parts) {
-  return spk_balanced_part(A->weights, A->strips, 0.0, part, parts);
+  return spk_balanced_part(A->weights, A->strips, part, parts);
 }

@@ -2,10 +2,10 @@
  *
  * SELL-C-sigma (Kreutzer et al., "A unified sparse matrix data format", SIAM J. Sci. Comput. 2014)
  * with what it gathers from x cut into windows of two vectors, from which one instruction picks
- * (vpermi2ps): a gather costs as much as as many loads.  A *cell* is a slice in a window, and takes
- * as many *steps* of one entry per lane as its fullest row has entries there; rows with fewer are
- * padded with zeros that pick a zero, the last element of every window, so that no padding meets
- * infinity or NaN.
+ * (vpermi2ps; with AVX2 two and a blend): a gather costs as much as as many loads.  A *cell* is a
+ * slice in a window, and takes as many *steps* of one entry per lane as its fullest row has entries
+ * there; rows with fewer are padded with zeros that pick a zero, the last element of every window,
+ * so that no padding meets infinity or NaN.
  *
  * Cells of a strip of slices that take the same number of steps make a *run*: its loop is unrolled,
  * does not end unpredictably, and loads a window once per cell.  Sums stay in L1 in between.  Rows

@@ -2,6 +2,7 @@
 
 #include "../driver/parallel.h"
 #include "parts.h"
+#include "storage.h"
 
 /* The workspace stays below a few MiB per thread whatever the shapes. */
 #define PANEL_MOST ((ptrdiff_t)1 << 20)
@@ -36,8 +37,15 @@
 /* Writing an element of C counts as this many multiply-adds when threads are chosen. */
 #define STORE_WORK 0.5
 
+double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes) {
+  return n <= 2 * lanes ? PACK_REUSE_NARROW : PACK_REUSE;
+}
+
 size_t spk_workspace_limit(void) {
-  return (size_t)(PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
+  const size_t gather = (size_t)(PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
+  /* Strips: a panel and sums of 1 MiB each, a row of zeros, a line. */
+  const size_t strips = ((size_t)2 << 20) + 1024 + SPK_MOST_EXPANDED * sizeof(float);
+  return gather > strips ? gather : strips;
 }
 
 static double work_of(const spk_sparse *A, ptrdiff_t n) {
@@ -147,7 +155,7 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   const ptrdiff_t most = !is_bsr ? SPK_MAX_VECTORS : kernels->registers >= 32 ? 4 : 2;
   cut_columns(plan, n, lanes, most * lanes);
   const spk_spmm_plan whole = *plan;
-  const double pays = n <= 2 * lanes ? PACK_REUSE_NARROW : PACK_REUSE;
+  const double pays = spk_panel_reads(n, lanes);
   if (n > 1 && (b_unit ? n > lanes && reuse >= pays : reuse >= 1.0))
     plan->pack = plan_panels(A, n, k, lanes, !b_unit, machine, plan);
   plan->strided = !plan->pack && !b_unit;

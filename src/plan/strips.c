@@ -9,21 +9,16 @@
 #include "parts.h"
 #include "storage.h"
 
-/* Rows of a strip: with more, runs are longer; with fewer, a strip's sums stay closer and there are
- * more strips to deal out. */
-#define STRIP_ROWS 256
 #define STRIP_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
 #define FEW_ROWS 1024
 #define LEAST_STRIP_ROWS 64 /* where threads would have none otherwise */
 
-/* Panels and sums of a worker stay below these, whatever the shapes. */
+/* Panels and sums of a worker stay below these, whatever the shapes: spk_workspace_limit. */
 #define PANEL_MOST ((ptrdiff_t)1 << 20)
 #define SUMS_MOST ((ptrdiff_t)1 << 20)
 /* Rows of a block, so that one vector's width of them fits a panel; 16 bits number them. */
 #define BLOCK_MOST (PANEL_MOST / SPK_ALIGN)
 
-/* Entries of a strip in a block that pay for the loop around them. */
-#define ENTRIES_PER_CELL 8.0
 /* Cells beyond one per entry that a matrix may have all the same. */
 #define MOST_EMPTY_CELLS 4096.0
 
@@ -164,10 +159,14 @@ static void count(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, const s
     FOR_ENTRIES(int64_t, (void)k; c->entries[at]++);
 }
 
-/* Zeros times the row below the block, wherever nothing else will be. */
-static void clear(spk_strip *s, void *values, ptrdiff_t entries, ptrdiff_t block, size_t size) {
+/* -0 times the row of zeros below the block, wherever nothing else will be: adding -0 changes no
+ * sum, not even one of -0. */
+static void clear(spk_strip *s, void *values, ptrdiff_t entries, ptrdiff_t block, spk_dtype dtype) {
   for (ptrdiff_t e = 0; e < entries; e++) s->offsets[e] = (uint16_t)block;
-  memset(values, 0, (size_t)entries * size);
+  if (dtype == SPK_F32)
+    for (ptrdiff_t e = 0; e < entries; e++) ((float *)values)[e] = -0.0f;
+  else
+    for (ptrdiff_t e = 0; e < entries; e++) ((double *)values)[e] = -0.0;
 }
 
 /* Entries to their places: steps of `group` (cursor below 0) where rows go in lockstep. */
@@ -221,7 +220,7 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
     const int same = all->storage == SPK_STORAGE_SAME;
     void *values = same ? s->values : malloc(entries * size + 1);
     if (taken && values) {
-      clear(s, values, end.entry, block, size);
+      clear(s, values, end.entry, block, A->dtype);
       s->cells[0] = end = (spk_strip_cell){0};
       for (ptrdiff_t b = 0; b < blocks; b++) {
         arrange(s, &c, s->rows, b, b == 0 || b == blocks - 1, group, &end);
@@ -266,25 +265,26 @@ static int group_of(ptrdiff_t vectors, const spk_kernels *kernels) {
   return 2 * 4 * vectors <= kernels->registers ? 4 : 2;
 }
 
-spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
-                           spk_storage storage, int threads, const spk_kernels *kernels,
-                           const spk_machine *machine, spk_strips **made) {
+static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                       spk_storage storage, int threads, const spk_kernels *kernels,
+                       const spk_machine *machine, spk_strips **made) {
   const ptrdiff_t tile = spk_strips_tile(A->dtype, width, kernels, machine);
   kernels = spk_kernels_for(kernels, A->dtype, width);
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
   if (block_rows == 0) block_rows = spk_strips_block(A, vectors, kernels, machine);
-  /* What a sum is does not depend on it: so it may depend on the threads that want strips. */
-  ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : STRIP_ROWS;
-  const ptrdiff_t tasks = 2 * (threads > 0 ? threads : spk_get_num_threads());
-  while (height > LEAST_STRIP_ROWS &&
-         spk_ceil_div(A->rows, height) * spk_ceil_div(width, tile) < tasks)
-    height /= 2;
-  const double strips = ceil((double)A->rows / (double)height);
+  ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : SPK_STRIP_ROWS;
+  const double strips = ceil((double)A->rows / (double)height), entries = (double)A->nnz;
   /* Where a strip has few entries in a block, blocks as high as can be; and then no more. */
-  const double cells = strips * ceil((double)A->cols / (double)block_rows);
-  if (cells > (double)A->nnz / ENTRIES_PER_CELL) block_rows = BLOCK_MOST;
-  if (strips * ceil((double)A->cols / BLOCK_MOST) > (double)A->nnz + MOST_EMPTY_CELLS)
+  double cells = strips * ceil((double)A->cols / (double)block_rows);
+  if (cells * SPK_ENTRIES_PER_CELL > entries) block_rows = BLOCK_MOST;
+  if (strips * ceil((double)A->cols / BLOCK_MOST) > entries + MOST_EMPTY_CELLS)
     return SPK_ERR_SPARSE;
+  /* A sum is the same whatever the height: so it may depend on the threads that want strips. */
+  const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
+  for (; height > LEAST_STRIP_ROWS && spk_ceil_div(A->rows, height) < tasks; height /= 2) {
+    cells *= 2.0;
+    if (cells * SPK_ENTRIES_PER_CELL > entries) break;
+  }
   /* Blocks of nearly the same height. */
   const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(BLOCK_MOST, A->cols)));
   const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, most));
@@ -322,8 +322,43 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
   return SPK_OK;
 }
 
+/* The same values as storage would hold, but as floats. */
+static spk_status make_rounded(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                               spk_storage storage, int threads, const spk_kernels *kernels,
+                               const spk_machine *machine, spk_strips **made) {
+  const size_t count = (size_t)A->nnz;
+  float *values = malloc(count * sizeof *values + 1);
+  uint16_t *halves = malloc(count * sizeof *halves + 1);
+  spk_status status = SPK_ERR_MEMORY;
+  if (values && halves) {
+    spk_round_values(halves, A->values, count, storage);
+    spk_expander(kernels, storage)(values, halves, A->nnz);
+    spk_sparse rounded = *A;
+    rounded.values = values;
+    status = make(&rounded, width, block_rows, SPK_STORAGE_SAME, threads, kernels, machine, made);
+  }
+  free(values);
+  free(halves);
+  return status;
+}
+
+spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                           spk_storage storage, int threads, const spk_kernels *kernels,
+                           const spk_machine *machine, spk_strips **made) {
+  spk_strips *s = NULL;
+  spk_status status = make(A, width, block_rows, storage, threads, kernels, machine, &s);
+  /* A group of longer rows would not fit what is expanded at a time: only duplicates make them. */
+  if (status == SPK_OK && storage != SPK_STORAGE_SAME &&
+      s->longest * s->group > SPK_MOST_EXPANDED) {
+    spk_strips_free(s);
+    status = make_rounded(A, width, block_rows, storage, threads, kernels, machine, &s);
+  }
+  if (status == SPK_OK) *made = s;
+  return status;
+}
+
 ptrdiff_t spk_strips_part(const spk_strips *A, ptrdiff_t part, ptrdiff_t parts) {
-  return spk_balanced_part(A->weights, A->strips, 0.0, part, parts);
+  return spk_balanced_part(A->weights, A->strips, part, parts);
 }
 
 /* Each part packs the panels of a tile again, and threads should end together: the most parts, to

@@ -20,6 +20,12 @@
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 
+/* Rows of a strip, at most: with more, runs are longer; with fewer, a strip's sums stay closer and
+ * there are more strips to deal out. */
+#define SPK_STRIP_ROWS 256
+/* Entries of a strip in a block that pay for the loop around them. */
+#define SPK_ENTRIES_PER_CELL 8.0
+
 /* Where a block begins in the arrays of its strip. */
 typedef struct spk_strip_cell {
   ptrdiff_t run, row, entry;

@@ -110,6 +110,45 @@ static void check_prepared(const product *x, layout how, int threads, ptrdiff_t 
   exact_memory_release();
 }
 
+/* Values that are halves are expanded a group of rows at a time: not where duplicates make these
+ * too long. */
+static void check_long_rows(void) {
+  test_case("a long row of duplicates in halves");
+  enum { ENTRIES = 300000, COLUMNS_USED = 64, N = 40 };
+  int32_t *indices = exact_memory(ENTRIES * sizeof *indices), offsets[2] = {0, ENTRIES};
+  float *values = exact_memory(ENTRIES * sizeof *values);
+  for (int p = 0; p < ENTRIES; p++) {
+    indices[p] = p / (ENTRIES / COLUMNS_USED + 1);
+    values[p] = 1.0f / 64;
+  }
+  const spk_sparse A = {.format = SPK_CSR,
+                        .dtype = SPK_F32,
+                        .itype = SPK_I32,
+                        .rows = 1,
+                        .cols = COLUMNS_USED,
+                        .nnz = ENTRIES,
+                        .block_rows = 1,
+                        .block_cols = 1,
+                        .offsets = offsets,
+                        .indices = indices,
+                        .values = values};
+  const matrix B = dense(SPK_F32, COLUMNS_USED, N, ROW_MAJOR), C = dense(SPK_F32, 1, N, ROW_MAJOR);
+  matrix same = matrix_copy(&C);
+  spk_workspace_drop();
+  for (int storage = SPK_STORAGE_SAME; storage <= SPK_STORAGE_BF16; storage++) {
+    spk_prepared *prepared = NULL;
+    refuse = 0;
+    CHECK(spk_prepare(&A, N, 0, (spk_storage)storage, 1, &prepared) == SPK_OK);
+    largest = 0;
+    const spk_dense *to = storage ? &C.view : &same.view;
+    CHECK(spk_prepared_spmm(prepared, &B.view, to, NULL, 1) == SPK_OK);
+    CHECK(largest <= spk_workspace_limit(), "%zu bytes", largest);
+    if (storage) CHECK(matrix_same_bits(&same, &C), "storage %d", storage);
+    spk_prepared_free(prepared);
+  }
+  exact_memory_release();
+}
+
 /* A second product takes what the first gave back, and a smaller one too. */
 static void check_kept(void) {
   test_case("a workspace is kept");
@@ -140,5 +179,6 @@ int main(void) {
             check_prepared(&products[p], (layout)how, threads, width, (spk_storage)storage);
       }
   check_kept();
+  check_long_rows();
   return test_result();
 }

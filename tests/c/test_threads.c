@@ -47,6 +47,32 @@ static void run_prepared(const product *p, const matrix *C, ptrdiff_t width, int
   spk_prepared_free(prepared);
 }
 
+/* Sums of products that underflow to -0: what pads rows must not make +0 of it. */
+static void check_underflow(void) {
+  const sparse_shape shape = {SPK_CSR, SPK_F32, SPK_I32, 300, 64, 1, 1, 700, 1};
+  for (ptrdiff_t n = 1; n <= 100; n += 33) {
+    test_case("underflow, n = %td", n);
+    const sparse A = sparse_random(&shape);
+    const matrix B = matrix_input(SPK_F32, 64, n, n, 1);
+    for (ptrdiff_t p = 0; p < A.entries; p++) ((float *)A.view.values)[p] = -1e-30f;
+    for (ptrdiff_t i = 0; i < 64 * n; i++) ((float *)B.view.data)[i] = 1e-30f;
+    const matrix C = matrix_output(SPK_F32, 300, n, n, 1), c = matrix_copy(&C);
+    for (int threads = 1; threads <= 64; threads *= 8) {
+      spk_prepared *prepared = NULL;
+      const spk_dense *to = threads > 1 ? &c.view : &C.view;
+      CHECK(spk_prepare(&A.view, n, 64, SPK_STORAGE_SAME, threads, &prepared) == SPK_OK);
+      CHECK(spk_prepared_spmm(prepared, &B.view, to, NULL, 1) == SPK_OK);
+      CHECK(threads == 1 || matrix_same_bits(&C, &c), "prepared by %d threads", threads);
+      spk_prepared_free(prepared);
+    }
+    if (n > 1) {
+      CHECK(spk_spmm(&A.view, &B.view, &c.view, NULL, 1) == SPK_OK);
+      CHECK(matrix_same_bits(&C, &c), "not prepared");
+    }
+    exact_memory_release();
+  }
+}
+
 static const sparse_shape shapes[] = {
     {SPK_CSR, SPK_F32, SPK_I32, 301, 257, 1, 1, 9000, 1},
     {SPK_CSR, SPK_F64, SPK_I64, 64, 3000, 1, 1, 40000, 1},
@@ -157,6 +183,7 @@ int main(void) {
   if (!spk_isa()) return TEST_SKIPPED;
   seed_random(1969);
   check_settings();
+  check_underflow();
   check_same_bits();
   check_calls_at_once();
   return test_result();
