@@ -74,10 +74,17 @@ def _main(cells: Sequence[Cell]) -> list[Cell]:
     return warm or chosen
 
 
-def _figure(columns: int, width: float = 4.2, height: float = 4.0):
-    figure = Figure(figsize=(width * columns + 1.4, height + 0.6), layout="constrained")
+def _figure(panels: int, width: float = 4.2, height: float = 4.0):
+    """A figure, its panels, and how many of them stand side by side: three, if there are many."""
+    columns = panels if panels <= 5 else 3
+    rows = -(-panels // columns)
+    size = (width * columns + 1.4, height * rows + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns, squeeze=False, sharey=True)[0]
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    for axis in axes[panels:]:
+        axis.remove()
+    return figure, axes[:panels], columns
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -122,7 +129,7 @@ def _position(cell: Cell) -> float:
 def _per_width(cells: Sequence[Cell], draw: Callable) -> Figure | None:
     """One panel per width with what `draw` puts there; None if no panel got anything."""
     groups = analysis.grouped(cells, "width")
-    figure, axes = _figure(len(groups))
+    figure, axes, side_by_side = _figure(len(groups))
     drawn = False
     for axis, ((width,), group) in zip(axes, groups.items(), strict=True):
         axis.set_title(_width(group[0].labels["op"], width), loc="left", fontsize=10)
@@ -131,12 +138,13 @@ def _per_width(cells: Sequence[Cell], draw: Callable) -> Figure | None:
         drawn = draw(axis, group) or drawn
     if not drawn:
         return None
-    for axis in axes[1:]:
-        axis.set_ylabel("")
+    for number, axis in enumerate(axes):
+        if number % side_by_side:
+            axis.set_ylabel("")
     handles = {}
     for axis in axes:
         handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-    columns = 3 * len(groups)
+    columns = 3 * side_by_side
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False
     )
@@ -237,7 +245,7 @@ def _roofline(cells: Sequence[Cell], ceilings) -> Figure | None:
     points = [(c.intensity, c.rate(SUBJECT), c) for c in cells if c.rate(SUBJECT)]
     if line is None or not points:
         return None
-    figure, (axis,) = _figure(1, 6.4, 4.4)
+    figure, (axis,), _ = _figure(1, 6.4, 4.4)
     peak = line["GFLOP/s"][dtype]
     low = min(p[0] for p in points) / 1.5
     high = max(2 * max(p[0] for p in points), 2 * peak / line["GB/s"]["DRAM"])
