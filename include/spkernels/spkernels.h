@@ -122,7 +122,7 @@ typedef enum spk_storage {
 /* Pack A, which is in CSR, for products with `width` columns (0: about a hundred); it serves any
  * other number of columns too, less well.  `block_rows` of B are used together (0: as many as suit
  * this machine).  A width of 1 gives slices, where rows are sorted and the instruction set allows.
- * `threads` as for spk_spmm. */
+ * `threads` as for spk_spmm: those that pack, and that A is cut for. */
 spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
                        spk_storage storage, int threads, spk_prepared **prepared);
 /* A width that packs as n does: the same for all numbers of columns that share what is packed. */

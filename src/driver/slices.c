@@ -1,11 +1,10 @@
 /* A packed in slices times dense: column by column, strips dealt out by their steps. */
+#include "../plan/parts.h"
 #include "../plan/storage.h"
 #include "drivers.h"
 #include "parallel.h"
 #include "workspace.h"
 
-/* Tasks per thread: enough to even out disturbances. */
-#define TASKS_PER_THREAD 4
 /* What a step takes, in multiply-adds of a CSR product as spk_choose_threads counts them: 0.85 ns;
  * two threads pay from 5 microseconds on (Zen 4, AVX-512). */
 #define STEP_WORK 14.0
@@ -120,7 +119,7 @@ spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_d
   threads = spk_choose_threads(threads, STEP_WORK * (double)A->weights[A->strips]);
   threads = (int)spk_max(1, spk_min(threads, A->strips));
   job j = {.A = A, .B = B, .C = C, .epilogue = epilogue, .kernels = kernels, .parts = 1};
-  if (threads > 1) j.parts = spk_max(1, spk_min(A->strips, threads * TASKS_PER_THREAD));
+  if (threads > 1) j.parts = spk_max(1, spk_min(A->strips, threads * SPK_TASKS_PER_THREAD));
   const size_t bytes = (size_t)(A->windows * 2 * A->lanes) * spk_dtype_size(A->dtype);
   const size_t values = A->storage == SPK_STORAGE_SAME ? 0 : VALUE_BYTES;
   const spk_status status =

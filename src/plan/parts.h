@@ -4,6 +4,11 @@
 
 #include "../common.h"
 
+/* Bytes of a panel of B, at most. */
+#define SPK_PANEL_MOST ((ptrdiff_t)1 << 20)
+/* Tasks per thread of a packed A, at most: enough to even out disturbances. */
+#define SPK_TASKS_PER_THREAD 4
+
 /* Columns of a tile: at most `most` vectors, all tiles of n columns of nearly the same number. */
 static inline ptrdiff_t spk_tile_of(ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t most) {
   const ptrdiff_t vectors = spk_max(1, spk_ceil_div(n, lanes));

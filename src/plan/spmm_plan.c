@@ -2,10 +2,9 @@
 
 #include "../driver/parallel.h"
 #include "parts.h"
-#include "storage.h"
+#include "strips.h"
 
 /* The workspace stays below a few MiB per thread whatever the shapes. */
-#define PANEL_MOST ((ptrdiff_t)1 << 20)
 #define STAGE_MOST ((ptrdiff_t)1 << 16)
 #define SCATTER_STAGE_MOST ((ptrdiff_t)1 << 20)
 #define CUT_MOST ((ptrdiff_t)1 << 18)
@@ -42,9 +41,8 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes) {
 }
 
 size_t spk_workspace_limit(void) {
-  const size_t gather = (size_t)(PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
-  /* Strips: a panel and sums of 1 MiB each, a row of zeros, a line. */
-  const size_t strips = ((size_t)2 << 20) + 1024 + SPK_MOST_EXPANDED * sizeof(float);
+  const size_t gather = (size_t)(SPK_PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
+  const size_t strips = spk_strips_workspace_limit();
   return gather > strips ? gather : strips;
 }
 
@@ -93,7 +91,7 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   cut_columns(plan, n, lanes, spk_min(widest, plan->tile / lanes) * lanes);
   const ptrdiff_t row_bytes = plan->tile * size;
   const ptrdiff_t most =
-      spk_min(PANEL_MOST, spk_max((ptrdiff_t)machine->l2_bytes / 2, PANEL_MOST / 4));
+      spk_min(SPK_PANEL_MOST, spk_max((ptrdiff_t)machine->l2_bytes / 2, SPK_PANEL_MOST / 4));
   const int sorted = (A->flags & SPK_SORTED) != 0;
   plan->panel_rows = spk_max(1, k);
   if (plan->panel_rows * row_bytes > most) {

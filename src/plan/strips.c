@@ -14,10 +14,9 @@
 #define LEAST_STRIP_ROWS 64 /* where threads would have none otherwise */
 
 /* Panels and sums of a worker stay below these, whatever the shapes: spk_workspace_limit. */
-#define PANEL_MOST ((ptrdiff_t)1 << 20)
 #define SUMS_MOST ((ptrdiff_t)1 << 20)
 /* Rows of a block, so that one vector's width of them fits a panel; 16 bits number them. */
-#define BLOCK_MOST (PANEL_MOST / SPK_ALIGN)
+#define BLOCK_MOST (SPK_PANEL_MOST / SPK_ALIGN)
 
 /* Cells beyond one per entry that a matrix may have all the same. */
 #define MOST_EMPTY_CELLS 4096.0
@@ -26,8 +25,7 @@
 #define MOST_PADDED_ROW 2
 #define MOST_PADDED 0.25
 
-/* Tasks per thread, at most, and the time that more of them may cost. */
-#define TASKS_PER_THREAD 4
+/* The time that more tasks may cost. */
 #define ABOUT 1.03
 
 typedef struct packing {
@@ -102,15 +100,16 @@ static int in_lockstep(const uint32_t *entries, const uint16_t *rows, ptrdiff_t 
          (double)padding <= MOST_PADDED * (double)(group * entries[rows[0]]);
 }
 
-/* What block b lists, from *at on, which moves to its end: runs, rows (`all` or those that have
- * entries) and the places of entries.  Only counted where s is NULL. */
-static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, int all, ptrdiff_t group,
-                    spk_strip_cell *at) {
+/* What block b lists, from *at on, which moves to its end: runs, rows (all, or those that
+ * have entries) and the places of entries.  Only counted where s is NULL. */
+static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, ptrdiff_t blocks,
+                    ptrdiff_t group, spk_strip_cell *at) {
   const uint32_t *entries = c->entries + b * rows;
   ptrdiff_t *cursor = c->cursor + b * rows;
   const ptrdiff_t filled = sort_rows(c, entries, rows);
   /* Empty rows complete a last group. */
-  const ptrdiff_t listed = all ? rows : filled, most = spk_min(rows, spk_round_up(listed, group));
+  const ptrdiff_t listed = b == 0 || b == blocks - 1 ? rows : filled,
+                  most = spk_min(rows, spk_round_up(listed, group));
   uint32_t length = 0, run_rows = 0;
   for (ptrdiff_t i = 0; i < listed;) {
     const uint16_t *these = c->sorted + i;
@@ -213,8 +212,7 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
   if (take_counts(&c, s->rows, s->rows * blocks, longest)) {
     count(A, first, block, s, &c);
     spk_strip_cell end = {0};
-    for (ptrdiff_t b = 0; b < blocks; b++)
-      arrange(NULL, &c, s->rows, b, b == 0 || b == blocks - 1, group, &end);
+    for (ptrdiff_t b = 0; b < blocks; b++) arrange(NULL, &c, s->rows, b, blocks, group, &end);
     const size_t size = spk_dtype_size(A->dtype), entries = (size_t)end.entry;
     const int taken = take_strip(s, blocks, &end, spk_stored_size(A->dtype, all->storage));
     const int same = all->storage == SPK_STORAGE_SAME;
@@ -223,7 +221,7 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
       clear(s, values, end.entry, block, A->dtype);
       s->cells[0] = end = (spk_strip_cell){0};
       for (ptrdiff_t b = 0; b < blocks; b++) {
-        arrange(s, &c, s->rows, b, b == 0 || b == blocks - 1, group, &end);
+        arrange(s, &c, s->rows, b, blocks, group, &end);
         s->cells[b + 1] = end;
       }
       fill(A, first, block, group, s, values, &c);
@@ -242,7 +240,7 @@ ptrdiff_t spk_strips_block(const spk_sparse *A, ptrdiff_t vectors, const spk_ker
   const ptrdiff_t row_bytes =
       vectors * kernels->lanes[A->dtype] * (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t half_l2 = (ptrdiff_t)machine->l2_bytes / 2;
-  const ptrdiff_t most = spk_max(1, spk_min(half_l2, PANEL_MOST) / row_bytes);
+  const ptrdiff_t most = spk_max(1, spk_min(half_l2, SPK_PANEL_MOST) / row_bytes);
   ptrdiff_t best = 0;
   double least = 0;
   for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks += 1 + blocks / 8) {
@@ -365,7 +363,7 @@ ptrdiff_t spk_strips_part(const spk_strips *A, ptrdiff_t part, ptrdiff_t parts) 
  * even out disturbances, of those that take about the least time. */
 static ptrdiff_t choose_parts(const spk_strips *A, ptrdiff_t tiles, ptrdiff_t threads,
                               ptrdiff_t least) {
-  const ptrdiff_t most = spk_min(A->strips, spk_max(least, TASKS_PER_THREAD * threads));
+  const ptrdiff_t most = spk_min(A->strips, spk_max(least, SPK_TASKS_PER_THREAD * threads));
   const double strip = ((double)A->nnz + 6.0 * (double)A->rows) / (double)spk_max(1, A->strips);
   const double packing = 3.0 * (double)A->cols;
   ptrdiff_t best = spk_max(1, least);
@@ -387,7 +385,7 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
   *plan = (spk_strips_plan){.threads = spk_choose_threads(threads, work)};
   const ptrdiff_t lanes = A->kernels->lanes[A->dtype];
   /* Groups suit no wider tiles than they were packed for, nor may blocks. */
-  const ptrdiff_t fits = spk_max(1, PANEL_MOST / (A->block_rows * lanes * size));
+  const ptrdiff_t fits = spk_max(1, SPK_PANEL_MOST / (A->block_rows * lanes * size));
   plan->tile = spk_tile_of(n, lanes, spk_min(A->vectors, fits));
   plan->tiles = spk_ceil_div(n, plan->tile);
   plan->direct = C->col_stride == 1 || n == 1;
@@ -414,6 +412,12 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
   }
   plan->stage_rows = spk_min(plan->stage_rows, most * A->strip_rows);
   plan->stage_bytes = spk_slice((size_t)(plan->stage_rows * row_bytes));
+}
+
+size_t spk_strips_workspace_limit(void) {
+  const size_t zeros = SPK_MAX_STRIP_VECTORS * SPK_MOST_LANES * sizeof(float);
+  return SPK_ALIGN + (size_t)(SPK_PANEL_MOST + SUMS_MOST) + zeros +
+         SPK_MOST_EXPANDED * sizeof(float) + 3 * SPK_ALIGN;
 }
 
 void spk_strips_free(spk_strips *strips) {

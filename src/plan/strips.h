@@ -68,6 +68,8 @@ spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block
                            spk_storage storage, int threads, const spk_kernels *kernels,
                            const spk_machine *machine, spk_strips **made);
 void spk_strips_free(spk_strips *strips);
+/* What a worker takes at most, whatever the shapes. */
+size_t spk_strips_workspace_limit(void);
 size_t spk_strips_bytes(const spk_strips *strips);
 
 /* How a product with them is cut up. */
