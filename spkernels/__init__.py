@@ -57,8 +57,9 @@ try:
 except ValueError as _error:
     _refuse(_error)
 
-from . import datasets  # noqa: E402
+from . import datasets, masks  # noqa: E402
 from ._accelerate import accelerate  # noqa: E402
+from ._attention import masked_softmax, sparse_attention  # noqa: E402
 from ._config import show_config  # noqa: E402
 from ._linalg import aslinearoperator  # noqa: E402
 from ._prepared import PreparedMatrix, prepare  # noqa: E402
@@ -76,10 +77,13 @@ __all__ = [
     "datasets",
     "get_num_threads",
     "load_tuning",
+    "masked_softmax",
+    "masks",
     "prepare",
     "save_tuning",
     "sddmm",
     "set_num_threads",
     "show_config",
+    "sparse_attention",
     "spmm",
 ]

@@ -9,6 +9,7 @@ CSC: int
 COO: int
 BSR: int
 SORTED: int
+ERR_ARGUMENT: int
 CHECKED: int
 
 SparseArrays = tuple[
@@ -58,6 +59,36 @@ def sddmm(
     scale: bool,
     threads: int,
     flags: int,
+) -> int: ...
+class Pattern:
+    shape: tuple[int, int]
+    nnz: int
+    nbytes: int
+
+def pattern_of(P: SparseArrays, threads: int, flags: int) -> tuple[int, Pattern | None]: ...
+def pattern_of_runs(
+    shape: tuple[int, int],
+    offsets: NDArray[np.int64],
+    starts: NDArray[np.int32],
+    stops: NDArray[np.int32],
+    threads: int,
+) -> tuple[int, Pattern | None]: ...
+
+_Heads = tuple[NDArray[np.floating], NDArray[np.intp]]
+
+def attend(
+    mask: Pattern,
+    Q: _Heads,
+    K: _Heads,
+    V: _Heads,
+    out: _Heads,
+    bias: _Heads | tuple[None, None],
+    lse: NDArray[np.floating] | None,
+    scale: float,
+    threads: int,
+) -> int: ...
+def softmax(
+    P: SparseArrays, values: NDArray[np.floating], scale: float, threads: int, flags: int
 ) -> int: ...
 def kernel_name(
     A: SparseArrays,

@@ -5,6 +5,7 @@ Arguments are checked by the Python modules around it, but for the ordinary call
 entries take as they come, for the microseconds; all else, errors among it, they leave to Python.
 """
 cimport numpy as cnp
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcmp
 
 cnp.import_array()
@@ -82,6 +83,37 @@ cdef extern from "spkernels/spkernels.h" nogil:
     void spk_prepared_free(spk_prepared *prepared)
     spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y,
                          void *values, const spk_sampling *sampling, int threads)
+    ctypedef struct spk_runs:
+        Py_ssize_t rows, cols
+        const int64_t *offsets
+        const int32_t *starts
+        const int32_t *stops
+    ctypedef struct spk_pattern:
+        pass
+    spk_status spk_pattern_make(const spk_sparse *P, int threads, spk_pattern **made)
+    spk_status spk_pattern_from_runs(const spk_runs *runs, int threads, spk_pattern **made)
+    ptrdiff_t spk_pattern_nnz(const spk_pattern *pattern)
+    size_t spk_pattern_bytes(const spk_pattern *pattern)
+    void spk_pattern_free(spk_pattern *pattern)
+    ctypedef struct spk_attention:
+        spk_dtype dtype
+        Py_ssize_t heads, d, dv
+        double scale
+        const void *Q
+        const void *K
+        const void *V
+        void *out
+        Py_ssize_t q_stride, k_stride, v_stride, out_stride
+        const Py_ssize_t *q_offsets
+        const Py_ssize_t *k_offsets
+        const Py_ssize_t *v_offsets
+        const Py_ssize_t *out_offsets
+        const void *bias
+        Py_ssize_t bias_row_stride, bias_col_stride
+        const Py_ssize_t *bias_offsets
+        void *lse
+    spk_status spk_attend(const spk_pattern *mask, const spk_attention *attention, int threads)
+    spk_status spk_softmax(const spk_sparse *P, void *values, double scale, int threads)
     spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                                     int threads, char *name, size_t size)
     int spk_get_num_threads()
@@ -107,6 +139,7 @@ CSC = <int>SPK_CSC
 COO = <int>SPK_COO
 BSR = <int>SPK_BSR
 SORTED = SPK_SORTED
+ERR_ARGUMENT = <int>SPK_ERR_ARGUMENT
 CHECKED = SPK_CHECKED
 
 cdef dict _activations = {
@@ -289,6 +322,108 @@ def sddmm(tuple P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alph
     s.scale = scale
     with nogil:
         status = spk_sddmm(&p, &x, &y, out, &s, -threads)
+    return <int>status
+
+
+cdef class Pattern:
+    """Which entries of a matrix are wanted; made by `pattern_of` or `pattern_of_runs`."""
+    cdef spk_pattern *handle
+    cdef readonly tuple shape
+
+    def __dealloc__(self):
+        spk_pattern_free(self.handle)
+
+    @property
+    def nnz(self):
+        """How many."""
+        return spk_pattern_nnz(self.handle)
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        return spk_pattern_bytes(self.handle)
+
+
+def pattern_of(tuple P, int threads, unsigned flags):
+    """Return the status and, on success, the pattern of a sorted matrix in CSR."""
+    cdef Pattern pattern = Pattern()
+    cdef spk_sparse p
+    cdef spk_status status
+    _fill_sparse(&p, P, flags)
+    pattern.shape = P[1]
+    with nogil:
+        status = spk_pattern_make(&p, -threads, &pattern.handle)
+    return <int>status, pattern if status == SPK_OK else None
+
+
+def pattern_of_runs(tuple shape, cnp.ndarray offsets, cnp.ndarray starts, cnp.ndarray stops,
+                    int threads):
+    """Return the status and, on success, the pattern of runs: int64, int32, int32, contiguous."""
+    cdef Pattern pattern = Pattern()
+    cdef spk_runs runs
+    cdef spk_status status
+    runs.rows, runs.cols = shape
+    runs.offsets = <const int64_t *>cnp.PyArray_DATA(offsets)
+    runs.starts = <const int32_t *>cnp.PyArray_DATA(starts)
+    runs.stops = <const int32_t *>cnp.PyArray_DATA(stops)
+    pattern.shape = shape
+    with nogil:
+        status = spk_pattern_from_runs(&runs, -threads, &pattern.handle)
+    return <int>status, pattern if status == SPK_OK else None
+
+
+cdef inline const Py_ssize_t *_offsets(object array) noexcept:
+    return <const Py_ssize_t *>_data(array)
+
+
+def attend(Pattern mask, tuple Q, tuple K, tuple V, tuple out, tuple bias, lse, double scale,
+           int threads):
+    """Write the attention into out; return the status.
+
+    Q, K, V and out: an array whose last two dimensions are those of a head, its last one dense, and
+    the offset of each head in elements (intp).  bias: the same with any strides, or (None, None).
+    """
+    cdef spk_attention a
+    cdef cnp.ndarray q = Q[0], k = K[0], v = V[0], o = out[0], b
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(q)
+    cdef spk_status status
+    cdef int last = cnp.PyArray_NDIM(q) - 1
+    a.dtype = _dtype(q)
+    a.heads = cnp.PyArray_SIZE(Q[1])
+    a.d = cnp.PyArray_DIM(q, last)
+    a.q_stride = cnp.PyArray_STRIDE(q, last - 1) // size
+    a.k_stride = cnp.PyArray_STRIDE(k, cnp.PyArray_NDIM(k) - 2) // size
+    a.v_stride = cnp.PyArray_STRIDE(v, cnp.PyArray_NDIM(v) - 2) // size
+    a.dv = cnp.PyArray_DIM(v, cnp.PyArray_NDIM(v) - 1)
+    a.out_stride = cnp.PyArray_STRIDE(o, cnp.PyArray_NDIM(o) - 2) // size
+    a.scale = scale
+    a.Q, a.K, a.V = cnp.PyArray_DATA(q), cnp.PyArray_DATA(k), cnp.PyArray_DATA(v)
+    a.out = cnp.PyArray_DATA(o)
+    a.q_offsets, a.k_offsets = _offsets(Q[1]), _offsets(K[1])
+    a.v_offsets, a.out_offsets = _offsets(V[1]), _offsets(out[1])
+    a.bias = NULL
+    a.bias_row_stride = a.bias_col_stride = 0
+    a.bias_offsets = NULL
+    if bias[0] is not None:
+        b = bias[0]
+        a.bias = cnp.PyArray_DATA(b)
+        a.bias_row_stride = cnp.PyArray_STRIDE(b, cnp.PyArray_NDIM(b) - 2) // size
+        a.bias_col_stride = cnp.PyArray_STRIDE(b, cnp.PyArray_NDIM(b) - 1) // size
+        a.bias_offsets = _offsets(bias[1])
+    a.lse = <void *>_data(lse)
+    with nogil:
+        status = spk_attend(mask.handle, &a, -threads)
+    return <int>status
+
+
+def softmax(tuple P, cnp.ndarray values, double scale, int threads, unsigned flags):
+    """Write the softmax of each row of a matrix in CSR into values; return the status."""
+    cdef spk_sparse p
+    cdef void *to = cnp.PyArray_DATA(values)
+    cdef spk_status status
+    _fill_sparse(&p, P, flags)
+    with nogil:
+        status = spk_softmax(&p, to, scale, -threads)
     return <int>status
 
 

@@ -132,7 +132,7 @@ def sddmm(
     """
     values = _core.sddmm_fast(P, X, Y, out, alpha, beta, scale, workers, check)
     if values is not None:
-        return _with_data(P, values) if out is None else out
+        return with_data(P, values) if out is None else out
     if not sp.issparse(P):
         raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")
     if P.ndim != 2:
@@ -152,12 +152,12 @@ def sddmm(
     if out is None:
         values = np.empty(P.data.shape, dtype)
     else:
-        values = _check_out(out, P, dtype)
+        values = check_out(out, P, dtype)
     if dtype in NATIVE:
         _native(P, X, Y, values, alpha, beta, scale, threads, check)
     else:
         _by_numpy(P, X, Y, values, alpha, beta, scale)
-    return _with_data(P, values) if out is None else out
+    return with_data(P, values) if out is None else out
 
 
 def _supported(*dtypes):
@@ -186,7 +186,7 @@ def _index_attributes(P):
     return ("row", "col") if P.format == "coo" else ("indptr", "indices")
 
 
-def _check_out(out, P, dtype):
+def check_out(out, P, dtype):
     if not sp.issparse(out):
         raise TypeError(f"out must be a scipy.sparse array, got {type(out).__name__}")
     if out.format != P.format or out.shape != P.shape or out.data.shape != P.data.shape:
@@ -262,7 +262,7 @@ def _by_numpy(P, X, Y, values, alpha, beta, scale):
     values[...] = result
 
 
-def _with_data(P, data):
+def with_data(P, data):
     """Return a sparse array like P with other values, sharing index arrays that scipy lets be."""
     # Not through the constructor, which may narrow or prune index arrays, nor through copy.copy:
     # each would cost more than a small product.

@@ -37,6 +37,13 @@
 #define SPK_SCALAR_LOOPS
 #endif
 
+/* Keeps GCC from making a pointer per element out of one pointer with offsets. */
+#if defined(__GNUC__)
+#define SPK_ONE_POINTER(p) __asm__("" : "+r"(p))
+#else
+#define SPK_ONE_POINTER(p) ((void)0)
+#endif
+
 /* One cache line, and the alignment of packed panels. */
 #define SPK_ALIGN 64
 

@@ -45,9 +45,9 @@ def default_threads():
 @pytest.fixture
 def exact_workers(monkeypatch):
     """Have `workers` mean so many threads exactly; as a cap it leaves small work serial."""
-    from spkernels import _core, _sddmm, _spmm, _threads
+    from spkernels import _attention, _core, _sddmm, _spmm, _threads
 
-    for module in (_spmm, _sddmm):
+    for module in (_spmm, _sddmm, _attention):
         monkeypatch.setattr(module, "resolve_workers", lambda n: -_threads.resolve_workers(n))
     # The compiled entries resolve workers by themselves.
     for name in ("spmm_fast", "sddmm_fast"):

@@ -8,6 +8,7 @@
 #define SPKERNELS_SPKERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -148,6 +149,52 @@ void spk_prepared_free(spk_prepared *prepared);
  * threads: as for spk_spmm. */
 spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y, void *values,
                      const spk_sampling *sampling, int threads);
+
+/* Rows of runs of consecutive columns: row i has columns starts[r] .. stops[r] - 1 for r in
+ * [offsets[i], offsets[i + 1]); runs ascend and do not overlap. */
+typedef struct spk_runs {
+  ptrdiff_t rows, cols;
+  const int64_t *offsets;
+  const int32_t *starts, *stops;
+} spk_runs;
+
+/* Which entries of a matrix are wanted, looked at once for many calls; it keeps nothing of what it
+ * was made from, and any number of threads may use it at once. */
+typedef struct spk_pattern spk_pattern;
+
+/* Of P's stored entries; P is in CSR, its rows are sorted, its values are not read. */
+spk_status spk_pattern_make(const spk_sparse *P, int threads, spk_pattern **made);
+spk_status spk_pattern_from_runs(const spk_runs *runs, int threads, spk_pattern **made);
+ptrdiff_t spk_pattern_nnz(const spk_pattern *pattern);
+size_t spk_pattern_bytes(const spk_pattern *pattern);
+/* Gives it back; NULL is allowed. */
+void spk_pattern_free(spk_pattern *pattern);
+
+/* out[h] = softmax(scale * Q[h] K[h]^T + bias[h], over the entries of the mask) V[h] for all heads;
+ * rows without any entry are 0.  Strides and offsets count elements; elements of a row of Q, K, V
+ * and out lie side by side.  Matrices of head h begin at the pointer plus the head's offset. */
+typedef struct spk_attention {
+  spk_dtype dtype;
+  ptrdiff_t heads;
+  ptrdiff_t d, dv; /* elements of a row of Q and K, of V and out */
+  double scale;
+  const void *Q, *K, *V;
+  void *out;
+  ptrdiff_t q_stride, k_stride, v_stride, out_stride; /* between rows */
+  const ptrdiff_t *q_offsets, *k_offsets, *v_offsets, *out_offsets;
+  const void *bias; /* or NULL */
+  ptrdiff_t bias_row_stride, bias_col_stride;
+  const ptrdiff_t *bias_offsets;
+  void *lse; /* log of the sum of exponentials of each row of each head, side by side; or NULL */
+} spk_attention;
+
+/* out must not overlap Q, K, V or bias.  Scores are never stored: a thread takes some 100 KiB, and
+ * 16 rows of Q and of out.  threads: as for spk_spmm. */
+spk_status spk_attend(const spk_pattern *mask, const spk_attention *attention, int threads);
+
+/* values = softmax of scale * P's values in each row of P, which is in CSR; duplicates count each.
+ * values may be P's own.  A row whose values are all -infinity becomes 0. */
+spk_status spk_softmax(const spk_sparse *P, void *values, double scale, int threads);
 
 /* Threads: the default of a call.  set(0) goes back to the OpenMP setting capped by `limit`
  * (spk_limit_threads; the package passes affinity and cgroup limits through it). */

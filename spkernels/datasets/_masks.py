@@ -241,12 +241,36 @@ def bigbird_mask(
     >>> round(1 - A.nnz / 2048**2, 4)
     0.9
     """
+    blocks, b = bigbird_blocks(
+        n,
+        block_size,
+        window_blocks=window_blocks,
+        global_blocks=global_blocks,
+        random_blocks=random_blocks,
+        sparsity=sparsity,
+        rng=rng,
+    )
+    data = np.ones((blocks.nnz, b, b), dtype=as_dtype(dtype))
+    return bsr_array((data, blocks.indices, blocks.indptr), shape=(n, n)).tocsr()
+
+
+def bigbird_blocks(
+    n: int,
+    block_size: int | None = None,
+    *,
+    window_blocks: int,
+    global_blocks: int,
+    random_blocks: int | None,
+    sparsity: float | None = None,
+    rng: RNG = None,
+) -> tuple[csr_array, int]:
+    """Return the grid of blocks of a BigBird mask and their size; see `bigbird_mask`."""
     n = as_count("n", n)
     window_blocks = as_count("window_blocks", window_blocks)
     if window_blocks % 2 == 0:
         raise ValueError(f"window_blocks: expected an odd number, got {window_blocks}")
     global_blocks = as_count("global_blocks", global_blocks, 0)
-    kind, rng = as_dtype(dtype), as_generator(rng)
+    rng = as_generator(rng)
     if sparsity is None:
         random_blocks = 3 if random_blocks is None else as_count("random_blocks", random_blocks, 0)
         grid = _Grid(n, 64 if block_size is None else block_size, window_blocks, global_blocks)
@@ -257,10 +281,8 @@ def bigbird_mask(
     else:
         raise ValueError("random_blocks: expected None together with sparsity")
     flat = sample_rows(rng, grid.size, extra, grid.fixed)
-    blocks = from_positions(flat, np.ones(flat.size, dtype=kind), (grid.size, grid.size))
-    b = grid.block_size
-    data = np.ones((flat.size, b, b), dtype=kind)
-    return bsr_array((data, blocks.indices, blocks.indptr), shape=(n, n)).tocsr()
+    ones = np.ones(flat.size, dtype=bool)
+    return from_positions(flat, ones, (grid.size, grid.size)), grid.block_size
 
 
 class _Grid:

@@ -5,6 +5,7 @@
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 #include "../plan/sddmm_plan.h"
+#include "../plan/pattern.h"
 #include "../plan/slices.h"
 #include "../plan/spmm_plan.h"
 #include "../plan/strips.h"
@@ -28,6 +29,13 @@ spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_d
 spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt,
                            void *values, const spk_sampling *sampling, const spk_sddmm_plan *plan,
                            const spk_kernels *kernels);
+
+/* Checked. */
+spk_status spk_drive_attention(const spk_pattern *mask, const spk_attention *attention, int threads,
+                               const spk_kernels *kernels);
+
+void spk_drive_softmax(const spk_sparse *P, void *values, double scale, int threads,
+                       const spk_kernels *kernels);
 
 /* Whether indices lie in [0, bound); how many lie below their left neighbour, unless NULL. */
 int spk_drive_scan(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,

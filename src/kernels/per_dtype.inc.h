@@ -4,4 +4,7 @@
 #include "epilogue.inc.h"
 #include "spmm_strips.inc.h"
 #include "spmv_slices.inc.h"
+#include "dots.inc.h"
+#include "exp.inc.h"
+#include "attention.inc.h"
 #include "ceilings.inc.h"

@@ -1,8 +1,5 @@
-/* SDDMM over CSR: dot products of a row of X with the rows of Yt that the pattern names.
- *
- * Eight dot products at a time share each load of X (9 loads for 8 FMAs: 89% of the load bound) and
- * one transposition reduces all eight.  The order of a sum depends on k alone.
- */
+/* SDDMM over CSR: dot products of a row of X with the rows of Yt that the pattern names, eight of
+ * them at a time (dots.inc.h). */
 SPK_INLINE void FN(sddmm_finish)(T dot, T *out, const T *values, ptrdiff_t p,
                                  const spk_sampling *s) {
   T x = (T)s->alpha * dot;
@@ -20,21 +17,9 @@ static __attribute__((noinline)) void FN(sddmm_finish_all)(const T *dots, T *out
 /* y[u] = x . Yt[idx[u]], u < U; y[U .. 7] is unspecified. */
 SPK_INLINE void FN(sddmm_dots)(const T *x, const T *Yt, ptrdiff_t ldy, const I *idx, ptrdiff_t k,
                                const int U, T *y) {
-  const T *b[8];
-  VEC acc[8];
-  SPK_UNROLL for (int u = 0; u < 8; u++) acc[u] = V(zero)();
-  SPK_UNROLL for (int u = 0; u < U; u++) b[u] = Yt + (ptrdiff_t)idx[u] * ldy;
-  ptrdiff_t j = 0;
-  for (; j + LANES <= k; j += LANES) {
-    const VEC xv = V(load)(x + j);
-    SPK_UNROLL for (int u = 0; u < U; u++) acc[u] = V(fma)(xv, V(load)(b[u] + j), acc[u]);
-  }
-  if (j < k) {
-    const MASK mask = V(mask)(k - j);
-    const VEC xv = V(loadm)(x + j, mask);
-    SPK_UNROLL for (int u = 0; u < U; u++) acc[u] = V(fma)(xv, V(loadm)(b[u] + j, mask), acc[u]);
-  }
-  V(reduce8)(acc, y);
+  const T *rows[8];
+  SPK_UNROLL for (int u = 0; u < U; u++) rows[u] = Yt + (ptrdiff_t)idx[u] * ldy;
+  FT(dots)(x, rows, k, U, y);
 }
 
 static void FN(sddmm_csr)(const spk_sddmm_task *t) {

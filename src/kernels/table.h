@@ -113,6 +113,40 @@ typedef struct spk_sddmm_task {
 
 typedef void (*spk_sddmm_fn)(const spk_sddmm_task *task);
 
+/* Rows of a tile of a sampled product; a bit of an uint16_t says which of them have a column. */
+#define SPK_TILE_ROWS 16
+
+/* panel[t * SPK_TILE_ROWS + i] = scale * rows[i * ld + t], t < d, i < count; zeros for other i. */
+typedef void (*spk_tile_pack_fn)(void *panel, const void *rows, ptrdiff_t ld, ptrdiff_t count,
+                                 ptrdiff_t d, double scale);
+
+/* Attention of a tile of queries, or of one query, to some keys, on top of what others gave.
+ * maxima, sums and O begin at -infinity, 0 and 0. */
+typedef struct spk_attend_task {
+  const void *q; /* a panel of tile_pack with the scale; or one row without */
+  const void *K, *V;
+  ptrdiff_t ldk, ldv, d, dv;
+  ptrdiff_t rows;       /* of the tile */
+  double scale;         /* attend_row only */
+  const int32_t *keys;  /* attend_tile: SPK_TILE_ROWS more, of any kind, behind the last */
+  const uint16_t *bits; /* attend_tile: which rows attend to each key */
+  ptrdiff_t count;
+  const void *bias; /* of the first row, or NULL; element (i, key) */
+  ptrdiff_t bias_row_stride, bias_col_stride;
+  void *scores;        /* scratch: a tile's rows per key and spare one; a vector more than keys */
+  void *maxima, *sums; /* one per row */
+  void *O;             /* dv x rows of a tile; or a vector more than dv of one */
+} spk_attend_task;
+
+typedef void (*spk_attend_fn)(const spk_attend_task *task);
+/* out[i * ld + t] = O / sums, lse[i] = maxima + log(sums) unless NULL; rows without any key are 0
+ * and -infinity.  Returns whether all of O was finite. */
+typedef int (*spk_attend_finish_fn)(const spk_attend_task *task, void *out, ptrdiff_t ld,
+                                    void *lse);
+/* out = softmax of scale * values; they may be the same. */
+typedef void (*spk_softmax_fn)(void *out, const void *values, ptrdiff_t count, double scale);
+typedef void (*spk_attend_row_finish_fn)(const spk_attend_task *task, void *out, void *lse);
+
 /* dst[i * ld + j] = src[i * row_stride + j * col_stride], rows x cols.  pack_panel: ld is a number
  * of whole vectors, as is the alignment of dst, and what is left of a row is filled with zeros. */
 typedef void (*spk_pack_fn)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_stride,

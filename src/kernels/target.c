@@ -2,6 +2,7 @@
  * and that ISA's flags; the table is the only symbol that leaves this file, so that no copy of a
  * helper compiled for a wider ISA can be linked into a narrower path.
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 

@@ -149,6 +149,43 @@ static void check_long_rows(void) {
   exact_memory_release();
 }
 
+/* Attention takes a bounded workspace whatever the mask, and writes nothing without it. */
+static void check_attention(ptrdiff_t n, int threads) {
+  enum { D = 32 };
+  test_case("attention, n = %td, %d threads", n, threads);
+  const int64_t zero = 0;
+  int64_t *offsets = exact_memory((size_t)(n + 1) * sizeof *offsets);
+  int32_t *starts = exact_memory((size_t)n * sizeof *starts), *stops = exact_memory((size_t)n * 4);
+  offsets[0] = zero;
+  for (ptrdiff_t i = 0; i < n; i++) {
+    offsets[i + 1] = i + 1;
+    starts[i] = 0;
+    stops[i] = (int32_t)i + 1;
+  }
+  const spk_runs runs = {n, n, offsets, starts, stops};
+  spk_pattern *mask = NULL;
+  refuse = 0;
+  CHECK(spk_pattern_from_runs(&runs, 1, &mask) == SPK_OK);
+  const matrix Q = dense(SPK_F32, n, D, ROW_MAJOR), out = dense(SPK_F32, n, D, ROW_MAJOR);
+  const matrix old = matrix_copy(&out);
+  const ptrdiff_t none = 0;
+  const spk_attention a = {SPK_F32,    1,    D, D, 1,    Q.memory, Q.memory, Q.memory,
+                           out.memory, D,    D, D, D,    &none,    &none,    &none,
+                           &none,      NULL, 0, 0, NULL, NULL};
+  for (refuse = 1; refuse >= 0; refuse--) {
+    spk_workspace_drop();
+    largest = 0;
+    allocations = 0;
+    const spk_status status = spk_attend(mask, &a, threads);
+    CHECK(status == (refuse ? SPK_ERR_MEMORY : SPK_OK), "%s", spk_status_string(status));
+    CHECK(matrix_same_bits(&out, &old) == refuse);
+    CHECK(allocations == 1 && largest <= (size_t)threads * (160 << 10) + (size_t)n, "%zu bytes",
+          largest);
+  }
+  spk_pattern_free(mask);
+  exact_memory_release();
+}
+
 /* A second product takes what the first gave back, and a smaller one too. */
 static void check_kept(void) {
   test_case("a workspace is kept");
@@ -178,6 +215,8 @@ int main(void) {
           for (int storage = 0; storage < 2; storage++)
             check_prepared(&products[p], (layout)how, threads, width, (spk_storage)storage);
       }
+  for (ptrdiff_t n = 100; n <= 10000; n *= 10)
+    for (int threads = 1; threads <= 4; threads += 3) check_attention(n, threads);
   check_kept();
   check_long_rows();
   return test_result();

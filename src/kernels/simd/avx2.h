@@ -90,6 +90,20 @@ static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return _mm256_mul_ps(a, b); }
 static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmadd_ps(a, b, c); }
 /* max returns its second operand when one is NaN: the order matters. */
 static inline v_f32 v_f32_relu(v_f32 a) { return _mm256_max_ps(_mm256_setzero_ps(), a); }
+static inline v_f32 v_f32_max(v_f32 a, v_f32 b) { return _mm256_max_ps(a, b); }
+static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
+  const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), lane);
+  return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane)));
+}
+static inline v_f32 v_f32_zero_below(v_f32 a, v_f32 x, v_f32 low) {
+  return _mm256_and_ps(a, _mm256_cmp_ps(x, low, _CMP_NLT_UQ));
+}
+static inline v_f32 v_f32_round(v_f32 a) { return _mm256_round_ps(a, 8); }
+static inline v_f32 v_f32_scale(v_f32 a, v_f32 n) {
+  const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+}
 static inline float v_f32_reduce(v_f32 a) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -145,6 +159,22 @@ static inline v_f64 v_f64_add(v_f64 a, v_f64 b) { return _mm256_add_pd(a, b); }
 static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return _mm256_mul_pd(a, b); }
 static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fmadd_pd(a, b, c); }
 static inline v_f64 v_f64_relu(v_f64 a) { return _mm256_max_pd(_mm256_setzero_pd(), a); }
+static inline v_f64 v_f64_max(v_f64 a, v_f64 b) { return _mm256_max_pd(a, b); }
+static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
+  const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
+  const __m256i set = _mm256_and_si256(_mm256_set1_epi64x((long long)bits), lane);
+  return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(_mm256_cmpeq_epi64(set, lane)));
+}
+static inline v_f64 v_f64_zero_below(v_f64 a, v_f64 x, v_f64 low) {
+  return _mm256_and_pd(a, _mm256_cmp_pd(x, low, _CMP_NLT_UQ));
+}
+static inline v_f64 v_f64_round(v_f64 a) { return _mm256_round_pd(a, 8); }
+/* Added to 2^52 + 2^51, n ends in the lowest bits. */
+static inline v_f64 v_f64_scale(v_f64 a, v_f64 n) {
+  const __m256d exponent = _mm256_add_pd(n, _mm256_set1_pd(0x1.8p52 + 1023));
+  return _mm256_mul_pd(a,
+                       _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(exponent), 52)));
+}
 static inline double v_f64_reduce(v_f64 a) {
   const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
   return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));

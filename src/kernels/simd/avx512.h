@@ -61,6 +61,15 @@ static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return _mm512_mul_ps(a, b); }
 static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c); }
 /* max returns its second operand when one is NaN: the order matters. */
 static inline v_f32 v_f32_relu(v_f32 a) { return _mm512_max_ps(_mm512_setzero_ps(), a); }
+static inline v_f32 v_f32_max(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
+static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
+  return _mm512_mask_mov_ps(b, (__mmask16)bits, a);
+}
+static inline v_f32 v_f32_zero_below(v_f32 a, v_f32 x, v_f32 low) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ), a);
+}
+static inline v_f32 v_f32_round(v_f32 a) { return _mm512_roundscale_ps(a, 8); }
+static inline v_f32 v_f32_scale(v_f32 a, v_f32 n) { return _mm512_scalef_ps(a, n); }
 static inline float v_f32_reduce(v_f32 a) { return _mm512_reduce_add_ps(a); }
 static inline __m512 spk_fold4_f32(const v_f32 a[4]) {
   const __m512 t0 = _mm512_add_ps(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
@@ -122,6 +131,15 @@ static inline v_f64 v_f64_add(v_f64 a, v_f64 b) { return _mm512_add_pd(a, b); }
 static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return _mm512_mul_pd(a, b); }
 static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmadd_pd(a, b, c); }
 static inline v_f64 v_f64_relu(v_f64 a) { return _mm512_max_pd(_mm512_setzero_pd(), a); }
+static inline v_f64 v_f64_max(v_f64 a, v_f64 b) { return _mm512_max_pd(a, b); }
+static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
+  return _mm512_mask_mov_pd(b, (__mmask8)bits, a);
+}
+static inline v_f64 v_f64_zero_below(v_f64 a, v_f64 x, v_f64 low) {
+  return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, low, _CMP_NLT_UQ), a);
+}
+static inline v_f64 v_f64_round(v_f64 a) { return _mm512_roundscale_pd(a, 8); }
+static inline v_f64 v_f64_scale(v_f64 a, v_f64 n) { return _mm512_scalef_pd(a, n); }
 static inline double v_f64_reduce(v_f64 a) { return _mm512_reduce_add_pd(a); }
 static inline __m512d spk_fold2_f64(v_f64 a, v_f64 b) {
   return _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));

@@ -13,6 +13,11 @@
  *   v_X_add, mul       lane by lane
  *   v_X_fma(a, b, c)   a * b + c (one rounding where the ISA has it)
  *   v_X_relu(a)        max(a, 0); NaN stays NaN
+ *   v_X_max(a, b)      the greater; b where one of them is NaN
+ *   v_X_keep(a, bits, b)        a in the lanes whose bit is set, counted from the lowest, else b
+ *   v_X_zero_below(a, x, low)   0 in the lanes where x < low, else a
+ *   v_X_round(a)       to the nearest integer, |a| < 2^20
+ *   v_X_scale(a, n)    a * 2^n for integers n from -126 to 127; NaN stays NaN
  *   v_X_reduce(a)      the sum of the lanes
  *   v_X_reduce8(a, y)  y[i] = sum of the lanes of a[i], i < 8: one transposition for all eight
  *   v_X_transpose(a)   a[i] and a[j] exchange lanes j and i, i, j < lanes
@@ -31,6 +36,8 @@
 #define SPK_SIMD_SCALAR_H
 
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "../../halves.h"
 
@@ -39,7 +46,9 @@
 #define SPK_LANES_f64 2
 #define SPK_SIMD_REGISTERS 16
 
-#define SPK_SCALAR_VOCABULARY(X, T)                                                          \
+/* MAGIC: added to a number, it leaves no bits for a fraction; BITS, BIAS, SHIFT: where exponents
+ * are. */
+#define SPK_SCALAR_VOCABULARY(X, T, MAGIC, BITS, BIAS, SHIFT)                                \
   typedef struct {                                                                           \
     T lane[SPK_LANES_##X];                                                                   \
   } v_##X;                                                                                   \
@@ -100,6 +109,35 @@
     for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = a.lane[i] < (T)0 ? (T)0 : a.lane[i]; \
     return a;                                                                                \
   }                                                                                          \
+  static inline v_##X v_##X##_max(v_##X a, v_##X b) {                                        \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
+      a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];                             \
+    return a;                                                                                \
+  }                                                                                          \
+  static inline v_##X v_##X##_keep(v_##X a, unsigned bits, v_##X b) {                        \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
+      if (!(bits >> i & 1)) a.lane[i] = b.lane[i];                                           \
+    return a;                                                                                \
+  }                                                                                          \
+  static inline v_##X v_##X##_zero_below(v_##X a, v_##X x, v_##X low) {                      \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
+      if (x.lane[i] < low.lane[i]) a.lane[i] = (T)0;                                         \
+    return a;                                                                                \
+  }                                                                                          \
+  static inline v_##X v_##X##_round(v_##X a) {                                               \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = (a.lane[i] + (MAGIC)) - (MAGIC);     \
+    return a;                                                                                \
+  }                                                                                          \
+  static inline v_##X v_##X##_scale(v_##X a, v_##X n) {                                      \
+    for (int i = 0; i < SPK_LANES_##X; i++) {                                                \
+      const int whole = n.lane[i] == n.lane[i] ? (int)n.lane[i] : 0;                         \
+      const BITS bits = (BITS)(whole + BIAS) << SHIFT;                                       \
+      T power;                                                                               \
+      memcpy(&power, &bits, sizeof power);                                                   \
+      a.lane[i] *= power;                                                                    \
+    }                                                                                        \
+    return a;                                                                                \
+  }                                                                                          \
   static inline T v_##X##_reduce(v_##X a) {                                                  \
     T s = a.lane[0];                                                                         \
     for (int i = 1; i < SPK_LANES_##X; i++) s += a.lane[i];                                  \
@@ -109,8 +147,8 @@
     for (int i = 0; i < 8; i++) y[i] = v_##X##_reduce(a[i]);                                 \
   }
 
-SPK_SCALAR_VOCABULARY(f32, float)
-SPK_SCALAR_VOCABULARY(f64, double)
+SPK_SCALAR_VOCABULARY(f32, float, 0x1.8p23f, uint32_t, 127, 23)
+SPK_SCALAR_VOCABULARY(f64, double, 0x1.8p52, uint64_t, 1023, 52)
 
 #undef SPK_SCALAR_VOCABULARY
 

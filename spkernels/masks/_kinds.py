@@ -1,0 +1,507 @@
+"""The masks of the literature, each as a description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _operands
+from ..datasets._masks import bigbird_blocks
+from ..datasets._masks import random_mask as _random_positions
+from . import _runs
+from ._mask import Mask, as_size
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._typing import SparseLike
+    from ..datasets._arguments import RNG
+
+__all__ = [
+    "bigbird",
+    "blocks",
+    "causal",
+    "causal_window",
+    "dilated",
+    "from_sparse",
+    "full",
+    "global_tokens",
+    "random",
+    "window",
+]
+
+
+class _Band(Mask):
+    """Keys from `below` before a query to `above` behind it; None: however far."""
+
+    def __init__(self, shape, below, above, text):
+        super().__init__(shape)
+        self._below, self._above, self._what = below, above, text
+
+    def _rows(self, first, last):
+        rows, cols = np.arange(first, last), self.shape[1]
+        starts = np.zeros_like(rows) if self._below is None else rows - self._below
+        stops = np.full_like(rows, cols) if self._above is None else rows + self._above + 1
+        return _runs.one_per_row(np.clip(starts, 0, cols), np.clip(stops, 0, cols))
+
+    def _text(self):
+        return self._what
+
+
+class _Dilated(Mask):
+    def __init__(self, n, radius, dilation):
+        super().__init__((n, n))
+        self._radius, self._dilation = radius, dilation
+
+    def _rows(self, first, last):
+        steps = np.arange(-self._radius, self._radius + 1) * self._dilation
+        keys = np.arange(first, last)[:, None] + steps
+        inside = (keys >= 0) & (keys < self.shape[1])
+        indptr = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
+        return _runs.from_csr(indptr, keys[inside])
+
+    def _text(self):
+        return f"dilated(radius={self._radius}, dilation={self._dilation})"
+
+
+class _Global(Mask):
+    def __init__(self, n, tokens):
+        super().__init__((n, n))
+        self._tokens = tokens
+
+    def _rows(self, first, last):
+        n, tokens = self.shape[0], self._tokens
+        rows = np.arange(first, last)
+        full = np.isin(rows, tokens)
+        counts = np.where(full, 1, len(tokens))
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        starts = np.zeros(offsets[-1], np.int64)
+        stops = np.full(offsets[-1], n)
+        others = ~np.repeat(full, counts)
+        starts[others] = np.tile(tokens, np.count_nonzero(~full))
+        stops[others] = starts[others] + 1
+        # Tokens side by side become one run.
+        return _runs.at_least(1, [(offsets, starts, stops)], n)
+
+    def _text(self):
+        return f"global_tokens({len(self._tokens)} of them)"
+
+
+class _Blocks(Mask):
+    """Blocks of a grid, whose pattern is given as runs."""
+
+    def __init__(self, shape, height, width, grid, text):
+        super().__init__(shape)
+        self._height, self._width, self._grid, self._what = height, width, grid, text
+
+    def _rows(self, first, last):
+        offsets, starts, stops = self._grid
+        row = np.arange(first, last) // self._height
+        counts = np.diff(offsets)[row]
+        ends = np.cumsum(counts)
+        total = int(ends[-1]) if ends.size else 0
+        which = np.arange(total) + np.repeat(offsets[row] - (ends - counts), counts)
+        cols = self.shape[1]
+        begin = np.minimum(starts[which].astype(np.int64) * self._width, cols)
+        end = np.minimum(stops[which].astype(np.int64) * self._width, cols)
+        return np.concatenate([[0], ends]), begin.astype(np.int32), end.astype(np.int32)
+
+    def _text(self):
+        return self._what
+
+
+def full(n: int, m: int | None = None) -> Mask:
+    """Let every query attend to every key.
+
+    Parameters
+    ----------
+    n : int
+        Queries.
+    m : int, optional
+        Keys; as many as queries by default.
+
+    Returns
+    -------
+    Mask
+        Of shape (n, m).
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> masks.full(2, 3).nnz
+    6
+    """
+    return _Band(_shape(n, m), None, None, "full()")
+
+
+def window(n: int, radius: int) -> Mask:
+    """Let a query attend to the keys that are at most `radius` away [1]_.
+
+    Parameters
+    ----------
+    n : int
+        Length of the sequence.
+    radius : int
+        Keys on each side; 0 leaves the diagonal.
+
+    Returns
+    -------
+    Mask
+        Of shape (n, n).
+
+    References
+    ----------
+    .. [1] I. Beltagy, M. E. Peters, A. Cohan, "Longformer: the long-document transformer", 2020,
+       arXiv:2004.05150.
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> masks.window(4, 1).toarray().astype(int)
+    array([[1, 1, 0, 0],
+           [1, 1, 1, 0],
+           [0, 1, 1, 1],
+           [0, 0, 1, 1]])
+    """
+    radius = as_size(radius, "radius")
+    return _Band(_shape(n), radius, radius, f"window(radius={radius})")
+
+
+def causal(n: int, m: int | None = None, *, offset: int = 0) -> Mask:
+    """Let a query attend to itself and to the keys before it.
+
+    Parameters
+    ----------
+    n : int
+        Queries.
+    m : int, optional
+        Keys; as many as queries by default.
+    offset : int, optional
+        How many more keys the first query sees: ``m - n`` where queries are the last of the
+        sequence, as when keys of earlier ones are kept.
+
+    Returns
+    -------
+    Mask
+        Of shape (n, m): query i attends to keys 0 to ``i + offset``.
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> masks.causal(2, 4, offset=2).toarray().astype(int)
+    array([[1, 1, 1, 0],
+           [1, 1, 1, 1]])
+    """
+    if not isinstance(offset, int | np.integer):
+        raise TypeError(f"offset must be an integer, got {offset!r}")
+    return _Band(_shape(n, m), None, int(offset), f"causal(offset={int(offset)})")
+
+
+def causal_window(n: int, width: int) -> Mask:
+    """Let a query attend to the last `width` keys, itself included [1]_.
+
+    Parameters
+    ----------
+    n : int
+        Length of the sequence.
+    width : int
+        Keys of each query, from 1.
+
+    Returns
+    -------
+    Mask
+        Of shape (n, n).
+
+    References
+    ----------
+    .. [1] A. Q. Jiang et al., "Mistral 7B", 2023, arXiv:2310.06825.
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> masks.causal_window(4, 2).toarray().astype(int)
+    array([[1, 0, 0, 0],
+           [1, 1, 0, 0],
+           [0, 1, 1, 0],
+           [0, 0, 1, 1]])
+    """
+    width = as_size(width, "width", 1)
+    return _Band(_shape(n), width - 1, 0, f"causal_window({width})")
+
+
+def dilated(n: int, radius: int, dilation: int) -> Mask:
+    """Let a query attend to every `dilation`-th key around it, `radius` on each side [1]_.
+
+    Parameters
+    ----------
+    n : int
+        Length of the sequence.
+    radius : int
+        Keys on each side.
+    dilation : int
+        Their distance, from 1.
+
+    Returns
+    -------
+    Mask
+        Of shape (n, n).
+
+    References
+    ----------
+    .. [1] I. Beltagy, M. E. Peters, A. Cohan, "Longformer: the long-document transformer", 2020,
+       arXiv:2004.05150.
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> masks.dilated(5, 1, 2).toarray().astype(int)
+    array([[1, 0, 1, 0, 0],
+           [0, 1, 0, 1, 0],
+           [1, 0, 1, 0, 1],
+           [0, 1, 0, 1, 0],
+           [0, 0, 1, 0, 1]])
+    """
+    shape = _shape(n)
+    return _Dilated(shape[0], as_size(radius, "radius"), as_size(dilation, "dilation", 1))
+
+
+def global_tokens(n: int, tokens: int | ArrayLike) -> Mask:
+    """Let some tokens attend to all, and all to them [1]_.
+
+    Parameters
+    ----------
+    n : int
+        Length of the sequence.
+    tokens : int or array_like of int
+        How many, the first of the sequence; or which.
+
+    Returns
+    -------
+    Mask
+        Of shape (n, n).
+
+    References
+    ----------
+    .. [1] M. Zaheer et al., "Big Bird: transformers for longer sequences", NeurIPS 2020,
+       arXiv:2007.14062.
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> masks.global_tokens(3, [1]).toarray().astype(int)
+    array([[0, 1, 0],
+           [1, 1, 1],
+           [0, 1, 0]])
+    """
+    n = _shape(n)[0]
+    if np.ndim(tokens) == 0:
+        count = as_size(tokens, "tokens")
+        if count > n:
+            raise ValueError(f"tokens must be at most the length {n}, got {count}")
+        which = np.arange(count)
+    else:
+        which = np.asarray(tokens)
+        if which.ndim != 1 or (which.size and which.dtype.kind not in "iu"):
+            raise TypeError(f"tokens must be an integer or a vector of them, got {tokens!r}")
+        which = np.unique(which).astype(np.int64)
+        if which.size and (which[0] < 0 or which[-1] >= n):
+            raise ValueError(f"tokens must be from 0 to {n - 1}, got {which[0]} to {which[-1]}")
+    return _Global(n, which)
+
+
+def random(n: int, per_row: int, *, rng: RNG = None) -> Mask:
+    """Let a query attend to so many keys, drawn uniformly [1]_.
+
+    Parameters
+    ----------
+    n : int
+        Length of the sequence.
+    per_row : int
+        Keys of each query.
+    rng : int, numpy.random.Generator or None, optional
+        Seeds the draw.
+
+    Returns
+    -------
+    Mask
+        Of shape (n, n).  There is nothing to describe here: it holds its entries.
+
+    References
+    ----------
+    .. [1] M. Zaheer et al., "Big Bird: transformers for longer sequences", NeurIPS 2020,
+       arXiv:2007.14062.
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> masks.random(512, 51, rng=0).nnz == 512 * 51
+    True
+    """
+    n = _shape(n)[0]
+    drawn = _random_positions(n, per_row, rng=rng)
+    runs = _runs.from_csr(drawn.indptr, drawn.indices)
+    return _Blocks((n, n), 1, 1, runs, f"random(per_row={per_row})")
+
+
+def bigbird(
+    n: int,
+    block_size: int = 64,
+    *,
+    window_blocks: int = 3,
+    global_blocks: int = 2,
+    random_blocks: int = 3,
+    rng: RNG = None,
+) -> Mask:
+    """Attend by blocks of a window, global ones and random ones [1]_.
+
+    Parameters
+    ----------
+    n : int
+        Length of the sequence, a multiple of the block size.
+    block_size : int, optional
+        Tokens per side of a block.
+    window_blocks : int, optional
+        Blocks of the window around the diagonal, itself included: an odd number.
+    global_blocks : int, optional
+        Rows and columns of blocks that are full, the first ones.
+    random_blocks : int, optional
+        Random blocks in each other row of blocks (all that are free, if those are fewer).
+    rng : int, numpy.random.Generator or None, optional
+        Seeds the choice of random blocks.
+
+    Returns
+    -------
+    Mask
+        Of shape (n, n).
+
+    References
+    ----------
+    .. [1] M. Zaheer et al., "Big Bird: transformers for longer sequences", NeurIPS 2020,
+       arXiv:2007.14062.
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> masks.bigbird(1024, rng=0).nnz == (2 * 16 + 14 * (2 + 3 + 3) - 2) * 64**2
+    True
+    """
+    grid, size = bigbird_blocks(
+        n,
+        block_size,
+        window_blocks=window_blocks,
+        global_blocks=global_blocks,
+        random_blocks=random_blocks,
+        rng=rng,
+    )
+    runs = _runs.from_csr(grid.indptr, grid.indices)
+    return _Blocks((n, n), size, size, runs, f"bigbird(block_size={size})")
+
+
+def blocks(
+    shape: tuple[int, int], block_size: int | tuple[int, int], positions: ArrayLike | SparseLike
+) -> Mask:
+    """Let queries of a block attend to the keys of some blocks.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Queries and keys; the last blocks may reach beyond them.
+    block_size : int or (int, int)
+        Queries and keys of a block.
+    positions : array_like of shape (blocks, 2), or sparse array
+        Row and column of each block that is attended, in blocks; or a sparse array of the grid's
+        shape, which stores them.
+
+    Returns
+    -------
+    Mask
+        Of that shape.
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> masks.blocks((4, 6), (2, 3), [(0, 1), (1, 0)]).toarray().astype(int)
+    array([[0, 0, 0, 1, 1, 1],
+           [0, 0, 0, 1, 1, 1],
+           [1, 1, 1, 0, 0, 0],
+           [1, 1, 1, 0, 0, 0]])
+    """
+    try:
+        rows, cols = shape
+        height, width = (block_size,) * 2 if np.ndim(block_size) == 0 else block_size
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"shape and block_size must be pairs of integers, got {shape!r} and {block_size!r}"
+        ) from None
+    rows, cols = as_size(rows, "shape"), as_size(cols, "shape")
+    height, width = as_size(height, "block_size", 1), as_size(width, "block_size", 1)
+    extent = (-(-rows // height), -(-cols // width))
+    if sp.issparse(positions):
+        grid = _canonical(positions, "positions")
+        if grid.shape != extent:
+            raise ValueError(f"positions must have shape {extent}, got {grid.shape}")
+    else:
+        pairs = np.asarray(positions).reshape(-1, 2) if np.size(positions) == 0 else positions
+        pairs = np.asarray(pairs)
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs.size and pairs.dtype.kind not in "iu"):
+            raise ValueError(
+                f"positions must be pairs of integers, got {pairs.dtype} of shape {pairs.shape}"
+            )
+        if pairs.size and (pairs.min() < 0 or (pairs >= extent).any()):
+            raise ValueError(f"positions must lie in a grid of {extent} blocks")
+        pairs = pairs.astype(np.int64)
+        ones = np.ones(len(pairs), bool)
+        grid = _canonical(sp.coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=extent), "")
+    runs = _runs.from_csr(grid.indptr, grid.indices)
+    return _Blocks((rows, cols), height, width, runs, f"blocks({grid.nnz} of {height}x{width})")
+
+
+def from_sparse(P: SparseLike) -> Mask:
+    """Let a query attend to what its row of a sparse matrix stores, explicit zeros included.
+
+    Parameters
+    ----------
+    P : sparse array or matrix of shape (n, m)
+        The pattern.
+
+    Returns
+    -------
+    Mask
+        Of shape (n, m).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `P` is not sparse, or corrupted.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> from spkernels import masks
+    >>> masks.from_sparse(sp.eye_array(3)).nnz
+    3
+    """
+    if not sp.issparse(P):
+        raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")
+    csr = _canonical(P, "P")
+    as_size(csr.shape[1], "P.shape[1]")
+    runs = _runs.from_csr(csr.indptr, csr.indices)
+    return _Blocks(csr.shape, 1, 1, runs, f"from_sparse({csr.nnz} entries)")
+
+
+def _canonical(P, name):
+    if P.ndim != 2:
+        raise ValueError(f"{name} must be 2-D, got shape {P.shape}")
+    _operands.check_indices(P, name)
+    csr = sp.csr_array(_operands.to_csr(P, name))
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    return csr
+
+
+def _shape(n, m=None):
+    n = as_size(n, "n")
+    return n, n if m is None else as_size(m, "m")

@@ -1,0 +1,164 @@
+"""What all masks have in common, and those that are made of others."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _core
+from . import _runs
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["Mask", "as_size"]
+
+# Rows that are looked at together, where a mask is walked.
+_STEP = 8192
+
+
+def as_size(value, name, least=0):
+    """Return an integer from `least` up to what a mask may have, or raise naming the argument."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if not least <= value <= _runs.MOST_COLS:
+        raise ValueError(f"{name} must be from {least} to {_runs.MOST_COLS}, got {value}")
+    return value
+
+
+class Mask:
+    """Which key (column) each query (row) attends to: a matrix of booleans that is described.
+
+    Made by the functions of `spkernels.masks`, and of others by ``&``, ``|`` and ``~``.  It takes
+    the memory of a few runs of columns per row at most, and none until it is used.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Queries and keys.
+    nnz : int
+        How many pairs of them attend.
+    sparsity : float
+        The share of pairs that do not.
+
+    Examples
+    --------
+    >>> from spkernels import masks
+    >>> mask = masks.causal(4) & ~masks.window(4, 1) | masks.global_tokens(4, 1)
+    >>> mask.toarray().astype(int)
+    array([[1, 1, 1, 1],
+           [1, 0, 0, 0],
+           [1, 0, 0, 0],
+           [1, 1, 0, 0]])
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self._made = None
+
+    def _rows(self, first, last):
+        """Return the runs of rows [first, last); see `_runs`."""
+        raise NotImplementedError
+
+    def __getstate__(self):
+        return {**self.__dict__, "_made": None}
+
+    def pattern(self, workers: int = 0) -> _core.Pattern:
+        """Return what the kernels take, made once."""
+        made = self._made
+        if made is None:
+            rows, cols = self.shape
+            offsets, starts, stops = self._rows(0, rows)
+            status, made = _core.pattern_of_runs((rows, cols), offsets, starts, stops, workers)
+            if status:
+                raise MemoryError(f"spkernels: {_core.status_string(status)}")
+            self._made = made
+        return made
+
+    @property
+    def nnz(self) -> int:
+        """How many pairs attend."""
+        return self.pattern().nnz
+
+    @property
+    def sparsity(self) -> float:
+        """The share of pairs that do not attend."""
+        rows, cols = self.shape
+        return 1.0 - self.nnz / (rows * cols) if rows and cols else 0.0
+
+    def tocsr(self, dtype: DTypeLike = np.float32) -> sp.csr_array:
+        """Return it as a sparse array of ones, with all of its entries written out."""
+        indptr, indices = _runs.positions(self._rows(0, self.shape[0]))
+        index = np.int32 if max(len(indices), *self.shape) <= np.iinfo(np.int32).max else np.int64
+        arrays = (np.ones(len(indices), dtype), indices.astype(index), indptr.astype(index))
+        return sp.csr_array(arrays, shape=self.shape)
+
+    def toarray(self) -> NDArray[np.bool_]:
+        """Return it as an array of booleans."""
+        result = np.zeros(self.shape, bool)
+        for first in range(0, self.shape[0], _STEP):
+            last = min(first + _STEP, self.shape[0])
+            indptr, indices = _runs.positions(self._rows(first, last))
+            result[np.repeat(np.arange(first, last), np.diff(indptr)), indices] = True
+        return result
+
+    def _with(self, other, kind):
+        if not isinstance(other, Mask):
+            return NotImplemented
+        if other.shape != self.shape:
+            raise ValueError(f"masks must have one shape, got {self.shape} and {other.shape}")
+        return kind(self, other)
+
+    def __and__(self, other: Mask) -> Mask:
+        return self._with(other, _And)
+
+    def __or__(self, other: Mask) -> Mask:
+        return self._with(other, _Or)
+
+    def __invert__(self) -> Mask:
+        return _Not(self)
+
+    def __repr__(self) -> str:
+        rows, cols = self.shape
+        return f"<{rows}x{cols} mask: {self._text()}>"
+
+    def _text(self):
+        raise NotImplementedError
+
+
+class _Pair(Mask):
+    def __init__(self, one, other):
+        super().__init__(one.shape)
+        self._one, self._other = one, other
+
+    def _rows(self, first, last):
+        parts = [self._one._rows(first, last), self._other._rows(first, last)]
+        return _runs.at_least(self._depth, parts, self.shape[1])
+
+    def _text(self):
+        return f"({self._one._text()} {self._sign} {self._other._text()})"
+
+
+class _And(_Pair):
+    _depth, _sign = 2, "&"
+
+
+class _Or(_Pair):
+    _depth, _sign = 1, "|"
+
+
+class _Not(Mask):
+    def __init__(self, one):
+        super().__init__(one.shape)
+        self._one = one
+
+    def _rows(self, first, last):
+        return _runs.complement(self._one._rows(first, last), self.shape[1])
+
+    def _text(self):
+        return f"~{self._one._text()}"

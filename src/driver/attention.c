@@ -1,0 +1,220 @@
+/* Attention: tiles of 16 queries, by the keys that some of them have; or, where these differ too
+ * much from query to query, single queries. */
+#include <math.h>
+
+#include "../plan/parts.h"
+#include "drivers.h"
+#include "parallel.h"
+#include "workspace.h"
+
+/* Keys whose scores are in L1 together. */
+#define CHUNK 192
+
+/* What a key of a lone query takes, as a part of what a key of a tile does: Zen 4, d = 64, 6 to 8
+ * sixteenths of a tile's keys. */
+#define ROW_SHARE 6.5
+
+/* Parts of a head's tiles, so that there are so many tasks for each thread. */
+#define TASKS_PER_THREAD 8
+
+typedef struct job {
+  const spk_pattern *mask;
+  const spk_attention *a;
+  const spk_kernels *kernels;
+  ptrdiff_t parts;
+  ptrdiff_t *before; /* tiles + 1: what those before each take */
+  size_t query_bytes, output_bytes;
+  spk_workspace space;
+} job;
+
+#define WINDOW_WORDS (SPK_TILE_WINDOW + SPK_TILE_ROWS)
+#define KEY_BYTES (WINDOW_WORDS * sizeof(int32_t))
+#define BIT_BYTES (WINDOW_WORDS * sizeof(uint16_t))
+#define SCORE_BYTES ((CHUNK + SPK_TILE_ROWS) * SPK_TILE_ROWS * sizeof(double))
+#define STATE_BYTES (2 * SPK_TILE_ROWS * sizeof(double))
+
+/* What a worker has of its own. */
+typedef struct scratch {
+  int32_t *keys;
+  uint16_t *bits, *marks; /* marks: 0 between any two tiles */
+  char *q;                /* a panel */
+  char *scores, *state, *O;
+} scratch;
+
+static scratch scratch_of(const job *j, int worker) {
+  scratch s;
+  char *at = spk_workspace_of(&j->space, worker);
+  s.keys = (int32_t *)(void *)at;
+  s.bits = (uint16_t *)(void *)(at += spk_slice(KEY_BYTES));
+  s.marks = (uint16_t *)(void *)(at += spk_slice(BIT_BYTES));
+  s.scores = at += spk_slice(BIT_BYTES);
+  s.state = at += spk_slice(SCORE_BYTES);
+  s.q = at += spk_slice(STATE_BYTES);
+  s.O = at + j->query_bytes;
+  return s;
+}
+
+static size_t scratch_bytes(const job *j) {
+  return spk_slice(KEY_BYTES) + 2 * spk_slice(BIT_BYTES) + spk_slice(SCORE_BYTES) +
+         spk_slice(STATE_BYTES) + j->query_bytes + j->output_bytes;
+}
+
+static int in_tile(const spk_pattern *mask, ptrdiff_t tile) {
+  const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);
+  const double entries = (double)(mask->entries[end] - mask->entries[row]);
+  return entries >= ROW_SHARE * (double)mask->columns[tile];
+}
+
+/* What a tile takes, in keys of one. */
+static double weight_of(const spk_pattern *mask, ptrdiff_t tile) {
+  const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);
+  if (in_tile(mask, tile)) return (double)mask->columns[tile];
+  return (double)(mask->entries[end] - mask->entries[row]) / ROW_SHARE;
+}
+
+/* Operands of rows from `row` on. */
+static spk_attend_task task_of(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t row,
+                               ptrdiff_t rows) {
+  const spk_attention *a = j->a;
+  const size_t size = spk_dtype_size(a->dtype);
+  spk_attend_task t = {.K = spk_at(a->K, a->k_offsets[head], size),
+                       .V = spk_at(a->V, a->v_offsets[head], size),
+                       .ldk = a->k_stride,
+                       .ldv = a->v_stride,
+                       .d = a->d,
+                       .dv = a->dv,
+                       .rows = rows,
+                       .scale = a->scale,
+                       .bits = s->bits,
+                       .keys = s->keys,
+                       .bias_row_stride = a->bias_row_stride,
+                       .bias_col_stride = a->bias_col_stride,
+                       .scores = s->scores,
+                       .maxima = s->state,
+                       .sums = s->state + SPK_TILE_ROWS * size,
+                       .O = s->O};
+  if (a->bias) t.bias = spk_at(a->bias, a->bias_offsets[head] + row * a->bias_row_stride, size);
+  return t;
+}
+
+static const void *query(const spk_attention *a, ptrdiff_t head, ptrdiff_t row) {
+  return spk_at(a->Q, a->q_offsets[head] + row * a->q_stride, spk_dtype_size(a->dtype));
+}
+static void *output(const spk_attention *a, ptrdiff_t head, ptrdiff_t row) {
+  return spk_at_mut(a->out, a->out_offsets[head] + row * a->out_stride, spk_dtype_size(a->dtype));
+}
+static void *log_sum(const job *j, ptrdiff_t head, ptrdiff_t row) {
+  if (!j->a->lse) return NULL;
+  return spk_at_mut(j->a->lse, head * j->mask->rows + row, spk_dtype_size(j->a->dtype));
+}
+
+/* No maximum, no sum, no output yet. */
+static void clear(const job *j, const scratch *s) {
+  for (int i = 0; i < SPK_TILE_ROWS; i++)
+    if (j->a->dtype == SPK_F32)
+      ((float *)(void *)s->state)[i] = -INFINITY;
+    else
+      ((double *)(void *)s->state)[i] = -INFINITY;
+  const size_t half = SPK_TILE_ROWS * spk_dtype_size(j->a->dtype);
+  memset(s->state + half, 0, half);
+  memset(s->O, 0, j->output_bytes);
+}
+
+/* One query, by the runs of its row. */
+static void run_row(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t row) {
+  const spk_pattern *mask = j->mask;
+  const spk_attention *a = j->a;
+  spk_attend_task t = task_of(j, s, head, row, 1);
+  t.q = query(a, head, row);
+  clear(j, s);
+  for (int64_t run = mask->offsets[row]; run < mask->offsets[row + 1]; run++)
+    for (int32_t k = mask->starts[run]; k < mask->stops[run]; k++) {
+      s->keys[t.count++] = k;
+      const int last = run + 1 == mask->offsets[row + 1] && k + 1 == mask->stops[run];
+      if (t.count < CHUNK && !last) continue;
+      j->kernels->attend_row[a->dtype](&t);
+      t.count = 0;
+    }
+  j->kernels->attend_row_finish[a->dtype](&t, output(a, head, row), log_sum(j, head, row));
+}
+
+/* Rows that will be needed when the keys of a tile are done. */
+static void fetch(const void *rows, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t width,
+                  size_t size) {
+  for (ptrdiff_t i = 0; i < count; i++) {
+    const char *row = spk_at(rows, i * stride, size);
+    for (ptrdiff_t at = 0; at < width * (ptrdiff_t)size; at += SPK_ALIGN) SPK_PREFETCH(row + at);
+  }
+}
+
+/* Returns whether the output is finite: else a value that some of the rows do not have was not, and
+ * came to them times 0. */
+static int run_tile(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t tile) {
+  const spk_attention *a = j->a;
+  const int f = a->dtype;
+  const size_t size = spk_dtype_size(a->dtype);
+  spk_tile_cursor cursor;
+  spk_tile_begin(j->mask, tile, &cursor);
+  const ptrdiff_t row = cursor.row, rows = cursor.rows;
+  spk_attend_task t = task_of(j, s, head, row, rows);
+  t.q = s->q;
+  j->kernels->tile_pack[f](s->q, query(a, head, row), a->q_stride, rows, a->d, a->scale);
+  clear(j, s);
+  fetch(output(a, head, row), a->out_stride, rows, a->dv, size);
+  fetch(query(a, head, row + rows), a->q_stride, spk_min(SPK_TILE_ROWS, j->mask->rows - row - rows),
+        a->d, size);
+  for (ptrdiff_t count;
+       (count = spk_tile_next(j->mask, &cursor, s->marks, s->keys, s->bits)) > 0;) {
+    for (int i = 0; i < SPK_TILE_ROWS; i++) s->keys[count + i] = s->keys[count - 1];
+    for (ptrdiff_t at = 0; at < count; at += CHUNK) {
+      t.keys = s->keys + at;
+      t.bits = s->bits + at;
+      t.count = spk_min(CHUNK, count - at);
+      j->kernels->attend_tile[f](&t);
+    }
+  }
+  return j->kernels->attend_finish[f](&t, output(a, head, row), a->out_stride,
+                                      log_sum(j, head, row));
+}
+
+static void run_part(void *context, ptrdiff_t task, int worker) {
+  const job *j = context;
+  const spk_pattern *mask = j->mask;
+  const ptrdiff_t head = task / j->parts, part = task % j->parts;
+  const scratch s = scratch_of(j, worker);
+  const ptrdiff_t last = spk_balanced_part(j->before, mask->tiles, part + 1, j->parts);
+  for (ptrdiff_t tile = spk_balanced_part(j->before, mask->tiles, part, j->parts); tile < last;
+       tile++) {
+    if (in_tile(mask, tile) && run_tile(j, &s, head, tile)) continue;
+    const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);
+    for (ptrdiff_t i = row; i < end; i++) run_row(j, &s, head, i);
+  }
+}
+
+spk_status spk_drive_attention(const spk_pattern *mask, const spk_attention *attention, int threads,
+                               const spk_kernels *kernels) {
+  const spk_attention *a = attention;
+  job j = {.mask = mask, .a = a, .kernels = kernels};
+  const size_t size = spk_dtype_size(a->dtype);
+  double keys = 0;
+  for (ptrdiff_t tile = 0; tile < mask->tiles; tile++) keys += weight_of(mask, tile);
+  const double work = keys * (double)(a->d + a->dv + 16) * SPK_TILE_ROWS * (double)a->heads;
+  threads = spk_choose_threads(threads, work + 100.0 * (double)(mask->rows * a->heads));
+  const ptrdiff_t wanted = threads > 1 ? (ptrdiff_t)threads * TASKS_PER_THREAD : 1;
+  j.parts = spk_max(1, spk_min(mask->tiles, spk_ceil_div(wanted, a->heads)));
+  threads = (int)spk_min(threads, j.parts * a->heads);
+  j.query_bytes = spk_slice((size_t)a->d * SPK_TILE_ROWS * size);
+  j.output_bytes = spk_slice((size_t)(a->dv + SPK_MOST_LANES) * SPK_TILE_ROWS * size);
+  const size_t shared = spk_slice(((size_t)mask->tiles + 1) * sizeof *j.before);
+  const spk_status status = spk_workspace_take(&j.space, shared, scratch_bytes(&j), threads);
+  if (status != SPK_OK) return status;
+  j.before = (ptrdiff_t *)(void *)j.space.shared;
+  j.before[0] = 0;
+  for (ptrdiff_t tile = 0; tile < mask->tiles; tile++)
+    j.before[tile + 1] = j.before[tile] + 1 + (ptrdiff_t)weight_of(mask, tile);
+  for (int worker = 0; worker < threads; worker++)
+    memset(scratch_of(&j, worker).marks, 0, BIT_BYTES);
+  spk_parallel(threads, (spk_phase){0}, (spk_phase){a->heads * j.parts, run_part}, &j);
+  spk_workspace_free(&j.space);
+  return SPK_OK;
+}

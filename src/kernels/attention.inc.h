@@ -1,0 +1,326 @@
+/* Tiles of a product that is sampled: 16 rows (queries), one per lane, by any columns (keys) that
+ * some of them have; and on top of them softmax and the weighted sum of values.
+ *
+ * Rows of K are read in place, element by element: an FMA broadcasts its operand from memory, so
+ * that only one load of Q, transposed once for all keys, comes with as many FMAs as there are sums.
+ * Two loads and one FMA of 64 bytes (Zen 4), or two of each (Intel), a cycle allow 94 to 100% of
+ * peak; 98% were measured (Zen 4, d = 64).  Lanes are queries: maxima and sums of softmax go lane
+ * by lane, and the transposed output is made by the same loop, with V in the place of K.
+ *
+ * Softmax is taken online (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., FlashAttention,
+ * arXiv 2205.14135): of each chunk of keys, what was summed before is scaled to the new maximum.
+ */
+#define T_LOWEST ((T) - (sizeof(T) == 4 ? FLT_MAX : DBL_MAX))
+#define NV (SPK_TILE_ROWS / LANES)
+/* Keys whose scores are summed together: as many sums as hide the FMA's latency, and pointers that
+ * x86 has registers for. */
+#define GROUP (12 / NV > 0 ? 12 / NV : 1)
+#define GROUP_2 (GROUP / 2 > 0 ? GROUP / 2 : 1)
+#define GROUP_4 (GROUP / 4 > 0 ? GROUP / 4 : 1)
+/* Elements of values whose sums are in registers. */
+#define PART \
+  ((SPK_SIMD_REGISTERS >= 32 ? 16 : 8) / NV > 0 ? (SPK_SIMD_REGISTERS >= 32 ? 16 : 8) / NV : 1)
+#define PART_4 (PART / 4 > 0 ? PART / 4 : 1)
+
+/* S[g, :] = K[keys[g]] . q, g < G; q and S are as wide as a tile. */
+SPK_INLINE void FT(tile_dots)(const T *q, const T *K, ptrdiff_t ldk, const int32_t *keys,
+                              ptrdiff_t d, T *S, const int G) {
+  const T *k[16];
+  VEC sum[16 * 2];
+  SPK_UNROLL for (int g = 0; g < G; g++) k[g] = K + (ptrdiff_t)keys[g] * ldk;
+  SPK_UNROLL for (int i = 0; i < G * NV; i++) sum[i] = V(zero)();
+  ptrdiff_t t = 0;
+  for (; t + 4 <= d; t += 4) {
+    SPK_UNROLL for (int u = 0; u < 4; u++) {
+      const T *row = q + (t + u) * SPK_TILE_ROWS;
+      VEC x[NV];
+      SPK_UNROLL for (int v = 0; v < NV; v++) x[v] = V(load)(row + v * LANES);
+      SPK_UNROLL for (int g = 0; g < G; g++) {
+        const VEC y = V(set1)(k[g][t + u]);
+        SPK_UNROLL for (int v = 0; v < NV; v++) sum[g * NV + v] = V(fma)(y, x[v], sum[g * NV + v]);
+      }
+    }
+  }
+  for (; t < d; t++) {
+    SPK_UNROLL for (int g = 0; g < G; g++) {
+      const VEC y = V(set1)(k[g][t]);
+      SPK_UNROLL for (int v = 0; v < NV; v++) sum[g * NV + v] =
+          V(fma)(y, V(load)(q + t * SPK_TILE_ROWS + v * LANES), sum[g * NV + v]);
+    }
+  }
+  SPK_UNROLL for (int i = 0; i < G * NV; i++) V(store)(S + i * LANES, sum[i]);
+}
+
+/* All of them.  Behind the last key are as many more as complete a group, whose sums are spare. */
+SPK_INLINE void FT(tile_scores)(const T *q, const T *K, ptrdiff_t ldk, const int32_t *keys,
+                                ptrdiff_t count, ptrdiff_t d, T *S) {
+  ptrdiff_t j = 0;
+  for (; j + GROUP <= count; j += GROUP)
+    FT(tile_dots)(q, K, ldk, keys + j, d, S + j * SPK_TILE_ROWS, GROUP);
+  for (; j + GROUP_2 <= count; j += GROUP_2)
+    FT(tile_dots)(q, K, ldk, keys + j, d, S + j * SPK_TILE_ROWS, GROUP_2);
+  for (; j < count; j += GROUP_4)
+    FT(tile_dots)(q, K, ldk, keys + j, d, S + j * SPK_TILE_ROWS, GROUP_4);
+}
+
+static void FT(tile_pack)(void *panel, const void *rows, ptrdiff_t ld, ptrdiff_t count, ptrdiff_t d,
+                          double scale) {
+  T *q = panel;
+  const T *x = rows;
+  const VEC factor = V(set1)((T)scale);
+  for (int v = 0; v < NV; v++) {
+    const ptrdiff_t held = count - v * LANES;
+    for (ptrdiff_t t = 0; t < d; t += LANES) {
+      const ptrdiff_t width = spk_min(LANES, d - t);
+      const MASK mask = V(mask)(width);
+      VEC a[LANES];
+      for (int i = 0; i < LANES; i++) {
+        const T *from = x + (v * LANES + i) * ld + t;
+        a[i] = i >= held ? V(zero)() : width == LANES ? V(load)(from) : V(loadm)(from, mask);
+      }
+      V(transpose)(a);
+      T *to = q + t * SPK_TILE_ROWS + v * LANES;
+      for (ptrdiff_t i = 0; i < width; i++) V(store)(to + i * SPK_TILE_ROWS, V(mul)(a[i], factor));
+    }
+  }
+}
+
+/* Scores of the columns in the pattern, -infinity elsewhere; and their maxima. */
+SPK_INLINE void FT(tile_mask)(T *S, const uint16_t *bits, ptrdiff_t count, VEC m[NV]) {
+  const VEC none = V(set1)((T)-INFINITY);
+  for (ptrdiff_t j = 0; j < count; j++) {
+    SPK_UNROLL for (int v = 0; v < NV; v++) {
+      T *s = S + j * SPK_TILE_ROWS + v * LANES;
+      const VEC x = V(keep)(V(load)(s), (unsigned)bits[j] >> (v * LANES), none);
+      V(store)(s, x);
+      m[v] = V(max)(x, m[v]);
+    }
+  }
+}
+
+/* Elements [t, t + D) of the values, each with the weights of all keys. */
+SPK_INLINE void FT(tile_values)(const T *S, const T *values, ptrdiff_t ldv, const int32_t *keys,
+                                ptrdiff_t count, T *O, const VEC scale[NV], const int D) {
+  VEC sum[16 * 2];
+  SPK_UNROLL for (int i = 0; i < D; i++) {
+    SPK_UNROLL for (int v = 0; v < NV; v++) sum[i * NV + v] =
+        V(mul)(V(load)(O + i * SPK_TILE_ROWS + v * LANES), scale[v]);
+  }
+  for (ptrdiff_t j = 0; j < count; j++) {
+    const T *row = values + (ptrdiff_t)keys[j] * ldv;
+    SPK_ONE_POINTER(row);
+    VEC p[NV];
+    SPK_UNROLL for (int v = 0; v < NV; v++) p[v] = V(load)(S + j * SPK_TILE_ROWS + v * LANES);
+    SPK_UNROLL for (int i = 0; i < D; i++) {
+      const VEC y = V(set1)(row[i]);
+      SPK_UNROLL for (int v = 0; v < NV; v++) sum[i * NV + v] = V(fma)(y, p[v], sum[i * NV + v]);
+    }
+  }
+  SPK_UNROLL for (int i = 0; i < D * NV; i++) V(store)(O + i * LANES, sum[i]);
+}
+
+static void FT(attend_tile)(const spk_attend_task *task) {
+  const T *q = task->q, *K = task->K, *values = task->V, *bias = task->bias;
+  const ptrdiff_t count = task->count, dv = task->dv, ldv = task->ldv;
+  const int32_t *keys = task->keys;
+  T *S = task->scores, *maxima = task->maxima, *sums = task->sums, *O = task->O;
+  FT(tile_scores)(q, K, task->ldk, keys, count, task->d, S);
+  if (bias)
+    for (ptrdiff_t j = 0; j < count; j++)
+      for (ptrdiff_t i = 0; i < task->rows; i++)
+        S[j * SPK_TILE_ROWS + i] +=
+            bias[i * task->bias_row_stride + (ptrdiff_t)keys[j] * task->bias_col_stride];
+  VEC m[NV], base[NV], sum[NV], scale[NV];
+  SPK_UNROLL for (int v = 0; v < NV; v++) m[v] = V(load)(maxima + v * LANES);
+  FT(tile_mask)(S, task->bits, count, m);
+  SPK_UNROLL for (int v = 0; v < NV; v++) {
+    /* A maximum of -infinity would give NaN for rows that have nothing yet. */
+    base[v] = V(max)(V(set1)(T_LOWEST), m[v]);
+    const VEC minus = V(mul)(base[v], V(set1)((T)-1));
+    scale[v] = FT(exp)(V(add)(V(load)(maxima + v * LANES), minus));
+    sum[v] = V(mul)(V(load)(sums + v * LANES), scale[v]);
+    V(store)(maxima + v * LANES, m[v]);
+    base[v] = minus;
+  }
+  for (ptrdiff_t j = 0; j < count; j++) {
+    SPK_UNROLL for (int v = 0; v < NV; v++) {
+      T *s = S + j * SPK_TILE_ROWS + v * LANES;
+      const VEC p = FT(exp)(V(add)(V(load)(s), base[v]));
+      V(store)(s, p);
+      sum[v] = V(add)(sum[v], p);
+    }
+  }
+  SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(sums + v * LANES, sum[v]);
+  ptrdiff_t t = 0;
+  for (; t + PART <= dv; t += PART)
+    FT(tile_values)(S, values + t, ldv, keys, count, O + t * SPK_TILE_ROWS, scale, PART);
+  for (; t + PART_4 <= dv; t += PART_4)
+    FT(tile_values)(S, values + t, ldv, keys, count, O + t * SPK_TILE_ROWS, scale, PART_4);
+  for (; t < dv; t++)
+    FT(tile_values)(S, values + t, ldv, keys, count, O + t * SPK_TILE_ROWS, scale, 1);
+}
+
+static int FT(attend_finish)(const spk_attend_task *task, void *out, ptrdiff_t ld, void *lse) {
+  const T *maxima = task->maxima, *sums = task->sums, *O = task->O;
+  T *to = out, *log_sums = lse, factor[SPK_TILE_ROWS];
+  const ptrdiff_t rows = task->rows, dv = task->dv;
+  for (ptrdiff_t i = 0; i < SPK_TILE_ROWS; i++) factor[i] = sums[i] == 0 ? 0 : 1 / sums[i];
+  if (log_sums)
+    for (ptrdiff_t i = 0; i < rows; i++) log_sums[i] = maxima[i] + T_FN(log)(sums[i]);
+  VEC strange = V(zero)();
+  for (int v = 0; v < NV; v++) {
+    const VEC f = V(load)(factor + v * LANES);
+    for (ptrdiff_t t = 0; t < dv; t += LANES) {
+      const ptrdiff_t width = spk_min(LANES, dv - t);
+      VEC a[LANES];
+      for (int i = 0; i < LANES; i++) {
+        if (i < width)
+          a[i] = V(mul)(V(load)(O + (t + i) * SPK_TILE_ROWS + v * LANES), f);
+        else
+          a[i] = V(zero)();
+        strange = V(fma)(a[i], V(zero)(), strange);
+      }
+      V(transpose)(a);
+      const MASK mask = V(mask)(width);
+      for (ptrdiff_t i = 0; i < LANES && v * LANES + i < rows; i++) {
+        T *row = to + (v * LANES + i) * ld + t;
+        if (width == LANES)
+          V(store)(row, a[i]);
+        else
+          V(storem)(row, mask, a[i]);
+      }
+    }
+  }
+  return V(reduce)(strange) == 0;
+}
+
+#undef NV
+#undef PART
+#undef PART_4
+#undef GROUP
+#undef GROUP_2
+#undef GROUP_4
+
+/* --- one row alone, its lanes along d --- */
+
+/* values += weights[j] * V[keys[j], :NV vectors] on top of scale * o. */
+SPK_INLINE void FT(row_values)(const T *weights, const T *values, ptrdiff_t ldv,
+                               const int32_t *keys, ptrdiff_t count, T *o, VEC scale, const int NV,
+                               ptrdiff_t width) {
+  const int partial = width < NV * LANES;
+  const MASK mask = V(mask)(width - (NV - 1) * LANES);
+  VEC sum[2][4];
+  SPK_UNROLL for (int v = 0; v < NV; v++) {
+    sum[0][v] = V(mul)(V(load)(o + v * LANES), scale);
+    sum[1][v] = V(zero)();
+  }
+  ptrdiff_t j = 0;
+  for (; j + 2 <= count; j += 2) {
+    SPK_UNROLL for (int u = 0; u < 2; u++) {
+      const T *row = values + (ptrdiff_t)keys[j + u] * ldv;
+      const VEC p = V(set1)(weights[j + u]);
+      SPK_UNROLL for (int v = 0; v < NV; v++) {
+        const VEC x =
+            v == NV - 1 && partial ? V(loadm)(row + v * LANES, mask) : V(load)(row + v * LANES);
+        sum[u][v] = V(fma)(p, x, sum[u][v]);
+      }
+    }
+  }
+  for (; j < count; j++) {
+    const T *row = values + (ptrdiff_t)keys[j] * ldv;
+    const VEC p = V(set1)(weights[j]);
+    SPK_UNROLL for (int v = 0; v < NV; v++) {
+      const VEC x =
+          v == NV - 1 && partial ? V(loadm)(row + v * LANES, mask) : V(load)(row + v * LANES);
+      sum[0][v] = V(fma)(p, x, sum[0][v]);
+    }
+  }
+  SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(o + v * LANES, V(add)(sum[0][v], sum[1][v]));
+}
+
+/* exp(s - maximum) in place of scores [0, count), which whole vectors of -infinity complete; their
+ * sum. */
+SPK_INLINE T FT(weights)(T *s, ptrdiff_t count, T maximum) {
+  const VEC base = V(set1)(-maximum);
+  VEC sum = V(zero)();
+  for (ptrdiff_t j = 0; j < count; j += LANES) {
+    const VEC p = FT(exp)(V(add)(V(load)(s + j), base));
+    V(store)(s + j, p);
+    sum = V(add)(sum, p);
+  }
+  return V(reduce)(sum);
+}
+
+static T FT(greatest)(const T *s, ptrdiff_t count, T than) {
+  VEC m = V(set1)(than);
+  for (ptrdiff_t j = 0; j < count; j += LANES) m = V(max)(V(load)(s + j), m);
+  T lanes[LANES];
+  V(store)(lanes, m);
+  for (int i = 0; i < LANES; i++) than = lanes[i] > than ? lanes[i] : than;
+  return than;
+}
+
+static void FT(attend_row)(const spk_attend_task *task) {
+  const T *q = task->q, *K = task->K, *values = task->V, *bias = task->bias;
+  const ptrdiff_t count = task->count, dv = task->dv, ldv = task->ldv, ldk = task->ldk;
+  const int32_t *keys = task->keys;
+  T *s = task->scores, *maximum = task->maxima, *sum = task->sums, *o = task->O;
+  const T factor = (T)task->scale;
+  for (ptrdiff_t j = 0; j < count; j += 8) {
+    const T *rows[8];
+    SPK_UNROLL for (int u = 0; u < 8; u++) rows[u] =
+        K + (ptrdiff_t)keys[spk_min(j + u, count - 1)] * ldk;
+    FT(dots)(q, rows, task->d, 8, s + j);
+  }
+  for (ptrdiff_t j = 0; j < count; j++) {
+    s[j] *= factor;
+    if (bias) s[j] += bias[(ptrdiff_t)keys[j] * task->bias_col_stride];
+  }
+  const ptrdiff_t whole = spk_round_up(count, LANES);
+  for (ptrdiff_t j = count; j < whole; j++) s[j] = (T)-INFINITY;
+  const T greatest = FT(greatest)(s, whole, *maximum);
+  const T base = greatest > T_LOWEST ? greatest : T_LOWEST;
+  T before[LANES];
+  V(store)(before, FT(exp)(V(set1)(*maximum - base)));
+  *sum = *sum * before[0] + FT(weights)(s, whole, base);
+  *maximum = greatest;
+  const VEC scale = V(set1)(before[0]);
+  ptrdiff_t t = 0;
+  for (; t + 3 * LANES < dv; t += 4 * LANES)
+    FT(row_values)(s, values + t, ldv, keys, count, o + t, scale, 4, dv - t);
+  for (; t < dv; t += LANES)
+    FT(row_values)(s, values + t, ldv, keys, count, o + t, scale, 1, dv - t);
+}
+
+static void FT(attend_row_finish)(const spk_attend_task *task, void *out, void *lse) {
+  const T *maximum = task->maxima, *sum = task->sums, *o = task->O;
+  T *to = out;
+  const T factor = *sum == 0 ? 0 : 1 / *sum;
+  for (ptrdiff_t t = 0; t < task->dv; t++) to[t] = o[t] * factor;
+  if (lse) *(T *)lse = *maximum + T_FN(log)(*sum);
+}
+
+/* --- rows of a sparse matrix --- */
+
+static void FT(softmax)(void *out, const void *values, ptrdiff_t count, double scale) {
+  const T *x = values;
+  T *y = out, most = (T)-INFINITY;
+  const T factor = (T)scale;
+  for (ptrdiff_t j = 0; j < count; j++) {
+    const T s = x[j] * factor;
+    y[j] = s;
+    most = s > most ? s : most;
+  }
+  if (most < T_LOWEST) most = T_LOWEST;
+  const ptrdiff_t whole = count - count % LANES;
+  T last[LANES], sum = whole > 0 ? FT(weights)(y, whole, most) : 0;
+  if (whole < count) {
+    for (ptrdiff_t j = 0; j < LANES; j++) last[j] = whole + j < count ? y[whole + j] : (T)-INFINITY;
+    sum += FT(weights)(last, LANES, most);
+    for (ptrdiff_t j = whole; j < count; j++) y[j] = last[j - whole];
+  }
+  const T share = sum == 0 ? 0 : 1 / sum;
+  for (ptrdiff_t j = 0; j < count; j++) y[j] *= share;
+}
+
+#undef T_LOWEST

@@ -1,0 +1,256 @@
+#include "pattern.h"
+
+#include <stdlib.h>
+
+#include "../driver/parallel.h"
+
+/* Rows, in tiles, of a task; and what a row or an entry takes, in multiply-adds. */
+#define TILES_PER_TASK 8
+#define ROW_WORK 20.0
+
+void spk_tile_begin(const spk_pattern *pattern, ptrdiff_t tile, spk_tile_cursor *cursor) {
+  const ptrdiff_t row = tile * SPK_TILE_ROWS;
+  *cursor = (spk_tile_cursor){.row = row, .rows = spk_min(SPK_TILE_ROWS, pattern->rows - row)};
+  for (ptrdiff_t i = 0; i < cursor->rows; i++) cursor->run[i] = pattern->offsets[row + i];
+}
+
+/* The first column of any row that is not behind `next`, or -1. */
+static int32_t first_column(const spk_pattern *p, const spk_tile_cursor *c) {
+  int32_t first = -1;
+  for (ptrdiff_t i = 0; i < c->rows; i++) {
+    if (c->run[i] == p->offsets[c->row + i + 1]) continue;
+    const int32_t start = p->starts[c->run[i]], at = start > c->next ? start : c->next;
+    if (first < 0 || at < first) first = at;
+  }
+  return first;
+}
+
+ptrdiff_t spk_tile_next(const spk_pattern *p, spk_tile_cursor *c, uint16_t *scratch, int32_t *keys,
+                        uint16_t *bits) {
+  const int32_t first = first_column(p, c);
+  if (first < 0) return 0;
+  const int32_t most = (int32_t)spk_min(SPK_TILE_WINDOW, p->cols - first);
+  int32_t width = 0;
+  for (ptrdiff_t i = 0; i < c->rows; i++) {
+    const int64_t end = p->offsets[c->row + i + 1];
+    const uint16_t bit = (uint16_t)(1u << i);
+    int64_t r = c->run[i];
+    for (; r < end && p->starts[r] - first < most; r++) {
+      const int32_t from = p->starts[r] > first ? p->starts[r] - first : 0;
+      const int32_t stop = p->stops[r] - first, to = stop < most ? stop : most;
+      for (int32_t k = from; k < to; k++) scratch[k] = (uint16_t)(scratch[k] | bit);
+      if (to > width) width = to;
+      if (stop > most) break; /* goes on in the next window */
+    }
+    c->run[i] = r;
+  }
+  c->next = first + most;
+  ptrdiff_t count = 0;
+  for (int32_t k = 0; k < width; k += 4) {
+    uint64_t four;
+    memcpy(&four, scratch + k, sizeof four);
+    if (four == 0) continue;
+    for (int32_t u = k; u < k + 4; u++) {
+      keys[count] = first + u;
+      bits[count] = scratch[u];
+      count += scratch[u] != 0;
+    }
+  }
+  memset(scratch, 0, (size_t)spk_round_up(width, 4) * sizeof *scratch);
+  return count;
+}
+
+/* --- making one --- */
+
+typedef struct making {
+  const spk_sparse *P;
+  spk_pattern *into;
+} making;
+
+/* A new run begins where a column is not the one before or the next; rows are sorted. */
+#define COUNT_RUNS(I)                                           \
+  do {                                                          \
+    const I *idx = P->indices, *offsets = P->offsets;           \
+    for (ptrdiff_t i = first; i < last; i++) {                  \
+      const ptrdiff_t begin = offsets[i], end = offsets[i + 1]; \
+      int64_t runs = begin < end, repeats = 0;                  \
+      for (ptrdiff_t e = begin + 1; e < end; e++) {             \
+        runs += idx[e] - idx[e - 1] > 1;                        \
+        repeats += idx[e] == idx[e - 1];                        \
+      }                                                         \
+      p->offsets[i + 1] = runs;                                 \
+      p->entries[i + 1] = end - begin - repeats;                \
+    }                                                           \
+  } while (0)
+
+#define FILL_RUNS(I)                                            \
+  do {                                                          \
+    const I *idx = P->indices, *offsets = P->offsets;           \
+    for (ptrdiff_t i = first; i < last; i++) {                  \
+      const ptrdiff_t begin = offsets[i], end = offsets[i + 1]; \
+      int64_t run = p->offsets[i];                              \
+      if (begin == end) continue;                               \
+      p->starts[run] = (int32_t)idx[begin];                     \
+      for (ptrdiff_t e = begin + 1; e < end; e++) {             \
+        if (idx[e] - idx[e - 1] <= 1) continue;                 \
+        p->stops[run++] = (int32_t)idx[e - 1] + 1;              \
+        p->starts[run] = (int32_t)idx[e];                       \
+      }                                                         \
+      p->stops[run] = (int32_t)idx[end - 1] + 1;                \
+    }                                                           \
+  } while (0)
+
+static void rows_of(const spk_pattern *p, ptrdiff_t task, ptrdiff_t *first, ptrdiff_t *last) {
+  *first = task * TILES_PER_TASK * SPK_TILE_ROWS;
+  *last = spk_min(p->rows, *first + TILES_PER_TASK * SPK_TILE_ROWS);
+}
+
+static void count_runs(void *context, ptrdiff_t task, int worker) {
+  (void)worker;
+  const making *job = context;
+  const spk_sparse *P = job->P;
+  spk_pattern *p = job->into;
+  ptrdiff_t first, last;
+  rows_of(p, task, &first, &last);
+  if (P->itype == SPK_I32)
+    COUNT_RUNS(int32_t);
+  else
+    COUNT_RUNS(int64_t);
+}
+
+static void fill_runs(void *context, ptrdiff_t task, int worker) {
+  (void)worker;
+  const making *job = context;
+  const spk_sparse *P = job->P;
+  spk_pattern *p = job->into;
+  ptrdiff_t first, last;
+  rows_of(p, task, &first, &last);
+  if (P->itype == SPK_I32)
+    FILL_RUNS(int32_t);
+  else
+    FILL_RUNS(int64_t);
+}
+
+/* How many columns each tile has. */
+static void count_columns(void *context, ptrdiff_t task, int worker) {
+  (void)worker;
+  const making *job = context;
+  spk_pattern *p = job->into;
+  uint16_t scratch[SPK_TILE_WINDOW + 4] = {0}, bits[SPK_TILE_WINDOW + 4];
+  int32_t keys[SPK_TILE_WINDOW + 4];
+  const ptrdiff_t end = spk_min(p->tiles, (task + 1) * TILES_PER_TASK);
+  for (ptrdiff_t tile = task * TILES_PER_TASK; tile < end; tile++) {
+    spk_tile_cursor cursor;
+    spk_tile_begin(p, tile, &cursor);
+    p->columns[tile] = 0;
+    for (ptrdiff_t count; (count = spk_tile_next(p, &cursor, scratch, keys, bits)) > 0;)
+      p->columns[tile] += count;
+  }
+}
+
+static spk_pattern *new_pattern(ptrdiff_t rows, ptrdiff_t cols) {
+  spk_pattern *p = calloc(1, sizeof *p);
+  if (!p) return NULL;
+  p->rows = rows;
+  p->cols = cols;
+  p->tiles = spk_ceil_div(rows, SPK_TILE_ROWS);
+  p->offsets = calloc((size_t)rows + 1, sizeof *p->offsets);
+  p->entries = calloc((size_t)rows + 1, sizeof *p->entries);
+  p->columns = calloc((size_t)p->tiles + 1, sizeof *p->columns);
+  if (p->offsets && p->entries && p->columns) return p;
+  spk_pattern_free(p);
+  return NULL;
+}
+
+/* Once runs of each row are counted. */
+static int take_runs(spk_pattern *p) {
+  for (ptrdiff_t i = 0; i < p->rows; i++) {
+    p->offsets[i + 1] += p->offsets[i];
+    p->entries[i + 1] += p->entries[i];
+  }
+  const size_t runs = (size_t)p->offsets[p->rows];
+  p->nnz = p->entries[p->rows];
+  p->starts = malloc(runs * sizeof *p->starts + 1);
+  p->stops = malloc(runs * sizeof *p->stops + 1);
+  p->bytes = sizeof *p + ((size_t)p->rows + 1) * (sizeof *p->offsets + sizeof *p->entries) +
+             ((size_t)p->tiles + 1) * sizeof *p->columns + runs * 2 * sizeof *p->starts;
+  return p->starts && p->stops;
+}
+
+static void run_tasks(making *job, spk_task_fn fn, int threads) {
+  const ptrdiff_t tasks = spk_ceil_div(job->into->tiles, TILES_PER_TASK);
+  spk_parallel(threads, (spk_phase){0}, (spk_phase){tasks, fn}, job);
+}
+
+static int threads_for(const spk_pattern *p, ptrdiff_t items, int threads) {
+  return spk_choose_threads(threads, ROW_WORK * (double)(p->rows + items));
+}
+
+spk_status spk_plan_pattern(const spk_sparse *P, int threads, spk_pattern **made) {
+  if (P->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
+  spk_pattern *p = new_pattern(P->rows, P->cols);
+  if (!p) return SPK_ERR_MEMORY;
+  making job = {P, p};
+  const int workers = threads_for(p, P->nnz, threads);
+  run_tasks(&job, count_runs, workers);
+  if (!take_runs(p)) {
+    spk_pattern_free(p);
+    return SPK_ERR_MEMORY;
+  }
+  p->has_duplicates = p->nnz != spk_index(P->offsets, P->itype, P->rows);
+  run_tasks(&job, fill_runs, workers);
+  run_tasks(&job, count_columns, workers);
+  *made = p;
+  return SPK_OK;
+}
+
+/* Whether they ascend, are not empty, and lie inside. */
+static int runs_are_right(const spk_runs *R) {
+  if (R->offsets[0] != 0) return 0;
+  for (ptrdiff_t i = 0; i < R->rows; i++) {
+    if (R->offsets[i + 1] < R->offsets[i]) return 0;
+    int64_t before = 0;
+    for (int64_t r = R->offsets[i]; r < R->offsets[i + 1]; r++) {
+      if (R->starts[r] < before || R->stops[r] <= R->starts[r] || R->stops[r] > R->cols) return 0;
+      before = R->stops[r];
+    }
+  }
+  return 1;
+}
+
+spk_status spk_pattern_from_runs(const spk_runs *R, int threads, spk_pattern **made) {
+  if (!R || !made || R->rows < 0 || R->cols < 0 || !R->offsets) return SPK_ERR_ARGUMENT;
+  if (R->offsets[R->rows] > 0 && (!R->starts || !R->stops)) return SPK_ERR_ARGUMENT;
+  if (R->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
+  if (!runs_are_right(R)) return SPK_ERR_INDEX;
+  spk_pattern *p = new_pattern(R->rows, R->cols);
+  if (!p) return SPK_ERR_MEMORY;
+  for (ptrdiff_t i = 0; i < p->rows; i++) {
+    p->offsets[i + 1] = R->offsets[i + 1] - R->offsets[i];
+    for (int64_t r = R->offsets[i]; r < R->offsets[i + 1]; r++)
+      p->entries[i + 1] += R->stops[r] - R->starts[r];
+  }
+  if (!take_runs(p)) {
+    spk_pattern_free(p);
+    return SPK_ERR_MEMORY;
+  }
+  const size_t bytes = (size_t)p->offsets[p->rows] * sizeof *p->starts;
+  if (bytes > 0) {
+    memcpy(p->starts, R->starts, bytes);
+    memcpy(p->stops, R->stops, bytes);
+  }
+  making job = {NULL, p};
+  run_tasks(&job, count_columns, threads_for(p, p->offsets[p->rows], threads));
+  *made = p;
+  return SPK_OK;
+}
+
+void spk_pattern_free(spk_pattern *pattern) {
+  if (!pattern) return;
+  free(pattern->offsets);
+  free(pattern->entries);
+  free(pattern->columns);
+  free(pattern->starts);
+  free(pattern->stops);
+  free(pattern);
+}
