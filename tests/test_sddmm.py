@@ -84,6 +84,49 @@ def test_out_and_in_place(P, k, check, scale, beta, seed):
     np.testing.assert_array_equal(P.data, out.data)
 
 
+def in_runs(rng, shape, dtype, itype, duplicates):
+    """Rows of a few runs of consecutive columns, about the same for neighbours."""
+    m, n = shape
+    mask = np.zeros(shape, bool)
+    for start in range(0, m, 8):
+        for _ in range(rng.integers(1, 4)):
+            first = rng.integers(0, n)
+            mask[start : start + 8, first : first + rng.integers(1, n)] = True
+    mask &= rng.random(shape) < 0.97
+    P = sp.csr_array(mask.astype(dtype))
+    P.data[:] = random_values(rng, P.nnz, dtype)
+    if duplicates and P.nnz:
+        again = np.sort(np.append(np.arange(P.nnz), rng.integers(0, P.nnz, 5)))
+        indptr = np.searchsorted(again, P.indptr)
+        P = sp.csr_array((P.data[again], P.indices[again], indptr), shape=shape)
+    return set_index_arrays(P, lambda array: array.astype(itype))
+
+
+@pytest.mark.every_isa
+@given(
+    seed=seeds,
+    shape=st.tuples(st.integers(2, 70), st.sampled_from([5, 40, 200, 4500])),
+    k=st.sampled_from([1, 16, 33, 64, 150, 300]),
+    layouts=st.sampled_from(["CC", "CF", "FC", "FF"]),
+    dtype=st.sampled_from(DTYPES),
+    itype=st.sampled_from(INDEX_DTYPES),
+    fmt=st.sampled_from(["csr", "csc", "coo"]),
+    scale=st.booleans(),
+    beta=factors,
+    duplicates=st.booleans(),
+    workers=st.integers(1, 3),
+)
+def test_patterns_of_runs(
+    seed, shape, k, layouts, dtype, itype, fmt, scale, beta, duplicates, workers
+):
+    rng = np.random.default_rng(seed)
+    P = in_runs(rng, shape, dtype, itype, duplicates)
+    P = P.tocoo() if fmt == "coo" else P.T if fmt == "csc" else P
+    X, Y = factors_for(rng, P, k, dtype, *layouts)
+    got = sddmm(P, X, Y, scale=scale, beta=beta, workers=workers)
+    assert_sddmm(got, P, X, Y, scale=scale, beta=beta)
+
+
 # Depths, panels, layouts --------------------------------------------------------------------------
 
 

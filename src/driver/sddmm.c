@@ -2,6 +2,7 @@
 #include "drivers.h"
 #include "parallel.h"
 #include "rows.h"
+#include "sddmm_tiles.h"
 #include "workspace.h"
 
 typedef struct job {
@@ -16,7 +17,7 @@ typedef struct job {
 
 /* A worker's slice of the workspace. */
 typedef struct scratch {
-  char *x, *y, *cuts, *offsets, *block;
+  char *x, *y, *cuts, *offsets, *block, *tile;
   ptrdiff_t packed; /* the panel that y holds */
 } scratch;
 
@@ -27,12 +28,20 @@ static scratch scratch_of(const job *j, int worker) {
   s.cuts = s.y + plan->y_bytes;
   s.offsets = s.cuts + plan->cut_bytes;
   s.block = s.offsets + plan->offset_bytes;
+  s.tile = s.block + plan->block_bytes;
   return s;
 }
 
 static spk_sddmm_fn pick_kernel(const job *j) {
   const int t = j->P->dtype, i = j->P->itype;
   return j->plan->strided ? j->kernels->sddmm_csr_strided[t][i] : j->kernels->sddmm_csr[t][i];
+}
+
+static void run_task(const job *j, const scratch *s, const spk_sddmm_task *task) {
+  if (j->plan->tiles)
+    spk_sddmm_tiles(task, j->P->dtype, j->P->itype, s->tile, j->kernels, pick_kernel(j));
+  else
+    pick_kernel(j)(task);
 }
 
 /* A task over the operands where they lie; callers replace what they packed. */
@@ -103,7 +112,7 @@ static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t f
     point_yt(j, s, task, 0);
     task->begin = offsets;
     task->end = spk_at(offsets, 1, isize);
-    pick_kernel(j)(task);
+    run_task(j, s, task);
     return;
   }
   ptrdiff_t low, high;
@@ -114,7 +123,7 @@ static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t f
     point_yt(j, s, task, panel);
     task->begin = s->cuts + (size_t)(panel * plan->row_chunk) * isize;
     task->end = s->cuts + (size_t)((panel + 1) * plan->row_chunk) * isize;
-    pick_kernel(j)(task);
+    run_task(j, s, task);
   }
 }
 
@@ -172,8 +181,13 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_sparse *P = j->P;
   const spk_sddmm_plan *plan = j->plan;
-  const ptrdiff_t r0 = spk_part_begin(P, 0, spk_outer_rows(P), part, plan->parts);
-  const ptrdiff_t r1 = spk_part_begin(P, 0, spk_outer_rows(P), part + 1, plan->parts);
+  ptrdiff_t r0 = spk_part_begin(P, 0, spk_outer_rows(P), part, plan->parts);
+  ptrdiff_t r1 = spk_part_begin(P, 0, spk_outer_rows(P), part + 1, plan->parts);
+  if (plan->tiles) {
+    /* The same tiles for every number of parts. */
+    r0 = spk_min(P->rows, spk_round_up(r0, SPK_TILE_ROWS));
+    r1 = spk_min(P->rows, spk_round_up(r1, SPK_TILE_ROWS));
+  }
   if (r0 == r1) return;
   scratch s = scratch_of(j, worker);
   spk_sddmm_task task = plain_task(j);
@@ -226,8 +240,8 @@ spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_de
                            void *values, const spk_sampling *sampling, const spk_sddmm_plan *plan,
                            const spk_kernels *kernels) {
   job j = {P, X, Yt, values, sampling, plan, kernels, {0}};
-  const size_t bytes =
-      plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes + plan->block_bytes;
+  const size_t bytes = plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes +
+                       plan->block_bytes + plan->tile_bytes;
   const spk_status status = spk_workspace_take(&j.space, 0, bytes, plan->threads);
   if (status != SPK_OK) return status;
   const int by_rows = P->format != SPK_COO || (P->flags & SPK_SORTED);

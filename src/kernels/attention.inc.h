@@ -1,89 +1,16 @@
-/* Tiles of a product that is sampled: 16 rows (queries), one per lane, by any columns (keys) that
- * some of them have; and on top of them softmax and the weighted sum of values.
- *
- * Rows of K are read in place, element by element: an FMA broadcasts its operand from memory, so
- * that only one load of Q, transposed once for all keys, comes with as many FMAs as there are sums.
- * Two loads and one FMA of 64 bytes (Zen 4), or two of each (Intel), a cycle allow 94 to 100% of
- * peak; 98% were measured (Zen 4, d = 64).  Lanes are queries: maxima and sums of softmax go lane
- * by lane, and the transposed output is made by the same loop, with V in the place of K.
+/* Attention: softmax of the scores of a tile, or of a row, and the weighted sum of values.
  *
  * Softmax is taken online (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., FlashAttention,
  * arXiv 2205.14135): of each chunk of keys, what was summed before is scaled to the new maximum.
+ * Lanes are queries: maxima and sums go lane by lane, and the transposed output is made by the same
+ * loop as the scores, with V in the place of K.
  */
 #define T_LOWEST ((T) - (sizeof(T) == 4 ? FLT_MAX : DBL_MAX))
 #define NV (SPK_TILE_ROWS / LANES)
-/* Keys whose scores are summed together: as many sums as hide the FMA's latency, and pointers that
- * x86 has registers for. */
-#define GROUP (12 / NV > 0 ? 12 / NV : 1)
-#define GROUP_2 (GROUP / 2 > 0 ? GROUP / 2 : 1)
-#define GROUP_4 (GROUP / 4 > 0 ? GROUP / 4 : 1)
 /* Elements of values whose sums are in registers. */
 #define PART \
   ((SPK_SIMD_REGISTERS >= 32 ? 16 : 8) / NV > 0 ? (SPK_SIMD_REGISTERS >= 32 ? 16 : 8) / NV : 1)
 #define PART_4 (PART / 4 > 0 ? PART / 4 : 1)
-
-/* S[g, :] = K[keys[g]] . q, g < G; q and S are as wide as a tile. */
-SPK_INLINE void FT(tile_dots)(const T *q, const T *K, ptrdiff_t ldk, const int32_t *keys,
-                              ptrdiff_t d, T *S, const int G) {
-  const T *k[16];
-  VEC sum[16 * 2];
-  SPK_UNROLL for (int g = 0; g < G; g++) k[g] = K + (ptrdiff_t)keys[g] * ldk;
-  SPK_UNROLL for (int i = 0; i < G * NV; i++) sum[i] = V(zero)();
-  ptrdiff_t t = 0;
-  for (; t + 4 <= d; t += 4) {
-    SPK_UNROLL for (int u = 0; u < 4; u++) {
-      const T *row = q + (t + u) * SPK_TILE_ROWS;
-      VEC x[NV];
-      SPK_UNROLL for (int v = 0; v < NV; v++) x[v] = V(load)(row + v * LANES);
-      SPK_UNROLL for (int g = 0; g < G; g++) {
-        const VEC y = V(set1)(k[g][t + u]);
-        SPK_UNROLL for (int v = 0; v < NV; v++) sum[g * NV + v] = V(fma)(y, x[v], sum[g * NV + v]);
-      }
-    }
-  }
-  for (; t < d; t++) {
-    SPK_UNROLL for (int g = 0; g < G; g++) {
-      const VEC y = V(set1)(k[g][t]);
-      SPK_UNROLL for (int v = 0; v < NV; v++) sum[g * NV + v] =
-          V(fma)(y, V(load)(q + t * SPK_TILE_ROWS + v * LANES), sum[g * NV + v]);
-    }
-  }
-  SPK_UNROLL for (int i = 0; i < G * NV; i++) V(store)(S + i * LANES, sum[i]);
-}
-
-/* All of them.  Behind the last key are as many more as complete a group, whose sums are spare. */
-SPK_INLINE void FT(tile_scores)(const T *q, const T *K, ptrdiff_t ldk, const int32_t *keys,
-                                ptrdiff_t count, ptrdiff_t d, T *S) {
-  ptrdiff_t j = 0;
-  for (; j + GROUP <= count; j += GROUP)
-    FT(tile_dots)(q, K, ldk, keys + j, d, S + j * SPK_TILE_ROWS, GROUP);
-  for (; j + GROUP_2 <= count; j += GROUP_2)
-    FT(tile_dots)(q, K, ldk, keys + j, d, S + j * SPK_TILE_ROWS, GROUP_2);
-  for (; j < count; j += GROUP_4)
-    FT(tile_dots)(q, K, ldk, keys + j, d, S + j * SPK_TILE_ROWS, GROUP_4);
-}
-
-static void FT(tile_pack)(void *panel, const void *rows, ptrdiff_t ld, ptrdiff_t count, ptrdiff_t d,
-                          double scale) {
-  T *q = panel;
-  const T *x = rows;
-  const VEC factor = V(set1)((T)scale);
-  for (int v = 0; v < NV; v++) {
-    const ptrdiff_t held = count - v * LANES;
-    for (ptrdiff_t t = 0; t < d; t += LANES) {
-      const ptrdiff_t width = spk_min(LANES, d - t);
-      const MASK mask = V(mask)(width);
-      VEC a[LANES];
-      for (int i = 0; i < LANES; i++) {
-        const T *from = x + (v * LANES + i) * ld + t;
-        a[i] = i >= held ? V(zero)() : width == LANES ? V(load)(from) : V(loadm)(from, mask);
-      }
-      V(transpose)(a);
-      T *to = q + t * SPK_TILE_ROWS + v * LANES;
-      for (ptrdiff_t i = 0; i < width; i++) V(store)(to + i * SPK_TILE_ROWS, V(mul)(a[i], factor));
-    }
-  }
-}
 
 /* Scores of the columns in the pattern, -infinity elsewhere; and their maxima. */
 SPK_INLINE void FT(tile_mask)(T *S, const uint16_t *bits, ptrdiff_t count, VEC m[NV]) {
@@ -197,9 +124,6 @@ static int FT(attend_finish)(const spk_attend_task *task, void *out, ptrdiff_t l
 #undef NV
 #undef PART
 #undef PART_4
-#undef GROUP
-#undef GROUP_2
-#undef GROUP_4
 
 /* --- one row alone, its lanes along d --- */
 

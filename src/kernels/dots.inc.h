@@ -1,4 +1,6 @@
-/* y[u] = x . rows[u], u < U; y[U .. 7] is unspecified.
+/* Dot products, and what a sampled product makes of them.
+ *
+ * y[u] = x . rows[u], u < U; y[U .. 7] is unspecified.
  *
  * Eight dot products share each load of x (9 loads for 8 FMAs: 89% of the load bound) and one
  * transposition reduces all eight.  The order of a sum depends on k alone.
@@ -17,4 +19,18 @@ SPK_INLINE void FT(dots)(const T *x, const T *const rows[8], ptrdiff_t k, const 
     SPK_UNROLL for (int u = 0; u < U; u++) acc[u] = V(fma)(xv, V(loadm)(rows[u] + j, mask), acc[u]);
   }
   V(reduce8)(acc, y);
+}
+
+/* What a sampled product stores; `value` is read where the sampling says so. */
+SPK_INLINE void FT(sample)(T dot, T *out, const T *value, const spk_sampling *s) {
+  T x = (T)s->alpha * dot;
+  if (s->scale) x *= *value;
+  if (s->beta != 0.0) x += (T)s->beta * *value;
+  *out = x;
+}
+
+static __attribute__((noinline)) void FT(sample_all)(const T *dots, T *out, const T *values,
+                                                     ptrdiff_t count, const spk_sampling *s) {
+  const int reads = s->scale || s->beta != 0.0;
+  for (ptrdiff_t u = 0; u < count; u++) FT(sample)(dots[u], out + u, reads ? values + u : NULL, s);
 }

@@ -6,5 +6,6 @@
 #include "spmv_slices.inc.h"
 #include "dots.inc.h"
 #include "exp.inc.h"
+#include "tiles.inc.h"
 #include "attention.inc.h"
 #include "ceilings.inc.h"

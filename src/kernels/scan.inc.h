@@ -58,4 +58,29 @@ static void FI(cut_rows)(const void *indices, const void *offsets, ptrdiff_t row
   }
 }
 
+/* Whether so many indices are first, first + 1, ... */
+SPK_INLINE int FI(follow)(const I *idx, U first, const int count) {
+  U different = 0;
+  for (int u = 0; u < count; u++) different |= (U)idx[u] - (first + (U)u);
+  return different == 0;
+}
+
+/* The last index of a block tells at once where it cannot be; where it can, repeated indices may
+ * still make up for missing ones. */
+static ptrdiff_t FI(run_length)(const void *indices, ptrdiff_t count) {
+  const I *idx = indices;
+  const U first = (U)idx[0];
+  ptrdiff_t p = 1;
+  for (; p + 64 <= count; p += 64) {
+    const ptrdiff_t last = p + 63;
+    if ((U)idx[last] != first + (U)last || !FI(follow)(idx + p, first + (U)p, 64)) break;
+  }
+  for (; p + 8 <= count; p += 8) {
+    const ptrdiff_t last = p + 7;
+    if ((U)idx[last] != first + (U)last || !FI(follow)(idx + p, first + (U)p, 8)) break;
+  }
+  while (p < count && (U)idx[p] == first + (U)p) p++;
+  return p;
+}
+
 #undef U

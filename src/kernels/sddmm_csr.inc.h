@@ -1,19 +1,5 @@
 /* SDDMM over CSR: dot products of a row of X with the rows of Yt that the pattern names, eight of
  * them at a time (dots.inc.h). */
-SPK_INLINE void FN(sddmm_finish)(T dot, T *out, const T *values, ptrdiff_t p,
-                                 const spk_sampling *s) {
-  T x = (T)s->alpha * dot;
-  if (s->scale) x *= values[p];
-  if (s->beta != 0.0) x += (T)s->beta * values[p];
-  out[p] = x;
-}
-
-static __attribute__((noinline)) void FN(sddmm_finish_all)(const T *dots, T *out, const T *values,
-                                                           ptrdiff_t p, ptrdiff_t count,
-                                                           const spk_sampling *s) {
-  for (ptrdiff_t u = 0; u < count; u++) FN(sddmm_finish)(dots[u], out, values, p + u, s);
-}
-
 /* y[u] = x . Yt[idx[u]], u < U; y[U .. 7] is unspecified. */
 SPK_INLINE void FN(sddmm_dots)(const T *x, const T *Yt, ptrdiff_t ldy, const I *idx, ptrdiff_t k,
                                const int U, T *y) {
@@ -55,7 +41,7 @@ static void FN(sddmm_csr)(const spk_sddmm_task *t) {
       if (plain)
         for (ptrdiff_t u = 0; u < count; u++) out[p + u] = y[u];
       else
-        FN(sddmm_finish_all)(y, out, values, p, count, &t->sampling);
+        FT(sample_all)(y, out + p, values ? values + p : NULL, count, &t->sampling);
     }
   }
 }
@@ -69,7 +55,7 @@ SPK_SCALAR_LOOPS static void FN(sddmm_csr_strided)(const spk_sddmm_task *t) {
       const T *y = (const T *)t->Yt + ((ptrdiff_t)idx[p] - t->base) * t->ldy;
       T s = 0;
       for (ptrdiff_t j = 0; j < t->k; j++) s += x[j * t->col_stridex] * y[j * t->col_stridey];
-      FN(sddmm_finish)(s, t->out, t->values, p, &t->sampling);
+      FT(sample)(s, (T *)t->out + p, t->values ? (const T *)t->values + p : NULL, &t->sampling);
     }
   }
 }

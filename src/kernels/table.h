@@ -120,6 +120,41 @@ typedef void (*spk_sddmm_fn)(const spk_sddmm_task *task);
 typedef void (*spk_tile_pack_fn)(void *panel, const void *rows, ptrdiff_t ld, ptrdiff_t count,
                                  ptrdiff_t d, double scale);
 
+/* rows[i * ld + j] = K[keys[j]] . row i of the panel, j < count. */
+typedef struct spk_tile_task {
+  const void *q; /* a panel of tile_pack */
+  const void *K;
+  ptrdiff_t ldk, d;
+  const int32_t *keys; /* SPK_TILE_ROWS more, of any kind, behind the last */
+  ptrdiff_t count;
+  void *scores; /* scratch: (count + SPK_TILE_ROWS) x SPK_TILE_ROWS */
+  void *rows;   /* SPK_TILE_ROWS x ld; ld is a number of whole vectors, and at least count */
+  ptrdiff_t ld;
+} spk_tile_task;
+
+typedef void (*spk_sddmm_tile_fn)(const spk_tile_task *task);
+/* Entries of one row in consecutive columns, which are keys one after the other. */
+typedef struct spk_tile_run {
+  ptrdiff_t entry; /* the first of it */
+  int32_t row, column, count;
+} spk_tile_run;
+
+/* out[entry + i] = what sampling makes of rows[row * ld + where[column] - from + i] and of values,
+ * which are read where it says so; as far as keys lie in [from, from + count). */
+typedef struct spk_place_task {
+  const spk_tile_run *runs;
+  ptrdiff_t run_count;
+  const int32_t *where;
+  ptrdiff_t from, count;
+  const void *rows;
+  ptrdiff_t ld;
+  void *out;
+  const void *values;
+  spk_sampling sampling;
+} spk_place_task;
+
+typedef void (*spk_place_fn)(const spk_place_task *task);
+
 /* Attention of a tile of queries, or of one query, to some keys, on top of what others gave.
  * maxima, sums and O begin at -infinity, 0 and 0. */
 typedef struct spk_attend_task {
@@ -178,6 +213,8 @@ typedef int (*spk_scan_fn)(const void *indices, ptrdiff_t count, ptrdiff_t bound
  * with an index of b * width or more, for b = 0 .. blocks.  Indices must be sorted in each row. */
 typedef void (*spk_cut_fn)(const void *indices, const void *offsets, ptrdiff_t rows,
                            ptrdiff_t width, ptrdiff_t blocks, void *cuts, ptrdiff_t ld);
+/* How many of indices[0 .. count), count > 0, from the first on, follow one another. */
+typedef ptrdiff_t (*spk_run_length_fn)(const void *indices, ptrdiff_t count);
 /* Offsets start at 0, do not decrease and end at or below nnz. */
 typedef int (*spk_offsets_fn)(const void *offsets, ptrdiff_t count, ptrdiff_t nnz);
 

@@ -1,6 +1,7 @@
 #include "sddmm_plan.h"
 
 #include "../driver/parallel.h"
+#include "../driver/sddmm_tiles.h"
 
 /* The workspace of one worker stays below a few MiB whatever the shapes. */
 #define X_MOST ((ptrdiff_t)1 << 18)
@@ -12,6 +13,27 @@
 #define PACK_REUSE 24.0
 /* The share of L1 that such a panel may take. */
 #define L1_SHARE 0.7
+
+/* The share of pairs of neighbours that are consecutive, from which on columns are in runs: half of
+ * them are in a random pattern that is half full, whose tiles take as long as its rows. */
+#define SHARE 0.6
+/* Pairs that are looked at in all of a pattern. */
+#define PAIRS 64
+
+ptrdiff_t spk_consecutive(const void *indices, spk_itype itype, ptrdiff_t begin, ptrdiff_t end,
+                          ptrdiff_t pairs) {
+  const ptrdiff_t step = pairs > 0 ? (end - begin - 1) / pairs : 0;
+  ptrdiff_t consecutive = 0;
+  for (ptrdiff_t i = 0, p = begin; i < pairs; i++, p += step)
+    consecutive += spk_index(indices, itype, p + 1) - spk_index(indices, itype, p) == 1;
+  return consecutive;
+}
+
+static int in_runs(const spk_sparse *P) {
+  const ptrdiff_t pairs = spk_min(PAIRS, P->nnz - 1);
+  return pairs > 0 &&
+         (double)spk_consecutive(P->indices, P->itype, 0, P->nnz, pairs) >= SHARE * (double)pairs;
+}
 
 static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_machine *machine,
                         spk_sddmm_plan *plan) {
@@ -51,6 +73,10 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt
     plan->strided = 1;
   if (!y_unit && !plan->pack_y) plan->strided = 1;
   if (plan->strided) plan->pack_x = plan->pack_y = 0;
+  plan->tiles = !plan->strided && P->format != SPK_BSR && is_sorted && P->rows > 1 && k > 0 &&
+                SPK_TILE_ROWS * row_bytes <= X_MOST && in_runs(P);
+  /* They read elements of Yt, which no alignment makes faster. */
+  if (plan->tiles && y_unit) plan->pack_y = 0;
 
   if (plan->pack_y) {
     plan->panels = spk_max(1, spk_ceil_div(n, plan->panel_rows));
@@ -75,6 +101,11 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt
   if (P->format == SPK_BSR)
     plan->block_bytes = spk_slice((size_t)((2 * size + isize) * SPK_SDDMM_BLOCK_ENTRIES));
 
+  if (plan->row_chunk >= SPK_TILE_ROWS)
+    plan->row_chunk -= plan->row_chunk % SPK_TILE_ROWS;
+  else if (plan->row_chunk < P->rows)
+    plan->tiles = 0;
+  if (plan->tiles) plan->tile_bytes = spk_sddmm_tile_bytes(P->dtype, k);
   plan->parts = plan->threads;
   if (plan->threads > 1 && !plan->pack_y) plan->parts *= PARTS_PER_THREAD;
   const ptrdiff_t most = by_rows ? P->rows / P->block_rows : P->nnz;

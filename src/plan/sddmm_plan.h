@@ -8,17 +8,24 @@
 typedef struct spk_sddmm_plan {
   int threads;
   int strided;          /* the kernel walks X and Yt through their strides */
+  int tiles;            /* rows go by tiles of SPK_TILE_ROWS, where they have columns in common */
   int pack_x, pack_y;   /* rows of X, rows of Yt go through packed panels */
   ptrdiff_t ld;         /* elements between rows of a panel: whole cache lines */
   ptrdiff_t panel_rows; /* rows of Yt in a panel; all of them where Yt is not packed */
   ptrdiff_t panels;     /* more than one only where rows of P are sorted and can be cut */
   ptrdiff_t row_chunk;  /* rows of P between two looks at the workspace */
   ptrdiff_t parts;      /* tasks: ranges of rows (of entries, for COO in any order) */
-  size_t x_bytes, y_bytes, cut_bytes, offset_bytes, block_bytes; /* workspace per worker */
+  size_t x_bytes, y_bytes, cut_bytes, offset_bytes, block_bytes,
+      tile_bytes; /* workspace per worker */
 } spk_sddmm_plan;
 
 /* Entries of a block row that BSR samples at a time. */
 #define SPK_SDDMM_BLOCK_ENTRIES 2048
+
+/* Of so many pairs of neighbours among entries [begin, end), fewer than these, how many are
+ * consecutive columns. */
+ptrdiff_t spk_consecutive(const void *indices, spk_itype itype, ptrdiff_t begin, ptrdiff_t end,
+                          ptrdiff_t pairs);
 
 void spk_plan_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt, int threads,
                     const spk_machine *machine, spk_sddmm_plan *plan);

@@ -25,6 +25,17 @@ static ptrdiff_t random_offsets(ptrdiff_t outer, ptrdiff_t inner, ptrdiff_t entr
   return count;
 }
 
+static void indices_in_runs(void *indices, spk_itype itype, ptrdiff_t from, ptrdiff_t to,
+                            ptrdiff_t below) {
+  ptrdiff_t at = random_below(1 + below / 8);
+  for (ptrdiff_t p = from; p < to; p++) {
+    put_index(indices, itype, p, at);
+    const ptrdiff_t step = random_below(40);
+    at += step == 0 ? 0 : step == 1 ? 1 + random_below(1 + below / 20) : 1;
+    if (at >= below) at = below - 1;
+  }
+}
+
 /* `count` of 0 .. below-1; in order and with repeats if sorted. */
 static void random_indices(void *indices, spk_itype itype, ptrdiff_t from, ptrdiff_t to,
                            ptrdiff_t below, int sorted) {
@@ -78,6 +89,9 @@ sparse sparse_random(const sparse_shape *shape) {
   for (ptrdiff_t i = 0; i < outer; i++)
     random_indices(indices, itype, spk_index(offsets, itype, i), spk_index(offsets, itype, i + 1),
                    inner, shape->sorted && !coo);
+  for (ptrdiff_t i = 0; i < outer && shape->sorted == IN_RUNS; i++)
+    indices_in_runs(indices, itype, spk_index(offsets, itype, i), spk_index(offsets, itype, i + 1),
+                    inner);
   sparse s = {.entries = count * area};
   void *values = exact_memory((size_t)s.entries * spk_dtype_size(shape->dtype));
   for (ptrdiff_t p = 0; p < s.entries; p++) put_value(values, shape->dtype, p, random_number());

@@ -11,8 +11,11 @@ typedef struct sparse_shape {
   ptrdiff_t rows, cols; /* multiples of the block's */
   ptrdiff_t block_rows, block_cols;
   ptrdiff_t entries; /* about as many */
-  int sorted;
+  int sorted; /* or IN_RUNS */
 } sparse_shape;
+
+/* Sorted, and most columns follow one another; a few repeat, a few are left out. */
+enum { IN_RUNS = 2 };
 
 /* A matrix and what it stores, in the order of its values: (row[p], col[p]) is entry p.  Rows are
  * of any length, one is empty; entries repeat. */

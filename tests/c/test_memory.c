@@ -37,6 +37,7 @@ static const product products[] = {
     {{SPK_BSR, SPK_F64, SPK_I32, 64, 16384, 1, 8192, 300000, 1}, 60},
     {{SPK_BSR, SPK_F32, SPK_I32, 2048, 2048, 256, 256, 500000, 1}, 100},
     {{SPK_CSR, SPK_F64, SPK_I64, 3, 4, 1, 1, 8, 1}, 60000},
+    {{SPK_CSR, SPK_F64, SPK_I64, 200, 6000, 1, 1, 300000, IN_RUNS}, 1500},
 };
 enum { PRODUCTS = sizeof products / sizeof *products };
 

@@ -105,10 +105,35 @@ static void check_large(void) {
       }
 }
 
+/* Rows that have most columns in common go by tiles: of one window of columns and of several, in
+ * panels and not. */
+static void check_tiles(void) {
+  static const ptrdiff_t shapes[][4] = {/* rows, cols, entries, k */
+                                        {100, 150, 9000, 64},  {33, 400, 3000, 130},
+                                        {20, 5000, 60000, 40}, {17, 100, 900, 300},
+                                        {300, 200, 12000, 33}, {16, 3000, 20000, 5000}};
+  for (int s = 0; s < 6; s++)
+    for (int how = 0; how < INPUT_LAYOUTS; how++)
+      for (int format = 0; format < 3; format++) {
+        const ptrdiff_t *shape = shapes[s];
+        if (s == 5 && how > 1) continue;
+        const product x = {{(spk_format)format, (spk_dtype)(how % 2), (spk_itype)(s % 2), shape[0],
+                            shape[1], 1, 1, shape[2], IN_RUNS},
+                           shape[3],
+                           (layout)((how + s) % INPUT_LAYOUTS),
+                           (layout)how,
+                           (how + s) % SAMPLINGS,
+                           1 + (s + how) % 3,
+                           (target)(s % TARGETS)};
+        check_product(&x);
+      }
+}
+
 int main(void) {
   if (!spk_isa()) return TEST_SKIPPED;
   seed_random(2001);
   check_small(2000);
   check_large();
+  check_tiles();
   return test_result();
 }

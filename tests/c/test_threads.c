@@ -82,6 +82,8 @@ static const sparse_shape shapes[] = {
     {SPK_COO, SPK_F64, SPK_I32, 301, 257, 1, 1, 9000, 0},
     {SPK_BSR, SPK_F32, SPK_I32, 300, 256, 4, 4, 20000, 1},
     {SPK_CSR, SPK_F32, SPK_I32, 1, 900, 1, 1, 700, 1},
+    {SPK_CSR, SPK_F32, SPK_I32, 301, 257, 1, 1, 30000, IN_RUNS},
+    {SPK_CSC, SPK_F64, SPK_I64, 257, 301, 1, 1, 30000, IN_RUNS},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 

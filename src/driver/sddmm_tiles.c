@@ -1,0 +1,232 @@
+#include "sddmm_tiles.h"
+
+#include "../plan/sddmm_plan.h"
+
+/* Columns that are looked at together, and keys whose scores are in L1 together. */
+#define WINDOW 2048
+#define CHUNK 96
+
+/* Runs of a tile's rows in a window, at most. */
+#define RUNS (SPK_TILE_ROWS * WINDOW / 8)
+
+/* Pairs of neighbours that are looked at in a row. */
+#define PROBES 4
+
+/* In cycles, from Zen 4: what an entry of a lone row takes, by k and besides; what a column of a
+ * tile takes besides one per element, a run, and a tile by k and besides. */
+#define ENTRY_K 0.165
+#define ENTRY 1.0
+#define COLUMN 8.0
+#define RUN 45.0
+#define TILE_K 8.0
+#define TILE 300.0
+
+typedef struct tile_scratch {
+  spk_tile_run *runs;
+  int32_t *keys, *where; /* where: of a column of the window among keys */
+  uint8_t *marks;        /* 0 between any two windows */
+  void *q, *scores, *rows;
+} tile_scratch;
+
+#define MARK_BYTES (WINDOW + 8)
+#define SCORE_COUNT ((CHUNK + SPK_TILE_ROWS) * SPK_TILE_ROWS)
+
+static size_t panel_bytes(spk_dtype dtype, ptrdiff_t k) {
+  return spk_slice((size_t)spk_max(1, k) * SPK_TILE_ROWS * spk_dtype_size(dtype));
+}
+
+size_t spk_sddmm_tile_bytes(spk_dtype dtype, ptrdiff_t k) {
+  return spk_slice(RUNS * sizeof(spk_tile_run)) +
+         2 * spk_slice((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)) + spk_slice(MARK_BYTES) +
+         panel_bytes(dtype, k) + 2 * spk_slice(SCORE_COUNT * spk_dtype_size(dtype));
+}
+
+static tile_scratch scratch_in(void *memory, spk_dtype dtype, ptrdiff_t k) {
+  char *at = memory;
+  tile_scratch s;
+  s.runs = (spk_tile_run *)(void *)at;
+  s.keys = (int32_t *)(void *)(at += spk_slice(RUNS * sizeof(spk_tile_run)));
+  s.where = (int32_t *)(void *)(at += spk_slice((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)));
+  s.marks = (uint8_t *)(at += spk_slice((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)));
+  s.q = at += spk_slice(MARK_BYTES);
+  s.scores = at += panel_bytes(dtype, k);
+  s.rows = at + spk_slice(SCORE_COUNT * spk_dtype_size(dtype));
+  return s;
+}
+
+/* What could be gained if all rows had the same columns: then only runs have to be long enough.
+ * By a few pairs of neighbours in each row. */
+static int worth_looking(const spk_sddmm_task *t, spk_itype itype, ptrdiff_t row, ptrdiff_t rows) {
+  double pairs = 0, consecutive = 0;
+  for (ptrdiff_t i = row; i < row + rows; i++) {
+    const ptrdiff_t p = spk_index(t->begin, itype, i), q = spk_index(t->end, itype, i);
+    if (q - p < 2) continue;
+    const ptrdiff_t span = spk_index(t->indices, itype, q - 1) - spk_index(t->indices, itype, p);
+    const int whole = span == q - 1 - p; /* or repeats make up for gaps */
+    const ptrdiff_t looked = spk_min(PROBES, q - p - 1);
+    pairs += (double)looked;
+    consecutive +=
+        whole ? (double)looked : (double)spk_consecutive(t->indices, itype, p, q, looked);
+  }
+  const double k = (double)t->k, gain = ENTRY_K * k + ENTRY - (k + COLUMN) / SPK_TILE_ROWS;
+  return pairs > 0 && (pairs - consecutive) / pairs * RUN <= gain;
+}
+
+static int worth_a_tile(double k, double entries, double columns, double runs) {
+  const double alone = entries * (ENTRY_K * k + ENTRY);
+  return columns * (k + COLUMN) + runs * RUN + TILE_K * k + TILE <= alone;
+}
+
+/* The columns that have marks, ascending, which become 0 again. */
+static ptrdiff_t collect(const tile_scratch *s, size_t width) {
+  ptrdiff_t count = 0;
+  for (size_t k = 0; k < width; k += 8) {
+    uint64_t eight;
+    memcpy(&eight, s->marks + k, sizeof eight);
+    if (eight == 0) continue;
+    if (eight == UINT64_C(0x0101010101010101)) {
+      for (size_t u = 0; u < 8; u++) {
+        s->keys[count + (ptrdiff_t)u] = (int32_t)(k + u);
+        s->where[k + u] = (int32_t)(count + (ptrdiff_t)u);
+      }
+      count += 8;
+      continue;
+    }
+    for (size_t u = k; u < k + 8; u++) {
+      s->keys[count] = (int32_t)u;
+      s->where[u] = (int32_t)count;
+      count += s->marks[u];
+    }
+  }
+  memset(s->marks, 0, width);
+  for (int i = 0; i < SPK_TILE_ROWS && count > 0; i++) s->keys[count + i] = s->keys[count - 1];
+  return count;
+}
+
+/* What is left of each row, and where a window of columns takes it. */
+typedef struct tile_rows {
+  ptrdiff_t first, rows;
+  ptrdiff_t at[SPK_TILE_ROWS], end[SPK_TILE_ROWS], next[SPK_TILE_ROWS];
+} tile_rows;
+
+/* Runs of the columns from `low` on; sets next.  Returns how many, and their entries. */
+static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const tile_scratch *s,
+                           tile_rows *rows, ptrdiff_t low, ptrdiff_t *entries, int32_t *width,
+                           const spk_kernels *kernels) {
+  const size_t isize = spk_itype_size(itype);
+  ptrdiff_t runs = 0;
+  *entries = 0;
+  *width = 0;
+  for (ptrdiff_t i = 0; i < rows->rows; i++) {
+    ptrdiff_t p = rows->at[i];
+    const ptrdiff_t most = RUNS / SPK_TILE_ROWS * (i + 1);
+    while (p < rows->end[i] && runs < most) {
+      const ptrdiff_t column = spk_index(t->indices, itype, p) - low;
+      if (column >= WINDOW) break;
+      const ptrdiff_t left = spk_min(rows->end[i] - p, WINDOW - column);
+      const ptrdiff_t count = kernels->run_length[itype](spk_at(t->indices, p, isize), left);
+      s->runs[runs++] = (spk_tile_run){p, (int32_t)i, (int32_t)column, (int32_t)count};
+      memset(s->marks + column, 1, (size_t)count);
+      *width = (int32_t)spk_max(*width, column + count);
+      *entries += count;
+      p += count;
+    }
+    rows->next[i] = p;
+  }
+  return runs;
+}
+
+static void run_window(const spk_sddmm_task *t, spk_dtype dtype, const tile_scratch *s,
+                       ptrdiff_t low, ptrdiff_t runs, ptrdiff_t count, const spk_kernels *kernels) {
+  const size_t size = spk_dtype_size(dtype);
+  spk_tile_task tile = {.q = s->q,
+                        .K = spk_at(t->Yt, (low - t->base) * t->ldy, size),
+                        .ldk = t->ldy,
+                        .d = t->k,
+                        .scores = s->scores,
+                        .rows = s->rows,
+                        .ld = CHUNK + SPK_TILE_ROWS};
+  spk_place_task place = {.runs = s->runs,
+                          .run_count = runs,
+                          .where = s->where,
+                          .rows = s->rows,
+                          .ld = tile.ld,
+                          .out = t->out,
+                          .values = t->values,
+                          .sampling = t->sampling};
+  for (ptrdiff_t from = 0; from < count; from += CHUNK) {
+    tile.keys = s->keys + from;
+    tile.count = spk_min(CHUNK, count - from);
+    kernels->sddmm_tile[dtype](&tile);
+    place.from = from;
+    place.count = tile.count;
+    kernels->sddmm_place[dtype](&place);
+  }
+}
+
+/* Entries [at, next) of each row, row by row. */
+static void run_rows_alone(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
+                           const tile_rows *rows, spk_sddmm_fn kernel) {
+  int64_t begin64[SPK_TILE_ROWS], end64[SPK_TILE_ROWS];
+  int32_t begin32[SPK_TILE_ROWS], end32[SPK_TILE_ROWS];
+  for (ptrdiff_t i = 0; i < rows->rows; i++) {
+    begin64[i] = rows->at[i], end64[i] = rows->next[i];
+    begin32[i] = (int32_t)rows->at[i], end32[i] = (int32_t)rows->next[i];
+  }
+  spk_sddmm_task task = *t;
+  task.X = spk_at(t->X, rows->first * t->ldx, spk_dtype_size(dtype));
+  task.rows = rows->rows;
+  task.begin = itype == SPK_I32 ? (const void *)begin32 : begin64;
+  task.end = itype == SPK_I32 ? (const void *)end32 : end64;
+  kernel(&task);
+}
+
+/* The first column that any row still has, or -1. */
+static ptrdiff_t lowest(const spk_sddmm_task *t, spk_itype itype, const tile_rows *rows) {
+  ptrdiff_t low = -1;
+  for (ptrdiff_t i = 0; i < rows->rows; i++) {
+    if (rows->at[i] == rows->end[i]) continue;
+    const ptrdiff_t column = spk_index(t->indices, itype, rows->at[i]);
+    if (low < 0 || column < low) low = column;
+  }
+  return low;
+}
+
+static void run_tile(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
+                     const tile_scratch *s, tile_rows *rows, const spk_kernels *kernels,
+                     spk_sddmm_fn kernel) {
+  int packed = 0;
+  for (ptrdiff_t low; (low = lowest(t, itype, rows)) >= 0;) {
+    ptrdiff_t entries;
+    int32_t width;
+    const ptrdiff_t runs = find_runs(t, itype, s, rows, low, &entries, &width, kernels);
+    const ptrdiff_t count = collect(s, (size_t)width);
+    if (worth_a_tile((double)t->k, (double)entries, (double)count, (double)runs)) {
+      if (!packed)
+        kernels->tile_pack[dtype](s->q, spk_at(t->X, rows->first * t->ldx, spk_dtype_size(dtype)),
+                                  t->ldx, rows->rows, t->k, 1.0);
+      packed = 1;
+      run_window(t, dtype, s, low, runs, count, kernels);
+    } else {
+      run_rows_alone(t, dtype, itype, rows, kernel);
+    }
+    memcpy(rows->at, rows->next, sizeof rows->at);
+  }
+}
+
+void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype itype, void *scratch,
+                     const spk_kernels *kernels, spk_sddmm_fn rows_kernel) {
+  const tile_scratch s = scratch_in(scratch, dtype, task->k);
+  memset(s.marks, 0, MARK_BYTES);
+  for (ptrdiff_t row = 0; row < task->rows; row += SPK_TILE_ROWS) {
+    tile_rows rows = {.first = row, .rows = spk_min(SPK_TILE_ROWS, task->rows - row)};
+    for (ptrdiff_t i = 0; i < rows.rows; i++) {
+      rows.at[i] = spk_index(task->begin, itype, row + i);
+      rows.end[i] = rows.next[i] = spk_index(task->end, itype, row + i);
+    }
+    if (worth_looking(task, itype, row, rows.rows))
+      run_tile(task, dtype, itype, &s, &rows, kernels, rows_kernel);
+    else
+      run_rows_alone(task, dtype, itype, &rows, rows_kernel);
+  }
+}

@@ -1,0 +1,16 @@
+/* Sampled products by tiles of 16 rows, where rows of a pattern have most columns in common. */
+#ifndef SPK_DRIVER_SDDMM_TILES_H
+#define SPK_DRIVER_SDDMM_TILES_H
+
+#include "../dispatch/dispatch.h"
+#include "../kernels/table.h"
+
+/* Workspace of a worker. */
+size_t spk_sddmm_tile_bytes(spk_dtype dtype, ptrdiff_t k);
+
+/* As a task of sddmm_csr, whose rows begin at a multiple of SPK_TILE_ROWS.  Tiles that have too
+ * little in common go to `rows`. */
+void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype itype, void *scratch,
+                     const spk_kernels *kernels, spk_sddmm_fn rows);
+
+#endif
