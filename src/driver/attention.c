@@ -9,6 +9,8 @@
 
 /* Keys whose scores are in L1 together. */
 #define CHUNK 192
+/* Of one query; their scores take the room of a tile's. */
+#define ROW_CHUNK 2048
 
 /* What a key of a lone query takes, as a part of what a key of a tile does: Zen 4, d = 64, 6 to 8
  * sixteenths of a tile's keys. */
@@ -108,34 +110,53 @@ static void *log_sum(const job *j, ptrdiff_t head, ptrdiff_t row) {
   return spk_at_mut(j->a->lse, head * j->mask->rows + row, spk_dtype_size(j->a->dtype));
 }
 
-/* No maximum, no sum, no output yet. */
-static void clear(const job *j, const scratch *s) {
-  for (int i = 0; i < SPK_TILE_ROWS; i++)
+/* No maximum, no sum, no output yet of so many rows. */
+static void clear(const job *j, const scratch *s, ptrdiff_t rows) {
+  const size_t size = spk_dtype_size(j->a->dtype), half = SPK_TILE_ROWS * size;
+  for (ptrdiff_t i = 0; i < rows; i++)
     if (j->a->dtype == SPK_F32)
       ((float *)(void *)s->state)[i] = -INFINITY;
     else
       ((double *)(void *)s->state)[i] = -INFINITY;
-  const size_t half = SPK_TILE_ROWS * spk_dtype_size(j->a->dtype);
   memset(s->state + half, 0, half);
-  memset(s->O, 0, j->output_bytes);
+  memset(s->O, 0, (size_t)((j->a->dv + SPK_MOST_LANES) * rows) * size);
 }
 
-/* One query, by the runs of its row. */
-static void run_row(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t row) {
-  const spk_pattern *mask = j->mask;
-  const spk_attention *a = j->a;
-  spk_attend_task t = task_of(j, s, head, row, 1);
-  t.q = query(a, head, row);
-  clear(j, s);
-  for (int64_t run = mask->offsets[row]; run < mask->offsets[row + 1]; run++)
-    for (int32_t k = mask->starts[run]; k < mask->stops[run]; k++) {
-      s->keys[t.count++] = k;
-      const int last = run + 1 == mask->offsets[row + 1] && k + 1 == mask->stops[run];
-      if (t.count < CHUNK && !last) continue;
-      j->kernels->attend_row[a->dtype](&t);
-      t.count = 0;
+/* The keys of a row's runs from *run and *skipped on, at most `most`; most runs of such rows are
+ * short, so that four keys are written whatever their number. */
+static ptrdiff_t list_keys(const spk_pattern *mask, ptrdiff_t row, int64_t *run, int32_t *skipped,
+                           ptrdiff_t most, int32_t *keys) {
+  const int64_t end = mask->offsets[row + 1];
+  ptrdiff_t count = 0;
+  for (; *run < end; ++*run, *skipped = 0) {
+    const int32_t start = mask->starts[*run] + *skipped, left = mask->stops[*run] - start;
+    const int32_t taken = (int32_t)spk_min(left, most - count);
+    for (int32_t k = 0; k < 4; k++) keys[count + k] = start + k;
+    for (int32_t k = 4; k < taken; k++) keys[count + k] = start + k;
+    count += taken;
+    if (taken < left) {
+      *skipped += taken;
+      break;
     }
-  j->kernels->attend_row_finish[a->dtype](&t, output(a, head, row), log_sum(j, head, row));
+  }
+  return count;
+}
+
+/* Queries one by one. */
+static void run_rows(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t first,
+                     ptrdiff_t last) {
+  const spk_attention *a = j->a;
+  spk_attend_task t = task_of(j, s, head, first, 1);
+  for (ptrdiff_t row = first; row < last; row++) {
+    t.q = query(a, head, row);
+    clear(j, s, 1);
+    int64_t run = j->mask->offsets[row];
+    int32_t skipped = 0;
+    while ((t.count = list_keys(j->mask, row, &run, &skipped, ROW_CHUNK, s->keys)) > 0)
+      j->kernels->attend_row[a->dtype](&t);
+    j->kernels->attend_row_finish[a->dtype](&t, output(a, head, row), log_sum(j, head, row));
+    if (t.bias) t.bias = spk_at(t.bias, a->bias_row_stride, spk_dtype_size(a->dtype));
+  }
 }
 
 /* Rows that will be needed when the keys of a tile are done. */
@@ -159,7 +180,7 @@ static int run_tile(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t ti
   spk_attend_task t = task_of(j, s, head, row, rows);
   t.q = s->q;
   j->kernels->tile_pack[f](s->q, query(a, head, row), a->q_stride, rows, a->d, a->scale);
-  clear(j, s);
+  clear(j, s, SPK_TILE_ROWS);
   fetch(output(a, head, row), a->out_stride, rows, a->dv, size);
   fetch(query(a, head, row + rows), a->q_stride, spk_min(SPK_TILE_ROWS, j->mask->rows - row - rows),
         a->d, size);
@@ -187,7 +208,7 @@ static void run_part(void *context, ptrdiff_t task, int worker) {
        tile++) {
     if (in_tile(mask, tile) && run_tile(j, &s, head, tile)) continue;
     const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);
-    for (ptrdiff_t i = row; i < end; i++) run_row(j, &s, head, i);
+    run_rows(j, &s, head, row, end);
   }
 }
 

@@ -25,6 +25,17 @@ static int32_t first_column(const spk_pattern *p, const spk_tile_cursor *c) {
   return first;
 }
 
+/* The first four words at once: where runs are short, their lengths are hard to predict. */
+static void mark(uint16_t *words, ptrdiff_t count, uint16_t bit) {
+  static const uint16_t ones[5][4] = {{0}, {1}, {1, 1}, {1, 1, 1}, {1, 1, 1, 1}};
+  uint64_t four, set;
+  memcpy(&four, words, sizeof four);
+  memcpy(&set, ones[count < 4 ? count : 4], sizeof set);
+  four |= set * bit;
+  memcpy(words, &four, sizeof four);
+  for (ptrdiff_t k = 4; k < count; k++) words[k] = (uint16_t)(words[k] | bit);
+}
+
 ptrdiff_t spk_tile_next(const spk_pattern *p, spk_tile_cursor *c, uint16_t *scratch, int32_t *keys,
                         uint16_t *bits) {
   const int32_t first = first_column(p, c);
@@ -38,7 +49,7 @@ ptrdiff_t spk_tile_next(const spk_pattern *p, spk_tile_cursor *c, uint16_t *scra
     for (; r < end && p->starts[r] - first < most; r++) {
       const int32_t from = p->starts[r] > first ? p->starts[r] - first : 0;
       const int32_t stop = p->stops[r] - first, to = stop < most ? stop : most;
-      for (int32_t k = from; k < to; k++) scratch[k] = (uint16_t)(scratch[k] | bit);
+      mark(scratch + from, to - from, bit);
       if (to > width) width = to;
       if (stop > most) break; /* goes on in the next window */
     }
