@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spkernels import datasets
+from spkernels import datasets, sparse_attention
 from spkernels.__main__ import main
 from spkernels.bench import analysis, ceilings, cells, collection, comparison, run
 from spkernels.bench.cells import Cell, Matrix
@@ -103,6 +103,9 @@ def right_answer(problem):
         return problem.sparse() @ problem.b
     if problem.op == "dense_spmm":
         return problem.b @ problem.sparse()
+    if problem.op == "attention":
+        q, k, v = (problem.operands[name] for name in "qkv")
+        return sparse_attention(q, k, v, problem.sparse())
     return (problem.x @ problem.yt.T)[problem.rows(), problem.indices]
 
 
@@ -148,7 +151,11 @@ def test_operations_and_bytes_are_counted():
     A = sp.csr_array(np.array([[1, 1, 0], [0, 0, 0]], np.float32))
     of = {op: cell_of(op, 4).problem(A) for op in OPS}
     index_bytes = A.indptr.nbytes + A.indices.nbytes + 4 * A.nnz
-    assert [OPS[op].flops(of[op]) for op in OPS] == [2 * 2 * 4] * len(OPS)
+    heads = of["attention"].operands["q"].shape[0]
+    assert OPS["attention"].flops(of["attention"]) == 4 * heads * 2 * 4
+    assert OPS["attention"].bytes(of["attention"]) == index_bytes + 4 * 4 * heads * (2 + 3 + 3 + 2)
+    others = OPS.keys() - {"attention"}
+    assert [OPS[op].flops(of[op]) for op in others] == [2 * 2 * 4] * len(others)
     # Rows of B that A touches: 2 of 3; columns of X: 1 of 2; rows of X and Y together: 3 of 5.
     assert OPS["spmm"].bytes(of["spmm"]) == index_bytes + 4 * 4 * (2 + 2)
     assert OPS["dense_spmm"].bytes(of["dense_spmm"]) == index_bytes + 4 * 4 * (1 + 3)

@@ -37,6 +37,7 @@ suites:
   dlmc        pruned layers, A @ B and B @ A
   graph       graphs: A @ x, A @ B, sampled products
   attention   attention masks: sampled products, A @ B
+  fused       attention with these masks in one pass: Q, K, V in, weighted values out
   tiny        small products: the cost of a call
   all         all of them
 instead of suites:

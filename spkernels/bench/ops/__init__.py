@@ -18,6 +18,6 @@ An operation is a module with
     or written once.
 """
 
-from . import dense_spmm, prepared, sddmm, spmm
+from . import attention, dense_spmm, prepared, sddmm, spmm
 
-OPS = {module.NAME: module for module in (spmm, prepared, dense_spmm, sddmm)}
+OPS = {module.NAME: module for module in (spmm, prepared, dense_spmm, sddmm, attention)}

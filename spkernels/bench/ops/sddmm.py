@@ -10,8 +10,8 @@ from ._sizes import matrix_bytes
 NAME = "sddmm"
 TITLE = "sampled dense @ dense"
 WIDTH = "k"
-PEERS = ("torch", "numpy dense", "torch dense", "spkernels")
-DENSE = ("numpy dense", "torch dense")
+PEERS = ("torch", "numpy dense", "mkl dense", "torch dense", "spkernels")
+DENSE = ("numpy dense", "mkl dense", "torch dense")
 
 
 def operands(matrix, width, rng, dtype) -> dict[str, np.ndarray]:

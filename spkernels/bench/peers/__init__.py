@@ -27,6 +27,8 @@ MODULES = {
     "numpy dense": "numpy_dense",
     "mkl dense": "mkl_dense",
     "torch dense": "torch_dense",
+    "torch sdpa": "torch_sdpa",
+    "torch flex": "torch_flex",
     "spkernels": "spkernels_csr",
 }
 SUBJECT = "spkernels"

@@ -9,6 +9,7 @@ import numpy as np
 PATTERNS = ("lib/libmkl_rt.so*", "lib/libmkl_rt*.dylib", "Library/bin/mkl_rt*.dll")
 ROW_MAJOR = 101
 NO_TRANSPOSE = 111
+TRANSPOSE = 112
 #: The letter in the names of MKL's functions, and the C type of a scalar.
 SCALARS = {"float32": ("s", ctypes.c_float), "float64": ("d", ctypes.c_double)}
 

@@ -24,6 +24,9 @@ def bind(problem):
         return partial(spkernels.spmm, problem.sparse(), problem.b)
     if problem.product == "dense_spmm":
         return partial(spkernels.spmm, problem.b, problem.sparse())
+    if problem.product == "attention":
+        arrays = (problem.operands[name] for name in "qkv")
+        return partial(spkernels.sparse_attention, *arrays, problem.sparse())
     if problem.product != "sddmm":
         raise NotImplementedError(f"spkernels has no {problem.product}")
     return partial(spkernels.sddmm, problem.sparse(), problem.x, problem.yt.T)

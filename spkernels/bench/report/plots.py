@@ -32,6 +32,8 @@ _STYLES = {
     "numpy dense": ("#E69F00", "X"),
     "mkl dense": ("#A0522D", "*"),
     "torch dense": ("#5D3A9B", "h"),
+    "torch sdpa": ("#CC79A7", "v"),
+    "torch flex": ("#009E73", "D"),
 }
 #: With more sparsities than this, points are binned.
 _MOST_LEVELS = 8

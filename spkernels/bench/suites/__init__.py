@@ -12,6 +12,6 @@ A suite is a module with
     What to measure of them; `options` has ``quick``, ``ops``, ``threads`` and ``caches``.
 """
 
-from . import attention, dlmc, graph, tiny
+from . import attention, dlmc, fused, graph, tiny
 
-SUITES = {module.NAME: module for module in (dlmc, graph, attention, tiny)}
+SUITES = {module.NAME: module for module in (dlmc, graph, attention, fused, tiny)}

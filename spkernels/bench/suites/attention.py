@@ -41,14 +41,19 @@ KINDS = {
 
 def matrices(quick):
     """The survey's 84 masks: 4 kinds, 3 lengths, 7 sparsities."""
-    for n in (1024,) if quick else LENGTHS:
-        for sparsity in (0.7, 0.95) if quick else SPARSITIES:
+    return masks(*(((1024,), (0.7, 0.95)) if quick else (LENGTHS, SPARSITIES)))
+
+
+def masks(lengths, sparsities):
+    """Masks of every kind."""
+    for n in lengths:
+        for sparsity in sparsities:
             for kind, make in KINDS.items():
                 name = f"{kind} {n} {100 * sparsity:g}%"
                 yield Matrix(name, kind, partial(make, n, sparsity))
 
 
 def cells(found, options):
-    """Sddmm at k = 64 and 128 (the scores), spmm at N = 64 (the weighted values)."""
-    widths = {"sddmm": (64,) if options.quick else (64, 128), "spmm": (64,)}
+    """Sddmm at k = 32 to 256 (the scores), spmm at N = 64 (the weighted values)."""
+    widths = {"sddmm": (64,) if options.quick else (32, 64, 128, 256), "spmm": (64,)}
     return product(NAME, found, widths, options)
