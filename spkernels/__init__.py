@@ -63,6 +63,7 @@ from ._attention import masked_softmax, sparse_attention  # noqa: E402
 from ._config import show_config  # noqa: E402
 from ._linalg import aslinearoperator  # noqa: E402
 from ._prepared import PreparedMatrix, prepare  # noqa: E402
+from ._sampler import PreparedPattern  # noqa: E402
 from ._sddmm import sddmm  # noqa: E402
 from ._spmm import spmm  # noqa: E402
 from ._threads import get_num_threads, set_num_threads  # noqa: E402
@@ -71,6 +72,7 @@ from ._version import version as __version__  # noqa: E402
 
 __all__ = [
     "PreparedMatrix",
+    "PreparedPattern",
     "__version__",
     "accelerate",
     "aslinearoperator",

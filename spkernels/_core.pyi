@@ -59,11 +59,14 @@ def sddmm(
     scale: bool,
     threads: int,
     flags: int,
+    pattern: Pattern | None = None,
 ) -> int: ...
 class Pattern:
     shape: tuple[int, int]
     nnz: int
     nbytes: int
+
+    def tiled(self, k: int) -> int: ...
 
 def pattern_of(P: SparseArrays, threads: int, flags: int) -> tuple[int, Pattern | None]: ...
 def pattern_of_runs(

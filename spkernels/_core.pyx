@@ -113,6 +113,10 @@ cdef extern from "spkernels/spkernels.h" nogil:
         const Py_ssize_t *bias_offsets
         void *lse
     spk_status spk_attend(const spk_pattern *mask, const spk_attention *attention, int threads)
+    spk_status spk_pattern_sddmm(const spk_pattern *pattern, const spk_sparse *P,
+                                 const spk_dense *X, const spk_dense *Y, void *values,
+                                 const spk_sampling *sampling, int threads)
+    ptrdiff_t spk_pattern_tiled(const spk_pattern *pattern, ptrdiff_t k)
     spk_status spk_softmax(const spk_sparse *P, void *values, double scale, int threads)
     spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                                     int threads, char *name, size_t size)
@@ -307,8 +311,9 @@ def spmm(A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_row, b
 
 
 def sddmm(tuple P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, double beta,
-          bint scale, int threads, unsigned flags):
-    """Write the sampled product into values; return the status."""
+          bint scale, int threads, unsigned flags, Pattern pattern=None):
+    """Write the sampled product into values; return the status.  `pattern`: of P, if known."""
+    cdef const spk_pattern *known = NULL if pattern is None else pattern.handle
     cdef spk_sparse p
     cdef spk_dense x, y
     cdef spk_sampling s
@@ -321,7 +326,10 @@ def sddmm(tuple P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alph
     s.beta = beta
     s.scale = scale
     with nogil:
-        status = spk_sddmm(&p, &x, &y, out, &s, -threads)
+        if known != NULL:
+            status = spk_pattern_sddmm(known, &p, &x, &y, out, &s, -threads)
+        else:
+            status = spk_sddmm(&p, &x, &y, out, &s, -threads)
     return <int>status
 
 
@@ -342,6 +350,10 @@ cdef class Pattern:
     def nbytes(self):
         """The memory that it takes."""
         return spk_pattern_bytes(self.handle)
+
+    def tiled(self, Py_ssize_t k):
+        """Return how many entries sampled products take by tiles, for rows of k elements."""
+        return spk_pattern_tiled(self.handle, k)
 
 
 def pattern_of(tuple P, int threads, unsigned flags):

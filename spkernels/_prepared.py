@@ -14,6 +14,7 @@ from scipy.sparse.linalg import LinearOperator
 from . import _pattern, _tuning
 from ._kernels import KERNELS, Packed, width_class
 from ._operands import NATIVE, dense_array
+from ._sampler import PreparedPattern, prepare_pattern
 from ._storage import check_storage, rounded
 from ._threads import resolve_workers
 
@@ -30,6 +31,9 @@ _MOST_WIDTHS = 1000
 
 #: The columns that a matrix is prepared for where nothing is said.
 USUAL_WIDTH = 128
+
+#: The elements of a row that a pattern is prepared for where nothing is said.
+USUAL_DEPTH = 64
 
 
 class _State:
@@ -321,7 +325,7 @@ class PreparedMatrix(LinearOperator):
         >>> report.chosen in W.kernel
         True
         """
-        n = self._n if n is None else _width(n)
+        n = self._n if n is None else _width(n, "n")
         chosen = self._kernel(n).name
         used = set(self._choices.values())
         return _tuning.explain(self._state, n, self._workers, chosen, used)
@@ -345,14 +349,14 @@ def _is_dense(value):
     return isinstance(value, np.ndarray | list | tuple)
 
 
-def _width(n):
+def _width(value, name):
     try:
-        n = operator.index(n)
+        value = operator.index(value)
     except TypeError:
-        raise TypeError(f"n must be an integer, got {n!r}") from None
-    if not 1 <= n <= sys.maxsize:
-        raise ValueError(f"n must be at least 1 and at most {sys.maxsize}, got {n}")
-    return n
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if not 1 <= value <= sys.maxsize:
+        raise ValueError(f"{name} must be at least 1 and at most {sys.maxsize}, got {value}")
+    return value
 
 
 def prepare(
@@ -360,11 +364,12 @@ def prepare(
     *,
     n: int | None = None,
     op: str = "spmm",
+    k: int | None = None,
     dtype: DTypeLike | None = None,
     storage: str | None = None,
     tune: bool = True,
     workers: int | None = None,
-) -> PreparedMatrix:
+) -> PreparedMatrix | PreparedPattern:
     """Inspect and pack a sparse matrix once, for many products with dense ones.
 
     Parameters
@@ -374,8 +379,12 @@ def prepare(
     n : int, optional
         Columns of the dense operands to come, 128 if nothing is said.  Others work too: what they
         need is packed at their first product.
-    op : {"spmm"}, optional
-        What it is for.
+    op : {"spmm", "sddmm"}, optional
+        What it is for: products with dense matrices, or sampled products of two of them at its
+        stored positions.
+    k : int, optional
+        With ``op="sddmm"``, the elements of a row of the dense factors to come, 64 if nothing is
+        said; others work too.  `n`, `storage` and `tune` are for ``op="spmm"``.
     dtype : {float32, float64}, optional
         Of the values.  By default that of `A`, and for integers and booleans the one that NumPy
         promotes them and float32 to.
@@ -395,6 +404,8 @@ def prepare(
     -------
     PreparedMatrix
         With ``W @ B``, ``B @ W``, ``W.spmm``, ``W.T``, ``W.update_values`` and ``W.explain``.
+    PreparedPattern
+        With ``op="sddmm"``: ``W.sddmm(X, Y)`` and ``W.explain``.
 
     Raises
     ------
@@ -435,17 +446,24 @@ def prepare(
     >>> np.array([1.0, 2.0]) @ W
     array([2., 2.])
     """
-    if op != "spmm":
-        raise ValueError(f"op must be 'spmm', got {op!r}")
+    if op not in ("spmm", "sddmm"):
+        raise ValueError(f"op must be 'spmm' or 'sddmm', got {op!r}")
+    if op == "sddmm" and (n is not None or storage is not None):
+        raise ValueError("n and storage are for op='spmm', got op='sddmm'")
+    if op == "spmm" and k is not None:
+        raise ValueError("k is for op='sddmm', got op='spmm'")
     if tune is not True and tune is not False:
         raise TypeError(f"tune must be True or False, got {tune!r}")
-    n = USUAL_WIDTH if n is None else _width(n)
+    n = USUAL_WIDTH if n is None else _width(n, "n")
+    k = USUAL_DEPTH if k is None else _width(k, "k")
     resolve_workers(workers)
     if not sp.issparse(A):
         raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
     value_type = _value_type(A, dtype)
+    if op == "sddmm":
+        return prepare_pattern(A, value_type, k, workers)
     check_storage(storage, value_type)
     csr, slots = _pattern.canonical(A, value_type, "A")
     made = PreparedMatrix(_State(csr, storage, workers), slots, n, workers, {})

@@ -24,7 +24,9 @@ from ._operands import (
 from ._threads import resolve_workers
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
 
     from ._typing import SparseLike
 
@@ -35,17 +37,17 @@ _CHUNK_BYTES = 1 << 20
 
 
 def sddmm(
-    P: SparseLike,
+    P: SparseLike | Sequence[SparseLike],
     X: ArrayLike,
     Y: ArrayLike,
     *,
-    out: SparseLike | None = None,
+    out: SparseLike | NDArray | None = None,
     alpha: float = 1.0,
     beta: float = 0.0,
     scale: bool = False,
     workers: int | None = None,
     check: bool = True,
-) -> SparseLike:
+) -> SparseLike | NDArray | list[SparseLike]:
     """Sample the product of two dense matrices at the stored positions of a sparse one.
 
     ``alpha * (X @ Y) + beta * P`` at the stored positions of `P`, nothing elsewhere; with `scale`,
@@ -55,15 +57,18 @@ def sddmm(
     ----------
     P : sparse array or matrix of shape (m, n)
         The pattern: every stored entry, explicit zeros included.  CSR, CSC, COO and BSR are used
-        as they are; of other formats the result is CSR.
-    X : array_like of shape (m, k)
-        The left factor; row-major is fastest.
-    Y : array_like of shape (k, n)
+        as they are; of other formats the result is CSR.  A list of patterns has one for each
+        leading index of `X` and `Y`.
+    X : array_like of shape (..., m, k)
+        The left factor; row-major is fastest.  Leading dimensions (heads, batches) are products of
+        their own at the same positions.
+    Y : array_like of shape (..., k, n)
         The right factor.  ``Yt.T`` with `Yt` row-major of shape (n, k) is the fast layout and is
         used without a copy.
-    out : sparse array or matrix, optional
+    out : sparse array, sparse matrix or ndarray, optional
         Where to write: of P's format, shape and pattern; its data has the dtype of the result and
-        is overwritten.  May be `P` itself.  Returned.
+        is overwritten.  May be `P` itself.  Returned.  With leading dimensions, an array of them
+        and the stored entries; not for a list of patterns.
     alpha, beta : float, optional
         Factors of the product and of P's values.  The values are not read where `beta` is 0 and
         `scale` is False: NaN in them does not spread.
@@ -79,8 +84,10 @@ def sddmm(
 
     Returns
     -------
-    sparse array or matrix
-        Of P's class.  It shares P's index arrays where P is in canonical format (each row, or
+    sparse array or matrix, ndarray, or list
+        With leading dimensions, an array of shape ``(..., *P.data.shape)``: the values, in the
+        order of ``P.data``; for a list of patterns, a list of sparse arrays.  Else a sparse array
+        of P's class.  It shares P's index arrays where P is in canonical format (each row, or
         column of CSC, sorted and without duplicates) or COO, and has copies of them otherwise; see
         the notes.  The dtype follows NumPy's promotion of `P`, `X` and `Y` (a boolean `P` leaves
         that of `X` and `Y`), but for float16, which scipy.sparse does not have: it becomes float32.
@@ -133,53 +140,118 @@ def sddmm(
     values = _core.sddmm_fast(P, X, Y, out, alpha, beta, scale, workers, check)
     if values is not None:
         return with_data(P, values) if out is None else out
+    if isinstance(P, list | tuple):
+        return _each(P, X, Y, out, alpha, beta, scale, workers, check)
     if not sp.issparse(P):
         raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")
     if P.ndim != 2:
         raise ValueError(f"P must be 2-D, got shape {P.shape}")
     threads = resolve_workers(workers)
-    X, Y = _factors(P, X, Y)
+    X, Y = factors(P, X, Y)
+    if X.ndim > 2 or Y.ndim > 2:
+        return _batch(P, X, Y, out, alpha, beta, scale, workers, check)
     if P.format not in ("csr", "csc", "coo", "bsr"):
         P = to_csr(P, "P")
-    dtype = _supported(P.dtype, X.dtype, Y.dtype)
+    dtype = supported(P.dtype, X.dtype, Y.dtype)
     real = dtype in NATIVE
     alpha, beta = scalar(alpha, "alpha", real=real), scalar(beta, "beta", real=real)
     if not real:
         alpha = integral_factor(alpha, "alpha", dtype)
         beta = integral_factor(beta, "beta", dtype)
         # As in `spmm`: 1 and 0 stand for factors that are not there.
-        dtype = _supported(dtype, *(f for f, none in ((alpha, 1), (beta, 0)) if f != none))
+        dtype = supported(dtype, *(f for f, none in ((alpha, 1), (beta, 0)) if f != none))
     if out is None:
         values = np.empty(P.data.shape, dtype)
     else:
         values = check_out(out, P, dtype)
     if dtype in NATIVE:
-        _native(P, X, Y, values, alpha, beta, scale, threads, check)
+        native(P, X, Y, values, alpha, beta, scale, threads, check)
     else:
         _by_numpy(P, X, Y, values, alpha, beta, scale)
     return with_data(P, values) if out is None else out
 
 
-def _supported(*dtypes):
+def supported(*dtypes):
     """Promote dtypes to one that scipy.sparse has."""
     dtype = np.result_type(*dtypes)
     return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
-def _factors(P, X, Y):
+def factors(P, X, Y):
     X, Y = dense_array(X, "X"), dense_array(Y, "Y")
     for name, array in (("X", X), ("Y", Y)):
-        if array.ndim != 2:
-            raise ValueError(f"{name} must be 2-D, got shape {array.shape}")
+        if array.ndim < 2:
+            raise ValueError(f"{name} must have 2 dimensions or more, got shape {array.shape}")
         numbers(array, name)
     m, n = P.shape
-    if X.shape[0] != m:
+    if X.shape[-2] != m:
         raise ValueError(f"X must have {m} rows as P has, got shape {X.shape}")
-    if Y.shape[1] != n:
+    if Y.shape[-1] != n:
         raise ValueError(f"Y must have {n} columns as P has, got shape {Y.shape}")
-    if X.shape[1] != Y.shape[0]:
+    if X.shape[-1] != Y.shape[-2]:
         raise ValueError(f"dimension mismatch in X @ Y: shapes {X.shape} and {Y.shape}")
     return X, Y
+
+
+def leading(X, Y):
+    """Leading dimensions of two factors, to which both are broadcast."""
+    try:
+        lead = np.broadcast_shapes(X.shape[:-2], Y.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"leading dimensions of X and Y must broadcast, got shapes {X.shape} and {Y.shape}"
+        ) from None
+    X = np.broadcast_to(X, (*lead, *X.shape[-2:]))
+    return lead, X, np.broadcast_to(Y, (*lead, *Y.shape[-2:]))
+
+
+def batch_out(out, shape, dtype):
+    """Return the array for the values of a batch."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray for a batch, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(
+            f"out must have shape {shape} and dtype {dtype}, got {out.shape} and {out.dtype}"
+        )
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    return out
+
+
+def _batch(P, X, Y, out, alpha, beta, scale, workers, check):
+    if P.format not in ("csr", "csc", "coo", "bsr"):
+        P = to_csr(P, "P")
+    lead, X, Y = leading(X, Y)
+    dtype = supported(P.dtype, X.dtype, Y.dtype)
+    values = batch_out(out, (*lead, *P.data.shape), dtype)
+    X, Y = apart_from(out, X), apart_from(out, Y)
+    if check:
+        check_indices(P, "P")
+    for head in np.ndindex(lead):
+        S = sddmm(
+            P, X[head], Y[head], alpha=alpha, beta=beta, scale=scale, workers=workers, check=False
+        )
+        values[head] = S.data
+    return values
+
+
+def _each(patterns, X, Y, out, alpha, beta, scale, workers, check):
+    if out is not None:
+        raise ValueError("out must be None for a list of patterns")
+    X, Y = dense_array(X, "X"), dense_array(Y, "Y")
+    for name, array in (("X", X), ("Y", Y)):
+        if array.ndim > 2 and len(array) != len(patterns):
+            raise ValueError(
+                f"{name} must have {len(patterns)} as its first dimension, one per pattern, got "
+                f"shape {array.shape}"
+            )
+    options = {"alpha": alpha, "beta": beta, "scale": scale, "workers": workers, "check": check}
+    return [
+        sddmm(P, X[i] if X.ndim > 2 else X, Y[i] if Y.ndim > 2 else Y, **options)
+        for i, P in enumerate(patterns)
+    ]
 
 
 def _index_attributes(P):
@@ -205,7 +277,7 @@ def check_out(out, P, dtype):
     return out.data
 
 
-def _native(P, X, Y, values, alpha, beta, scale, threads, check):
+def native(P, X, Y, values, alpha, beta, scale, threads, check, pattern=None):
     dtype = values.dtype
     X, Y = apart_from(values, dense_view(X, dtype)), apart_from(values, dense_view(Y, dtype))
     arrays = sparse_arrays(P, dtype, "P")
@@ -214,8 +286,9 @@ def _native(P, X, Y, values, alpha, beta, scale, threads, check):
         # In place is fine, but not at an offset.
         direct = direct and all(apart_from(values, array) is array for array in arrays[3:])
     target = values if direct else np.empty(values.shape, dtype)
+    flags = _core.trusted_flags(P, check)
     status = _core.sddmm(
-        arrays, X, Y, target, alpha, beta, bool(scale), threads, _core.trusted_flags(P, check)
+        arrays, X, Y, target, alpha, beta, bool(scale), threads, flags, pattern
     )
     if status:
         raise_status(status, P, "P")

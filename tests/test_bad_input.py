@@ -352,10 +352,10 @@ def test_sddmm_shapes_that_do_not_fit():
         sddmm(P, X, np.ones((5, K)))
     with pytest.raises(ValueError, match=r"Y must have 30 columns.*\(30, 4\)"):
         sddmm(P, X, Y.T)
-    for bad in (np.ones(M), np.ones((1, M, 4)), 3.0):
-        with pytest.raises(ValueError, match="X must be 2-D"):
+    for bad in (np.ones(M), 3.0):
+        with pytest.raises(ValueError, match="X must have 2 dimensions or more"):
             sddmm(P, bad, Y)
-        with pytest.raises(ValueError, match="Y must be 2-D"):
+        with pytest.raises(ValueError, match="Y must have 2 dimensions or more"):
             sddmm(P, X, bad)
 
 

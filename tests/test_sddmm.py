@@ -1,6 +1,7 @@
 """sddmm against dense float64, over formats, dtypes, layouts and shapes."""
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from strategies import (
     sparse,
 )
 
-from spkernels import sddmm
+from spkernels import prepare, sddmm
 
 # Tails of every length of a vector, whole vectors, more than a panel's share.
 DEPTHS = [0, *range(1, 18), 31, 32, 33, 64, 65, 100, 128, 200]
@@ -125,6 +126,96 @@ def test_patterns_of_runs(
     X, Y = factors_for(rng, P, k, dtype, *layouts)
     got = sddmm(P, X, Y, scale=scale, beta=beta, workers=workers)
     assert_sddmm(got, P, X, Y, scale=scale, beta=beta)
+
+
+# Batches, lists, prepared patterns ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", [*NATIVE_FORMATS, "dia"])
+@pytest.mark.parametrize(
+    ("x_lead", "y_lead"), [((3,), (3,)), ((2, 3), (3,)), ((), (4,)), ((2, 1), (1, 3)), ((0,), ())]
+)
+def test_leading_dimensions_are_products_of_their_own(fmt, x_lead, y_lead):
+    rng = np.random.default_rng(4)
+    P = random_sparse(rng, fmt, (30, 24), 0.2, np.float32)
+    m, n = P.shape
+    X, Y = rng.standard_normal((*x_lead, m, 9)), rng.standard_normal((*y_lead, 9, n))
+    got = sddmm(P, X, Y, alpha=0.5, beta=2.0)
+    lead = np.broadcast_shapes(x_lead, y_lead)
+    P = P if fmt in NATIVE_FORMATS else sddmm(P, np.ones((m, 1)), np.ones((1, n)), alpha=0, beta=1)
+    assert got.shape == (*lead, *P.data.shape)
+    X, Y = np.broadcast_to(X, (*lead, m, 9)), np.broadcast_to(Y, (*lead, 9, n))
+    for head in np.ndindex(lead):
+        one = sddmm(P, X[head], Y[head], alpha=0.5, beta=2.0)
+        np.testing.assert_array_equal(one.data, got[head])
+    out = np.empty_like(got)
+    assert sddmm(P, X, Y, out=out, alpha=0.5, beta=2.0) is out
+    np.testing.assert_array_equal(out, got)
+
+
+def test_a_list_of_patterns():
+    rng = np.random.default_rng(5)
+    patterns = [random_sparse(rng, fmt, (30, 24), 0.2, np.float32) for fmt in NATIVE_FORMATS]
+    X, Y = rng.standard_normal((4, 30, 6)), rng.standard_normal((6, 24))
+    for i, S in enumerate(sddmm(patterns, X, Y)):
+        assert_sddmm(S, patterns[i], X[i], Y)
+    with pytest.raises(ValueError, match="X must have 3 as its first dimension"):
+        sddmm(patterns[:3], X, Y)
+    with pytest.raises(ValueError, match="out must be None"):
+        sddmm(patterns, X, Y, out=np.zeros(3))
+
+
+def test_bad_batches():
+    P = sp.csr_array(np.ones((4, 5)))
+    with pytest.raises(ValueError, match="leading dimensions of X and Y must broadcast"):
+        sddmm(P, np.zeros((2, 4, 3)), np.zeros((3, 3, 5)))
+    with pytest.raises(TypeError, match="out must be an ndarray"):
+        sddmm(P, np.zeros((2, 4, 3)), np.zeros((3, 5)), out=P)
+    with pytest.raises(ValueError, match=r"out must have shape \(2, 20\)"):
+        sddmm(P, np.zeros((2, 4, 3)), np.zeros((3, 5)), out=np.zeros((2, 19)))
+
+
+@pytest.mark.every_isa
+@given(
+    seed=seeds,
+    shape=st.tuples(st.integers(1, 70), st.sampled_from([5, 40, 200, 4500])),
+    k=st.sampled_from([0, 1, 16, 64, 150]),
+    layouts=st.sampled_from(["CC", "CF", "FC", "FF"]),
+    dtype=st.sampled_from(DTYPES),
+    runs=st.booleans(),
+    scale=st.booleans(),
+    beta=factors,
+    workers=st.integers(1, 3),
+)
+def test_prepared_patterns(seed, shape, k, layouts, dtype, runs, scale, beta, workers):
+    rng = np.random.default_rng(seed)
+    P = in_runs(rng, shape, dtype, np.int32, False)
+    if not runs:  # columns in common, none beside another
+        P = sp.csr_array((P.toarray() * (np.arange(shape[1]) % 3 == 0)).astype(dtype))
+    X, Y = factors_for(rng, P, k, dtype, *layouts)
+    W = prepare(P, op="sddmm", k=max(k, 1), workers=workers)
+    got = W.sddmm(X, Y, scale=scale, beta=beta)
+    assert_sddmm(got, P, X, Y, scale=scale, beta=beta)
+    again = pickle.loads(pickle.dumps(W)).sddmm(X, Y, out=got, scale=scale, beta=beta, workers=1)
+    assert again is got
+    assert_sddmm(got, P, X, Y, scale=scale, beta=beta)
+    batch = W.sddmm(np.stack([X, X]), Y, scale=scale, beta=beta)
+    np.testing.assert_array_equal(batch, [got.data, got.data])
+
+
+def test_a_prepared_pattern_says_what_it_does():
+    banded = sp.diags_array([np.ones(200)] * 41, offsets=range(-20, 21), shape=(200, 200))
+    W = prepare(banded, op="sddmm", k=64)
+    assert (W.shape, W.nnz, W.dtype) == ((200, 200), banded.tocsr().nnz, np.float64)
+    assert W.nbytes > 8 * W.nnz
+    assert "97.5% by tiles of 16 rows" in W.explain()
+    assert repr(W) == f"<PreparedPattern of 200 x 200, {W.nnz} stored, float64>"
+    scattered = prepare(sp.random_array((200, 200), density=0.02, rng=0), op="sddmm")
+    assert "all of it goes row by row" in scattered.explain(128)
+    # Duplicates are added up, as in a prepared matrix; integers are computed by NumPy.
+    twice = sp.coo_array(([1, 2], ([0, 0], [1, 1])), shape=(2, 2))
+    S = prepare(twice, op="sddmm", dtype=np.float64).sddmm(np.eye(2), np.ones((2, 2)), scale=True)
+    assert S.toarray().tolist() == [[0, 3], [0, 0]]
 
 
 # Depths, panels, layouts --------------------------------------------------------------------------

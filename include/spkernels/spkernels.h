@@ -196,6 +196,15 @@ spk_status spk_attend(const spk_pattern *mask, const spk_attention *attention, i
  * values may be P's own.  A row whose values are all -infinity becomes 0. */
 spk_status spk_softmax(const spk_sparse *P, void *values, double scale, int threads);
 
+/* As spk_sddmm, with what is known of P, in CSR, sorted and without duplicates: `pattern` was made
+ * of it, and P has not changed since. */
+spk_status spk_pattern_sddmm(const spk_pattern *pattern, const spk_sparse *P, const spk_dense *X,
+                             const spk_dense *Y, void *values, const spk_sampling *sampling,
+                             int threads);
+/* The entries that it takes by tiles of 16 rows, for rows of k elements; the others go row by row.
+ */
+ptrdiff_t spk_pattern_tiled(const spk_pattern *pattern, ptrdiff_t k);
+
 /* Threads: the default of a call.  set(0) goes back to the OpenMP setting capped by `limit`
  * (spk_limit_threads; the package passes affinity and cgroup limits through it). */
 int spk_get_num_threads(void);

@@ -6,8 +6,9 @@ static spk_dense transposed(const spk_dense *D) {
   return (spk_dense){D->dtype, D->cols, D->rows, D->col_stride, D->row_stride, D->data};
 }
 
-spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y, void *values,
-                     const spk_sampling *sampling, int threads) {
+static spk_status sample(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
+                         const spk_dense *Y, void *values, const spk_sampling *sampling,
+                         int threads) {
   static const spk_sampling plain = {.alpha = 1.0};
   if (!sampling) sampling = &plain;
   spk_sparse ready;
@@ -38,6 +39,24 @@ spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y
     ready.cols = P->rows;
   }
   spk_sddmm_plan plan;
-  spk_plan_sddmm(&ready, left, right, threads, spk_active_machine(), &plan);
-  return spk_drive_sddmm(&ready, left, right, values, sampling, &plan, kernels);
+  spk_plan_sddmm(&ready, pattern, left, right, threads, spk_active_machine(), &plan);
+  return spk_drive_sddmm(&ready, pattern, left, right, values, sampling, &plan, kernels);
+}
+
+spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y, void *values,
+                     const spk_sampling *sampling, int threads) {
+  return sample(P, NULL, X, Y, values, sampling, threads);
+}
+
+spk_status spk_pattern_sddmm(const spk_pattern *pattern, const spk_sparse *P, const spk_dense *X,
+                             const spk_dense *Y, void *values, const spk_sampling *sampling,
+                             int threads) {
+  if (!pattern || !P || P->format != SPK_CSR) return SPK_ERR_ARGUMENT;
+  if (pattern->rows != P->rows || pattern->cols != P->cols || pattern->nnz != P->nnz)
+    return SPK_ERR_SHAPE;
+  return sample(P, pattern, X, Y, values, sampling, threads);
+}
+
+ptrdiff_t spk_pattern_tiled(const spk_pattern *pattern, ptrdiff_t k) {
+  return pattern && k > 0 ? spk_entries_in_tiles(pattern, k) : 0;
 }

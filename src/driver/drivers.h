@@ -26,9 +26,9 @@ spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_d
                             const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
 
 /* P: CSR, BSR or COO; Yt is n x k. */
-spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt,
-                           void *values, const spk_sampling *sampling, const spk_sddmm_plan *plan,
-                           const spk_kernels *kernels);
+spk_status spk_drive_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
+                           const spk_dense *Yt, void *values, const spk_sampling *sampling,
+                           const spk_sddmm_plan *plan, const spk_kernels *kernels);
 
 /* Checked. */
 spk_status spk_drive_attention(const spk_pattern *mask, const spk_attention *attention, int threads,

@@ -7,6 +7,7 @@
 
 typedef struct job {
   const spk_sparse *P;
+  const spk_pattern *pattern; /* of P, or NULL */
   const spk_dense *X, *Yt;
   void *values;
   const spk_sampling *sampling;
@@ -37,9 +38,11 @@ static spk_sddmm_fn pick_kernel(const job *j) {
   return j->plan->strided ? j->kernels->sddmm_csr_strided[t][i] : j->kernels->sddmm_csr[t][i];
 }
 
-static void run_task(const job *j, const scratch *s, const spk_sddmm_task *task) {
+/* Of rows from `first` on. */
+static void run_task(const job *j, const scratch *s, const spk_sddmm_task *task, ptrdiff_t first) {
   if (j->plan->tiles)
-    spk_sddmm_tiles(task, j->P->dtype, j->P->itype, s->tile, j->kernels, pick_kernel(j));
+    spk_sddmm_tiles(task, j->P->dtype, j->P->itype, j->plan->panels == 1 ? j->pattern : NULL, first,
+                    s->tile, j->kernels, pick_kernel(j));
   else
     pick_kernel(j)(task);
 }
@@ -112,7 +115,7 @@ static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t f
     point_yt(j, s, task, 0);
     task->begin = offsets;
     task->end = spk_at(offsets, 1, isize);
-    run_task(j, s, task);
+    run_task(j, s, task, first);
     return;
   }
   ptrdiff_t low, high;
@@ -123,7 +126,7 @@ static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t f
     point_yt(j, s, task, panel);
     task->begin = s->cuts + (size_t)(panel * plan->row_chunk) * isize;
     task->end = s->cuts + (size_t)((panel + 1) * plan->row_chunk) * isize;
-    run_task(j, s, task);
+    run_task(j, s, task, first);
   }
 }
 
@@ -236,10 +239,10 @@ static void run_entry_part(void *context, ptrdiff_t part, int worker) {
     RUN_ENTRIES(int64_t);
 }
 
-spk_status spk_drive_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt,
-                           void *values, const spk_sampling *sampling, const spk_sddmm_plan *plan,
-                           const spk_kernels *kernels) {
-  job j = {P, X, Yt, values, sampling, plan, kernels, {0}};
+spk_status spk_drive_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
+                           const spk_dense *Yt, void *values, const spk_sampling *sampling,
+                           const spk_sddmm_plan *plan, const spk_kernels *kernels) {
+  job j = {P, pattern, X, Yt, values, sampling, plan, kernels, {0}};
   const size_t bytes = plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes +
                        plan->block_bytes + plan->tile_bytes;
   const spk_status status = spk_workspace_take(&j.space, 0, bytes, plan->threads);

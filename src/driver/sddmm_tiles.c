@@ -12,15 +12,6 @@
 /* Pairs of neighbours that are looked at in a row. */
 #define PROBES 4
 
-/* In cycles, from Zen 4: what an entry of a lone row takes, by k and besides; what a column of a
- * tile takes besides one per element, a run, and a tile by k and besides. */
-#define ENTRY_K 0.165
-#define ENTRY 1.0
-#define COLUMN 8.0
-#define RUN 45.0
-#define TILE_K 8.0
-#define TILE 300.0
-
 typedef struct tile_scratch {
   spk_tile_run *runs;
   int32_t *keys, *where; /* where: of a column of the window among keys */
@@ -68,13 +59,7 @@ static int worth_looking(const spk_sddmm_task *t, spk_itype itype, ptrdiff_t row
     consecutive +=
         whole ? (double)looked : (double)spk_consecutive(t->indices, itype, p, q, looked);
   }
-  const double k = (double)t->k, gain = ENTRY_K * k + ENTRY - (k + COLUMN) / SPK_TILE_ROWS;
-  return pairs > 0 && (pairs - consecutive) / pairs * RUN <= gain;
-}
-
-static int worth_a_tile(double k, double entries, double columns, double runs) {
-  const double alone = entries * (ENTRY_K * k + ENTRY);
-  return columns * (k + COLUMN) + runs * RUN + TILE_K * k + TILE <= alone;
+  return pairs > 0 && spk_worth_looking((double)t->k, (pairs - consecutive) / pairs);
 }
 
 /* The columns that have marks, ascending, which become 0 again. */
@@ -105,6 +90,8 @@ static ptrdiff_t collect(const tile_scratch *s, size_t width) {
 
 /* What is left of each row, and where a window of columns takes it. */
 typedef struct tile_rows {
+  const spk_pattern *pattern; /* or NULL; */
+  int64_t run[SPK_TILE_ROWS]; /* the run of the pattern that is next in each row */
   ptrdiff_t first, rows;
   ptrdiff_t at[SPK_TILE_ROWS], end[SPK_TILE_ROWS], next[SPK_TILE_ROWS];
 } tile_rows;
@@ -114,6 +101,7 @@ static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const tile_
                            tile_rows *rows, ptrdiff_t low, ptrdiff_t *entries, int32_t *width,
                            const spk_kernels *kernels) {
   const size_t isize = spk_itype_size(itype);
+  const spk_pattern *pattern = rows->pattern;
   ptrdiff_t runs = 0;
   *entries = 0;
   *width = 0;
@@ -123,8 +111,14 @@ static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const tile_
     while (p < rows->end[i] && runs < most) {
       const ptrdiff_t column = spk_index(t->indices, itype, p) - low;
       if (column >= WINDOW) break;
-      const ptrdiff_t left = spk_min(rows->end[i] - p, WINDOW - column);
-      const ptrdiff_t count = kernels->run_length[itype](spk_at(t->indices, p, isize), left);
+      ptrdiff_t count = spk_min(rows->end[i] - p, WINDOW - column);
+      if (pattern) {
+        const ptrdiff_t run = pattern->stops[rows->run[i]] - (column + low);
+        if (run <= count) rows->run[i]++;
+        count = spk_min(count, run);
+      } else {
+        count = kernels->run_length[itype](spk_at(t->indices, p, isize), count);
+      }
       s->runs[runs++] = (spk_tile_run){p, (int32_t)i, (int32_t)column, (int32_t)count};
       memset(s->marks + column, 1, (size_t)count);
       *width = (int32_t)spk_max(*width, column + count);
@@ -201,7 +195,7 @@ static void run_tile(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
     int32_t width;
     const ptrdiff_t runs = find_runs(t, itype, s, rows, low, &entries, &width, kernels);
     const ptrdiff_t count = collect(s, (size_t)width);
-    if (worth_a_tile((double)t->k, (double)entries, (double)count, (double)runs)) {
+    if (spk_worth_a_tile((double)t->k, (double)entries, (double)count, (double)runs)) {
       if (!packed)
         kernels->tile_pack[dtype](s->q, spk_at(t->X, rows->first * t->ldx, spk_dtype_size(dtype)),
                                   t->ldx, rows->rows, t->k, 1.0);
@@ -214,17 +208,26 @@ static void run_tile(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
   }
 }
 
-void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype itype, void *scratch,
+static int goes_as_tile(const spk_sddmm_task *t, spk_itype itype, const tile_rows *rows,
+                        ptrdiff_t tile) {
+  if (!rows->pattern) return worth_looking(t, itype, rows->first, rows->rows);
+  return spk_tile_is_worth(rows->pattern, tile, t->k);
+}
+
+void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype itype,
+                     const spk_pattern *pattern, ptrdiff_t first, void *scratch,
                      const spk_kernels *kernels, spk_sddmm_fn rows_kernel) {
   const tile_scratch s = scratch_in(scratch, dtype, task->k);
   memset(s.marks, 0, MARK_BYTES);
   for (ptrdiff_t row = 0; row < task->rows; row += SPK_TILE_ROWS) {
-    tile_rows rows = {.first = row, .rows = spk_min(SPK_TILE_ROWS, task->rows - row)};
+    tile_rows rows = {
+        .pattern = pattern, .first = row, .rows = spk_min(SPK_TILE_ROWS, task->rows - row)};
     for (ptrdiff_t i = 0; i < rows.rows; i++) {
       rows.at[i] = spk_index(task->begin, itype, row + i);
       rows.end[i] = rows.next[i] = spk_index(task->end, itype, row + i);
+      if (pattern) rows.run[i] = pattern->offsets[first + row + i];
     }
-    if (worth_looking(task, itype, row, rows.rows))
+    if (goes_as_tile(task, itype, &rows, (first + row) / SPK_TILE_ROWS))
       run_tile(task, dtype, itype, &s, &rows, kernels, rows_kernel);
     else
       run_rows_alone(task, dtype, itype, &rows, rows_kernel);

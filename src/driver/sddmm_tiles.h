@@ -4,13 +4,16 @@
 
 #include "../dispatch/dispatch.h"
 #include "../kernels/table.h"
+#include "../plan/pattern.h"
 
 /* Workspace of a worker. */
 size_t spk_sddmm_tile_bytes(spk_dtype dtype, ptrdiff_t k);
 
-/* As a task of sddmm_csr, whose rows begin at a multiple of SPK_TILE_ROWS.  Tiles that have too
- * little in common go to `rows`. */
-void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype itype, void *scratch,
+/* As a task of sddmm_csr, whose first row is row `first` of P, a multiple of SPK_TILE_ROWS.  Tiles
+ * that have too little in common go to `rows`.  `pattern`: P's own, if its rows are whole, or NULL.
+ */
+void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype itype,
+                     const spk_pattern *pattern, ptrdiff_t first, void *scratch,
                      const spk_kernels *kernels, spk_sddmm_fn rows);
 
 #endif

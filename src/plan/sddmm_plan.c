@@ -35,6 +35,42 @@ static int in_runs(const spk_sparse *P) {
          (double)spk_consecutive(P->indices, P->itype, 0, P->nnz, pairs) >= SHARE * (double)pairs;
 }
 
+/* In cycles, from Zen 4: what an entry of a lone row takes, by k and besides; what a column of a
+ * tile takes besides one per element, a run, and a tile by k and besides. */
+#define ENTRY_K 0.165
+#define ENTRY 1.0
+#define COLUMN 8.0
+#define RUN 45.0
+#define TILE_K 8.0
+#define TILE 300.0
+
+int spk_worth_looking(double k, double breaks) {
+  const double gain = ENTRY_K * k + ENTRY - (k + COLUMN) / SPK_TILE_ROWS;
+  return breaks * RUN <= gain;
+}
+
+int spk_worth_a_tile(double k, double entries, double columns, double runs) {
+  const double alone = entries * (ENTRY_K * k + ENTRY);
+  return columns * (k + COLUMN) + runs * RUN + TILE_K * k + TILE <= alone;
+}
+
+int spk_tile_is_worth(const spk_pattern *pattern, ptrdiff_t tile, ptrdiff_t k) {
+  const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(pattern->rows, row + SPK_TILE_ROWS);
+  const double entries = (double)(pattern->entries[end] - pattern->entries[row]);
+  const double runs = (double)(pattern->offsets[end] - pattern->offsets[row]);
+  return spk_worth_a_tile((double)k, entries, (double)pattern->columns[tile], runs);
+}
+
+ptrdiff_t spk_entries_in_tiles(const spk_pattern *pattern, ptrdiff_t k) {
+  ptrdiff_t entries = 0;
+  for (ptrdiff_t tile = 0; tile < pattern->tiles; tile++) {
+    const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(pattern->rows, row + SPK_TILE_ROWS);
+    if (spk_tile_is_worth(pattern, tile, k))
+      entries += pattern->entries[end] - pattern->entries[row];
+  }
+  return entries;
+}
+
 static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_machine *machine,
                         spk_sddmm_plan *plan) {
   const ptrdiff_t n = Yt->rows, row_bytes = plan->ld * (ptrdiff_t)spk_dtype_size(P->dtype);
@@ -49,8 +85,9 @@ static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_mach
   plan->panel_rows = spk_max(1, spk_min(n, blocks_l1 ? in_l1 : in_l2));
 }
 
-void spk_plan_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt, int threads,
-                    const spk_machine *machine, spk_sddmm_plan *plan) {
+void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
+                    const spk_dense *Yt, int threads, const spk_machine *machine,
+                    spk_sddmm_plan *plan) {
   const ptrdiff_t k = X->cols, n = Yt->rows, size = (ptrdiff_t)spk_dtype_size(P->dtype);
   const ptrdiff_t isize = (ptrdiff_t)spk_itype_size(P->itype);
   const ptrdiff_t entries = P->nnz * P->block_rows * P->block_cols;
@@ -74,7 +111,8 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt
   if (!y_unit && !plan->pack_y) plan->strided = 1;
   if (plan->strided) plan->pack_x = plan->pack_y = 0;
   plan->tiles = !plan->strided && P->format != SPK_BSR && is_sorted && P->rows > 1 && k > 0 &&
-                SPK_TILE_ROWS * row_bytes <= X_MOST && in_runs(P);
+                SPK_TILE_ROWS * row_bytes <= X_MOST &&
+                (pattern ? 2 * spk_entries_in_tiles(pattern, k) >= P->nnz : in_runs(P));
   /* They read elements of Yt, which no alignment makes faster. */
   if (plan->tiles && y_unit) plan->pack_y = 0;
 

@@ -4,6 +4,7 @@
 
 #include "../common.h"
 #include "../dispatch/dispatch.h"
+#include "pattern.h"
 
 typedef struct spk_sddmm_plan {
   int threads;
@@ -27,7 +28,16 @@ typedef struct spk_sddmm_plan {
 ptrdiff_t spk_consecutive(const void *indices, spk_itype itype, ptrdiff_t begin, ptrdiff_t end,
                           ptrdiff_t pairs);
 
-void spk_plan_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Yt, int threads,
-                    const spk_machine *machine, spk_sddmm_plan *plan);
+/* Whether tiles could win, if so many of all entries are not followed by the next column. */
+int spk_worth_looking(double k, double breaks);
+/* Whether a tile of 16 rows, which have so many columns together, wins over its rows alone. */
+int spk_worth_a_tile(double k, double entries, double columns, double runs);
+int spk_tile_is_worth(const spk_pattern *pattern, ptrdiff_t tile, ptrdiff_t k);
+ptrdiff_t spk_entries_in_tiles(const spk_pattern *pattern, ptrdiff_t k);
+
+/* `pattern`: that of P, or NULL. */
+void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
+                    const spk_dense *Yt, int threads, const spk_machine *machine,
+                    spk_sddmm_plan *plan);
 
 #endif
