@@ -123,7 +123,13 @@ class PreparedPattern:
                [44., 86.]])
         """
         P = self._csr
-        threads = resolve_workers(self._workers if workers is None else workers)
+        workers = self._workers if workers is None else workers
+        values = _core.sddmm_fast(
+            P, X, Y, out, alpha, beta, scale, workers, False, self._pattern
+        )
+        if values is not None:
+            return with_data(P, values) if out is None else out
+        threads = resolve_workers(workers)
         X, Y = factors(P, X, Y)
         batch = X.ndim > 2 or Y.ndim > 2
         dtype = supported(P.dtype, X.dtype, Y.dtype)
