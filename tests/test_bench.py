@@ -159,6 +159,7 @@ def test_operations_and_bytes_are_counted():
     # Rows of B that A touches: 2 of 3; columns of X: 1 of 2; rows of X and Y together: 3 of 5.
     assert OPS["spmm"].bytes(of["spmm"]) == index_bytes + 4 * 4 * (2 + 2)
     assert OPS["dense_spmm"].bytes(of["dense_spmm"]) == index_bytes + 4 * 4 * (1 + 3)
+    assert OPS["prepared_sddmm"].bytes(of["prepared_sddmm"]) == OPS["sddmm"].bytes(of["sddmm"])
     assert OPS["sddmm"].bytes(of["sddmm"]) == index_bytes + 4 * 4 * 3
 
 
@@ -393,7 +394,7 @@ def test_all_matrices_of_a_file_are_measured(tmp_path):
     both = {f"{key}_{part}": array for key in ("adj", "attr") for part, array in parts.items()}
     np.savez(tmp_path / "graph.npz", **both)
     (tmp_path / "broken.npz").write_text("nothing")
-    found = collection.cells(["graph"], tmp_path, Options(ops=["sddmm"]))
+    found = collection.cells(["graph"], tmp_path, Options(ops=["sddmm"], widths=(64,)))
     assert [c.matrix.name for c in found] == ["broken.npz", "graph.npz#adj", "graph.npz#attr"]
     assert found[1].matrix.load().shape == (3, 3)
 

@@ -63,7 +63,7 @@ class Cell:
         """Make the inputs: normal values (ones for a pattern to sample at), from a fixed seed."""
         rng = np.random.default_rng(SEED)
         dtype = np.dtype(self.dtype)
-        if self.op in ("sddmm", "attention"):
+        if self.op in ("sddmm", "prepared_sddmm", "attention"):
             data = np.ones(A.nnz, dtype)
         else:
             data = rng.standard_normal(A.nnz).astype(dtype)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+#: Operations whose sparse operand may be prepared, and what they compute.
+_PREPARED = {"prepared": "spmm", "prepared_sddmm": "sddmm"}
+
 
 @dataclass
 class Problem:
@@ -24,7 +27,7 @@ class Problem:
     @property
     def product(self) -> str:
         """The operation itself, whether or not the sparse operand may be prepared for it."""
-        return "spmm" if self.op == "prepared" else self.op
+        return _PREPARED.get(self.op, self.op)
 
     @property
     def nnz(self) -> int:

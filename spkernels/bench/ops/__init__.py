@@ -18,6 +18,7 @@ An operation is a module with
     or written once.
 """
 
-from . import attention, dense_spmm, prepared, sddmm, spmm
+from . import attention, dense_spmm, prepared, prepared_sddmm, sddmm, spmm
 
-OPS = {module.NAME: module for module in (spmm, prepared, dense_spmm, sddmm, attention)}
+_MODULES = (spmm, prepared, dense_spmm, sddmm, prepared_sddmm, attention)
+OPS = {module.NAME: module for module in _MODULES}

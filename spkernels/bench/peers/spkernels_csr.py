@@ -20,6 +20,9 @@ def bind(problem):
     if problem.op == "prepared":
         width = problem.b.shape[1] if problem.b.ndim == 2 else 1
         return partial(spkernels.prepare(problem.sparse(), n=width).spmm, problem.b)
+    if problem.op == "prepared_sddmm":
+        pattern = spkernels.prepare(problem.sparse(), op="sddmm", k=problem.x.shape[1])
+        return partial(pattern.sddmm, problem.x, problem.yt.T)
     if problem.product == "spmm":
         return partial(spkernels.spmm, problem.sparse(), problem.b)
     if problem.product == "dense_spmm":

@@ -55,5 +55,6 @@ def masks(lengths, sparsities):
 
 def cells(found, options):
     """Sddmm at k = 32 to 256 (the scores), spmm at N = 64 (the weighted values)."""
-    widths = {"sddmm": (64,) if options.quick else (32, 64, 128, 256), "spmm": (64,)}
+    depths = (64,) if options.quick else (32, 64, 128, 256)
+    widths = {"sddmm": depths, "prepared_sddmm": depths, "spmm": (64,)}
     return product(NAME, found, widths, options)

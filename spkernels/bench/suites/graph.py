@@ -22,7 +22,7 @@ def matrices(quick):
 
 
 def cells(found, options):
-    """Spmm at N = 1 (a vector), 32, 128 and sddmm at k = 64: a layer of a graph network."""
+    """Spmm at N = 1 (a vector), 32, 128 and sddmm at k = 64, 128: a layer of a graph network."""
     columns = (None, 32) if options.quick else (None, 32, 128)
-    widths = {"spmm": columns, "prepared": columns[1:], "sddmm": (64,)}
+    widths = {"spmm": columns, "prepared": columns[1:], "sddmm": (64, 128)}
     return product(NAME, found, widths, options)

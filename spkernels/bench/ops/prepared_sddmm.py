@@ -1,0 +1,8 @@
+"""Sampled dense times dense at a pattern that was prepared; the other peers as in `sddmm`."""
+
+from .sddmm import DENSE, PEERS, WIDTH, bytes, flops, operands, reference
+
+__all__ = ["DENSE", "NAME", "PEERS", "TITLE", "WIDTH", "bytes", "flops", "operands", "reference"]
+
+NAME = "prepared_sddmm"
+TITLE = "prepared sampled dense @ dense"
