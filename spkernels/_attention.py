@@ -79,6 +79,8 @@ def sparse_attention(
     out : ndarray of shape (..., heads, n, dv)
         float32 or float64, as NumPy promotes `Q`, `K` and `V`; float16 becomes float32, integers
         float64.  A query that attends to nothing, or whose scores are all -infinity, gets zeros.
+        Where only some are -infinity, by `bias`, infinity and NaN in values of these make NaN, as
+        in the dense formula.
     lse : ndarray of shape (..., heads, n)
         With `return_lse` only; -infinity for queries that attend to nothing.
 
@@ -185,7 +187,7 @@ def _pattern(mask, shape, threads):
             f"mask must have shape {shape}, a row per query and a column per key, got {mask.shape}"
         )
     if isinstance(mask, Mask):
-        return mask.pattern(threads)
+        return mask._pattern(threads)
     if mask.format != "csr":
         check = mask.format in ("csc", "coo", "bsr")
         if check:
@@ -299,7 +301,8 @@ def masked_softmax(
     -------
     sparse array or matrix
         In CSR, of P's class where that is CSR.  float32 or float64, as `P`; of integers, float64.
-        Rows of which all values are -infinity are 0.  Duplicates count each.
+        Rows of which all values are -infinity are 0.  Duplicates count each, but for those of COO,
+        which are added up first.
 
     Raises
     ------
@@ -340,10 +343,15 @@ def masked_softmax(
     values = np.empty(P.data.shape, dtype) if out is None else check_out(out, P, dtype)
     arrays = sparse_arrays(P, dtype, "P")
     direct = values.flags.c_contiguous and values.flags.aligned
+    if values is not P.data:
+        # In place is fine, but not at an offset.
+        direct = direct and apart_from(values, arrays[-1]) is arrays[-1]
     target = values if direct else np.empty(values.shape, dtype)
     status = _core.softmax(arrays, target, scale, threads, _core.trusted_flags(P, check))
     if status:
         raise_status(status, P, "P")
+    if target is not P.data:
+        target[int(arrays[3][-1]) :] = 0  # what lies behind the last row
     if not direct:
         values[...] = target
     return with_data(P, values) if out is None else out

@@ -99,7 +99,7 @@ def dense(mask):
 
 
 lengths = st.one_of(st.integers(0, 20), st.sampled_from([31, 33, 64, 100, 250]))
-depths = st.one_of(st.integers(0, 20), st.sampled_from([24, 31, 33, 64, 100]))
+depths = st.one_of(st.integers(0, 20), st.sampled_from([24, 31, 33, 64, 100, 300]))
 
 
 @given(seeds, lengths, st.one_of(st.none(), lengths), depths, depths, st.sampled_from(DTYPES))
@@ -187,6 +187,11 @@ def test_rows_of_nothing_and_scores_of_infinity(seed, dtype):
     for row in (0, 5, 17, 39):
         assert (got[row] == 0).all()
         assert lse[row] == -np.inf
+    # Also where the values would make NaN of weights of 0.
+    wild = np.full_like(V, np.inf)
+    for P_all in (P, masks.random(40, 3, rng=0)):
+        got = sparse_attention(Q, K, wild, P_all, bias=np.full((40, 40), -np.inf, dtype))
+        assert (got == 0).all()
     # Enormous ones: all weight goes to the largest.
     big = 1e37 if dtype == np.float32 else 1e300
     got = sparse_attention(big * np.ones((40, 1), dtype), K[:, :1], V, P, scale=1.0)
@@ -348,6 +353,16 @@ def test_masked_softmax_in_place():
     other = sp.csr_array((np.zeros(4), P.indices, P.indptr), shape=P.shape)
     with pytest.raises(ValueError, match="out"):
         masked_softmax(P, out=other.tocsc())
+    # Into an array that overlaps the values.
+    held = np.append(P.data, 0.0)
+    P.data, other.data = held[:-1], held[1:]
+    expected = masked_softmax(P).data
+    np.testing.assert_array_equal(masked_softmax(P, out=other).data, expected)
+    # Entries behind the last row are not among the scores.
+    longer = sp.csr_array((3, 3))
+    longer.data, longer.indices = np.ones(5), np.arange(5) % 3
+    longer.indptr = np.array([0, 2, 3, 3])
+    assert masked_softmax(longer).data.tolist() == [0.5, 0.5, 1, 0, 0]
     with pytest.raises(TypeError, match="P must hold real numbers"):
         masked_softmax(P.astype(complex))
     with pytest.raises(TypeError, match=r"P must be a scipy\.sparse array"):

@@ -1,6 +1,7 @@
 """Masks that are described: against arrays of booleans, alone and combined."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -70,6 +71,11 @@ def test_global_tokens(n, seed):
     assert_mask(masks.global_tokens(n, count), masks.global_tokens(n, range(count)).toarray())
 
 
+def test_masks_of_nothing():
+    for make in (masks.full, lambda n: masks.random(n, 0), lambda n: masks.global_tokens(n, 0)):
+        assert_mask(make(0), np.zeros((0, 0)))
+
+
 def test_random_and_bigbird_are_those_of_the_data_sets():
     assert_mask(masks.random(200, 7, rng=3), datasets.random_mask(200, 7, rng=3).toarray())
     assert_mask(
@@ -128,6 +134,20 @@ def test_sets_of_masks(seed):
     assert_mask(mask, expected)
 
 
+@pytest.mark.parametrize("offset", [2**63 - 1, -(2**63), 10**30, -(10**30)])
+def test_offsets_beyond_the_matrix(offset):
+    assert_mask(masks.causal(4, 6, offset=offset), np.full((4, 6), offset > 0))
+
+
+def test_descriptions_cost_what_they_describe():
+    tracemalloc.start()
+    assert masks.dilated(4096, 10**6, 1).nnz == 4096**2
+    assert masks.dilated(64, 10**8, 2).nnz == 64**2 // 2
+    assert masks.global_tokens(4096, 512).nnz == 4096**2 - 3584**2
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+
+
 def test_a_mask_that_is_used_can_be_pickled():
     mask = masks.window(30, 2) | ~masks.causal(30)
     assert mask.nnz
@@ -140,7 +160,7 @@ def test_a_described_mask_takes_memory_per_row_and_not_per_entry():
     n = 20_000
     mask = masks.causal(n)
     assert mask.nnz == n * (n + 1) // 2
-    assert mask.pattern().nbytes < 40 * n
+    assert mask._pattern().nbytes < 40 * n
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +57,9 @@ class _Dilated(Mask):
         self._radius, self._dilation = radius, dilation
 
     def _rows(self, first, last):
-        steps = np.arange(-self._radius, self._radius + 1) * self._dilation
+        # No more than the keys that a row has at most.
+        radius = min(self._radius, max(0, self.shape[1] - 1) // self._dilation)
+        steps = np.arange(-radius, radius + 1) * self._dilation
         keys = np.arange(first, last)[:, None] + steps
         inside = (keys >= 0) & (keys < self.shape[1])
         indptr = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
@@ -69,21 +72,21 @@ class _Dilated(Mask):
 class _Global(Mask):
     def __init__(self, n, tokens):
         super().__init__((n, n))
-        self._tokens = tokens
+        self._tokens = tokens  # ascending
+        # Those side by side are one run.
+        self._starts, self._stops = _runs.from_csr(np.array([0, len(tokens)]), tokens)[1:]
 
     def _rows(self, first, last):
-        n, tokens = self.shape[0], self._tokens
-        rows = np.arange(first, last)
-        full = np.isin(rows, tokens)
-        counts = np.where(full, 1, len(tokens))
+        n = self.shape[0]
+        full = np.isin(np.arange(first, last), self._tokens)
+        counts = np.where(full, 1, len(self._starts))
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        starts = np.zeros(offsets[-1], np.int64)
-        stops = np.full(offsets[-1], n)
+        starts, stops = np.zeros(offsets[-1], np.int32), np.full(offsets[-1], n, np.int32)
         others = ~np.repeat(full, counts)
-        starts[others] = np.tile(tokens, np.count_nonzero(~full))
-        stops[others] = starts[others] + 1
-        # Tokens side by side become one run.
-        return _runs.at_least(1, [(offsets, starts, stops)], n)
+        partial = np.count_nonzero(~full)
+        starts[others] = np.tile(self._starts, partial)
+        stops[others] = np.tile(self._stops, partial)
+        return offsets, starts, stops
 
     def _text(self):
         return f"global_tokens({len(self._tokens)} of them)"
@@ -194,9 +197,14 @@ def causal(n: int, m: int | None = None, *, offset: int = 0) -> Mask:
     array([[1, 1, 1, 0],
            [1, 1, 1, 1]])
     """
-    if not isinstance(offset, int | np.integer):
-        raise TypeError(f"offset must be an integer, got {offset!r}")
-    return _Band(_shape(n, m), None, int(offset), f"causal(offset={int(offset)})")
+    shape = _shape(n, m)
+    try:
+        offset = operator.index(offset)
+    except TypeError:
+        raise TypeError(f"offset must be an integer, got {offset!r}") from None
+    # Beyond these nothing changes.
+    reach = max(-shape[0], min(offset, shape[1]))
+    return _Band(shape, None, reach, f"causal(offset={offset})")
 
 
 def causal_window(n: int, width: int) -> Mask:
@@ -263,8 +271,11 @@ def dilated(n: int, radius: int, dilation: int) -> Mask:
            [0, 1, 0, 1, 0],
            [0, 0, 1, 0, 1]])
     """
-    shape = _shape(n)
-    return _Dilated(shape[0], as_size(radius, "radius"), as_size(dilation, "dilation", 1))
+    n = _shape(n)[0]
+    radius, dilation = as_size(radius, "radius"), as_size(dilation, "dilation", 1)
+    if dilation == 1:
+        return _Band((n, n), radius, radius, f"dilated(radius={radius}, dilation=1)")
+    return _Dilated(n, radius, dilation)
 
 
 def global_tokens(n: int, tokens: int | ArrayLike) -> Mask:
@@ -340,6 +351,8 @@ def random(n: int, per_row: int, *, rng: RNG = None) -> Mask:
     True
     """
     n = _shape(n)[0]
+    if n == 0 and as_size(per_row, "per_row") == 0:
+        return full(0)
     drawn = _random_positions(n, per_row, rng=rng)
     runs = _runs.from_csr(drawn.indptr, drawn.indices)
     return _Blocks((n, n), 1, 1, runs, f"random(per_row={per_row})")

@@ -35,7 +35,7 @@ class Mask:
     """Which key (column) each query (row) attends to: a matrix of booleans that is described.
 
     Made by the functions of `spkernels.masks`, and of others by ``&``, ``|`` and ``~``.  It takes
-    the memory of a few runs of columns per row at most, and none until it is used.
+    the memory of its runs of columns, a few per row for most kinds, and none until it is used.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Mask:
     def __getstate__(self):
         return {**self.__dict__, "_made": None}
 
-    def pattern(self, workers: int = 0) -> _core.Pattern:
+    def _pattern(self, workers=0):
         """Return what the kernels take, made once."""
         made = self._made
         if made is None:
@@ -83,7 +83,7 @@ class Mask:
     @property
     def nnz(self) -> int:
         """How many pairs attend."""
-        return self.pattern().nnz
+        return self._pattern().nnz
 
     @property
     def sparsity(self) -> float:

@@ -132,7 +132,7 @@ SPK_INLINE void FT(row_values)(const T *weights, const T *values, ptrdiff_t ldv,
                                const int32_t *keys, ptrdiff_t count, T *o, VEC scale, const int NV,
                                ptrdiff_t width) {
   const int partial = width < NV * LANES;
-  const MASK mask = V(mask)(width - (NV - 1) * LANES);
+  const MASK mask = V(mask)(spk_min(LANES, width - (NV - 1) * LANES));
   VEC sum[2][4];
   SPK_UNROLL for (int v = 0; v < NV; v++) {
     sum[0][v] = V(mul)(V(load)(o + v * LANES), scale);
@@ -219,8 +219,9 @@ static void FT(attend_row)(const spk_attend_task *task) {
 static void FT(attend_row_finish)(const spk_attend_task *task, void *out, void *lse) {
   const T *maximum = task->maxima, *sum = task->sums, *o = task->O;
   T *to = out;
-  const T factor = *sum == 0 ? 0 : 1 / *sum;
-  for (ptrdiff_t t = 0; t < task->dv; t++) to[t] = o[t] * factor;
+  /* Not o times 0, which infinity or NaN may have got into with weights of 0. */
+  const T factor = 1 / *sum;
+  for (ptrdiff_t t = 0; t < task->dv; t++) to[t] = *sum == 0 ? 0 : o[t] * factor;
   if (lse) *(T *)lse = *maximum + T_FN(log)(*sum);
 }
 

@@ -25,7 +25,9 @@ ptrdiff_t spk_consecutive(const void *indices, spk_itype itype, ptrdiff_t begin,
   const ptrdiff_t step = pairs > 0 ? (end - begin - 1) / pairs : 0;
   ptrdiff_t consecutive = 0;
   for (ptrdiff_t i = 0, p = begin; i < pairs; i++, p += step)
-    consecutive += spk_index(indices, itype, p + 1) - spk_index(indices, itype, p) == 1;
+    /* Unsigned: what lies behind the last row is not checked. */
+    consecutive +=
+        (size_t)spk_index(indices, itype, p + 1) - (size_t)spk_index(indices, itype, p) == 1;
   return consecutive;
 }
 

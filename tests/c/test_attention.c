@@ -124,7 +124,7 @@ static void check_attention(void) {
   static const int counts[] = {2, 3, 64, INT_MAX, 0};
   for (int s = 0; s < SHAPES; s++)
     for (int with_bias = 0; with_bias < 2; with_bias++) {
-      const ptrdiff_t d = 7 + 13 * s, dv = s % 2 ? 64 : 5;
+      const ptrdiff_t d = 7 + 13 * s, dv = s % 2 ? 64 : 5 + 145 * (s / 2 % 2);
       test_case("attention %td x %td, %td entries, d = %td, %td, bias %d", shapes[s].rows,
                 shapes[s].cols, shapes[s].entries, d, dv, with_bias);
       const problem p = random_problem(&shapes[s], d, dv, s % 2 ? UPSIDE_DOWN : ROW_MAJOR);
