@@ -143,8 +143,8 @@ def sparse_attention(
         Q, K, V, bias = (apart_from(target, array) for array in (Q, K, V, bias))
     Q, K, V = (_rows_dense(dense_view(array, dtype)) for array in (Q, K, V))
     lse = np.empty((*heads, n), dtype) if return_lse else None
-    with_heads = [(array, _head_offsets(array, heads)) for array in (Q, K, V, target)]
-    with_bias = (None, None) if bias is None else (bias, _head_offsets(bias, heads))
+    with_heads = [(array, _core.head_offsets(array, heads)) for array in (Q, K, V, target)]
+    with_bias = (None, None) if bias is None else (bias, _core.head_offsets(bias, heads))
     status = _core.attend(pattern, *with_heads, with_bias, lse, scale, threads)
     if status:
         raise_status(status, mask, "mask")
@@ -209,6 +209,8 @@ def _pattern(mask, shape, threads):
 def _heads(Q, K, V):
     """Leading dimensions of the result."""
     lead = Q.shape[:-2]
+    if lead == K.shape[:-2] == V.shape[:-2]:
+        return lead
     for array, name in ((K, "K"), (V, "V")):
         theirs = array.shape[:-2]
         if theirs and lead and _shared(theirs[-1], lead[-1]) > 1:
@@ -226,17 +228,6 @@ def _heads(Q, K, V):
 def _shared(few, many):
     """How many heads share one of `few`, where that is more than broadcasting does."""
     return many // few if 1 < few < many and many % few == 0 else 1
-
-
-def _head_offsets(array, heads):
-    """Where the matrix of each head begins in `array`, in elements."""
-    offsets = np.zeros((), np.intp)
-    lead, strides = array.shape[:-2], array.strides[:-2]
-    for extent, stride in zip(lead, strides, strict=True):
-        offsets = offsets[..., None] + np.arange(extent, dtype=np.intp) * (stride // array.itemsize)
-    if lead and heads:
-        offsets = np.repeat(offsets, _shared(lead[-1], heads[-1]), axis=-1)
-    return np.ascontiguousarray(np.broadcast_to(offsets, heads)).reshape(-1)
 
 
 def _rows_dense(array):

@@ -79,6 +79,7 @@ def pattern_of_runs(
 
 _Heads = tuple[NDArray[np.floating], NDArray[np.intp]]
 
+def head_offsets(array: NDArray[Any], heads: tuple[int, ...]) -> NDArray[np.intp]: ...
 def attend(
     mask: Pattern,
     Q: _Heads,

@@ -388,6 +388,35 @@ cdef inline const Py_ssize_t *_offsets(object array) noexcept:
     return <const Py_ssize_t *>_data(array)
 
 
+def head_offsets(cnp.ndarray array, tuple heads):
+    """Return where the matrix of each of `heads` begins in an array, in elements (intp).
+
+    Leading dimensions line up with `heads` from the last one on: equal ones go together, one of 1
+    is for all, and one that divides is shared by as many heads, one after the other.
+    """
+    cdef cnp.npy_intp count = 1, h, left, i, extent
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(array), step
+    cdef int lead = cnp.PyArray_NDIM(array) - 2, dims = <int>len(heads), j, axis
+    cdef Py_ssize_t shape[64]
+    for j in range(dims):
+        shape[j] = heads[j]
+        count *= shape[j]
+    cdef cnp.ndarray offsets = cnp.PyArray_ZEROS(1, &count, cnp.NPY_INTP, 0)
+    cdef Py_ssize_t *into = <Py_ssize_t *>cnp.PyArray_DATA(offsets)
+    for h in range(count):
+        left = h
+        for j in range(1, dims + 1):
+            i = left % shape[dims - j]
+            left //= shape[dims - j]
+            if j > lead:
+                continue
+            axis = lead - j
+            extent = cnp.PyArray_DIM(array, axis)
+            step = cnp.PyArray_STRIDE(array, axis) // size
+            into[h] += step * (0 if extent == 1 else i // (shape[dims - j] // extent))
+    return offsets
+
+
 def attend(Pattern mask, tuple Q, tuple K, tuple V, tuple out, tuple bias, lse, double scale,
            int threads):
     """Write the attention into out; return the status.

