@@ -42,9 +42,11 @@ SPK_INLINE void FT(tile_dots)(const T *q, const T *K, ptrdiff_t ldk, const int32
   SPK_UNROLL for (int i = 0; i < G * NV; i++) V(store)(S + i * LANES, sum[i]);
 }
 
-/* All of them.  Behind the last key are as many more as complete a group, whose sums are spare. */
-SPK_INLINE void FT(tile_scores)(const T *q, const T *K, ptrdiff_t ldk, const int32_t *keys,
-                                ptrdiff_t count, ptrdiff_t d, T *S) {
+/* All of them, once for all who need it: it takes long to compile.  Behind the last key are as many
+ * more as complete a group, whose sums are spare. */
+static __attribute__((noinline)) void FT(tile_scores)(const T *q, const T *K, ptrdiff_t ldk,
+                                                      const int32_t *keys, ptrdiff_t count,
+                                                      ptrdiff_t d, T *S) {
   ptrdiff_t j = 0;
   for (; j + GROUP <= count; j += GROUP)
     FT(tile_dots)(q, K, ldk, keys + j, d, S + j * SPK_TILE_ROWS, GROUP);

@@ -8,7 +8,7 @@ from ..problem import Problem
 from ._sizes import matrix_bytes
 
 NAME = "attention"
-TITLE = "fused attention"
+TITLE = "8 heads"
 WIDTH = "d"
 PEERS = ("torch sdpa", "torch flex", "torch dense", "spkernels")
 DENSE = ("torch dense",)
