@@ -20,6 +20,7 @@ from ._operands import (
     sparse_arrays,
     to_csr,
 )
+from ._sddmm import check_out, with_data
 from ._threads import resolve_workers
 from .masks import Mask
 
@@ -316,8 +317,6 @@ def masked_softmax(
     array([[0. , 0.5, 0.5],
            [1. , 0. , 0. ]])
     """
-    from ._sddmm import check_out, with_data
-
     threads = resolve_workers(workers)
     if not sp.issparse(P):
         raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")

@@ -11,7 +11,7 @@ typedef struct sparse_shape {
   ptrdiff_t rows, cols; /* multiples of the block's */
   ptrdiff_t block_rows, block_cols;
   ptrdiff_t entries; /* about as many */
-  int sorted; /* or IN_RUNS */
+  int sorted;        /* or IN_RUNS */
 } sparse_shape;
 
 /* Sorted, and most columns follow one another; a few repeat, a few are left out. */
