@@ -109,9 +109,9 @@ static void check_large(void) {
  * panels and not. */
 static void check_tiles(void) {
   static const ptrdiff_t shapes[][4] = {/* rows, cols, entries, k */
-                                        {100, 150, 9000, 64},  {33, 400, 3000, 130},
-                                        {20, 5000, 60000, 40}, {17, 100, 900, 300},
-                                        {300, 200, 12000, 33}, {16, 3000, 20000, 5000}};
+                                        {100, 150, 5000, 64},  {33, 400, 2000, 130},
+                                        {20, 5000, 15000, 20}, {17, 100, 600, 200},
+                                        {150, 200, 5000, 33},  {16, 600, 700, 4200}};
   for (int s = 0; s < 6; s++)
     for (int how = 0; how < INPUT_LAYOUTS; how++)
       for (int format = 0; format < 3; format++) {
