@@ -170,7 +170,8 @@ def test_public_functions_say_what_they_take():
         for name in ("spmm", "sddmm", "aslinearoperator")
     }
     assert hints["spmm"]["A"] == hints["spmm"]["B"] == "SparseLike | ArrayLike"
-    assert hints["sddmm"]["P"] == hints["sddmm"]["return"] == "SparseLike"
+    assert hints["sddmm"]["P"] == "SparseLike | Sequence[SparseLike]"
+    assert hints["sddmm"]["return"] == "SparseLike | NDArray | list[SparseLike]"
     assert hints["aslinearoperator"]["A"] == "SparseLike"
     alias = importlib.import_module("spkernels._typing").SparseLike
     assert isinstance(sp.csr_array((1, 1)), alias) and isinstance(sp.coo_matrix((1, 1)), alias)
