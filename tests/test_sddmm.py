@@ -204,13 +204,13 @@ def test_prepared_patterns(seed, shape, k, layouts, dtype, runs, scale, beta, wo
 
 
 def test_a_prepared_pattern_says_what_it_does():
-    banded = sp.diags_array([np.ones(200)] * 41, offsets=range(-20, 21), shape=(200, 200))
+    banded = sp.diags([np.ones(200)] * 41, offsets=range(-20, 21), shape=(200, 200))
     W = prepare(banded, op="sddmm", k=64)
     assert (W.shape, W.nnz, W.dtype) == ((200, 200), banded.tocsr().nnz, np.float64)
     assert W.nbytes > 8 * W.nnz
     assert "97.5% by tiles of 16 rows" in W.explain()
     assert repr(W) == f"<PreparedPattern of 200 x 200, {W.nnz} stored, float64>"
-    scattered = prepare(sp.random_array((200, 200), density=0.02, rng=0), op="sddmm")
+    scattered = prepare(sp.random(200, 200, density=0.02, random_state=0), op="sddmm")
     assert "all of it goes row by row" in scattered.explain(128)
     # Duplicates are added up, as in a prepared matrix; integers are computed by NumPy.
     twice = sp.coo_array(([1, 2], ([0, 0], [1, 1])), shape=(2, 2))
