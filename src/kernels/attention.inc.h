@@ -194,7 +194,7 @@ static void FT(attend_row)(const spk_attend_task *task) {
     const T *rows[8];
     SPK_UNROLL for (int u = 0; u < 8; u++) rows[u] =
         K + (ptrdiff_t)keys[spk_min(j + u, count - 1)] * ldk;
-    FT(dots)(q, rows, task->d, 8, s + j);
+    FT(dots)(&q, 1, rows, task->d, 8, s + j);
   }
   for (ptrdiff_t j = 0; j < count; j++) {
     s[j] *= factor;

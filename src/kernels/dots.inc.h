@@ -1,22 +1,29 @@
 /* Dot products, and what a sampled product makes of them.
  *
- * y[u] = x . rows[u], u < U; y[U .. 7] is unspecified.
+ * y[u] = xs[u] . rows[u], u < U; y[U .. 7] is unspecified.  With `shared`, all take xs[0].
  *
- * Eight dot products share each load of x (9 loads for 8 FMAs: 89% of the load bound) and one
- * transposition reduces all eight.  The order of a sum depends on k alone.
+ * Eight dot products that share each load of x take 9 loads for 8 FMAs (89% of the load bound),
+ * others 16, and one transposition reduces all eight.  The order of a sum depends on k alone.
  */
-SPK_INLINE void FT(dots)(const T *x, const T *const rows[8], ptrdiff_t k, const int U, T *y) {
+SPK_INLINE void FT(dots)(const T *const *xs, const int shared, const T *const rows[8], ptrdiff_t k,
+                         const int U, T *y) {
   VEC acc[8];
   SPK_UNROLL for (int u = 0; u < 8; u++) acc[u] = V(zero)();
   ptrdiff_t j = 0;
   for (; j + LANES <= k; j += LANES) {
-    const VEC xv = V(load)(x + j);
-    SPK_UNROLL for (int u = 0; u < U; u++) acc[u] = V(fma)(xv, V(load)(rows[u] + j), acc[u]);
+    VEC x = V(load)(xs[0] + j);
+    SPK_UNROLL for (int u = 0; u < U; u++) {
+      if (!shared) x = V(load)(xs[u] + j);
+      acc[u] = V(fma)(x, V(load)(rows[u] + j), acc[u]);
+    }
   }
   if (j < k) {
     const MASK mask = V(mask)(k - j);
-    const VEC xv = V(loadm)(x + j, mask);
-    SPK_UNROLL for (int u = 0; u < U; u++) acc[u] = V(fma)(xv, V(loadm)(rows[u] + j, mask), acc[u]);
+    VEC x = V(loadm)(xs[0] + j, mask);
+    SPK_UNROLL for (int u = 0; u < U; u++) {
+      if (!shared) x = V(loadm)(xs[u] + j, mask);
+      acc[u] = V(fma)(x, V(loadm)(rows[u] + j, mask), acc[u]);
+    }
   }
   V(reduce8)(acc, y);
 }
