@@ -79,10 +79,11 @@ def test_out_and_in_place(P, k, check, scale, beta, seed):
     out.data = lay_out(np.full(P.data.size, np.nan, P.dtype), "C").reshape(P.data.shape)
     assert sddmm(P, X, Y, out=out, beta=beta, scale=scale, check=check) is out
     assert_sddmm(out, P, X, Y, beta=beta, scale=scale)
-    before = P.copy()
+    before, apart = P.copy(), sddmm(P, X, Y, beta=beta, scale=scale)
     assert sddmm(P, X, Y, out=P, beta=beta, scale=scale) is P
     assert_sddmm(P, before, X, Y, beta=beta, scale=scale)
-    np.testing.assert_array_equal(P.data, out.data)
+    # Unchecked, nobody knows that columns are sorted: tiles sum in another order than rows.
+    np.testing.assert_array_equal(P.data, apart.data)
 
 
 def in_runs(rng, shape, dtype, itype, duplicates):
