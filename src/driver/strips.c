@@ -63,7 +63,7 @@ static void run_halves(const spk_strips *A, spk_strip_fn kernel, spk_strip_task 
   const uint16_t *halves = task.values;
   ptrdiff_t done = 0; /* rows of *run */
   while (run < end) {
-    spk_strip_run part = {run->entries, 0};
+    spk_strip_run part = {run->entries, 0, run->shared};
     ptrdiff_t entries = 0, rows = 0, runs = 0;
     if (done == 0)
       for (; run + runs < end; runs++) {

@@ -7,14 +7,17 @@
  * flight: with one vector of columns they come from 8 rows.  Sums of a row that several blocks
  * share wait in memory in between: 2 NV more loads and stores per row and block.
  *
+ * Rows of a group that have the same columns (V x 1 vectors, blocks, N:M patterns that rows share)
+ * use what is loaded of B together: NV + G loads for G NV FMAs, so that the FMA units bind.
+ *
  * An element of C is summed in the order of the entries of its (sorted) row, one after the other,
  * whatever the blocks: so it does not depend on how A was packed.  Rows that are shorter than their
  * group end in zeros, which meet a row of zeros in the panel.
  */
 SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums, T *C,
                                ptrdiff_t ldc, const uint16_t *ids, const uint16_t *o, const T *a,
-                               ptrdiff_t entries, const int G, const int NV, const int first,
-                               enum FT(store_mode) mode) {
+                               ptrdiff_t entries, const int G, const int NV, const int shared,
+                               const int first, enum FT(store_mode) mode) {
   VEC acc[SPK_MAX_STRIP_SUMS];
   SPK_UNROLL for (int g = 0; g < G; g++) {
     const T *s = sums + (ptrdiff_t)ids[g] * (NV * LANES);
@@ -23,6 +26,16 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
   }
   const int Q = G < 4 ? G : 4; /* values that come together */
   for (const uint16_t *end = o + G * entries; o < end; o += G, a += G) {
+    if (shared) {
+      const T *b = panel + (ptrdiff_t)o[0] * (NV * LANES);
+      VEC x[SPK_MAX_STRIP_VECTORS];
+      SPK_UNROLL for (int v = 0; v < NV; v++) x[v] = V(load)(b + v * LANES);
+      SPK_UNROLL for (int g = 0; g < G; g++) {
+        const VEC w = V(set1)(a[g]);
+        SPK_UNROLL for (int v = 0; v < NV; v++) acc[g * NV + v] = V(fma)(w, x[v], acc[g * NV + v]);
+      }
+      continue;
+    }
     SPK_UNROLL for (int q = 0; q < G; q += Q) {
       ptrdiff_t k[4] = {o[q]};
       VEC x[4];
@@ -83,10 +96,14 @@ SPK_INLINE void FT(strip_runs)(const spk_strip_task *t, T *sums, T *C, const int
   for (ptrdiff_t r = 0; r < count; r++) {
     const ptrdiff_t entries = runs[r].entries;
     ptrdiff_t rows = runs[r].rows;
+    if (runs[r].shared)
+      for (; rows > 0; rows -= G, ids += G, offsets += G * entries, values += G * entries)
+        FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, 1, first,
+                       mode);
     for (; rows >= G; rows -= G, ids += G, offsets += G * entries, values += G * entries)
-      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, first, mode);
+      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, 0, first, mode);
     for (; rows > 0; rows--, ids++, offsets += entries, values += entries)
-      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, 1, NV, first, mode);
+      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, 1, NV, 0, first, mode);
   }
 }
 

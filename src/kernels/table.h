@@ -38,9 +38,10 @@ typedef struct spk_spmm_task {
 
 typedef void (*spk_spmm_fn)(const spk_spmm_task *task);
 
-/* So many rows of so many entries each, G by G in lockstep, the last ones alone (plan/strips.h). */
+/* So many rows of so many entries each, G by G in lockstep, the last ones alone (plan/strips.h);
+ * `shared`: they are whole groups, and the offsets of a group's first row are those of all. */
 typedef struct spk_strip_run {
-  uint32_t entries, rows;
+  uint32_t entries, rows, shared;
 } spk_strip_run;
 
 /* One block of one strip: sums[row_ids[r], :] (+)= values of a row x rows offsets of the panel; and

@@ -36,6 +36,7 @@ typedef struct packing {
 /* Scratch of one strip: where entries of row i in block b are, or go. */
 typedef struct counts {
   uint32_t *entries; /* [b * rows + i]: how many */
+  uint64_t *columns; /* a hash of which */
   ptrdiff_t *cursor; /* where the next one goes */
   uint32_t *with;    /* rows that have so many, of one block; where the next of them is listed */
   uint16_t *sorted;  /* rows of one block by their length, longest first */
@@ -43,6 +44,7 @@ typedef struct counts {
 
 static void free_counts(counts *c) {
   free(c->entries);
+  free(c->columns);
   free(c->cursor);
   free(c->with);
   free(c->sorted);
@@ -50,10 +52,11 @@ static void free_counts(counts *c) {
 
 static int take_counts(counts *c, ptrdiff_t rows, ptrdiff_t cells, ptrdiff_t longest) {
   c->entries = calloc((size_t)cells + 1, sizeof *c->entries);
+  c->columns = calloc((size_t)cells + 1, sizeof *c->columns);
   c->cursor = malloc(((size_t)cells + 1) * sizeof *c->cursor);
   c->with = calloc((size_t)longest + 2, sizeof *c->with);
   c->sorted = malloc(((size_t)rows + 1) * sizeof *c->sorted);
-  return c->entries && c->cursor && c->with && c->sorted;
+  return c->entries && c->columns && c->cursor && c->with && c->sorted;
 }
 
 /* The parts of a strip's one allocation. */
@@ -100,6 +103,14 @@ static int in_lockstep(const uint32_t *entries, const uint16_t *rows, ptrdiff_t 
          (double)padding <= MOST_PADDED * (double)(group * entries[rows[0]]);
 }
 
+/* Whether rows of equal lengths seem to have the same columns, too; check_shared looks again. */
+static int alike(const uint64_t *columns, const uint32_t *entries, const uint16_t *rows,
+                 ptrdiff_t group) {
+  for (ptrdiff_t g = 1; g < group; g++)
+    if (columns[rows[g]] != columns[rows[0]] || entries[rows[g]] != entries[rows[0]]) return 0;
+  return entries[rows[0]] > 0;
+}
+
 /* What block b lists, from *at on, which moves to its end: runs, rows (all, or those that
  * have entries) and the places of entries.  Only counted where s is NULL. */
 static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, ptrdiff_t blocks,
@@ -110,16 +121,17 @@ static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, ptrdif
   /* Empty rows complete a last group. */
   const ptrdiff_t listed = b == 0 || b == blocks - 1 ? rows : filled,
                   most = spk_min(rows, spk_round_up(listed, group));
-  uint32_t length = 0, run_rows = 0;
+  uint32_t length = 0, run_rows = 0, shared = 0;
   for (ptrdiff_t i = 0; i < listed;) {
     const uint16_t *these = c->sorted + i;
     const int together = i + group <= most && in_lockstep(entries, these, group);
+    const uint32_t same = together && alike(c->columns + b * rows, entries, these, group);
     const ptrdiff_t count = together ? group : 1;
     const uint32_t places = entries[these[0]];
-    if (run_rows == 0 || places != length) at->run++, run_rows = 0;
-    length = places, run_rows += (uint32_t)count;
+    if (run_rows == 0 || places != length || same != shared) at->run++, run_rows = 0;
+    length = places, shared = same, run_rows += (uint32_t)count;
     if (s) {
-      s->runs[at->run - 1] = (spk_strip_run){.entries = length, .rows = run_rows};
+      s->runs[at->run - 1] = (spk_strip_run){length, run_rows, shared};
       for (ptrdiff_t g = 0; g < count; g++) {
         s->row_ids[at->row + g] = these[g];
         cursor[these[g]] = together ? -(at->entry + g) - 1 : at->entry;
@@ -152,10 +164,17 @@ static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, ptrdif
 
 static void count(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, const spk_strip *s,
                   counts *c) {
+#define COUNT                                                                    \
+  do {                                                                           \
+    c->entries[at]++;                                                            \
+    c->columns[at] = (c->columns[at] ^ (uint64_t)(k + 1)) * 0x9e3779b97f4a7c15u; \
+    c->columns[at] ^= c->columns[at] >> 29;                                      \
+  } while (0)
   if (A->itype == SPK_I32)
-    FOR_ENTRIES(int32_t, (void)k; c->entries[at]++);
+    FOR_ENTRIES(int32_t, COUNT);
   else
-    FOR_ENTRIES(int64_t, (void)k; c->entries[at]++);
+    FOR_ENTRIES(int64_t, COUNT);
+#undef COUNT
 }
 
 /* -0 times the row of zeros below the block, wherever nothing else will be: adding -0 changes no
@@ -194,6 +213,18 @@ static void fill(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, int grou
     FILL(int64_t, double);
 }
 
+/* Hashes may lie: a run whose groups do not share their offsets after all goes as others do. */
+static void check_shared(spk_strip *s, ptrdiff_t runs, ptrdiff_t group) {
+  const uint16_t *o = s->offsets;
+  for (ptrdiff_t r = 0; r < runs; r++) {
+    spk_strip_run *run = &s->runs[r];
+    const ptrdiff_t entries = (ptrdiff_t)run->entries * run->rows;
+    for (ptrdiff_t e = 0; run->shared && e < entries; e++)
+      if (o[e] != o[e - e % group]) run->shared = 0;
+    o += entries;
+  }
+}
+
 /* One strip; it has no cells if there was no memory. */
 static void pack_strip(void *context, ptrdiff_t number, int worker) {
   (void)worker;
@@ -225,6 +256,7 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
         s->cells[b + 1] = end;
       }
       fill(A, first, block, group, s, values, &c);
+      check_shared(s, end.run, group);
       if (!same) spk_round_values(s->values, values, entries, all->storage);
     } else {
       free(s->cells);

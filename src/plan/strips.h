@@ -11,8 +11,10 @@
  * Rows go in lockstep by groups, their entries alternate.  Rows of a group that are shorter than
  * its longest are filled with zeros that meet a row of zeros below the block, so that no padding
  * meets infinity or NaN; where that would be much, rows go alone.  The narrower a tile, the more
- * rows are in a group, as many sums have to be in flight at any time.  Entries lie in the order in
- * which they are used: 16 bits say which row of the block, then the value.
+ * rows are in a group, as many sums have to be in flight at any time.  Groups whose rows have the
+ * same columns, as in V x 1 vectors and blocks (Gale et al., "Sparse GPU kernels for deep
+ * learning", SC 2020), make runs of their own, where a row of B is loaded once for all.  Entries
+ * lie in the order in which they are used: 16 bits say which row of the block, then the value.
  */
 #ifndef SPK_PLAN_STRIPS_H
 #define SPK_PLAN_STRIPS_H

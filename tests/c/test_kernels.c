@@ -381,8 +381,10 @@ static void check_spmm_bsr_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_ityp
 
 enum { STRIP_HEIGHT = 25, STRIP_BLOCK = 11 };
 
-/* Runs of whole groups, of less and of both, of no, one and several entries; rows in any order. */
-static const spk_strip_run strip_runs[] = {{6, 11}, {1, 2}, {2, 1}, {5, 8}, {0, 3}};
+/* Runs of whole groups, of less and of both, of no, one and several entries, one of groups that
+ * share their offsets; rows in any order. */
+static const spk_strip_run strip_runs[] = {{6, 11, 0}, {1, 2, 0}, {2, 1, 0}, {5, 8, 1}, {0, 3, 0}};
+enum { STRIP_SHARED = 6 * 11 + 2 + 2 }; /* where its entries begin */
 static const uint16_t strip_ids[] = {4,  0,  8,  3,  5,  1,  2,  7,  6,  19, 9,  24, 10,
                                      11, 21, 12, 13, 20, 14, 15, 23, 16, 17, 22, 18};
 enum { STRIP_RUNS = 5, STRIP_ENTRIES = 6 * 11 + 2 + 2 + 5 * 8 };
@@ -401,6 +403,8 @@ static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, p
     offsets[p] = (uint16_t)random_below(STRIP_BLOCK);
     put_value(values, dtype, p, random_number());
   }
+  for (ptrdiff_t p = STRIP_SHARED; p < STRIP_ENTRIES; p++)
+    offsets[p] = offsets[p - (p - STRIP_SHARED) % group];
   const matrix bias_row = random_bias(dtype, STRIP_HEIGHT, 0);
   const matrix bias_col = random_bias(dtype, n, how->special);
   exact_memory_freeze();
