@@ -31,6 +31,7 @@ class Packed:
     nbytes: int
     layout: str
     block_rows: int
+    shared: int
 
 def pack(
     A: SparseArrays, width: int, block_rows: int, threads: int, flags: int, storage: int = 0

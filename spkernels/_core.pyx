@@ -80,6 +80,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
         SPK_SLICES
     spk_layout spk_prepared_layout(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared)
+    ptrdiff_t spk_prepared_shared(const spk_prepared *prepared)
     void spk_prepared_free(spk_prepared *prepared)
     spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y,
                          void *values, const spk_sampling *sampling, int threads)
@@ -246,6 +247,11 @@ cdef class Packed:
     def block_rows(self):
         """The rows of the dense operand that are used together."""
         return spk_prepared_block_rows(self.handle)
+
+    @property
+    def shared(self):
+        """The entries of rows that share what is loaded of the dense operand."""
+        return spk_prepared_shared(self.handle)
 
 
 def pack_width(bint double, Py_ssize_t n):

@@ -101,7 +101,10 @@ class Packed(Rows):
         values = "" if self.storage is None else f", values in {self.storage}"
         if self.packed.layout == "slices":
             return f"{self.name}: slices of rows, windows of {columns} columns{values}"
-        return f"{self.name}: strips of rows by their length, blocks of {columns} columns{values}"
+        share = self.packed.shared / max(1, self.csr.nnz)
+        common = f", {100 * share:.3g}% in rows with common columns" if share else ""
+        strips = f"strips of rows by their length, blocks of {columns} columns"
+        return f"{self.name}: {strips}{common}{values}"
 
 
 class Dense(Rows):

@@ -124,6 +124,53 @@ def test_rows_of_all_lengths(n, dtype, kernel):
     assert_spmm(result[~read], A[~read], np.where(np.isfinite(B), B, 0))
 
 
+def in_vectors(rng, height, width, shape, density, dtype, holes=0):
+    """Blocks of random values, of which some lack an entry each."""
+    rows, cols = shape
+    mask = rng.random((-(-rows // height), -(-cols // width))) < density
+    mask = np.kron(mask, np.ones((height, width), bool))[:rows, :cols]
+    entries = np.argwhere(mask)
+    mask[tuple(rng.permutation(entries)[: int(holes * len(entries))].T)] = False
+    return sp.csr_array(np.where(mask, random_values(rng, rows * cols, dtype).reshape(shape), 0))
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("holes", [0, 0.01])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("height, width", [(2, 1), (4, 4), (8, 1), (16, 1), (3, 2)])
+def test_rows_with_common_columns(height, width, dtype, holes):
+    rng = np.random.default_rng(height)
+    A = in_vectors(rng, height, width, (331, 500), 0.1, dtype, holes)
+    for n in (1, 7, 17, 33, 64):
+        W = prepared(A, "packed", n=n)
+        B = random_dense(rng, (500, n), dtype)
+        assert_spmm(W @ B, A, B)
+        # What is shared is what is stored: others read nothing.
+        special = rng.choice(500, 9, replace=False)
+        read = np.diff(A[:, special].tocsr().indptr) > 0
+        B[special] = np.nan
+        result = W @ B
+        assert np.isnan(result[read]).all()
+        assert_spmm(result[~read], A[~read], np.where(np.isnan(B), 0, B))
+
+
+def test_how_much_of_a_matrix_has_common_columns():
+    rng = np.random.default_rng(0)
+
+    def shared(A, n):
+        kernel = _kernels.Packed(sp.csr_array(A), n)
+        return kernel.packed.shared / A.nnz
+
+    vectors = in_vectors(rng, 8, 1, (256, 300), 0.1, np.float32)
+    assert all(shared(vectors, n) == 1 for n in (2, 16, 100))
+    assert "100% in rows with common columns" in prepared(vectors, "packed", n=64).kernel
+    scattered = random_sparse(rng, "csr", (256, 300), 0.1, np.float32)
+    assert shared(scattered, 100) == 0
+    assert "common" not in prepared(scattered, "packed", n=64).kernel
+    # Some of it is enough.
+    assert 0.2 < shared(sp.vstack([vectors, scattered]), 100) < 0.8
+
+
 @pytest.mark.every_isa
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("storage", ["float16", "bfloat16"])

@@ -107,6 +107,10 @@ ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared) {
                           : prepared->strips->block_rows;
 }
 
+ptrdiff_t spk_prepared_shared(const spk_prepared *prepared) {
+  return prepared && prepared->strips ? prepared->strips->shared : 0;
+}
+
 size_t spk_prepared_bytes(const spk_prepared *prepared) {
   if (!prepared) return 0;
   return sizeof *prepared +

@@ -16,7 +16,7 @@
  */
 SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums, T *C,
                                ptrdiff_t ldc, const uint16_t *ids, const uint16_t *o, const T *a,
-                               ptrdiff_t entries, const int G, const int NV, const int shared,
+                               ptrdiff_t entries, const int G, const int NV, const int S,
                                const int first, enum FT(store_mode) mode) {
   VEC acc[SPK_MAX_STRIP_SUMS];
   SPK_UNROLL for (int g = 0; g < G; g++) {
@@ -26,13 +26,16 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
   }
   const int Q = G < 4 ? G : 4; /* values that come together */
   for (const uint16_t *end = o + G * entries; o < end; o += G, a += G) {
-    if (shared) {
-      const T *b = panel + (ptrdiff_t)o[0] * (NV * LANES);
-      VEC x[SPK_MAX_STRIP_VECTORS];
-      SPK_UNROLL for (int v = 0; v < NV; v++) x[v] = V(load)(b + v * LANES);
-      SPK_UNROLL for (int g = 0; g < G; g++) {
-        const VEC w = V(set1)(a[g]);
-        SPK_UNROLL for (int v = 0; v < NV; v++) acc[g * NV + v] = V(fma)(w, x[v], acc[g * NV + v]);
+    if (S > 1) {
+      SPK_UNROLL for (int q = 0; q < G; q += S) {
+        const T *b = panel + (ptrdiff_t)o[q] * (NV * LANES);
+        VEC x[SPK_MAX_STRIP_VECTORS];
+        SPK_UNROLL for (int v = 0; v < NV; v++) x[v] = V(load)(b + v * LANES);
+        SPK_UNROLL for (int g = q; g < q + S; g++) {
+          const VEC w = V(set1)(a[g]);
+          SPK_UNROLL for (int v = 0; v < NV; v++) acc[g * NV + v] =
+              V(fma)(w, x[v], acc[g * NV + v]);
+        }
       }
       continue;
     }
@@ -85,39 +88,40 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
   }
 }
 
-SPK_INLINE void FT(strip_runs)(const spk_strip_task *t, T *sums, T *C, const int G, const int NV,
-                               const int first) {
+/* Rows of a run in groups of which each S share; returns how many are left. */
+#define SPK_GROUPS(G, S)                                                                \
+  for (; rows >= G; rows -= G, ids += G, offsets += G * entries, values += G * entries) \
+  FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, S, first, mode)
+
+SPK_INLINE void FT(strip_runs)(const spk_strip_task *t, const int G, const int NV) {
   /* Locals, as the stores could alias the task. */
   const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
   const uint16_t *ids = t->row_ids, *offsets = t->offsets;
   const T *values = t->values, *panel = t->panel;
+  T *sums = t->sums, *C = t->C;
   const spk_strip_run *runs = t->runs;
   const ptrdiff_t count = t->run_count, ldc = t->ldc;
+  const int first = t->first || !sums;
   for (ptrdiff_t r = 0; r < count; r++) {
     const ptrdiff_t entries = runs[r].entries;
     ptrdiff_t rows = runs[r].rows;
-    if (runs[r].shared)
-      for (; rows > 0; rows -= G, ids += G, offsets += G * entries, values += G * entries)
-        FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, 1, first,
-                       mode);
-    for (; rows >= G; rows -= G, ids += G, offsets += G * entries, values += G * entries)
-      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, 0, first, mode);
+    const uint32_t shared = runs[r].shared;
+    if (shared == (uint32_t)G)
+      SPK_GROUPS(G, G);
+    else if (G > 4 && shared == 4)
+      SPK_GROUPS(G, 4);
+    else if (G > 2 && shared == 2)
+      SPK_GROUPS(G, 2);
+    else
+      SPK_GROUPS(G, 1);
     for (; rows > 0; rows--, ids++, offsets += entries, values += entries)
-      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, 1, NV, 0, first, mode);
+      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, 1, NV, 1, first, mode);
   }
 }
+#undef SPK_GROUPS
 
-#define SPK_SPMM_STRIPS(G, NV)                                           \
-  static void FT(spmm_strips_##G##_1x##NV##v)(const spk_strip_task *t) { \
-    if (!t->sums || (t->first && t->C))                                  \
-      FT(strip_runs)(t, NULL, t->C, G, NV, 1);                           \
-    else if (t->C)                                                       \
-      FT(strip_runs)(t, t->sums, t->C, G, NV, 0);                        \
-    else if (t->first)                                                   \
-      FT(strip_runs)(t, t->sums, NULL, G, NV, 1);                        \
-    else                                                                 \
-      FT(strip_runs)(t, t->sums, NULL, G, NV, 0);                        \
-  }
+#define SPK_SPMM_STRIPS(G, NV) \
+  static void FT(spmm_strips_##G##_1x##NV##v)(const spk_strip_task *t) { FT(strip_runs)(t, G, NV); }
 SPK_SPMM_STRIPS(2, 1)
 SPK_SPMM_STRIPS(2, 2)
 SPK_SPMM_STRIPS(2, 3)

@@ -38,8 +38,9 @@ typedef struct spk_spmm_task {
 
 typedef void (*spk_spmm_fn)(const spk_spmm_task *task);
 
-/* So many rows of so many entries each, G by G in lockstep, the last ones alone (plan/strips.h);
- * `shared`: they are whole groups, and the offsets of a group's first row are those of all. */
+/* So many rows of so many entries each, G by G in lockstep, the last ones alone (plan/strips.h).
+ * `shared` S, where not 0: they are whole groups, and each S rows of one, where S divides G, have
+ * the same offsets. */
 typedef struct spk_strip_run {
   uint32_t entries, rows, shared;
 } spk_strip_run;

@@ -103,12 +103,19 @@ static int in_lockstep(const uint32_t *entries, const uint16_t *rows, ptrdiff_t 
          (double)padding <= MOST_PADDED * (double)(group * entries[rows[0]]);
 }
 
-/* Whether rows of equal lengths seem to have the same columns, too; check_shared looks again. */
-static int alike(const uint64_t *columns, const uint32_t *entries, const uint16_t *rows,
-                 ptrdiff_t group) {
-  for (ptrdiff_t g = 1; g < group; g++)
-    if (columns[rows[g]] != columns[rows[0]] || entries[rows[g]] != entries[rows[0]]) return 0;
-  return entries[rows[0]] > 0;
+/* How many of the rows of a group, one after the other, seem to have the same columns each time:
+ * all, 4, 2, or 1, which is said as 0.  Its hashes may lie: check_shared looks again. */
+static uint32_t alike(const uint64_t *columns, const uint32_t *entries, const uint16_t *rows,
+                      ptrdiff_t group) {
+  if (entries[rows[0]] == 0) return 0;
+  for (ptrdiff_t share = group; share > 1; share /= 2) {
+    ptrdiff_t g = 0;
+    while (g < group && entries[rows[g]] == entries[rows[0]] &&
+           columns[rows[g]] == columns[rows[g - g % share]])
+      g++;
+    if (g == group) return (uint32_t)share;
+  }
+  return 0;
 }
 
 /* What block b lists, from *at on, which moves to its end: runs, rows (all, or those that
@@ -125,7 +132,7 @@ static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, ptrdif
   for (ptrdiff_t i = 0; i < listed;) {
     const uint16_t *these = c->sorted + i;
     const int together = i + group <= most && in_lockstep(entries, these, group);
-    const uint32_t same = together && alike(c->columns + b * rows, entries, these, group);
+    const uint32_t same = together ? alike(c->columns + b * rows, entries, these, group) : 0;
     const ptrdiff_t count = together ? group : 1;
     const uint32_t places = entries[these[0]];
     if (run_rows == 0 || places != length || same != shared) at->run++, run_rows = 0;
@@ -213,14 +220,14 @@ static void fill(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, int grou
     FILL(int64_t, double);
 }
 
-/* Hashes may lie: a run whose groups do not share their offsets after all goes as others do. */
-static void check_shared(spk_strip *s, ptrdiff_t runs, ptrdiff_t group) {
+/* A run whose rows do not share their offsets after all goes as others do. */
+static void check_shared(spk_strip *s, ptrdiff_t runs) {
   const uint16_t *o = s->offsets;
   for (ptrdiff_t r = 0; r < runs; r++) {
     spk_strip_run *run = &s->runs[r];
     const ptrdiff_t entries = (ptrdiff_t)run->entries * run->rows;
     for (ptrdiff_t e = 0; run->shared && e < entries; e++)
-      if (o[e] != o[e - e % group]) run->shared = 0;
+      if (o[e] != o[e - e % run->shared]) run->shared = 0;
     o += entries;
   }
 }
@@ -256,7 +263,7 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
         s->cells[b + 1] = end;
       }
       fill(A, first, block, group, s, values, &c);
-      check_shared(s, end.run, group);
+      check_shared(s, end.run);
       if (!same) spk_round_values(s->values, values, entries, all->storage);
     } else {
       free(s->cells);
@@ -338,8 +345,11 @@ static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
                  (spk_phase){s->strips, pack_strip}, &job);
     for (ptrdiff_t i = 0; i < s->strips; i++) {
       whole = whole && s->strip[i].cells;
-      for (ptrdiff_t r = 0; whole && r < s->strip[i].cells[blocks].run; r++)
-        s->longest = spk_max(s->longest, s->strip[i].runs[r].entries);
+      for (ptrdiff_t r = 0; whole && r < s->strip[i].cells[blocks].run; r++) {
+        const spk_strip_run *run = &s->strip[i].runs[r];
+        s->longest = spk_max(s->longest, run->entries);
+        if (run->shared) s->shared += (ptrdiff_t)run->entries * run->rows;
+      }
       const ptrdiff_t end = spk_min(A->rows, (i + 1) * s->strip_rows);
       s->weights[i + 1] = spk_index(A->offsets, A->itype, end) + end;
     }

@@ -50,6 +50,7 @@ typedef struct spk_strips {
   spk_storage storage; /* of values */
   ptrdiff_t rows, cols, nnz;
   ptrdiff_t longest; /* entries of a row in a block, at most */
+  ptrdiff_t shared;  /* entries of rows that share what is loaded of B */
   ptrdiff_t strip_rows, strips;
   ptrdiff_t block_rows, blocks;
   ptrdiff_t *weights; /* strips + 1: entries and rows before each */

@@ -381,20 +381,21 @@ static void check_spmm_bsr_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_ityp
 
 enum { STRIP_HEIGHT = 25, STRIP_BLOCK = 11 };
 
-/* Runs of whole groups, of less and of both, of no, one and several entries, one of groups that
- * share their offsets; rows in any order. */
-static const spk_strip_run strip_runs[] = {{6, 11, 0}, {1, 2, 0}, {2, 1, 0}, {5, 8, 1}, {0, 3, 0}};
+/* Runs of whole groups, of less and of both, of no, one and several entries, one of rows that share
+ * their offsets by so many; rows in any order. */
+#define STRIP_RUNS_OF(share) {{6, 11, 0}, {1, 2, 0}, {2, 1, 0}, {5, 8, share}, {0, 3, 0}}
 enum { STRIP_SHARED = 6 * 11 + 2 + 2 }; /* where its entries begin */
 static const uint16_t strip_ids[] = {4,  0,  8,  3,  5,  1,  2,  7,  6,  19, 9,  24, 10,
                                      11, 21, 12, 13, 20, 14, 15, 23, 16, 17, 22, 18};
 enum { STRIP_RUNS = 5, STRIP_ENTRIES = 6 * 11 + 2 + 2 + 5 * 8 };
 
 /* `sums`: 0: to C; 1: to sums that hold nothing yet; 2: added to sums; 3: added to sums, to C. */
-static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, ptrdiff_t n,
-                        int sums_mode, const epilogue_case *how) {
+static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, uint32_t share,
+                        ptrdiff_t n, int sums_mode, const epilogue_case *how) {
+  const spk_strip_run strip_runs[] = STRIP_RUNS_OF(share);
   const ptrdiff_t width = spk_round_up(n, table->lanes[dtype]);
-  test_case("spmm_strips_%td %s, n = %td, mode %d, %s", group, dtype_names[dtype], n, sums_mode,
-            how->name);
+  test_case("spmm_strips_%td %s, %u share, n = %td, mode %d, %s", group, dtype_names[dtype], share,
+            n, sums_mode, how->name);
   const size_t size = spk_dtype_size(dtype);
   const matrix panel = matrix_input(dtype, STRIP_BLOCK, width, width, 1);
   uint16_t *offsets = exact_memory(STRIP_ENTRIES * sizeof *offsets);
@@ -404,7 +405,7 @@ static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, p
     put_value(values, dtype, p, random_number());
   }
   for (ptrdiff_t p = STRIP_SHARED; p < STRIP_ENTRIES; p++)
-    offsets[p] = offsets[p - (p - STRIP_SHARED) % group];
+    offsets[p] = offsets[p - (p - STRIP_SHARED) % share];
   const matrix bias_row = random_bias(dtype, STRIP_HEIGHT, 0);
   const matrix bias_col = random_bias(dtype, n, how->special);
   exact_memory_freeze();
@@ -459,12 +460,12 @@ static void check_strips(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, 
   for (ptrdiff_t n = (vectors - 1) * lanes + 1; n <= vectors * lanes; n++) {
     for (int c = 0; c < EPILOGUE_CASES; c++)
       for (int mode = 0; mode <= 3; mode += 3)
-        check_strip(kernel, dtype, group, n, mode, &epilogue_cases[c]);
-    for (int mode = 1; mode <= 2; mode++)
-      check_strip(kernel, dtype, group, n, mode, &epilogue_cases[0]);
+        check_strip(kernel, dtype, group, (uint32_t)group, n, mode, &epilogue_cases[c]);
+    for (uint32_t share = 2; share <= group; share *= 2)
+      for (int mode = 0; mode <= 3; mode++)
+        check_strip(kernel, dtype, group, share, n, mode, &epilogue_cases[0]);
   }
 }
-
 static void check_spmm_strips_2(spk_strip_fn kernel, spk_dtype dtype, int vectors) {
   check_strips(kernel, dtype, 2, vectors);
 }

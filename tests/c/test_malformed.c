@@ -320,7 +320,8 @@ static void check_prepared_arguments(void) {
   spk_sparse doubles = *A;
   doubles.dtype = SPK_F64;
   CHECK(spk_prepare(&doubles, 0, 0, SPK_STORAGE_F16, 1, &p) == SPK_ERR_DTYPE);
-  CHECK(!p && spk_prepared_bytes(p) == 0 && spk_prepared_block_rows(p) == 0);
+  CHECK(!p && spk_prepared_bytes(p) == 0 && spk_prepared_block_rows(p) == 0 &&
+        spk_prepared_shared(p) == 0);
   spk_prepared_free(p);
   for (ptrdiff_t n = 1; n < 300; n++)
     for (int dtype = SPK_F32; dtype <= SPK_F64; dtype++) {
