@@ -57,7 +57,7 @@ try:
 except ValueError as _error:
     _refuse(_error)
 
-from . import datasets, masks  # noqa: E402
+from . import datasets, formats, masks, prune  # noqa: E402
 from ._accelerate import accelerate  # noqa: E402
 from ._attention import masked_softmax, sparse_attention  # noqa: E402
 from ._config import show_config  # noqa: E402
@@ -77,11 +77,13 @@ __all__ = [
     "accelerate",
     "aslinearoperator",
     "datasets",
+    "formats",
     "get_num_threads",
     "load_tuning",
     "masked_softmax",
     "masks",
     "prepare",
+    "prune",
     "save_tuning",
     "sddmm",
     "set_num_threads",

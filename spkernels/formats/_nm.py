@@ -1,0 +1,469 @@
+"""The n:m format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._operands import NATIVE, dense_array
+from .._pattern import canonical
+from .._spmm import spmm
+from ..datasets._arguments import as_count
+from . import _bits, _file, _windows
+from ._operand import Operand
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from .._typing import SparseLike
+
+__all__ = ["NMArray", "NMTransposed"]
+
+#: What a file says that it is, and the version of its layout.
+_MARK, _VERSION = "spkernels_nm", 1
+
+
+def _as_pair(n, m):
+    m = as_count("m", m, 2, 32)
+    return as_count("n", n, 1, m), m
+
+
+def _check_dtype(dtype, name):
+    if dtype not in NATIVE:
+        raise TypeError(f"{name} must be float32 or float64, got {dtype}")
+
+
+def _packed(array, name, shape):
+    array = np.array(array, order="C")
+    if array.dtype != np.uint8 or array.shape != shape:
+        raise ValueError(
+            f"{name} must be uint8 of shape {shape}, got {array.dtype} of shape {array.shape}"
+        )
+    array.flags.writeable = False
+    return array
+
+
+class NMArray(Operand):
+    """A sparse array with at most n entries in every m consecutive columns of a row [1]_.
+
+    Made by `from_dense`, `from_scipy` or `load`.  ``W @ B`` and ``X @ W`` multiply by dense arrays
+    of one or two dimensions.  It cannot be changed, so any number of threads may use it at once; it
+    can be pickled.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns.
+    m : int
+        Columns of a window, from 2 to 32.
+    values : array_like of shape (rows, windows, n)
+        float32 or float64; windows is the columns divided by `m`, rounded up, and n is from 1 to
+        `m`.  Copied, as are the others.
+    packed_indices : array_like of uint8
+        Positions in their windows, packed as said below.
+    packed_padding : array_like of uint8, optional
+        Which values are no entries, packed likewise; none by default.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows and columns.
+    n, m : int
+        How many entries a window has at most, and of how many columns it is.
+    dtype : numpy.dtype
+        float32 or float64.
+    nnz : int
+        Stored entries, explicit zeros included, padding not.
+    values : ndarray of shape (rows, windows, n)
+        The entries of each window in the order of their columns, and padding.  Read-only, as are
+        the others.
+    packed_indices : ndarray of uint8 of shape (rows, ceil(windows * n * bits / 8))
+        The position of each value in its window.
+    packed_padding : ndarray of uint8 of shape (rows, ceil(windows * n / 8)), or None
+        Which values are padding; None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If arrays do not have the layout below.
+    TypeError
+        If values are neither float32 nor float64.
+
+    See Also
+    --------
+    spkernels.prune.nm : which entries of a dense weight to keep.
+
+    Notes
+    -----
+    Window w has columns ``w * m`` to ``w * m + m - 1``; the last one ends with the last column.
+    Value k of window w in row i is ``values[i, w, k]``, and number ``w * n + k`` of its row.
+
+    **Indices.**  An index is the position of a value in its window, from 0, and has ``bits =
+    ceil(log2(m))`` bits: 1 for m = 2, then 2 up to 4, 3 up to 8, 4 up to 16, 5 up to 32.  Those of
+    a row follow each other without gaps, window by window, in little-endian order: number j has its
+    lowest bit in bit ``j * bits`` of the row, and bit b of a row is bit ``b % 8`` (0 is the lowest)
+    of byte ``b // 8``.  Each row begins with a new byte; the bits left in its last one are 0.
+
+    **Padding.**  A window with fewer than n entries has zeros at the first positions that are free,
+    so that the n positions of a window always ascend strictly.  One bit per value, packed as the
+    indices are, with ``bits = 1``, tells padding (1) from entries (0), which may be explicit zeros.
+    Positions are inside of the array, but for one case: a last window of fewer than n columns has
+    positions 0 to n - 1, of which those beyond it are padding.
+
+    2:4 in float32 without padding takes 9/16 of the dense array's memory.
+
+    References
+    ----------
+    .. [1] A. Mishra et al., "Accelerating sparse deep neural networks", 2021, arXiv:2104.08378.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spkernels import formats
+    >>> W = formats.NMArray.from_dense([[0.0, 5.0, 0.0, 6.0], [7.0, 0.0, 0.0, 0.0]], 2, 4)
+    >>> W
+    <NMArray of 2 x 4, 2:4, 3 stored, float64>
+    >>> W @ np.ones(4)
+    array([11.,  7.])
+    >>> W.values
+    array([[[5., 6.]],
+    <BLANKLINE>
+           [[7., 0.]]])
+    >>> W.indices
+    array([[[1, 3]],
+    <BLANKLINE>
+           [[0, 1]]], dtype=uint8)
+    >>> W.packed_indices, W.packed_padding  # 0b1101 and 0b0100; the value after 7 is padding
+    (array([[13],
+           [ 4]], dtype=uint8), array([[0],
+           [2]], dtype=uint8))
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        m: int,
+        values: ArrayLike,
+        packed_indices: ArrayLike,
+        packed_padding: ArrayLike | None = None,
+    ) -> None:
+        try:
+            rows, cols = shape
+        except (TypeError, ValueError):
+            raise ValueError(f"shape must be a pair of integers, got {shape!r}") from None
+        self.shape = rows, cols = as_count("shape", rows, 0), as_count("shape", cols, 0)
+        values = np.array(values, order="C")
+        _check_dtype(values.dtype, "values")
+        if values.ndim != 3:
+            raise ValueError(f"values must be 3-D, got shape {values.shape}")
+        self.n, self.m = _as_pair(values.shape[2], m)
+        expected = (rows, -(-cols // self.m), self.n)
+        if values.shape != expected:
+            raise ValueError(
+                f"values must have shape {expected} for shape {self.shape} and m = {self.m}, "
+                f"got {values.shape}"
+            )
+        values.flags.writeable = False
+        self.values = values
+        self.dtype = values.dtype
+        width = _bits.row_bytes(self._per_row, self._bits)
+        self.packed_indices = _packed(packed_indices, "packed_indices", (rows, width))
+        self.packed_padding = None
+        if packed_padding is not None:
+            width = _bits.row_bytes(self._per_row, 1)
+            self.packed_padding = _packed(packed_padding, "packed_padding", (rows, width))
+        padding = self.padding
+        if not padding.any():
+            self.packed_padding = None
+        self.nnz = int(np.count_nonzero(~padding))
+        _windows.check(values, self.indices, padding, self.shape, self.m)
+        self._csr = None
+
+    @classmethod
+    def _of(cls, csr, n, m, name, noun):
+        values, positions, padding = _windows.place(csr, n, m, name, noun)
+        flat = (csr.shape[0], values.shape[1] * n)
+        packed = _bits.pack(positions.reshape(flat), (m - 1).bit_length())
+        marks = _bits.pack(padding.reshape(flat).view(np.uint8), 1) if padding.any() else None
+        return cls(csr.shape, m, values, packed, marks)
+
+    @classmethod
+    def from_dense(cls, W: ArrayLike, n: int, m: int) -> NMArray:
+        """Store the nonzeros of a dense array.
+
+        Parameters
+        ----------
+        W : array_like of shape (rows, cols)
+            float32 or float64.  NaN is no zero, -0 is one.
+        n : int
+            How many of them there are at most in every `m` columns of a row, from 1 to `m`.
+        m : int
+            From 2 to 32; it need not divide the columns.
+
+        Returns
+        -------
+        NMArray
+            Of the same shape and dtype.
+
+        Raises
+        ------
+        ValueError
+            If a window has more than `n` nonzeros (the message says which), `W` is not 2-D, or `n`
+            or `m` is out of range.
+        TypeError
+            If `W` is sparse, or neither float32 nor float64.
+
+        Notes
+        -----
+        Time and memory are linear in the size of `W`.
+
+        Examples
+        --------
+        >>> from spkernels import formats
+        >>> formats.NMArray.from_dense([[0.0, 1.0, 2.0, 0.0]], 1, 2).nnz
+        2
+        >>> formats.NMArray.from_dense([[0.0, 0.0, 1.0, 2.0]], 1, 2)
+        Traceback (most recent call last):
+        ValueError: W must be 1:2, but row 0 has 2 nonzeros in window 1 (columns 2 to 3)
+        """
+        n, m = _as_pair(n, m)
+        W = dense_array(W, "W")
+        _check_dtype(W.dtype, "W")
+        if W.ndim != 2:
+            raise ValueError(f"W must be 2-D, got shape {W.shape}")
+        return cls._of(sp.csr_array(W), n, m, "W", "nonzeros")
+
+    @classmethod
+    def from_scipy(cls, A: SparseLike, n: int, m: int) -> NMArray:
+        """Store the entries of a sparse array, explicit zeros included.
+
+        Parameters
+        ----------
+        A : sparse array or matrix of shape (rows, cols)
+            Of any format, float32 or float64.  Duplicates are added up first.
+        n : int
+            How many entries there are at most in every `m` columns of a row, from 1 to `m`.
+        m : int
+            From 2 to 32; it need not divide the columns.
+
+        Returns
+        -------
+        NMArray
+            Of the same shape and dtype, with the same entries.
+
+        Raises
+        ------
+        ValueError
+            If a window has more than `n` entries (the message says which), `A` is not 2-D or is
+            corrupted, or `n` or `m` is out of range.
+        TypeError
+            If `A` is not sparse, or neither float32 nor float64.
+
+        Notes
+        -----
+        Time and memory are linear in ``rows * cols``, as are those of the format.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> from spkernels import formats
+        >>> A = sp.csr_array(([1.0, 0.0], [1, 3], [0, 2]), shape=(1, 6))
+        >>> W = formats.NMArray.from_scipy(A, 2, 4)
+        >>> W.nnz, W.to_scipy().data
+        (2, array([1., 0.]))
+        """
+        n, m = _as_pair(n, m)
+        if not sp.issparse(A):
+            raise TypeError(f"A must be sparse, got {type(A).__name__}")
+        _check_dtype(A.dtype, "A")
+        csr, _ = canonical(A, A.dtype, "A")
+        return cls._of(csr, n, m, "A", "entries")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> NMArray:
+        """Read a file of `save`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+
+        Returns
+        -------
+        NMArray
+            What was saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is something else, or corrupted.  Nothing is unpickled.
+        """
+        try:
+            arrays = _file.read(path)
+            if arrays.pop(_MARK, None) != _VERSION:
+                raise ValueError(f"it does not say that it has layout {_VERSION}")
+            arrays["shape"] = arrays["shape"].tolist()
+            return cls(**arrays)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: expected a file of NMArray.save, but {error}") from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file, for `load`: NumPy's ``.npz``, not compressed, without pickles.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file, replaced as a whole if it exists.  No suffix is added.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what was there then stays.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from spkernels import formats
+        >>> W = formats.NMArray.from_dense([[0.0, 1.0]], 1, 2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "layer.npz")
+        ...     W.save(path)
+        ...     formats.NMArray.load(path).toarray()
+        array([[0., 1.]])
+        """
+        names = ("shape", "m", "values", "packed_indices", "packed_padding")
+        arrays = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        _file.write(path, {_MARK: _VERSION, **arrays})
+
+    @property
+    def _bits(self):
+        return (self.m - 1).bit_length()
+
+    @property
+    def _per_row(self):
+        return self.values.shape[1] * self.n
+
+    @property
+    def indices(self) -> NDArray[np.uint8]:
+        """Positions in their windows, shape (rows, windows, n); unpacked at every access."""
+        positions = _bits.unpack(self.packed_indices, self._per_row, self._bits)
+        return positions.reshape(self.values.shape)
+
+    @property
+    def padding(self) -> NDArray[np.bool_]:
+        """Which values are no entries, shape (rows, windows, n); unpacked at every access."""
+        if self.packed_padding is None:
+            return np.zeros(self.values.shape, bool)
+        marks = _bits.unpack(self.packed_padding, self._per_row, 1)
+        return marks.reshape(self.values.shape).view(bool)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of values, indices and marks of padding."""
+        arrays = (self.values, self.packed_indices, self.packed_padding)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    @property
+    def T(self) -> NMTransposed:
+        """The transpose: a view, which multiplies."""
+        return NMTransposed(self)
+
+    def to_scipy(self) -> sp.csr_array:
+        """Return its entries as a new `scipy.sparse.csr_array`, sorted, without the padding."""
+        return _windows.take(self.values, self.indices, self.padding, self.shape, self.m)
+
+    def toarray(self) -> NDArray:
+        """Return it as a dense array."""
+        return self.to_scipy().toarray()
+
+    def astype(self, dtype: DTypeLike) -> NMArray:
+        """Return it with values of another dtype.
+
+        Parameters
+        ----------
+        dtype : dtype
+            float32 or float64.
+
+        Returns
+        -------
+        NMArray
+            A new one, of the same pattern: entries that are rounded to zero stay.
+
+        Raises
+        ------
+        TypeError
+            If `dtype` is another.
+        """
+        dtype = np.dtype(dtype)
+        _check_dtype(dtype, "dtype")
+        values = self.values.astype(dtype)
+        return NMArray(self.shape, self.m, values, self.packed_indices, self.packed_padding)
+
+    def _product(self, B, transposed, order):
+        csr = self._csr
+        if csr is None:  # of threads that come at once, the last one's is kept
+            csr = self._csr = self.to_scipy()
+        return spmm(csr.T if transposed else csr, B, order=order)
+
+    def __reduce__(self):
+        arrays = (self.values, self.packed_indices, self.packed_padding)
+        return NMArray, (self.shape, self.m, *arrays)
+
+    def __repr__(self):
+        rows, cols = self.shape
+        kind = f"{self.n}:{self.m}, {self.nnz} stored, {self.dtype}"
+        return f"<NMArray of {rows} x {cols}, {kind}>"
+
+
+class NMTransposed(Operand):
+    """The transpose of an `NMArray`, as ``W.T`` gives it: a view that holds nothing of its own.
+
+    ``W.T @ B`` and ``X @ W.T`` multiply; the latter is a linear layer with a sample per row of X.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        That of the array, turned.
+    dtype : numpy.dtype
+        float32 or float64.
+    nnz : int
+        Stored entries.
+    T : NMArray
+        The array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spkernels import formats
+    >>> W = formats.NMArray.from_dense([[0.0, 1.0], [2.0, 0.0], [0.0, 3.0]], 1, 2)
+    >>> np.ones((1, 2)) @ W.T
+    array([[1., 2., 3.]])
+    >>> W.T.T is W
+    True
+    """
+
+    def __init__(self, array: NMArray) -> None:
+        self.T = array
+        self.shape = array.shape[::-1]
+        self.dtype = array.dtype
+        self.nnz = array.nnz
+
+    def to_scipy(self) -> sp.csr_array:
+        """Return its entries as a new `scipy.sparse.csr_array`, sorted."""
+        return self.T.to_scipy().T.tocsr()
+
+    def toarray(self) -> NDArray:
+        """Return it as a dense array."""
+        return self.T.toarray().T
+
+    def _product(self, B, transposed, order):
+        return self.T._product(B, not transposed, order)
+
+    def __repr__(self):
+        return f"<NMTransposed of {self.T!r}>"

@@ -1,0 +1,66 @@
+"""Where the entries of a sparse array are in windows of columns, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..datasets._csr import make_csr
+
+__all__ = ["check", "place", "take"]
+
+
+def _count(cols, m):
+    return -(-cols // m)
+
+
+def place(csr, n, m, name, noun):
+    """Return values, positions and marks of padding, each of shape (rows, windows, n).
+
+    `csr` is canonical.  Where a window has too many entries, an error says so of `name`, and calls
+    them `noun`.
+    """
+    rows, cols = csr.shape
+    windows = _count(cols, m)
+    window = np.repeat(np.arange(rows) * windows, np.diff(csr.indptr)) + csr.indices // m
+    counts = np.bincount(window, minlength=rows * windows)
+    if (counts > n).any():
+        row, at = divmod(int(np.argmax(counts > n)), windows)
+        first, last = at * m, min(at * m + m, cols) - 1
+        raise ValueError(
+            f"{name} must be {n}:{m}, but row {row} has {counts[row * windows + at]} {noun} in "
+            f"window {at} (columns {first} to {last})"
+        )
+    real = np.zeros((rows * windows, m), bool)
+    real[window, csr.indices % m] = True
+    free = ~real
+    # The first free positions fill a window up, so that positions ascend whatever is padding.
+    missing = (n - counts)[:, None]
+    used = real | free & (np.cumsum(free, axis=1, dtype=np.uint8) <= missing)
+    positions = np.broadcast_to(np.arange(m, dtype=np.uint8), used.shape)[used]
+    padding = free[used]
+    values = np.zeros(padding.size, csr.dtype)
+    values[~padding] = csr.data
+    return tuple(array.reshape(rows, windows, n) for array in (values, positions, padding))
+
+
+def take(values, positions, padding, shape, m):
+    """Return the entries that are no padding in CSR, sorted."""
+    real = ~padding
+    cols = (np.arange(_count(shape[1], m))[:, None] * m + positions)[real]
+    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(real, axis=(1, 2)))])
+    return make_csr(values[real], cols, indptr, shape)
+
+
+def check(values, positions, padding, shape, m):
+    """Raise if this is not what `place` makes of some array, which kernels rely on."""
+    if (positions[..., 1:] <= positions[..., :-1]).any():
+        raise ValueError("packed_indices must ascend in each window")
+    windows, n = values.shape[1:]
+    widths = np.minimum(m, shape[1] - np.arange(windows) * m)[:, None]
+    if (positions >= np.maximum(widths, n)).any() or (positions >= widths)[~padding].any():
+        raise ValueError(
+            f"packed_indices must be below the width of their window: {m}, or what is left of "
+            f"{shape[1]} columns"
+        )
+    if values[padding].any():
+        raise ValueError("values must be 0 where packed_padding is 1")

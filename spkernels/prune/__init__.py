@@ -1,0 +1,8 @@
+"""Masks that keep the most of a dense weight under a constraint, for patterns that run fast."""
+
+from ._block import block, vector
+from ._complementary import complementary
+from ._magnitude import magnitude, nm
+from ._pruned import Pruned
+
+__all__ = ["Pruned", "block", "complementary", "magnitude", "nm", "vector"]

@@ -1,0 +1,42 @@
+"""Checks of the arguments that all ways to prune share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._operands import NATIVE, dense_array
+
+__all__ = ["as_flag", "as_magnitudes"]
+
+# More than there are elements in any array.
+_MANY = 2.0**64
+
+
+def as_magnitudes(W):
+    """Return |W| as a new array in C order whose sums do not overflow, or raise naming W.
+
+    float32 and float64 stay what they are, other dtypes become float64.
+    """
+    W = dense_array(W, "W")
+    if W.ndim != 2:
+        raise ValueError(f"W must be 2-D, got shape {W.shape}")
+    if W.dtype.kind not in "biuf":
+        raise TypeError(f"W must hold real numbers, got dtype {W.dtype}")
+    sizes = np.array(W, W.dtype if W.dtype in NATIVE else np.float64, order="C")
+    np.abs(sizes, out=sizes)
+    most = sizes.max(initial=0)
+    if not np.isfinite(most):
+        row, col = np.unravel_index(np.argmin(np.isfinite(sizes)), sizes.shape)
+        raise ValueError(
+            f"W must hold finite numbers, got {W[row, col]} in row {row}, column {col}"
+        )
+    if most > np.finfo(np.float64).max / _MANY:
+        sizes /= _MANY  # a power of two: nothing is rounded but what is too small to matter
+    return sizes
+
+
+def as_flag(name, value):
+    """Return `value` if it is a bool, or raise: another function takes more by that name."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)

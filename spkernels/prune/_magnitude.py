@@ -1,0 +1,155 @@
+"""Pruning entry by entry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..datasets._arguments import as_count, as_sparsity
+from ..datasets._arguments import kept as _count
+from ._arguments import as_magnitudes
+from ._pruned import pruned
+from ._select import in_windows, largest
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from ._pruned import Pruned
+
+__all__ = ["magnitude", "nm"]
+
+
+def _as_window(balanced, cols):
+    """Return the width of windows that `balanced` means."""
+    if isinstance(balanced, str):
+        if balanced != "rows":
+            raise ValueError(f"balanced must be None, 'rows' or an int, got {balanced!r}")
+        return max(1, cols)
+    if isinstance(balanced, bool):
+        raise TypeError(f"balanced must be None, 'rows' or an int, got {balanced}")
+    return as_count("balanced", balanced)
+
+
+def magnitude(
+    W: ArrayLike, sparsity: float, *, balanced: Literal["rows"] | int | None = None
+) -> Pruned:
+    """Keep the largest entries: of all, of each row, or of each window of a row.
+
+    Parameters
+    ----------
+    W : array_like of shape (m, n)
+        The weight, of real numbers; other dtypes than float32 and float64 are taken as float64.
+    sparsity : float
+        The share of entries that go, from 0 to 1.
+    balanced : {None, "rows"} or int, optional
+        None keeps the largest wherever they are [1]_; "rows" as many in every row; an int w as many
+        in every w consecutive columns of a row [2]_.
+
+    Returns
+    -------
+    Pruned
+        Mask and share.  It keeps ``round((1 - sparsity) * size)`` entries exactly, where size is
+        that of the matrix, of a row or of a window; `round` takes halves to the even number.  Where
+        w does not divide n, the last window of a row is shorter, and its count follows from its
+        own size.
+
+    Raises
+    ------
+    ValueError
+        If `W` is not 2-D or holds NaN or infinity, `sparsity` is not from 0 to 1, or `balanced` is
+        another string or below 1.
+    TypeError
+        If `W` is sparse or not real, or another argument has the wrong type.
+
+    Notes
+    -----
+    Of equal magnitudes, the one with the lower row stays, and in a row the one with the lower
+    column: counts are exact, ties or not.  Time is linear in the size of `W`.
+
+    References
+    ----------
+    .. [1] S. Han, J. Pool, J. Tran, W. J. Dally, "Learning both weights and connections for
+       efficient neural networks", NeurIPS 2015, arXiv:1506.02626.
+    .. [2] Z. Yao, S. Cao, W. Xiao, C. Zhang, L. Nie, "Balanced sparsity for efficient DNN inference
+       on GPU", AAAI 2019, arXiv:1811.00206.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spkernels import prune
+    >>> W = np.array([[4.0, -3.0, 2.0, 0.0], [1.0, 0.0, -1.0, 1.0]])
+    >>> mask, kept = prune.magnitude(W, 0.5)
+    >>> mask.astype(int)
+    array([[1, 1, 1, 0],
+           [1, 0, 0, 0]])
+    >>> round(kept, 3)
+    0.833
+    >>> prune.magnitude(W, 0.5, balanced="rows").mask.astype(int)
+    array([[1, 1, 0, 0],
+           [1, 0, 1, 0]])
+    >>> prune.magnitude(W, 0.5, balanced=2).mask.astype(int)
+    array([[1, 0, 1, 0],
+           [1, 0, 1, 0]])
+    """
+    sizes, sparsity = as_magnitudes(W), as_sparsity(sparsity)
+    if balanced is None:
+        mask = largest(sizes.reshape(-1), _count(sizes.size, sparsity)).reshape(sizes.shape)
+    else:
+        width = _as_window(balanced, sizes.shape[1])
+        mask = in_windows(sizes, width, lambda w: _count(w, sparsity))
+    return pruned(mask, sizes)
+
+
+def nm(W: ArrayLike, n: int, m: int) -> Pruned:
+    """Keep the `n` largest of every `m` consecutive entries of a row, as 2 of 4 [1]_ [2]_.
+
+    Parameters
+    ----------
+    W : array_like of shape (rows, cols)
+        The weight, of real numbers; other dtypes than float32 and float64 are taken as float64.
+    n : int
+        How many stay, from 1 to `m`.
+    m : int
+        Of how many, from 2 to 32.  Where it does not divide the columns, the last window of a row
+        is shorter and keeps `n`, or all if it has fewer.
+
+    Returns
+    -------
+    Pruned
+        Mask and share.
+
+    Raises
+    ------
+    ValueError
+        If `W` is not 2-D or holds NaN or infinity, or `n` or `m` is out of range.
+    TypeError
+        If `W` is sparse or not real, or `n` or `m` is not an integer.
+
+    See Also
+    --------
+    spkernels.formats.NMArray : stores what is left in few bytes.
+
+    Notes
+    -----
+    Of equal magnitudes, the one with the lower column stays.  Time is linear in the size of `W`.
+
+    References
+    ----------
+    .. [1] A. Mishra et al., "Accelerating sparse deep neural networks", 2021, arXiv:2104.08378.
+    .. [2] A. Zhou et al., "Learning N:M fine-grained structured sparse neural networks from
+       scratch", ICLR 2021, arXiv:2102.04010.
+
+    Examples
+    --------
+    >>> from spkernels import prune
+    >>> mask, kept = prune.nm([[5.0, -1.0, 1.0, -6.0, 2.0, 3.0]], 2, 4)
+    >>> mask.astype(int)
+    array([[1, 0, 0, 1, 1, 1]])
+    >>> round(kept, 3)
+    0.889
+    """
+    m = as_count("m", m, 2, 32)
+    n = as_count("n", n, 1, m)
+    sizes = as_magnitudes(W)
+    return pruned(in_windows(sizes, m, lambda w: min(n, w)), sizes)

@@ -1,0 +1,34 @@
+"""Which of some magnitudes are the largest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["in_windows", "largest"]
+
+
+def largest(sizes, count):
+    """Mark the `count` largest along the last axis; of equal ones, those that come first."""
+    width = sizes.shape[-1]
+    if count in (0, width):
+        return np.full(sizes.shape, count > 0)
+    least = np.partition(sizes, width - count, axis=-1)[..., width - count, None]
+    mask, equal = sizes > least, sizes == least
+    missing = count - np.count_nonzero(mask, axis=-1, keepdims=True)
+    mask |= equal & (np.cumsum(equal, axis=-1) <= missing)
+    return mask
+
+
+def in_windows(sizes, width, count):
+    """Mark the count(w) largest in each window of w columns of a row: `width`, the last one fewer.
+
+    Of equal ones, those in the first columns.
+    """
+    rows, cols = sizes.shape
+    whole = cols - cols % width
+    mask = np.empty(sizes.shape, bool)
+    for start, stop, w in ((0, whole, width), (whole, cols, cols - whole)):
+        if start < stop:
+            windows = sizes[:, start:stop].reshape(rows, (stop - start) // w, w)
+            mask[:, start:stop] = largest(windows, count(w)).reshape(rows, stop - start)
+    return mask
