@@ -61,8 +61,10 @@ def check_names(names):
         "spkernels/py.typed",
         "spkernels/cli/demo.py",
         "spkernels/datasets/__init__.py",
+        "spkernels/formats/__init__.py",
         "spkernels/include/spkernels/spkernels.h",
         "spkernels/lib/libspkernels.a",
+        "spkernels/prune/__init__.py",
     } <= held
     # auditwheel puts copies of the libraries that a wheel needs into spkernels.libs.
     beside = {name.split("/")[0] for name in names} - {"spkernels", "spkernels.libs"}

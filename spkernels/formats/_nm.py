@@ -114,7 +114,7 @@ class NMArray(Operand):
     Positions are inside of the array, but for one case: a last window of fewer than n columns has
     positions 0 to n - 1, of which those beyond it are padding.
 
-    2:4 in float32 without padding takes 9/16 of the dense array's memory.
+    2:4 in float32 without padding takes 17/32 of the dense array's memory.
 
     References
     ----------
@@ -244,7 +244,8 @@ class NMArray(Operand):
         Parameters
         ----------
         A : sparse array or matrix of shape (rows, cols)
-            Of any format, float32 or float64.  Duplicates are added up first.
+            Of any format, float32 or float64.  Duplicates are added up first; of DIA, every place
+            of a diagonal is an entry.
         n : int
             How many entries there are at most in every `m` columns of a row, from 1 to `m`.
         m : int
