@@ -75,7 +75,7 @@ def complementary(W: ArrayLike, size: int, *, balanced: bool = False) -> Pruned:
 
     Balanced, it is greedy: from the largest entry of a set down, the column goes to the row if it
     is free and the row may have more.  That is not the optimum, but at least half of its sum.  It
-    sorts the entries of each set, and walks over them in Python: a second or so for 2048 x 2048.
+    sorts the entries of each set, and walks over them in Python.
 
     Of equal magnitudes, the one with the lower row goes first, and in a row the one with the lower
     column.
