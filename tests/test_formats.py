@@ -384,6 +384,13 @@ def test_arrays_of_ones_own():
     assert W.toarray().tolist() == [[1, 0, 1, 1]] * 2
 
 
+def test_padding_lies_inside_where_it_can():
+    values = np.array([[[1, 1], [1, 0]]] * 2, float)
+    with pytest.raises(ValueError, match="must be below the width of their window"):
+        packed(values=values, packed_padding=np.full((2, 1), 0b1000, np.uint8),
+               packed_indices=np.full((2, 1), 0b10001000, np.uint8))  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
