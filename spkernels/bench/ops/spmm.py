@@ -13,6 +13,7 @@ WIDTH = "N"
 PEERS = (
     "scipy",
     "mkl",
+    "mkl bsr",
     "torch",
     "sparse_dot_mkl",
     "numba",

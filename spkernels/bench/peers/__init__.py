@@ -19,6 +19,7 @@ that cannot be imported is left out, with the error as the reason.
 MODULES = {
     "scipy": "scipy_csr",
     "mkl": "mkl_csr",
+    "mkl bsr": "mkl_bsr",
     "torch": "torch_csr",
     "sparse_dot_mkl": "sparse_dot",
     "numba": "numba_csr",

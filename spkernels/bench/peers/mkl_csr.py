@@ -32,30 +32,40 @@ def _succeed(status):
         raise RuntimeError(f"a function of mkl_sparse returned status {status}")
 
 
-def _handle(problem, letter):
+def create(problem, matrix, format, *sizes):
+    """Return a handle on the arrays of `matrix`, which live as long as the problem."""
+    letter, _ = _mkl.scalar(problem.data)
     handle = ctypes.c_void_p()
-    starts = problem.indptr.ctypes.data
-    create = getattr(library, f"mkl_sparse_{letter}_create_csr")
-    status = create(
+    starts = matrix.indptr.ctypes.data
+    status = getattr(library, f"mkl_sparse_{letter}_create_{format}")(
         ctypes.byref(handle),
         0,
-        *problem.shape,
+        *sizes,
         ctypes.c_void_p(starts),
-        ctypes.c_void_p(starts + problem.indptr.itemsize),
-        _mkl.pointer(problem.indices),
-        _mkl.pointer(problem.data),
+        ctypes.c_void_p(starts + matrix.indptr.itemsize),
+        _mkl.pointer(matrix.indices),
+        _mkl.pointer(matrix.data),
     )
     _succeed(status)
-    # MKL borrows the arrays of the problem, so the handle goes when they do.
-    weakref.finalize(problem, library.mkl_sparse_destroy, handle)
+
+    def destroy(handle, arrays):
+        library.mkl_sparse_destroy(handle)
+
+    # MKL borrows the arrays: they and the handle go when the problem does.
+    arrays = None if matrix is problem else matrix
+    weakref.finalize(problem, destroy, handle, arrays)
     return handle
 
 
 def bind(problem):
     if problem.product != "spmm":
         raise NotImplementedError(f"MKL has no {problem.product}")
+    return bind_handle(problem, create(problem, problem, "csr", *problem.shape))
+
+
+def bind_handle(problem, handle):
+    """Return the call that multiplies the matrix behind a handle."""
     letter, scalar = _mkl.scalar(problem.data)
-    handle = _handle(problem, letter)
     b = problem.b
     shape = (problem.shape[0], *b.shape[1:])
     if b.ndim == 1:

@@ -12,6 +12,7 @@ A suite is a module with
     What to measure of them; `options` has ``quick``, ``ops``, ``threads`` and ``caches``.
 """
 
-from . import attention, dlmc, fused, graph, tiny
+from . import attention, dlmc, fused, graph, structured, tiny
 
-SUITES = {module.NAME: module for module in (dlmc, graph, attention, fused, tiny)}
+_MODULES = (dlmc, structured, graph, attention, fused, tiny)
+SUITES = {module.NAME: module for module in _MODULES}

@@ -1,0 +1,51 @@
+"""Structured patterns of one layer: vectors, blocks and N:M, beside scattered entries.
+
+After T. Hoefler et al., "Sparsity in deep learning", JMLR 2021, and Numenta's question of what 95%
+of zeros are worth.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from ... import prune
+from ..cells import SEED, Matrix
+from .common import product
+
+NAME = "structured"
+TITLE = "Structured patterns"
+SUFFIXES = ()
+SIZE = 2048
+SPARSITIES = (0.8, 0.9, 0.95)
+SHAPES = ((4, 1), (8, 1), (16, 1), (4, 4), (16, 16))
+RATIOS = ((2, 4), (1, 4), (1, 8), (1, 16))
+
+
+@cache
+def _weight():
+    return np.random.default_rng(SEED).standard_normal((SIZE, SIZE), np.float32)
+
+
+def _pruned(how, *arguments):
+    return csr_array(how(_weight(), *arguments).mask.astype(np.float32))
+
+
+def matrices(quick):
+    """A layer of 2048 x 2048, pruned in every way."""
+    for sparsity in SPARSITIES[-1:] if quick else SPARSITIES:
+        level = f"{100 * sparsity:g}%"
+        yield Matrix(f"scattered {level}", "scattered", partial(_pruned, prune.magnitude, sparsity))
+        for shape in SHAPES[2:4] if quick else SHAPES:
+            kind = "{} x {}".format(*shape)
+            yield Matrix(f"{kind} {level}", kind, partial(_pruned, prune.block, shape, sparsity))
+    for n, m in RATIOS[1:2] if quick else RATIOS:
+        yield Matrix(f"{n}:{m}", f"{n}:{m}", partial(_pruned, prune.nm, n, m))
+
+
+def cells(found, options):
+    """Prepared products with a vector, and with 8 to 512 columns."""
+    widths = (None, 64) if options.quick else (None, 8, 32, 128, 512)
+    return product(NAME, found, {"prepared": widths}, options)
