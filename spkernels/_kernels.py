@@ -99,10 +99,10 @@ class Packed(Rows):
         """Say what runs."""
         columns = self.packed.block_rows
         values = "" if self.storage is None else f", values in {self.storage}"
-        if self.packed.layout == "slices":
-            return f"{self.name}: slices of rows, windows of {columns} columns{values}"
         share = self.packed.shared / max(1, self.csr.nnz)
         common = f", {100 * share:.3g}% in rows with common columns" if share else ""
+        if self.packed.layout == "slices":
+            return f"{self.name}: slices of rows, windows of {columns} columns{common}{values}"
         strips = f"strips of rows by their length, blocks of {columns} columns"
         return f"{self.name}: {strips}{common}{values}"
 

@@ -154,6 +154,18 @@ def test_rows_with_common_columns(height, width, dtype, holes):
         assert_spmm(result[~read], A[~read], np.where(np.isnan(B), 0, B))
 
 
+@pytest.mark.every_isa
+@pytest.mark.parametrize("storage", [None, "bfloat16"])
+@pytest.mark.parametrize("height", [2, 4, 16])
+def test_long_rows_with_common_columns(height, storage):
+    rng = np.random.default_rng(height)
+    D = in_vectors(rng, height, 1, (50, 9000), 0.4, np.float32).toarray()
+    D[17:21] = 0  # rows of a slice differ in length
+    W = prepared(sp.csr_array(D), "packed", n=1, storage=storage)
+    x = random_dense(rng, (9000,), np.float32)
+    assert_spmm(W @ x, W.toscipy(), x)
+
+
 def test_how_much_of_a_matrix_has_common_columns():
     rng = np.random.default_rng(0)
 
@@ -162,7 +174,7 @@ def test_how_much_of_a_matrix_has_common_columns():
         return kernel.packed.shared / A.nnz
 
     vectors = in_vectors(rng, 8, 1, (256, 300), 0.1, np.float32)
-    assert all(shared(vectors, n) == 1 for n in (2, 16, 100))
+    assert all(shared(vectors, n) == 1 for n in (1, 2, 16, 100))
     assert "100% in rows with common columns" in prepared(vectors, "packed", n=64).kernel
     scattered = random_sparse(rng, "csr", (256, 300), 0.1, np.float32)
     assert shared(scattered, 100) == 0

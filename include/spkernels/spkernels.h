@@ -142,7 +142,8 @@ spk_layout spk_prepared_layout(const spk_prepared *prepared);
 size_t spk_prepared_bytes(const spk_prepared *prepared);
 ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared);
 /* The entries whose rows have the same columns as their neighbours, as in V x 1 vectors and blocks:
- * 2, 4 or 8 such rows share what is loaded of B. */
+ * such rows, 2 or more in strips, as many as a vector, half or a quarter of it has lanes in slices,
+ * share what is loaded of B. */
 ptrdiff_t spk_prepared_shared(const spk_prepared *prepared);
 /* Gives it back; NULL is allowed. */
 void spk_prepared_free(spk_prepared *prepared);

@@ -108,7 +108,9 @@ ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared) {
 }
 
 ptrdiff_t spk_prepared_shared(const spk_prepared *prepared) {
-  return prepared && prepared->strips ? prepared->strips->shared : 0;
+  if (!prepared) return 0;
+  const spk_slices *slices = prepared->slices;
+  return slices ? slices->begin[slices->strips].shared : prepared->strips->shared;
 }
 
 size_t spk_prepared_bytes(const spk_prepared *prepared) {

@@ -55,7 +55,7 @@ static void spread(const job *j, const scratch *s) {
 static void run_halves(const job *j, spk_slice_task task, const scratch *s) {
   const spk_slices *A = j->A;
   const spk_expand_fn expand = spk_expander(j->kernels, A->storage);
-  const ptrdiff_t per_pick = 32 / j->kernels->pick_bits, lanes = A->lanes;
+  const ptrdiff_t lanes = A->lanes;
   const spk_slice_run *run = task.runs, *end = run + task.run_count;
   const uint16_t *halves = task.values;
   task.values = s->values;
@@ -65,13 +65,15 @@ static void run_halves(const job *j, spk_slice_task task, const scratch *s) {
     const ptrdiff_t steps = run->steps, most = spk_max(1, SPK_EXPANDED / (steps * lanes));
     for (ptrdiff_t done = 0; done < run->cells; done += most) {
       const ptrdiff_t cells = spk_min(most, run->cells - done);
-      const spk_slice_run part = {run->steps, (uint32_t)cells};
+      const spk_slice_run part = {run->steps, (uint32_t)cells, run->shared};
+      const size_t vector = (size_t)lanes * sizeof(float);
       expand(s->values, halves, cells * steps * lanes);
       task.runs = &part;
       j->kernels->spmv_slices[A->dtype](&task);
       task.more = 1;
       task.cells += cells;
-      task.picks = (const uint32_t *)task.picks + cells * spk_ceil_div(steps, per_pick) * lanes;
+      task.picks =
+          spk_at(task.picks, cells * spk_slice_picks(&part, j->kernels->pick_bits, vector), vector);
       halves += cells * steps * lanes;
     }
   }

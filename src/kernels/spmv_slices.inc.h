@@ -3,7 +3,8 @@
  * Port model: a step loads its values and, one in 32 / SPK_PICK_BITS, a vector of picks; it takes a
  * shift, a pick and an FMA.  A cell loads the two vectors of its window and its sums, and stores
  * these.  AVX-512 on Zen 4, where shifts and picks of 64 bytes share a pipe for one each cycle: 2
- * cycles a step; but values and picks come from L2 at 32 bytes a cycle, which makes 2.3.
+ * cycles a step; but values and picks come from L2 at 32 bytes a cycle, which makes 2.3.  Where
+ * rows share their columns, a step of one group loads its values and broadcasts an element of x.
  */
 #ifdef SPK_PICK_BITS
 
@@ -79,6 +80,36 @@ SPK_INLINE void FT(slice_run)(FT(slice_at) * to, const spk_slice_run *run, const
   *to = at;
 }
 
+/* x[o[g]] in each of `groups` groups of lanes. */
+SPK_INLINE VEC FT(slice_spread)(const T *x, const uint32_t *o, const int groups) {
+  VEC v = V(set1)(x[o[0]]);
+  const int lanes = LANES / groups;
+  SPK_UNROLL for (int g = 1; g < groups; g++) v =
+      V(keep)(V(set1)(x[o[g]]), ((1u << lanes) - 1u) << (g * lanes), v);
+  return v;
+}
+
+/* A run of one cell without picks: `groups` and one loads per step.  Four sums hide the latency of
+ * the FMA. */
+SPK_INLINE void FT(slice_shared)(FT(slice_at) * at, const spk_slice_run *run, const T *x, T *sums,
+                                 const int groups) {
+  const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->picks, steps = run->steps;
+  const uint32_t *o = at->picks;
+  const T *a = at->values;
+  T *s = sums + (ptrdiff_t)at->cell->slice * LANES;
+  VEC sum[4] = {V(load)(s), V(zero)(), V(zero)(), V(zero)()};
+  ptrdiff_t i = 0;
+  for (; i + 4 <= steps; i += 4, a += 4 * LANES, o += 4 * groups)
+    SPK_UNROLL for (int u = 0; u < 4; u++) sum[u] =
+        V(fma)(V(load)(a + u * LANES), FT(slice_spread)(x, o + u * groups, groups), sum[u]);
+  for (; i < steps; i++, a += LANES, o += groups)
+    sum[0] = V(fma)(V(load)(a), FT(slice_spread)(x, o, groups), sum[0]);
+  V(store)(s, V(add)(V(add)(sum[0], sum[1]), V(add)(sum[2], sum[3])));
+  at->cell++;
+  at->values = a;
+  at->picks += spk_ceil_div(steps * groups, words) * words;
+}
+
 static void FT(spmv_slices)(const spk_slice_task *t) {
   const T *x = t->x;
   T *sums = t->sums;
@@ -87,6 +118,19 @@ static void FT(spmv_slices)(const spk_slice_task *t) {
   FT(slice_at) at = {t->cells, t->picks, t->values};
   for (ptrdiff_t r = 0; r < t->run_count; r++) {
     const spk_slice_run *run = &t->runs[r];
+    switch (run->shared) {
+      case 1:
+        FT(slice_shared)(&at, run, x, sums, 1);
+        continue;
+      case 2:
+        FT(slice_shared)(&at, run, x, sums, 2);
+        continue;
+      case 4:
+        FT(slice_shared)(&at, run, x, sums, 4);
+        continue;
+      default:
+        break;
+    }
 #define SPK_STEPS(n)                     \
   case n:                                \
     FT(slice_run)(&at, run, x, sums, n); \

@@ -63,12 +63,14 @@ typedef struct spk_strip_task {
 typedef void (*spk_strip_fn)(const spk_strip_task *task);
 
 /* A slice of rows in a window of x, both of one strip; so many of them that take so many steps
- * (plan/slices.h). */
+ * (plan/slices.h).
+ * `shared` G, where not 0: one cell, of all of x.  Its slice is G groups of lanes with the same
+ * columns in a group; its picks are the places in x of those, G per step. */
 typedef struct spk_slice_cell {
   uint16_t window, slice;
 } spk_slice_cell;
 typedef struct spk_slice_run {
-  uint32_t steps, cells;
+  uint32_t steps, cells, shared;
 } spk_slice_run;
 
 /* Rows of a strip of slices, at most. */

@@ -21,6 +21,9 @@
 #define ALIKE 1.5
 #define ALIKE_MORE 8.0
 
+/* Groups of lanes with the same columns that a slice may have, at most: as many loads per step. */
+#define MOST_GROUPS 4
+
 /* Places per entry; uniform rows have 2 at 90% sparsity, 4 at 98%. */
 #define MOST_PADDING 8.0
 
@@ -72,6 +75,11 @@ typedef struct plan {
   uint8_t *steps; /* of each cell */
   uint32_t *rank; /* of each cell among those of as many steps */
   uint32_t count[2 * SPK_MOST_LANES];
+  /* Slices without picks: how many groups of lanes have the same columns, and the most entries of
+   * one; 0 groups: of picks. */
+  uint8_t groups[SPK_SLICE_STRIP_ROWS];
+  uint32_t length[SPK_SLICE_STRIP_ROWS];
+  ptrdiff_t shared; /* entries of those */
 } plan;
 
 static int take_plan(plan *p, const spk_slices *s) {
@@ -100,12 +108,43 @@ static void free_plan(plan *p) {
     }                                                                                      \
   } while (0)
 
+static int same_columns(const spk_sparse *A, ptrdiff_t row, ptrdiff_t other) {
+  const size_t size = spk_itype_size(A->itype);
+  const ptrdiff_t length = length_of(A, row);
+  return length == length_of(A, other) &&
+         memcmp(spk_at(A->indices, spk_index(A->offsets, A->itype, row), size),
+                spk_at(A->indices, spk_index(A->offsets, A->itype, other), size),
+                (size_t)length * size) == 0;
+}
+
+/* The fewest groups of lanes into which these rows fall, each of rows with the same columns; 0
+ * where there would be too many. */
+static int groups_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, ptrdiff_t lanes) {
+  for (int groups = 1; groups <= MOST_GROUPS && 2 * groups <= lanes; groups *= 2) {
+    const ptrdiff_t width = lanes / groups;
+    ptrdiff_t i = 0;
+    while (i < rows && (i % width == 0 || same_columns(A, ids[i], ids[i - i % width]))) i++;
+    if (i == rows) return groups;
+  }
+  return 0;
+}
+
 /* 0 where a row has more entries in a window than that has columns. */
 static int count_steps(const spk_sparse *A, const spk_slices *s, ptrdiff_t strip, plan *p) {
   const ptrdiff_t width = spk_window_columns(s->lanes), first = strip * s->strip_rows;
   const ptrdiff_t rows = spk_min(s->strip_rows, A->rows - first);
+  for (ptrdiff_t i = 0; i < rows; i += s->lanes) {
+    const ptrdiff_t slice = i / s->lanes, here = spk_min(s->lanes, rows - i);
+    const uint32_t *ids = s->row_ids + first + i;
+    p->groups[slice] = (uint8_t)groups_of(A, ids, here, s->lanes);
+    for (ptrdiff_t l = 0; p->groups[slice] && l < here; l++) {
+      p->length[slice] = (uint32_t)spk_max(p->length[slice], length_of(A, ids[l]));
+      p->shared += length_of(A, ids[l]);
+    }
+  }
   for (ptrdiff_t i = 0; i < rows; i++) {
     const ptrdiff_t slice = i / s->lanes;
+    if (p->groups[slice]) continue;
     FOR_ENTRIES(s->row_ids[first + i], {
       if (before >= width) return 0;
       uint8_t *steps = &p->steps[window * p->slices + slice];
@@ -116,17 +155,61 @@ static int count_steps(const spk_sparse *A, const spk_slices *s, ptrdiff_t strip
   return 1;
 }
 
-/* Runs go from few steps to many. */
-static spk_slice_strip size_of(const spk_slices *s, const plan *p, ptrdiff_t per_pick) {
-  spk_slice_strip size = {0};
+/* Steps of a run without picks, at most: its values are expanded together. */
+static ptrdiff_t most_shared(const spk_slices *s) { return SPK_EXPANDED / s->lanes; }
+
+/* Runs go from few steps to many; those without picks follow. */
+static spk_slice_strip size_of(const spk_slices *s, const plan *p, int bits) {
+  const size_t vector = (size_t)s->lanes * spk_dtype_size(s->dtype);
+  spk_slice_strip size = {.shared = p->shared};
   for (ptrdiff_t steps = 1; steps < 2 * s->lanes; steps++) {
     const ptrdiff_t count = p->count[steps];
     size.run += count > 0;
     size.cell += count;
-    size.pick += count * spk_ceil_div(steps, per_pick);
+    size.pick += count * spk_ceil_div(steps, 32 / bits);
     size.step += count * steps;
   }
+  for (ptrdiff_t slice = 0; slice < p->slices; slice++) {
+    if (!p->groups[slice]) continue;
+    const spk_slice_run all = {p->length[slice], 1, p->groups[slice]};
+    const ptrdiff_t runs = spk_ceil_div(all.steps, most_shared(s));
+    size.run += runs;
+    size.cell += runs;
+    size.pick += spk_slice_picks(&all, bits, vector);
+    size.step += all.steps;
+  }
   return size;
+}
+
+/* A slice without picks, whose runs begin at *at. */
+static void fill_shared(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t strip,
+                        ptrdiff_t slice, const plan *p, int bits, spk_slice_strip *at) {
+  const size_t size = spk_dtype_size(A->dtype), vector = (size_t)s->lanes * size;
+  const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes), most = most_shared(s);
+  const ptrdiff_t groups = p->groups[slice], steps = p->length[slice];
+  const ptrdiff_t row = strip * s->strip_rows + slice * lanes;
+  const ptrdiff_t rows = spk_min(lanes, A->rows - row);
+  uint32_t *places = s->picks + at->pick * (ptrdiff_t)(vector / sizeof *s->picks);
+  /* Groups of fewer entries end in zeros, which meet the zero of the first window. */
+  for (ptrdiff_t i = 0; i < steps * groups; i++) places[i] = (uint32_t)(2 * lanes - 1);
+  for (ptrdiff_t lane = 0; lane < rows; lane++) {
+    const ptrdiff_t id = s->row_ids[row + lane], start = spk_index(A->offsets, A->itype, id);
+    const ptrdiff_t group = lane * groups / lanes;
+    FOR_ENTRIES(id, {
+      const ptrdiff_t step = entry - start;
+      memcpy(spk_at_mut(values, (at->step + step) * lanes + lane, size),
+             spk_at(A->values, entry, size), size);
+      places[step * groups + group] = (uint32_t)(window * 2 * lanes + col - low);
+      (void)before;
+    });
+  }
+  for (ptrdiff_t done = 0; done < steps; done += most) {
+    const spk_slice_run run = {(uint32_t)spk_min(most, steps - done), 1, (uint32_t)groups};
+    s->cells[at->cell++] = (spk_slice_cell){.slice = (uint16_t)slice};
+    s->runs[at->run++] = run;
+    at->pick += spk_slice_picks(&run, bits, vector);
+    at->step += run.steps;
+  }
 }
 
 static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t strip, const plan *p,
@@ -150,6 +233,7 @@ static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t str
           (spk_slice_cell){.window = (uint16_t)(c / p->slices), .slice = (uint16_t)(c % p->slices)};
   for (ptrdiff_t i = 0; i < rows; i++) {
     const ptrdiff_t slice = i / lanes, lane = i % lanes;
+    if (p->groups[slice]) continue;
     FOR_ENTRIES(s->row_ids[first + i], {
       const ptrdiff_t c = window * p->slices + slice, steps = p->steps[c], rank = p->rank[c];
       const ptrdiff_t step = runs[steps].step + rank * steps + before;
@@ -164,6 +248,8 @@ static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t str
       }
     });
   }
+  for (ptrdiff_t slice = 0; slice < p->slices; slice++)
+    if (p->groups[slice]) fill_shared(A, s, values, strip, slice, p, bits, &at);
 }
 
 static void plan_strip(void *context, ptrdiff_t strip, int worker) {
@@ -177,7 +263,7 @@ static void plan_strip(void *context, ptrdiff_t strip, int worker) {
   plan p;
   if (take_plan(&p, s)) {
     if (!count_steps(A, s, strip, &p)) atomic_store(&job->duplicates, 1);
-    s->begin[strip + 1] = size_of(s, &p, 32 / job->pick_bits);
+    s->begin[strip + 1] = size_of(s, &p, job->pick_bits);
   } else {
     atomic_store(&job->failed, 1);
   }
@@ -224,6 +310,7 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
     next->cell += last->cell;
     next->pick += last->pick;
     next->step += last->step;
+    next->shared += last->shared;
     s->weights[i + 1] = next->step;
   }
   const spk_slice_strip *end = &s->begin[s->strips];

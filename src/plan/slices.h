@@ -8,7 +8,11 @@
  * so that no padding meets infinity or NaN.
  *
  * Cells of a strip of slices that take the same number of steps make a *run*: its loop is unrolled,
- * does not end unpredictably, and loads a window once per cell.  Sums stay in L1 in between.  Rows
+ * does not end unpredictably, and loads a window once per cell.  Sums stay in L1 in between.
+ *
+ * Slices all of whose rows have the same columns (V x 1 vectors of as many rows; or their halves or
+ * quarters do: smaller vectors and blocks) need no picks: a step broadcasts an element of x to each
+ * group of lanes.  They are one long cell, cut where halves of its values are expanded.  Rows
  * of very different lengths are sorted by them within a strip, so that those of a slice are alike.
  */
 #ifndef SPK_PLAN_SLICES_H
@@ -20,6 +24,7 @@
 /* Where a strip begins in the arrays of spk_slices; picks and values count in vectors. */
 typedef struct spk_slice_strip {
   ptrdiff_t run, cell, pick, step;
+  ptrdiff_t shared; /* entries of slices that need no picks */
 } spk_slice_strip;
 
 typedef struct spk_slices {
@@ -41,6 +46,12 @@ typedef struct spk_slices {
 
 /* Columns of a window; the last element of its two vectors is 0. */
 static inline ptrdiff_t spk_window_columns(ptrdiff_t lanes) { return 2 * lanes - 1; }
+
+/* Vectors of picks that a cell of a run has. */
+static inline ptrdiff_t spk_slice_picks(const spk_slice_run *run, int pick_bits, size_t vector) {
+  if (!run->shared) return spk_ceil_div(run->steps, 32 / pick_bits);
+  return spk_ceil_div((ptrdiff_t)run->steps * run->shared, (ptrdiff_t)(vector / sizeof(uint32_t)));
+}
 
 /* Whether A, in CSR, sorted and checked, can be packed so, and windows are not mostly empty. */
 int spk_slices_suit(const spk_sparse *A, const spk_kernels *kernels);

@@ -9,6 +9,7 @@
 
 #include "../../src/dispatch/dispatch.h"
 #include "../../src/halves.h"
+#include "../../src/plan/slices.h"
 #include "epilogues.h"
 #include "exact.h"
 #include "matrix.h"
@@ -218,9 +219,11 @@ static uint16_t to_bf16(float x) { return spk_to_bf16(x); }
 
 /* --- slices --- */
 
-/* Of numbers of steps that are constants in the kernel, and of larger ones. */
-static const spk_slice_run slice_runs[] = {{1, 2}, {2, 1}, {3, 3}, {4, 1},  {5, 2},  {6, 1},
-                                           {7, 1}, {8, 2}, {9, 1}, {13, 2}, {31, 1}, {12, 0}};
+/* Of numbers of steps that are constants in the kernel, and of larger ones; and without picks. */
+static const spk_slice_run slice_runs[] = {
+    {1, 2, 0},  {2, 1, 0}, {3, 3, 0}, {4, 1, 0},  {5, 2, 0}, {6, 1, 0},
+    {7, 1, 0},  {8, 2, 0}, {9, 1, 0}, {13, 2, 0}, {3, 1, 1}, {31, 1, 0},
+    {12, 0, 0}, {9, 1, 2}, {1, 1, 4}, {21, 1, 1}, {8, 1, 4}};
 enum {
   SLICE_FIRST = 5,
   SLICES = 3,
@@ -233,12 +236,13 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
                         const epilogue_case *how) {
   const ptrdiff_t lanes = table->lanes[dtype], rows = SLICES * lanes - 2, bits = table->pick_bits;
   const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(dtype) / sizeof(uint32_t));
+  const size_t vector_bytes = (size_t)lanes * spk_dtype_size(dtype);
   test_case("spmv_slices %s, %s, layout %d, %s", dtype_names[dtype],
             in_order ? "in order" : "sorted", c_layout, how->name);
   ptrdiff_t steps = 0, vectors = 0, count = 0;
   for (int r = 0; r < SLICE_RUNS; r++) {
     steps += slice_runs[r].cells * slice_runs[r].steps;
-    vectors += slice_runs[r].cells * spk_ceil_div(slice_runs[r].steps, 32 / bits);
+    vectors += slice_runs[r].cells * spk_slice_picks(&slice_runs[r], (int)bits, vector_bytes);
     count += slice_runs[r].cells;
   }
   uint32_t *ids = exact_memory((size_t)rows * sizeof *ids);
@@ -255,8 +259,20 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
   for (int r = 0; r < SLICE_RUNS; r++)
     for (uint32_t c = 0; c < slice_runs[r].cells; c++, cell++) {
       const ptrdiff_t window = random_below(SLICE_WINDOWS), slice = random_below(SLICES);
+      const uint32_t groups = slice_runs[r].shared;
       cells[cell] = (spk_slice_cell){(uint16_t)window, (uint16_t)slice};
-      for (uint32_t k = 0; k < slice_runs[r].steps; k++, step++)
+      for (uint32_t k = 0; groups && k < slice_runs[r].steps; k++, step++) {
+        uint32_t *places = &picks[vector * lanes * words + k * groups];
+        for (uint32_t g = 0; g < groups; g++)
+          places[g] = (uint32_t)random_below(SLICE_WINDOWS * 2 * lanes);
+        for (ptrdiff_t l = 0; l < lanes; l++) {
+          put_value(values, dtype, step * lanes + l, random_number());
+          exact_add(&expected[slice * lanes + l],
+                    get_value(values, dtype, step * lanes + l) *
+                        matrix_get(&x, places[l * groups / lanes], 0));
+        }
+      }
+      for (uint32_t k = 0; !groups && k < slice_runs[r].steps; k++, step++)
         for (ptrdiff_t l = 0; l < lanes; l++) {
           const ptrdiff_t pick = random_below(2 * lanes), shift = k % (32 / bits) * bits;
           for (ptrdiff_t w = 0; w < words; w++) {
@@ -268,7 +284,7 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
           exact_add(&expected[slice * lanes + l], get_value(values, dtype, step * lanes + l) *
                                                       matrix_get(&x, window * 2 * lanes + pick, 0));
         }
-      vector += spk_ceil_div(slice_runs[r].steps, 32 / bits);
+      vector += spk_slice_picks(&slice_runs[r], (int)bits, vector_bytes);
     }
   const matrix bias_row = random_bias(dtype, rows + SLICE_FIRST, 0),
                bias_col = random_bias(dtype, 1, 0);
