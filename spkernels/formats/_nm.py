@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from .._operands import NATIVE, dense_array
 from .._pattern import canonical
-from .._spmm import spmm
+from .._prepared import prepare
 from ..datasets._arguments import as_count
 from . import _bits, _file, _windows
 from ._operand import Operand
@@ -181,7 +181,7 @@ class NMArray(Operand):
             self.packed_padding = None
         self.nnz = int(np.count_nonzero(~padding))
         _windows.check(values, self.indices, padding, self.shape, self.m)
-        self._csr = None
+        self._prepared = None
 
     @classmethod
     def _of(cls, csr, n, m, name, noun):
@@ -407,10 +407,10 @@ class NMArray(Operand):
         return NMArray(self.shape, self.m, values, self.packed_indices, self.packed_padding)
 
     def _product(self, B, transposed, order):
-        csr = self._csr
-        if csr is None:  # of threads that come at once, the last one's is kept
-            csr = self._csr = self.to_scipy()
-        return spmm(csr.T if transposed else csr, B, order=order)
+        W = self._prepared
+        if W is None:  # of threads that come at once, the last one's is kept
+            W = self._prepared = prepare(self.to_scipy(), tune=False)
+        return (W.T if transposed else W).spmm(B, order=order)
 
     def __reduce__(self):
         arrays = (self.values, self.packed_indices, self.packed_padding)
