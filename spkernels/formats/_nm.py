@@ -366,7 +366,7 @@ class NMArray(Operand):
 
     @property
     def nbytes(self) -> int:
-        """The memory of values, indices and marks of padding."""
+        """The memory of values, indices and marks of padding; what products pack comes on top."""
         arrays = (self.values, self.packed_indices, self.packed_padding)
         return sum(array.nbytes for array in arrays if array is not None)
 
