@@ -104,6 +104,12 @@ spk_status spk_check(spk_sparse *A);
 spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                     const spk_epilogue *epilogue, int threads);
 
+/* y (m, dense) = A (m x k, in CSC) times a sparse vector: `count` values x, of A's dtype, at the
+ * columns ids, of A's index type, in any order; repeated ones add up.  Only these columns are read
+ * or checked.  y must not overlap the operands.  On one thread. */
+spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
+                      void *y);
+
 /* A sparse matrix that was packed once, for many products.  It does not refer to the arrays that it
  * was made from, and any number of threads may use it at once. */
 typedef struct spk_prepared spk_prepared;

@@ -37,6 +37,10 @@ spk_status spk_drive_attention(const spk_pattern *mask, const spk_attention *att
 void spk_drive_softmax(const spk_sparse *P, void *values, double scale, int threads,
                        const spk_kernels *kernels);
 
+/* Checked, but for indices; y is dense. */
+spk_status spk_drive_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
+                            void *y, const spk_kernels *kernels);
+
 /* Whether indices lie in [0, bound); how many lie below their left neighbour, unless NULL. */
 int spk_drive_scan(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,
                    ptrdiff_t *descents, int threads, const spk_kernels *kernels);

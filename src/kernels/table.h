@@ -38,6 +38,16 @@ typedef struct spk_spmm_task {
 
 typedef void (*spk_spmm_fn)(const spk_spmm_task *task);
 
+/* y[indices[p]] += x[c] * values[p] for all entries p of column ids[c], c < count. */
+typedef struct spk_spmspv_task {
+  const void *offsets, *indices, *values;
+  const void *ids, *x; /* itype, dtype */
+  ptrdiff_t count;
+  void *y;
+} spk_spmspv_task;
+
+typedef void (*spk_spmspv_fn)(const spk_spmspv_task *task);
+
 /* So many rows of so many entries each, G by G in lockstep, the last ones alone (plan/strips.h).
  * `shared` S, where not 0: they are whole groups, and each S rows of one, where S divides G, have
  * the same offsets. */

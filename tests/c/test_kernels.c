@@ -1262,6 +1262,52 @@ static void check_softmax(spk_softmax_fn kernel, spk_dtype dtype) {
   CHECK(worst <= (dtype == SPK_F32 ? 1.02 : 1.6), "%g units in the last place", worst);
 }
 
+/* The kernel, and then the verb, which refuses columns that are corrupted and reads no others. */
+static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype itype) {
+  const ptrdiff_t rows = 6, per = 5;
+  for (ptrdiff_t count = 0; count < 9; count++) {
+    test_case("spmspv_csc %s %s, %td columns", dtype_names[dtype], itype_names[itype], count);
+    void *offsets = exact_memory((ROWS + 1) * spk_itype_size(itype));
+    void *indices = exact_memory((size_t)(ROWS * per) * spk_itype_size(itype));
+    void *ids = exact_memory((size_t)count * spk_itype_size(itype));
+    const matrix values = matrix_input(dtype, ROWS * per, 1, 1, 1);
+    const matrix x = matrix_input(dtype, count, 1, 1, 1);
+    for (ptrdiff_t k = 0; k <= ROWS; k++) put_index(offsets, itype, k, k ? (k - 1) * per : 0);
+    for (ptrdiff_t p = 0; p < ROWS * per; p++)
+      put_index(indices, itype, p, p < per ? STRAY : random_below(rows)); /* column 1 is corrupt */
+    for (ptrdiff_t c = 0; c < count; c++)
+      put_index(ids, itype, c, c % 3 ? 2 + random_below(ROWS - 2) : 0);
+    matrix y = matrix_output(dtype, rows, 1, 1, 1);
+    exact expected[6] = {{0}};
+    for (ptrdiff_t c = 0; c < count; c++) {
+      const ptrdiff_t k = spk_index(ids, itype, c);
+      for (ptrdiff_t p = spk_index(offsets, itype, k); p < spk_index(offsets, itype, k + 1); p++)
+        exact_add(&expected[spk_index(indices, itype, p)],
+                  matrix_get(&values, p, 0) * matrix_get(&x, c, 0));
+    }
+    spk_sparse A = {SPK_CSC, dtype, itype,   0,       rows, ROWS,         ROWS * per,
+                    1,       1,     offsets, indices, NULL, values.memory};
+    for (int verb = 0; verb < 2; verb++) {
+      for (ptrdiff_t i = 0; i < rows; i++) matrix_put(&y, i, 0, verb ? NAN : 0);
+      const spk_spmspv_task task = {offsets,  indices, values.memory, ids,
+                                    x.memory, count,   y.memory};
+      if (verb)
+        CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory) == SPK_OK);
+      else
+        kernel(&task);
+      for (ptrdiff_t i = 0; i < rows; i++)
+        CHECK(exact_matches(expected[i], dtype, matrix_get(&y, i, 0)), "row %td", i);
+    }
+    if (count > 0) {
+      put_index(ids, itype, count - 1, 1);
+      CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory) == SPK_ERR_INDEX);
+      put_index(ids, itype, count - 1, ROWS);
+      CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory) == SPK_ERR_INDEX);
+    }
+    exact_memory_release();
+  }
+}
+
 static void check_ceiling_fma(spk_ceiling_fn kernel, spk_dtype dtype) {
   const double lanes = table->lanes[dtype];
   const double after = kernel(NULL, 0, 100), expected = 12 * lanes * (1 + 0x1p-20);
