@@ -50,6 +50,13 @@ def spmm(
     threads: int,
     flags: int,
 ) -> int: ...
+def spmspv(
+    A: SparseArrays,
+    ids: NDArray[np.integer],
+    x: NDArray[np.floating],
+    y: NDArray[np.floating],
+    flags: int,
+) -> int: ...
 def sddmm(
     P: SparseArrays,
     X: NDArray[np.floating],
@@ -115,6 +122,9 @@ def spmm_fast(
     order: Any = None,
     workers: Any = None,
     check: Any = True,
+) -> NDArray[np.floating] | None: ...
+def spmspv_fast(
+    A: Any, x: Any, out: Any = None, check: Any = True
 ) -> NDArray[np.floating] | None: ...
 def sddmm_fast(
     P: Any,

@@ -6,6 +6,7 @@ entries take as they come, for the microseconds; all else, errors among it, they
 """
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 cnp.import_array()
@@ -14,6 +15,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
     ctypedef enum spk_status:
         SPK_OK
         SPK_ERR_ARGUMENT
+        SPK_ERR_MEMORY
     ctypedef enum spk_dtype:
         SPK_F32
         SPK_F64
@@ -62,6 +64,8 @@ cdef extern from "spkernels/spkernels.h" nogil:
     spk_status spk_check(spk_sparse *A)
     spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                         const spk_epilogue *epilogue, int threads)
+    spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
+                          void *y)
     ctypedef struct spk_prepared:
         pass
     ctypedef enum spk_storage:
@@ -314,6 +318,20 @@ def spmm(A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_row, b
     e.bias_col = _data(bias_col)
     e.activation = <spk_activation>activation
     return <int>_multiply(A, &a, &b, &c, &e, threads)
+
+
+def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, unsigned flags):
+    """Write the product with the values x at the columns ids into y; return the status."""
+    cdef spk_sparse a
+    cdef spk_status status
+    cdef const void *at = cnp.PyArray_DATA(ids)
+    cdef const void *values = cnp.PyArray_DATA(x)
+    cdef void *into = cnp.PyArray_DATA(y)
+    cdef Py_ssize_t count = cnp.PyArray_SIZE(ids)
+    _fill_sparse(&a, A, flags)
+    with nogil:
+        status = spk_spmspv(&a, at, values, count, into)
+    return <int>status
 
 
 def sddmm(tuple P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, double beta,
@@ -796,6 +814,87 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
         return None
     cdef spk_status status = _multiply(sparse, &a, &b, &c, &e, threads)
     # Corrupted operands among others, for which `spmm` has errors: nothing was written yet.
+    return result if status == SPK_OK else None
+
+
+ctypedef fused value_t:
+    float
+    double
+
+ctypedef fused index_t:
+    int32_t
+    int64_t
+
+
+cdef Py_ssize_t _compress(const value_t *x, Py_ssize_t count, Py_ssize_t stride, index_t *ids,
+                          value_t *kept) noexcept nogil:
+    """Gather what is not zero, without a branch on it; return how many."""
+    cdef Py_ssize_t k, n = 0
+    for k in range(count):
+        ids[n] = <index_t>k
+        kept[n] = x[k * stride]
+        n += kept[n] != 0
+    return n
+
+
+cdef spk_status _multiply_nonzeros(const spk_sparse *a, const spk_dense *x, void *y) noexcept nogil:
+    """`spk_spmspv` with the elements of a vector that are not zero."""
+    cdef size_t room = <size_t>x.rows + 1
+    cdef char *ids = <char *>malloc(16 * room)  # ids and values of 8 bytes at most
+    cdef Py_ssize_t count
+    cdef spk_status status
+    if ids == NULL:
+        return SPK_ERR_MEMORY
+    cdef char *kept = ids + 8 * room
+    if a.itype == SPK_I32:
+        if x.dtype == SPK_F32:
+            count = _compress(<const float *>x.data, x.rows, x.row_stride, <int32_t *>ids,
+                              <float *>kept)
+        else:
+            count = _compress(<const double *>x.data, x.rows, x.row_stride, <int32_t *>ids,
+                              <double *>kept)
+    elif x.dtype == SPK_F32:
+        count = _compress(<const float *>x.data, x.rows, x.row_stride, <int64_t *>ids,
+                          <float *>kept)
+    else:
+        count = _compress(<const double *>x.data, x.rows, x.row_stride, <int64_t *>ids,
+                          <double *>kept)
+    status = spk_spmspv(a, ids, kept, count, y)
+    free(ids)
+    return status
+
+
+def spmspv_fast(A, x, out=None, check=True):
+    """`spmspv` of CSC and a dense vector where nothing about the call is out of the ordinary, or
+    None; ordinary is what it is for `spmm_fast`."""
+    cdef spk_sparse a
+    cdef spk_dense vector, y
+    cdef spk_status status
+    cdef cnp.ndarray result
+    cdef span reach
+    if _formats.get(type(A)) != CSC or not _take_dense(x, &vector):
+        return None
+    cdef tuple arrays = _take_sparse(A, SPK_CSC, &a)
+    if arrays is None or a.dtype != vector.dtype or cnp.PyArray_NDIM(<cnp.ndarray>x) != 1:
+        return None
+    if a.cols != vector.rows or not (check is True or check is False):
+        return None
+    a.flags = _trusted_flags(A, check)
+    cdef cnp.npy_intp rows = a.rows
+    if out is None:
+        result = cnp.PyArray_EMPTY(1, &rows, cnp.PyArray_TYPE(<cnp.ndarray>x), 0)
+    else:
+        if not _plain(out, 1) or not _take_dense(out, &y):
+            return None
+        result = <cnp.ndarray>out
+        if y.dtype != a.dtype or y.rows != rows or not cnp.PyArray_ISWRITEABLE(result):
+            return None
+        reach = _span(result)
+        if _touches(reach, x) or _touches_any(reach, arrays):
+            return None
+    cdef void *into = cnp.PyArray_DATA(result)
+    with nogil:
+        status = _multiply_nonzeros(&a, &vector, into)
     return result if status == SPK_OK else None
 
 

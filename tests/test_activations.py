@@ -1,0 +1,224 @@
+"""spmspv against dense float64."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import assert_close, terms, to_float64
+from strategies import (
+    DTYPES,
+    INDEX_DTYPES,
+    lay_out,
+    random_sparse,
+    random_values,
+    rest_untouched,
+    seeds,
+    set_index_arrays,
+    sparse,
+)
+
+from spkernels import spmspv
+
+RNG = np.random.default_rng(0)
+
+
+def random_vector(rng, size, dtype, density):
+    return random_values(rng, size, dtype) * (rng.random(size) < density).astype(dtype)
+
+
+def assert_spmspv(result, A, x, dtype=None):
+    """Check A @ x, of finite operands; `x` is dense."""
+    A = sp.csr_array(A) if isinstance(A, np.ndarray) else A
+    x64 = np.asarray(x, np.float64)
+    assert type(result) is np.ndarray
+    assert result.dtype == (np.result_type(A.dtype, x.dtype) if dtype is None else dtype)
+    assert result.shape == A.shape[:1]
+    size = to_float64(A, np.abs) @ np.abs(x64)
+    assert_close(result, to_float64(A) @ x64, size, terms(A, 1) + 2)
+
+
+@pytest.mark.every_isa
+@given(sparse(most=16), st.sampled_from(DTYPES), st.sampled_from([0, 0.1, 0.5, 1]), seeds)
+def test_any_format(A, dtype, density, seed):
+    x = random_vector(np.random.default_rng(seed), A.shape[1], dtype, density)
+    assert_spmspv(spmspv(A, x), A, x)
+    assert_spmspv(spmspv(A, lay_out(x, "rows reversed"), check=False), A, x)
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("itype", INDEX_DTYPES)
+@pytest.mark.parametrize("in_order", [True, False])
+def test_long_columns(dtype, itype, in_order):
+    A = random_sparse(
+        RNG, "csc", (300, 90), 0.4, dtype, itype=itype, in_order=in_order, duplicates=not in_order
+    )
+    x = random_vector(RNG, 90, dtype, 0.3)
+    result = spmspv(A, x)
+    assert_spmspv(result, A, x)
+    ids = np.flatnonzero(x)
+    shuffled = sp.coo_array((x[ids][::-1], (ids[::-1], 0 * ids)), shape=(90, 1))
+    assert_spmspv(spmspv(A, shuffled), A, x)
+
+
+@settings(max_examples=50)
+@given(
+    sparse(formats=("csr", "csc", "coo", "bsr", "lil"), most=16),
+    st.sampled_from(["column", "row", "coo"]),
+    st.sampled_from(["csr", "csc", "coo", "bsr", "dok", "dia"]),
+    st.sampled_from(DTYPES),
+    seeds,
+)
+def test_a_sparse_vector(A, kind, fmt, dtype, seed):
+    rng = np.random.default_rng(seed)
+    size = A.shape[1]
+    ids = rng.integers(0, max(size, 1), size // 2)
+    values = rng.integers(-9, 9, len(ids)).astype(dtype)  # sums of duplicates are exact
+    dense = np.zeros(size, dtype)
+    np.add.at(dense, ids, values)
+    if kind == "coo":
+        try:
+            x = sp.coo_array((values, (ids,)), shape=(size,))
+        except (TypeError, ValueError):  # scipy before 1.13
+            return
+    else:
+        where = (ids, 0 * ids) if kind == "column" else (0 * ids, ids)
+        shape = (size, 1) if kind == "column" else (1, size)
+        x = sp.coo_matrix((values, where), shape=shape)
+        x = x if 0 in shape and fmt == "bsr" else x.asformat(fmt)
+    # Duplicates are terms of their own.
+    wide = sp.hstack([A, A]) if min(A.shape) else A
+    result = spmspv(A, x)
+    size = to_float64(A, np.abs) @ np.bincount(ids, np.abs(values), minlength=size)[:size]
+    assert_close(result, to_float64(A) @ dense, size, len(ids) * terms(wide, 1) + 2)
+    assert result.dtype == np.result_type(A.dtype, dtype)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 20), st.integers(0, 20), st.sampled_from("CF"), st.booleans(), seeds)
+def test_a_dense_matrix(m, k, order, by_sparse, seed):
+    rng = np.random.default_rng(seed)
+    W = np.asarray(random_values(rng, m * k, np.float32).reshape(m, k), order=order)
+    x = random_vector(rng, k, np.float32, 0.3)
+    assert_spmspv(spmspv(W, sp.csr_matrix(x) if by_sparse else x), W, x)
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("fmt", ["csc", "csr", "coo", "dense F", "dense C"])
+def test_columns_that_are_not_active_are_not_read(fmt):
+    W = RNG.standard_normal((40, 30))
+    x = random_vector(RNG, 30, np.float64, 0.3)
+    W[:, x == 0] = np.nan
+    active = np.flatnonzero(x)
+    A = np.asarray(W, order=fmt[-1]) if fmt[:-2] == "dense" else sp.csr_array(W).asformat(fmt)
+    np.testing.assert_allclose(spmspv(A, x), W[:, active] @ x[active])
+    x[x == 0] = -0.0
+    np.testing.assert_allclose(spmspv(A, x), W[:, active] @ x[active])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_active(value):
+    W = np.array([[1.0, 2.0], [0.0, 3.0], [4.0, 0.0]])
+    x = np.array([value, 0.0])
+    np.testing.assert_array_equal(spmspv(sp.csc_array(W), x), [value, 0, value])
+    # A structural zero reads nothing; a stored one meets it.
+    A = sp.csc_array(W)
+    A.data[:] = 0
+    np.testing.assert_array_equal(spmspv(A, x), [np.nan, 0, np.nan])
+
+
+@pytest.mark.parametrize("other", [np.int64, np.complex64, np.float32, np.float16, bool])
+@pytest.mark.parametrize("fmt", ["csc", "csr", "dense"])
+@pytest.mark.parametrize("dtype", [np.float32, np.int8, np.complex128])
+def test_promotion(dtype, other, fmt):
+    A = sp.csc_array((10 * RNG.random((6, 5)) * (RNG.random((6, 5)) < 0.5)).astype(dtype))
+    x = (3 * RNG.random(5) * (RNG.random(5) < 0.6)).astype(other)
+    A = A.toarray() if fmt == "dense" else A.asformat(fmt)
+    expected = A @ (x.astype(np.float32) if other == np.float16 else x)
+    result = spmspv(A, x)
+    np.testing.assert_allclose(result, expected, rtol=1e-3)
+    if other != np.float16:
+        assert result.dtype == expected.dtype
+    np.testing.assert_allclose(spmspv(A, x, out=np.empty_like(result)), expected, rtol=1e-3)
+    if other != np.float16:
+        np.testing.assert_allclose(spmspv(A, sp.csc_matrix(x)), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["C", "every other row", "rows reversed", "unaligned"])
+@pytest.mark.parametrize("fmt", ["csc", "bsr", "dense"])
+def test_out(layout, fmt):
+    A = random_sparse(RNG, "bsr", (8, 9), 0.5, np.float32)
+    A = A.toarray() if fmt == "dense" else A.asformat(fmt)
+    x = random_vector(RNG, 9, np.float32, 0.5)
+    out = lay_out(np.full(8, np.nan, np.float32), layout)
+    assert spmspv(A, x, out=out) is out
+    np.testing.assert_array_equal(out, spmspv(A, x))
+    assert rest_untouched(out)
+
+
+def test_bad_out():
+    A = sp.csc_array(np.eye(5))
+    x = np.ones(5)
+    read_only = np.empty(5)
+    read_only.flags.writeable = False
+    for out, error, message in [
+        ([0.0] * 5, TypeError, "out must be an ndarray, got list"),
+        (np.empty(4), ValueError, r"out must have shape \(5,\), got \(4,\)"),
+        (np.empty((5, 1)), ValueError, "out must have shape"),
+        (np.empty(5, np.float32), ValueError, "out must have dtype float64, got float32"),
+        (read_only, ValueError, "out is read-only"),
+        (x, ValueError, "out must not overlap x"),
+        (A.data, ValueError, "out must not overlap A"),
+    ]:
+        with pytest.raises(error, match=message):
+            spmspv(A, x, out=out)
+    W = np.asfortranarray(np.eye(5))
+    with pytest.raises(ValueError, match="out must not overlap A"):
+        spmspv(W, x, out=W[:, 0])
+    v = sp.csc_matrix(x)
+    with pytest.raises(ValueError, match="out must not overlap x"):
+        spmspv(A, v, out=v.data)
+    with pytest.raises(ValueError, match="out must have dtype int64, got float64"):
+        spmspv(A.astype(np.int64), x.astype(np.int64), out=np.empty(5))
+
+
+@pytest.mark.parametrize("A", [sp.csc_array((6, 5)), np.ones((6, 5))], ids=["sparse", "dense"])
+def test_bad_shapes_and_types(A):
+    strays = (np.ones(6), np.ones((5, 1)), 1.0, sp.csr_array((6, 1)), sp.csr_array((5, 5)))
+    for x in strays:
+        with pytest.raises(ValueError, match="dimension mismatch in A @ x: A has shape"):
+            spmspv(A, x)
+    with pytest.raises(ValueError, match=r"A must be 2-D, got shape \(5,\)"):
+        spmspv(np.ones(5), np.ones(5))
+    for strange in ("text", None, object(), np.array(["a"] * 5), [[1], [1, 2]]):
+        with pytest.raises((TypeError, ValueError), match="x must"):
+            spmspv(A, strange)
+        with pytest.raises((TypeError, ValueError), match="A must"):
+            spmspv(strange, np.ones(5))
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("fmt", ["csc", "csr", "coo", "bsr", "lil"])
+@pytest.mark.parametrize("value", [-1, 99, 2**31 - 1])
+@pytest.mark.parametrize("by_sparse", [False, True])
+def test_corrupted_operands(fmt, value, by_sparse):
+    A = random_sparse(RNG, fmt, (12, 12), 0.5, np.float64)
+    x = np.ones(12)
+    if by_sparse:
+        x = sp.coo_matrix(x)
+        x.col = x.col.copy()
+        x.col[3] = value
+    elif fmt == "lil":
+        A.rows[3] = [value, *A.rows[3][1:]]
+    else:
+        set_index_arrays(A, lambda a: np.where(np.arange(len(a)) == 2, value, a).astype(a.dtype))
+    with pytest.raises(ValueError, match=r"x\..*corrupted" if by_sparse else r"A\..*corrupted"):
+        spmspv(A, x)
+
+
+def test_a_vector_by_scipy_is_checked_too():
+    A = sp.csc_array(np.eye(4, dtype=np.int64))
+    A.indices[2] = 77
+    with pytest.raises(ValueError, match="A.indices is corrupted"):
+        spmspv(A, np.ones(4, np.int64))
