@@ -59,7 +59,7 @@ except ValueError as _error:
 
 from . import datasets, formats, masks, prune  # noqa: E402
 from ._accelerate import accelerate  # noqa: E402
-from ._activations import spmspv  # noqa: E402
+from ._activations import kwinners, spmspv  # noqa: E402
 from ._attention import masked_softmax, sparse_attention  # noqa: E402
 from ._config import show_config  # noqa: E402
 from ._linalg import aslinearoperator  # noqa: E402
@@ -80,6 +80,7 @@ __all__ = [
     "datasets",
     "formats",
     "get_num_threads",
+    "kwinners",
     "load_tuning",
     "masked_softmax",
     "masks",

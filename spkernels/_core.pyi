@@ -57,6 +57,12 @@ def spmspv(
     y: NDArray[np.floating],
     flags: int,
 ) -> int: ...
+def kwinners(
+    X: NDArray[np.floating],
+    k: int,
+    out: NDArray[np.floating] | None,
+    winners: NDArray[np.int32] | None,
+) -> int: ...
 def sddmm(
     P: SparseArrays,
     X: NDArray[np.floating],

@@ -66,6 +66,9 @@ cdef extern from "spkernels/spkernels.h" nogil:
                         const spk_epilogue *epilogue, int threads)
     spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
                           void *y)
+    spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const void *X,
+                            ptrdiff_t ldx, ptrdiff_t k, void *out, ptrdiff_t ldout,
+                            int32_t *winners, int threads)
     ctypedef struct spk_prepared:
         pass
     ctypedef enum spk_storage:
@@ -331,6 +334,20 @@ def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, unsigned flag
     _fill_sparse(&a, A, flags)
     with nogil:
         status = spk_spmspv(&a, at, values, count, into)
+    return <int>status
+
+
+def kwinners(cnp.ndarray X, Py_ssize_t k, out, winners):
+    """Write the k largest of each row of X, 2-D and contiguous, into out and where they are into
+    winners (int32), both contiguous or None; return the status."""
+    cdef spk_dtype dtype = _dtype(X)
+    cdef Py_ssize_t rows = cnp.PyArray_DIM(X, 0), cols = cnp.PyArray_DIM(X, 1)
+    cdef const void *values = cnp.PyArray_DATA(X)
+    cdef void *kept = <void *>_data(out)
+    cdef int32_t *at = <int32_t *>_data(winners)
+    cdef spk_status status
+    with nogil:
+        status = spk_kwinners(dtype, rows, cols, values, cols, k, kept, cols, at, 0)
     return <int>status
 
 

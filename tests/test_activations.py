@@ -1,4 +1,4 @@
-"""spmspv against dense float64."""
+"""spmspv against dense float64, kwinners against a stable sort."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from strategies import (
     sparse,
 )
 
-from spkernels import spmspv
+from spkernels import kwinners, set_num_threads, spmspv
 
 RNG = np.random.default_rng(0)
 
@@ -222,3 +222,133 @@ def test_a_vector_by_scipy_is_checked_too():
     A.indices[2] = 77
     with pytest.raises(ValueError, match="A.indices is corrupted"):
         spmspv(A, np.ones(4, np.int64))
+
+
+# k winners ----------------------------------------------------------------------------------------
+
+
+def winners(X, k):
+    """Whether each element of a 2-D array is among the k largest of its row."""
+    # NaN first, then by value; a stable sort leaves equal ones in the order of their indices.
+    size = np.where(np.isnan(X), np.inf, X)
+    order = np.lexsort((-size, ~np.isnan(X)), axis=1)
+    kept = np.zeros(X.shape, bool)
+    np.put_along_axis(kept, order[:, :k], True, axis=1)
+    return kept
+
+
+def same_bits(a, b):
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    assert np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()
+
+
+SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 3.4e38]
+
+
+@pytest.mark.every_isa
+@given(
+    st.integers(0, 6),
+    st.one_of(st.integers(0, 40), st.sampled_from([255, 256, 1000])),
+    st.integers(0, 50),
+    st.sampled_from(["normal", "ties", "special", "wide"]),
+    st.sampled_from(DTYPES),
+    seeds,
+)
+def test_kwinners(m, n, k, kind, dtype, seed):
+    rng = np.random.default_rng(seed)
+    X = {
+        "normal": lambda: rng.standard_normal((m, n)),
+        "ties": lambda: rng.integers(-2, 3, (m, n)),
+        "special": lambda: rng.choice(SPECIAL, (m, n)),
+        "wide": lambda: random_values(rng, m * n, dtype).reshape(m, n),
+    }[kind]().astype(dtype)
+    kept = winners(X, k)
+    expected = np.where(kept, X, dtype(0))
+    same_bits(kwinners(X, k), expected)
+    S = kwinners(X, k, format="csr")
+    assert type(S) is sp.csr_array
+    assert S.nnz == m * min(k, n)
+    rows, cols = np.nonzero(kept)
+    np.testing.assert_array_equal(S.indices, cols)
+    np.testing.assert_array_equal(np.diff(S.indptr), min(k, n))
+    same_bits(S.data, X[rows, cols])
+    S.check_format(full_check=True)
+    assert S.has_sorted_indices
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+@pytest.mark.parametrize("layout", ["C", "F", "steps"])
+def test_kwinners_along_any_axis(axis, layout):
+    X = RNG.standard_normal((4, 5, 12)).astype(np.float32)
+    X = np.asfortranarray(X) if layout == "F" else X[::-1, :, ::2] if layout == "steps" else X
+    rows = np.moveaxis(X, axis, -1)
+    flat = rows.reshape(-1, rows.shape[-1])
+    kept = np.moveaxis(winners(flat, 3).reshape(rows.shape), -1, axis)
+    expected = np.where(kept, X, np.float32(0))
+    same_bits(kwinners(X, 3, axis=axis), expected)
+    for out in (np.empty_like(X), np.full(X.shape, np.nan, np.float32, order="F"), X):
+        assert kwinners(X, 3, axis=axis, out=out) is out
+        same_bits(out, expected)
+
+
+def test_kwinners_of_what_overlaps():
+    held = RNG.standard_normal(50)
+    expected = kwinners(held[:40].copy(), 7)
+    kwinners(held[:40], 7, out=held[10:])
+    same_bits(held[10:], expected)
+    X = RNG.standard_normal((9, 9))
+    expected = kwinners(X, 4)
+    kwinners(X, 4, out=X.T)
+    same_bits(X.T, expected)
+    unaligned = lay_out(RNG.standard_normal((3, 8)), "unaligned")
+    same_bits(kwinners(unaligned, 2), kwinners(unaligned.copy(), 2))
+
+
+def test_kwinners_at_the_ends():
+    assert kwinners([3.0, np.nan, 5.0], 0).tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(kwinners([3.0, np.nan, 5.0], 9), [3, np.nan, 5])
+    np.testing.assert_array_equal(kwinners([3.0, np.nan, 5.0], 2), [0, np.nan, 5])
+    assert np.signbit(kwinners([-0.0, 0.0], 1)).tolist() == [True, False]
+    assert kwinners(np.empty((0, 3)), 2).shape == (0, 3)
+    assert kwinners(np.empty((3, 0)), 2, axis=0).shape == (3, 0)
+    S = kwinners(np.zeros((2, 3)), 2, format="csr", axis=1)
+    assert (S.nnz, S.indices.tolist()) == (4, [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_kwinners_has_the_same_bits_for_every_number_of_threads(dtype):
+    X = RNG.standard_normal((300, 1000)).astype(dtype)
+    set_num_threads(1)
+    expected, csr = kwinners(X, 50), kwinners(X, 50, format="csr")
+    for threads in (2, 3, 4):
+        set_num_threads(threads)
+        same_bits(kwinners(X, 50), expected)
+        same_bits(kwinners(X, 50, format="csr").indices, csr.indices)
+
+
+@pytest.mark.parametrize(
+    ("X", "options", "error", "message"),
+    [
+        (np.ones((2, 3), int), {}, TypeError, "X must be float32 or float64, got dtype int64"),
+        (np.ones((2, 3), np.float16), {}, TypeError, "X must be float32 or float64"),
+        (np.ones((2, 3), complex), {}, TypeError, "X must be float32 or float64"),
+        (sp.csr_array((2, 3)), {}, TypeError, "X must be dense"),
+        (1.0, {}, ValueError, "X must have a dimension or more"),
+        (np.ones(3), {"k": -1}, ValueError, "k must not be negative, got -1"),
+        (np.ones(3), {"k": 1.0}, TypeError, "k must be an integer"),
+        (np.ones(3), {"axis": 1}, ValueError, "axis must be from -1 to 0, got 1"),
+        (np.ones(3), {"axis": None}, TypeError, "axis must be an integer"),
+        (np.ones(3), {"format": "csc"}, ValueError, "format must be 'dense' or 'csr'"),
+        (np.ones(3), {"format": "csr"}, ValueError, "needs a 2-D X and its last axis"),
+        (np.ones((3, 3)), {"format": "csr", "axis": 0}, ValueError, "2-D X and its last axis"),
+        (np.ones((1, 1)), {"format": "csr", "out": np.ones((1, 1))}, ValueError, "out goes with"),
+        (np.ones(3), {"out": [1]}, TypeError, "out must be an ndarray"),
+        (np.ones(3), {"out": np.ones(4)}, ValueError, "out must have shape"),
+        (np.ones(3), {"out": np.ones(3, np.float32)}, ValueError, "out must have dtype float64"),
+        (np.ones(3), {"out": np.broadcast_to(1.0, 3)}, ValueError, "out is read-only"),
+    ],
+)
+def test_kwinners_bad_input(X, options, error, message):
+    with pytest.raises(error, match=message):
+        kwinners(X, **{"k": 2, **options})

@@ -110,6 +110,14 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
 spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
                       void *y);
 
+/* The k largest of each row of X, rows x cols with ldx elements from row to row: out, of the same
+ * shape, is X there and 0 elsewhere; winners, rows x min(k, cols) and dense, is where they are, in
+ * order.  Either may be NULL, and out may be X itself.  By value: NaN is larger than any number, -0
+ * equals 0, and of equals the first win.  threads: as for spk_spmm. */
+spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const void *X,
+                        ptrdiff_t ldx, ptrdiff_t k, void *out, ptrdiff_t ldout, int32_t *winners,
+                        int threads);
+
 /* A sparse matrix that was packed once, for many products.  It does not refer to the arrays that it
  * was made from, and any number of threads may use it at once. */
 typedef struct spk_prepared spk_prepared;

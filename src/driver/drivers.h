@@ -41,6 +41,18 @@ void spk_drive_softmax(const spk_sparse *P, void *values, double scale, int thre
 spk_status spk_drive_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
                             void *y, const spk_kernels *kernels);
 
+/* Checked; what spk_kwinners takes, with k <= cols. */
+typedef struct spk_winners {
+  spk_dtype dtype;
+  ptrdiff_t rows, cols;
+  const void *X;
+  ptrdiff_t ldx, k;
+  void *out;
+  ptrdiff_t ldout;
+  int32_t *winners;
+} spk_winners;
+void spk_drive_kwinners(const spk_winners *w, int threads, const spk_kernels *kernels);
+
 /* Whether indices lie in [0, bound); how many lie below their left neighbour, unless NULL. */
 int spk_drive_scan(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,
                    ptrdiff_t *descents, int threads, const spk_kernels *kernels);

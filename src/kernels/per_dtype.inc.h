@@ -8,4 +8,5 @@
 #include "exp.inc.h"
 #include "tiles.inc.h"
 #include "attention.inc.h"
+#include "kwinners.inc.h"
 #include "ceilings.inc.h"

@@ -194,6 +194,10 @@ typedef int (*spk_attend_finish_fn)(const spk_attend_task *task, void *out, ptrd
                                     void *lse);
 /* out = softmax of scale * values; they may be the same. */
 typedef void (*spk_softmax_fn)(void *out, const void *values, ptrdiff_t count, double scale);
+/* out = values where they are among the k <= count largest, else 0; winners[0 .. k) = where these
+ * are, in order.  Either may be NULL; out may be values. */
+typedef void (*spk_kwinners_fn)(void *out, int32_t *winners, const void *values, ptrdiff_t count,
+                                ptrdiff_t k);
 typedef void (*spk_attend_row_finish_fn)(const spk_attend_task *task, void *out, void *lse);
 
 /* dst[i * ld + j] = src[i * row_stride + j * col_stride], rows x cols.  pack_panel: ld is a number
