@@ -59,7 +59,7 @@ except ValueError as _error:
 
 from . import datasets, formats, masks, prune  # noqa: E402
 from ._accelerate import accelerate  # noqa: E402
-from ._activations import kwinners, spmspv  # noqa: E402
+from ._activations import kwinners, spmspm, spmspv  # noqa: E402
 from ._attention import masked_softmax, sparse_attention  # noqa: E402
 from ._config import show_config  # noqa: E402
 from ._linalg import aslinearoperator  # noqa: E402
@@ -92,5 +92,6 @@ __all__ = [
     "show_config",
     "sparse_attention",
     "spmm",
+    "spmspm",
     "spmspv",
 ]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ._typing import SparseLike
 
-__all__ = ["kwinners", "spmspv"]
+__all__ = ["kwinners", "spmspm", "spmspv"]
 
 
 def spmspv(
@@ -121,6 +121,104 @@ def spmspv(
     if status:
         raise_status(status, A, "A")
     return y if direct else _into(out, y)
+
+
+def spmspm(A: SparseLike, B: SparseLike, *, out: NDArray | None = None) -> NDArray:
+    """Multiply two sparse matrices into a dense one: ``(A @ B).toarray()`` in one pass.
+
+    Parameters
+    ----------
+    A : sparse array or matrix of shape (m, k)
+        CSR is used as it is; other formats go through ``tocsr()``.
+    B : sparse array or matrix of shape (k, n)
+        The same.
+    out : ndarray of shape (m, n), optional
+        Where to write, with the dtype of the result, apart from `A` and `B`; returned.
+
+    Returns
+    -------
+    ndarray of shape (m, n)
+        float32 or float64, as NumPy promotes both; other dtypes are multiplied by scipy.
+
+    Raises
+    ------
+    TypeError
+        If `A` or `B` is not sparse, or `out` is no ndarray.
+    ValueError
+        If shapes do not fit, `out` overlaps an operand, or an operand is corrupted.
+
+    See Also
+    --------
+    spmspv : the product with one sparse vector.
+    spmm : the product with a dense matrix.
+
+    Notes
+    -----
+    Takes two operations for each entry of `A` and each of the row of `B` that it meets, and
+    ``m * n`` writes; no memory besides the result.  For results of which much is not zero: scipy's
+    product builds them as sparse arrays first.  Rows go to threads; results have the same bits for
+    every number of them.
+
+    References
+    ----------
+    .. [1] F. Gustavson, "Two fast algorithms for sparse matrices: multiplication and permuted
+       transposition", ACM Transactions on Mathematical Software 4, 1978, for the product by rows.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> from spkernels import spmspm
+    >>> A = sp.csr_array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]])
+    >>> spmspm(A, A.T)
+    array([[5., 0.],
+           [0., 9.]])
+    """
+    for operand, name in ((A, "A"), (B, "B")):
+        if not sp.issparse(operand):
+            raise TypeError(f"{name} must be a scipy.sparse array, got {type(operand).__name__}")
+        if operand.ndim != 2:
+            raise ValueError(f"{name} must be 2-D, got shape {operand.shape}")
+    if A.shape[1] != B.shape[0]:
+        raise ValueError(
+            f"dimension mismatch in A @ B: A has shape {A.shape} and B has shape {B.shape}"
+        )
+    shape = (int(A.shape[0]), int(B.shape[1]))
+    dtype = np.result_type(A.dtype, B.dtype)
+    _check_out(out, shape, {"A": A, "B": B})
+    if dtype not in NATIVE:
+        check_indices(A, "A")
+        check_indices(B, "B")
+        return _into(out, (A @ B).toarray())
+    if out is not None and out.dtype != dtype:
+        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
+    left, right = _csr_arrays(A, dtype, "A"), _csr_arrays(B, dtype, "B")
+    if left[4].dtype != right[4].dtype:
+        left, right = _widened(left), _widened(right)
+    direct = out is not None and out.flags.carray
+    C = out if direct else np.empty(shape, dtype)
+    status = _core.spmspm(left, right, C)
+    if status:
+        # One of them is corrupted: this tells which, and raises.
+        check_indices(A, "A")
+        check_indices(B, "B")
+        raise_status(status, A, "A")
+    return C if direct else _into(out, C)
+
+
+def _csr_arrays(A, dtype, name):
+    if A.format != "csr":
+        if A.format in ("csc", "coo", "bsr"):
+            check_indices(A, name)
+        # In the result's dtype first: tocsr adds duplicates of COO up in that of A.
+        A = to_csr(A.astype(dtype, copy=False), name)
+    return sparse_arrays(A, dtype, name)
+
+
+def _widened(arrays):
+    """Return the same with 64-bit indices."""
+    code, shape, block, offsets, indices, rows, data = arrays
+    offsets, indices = (part.astype(np.int64, copy=False) for part in (offsets, indices))
+    return code, shape, block, offsets, indices, rows, data
 
 
 def kwinners(

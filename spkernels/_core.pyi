@@ -57,6 +57,7 @@ def spmspv(
     y: NDArray[np.floating],
     flags: int,
 ) -> int: ...
+def spmspm(A: SparseArrays, B: SparseArrays, C: NDArray[np.floating]) -> int: ...
 def kwinners(
     X: NDArray[np.floating],
     k: int,

@@ -66,6 +66,8 @@ cdef extern from "spkernels/spkernels.h" nogil:
                         const spk_epilogue *epilogue, int threads)
     spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
                           void *y)
+    spk_status spk_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff_t ldc,
+                          int threads)
     spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const void *X,
                             ptrdiff_t ldx, ptrdiff_t k, void *out, ptrdiff_t ldout,
                             int32_t *winners, int threads)
@@ -334,6 +336,19 @@ def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, unsigned flag
     _fill_sparse(&a, A, flags)
     with nogil:
         status = spk_spmspv(&a, at, values, count, into)
+    return <int>status
+
+
+def spmspm(tuple A, tuple B, cnp.ndarray C):
+    """Write the product of two matrices in CSR, checked here, into C, contiguous; return the
+    status."""
+    cdef spk_sparse a, b
+    cdef void *into = cnp.PyArray_DATA(C)
+    cdef spk_status status
+    _fill_sparse(&a, A, 0)
+    _fill_sparse(&b, B, 0)
+    with nogil:
+        status = spk_spmspm(&a, &b, into, b.cols, 0)
     return <int>status
 
 

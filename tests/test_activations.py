@@ -1,4 +1,4 @@
-"""spmspv against dense float64, kwinners against a stable sort."""
+"""spmspv and spmspm against dense float64, kwinners against a stable sort."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from strategies import (
     sparse,
 )
 
-from spkernels import kwinners, set_num_threads, spmspv
+from spkernels import kwinners, set_num_threads, spmspm, spmspv
 
 RNG = np.random.default_rng(0)
 
@@ -352,3 +352,79 @@ def test_kwinners_has_the_same_bits_for_every_number_of_threads(dtype):
 def test_kwinners_bad_input(X, options, error, message):
     with pytest.raises(error, match=message):
         kwinners(X, **{"k": 2, **options})
+
+
+# Sparse times sparse ------------------------------------------------------------------------------
+
+
+@pytest.mark.every_isa
+@settings(max_examples=60)
+@given(
+    sparse(most=16),
+    st.sampled_from(["csr", "csc", "coo", "lil"]),
+    st.integers(0, 20),
+    st.sampled_from(DTYPES),
+    st.sampled_from(INDEX_DTYPES),
+    st.booleans(),
+    seeds,
+)
+def test_spmspm(A, fmt, n, dtype, itype, duplicates, seed):
+    rng = np.random.default_rng(seed)
+    B = random_sparse(
+        rng, fmt, (A.shape[1], n), 0.4, dtype, itype=itype, duplicates=duplicates, in_order=False
+    )
+    C = spmspm(A, B)
+    assert C.dtype == np.result_type(A.dtype, dtype)
+    size = to_float64(A, np.abs) @ to_float64(B, np.abs)
+    count = terms(A, 1) * max(terms(B, 1), 1) + 2
+    assert_close(C, to_float64(A) @ to_float64(B), size, count)
+
+
+def test_spmspm_has_the_same_bits_for_every_number_of_threads():
+    A = random_sparse(RNG, "csr", (300, 400), 0.1, np.float32)
+    B = random_sparse(RNG, "csr", (400, 500), 0.1, np.float32)
+    set_num_threads(1)
+    expected = spmspm(A, B)
+    for threads in (2, 3, 4):
+        set_num_threads(threads)
+        same_bits(spmspm(A, B), expected)
+
+
+def test_spmspm_into_out_and_of_other_dtypes():
+    A = random_sparse(RNG, "csr", (7, 8), 0.4, np.float64)
+    B = random_sparse(RNG, "csr", (8, 5), 0.4, np.float64)
+    for layout in ("C", "F", "every other column", "unaligned"):
+        out = lay_out(np.full((7, 5), np.nan), layout)
+        assert spmspm(A, B, out=out) is out
+        same_bits(out, spmspm(A, B))
+        assert rest_untouched(out)
+    for dtype in (np.int64, np.complex64):
+        expected = (A.astype(dtype) @ B.astype(np.int8)).toarray()
+        same_bits(spmspm(A.astype(dtype), B.astype(np.int8)), expected)
+    A.data[:] = np.nan
+    np.testing.assert_array_equal(spmspm(A, B), (A @ B).toarray())
+
+
+def test_spmspm_bad_input():
+    A, B = sp.csr_array(np.eye(4)), sp.csr_array(np.ones((4, 3)))
+    for arguments, error, message in [
+        ((np.eye(4), B), TypeError, "A must be a scipy.sparse array, got ndarray"),
+        ((A, np.eye(4)), TypeError, "B must be a scipy.sparse array, got ndarray"),
+        ((B, A), ValueError, r"dimension mismatch in A @ B: A has shape \(4, 3\)"),
+    ]:
+        with pytest.raises(error, match=message):
+            spmspm(*arguments)
+    with pytest.raises(ValueError, match=r"out must have shape \(4, 3\)"):
+        spmspm(A, B, out=np.empty((3, 4)))
+    with pytest.raises(ValueError, match="out must have dtype float64"):
+        spmspm(A, B, out=np.empty((4, 3), np.float32))
+    with pytest.raises(ValueError, match="out must not overlap B"):
+        spmspm(A, B, out=B.data.reshape(4, 3))
+    for bad, name in ((A, "A"), (B, "B")):
+        kept = bad.indices.copy()
+        bad.indices[1] = 99
+        with pytest.raises(ValueError, match=f"{name}.indices is corrupted"):
+            spmspm(A, B)
+        with pytest.raises(ValueError, match=f"{name}.indices is corrupted"):
+            spmspm(A.astype(int), B.astype(int))
+        bad.indices[:] = kept

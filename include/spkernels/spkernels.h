@@ -110,6 +110,11 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
 spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
                       void *y);
 
+/* C (m x n, dense, ldc elements from row to row) = A (m x k) times B (k x n), both in CSR, of one
+ * dtype and one index type.  C must not overlap the operands.  threads: as for spk_spmm. */
+spk_status spk_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff_t ldc,
+                      int threads);
+
 /* The k largest of each row of X, rows x cols with ldx elements from row to row: out, of the same
  * shape, is X there and 0 elsewhere; winners, rows x min(k, cols) and dense, is where they are, in
  * order.  Either may be NULL, and out may be X itself.  By value: NaN is larger than any number, -0

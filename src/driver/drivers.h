@@ -41,6 +41,10 @@ void spk_drive_softmax(const spk_sparse *P, void *values, double scale, int thre
 spk_status spk_drive_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
                             void *y, const spk_kernels *kernels);
 
+/* Both checked, and in CSR. */
+void spk_drive_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff_t ldc, int threads,
+                      const spk_kernels *kernels);
+
 /* Checked; what spk_kwinners takes, with k <= cols. */
 typedef struct spk_winners {
   spk_dtype dtype;

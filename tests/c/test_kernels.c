@@ -1298,6 +1298,34 @@ static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype it
       for (ptrdiff_t i = 0; i < rows; i++)
         CHECK(exact_matches(expected[i], dtype, matrix_get(&y, i, 0)), "row %td", i);
     }
+    /* A product of two: its rows are products with these entries, cut in two. */
+    matrix rows_of_c = matrix_output(dtype, 3, rows, rows + 2, 1);
+    void *cuts = exact_memory(4 * spk_itype_size(itype));
+    const ptrdiff_t cut[] = {0, count / 2, count / 2, count};
+    for (int i = 0; i < 4; i++) put_index(cuts, itype, i, cut[i]);
+    const spk_sparse L = {SPK_CSR, dtype, itype, 0,   3,    ROWS,    count,
+                          1,       1,     cuts,  ids, NULL, x.memory};
+    spk_sparse R = A;
+    R.format = SPK_CSR;
+    R.rows = ROWS;
+    R.cols = rows;
+    CHECK(spk_spmspm(&L, &R, rows_of_c.memory, rows + 2, 1) == SPK_ERR_INDEX);
+    for (ptrdiff_t p = 0; p < per; p++) put_index(indices, itype, p, 0);
+    for (int threads = 1; threads < 4; threads++) {
+      CHECK(spk_spmspm(&L, &R, rows_of_c.memory, rows + 2, threads) == SPK_OK);
+      for (int i = 0; i < 3; i++) {
+        const void *some = spk_at(ids, cut[i], spk_itype_size(itype));
+        CHECK(spk_spmspv(&A, some, spk_at(x.memory, cut[i], spk_dtype_size(dtype)),
+                         cut[i + 1] - cut[i], y.memory) == SPK_OK);
+        for (ptrdiff_t j = 0; j < rows; j++)
+          CHECK(matrix_get(&rows_of_c, i, j) == matrix_get(&y, j, 0), "row %d, column %td", i, j);
+      }
+      CHECK(matrix_gaps_intact(&rows_of_c));
+    }
+    for (ptrdiff_t p = 0; p < per; p++) put_index(indices, itype, p, STRAY);
+    R.rows--;
+    CHECK(spk_spmspm(&L, &R, rows_of_c.memory, rows + 2, 1) == SPK_ERR_SHAPE);
+    CHECK(spk_spmspm(&A, &R, rows_of_c.memory, rows + 2, 1) == SPK_ERR_ARGUMENT);
     if (count > 0) {
       put_index(ids, itype, count - 1, 1);
       CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory) == SPK_ERR_INDEX);
