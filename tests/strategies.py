@@ -68,7 +68,7 @@ def random_values(rng, count, dtype, zeros=False):
     if dtype.kind in "biu":
         values = rng.integers(0, 2 if dtype.kind == "b" else 9, count)
     else:
-        values = rng.standard_normal(count) * 10 ** rng.uniform(-3, 3, count)
+        values = np.ldexp(rng.standard_normal(count), rng.integers(-10, 11, count))
         if dtype.kind == "c":
             values = values + 1j * rng.standard_normal(count)
     if zeros:

@@ -21,7 +21,8 @@ static matrix with_gaps(const spk_dense *shape, double gap) {
   const size_t size = spk_dtype_size(shape->dtype);
   m.memory = exact_memory((size_t)m.held * size);
   m.view.data = spk_at_mut(m.memory, m.origin, size);
-  for (ptrdiff_t p = 0; p < m.held; p++) put_value(m.memory, shape->dtype, p, gap);
+  for (ptrdiff_t p = 0; p < m.held && m.held > shape->rows * shape->cols; p++)
+    put_value(m.memory, shape->dtype, p, gap);
   for (ptrdiff_t i = 0; i < shape->rows; i++)
     for (ptrdiff_t j = 0; j < shape->cols; j++) matrix_put(&m, i, j, random_number());
   return m;
