@@ -73,8 +73,8 @@ def spmspv(
     Notes
     -----
     Takes ``2 * sum(nnz of the active columns)`` operations, ``k`` looks at a dense `x`, ``m``
-    writes, and memory for the entries of `x`; on one thread.  Columns that are not active are not
-    read: NaN there reaches nothing, as in ``A[:, active] @ x[active]``.
+    writes, and memory for the entries of `x`; on one thread, but for dense matrices.  Columns that
+    are not active are not read: NaN there reaches nothing, as in ``A[:, active] @ x[active]``.
 
     References
     ----------
@@ -111,8 +111,7 @@ def spmspv(
         raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
     values = values.astype(dtype, copy=False)
     if not sp.issparse(A):
-        with np.errstate(all="ignore"):  # silent, as the kernels are
-            return _into(out, values @ A.T[ids].astype(dtype, copy=False))
+        return _into(out, _active_columns(A, ids, values))
     arrays = sparse_arrays(_to_csc(A, dtype, check), dtype, "A")
     ids, values = np.ascontiguousarray(ids, arrays[4].dtype), np.ascontiguousarray(values)
     direct = out is not None and out.flags.carray
@@ -361,6 +360,23 @@ def _run_kwinners(X, k, out, winners):
     status = _core.kwinners(X, k, out, winners)
     if status:
         raise_status(status, X, "X")
+
+
+def _active_columns(A, ids, values):
+    """Multiply some columns of a dense matrix, in the dtype of `values`."""
+    m, k = A.shape
+    if A.dtype != values.dtype or not A.flags.f_contiguous or not A.flags.aligned:
+        with np.errstate(all="ignore"):  # silent, as the kernels are
+            return values @ A.T[ids].astype(values.dtype, copy=False)
+    # Columns of A are rows of its transpose, and x is a sparse matrix of one row: no copy of them.
+    offsets = np.array([0, ids.size], np.int64)
+    indices, data = np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(values)
+    x = (_core.CSR, (1, k), (1, 1), offsets, indices, None, data)
+    y = np.empty((1, m), values.dtype)
+    status = _core.spmm(x, A.T, y, 1.0, 0.0, None, None, 0, 0, 0)
+    if status:
+        raise_status(status, A, "A")
+    return y[0]
 
 
 def _entries(x, shape, check):
