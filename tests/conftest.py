@@ -21,6 +21,10 @@ pytest.register_assert_rewrite("reference")
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("default", max_examples=120, **COMMON)
 settings.register_profile("ci", max_examples=120, derandomize=True, **COMMON)
+# For runs that repeat others: what is found without regard to kernels was found before.
+settings.register_profile(
+    "again", max_examples=40, derandomize=bool(os.environ.get("CI")), **COMMON
+)
 settings.register_profile("thorough", max_examples=2000, **COMMON)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default")

@@ -84,6 +84,7 @@ def run_scipy_tests(modules, selection, folder, *, accelerated):
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "SPKERNELS_TEST_ACCELERATE": str(int(accelerated)),
+        "OPENBLAS_NUM_THREADS": "1",  # for matrices as small as these, more only wait busily
     }
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
         environment.pop(name, None)

@@ -53,7 +53,7 @@ def test_all_kernels_under(isa, tmp_path):
         [sys.executable, "-m", "pytest", "-q", "-m", "every_isa", "-p", "no:cacheprovider",
          "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *map(str, files)],
         cwd=tmp_path,
-        env={**os.environ, "SPKERNELS_ISA": isa},
+        env={"HYPOTHESIS_PROFILE": "again", **os.environ, "SPKERNELS_ISA": isa},
         capture_output=True,
         text=True,
         timeout=600,

@@ -16,7 +16,7 @@ from strategies import DTYPES, NATIVE_FORMATS, random_dense, random_sparse
 import spkernels
 from spkernels import _core, _threads, sddmm, spmm
 
-WORKERS = [1, 2, 3, 4, 7]
+WORKERS = [1, 2, 3, 7]
 
 needs_openmp = pytest.mark.skipif(
     spkernels.show_config("dicts")["threads"]["OpenMP"] is None, reason="a serial build"
@@ -110,22 +110,22 @@ def test_exact_workers_are_exact(exact_workers, monkeypatch):
 # workers= -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [1, np.int64(2), True, -1, 1000, 2**31, 2**70])
-def test_workers_of_any_size(workers, run_script):
+def test_workers_of_any_size(run_script):
     """Far more workers than CPUs is no reason to fail, least of all to end the process."""
-    run_script(f"""
+    run_script("""
 import numpy as np, scipy.sparse as sp
 from spkernels import sddmm, spmm
 A = sp.csr_array(sp.random(50_000, 300, 0.01, "csr", np.float32, 0))
 B = np.ones((300, 20), np.float32)
-workers = {int(workers) if not isinstance(workers, bool) else workers!r}
-np.testing.assert_array_equal(spmm(A, B, workers=workers), spmm(A, B, workers=1))
 X, Y = np.ones((50_000, 8), np.float32), np.ones((8, 300), np.float32)
-P = sddmm(A, X, Y, workers=workers)
-np.testing.assert_array_equal(P.data, sddmm(A, X, Y, workers=1).data)
-with open("/proc/self/status") as status:
-    threads = next(int(line.split()[1]) for line in status if line.startswith("Threads"))
-assert threads < 5000, threads
+C, P = spmm(A, B, workers=1), sddmm(A, X, Y, workers=1)
+for workers in (1, np.int64(2), True, -1, 1000, 2**31, 2**70):
+    np.testing.assert_array_equal(spmm(A, B, workers=workers), C, err_msg=repr(workers))
+    sampled = sddmm(A, X, Y, workers=workers)
+    np.testing.assert_array_equal(sampled.data, P.data, err_msg=repr(workers))
+    with open("/proc/self/status") as status:
+        threads = next(int(line.split()[1]) for line in status if line.startswith("Threads"))
+    assert threads < 5000, (workers, threads)
 """ if sys.platform == "linux" else "")
 
 
