@@ -43,37 +43,25 @@ COUNT(count_nan, x[p] != x[p])
 COUNT(count_from, x[p] >= low)
 COUNT(count_above, x[p] > low)
 
-/* The least and the largest number. */
-static void FT(range)(const T *x, ptrdiff_t count, T *least, T *most) {
-  const VEC minus = V(set1)((T)-1);
-  VEC high = V(set1)((T)-INFINITY), low = high;
-  T highs[LANES], lows[LANES];
-  ptrdiff_t i = 0;
-  for (; i + LANES <= count; i += LANES) {
-    const VEC v = V(load)(x + i);
-    high = V(max)(v, high);
-    low = V(max)(V(mul)(v, minus), low);
+/* The keys of the least and of the largest number. */
+static void FT(range)(const T *x, ptrdiff_t count, KEY *least, KEY *most) {
+  KEY low = KEY_MOST, high = -KEY_MOST;
+  for (ptrdiff_t p = 0; p < count; p++) {
+    const KEY key = FT(key)(x[p]);
+    const int number = x[p] == x[p];
+    const KEY below = number ? key : KEY_MOST, above = number ? key : -KEY_MOST;
+    low = below < low ? below : low;
+    high = above > high ? above : high;
   }
-  V(store)(highs, high);
-  V(store)(lows, low);
-  *most = (T)-INFINITY;
-  *least = (T)INFINITY;
-  for (int l = 0; l < LANES; l++) {
-    *most = highs[l] > *most ? highs[l] : *most;
-    *least = -lows[l] < *least ? -lows[l] : *least;
-  }
-  for (; i < count; i++) {
-    *most = x[i] > *most ? x[i] : *most;
-    *least = x[i] < *least ? x[i] : *least;
-  }
+  *least = low;
+  *most = high;
 }
 
 /* The k-th largest number, or one between it and the next; 0 < k <= how many there are. */
 static T FT(kth)(const T *x, ptrdiff_t count, ptrdiff_t k) {
-  T least, most;
-  FT(range)(x, count, &least, &most);
   /* k numbers or more lie at or above `low`, fewer above `high`. */
-  KEY low = FT(key)(least), high = FT(key)(most);
+  KEY low, high;
+  FT(range)(x, count, &low, &high);
   while (low < high) {
     /* In halves, as a difference may overflow; above low, and at or below high. */
     const KEY middle = low / 2 + high / 2 + (low % 2 + high % 2) / 2;
