@@ -13,12 +13,15 @@ from ._operands import (
     NATIVE,
     apart_from,
     check_indices,
+    check_out,
+    check_out_dtype,
     dense_array,
     numbers,
     raise_status,
     sparse_arrays,
     to_csr,
 )
+from ._threads import resolve_workers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -107,8 +110,8 @@ def spmspv(
         if check and sp.issparse(A):
             check_indices(A, "A")
         return _into(out, np.asarray(A @ _vector(x, ids, values, shape[1])))
-    if out is not None and out.dtype != dtype:
-        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
+    if out is not None:
+        check_out_dtype(out, dtype)
     values = values.astype(dtype, copy=False)
     if not sp.issparse(A):
         return _into(out, _active_columns(A, ids, values))
@@ -122,7 +125,13 @@ def spmspv(
     return y if direct else _into(out, y)
 
 
-def spmspm(A: SparseLike, B: SparseLike, *, out: NDArray | None = None) -> NDArray:
+def spmspm(
+    A: SparseLike,
+    B: SparseLike,
+    *,
+    out: NDArray | None = None,
+    workers: int | None = None,
+) -> NDArray:
     """Multiply two sparse matrices into a dense one: ``(A @ B).toarray()`` in one pass.
 
     Parameters
@@ -133,6 +142,8 @@ def spmspm(A: SparseLike, B: SparseLike, *, out: NDArray | None = None) -> NDArr
         The same.
     out : ndarray of shape (m, n), optional
         Where to write, with the dtype of the result, apart from `A` and `B`; returned.
+    workers : int, optional
+        Threads, at most, as in `spmm`.
 
     Returns
     -------
@@ -181,6 +192,7 @@ def spmspm(A: SparseLike, B: SparseLike, *, out: NDArray | None = None) -> NDArr
         raise ValueError(
             f"dimension mismatch in A @ B: A has shape {A.shape} and B has shape {B.shape}"
         )
+    threads = resolve_workers(workers)
     shape = (int(A.shape[0]), int(B.shape[1]))
     dtype = np.result_type(A.dtype, B.dtype)
     _check_out(out, shape, {"A": A, "B": B})
@@ -188,14 +200,14 @@ def spmspm(A: SparseLike, B: SparseLike, *, out: NDArray | None = None) -> NDArr
         check_indices(A, "A")
         check_indices(B, "B")
         return _into(out, (A @ B).toarray())
-    if out is not None and out.dtype != dtype:
-        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
+    if out is not None:
+        check_out_dtype(out, dtype)
     left, right = _csr_arrays(A, dtype, "A"), _csr_arrays(B, dtype, "B")
     if left[4].dtype != right[4].dtype:
         left, right = _widened(left), _widened(right)
     direct = out is not None and out.flags.carray
     C = out if direct else np.empty(shape, dtype)
-    status = _core.spmspm(left, right, C)
+    status = _core.spmspm(left, right, C, threads)
     if status:
         # One of them is corrupted: this tells which, and raises.
         check_indices(A, "A")
@@ -227,6 +239,7 @@ def kwinners(
     axis: int = -1,
     format: str = "dense",
     out: NDArray | None = None,
+    workers: int | None = None,
 ) -> NDArray | sp.csr_array:
     """Keep the `k` largest elements along an axis, the winners, and make all others zero.
 
@@ -242,6 +255,8 @@ def kwinners(
         "csr" takes a 2-D `X` and its last axis.
     out : ndarray, optional
         Where to write a dense result, of X's shape and dtype; may be `X` itself.  Returned.
+    workers : int, optional
+        Threads, at most, as in `spmm`.
 
     Returns
     -------
@@ -303,13 +318,12 @@ def kwinners(
     axis %= X.ndim
     if not isinstance(format, str) or format not in ("dense", "csr"):
         raise ValueError(f"format must be 'dense' or 'csr', got {format!r}")
-    k = min(k, X.shape[axis])
+    k, threads = min(k, X.shape[axis]), resolve_workers(workers)
     if format == "csr":
-        return _winners_csr(X, k, axis, out)
+        return _winners_csr(X, k, axis, out, threads)
     if out is not None:
-        _check_out(out, X.shape, {})
-        if out.dtype != X.dtype:
-            raise ValueError(f"out must have dtype {X.dtype}, got {out.dtype}")
+        check_out(out, X.shape)
+        check_out_dtype(out, X.dtype)
     rows = _rows(_last(X, axis))
     into = None if out is None else _last(out, axis)
     # In place is fine, but not at an offset.
@@ -317,7 +331,7 @@ def kwinners(
     rows = rows if same else apart_from(out, rows)
     target = into if into is not None and into.flags.carray else np.empty(rows.shape, rows.dtype)
     flat = (-1, rows.shape[-1]) if rows.size else (0, 0)
-    _run_kwinners(rows.reshape(flat), k, target.reshape(flat), None)
+    _run_kwinners(rows.reshape(flat), k, target.reshape(flat), None, threads)
     if out is None:
         return target if axis == X.ndim - 1 else np.ascontiguousarray(np.moveaxis(target, -1, axis))
     if target is not into:
@@ -336,7 +350,7 @@ def _rows(array):
     return array if array.flags.aligned else array.copy()
 
 
-def _winners_csr(X, k, axis, out):
+def _winners_csr(X, k, axis, out, threads):
     if X.ndim != 2 or axis != 1:
         raise ValueError(
             f"format 'csr' needs a 2-D X and its last axis, got shape {X.shape} and axis {axis}"
@@ -346,7 +360,7 @@ def _winners_csr(X, k, axis, out):
     m, n = X.shape
     indices = np.empty((m, k), np.int32)
     X = _rows(X)
-    _run_kwinners(X, k, None, indices)
+    _run_kwinners(X, k, None, indices, threads)
     data = np.take_along_axis(X, indices.astype(np.intp), axis=1).ravel()
     itype = np.int32 if m * k <= np.iinfo(np.int32).max else np.int64
     indptr = np.arange(m + 1, dtype=itype) * itype(k)
@@ -356,8 +370,8 @@ def _winners_csr(X, k, axis, out):
     return result
 
 
-def _run_kwinners(X, k, out, winners):
-    status = _core.kwinners(X, k, out, winners)
+def _run_kwinners(X, k, out, winners, threads):
+    status = _core.kwinners(X, k, out, winners, threads)
     if status:
         raise_status(status, X, "X")
 
@@ -414,14 +428,10 @@ def _to_csc(A, dtype, check):
 
 
 def _check_out(out, shape, operands):
+    """Raise unless `out`, if any, can be written without a change of the operands."""
     if out is None:
         return
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
-    if out.shape != shape:
-        raise ValueError(f"out must have shape {shape}, got {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only")
+    check_out(out, shape)
     for name, operand in operands.items():
         parts = ("data", "indptr", "indices", "row", "col") if sp.issparse(operand) else ()
         arrays = [getattr(operand, part, None) for part in parts] if parts else [operand]
@@ -432,7 +442,6 @@ def _check_out(out, shape, operands):
 def _into(out, result):
     if out is None:
         return result
-    if out.dtype != result.dtype:
-        raise ValueError(f"out must have dtype {result.dtype}, got {out.dtype}")
+    check_out_dtype(out, result.dtype)
     out[...] = result
     return out

@@ -57,12 +57,15 @@ def spmspv(
     y: NDArray[np.floating],
     flags: int,
 ) -> int: ...
-def spmspm(A: SparseArrays, B: SparseArrays, C: NDArray[np.floating]) -> int: ...
+def spmspm(
+    A: SparseArrays, B: SparseArrays, C: NDArray[np.floating], threads: int
+) -> int: ...
 def kwinners(
     X: NDArray[np.floating],
     k: int,
     out: NDArray[np.floating] | None,
     winners: NDArray[np.int32] | None,
+    threads: int,
 ) -> int: ...
 def sddmm(
     P: SparseArrays,

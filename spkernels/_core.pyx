@@ -6,7 +6,6 @@ entries take as they come, for the microseconds; all else, errors among it, they
 """
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 cnp.import_array()
@@ -15,7 +14,6 @@ cdef extern from "spkernels/spkernels.h" nogil:
     ctypedef enum spk_status:
         SPK_OK
         SPK_ERR_ARGUMENT
-        SPK_ERR_MEMORY
     ctypedef enum spk_dtype:
         SPK_F32
         SPK_F64
@@ -66,6 +64,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
                         const spk_epilogue *epilogue, int threads)
     spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
                           void *y)
+    spk_status spk_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y)
     spk_status spk_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff_t ldc,
                           int threads)
     spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const void *X,
@@ -339,7 +338,7 @@ def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, unsigned flag
     return <int>status
 
 
-def spmspm(tuple A, tuple B, cnp.ndarray C):
+def spmspm(tuple A, tuple B, cnp.ndarray C, int threads):
     """Write the product of two matrices in CSR, checked here, into C, contiguous; return the
     status."""
     cdef spk_sparse a, b
@@ -348,11 +347,11 @@ def spmspm(tuple A, tuple B, cnp.ndarray C):
     _fill_sparse(&a, A, 0)
     _fill_sparse(&b, B, 0)
     with nogil:
-        status = spk_spmspm(&a, &b, into, b.cols, 0)
+        status = spk_spmspm(&a, &b, into, b.cols, -threads)
     return <int>status
 
 
-def kwinners(cnp.ndarray X, Py_ssize_t k, out, winners):
+def kwinners(cnp.ndarray X, Py_ssize_t k, out, winners, int threads):
     """Write the k largest of each row of X, 2-D and contiguous, into out and where they are into
     winners (int32), both contiguous or None; return the status."""
     cdef spk_dtype dtype = _dtype(X)
@@ -362,7 +361,7 @@ def kwinners(cnp.ndarray X, Py_ssize_t k, out, winners):
     cdef int32_t *at = <int32_t *>_data(winners)
     cdef spk_status status
     with nogil:
-        status = spk_kwinners(dtype, rows, cols, values, cols, k, kept, cols, at, 0)
+        status = spk_kwinners(dtype, rows, cols, values, cols, k, kept, cols, at, -threads)
     return <int>status
 
 
@@ -849,53 +848,6 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     return result if status == SPK_OK else None
 
 
-ctypedef fused value_t:
-    float
-    double
-
-ctypedef fused index_t:
-    int32_t
-    int64_t
-
-
-cdef Py_ssize_t _compress(const value_t *x, Py_ssize_t count, Py_ssize_t stride, index_t *ids,
-                          value_t *kept) noexcept nogil:
-    """Gather what is not zero, without a branch on it; return how many."""
-    cdef Py_ssize_t k, n = 0
-    for k in range(count):
-        ids[n] = <index_t>k
-        kept[n] = x[k * stride]
-        n += kept[n] != 0
-    return n
-
-
-cdef spk_status _multiply_nonzeros(const spk_sparse *a, const spk_dense *x, void *y) noexcept nogil:
-    """`spk_spmspv` with the elements of a vector that are not zero."""
-    cdef size_t room = <size_t>x.rows + 1
-    cdef char *ids = <char *>malloc(16 * room)  # ids and values of 8 bytes at most
-    cdef Py_ssize_t count
-    cdef spk_status status
-    if ids == NULL:
-        return SPK_ERR_MEMORY
-    cdef char *kept = ids + 8 * room
-    if a.itype == SPK_I32:
-        if x.dtype == SPK_F32:
-            count = _compress(<const float *>x.data, x.rows, x.row_stride, <int32_t *>ids,
-                              <float *>kept)
-        else:
-            count = _compress(<const double *>x.data, x.rows, x.row_stride, <int32_t *>ids,
-                              <double *>kept)
-    elif x.dtype == SPK_F32:
-        count = _compress(<const float *>x.data, x.rows, x.row_stride, <int64_t *>ids,
-                          <float *>kept)
-    else:
-        count = _compress(<const double *>x.data, x.rows, x.row_stride, <int64_t *>ids,
-                          <double *>kept)
-    status = spk_spmspv(a, ids, kept, count, y)
-    free(ids)
-    return status
-
-
 def spmspv_fast(A, x, out=None, check=True):
     """`spmspv` of CSC and a dense vector where nothing about the call is out of the ordinary, or
     None; ordinary is what it is for `spmm_fast`."""
@@ -926,7 +878,7 @@ def spmspv_fast(A, x, out=None, check=True):
             return None
     cdef void *into = cnp.PyArray_DATA(result)
     with nogil:
-        status = _multiply_nonzeros(&a, &vector, into)
+        status = spk_spmspv_dense(&a, vector.data, vector.row_stride, into)
     return result if status == SPK_OK else None
 
 

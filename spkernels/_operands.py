@@ -14,6 +14,8 @@ __all__ = [
     "apart_from",
     "check_diagonals",
     "check_indices",
+    "check_out",
+    "check_out_dtype",
     "dense_array",
     "dense_view",
     "integral_factor",
@@ -208,6 +210,22 @@ def dense_view(array, dtype):
     if array.flags.aligned and all(stride % array.itemsize == 0 for stride in array.strides):
         return array
     return array.copy(order="K")
+
+
+def check_out(out, shape):
+    """Raise unless `out` is a writeable ndarray of a shape."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+
+
+def check_out_dtype(out, dtype):
+    """Raise unless `out` has a dtype."""
+    if out.dtype != dtype:
+        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
 
 
 def apart_from(out, array):

@@ -13,6 +13,8 @@ from ._operands import (
     apart_from,
     check_diagonals,
     check_indices,
+    check_out,
+    check_out_dtype,
     dense_array,
     dense_view,
     integral_factor,
@@ -271,7 +273,9 @@ def _spmm(
     native = dtype in NATIVE and S.ndim == 2
     alpha, beta = scalar(alpha, "alpha", real=native), scalar(beta, "beta", real=native)
     if out is not None:
-        _check_out(out, shape, order)
+        check_out(out, shape)
+        if order is not None:
+            raise ValueError("order and out exclude each other: the layout of out is used")
     elif beta != 0:
         raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
     layout = "F" if order == "F" or (order == "K" and D.flags.fnc) else "C"
@@ -286,7 +290,7 @@ def _spmm(
         return np.asmatrix(result) if as_matrix else result
 
     if out is not None:
-        _check_out_dtype(out, dtype)
+        check_out_dtype(out, dtype)
     if by_scipy and dtype == S.dtype:
         bias = None if bias is None else _checked_bias(bias, shape, dtype)
         with np.errstate(all="ignore"):  # silent, as the kernels are
@@ -353,22 +357,6 @@ def _has_plain_rows(array):
     return array.ndim == 1 or array.shape[1] == 1 or array.strides[1] == array.itemsize
 
 
-def _check_out(out, shape, order):
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
-    if out.shape != shape:
-        raise ValueError(f"out must have shape {shape}, got {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only")
-    if order is not None:
-        raise ValueError("order and out exclude each other: the layout of out is used")
-
-
-def _check_out_dtype(out, dtype):
-    if out.dtype != dtype:
-        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
-
-
 def _finish(product, out, alpha, beta, bias, activation, layout):
     """Apply the epilogue to a product of scipy: of other dtypes, or not of 2-D."""
     result = product
@@ -386,7 +374,7 @@ def _finish(product, out, alpha, beta, bias, activation, layout):
         )
     if out is None:
         return np.asarray(result, order=layout)
-    _check_out_dtype(out, result.dtype)
+    check_out_dtype(out, result.dtype)
     out[...] = result
     return out
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _core
+from ._files import replaced
 from ._kernels import KERNELS, blas_threads
 from ._pattern import first_rows
 from ._threads import resolve_workers
@@ -293,11 +294,9 @@ def save_tuning(path: str | os.PathLike[str]) -> None:
     ...     spkernels.save_tuning(path)
     ...     spkernels.load_tuning(path)
     """
-    path = Path(path)
     text = json.dumps({"format": 1, "machine": _machine(), "kernels": dict(_known)}, indent=1)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text)
-    unfinished.replace(path)
+    with replaced(path) as file:
+        file.write(text.encode())
 
 
 def load_tuning(path: str | os.PathLike[str]) -> None:

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import assert_close, terms, to_float64
+from reference import assert_close, assert_spmm, terms, to_float64
 from strategies import (
     DTYPES,
     INDEX_DTYPES,
@@ -325,6 +325,7 @@ def test_kwinners_has_the_same_bits_for_every_number_of_threads(dtype):
         set_num_threads(threads)
         same_bits(kwinners(X, 50), expected)
         same_bits(kwinners(X, 50, format="csr").indices, csr.indices)
+        same_bits(kwinners(X, 50, workers=threads), expected)
 
 
 @pytest.mark.parametrize(
@@ -388,6 +389,28 @@ def test_spmspm_has_the_same_bits_for_every_number_of_threads():
     for threads in (2, 3, 4):
         set_num_threads(threads)
         same_bits(spmspm(A, B), expected)
+        same_bits(spmspm(A, B, workers=threads), expected)
+
+
+def test_workers_that_are_none():
+    A = sp.csr_array(np.eye(3))
+    for call in (lambda: kwinners(np.eye(3), 1, workers=0), lambda: spmspm(A, A, workers=0)):
+        with pytest.raises(ValueError, match="workers"):
+            call()
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_spmspv_of_more_columns_than_are_looked_at_together(dtype):
+    A = random_sparse(RNG, "csc", (40, 20_000), 0.01, dtype)
+    x = np.where(RNG.random(20_000) < 0.2, RNG.standard_normal(20_000), 0).astype(dtype)
+    assert_spmm(spmspv(A, x), A, x)
+    A.indices[-1] = 40
+    x[-1] = 1  # the last column is read, and found corrupt before anything is written
+    out = np.full(40, 7, dtype)
+    with pytest.raises(ValueError, match="A"):
+        spmspv(A, x, out=out)
+    assert (out == 7).all()
 
 
 def test_spmspm_into_out_and_of_other_dtypes():

@@ -714,10 +714,11 @@ def test_a_file_that_cannot_be_written_stays(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(_tuning.Path, "write_text", full)
+    monkeypatch.setattr(_tuning.Path, "replace", full)
     with pytest.raises(OSError, match="no space"):
         spkernels.save_tuning(path)
     assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # Bad input ----------------------------------------------------------------------------------------

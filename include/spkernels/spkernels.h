@@ -109,6 +109,8 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
  * or checked.  y must not overlap the operands.  On one thread. */
 spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
                       void *y);
+/* The same with a dense vector, k elements that lie `stride` apart, whose zeros are skipped. */
+spk_status spk_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y);
 
 /* C (m x n, dense, ldc elements from row to row) = A (m x k) times B (k x n), both in CSR, of one
  * dtype and one index type.  C must not overlap the operands.  threads: as for spk_spmm. */

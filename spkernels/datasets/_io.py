@@ -10,7 +10,7 @@ from pathlib import Path
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
-from ._arguments import RNG, as_dtype
+from .._arguments import RNG, as_dtype
 from ._csr import make_csr
 from ._mtx import read_mtx
 from ._readers import mat_keys, npz_keys, read_mat, read_npz, read_raw

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.sparse import csr_array, issparse, load_npz
 
-from ._arguments import as_count
+from .._arguments import as_count
 from ._csr import check_compressed, check_sizes, make_csr
 
 _INDEX_ARRAYS = ("indptr", "indices", "row", "col", "coords", "offsets")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array, issparse
 
-from ._arguments import RNG, as_dtype, as_generator
+from .._arguments import RNG, as_dtype, as_generator
 from ._csr import check_compressed, check_sizes, make_csr, standard_normal
 
 VALUES = ("normal", "ones")

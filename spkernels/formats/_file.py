@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
-from pathlib import Path
-
 import numpy as np
+
+from .._files import replaced
 
 __all__ = ["read", "write"]
 
 
 def write(path, arrays):
     """Write arrays to a file that appears as a whole, or not at all."""
-    path = Path(path)
-    # Not one name for all: threads and processes may write the same file.
-    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with unfinished.open("xb") as file:
-            np.savez(file, **arrays)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replaced(path) as file:
+        np.savez(file, **arrays)
 
 
 def read(path):

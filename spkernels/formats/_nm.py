@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
+from .._arguments import as_count
 from .._operands import NATIVE, dense_array
 from .._pattern import canonical
 from .._prepared import prepare
-from ..datasets._arguments import as_count
 from . import _bits, _file, _windows
 from ._operand import Operand
 

@@ -17,8 +17,8 @@ from ._mask import Mask, as_size
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from .._arguments import RNG
     from .._typing import SparseLike
-    from ..datasets._arguments import RNG
 
 __all__ = [
     "bigbird",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..datasets._arguments import as_count, as_sparsity
-from ..datasets._arguments import kept as _count
+from .._arguments import as_count, as_sparsity
+from .._arguments import kept as _count
 from ._arguments import as_magnitudes
 from ._pruned import pruned
 from ._select import in_windows, largest

@@ -1,4 +1,5 @@
 /* The k largest of each row. */
+#include "../plan/parts.h"
 #include "drivers.h"
 #include "parallel.h"
 
@@ -17,10 +18,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_winners *w = j->w;
   const size_t size = spk_dtype_size(w->dtype);
-  const ptrdiff_t share = w->rows / j->parts, more = w->rows % j->parts;
-  const ptrdiff_t first = part * share + spk_min(part, more);
-  const ptrdiff_t last = first + share + (part < more);
-  for (ptrdiff_t i = first; i < last; i++)
+  const ptrdiff_t last = spk_even_part(w->rows, part + 1, j->parts);
+  for (ptrdiff_t i = spk_even_part(w->rows, part, j->parts); i < last; i++)
     j->kernel(w->out ? spk_at_mut(w->out, i * w->ldout, size) : NULL,
               w->winners ? w->winners + i * w->k : NULL, spk_at(w->X, i * w->ldx, size), w->cols,
               w->k);

@@ -1,4 +1,5 @@
 /* SDDMM: every stored entry of P is a dot product of a row of X and a row of Yt. */
+#include "../plan/parts.h"
 #include "drivers.h"
 #include "parallel.h"
 #include "rows.h"
@@ -225,9 +226,8 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
 static void run_entry_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_sparse *P = j->P;
-  const ptrdiff_t parts = j->plan->parts, whole = P->nnz / parts, rest = P->nnz % parts;
-  const ptrdiff_t p0 = whole * part + spk_min(part, rest);
-  const ptrdiff_t p1 = p0 + whole + (part < rest);
+  const ptrdiff_t p0 = spk_even_part(P->nnz, part, j->plan->parts);
+  const ptrdiff_t p1 = spk_even_part(P->nnz, part + 1, j->plan->parts);
   scratch s = scratch_of(j, worker);
   const spk_sddmm_fn kernel = pick_kernel(j);
   spk_sddmm_task task = plain_task(j);

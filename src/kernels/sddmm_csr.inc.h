@@ -2,7 +2,7 @@
  * them at a time (dots.inc.h): of one row as far as they go, what is left of rows together.
  *
  * Rows of graphs have few entries: one by one they would leave most of the eight unused, and end
- * unpredictably (9 ns an entry where all of it lies in L2, against 2 together). */
+ * unpredictably (Zen 5, 3 entries a row, k = 64: 6.8 ns an entry, and 5.4 together). */
 
 /* Entries that wait for others, from any rows. */
 #define SPK_WAITING 64

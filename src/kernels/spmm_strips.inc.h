@@ -88,7 +88,7 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
   }
 }
 
-/* Rows of a run in groups of which each S share; returns how many are left. */
+/* Rows of a run by groups, of which each S share. */
 #define SPK_GROUPS(G, S)                                                                \
   for (; rows >= G; rows -= G, ids += G, offsets += G * entries, values += G * entries) \
   FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, S, first, mode)

@@ -10,7 +10,8 @@ SPK_SCALAR_LOOPS static void FN(spmspv_csc)(const spk_spmspv_task *t) {
   const I *off = t->offsets, *idx = t->indices, *ids = t->ids;
   const T *val = t->values, *xs = t->x;
   T *y = t->y;
-  const ptrdiff_t count = t->count, line = SPK_ALIGN / (ptrdiff_t)sizeof(I);
+  const ptrdiff_t count = t->count, most = sizeof(I) > sizeof(T) ? sizeof(I) : sizeof(T),
+                  line = SPK_ALIGN / most;
   for (ptrdiff_t c = 0; c < count; c++) {
     if (c + AHEAD < count)
       for (ptrdiff_t p = off[ids[c + AHEAD]]; p < (ptrdiff_t)off[ids[c + AHEAD] + 1]; p += line) {
@@ -31,3 +32,19 @@ SPK_SCALAR_LOOPS static void FN(spmspv_csc)(const spk_spmspv_task *t) {
 
 #undef AHEAD
 #undef UNROLLED
+
+/* Without a branch on what cannot be predicted. */
+SPK_SCALAR_LOOPS static ptrdiff_t FN(nonzeros)(const void *x, ptrdiff_t stride, ptrdiff_t count,
+                                               ptrdiff_t first, void *ids, void *kept) {
+  const T *from = x;
+  I *at = ids;
+  T *to = kept;
+  ptrdiff_t n = 0;
+  for (ptrdiff_t k = 0; k < count; k++) {
+    const T value = from[k * stride];
+    at[n] = (I)(first + k);
+    to[n] = value;
+    n += value != (T)0;
+  }
+  return n;
+}

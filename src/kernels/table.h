@@ -47,6 +47,10 @@ typedef struct spk_spmspv_task {
 } spk_spmspv_task;
 
 typedef void (*spk_spmspv_fn)(const spk_spmspv_task *task);
+/* ids[n] = first + k and kept[n] = x[k * stride], for those k < count where that is not 0, in
+ * order; returns how many.  Both have room for count. */
+typedef ptrdiff_t (*spk_nonzeros_fn)(const void *x, ptrdiff_t stride, ptrdiff_t count,
+                                     ptrdiff_t first, void *ids, void *kept);
 
 /* So many rows of so many entries each, G by G in lockstep, the last ones alone (plan/strips.h).
  * `shared` S, where not 0: they are whole groups, and each S rows of one, where S divides G, have

@@ -15,6 +15,11 @@ static inline ptrdiff_t spk_tile_of(ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t most
   return spk_ceil_div(vectors, spk_ceil_div(vectors, spk_max(1, most))) * lanes;
 }
 
+/* The first of `count` items, all alike, that belongs to part `part` of `parts`. */
+static inline ptrdiff_t spk_even_part(ptrdiff_t count, ptrdiff_t part, ptrdiff_t parts) {
+  return count / parts * part + spk_min(part, count % parts);
+}
+
 /* The first of `count` items that belongs to part `part` of `parts`; before item i lie before[i] of
  * what is counted. */
 static inline ptrdiff_t spk_balanced_part(const ptrdiff_t *before, ptrdiff_t count, ptrdiff_t part,

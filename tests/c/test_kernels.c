@@ -1263,6 +1263,30 @@ static void check_softmax(spk_softmax_fn kernel, spk_dtype dtype) {
 }
 
 /* The kernel, and then the verb, which refuses columns that are corrupted and reads no others. */
+static void check_nonzeros(spk_nonzeros_fn kernel, spk_dtype dtype, spk_itype itype) {
+  for (ptrdiff_t count = 0; count < 20; count++)
+    for (ptrdiff_t stride = 1; stride < 3; stride++) {
+      test_case("nonzeros %s %s, %td, stride %td", dtype_names[dtype], itype_names[itype], count,
+                stride);
+      void *ids = exact_memory((size_t)count * spk_itype_size(itype));
+      matrix x = matrix_input(dtype, count, 1, stride, 1);
+      matrix kept = matrix_output(dtype, count, 1, 1, 1);
+      for (ptrdiff_t k = 0; k < count; k++)
+        if (k % 3 != 1) matrix_put(&x, k, 0, k % 5 == 3 ? NAN : k % 2 ? -0.0 : 0.0);
+      const ptrdiff_t found = kernel(x.view.data, stride, count, 7, ids, kept.view.data);
+      ptrdiff_t n = 0;
+      for (ptrdiff_t k = 0; k < count; k++) {
+        const double value = matrix_get(&x, k, 0);
+        if (value == 0) continue;
+        const double got = n < found ? matrix_get(&kept, n, 0) : 0;
+        CHECK(n < found && spk_index(ids, itype, n) == 7 + k, "number %td", n);
+        CHECK(got == value || (isnan(got) && isnan(value)), "number %td", n);
+        n++;
+      }
+      CHECK(n == found, "%td, not %td", found, n);
+      exact_memory_release();
+    }
+}
 static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype itype) {
   const ptrdiff_t rows = 6, per = 21; /* two rounds of the unrolled loop, and some */
   for (ptrdiff_t count = 0; count < 9; count++) {
@@ -1297,6 +1321,24 @@ static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype it
         kernel(&task);
       for (ptrdiff_t i = 0; i < rows; i++)
         CHECK(exact_matches(expected[i], dtype, matrix_get(&y, i, 0)), "row %td", i);
+    }
+    if (count == 8) { /* the corrupt column is skipped */
+      const matrix dense = matrix_input(dtype, ROWS, 1, 3, 1);
+      matrix vector = dense;
+      for (ptrdiff_t k = 0; k < ROWS; k++)
+        if (k == 1 || k % 4 == 2) matrix_put(&vector, k, 0, 0);
+      CHECK(spk_spmspv_dense(&A, dense.view.data, 3, y.memory) == SPK_OK);
+      for (ptrdiff_t i = 0; i < rows; i++) {
+        exact e = {0};
+        for (ptrdiff_t k = 2; k < ROWS; k++)
+          for (ptrdiff_t p = (k - 1) * per; p < k * per; p++)
+            if (spk_index(indices, itype, p) == i)
+              exact_add(&e, matrix_get(&values, p, 0) * matrix_get(&dense, k, 0));
+        CHECK(exact_matches(e, dtype, matrix_get(&y, i, 0)), "row %td of a dense vector", i);
+      }
+      matrix_put(&vector, 1, 0, 1);
+      CHECK(spk_spmspv_dense(&A, dense.view.data, 3, y.memory) == SPK_ERR_INDEX);
+      CHECK(spk_spmspv_dense(&A, NULL, 1, y.memory) == SPK_ERR_ARGUMENT);
     }
     /* A product of two: its rows are products with these entries, cut in two. */
     matrix rows_of_c = matrix_output(dtype, 3, rows, rows + 2, 1);

@@ -19,8 +19,6 @@ def _blocks(problem):
 
 
 def bind(problem):
-    if problem.product != "spmm":
-        raise NotImplementedError(f"MKL has no {problem.product}")
     B = _blocks(problem)
     size = B.blocksize[0]
     rows, cols = (extent // size for extent in B.shape)

@@ -34,6 +34,8 @@ def _succeed(status):
 
 def create(problem, matrix, format, *sizes):
     """Return a handle on the arrays of `matrix`, which live as long as the problem."""
+    if problem.product != "spmm":
+        raise NotImplementedError(f"MKL has no {problem.product}")
     letter, _ = _mkl.scalar(problem.data)
     handle = ctypes.c_void_p()
     starts = matrix.indptr.ctypes.data
@@ -58,8 +60,6 @@ def create(problem, matrix, format, *sizes):
 
 
 def bind(problem):
-    if problem.product != "spmm":
-        raise NotImplementedError(f"MKL has no {problem.product}")
     return bind_handle(problem, create(problem, problem, "csr", *problem.shape))
 
 

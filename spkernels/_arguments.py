@@ -1,4 +1,4 @@
-"""Checks of the arguments that the loaders and the generators share."""
+"""Checks of arguments that the subpackages share."""
 
 from __future__ import annotations
 
