@@ -402,11 +402,13 @@ def test_workers_that_are_none():
 @pytest.mark.every_isa
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_spmspv_of_more_columns_than_are_looked_at_together(dtype):
-    A = random_sparse(RNG, "csc", (40, 20_000), 0.01, dtype)
-    x = np.where(RNG.random(20_000) < 0.2, RNG.standard_normal(20_000), 0).astype(dtype)
+    rng = np.random.default_rng(1)
+    A = random_sparse(rng, "csc", (40, 20_000), 0.01, dtype)
+    x = np.where(rng.random(20_000) < 0.2, rng.standard_normal(20_000), 0).astype(dtype)
     assert_spmm(spmspv(A, x), A, x)
+    # The last column with entries is read, and found corrupt before anything is written.
     A.indices[-1] = 40
-    x[-1] = 1  # the last column is read, and found corrupt before anything is written
+    x[np.flatnonzero(np.diff(A.indptr))[-1]] = 1
     out = np.full(40, 7, dtype)
     with pytest.raises(ValueError, match="A"):
         spmspv(A, x, out=out)
