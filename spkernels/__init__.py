@@ -62,6 +62,7 @@ from ._accelerate import accelerate  # noqa: E402
 from ._activations import kwinners, spmspm, spmspv  # noqa: E402
 from ._attention import masked_softmax, sparse_attention  # noqa: E402
 from ._config import show_config  # noqa: E402
+from ._int8 import Int8Matrix  # noqa: E402
 from ._linalg import aslinearoperator  # noqa: E402
 from ._prepared import PreparedMatrix, prepare  # noqa: E402
 from ._sampler import PreparedPattern  # noqa: E402
@@ -72,6 +73,7 @@ from ._tuning import load_tuning, save_tuning  # noqa: E402
 from ._version import version as __version__  # noqa: E402
 
 __all__ = [
+    "Int8Matrix",
     "PreparedMatrix",
     "PreparedPattern",
     "__version__",

@@ -24,9 +24,8 @@ SparseArrays = tuple[
 
 ACTIVATIONS: dict[str | None, int]
 
-def register(
-    formats: dict[type, int], resolve_workers: Callable[[int | None], int]
-) -> None: ...
+def register(formats: dict[type, int], resolve_workers: Callable[[int | None], int]) -> None: ...
+
 class Packed:
     nbytes: int
     layout: str
@@ -36,6 +35,28 @@ class Packed:
 def pack(
     A: SparseArrays, width: int, block_rows: int, threads: int, flags: int, storage: int = 0
 ) -> tuple[int, Packed | None]: ...
+
+class PackedInt8:
+    nbytes: int
+    layout: str
+    share: float
+
+def int8_width(n: int) -> int: ...
+def pack_int8(
+    A: SparseArrays, width: int, threads: int, flags: int
+) -> tuple[int, PackedInt8 | None]: ...
+def spmm_int8(
+    A: PackedInt8,
+    B: NDArray[np.int8] | NDArray[np.uint8],
+    C: NDArray[Any],
+    zero_point: int,
+    scale: NDArray[np.float32] | None,
+    bias: NDArray[np.float32] | None,
+    activation: int,
+    out_scale: float,
+    out_zero_point: int,
+    threads: int,
+) -> int: ...
 def predict(rows: int, cols: int, nnz: int, double: bool, n: int, way: int) -> float: ...
 def pack_width(double: bool, n: int) -> int: ...
 def spmm(
@@ -57,9 +78,7 @@ def spmspv(
     y: NDArray[np.floating],
     flags: int,
 ) -> int: ...
-def spmspm(
-    A: SparseArrays, B: SparseArrays, C: NDArray[np.floating], threads: int
-) -> int: ...
+def spmspm(A: SparseArrays, B: SparseArrays, C: NDArray[np.floating], threads: int) -> int: ...
 def kwinners(
     X: NDArray[np.floating],
     k: int,
@@ -79,6 +98,7 @@ def sddmm(
     flags: int,
     pattern: Pattern | None = None,
 ) -> int: ...
+
 class Pattern:
     shape: tuple[int, int]
     nnz: int

@@ -5,7 +5,7 @@ Arguments are checked by the Python modules around it, but for the ordinary call
 entries take as they come, for the microseconds; all else, errors among it, they leave to Python.
 """
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int8_t, int32_t, int64_t
 from libc.string cimport memcmp
 
 cnp.import_array()
@@ -86,10 +86,37 @@ cdef extern from "spkernels/spkernels.h" nogil:
     ctypedef enum spk_layout:
         SPK_STRIPS
         SPK_SLICES
+        SPK_QUADS
     spk_layout spk_prepared_layout(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_shared(const spk_prepared *prepared)
     void spk_prepared_free(spk_prepared *prepared)
+    ctypedef struct spk_int8:
+        pass
+    ctypedef struct spk_bytes:
+        int is_signed
+        Py_ssize_t rows, cols, row_stride, col_stride
+        const void *data
+    ctypedef enum spk_result:
+        pass
+    ctypedef struct spk_requantise:
+        spk_result result
+        int zero_point
+        const float *scale
+        const float *bias
+        spk_activation activation
+        float out_scale
+        int out_zero_point
+    spk_status spk_int8_prepare(const spk_sparse *A, const int8_t *values, ptrdiff_t width,
+                                int threads, spk_int8 **prepared)
+    ptrdiff_t spk_int8_width(ptrdiff_t n)
+    spk_layout spk_int8_layout(const spk_int8 *A)
+    spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C,
+                             ptrdiff_t row_stride, ptrdiff_t col_stride,
+                             const spk_requantise *how, int threads)
+    size_t spk_int8_bytes(const spk_int8 *A)
+    double spk_int8_share(const spk_int8 *A)
+    void spk_int8_free(spk_int8 *A)
     spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y,
                          void *values, const spk_sampling *sampling, int threads)
     ctypedef struct spk_runs:
@@ -322,6 +349,80 @@ def spmm(A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_row, b
     e.bias_col = _data(bias_col)
     e.activation = <spk_activation>activation
     return <int>_multiply(A, &a, &b, &c, &e, threads)
+
+
+cdef class PackedInt8:
+    """A matrix of int8 that `pack_int8` has packed, for `spmm_int8`; it never changes."""
+    cdef spk_int8 *handle
+
+    def __dealloc__(self):
+        spk_int8_free(self.handle)
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        return spk_int8_bytes(self.handle)
+
+    @property
+    def layout(self):
+        """How it was packed."""
+        cdef spk_layout layout = spk_int8_layout(self.handle)
+        return "slices" if layout == SPK_SLICES else "strips" if layout == SPK_STRIPS else "quads"
+
+    @property
+    def share(self):
+        """The share of what it stores whose rows share what is loaded of the dense operand."""
+        return spk_int8_share(self.handle)
+
+
+def int8_width(Py_ssize_t n):
+    """Return a width that `pack_int8` packs for as it does for `n`."""
+    return spk_int8_width(n)
+
+
+def pack_int8(tuple A, Py_ssize_t width, int threads, unsigned flags):
+    """Return the status and, on success, A packed for `width` columns, whose values are int8."""
+    cdef PackedInt8 packed = PackedInt8()
+    cdef spk_sparse a
+    cdef spk_status status
+    _fill_sparse(&a, A, flags)
+    a.dtype = SPK_F32  # of values that are not read
+    with nogil:
+        status = spk_int8_prepare(&a, <const int8_t *>a.values, width, -threads, &packed.handle)
+    return <int>status, packed if status == SPK_OK else None
+
+
+def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale, bias,
+              int activation, float out_scale, int out_zero_point, int threads):
+    """Write what the sums become into C; return the status.  B: int8 or uint8, of any strides;
+    scale and bias: float32, one per row, or None."""
+    cdef spk_bytes b
+    cdef spk_requantise how
+    cdef spk_status status
+    cdef int kind = cnp.PyArray_TYPE(C)
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(C)
+    cdef Py_ssize_t row_stride = cnp.PyArray_STRIDE(C, 0) // size, col_stride = 1
+    cdef void *into = cnp.PyArray_DATA(C)
+    b.is_signed = cnp.PyArray_TYPE(B) == cnp.NPY_INT8
+    b.rows = cnp.PyArray_DIM(B, 0)
+    b.cols = b.col_stride = 1
+    b.row_stride = cnp.PyArray_STRIDE(B, 0)
+    b.data = cnp.PyArray_DATA(B)
+    if cnp.PyArray_NDIM(B) == 2:
+        b.cols = cnp.PyArray_DIM(B, 1)
+        b.col_stride = cnp.PyArray_STRIDE(B, 1)
+        col_stride = cnp.PyArray_STRIDE(C, 1) // size
+    how.result = <spk_result>(0 if kind == cnp.NPY_INT32 else 1 if kind == cnp.NPY_FLOAT32
+                              else 2 if kind == cnp.NPY_INT8 else 3)
+    how.zero_point = zero_point
+    how.scale = <const float *>_data(scale)
+    how.bias = <const float *>_data(bias)
+    how.activation = <spk_activation>activation
+    how.out_scale = out_scale
+    how.out_zero_point = out_zero_point
+    with nogil:
+        status = spk_int8_spmm(A.handle, &b, into, row_stride, col_stride, &how, -threads)
+    return <int>status
 
 
 def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, unsigned flags):

@@ -11,6 +11,7 @@ from . import _core
 
 __all__ = [
     "NATIVE",
+    "activation_code",
     "apart_from",
     "check_diagonals",
     "check_indices",
@@ -299,6 +300,14 @@ def plan_bias(bias, shape, dtype):
         return np.ascontiguousarray(bias.reshape(rows)), None
     expected = f"({rows},)" if vector_result else f"({cols},), (1, {cols}) or ({rows}, 1)"
     raise ValueError(f"bias must be a scalar or have shape {expected}, got {bias.shape}")
+
+
+def activation_code(activation):
+    """Return the number of an activation, or raise with the names of all."""
+    if not isinstance(activation, str | None) or activation not in _core.ACTIVATIONS:
+        names = ", ".join(repr(name) for name in _core.ACTIVATIONS)
+        raise ValueError(f"activation must be one of {names}, got {activation!r}")
+    return _core.ACTIVATIONS[activation]
 
 
 def is_spmatrix(A):

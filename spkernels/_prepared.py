@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from . import _pattern, _tuning
+from ._int8 import Int8Matrix, prepare_int8
 from ._kernels import KERNELS, Packed, width_class
 from ._operands import NATIVE, dense_array
 from ._sampler import PreparedPattern, prepare_pattern
@@ -369,7 +370,7 @@ def prepare(
     storage: str | None = None,
     tune: bool = True,
     workers: int | None = None,
-) -> PreparedMatrix | PreparedPattern:
+) -> PreparedMatrix | PreparedPattern | Int8Matrix:
     """Inspect and pack a sparse matrix once, for many products with dense ones.
 
     Parameters
@@ -385,9 +386,11 @@ def prepare(
     k : int, optional
         With ``op="sddmm"``, the elements of a row of the dense factors to come, 64 if nothing is
         said; others work too.  `n`, `storage` and `tune` are for ``op="spmm"``.
-    dtype : {float32, float64}, optional
+    dtype : {float32, float64, int8}, optional
         Of the values.  By default that of `A`, and for integers and booleans the one that NumPy
-        promotes them and float32 to.
+        promotes them and float32 to.  With int8, integers of `A` are taken as they are, and floats
+        are quantised row by row, to 127 steps on either side of 0; the dense operands to come are
+        int8 or uint8 then, and there is no `storage` and nothing to `tune`.
     storage : {None, "float16", "bfloat16"}, optional
         How packed float32 values lie in memory.  In 16 bits they are rounded to the nearest value
         that these hold, take half of the memory, and are float32 again where they are used, as is
@@ -406,6 +409,8 @@ def prepare(
         With ``W @ B``, ``B @ W``, ``W.spmm``, ``W.T``, ``W.update_values`` and ``W.explain``.
     PreparedPattern
         With ``op="sddmm"``: ``W.sddmm(X, Y)`` and ``W.explain``.
+    Int8Matrix
+        With ``dtype="int8"``: ``W @ B`` and ``W.spmm``, which scales and requantises.
 
     Raises
     ------
@@ -461,6 +466,10 @@ def prepare(
         raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
+    if op == "spmm" and dtype is not None and np.dtype(dtype) == np.int8:
+        if storage is not None:
+            raise ValueError(f"storage must be None with dtype int8, got {storage!r}")
+        return prepare_int8(A, n, workers)
     value_type = _value_type(A, dtype)
     if op == "sddmm":
         return prepare_pattern(A, value_type, k, workers)
@@ -480,7 +489,7 @@ def _value_type(A, dtype):
     dtype = np.dtype(dtype)
     if dtype not in NATIVE or A.dtype.kind not in "biuf":
         raise TypeError(
-            f"dtype must be float32 or float64 and A real, got dtype {dtype} for A of {A.dtype}"
+            f"dtype must be float32, float64 or int8 and A real, got dtype {dtype} for A of "
+            f"{A.dtype}"
         )
     return dtype
-

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from . import _core
 from ._operands import (
     NATIVE,
+    activation_code,
     apart_from,
     check_diagonals,
     check_indices,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["multiply_dense", "multiply_packed", "spmm"]
 
-_ACTIVATIONS = _core.ACTIVATIONS
 _ORDERS = (None, "C", "F", "K")
 
 # The formats without kernels.
@@ -260,9 +260,7 @@ def _spmm(
     check,
     packed=None,
 ):
-    if not isinstance(activation, str | None) or activation not in _ACTIVATIONS:
-        names = ", ".join(repr(name) for name in _ACTIVATIONS)
-        raise ValueError(f"activation must be one of {names}, got {activation!r}")
+    code = activation_code(activation)
     if not isinstance(order, str | None) or order not in _ORDERS:
         raise ValueError(f"order must be None, 'C', 'F' or 'K', got {order!r}")
     shape = _result_shape(S, D, s_name, d_name, dense_first)
@@ -342,7 +340,7 @@ def _spmm(
         beta,
         bias_row,
         bias_col,
-        _ACTIVATIONS[activation],
+        code,
         threads,
         flags,
     )

@@ -29,6 +29,13 @@
 #define SPK_UNROLL
 #endif
 
+/* Keeps GCC from unrolling a loop of constant length before it becomes vectors. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define SPK_ROLLED _Pragma("GCC unroll 1")
+#else
+#define SPK_ROLLED
+#endif
+
 /* For loops over few entries, which a compiler would otherwise turn into long vector loops with
  * prologues that cost more than the loop (3.8 against 2.2 ns for a row of one entry). */
 #if defined(__GNUC__) && !defined(__clang__)
@@ -53,6 +60,7 @@ static inline ptrdiff_t spk_ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b -
 static inline ptrdiff_t spk_round_up(ptrdiff_t a, ptrdiff_t b) { return spk_ceil_div(a, b) * b; }
 
 static inline size_t spk_dtype_size(spk_dtype dtype) { return dtype == SPK_F32 ? 4 : 8; }
+static inline size_t spk_result_size(spk_result result) { return result <= SPK_RESULT_F32 ? 4 : 1; }
 static inline size_t spk_itype_size(spk_itype itype) { return itype == SPK_I32 ? 4 : 8; }
 
 /* Element i of an index array of either width. */
@@ -78,6 +86,17 @@ static inline void spk_pair(const uint16_t *p, ptrdiff_t pair[2]) {
 #else
   pair[0] = (ptrdiff_t)p[0];
   pair[1] = (ptrdiff_t)p[1];
+#endif
+}
+
+/* Four neighbours, by one load. */
+static inline void spk_four(const uint16_t *p, ptrdiff_t four[4]) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  uint64_t all;
+  memcpy(&all, p, sizeof all);
+  for (int i = 0; i < 4; i++) four[i] = (ptrdiff_t)(all >> (16 * i) & 0xffffu);
+#else
+  for (int i = 0; i < 4; i++) four[i] = (ptrdiff_t)p[i];
 #endif
 }
 

@@ -735,7 +735,7 @@ def test_a_file_that_cannot_be_written_stays(tmp_path, monkeypatch):
         ({"k": 4}, ValueError, "k is for op='sddmm'"),
         ({"op": "sddmm", "k": 0}, ValueError, "k must be at least 1"),
         ({"tune": 1}, TypeError, "tune must be True or False, got 1"),
-        ({"dtype": np.int32}, TypeError, "dtype must be float32 or float64"),
+        ({"dtype": np.int32}, TypeError, "dtype must be float32, float64 or int8"),
         ({"workers": 0}, ValueError, "workers must not be zero"),
         ({"workers": "2"}, TypeError, "workers must be an integer"),
     ],

@@ -130,8 +130,8 @@ spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const v
 typedef struct spk_prepared spk_prepared;
 
 /* How it was packed: in strips of rows by blocks of columns, or, for products with a vector, in
- * slices of as many rows as a vector has lanes. */
-typedef enum spk_layout { SPK_STRIPS = 0, SPK_SLICES = 1 } spk_layout;
+ * slices of as many rows as a vector has lanes; int8 also in strips whose entries go by four. */
+typedef enum spk_layout { SPK_STRIPS = 0, SPK_SLICES = 1, SPK_QUADS = 2 } spk_layout;
 
 /* How its values are stored: as they are, or float32 ones rounded to 16 bits, float16 (where what
  * exceeds 65504 becomes infinite) or bfloat16, which are float32 again before they are used. */
@@ -168,6 +168,62 @@ ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared);
 ptrdiff_t spk_prepared_shared(const spk_prepared *prepared);
 /* Gives it back; NULL is allowed. */
 void spk_prepared_free(spk_prepared *prepared);
+
+/* A matrix of 8-bit whole numbers, packed once for products with matrices of bytes.  It does not
+ * refer to the arrays that it was made from, and any number of threads may use it at once. */
+typedef struct spk_int8 spk_int8;
+
+/* A dense matrix of bytes: element (i, j) is at i*row_stride + j*col_stride, int8_t if `is_signed`,
+ * else uint8_t. */
+typedef struct spk_bytes {
+  int is_signed;
+  ptrdiff_t rows, cols, row_stride, col_stride;
+  const void *data;
+} spk_bytes;
+
+/* What becomes of the sums S = A @ (B - zero_point), which are exact:
+ *
+ *   I32     S, as int32_t
+ *   F32     activation(scale[:, None] * S + bias[:, None]), rounded after each operation, as float
+ *   S8, U8  that divided by out_scale, rounded (of two nearest ones, to the even), plus
+ *           out_zero_point, and where that exceeds the type, its nearest value */
+typedef enum spk_result {
+  SPK_RESULT_I32 = 0,
+  SPK_RESULT_F32 = 1,
+  SPK_RESULT_S8 = 2,
+  SPK_RESULT_U8 = 3
+} spk_result;
+
+typedef struct spk_requantise {
+  spk_result result;
+  int zero_point; /* a value that B's type has */
+  const float
+      *scale;        /* one per row of A; NULL: 1.  For I32 neither this nor what follows is read */
+  const float *bias; /* the same; NULL: none */
+  spk_activation activation;
+  float out_scale;
+  int out_zero_point; /* a value that the result's type has */
+} spk_requantise;
+
+/* Pack A, in CSR and with sorted rows, whose entry p has the value values[p], for products with
+ * `width` columns (0: about a hundred); A's own values are not read.  SPK_ERR_ARGUMENT too where
+ * the magnitudes of a row add up to more than 8421504, as its sums might then exceed 32 bits.
+ * threads: as for spk_spmm. */
+spk_status spk_int8_prepare(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
+                            spk_int8 **prepared);
+/* C, of the shape of A @ B and of the result's type, must not overlap B.  What was packed for few
+ * columns copies these, and for results of 8 bits their sums: up to 8 MiB, or one column. */
+spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
+                         ptrdiff_t col_stride, const spk_requantise *how, int threads);
+/* A width that packs as n does. */
+ptrdiff_t spk_int8_width(ptrdiff_t n);
+/* Its layout, the memory that it takes, in bytes, and the share, from 0 to 1, of what it stores
+ * that rows have in common columns, so that they share what is loaded of B. */
+spk_layout spk_int8_layout(const spk_int8 *A);
+size_t spk_int8_bytes(const spk_int8 *A);
+double spk_int8_share(const spk_int8 *A);
+/* Gives it back; NULL is allowed. */
+void spk_int8_free(spk_int8 *A);
 
 /* values (one per stored entry of P, in P's order) from X (m x k), Y (k x n).  They may be P's own,
  * but must not overlap X or Y, nor P's in part.  P.values may be NULL where it is not read.

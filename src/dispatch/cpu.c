@@ -38,6 +38,11 @@ int spk_cpu_has_avx512(void) {
          leaf7_has(bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ) && os_saves(0xe6);
 }
 
+int spk_cpu_has_avx512_vnni(void) {
+  unsigned a, b, c, d;
+  return spk_cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_AVX512VNNI);
+}
+
 int spk_cpu_is_amd(void) {
   unsigned a, b, c, d;
   return __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx && d == signature_AMD_edx &&
@@ -46,6 +51,7 @@ int spk_cpu_is_amd(void) {
 #else
 int spk_cpu_has_avx2(void) { return 0; }
 int spk_cpu_has_avx512(void) { return 0; }
+int spk_cpu_has_avx512_vnni(void) { return 0; }
 int spk_cpu_is_amd(void) { return 0; }
 #endif
 

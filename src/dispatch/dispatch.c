@@ -12,6 +12,7 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static spk_kernels active; /* the portable kernels, overridden by the chosen ISA */
 static spk_kernels narrow; /* the same by one of half the lanes */
+static spk_kernels bytes;  /* the same for numbers that are four bytes */
 static spk_machine machine;
 static const char *available[MOST_ISAS + 1];
 static int usable;
@@ -24,21 +25,32 @@ static int always(void) { return 1; }
 #define AVX2_KERNELS NULL
 #endif
 
+#ifdef SPK_HAVE_AVX512_VNNI
+#define VNNI_KERNELS (&spk_kernels__avx512_vnni)
+#define VNNI_BYTES (&spk_kernels__avx512_vnni_bytes)
+#else
+#define VNNI_KERNELS NULL
+#define VNNI_BYTES NULL
+#endif
+
 /* From the narrowest to the widest.  narrow: what every CPU that has the ISA has too, with half the
- * lanes. */
+ * lanes.  more, bytes: what some of these CPUs do better, and its `bytes`. */
 static const struct {
   const spk_kernels *kernels, *narrow;
   int (*supported)(void);
+  int (*has_more)(void);
+  const spk_kernels *more, *bytes;
 } builds[] = {
-    {&spk_kernels__scalar, NULL, always},
+    {&spk_kernels__scalar, NULL, always, NULL, NULL, NULL},
 #ifdef SPK_HAVE_AVX2
-    {&spk_kernels__avx2, NULL, spk_cpu_has_avx2},
+    {&spk_kernels__avx2, NULL, spk_cpu_has_avx2, NULL, NULL, NULL},
 #endif
 #ifdef SPK_HAVE_AVX512
-    {&spk_kernels__avx512, AVX2_KERNELS, spk_cpu_has_avx512},
+    {&spk_kernels__avx512, AVX2_KERNELS, spk_cpu_has_avx512, spk_cpu_has_avx512_vnni, VNNI_KERNELS,
+     VNNI_BYTES},
 #endif
 #ifdef SPK_HAVE_NEON
-    {&spk_kernels__neon, NULL, always},
+    {&spk_kernels__neon, NULL, always, NULL, NULL, NULL},
 #endif
 };
 
@@ -70,6 +82,11 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 #undef SPK_KERNEL_TI
 #undef SPK_KERNEL_TIV
 #undef SPK_KERNEL_TV
+}
+
+static void become(spk_kernels *table, const spk_kernels *with) {
+  *table = spk_kernels__scalar;
+  override(table, with);
   table->isa = with->isa;
   memcpy(table->lanes, with->lanes, sizeof table->lanes);
   table->registers = with->registers;
@@ -79,22 +96,30 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 static void choose(void) {
   spk_parallel_init();
   const char *forced = getenv("SPKERNELS_ISA");
-  const spk_kernels *chosen = NULL, *half = NULL;
+  const spk_kernels *chosen = NULL, *half = NULL, *more = NULL, *fours = NULL;
   int count = 0;
   for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
     if (!builds[i].supported()) continue;
     available[count++] = builds[i].kernels->isa;
-    if (!forced || !*forced || !strcmp(forced, builds[i].kernels->isa))
-      chosen = builds[i].kernels, half = builds[i].narrow;
+    if (forced && *forced && strcmp(forced, builds[i].kernels->isa)) continue;
+    chosen = builds[i].kernels;
+    half = builds[i].narrow;
+    const int has_more = builds[i].more && builds[i].has_more();
+    more = has_more ? builds[i].more : NULL;
+    fours = has_more ? builds[i].bytes : NULL;
   }
   machine.l1_bytes = spk_cpu_l1_bytes();
   machine.l2_bytes = spk_cpu_l2_bytes();
   if (!chosen) return;
-  active = spk_kernels__scalar;
-  override(&active, chosen);
+  become(&active, chosen);
+  if (more) {
+    override(&active, more);
+    bytes = active;
+    override(&bytes, fours);
+    active.bytes = &bytes;
+  }
   if (half) {
-    narrow = spk_kernels__scalar;
-    override(&narrow, half);
+    become(&narrow, half);
     narrow.halved = 1;
     active.narrow = &narrow;
     machine.narrow_tuning = *spk_tuning_of(half->isa);

@@ -6,6 +6,7 @@
 #include "../dispatch/dispatch.h"
 #include "../plan/sddmm_plan.h"
 #include "../plan/pattern.h"
+#include "../plan/int8.h"
 #include "../plan/slices.h"
 #include "../plan/spmm_plan.h"
 #include "../plan/strips.h"
@@ -24,6 +25,14 @@ spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_d
 
 spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_dense *C,
                             const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
+
+/* C: what `how` makes of A @ B, whose shape it has; checked.  row_sums: of A. */
+spk_status spk_drive_quads(const spk_quads *A, const int32_t *row_sums, const spk_bytes *B, void *C,
+                           ptrdiff_t row_stride, ptrdiff_t col_stride, const spk_requantise *how,
+                           int threads);
+/* The same by A's strips or slices. */
+spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
+                           ptrdiff_t col_stride, const spk_requantise *how, int threads);
 
 /* P: CSR, BSR or COO; Yt is n x k. */
 spk_status spk_drive_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,

@@ -76,6 +76,45 @@ typedef struct spk_strip_task {
 
 typedef void (*spk_strip_fn)(const spk_strip_task *task);
 
+/* int8: so many items of so many quads of columns each; an item is one row, or SPK_QUAD_ROWS rows
+ * that are neighbours (plan/quads.h). */
+#define SPK_QUAD_ROWS 4
+typedef struct spk_quad_run {
+  uint32_t quads, items, rows;
+} spk_quad_run;
+
+/* sums[row_ids[i] + r, :] += values of row r of item i x rows offsets of the panel. */
+typedef struct spk_quad_task {
+  const spk_quad_run *runs;
+  ptrdiff_t run_count;
+  const uint16_t *row_ids, *offsets; /* one per item; four per quad */
+  const int8_t *values;              /* four per quad and row, rows alternate */
+  const uint8_t *panel;              /* of quad_panel: rows of four vectors */
+  int32_t *sums;                     /* rows as wide */
+} spk_quad_task;
+
+typedef void (*spk_quad_fn)(const spk_quad_task *task);
+/* panel[i, :] = src[i * row_stride + j * col_stride], each byte ^ flip, as v_u8_quads wants it. */
+typedef void (*spk_quad_panel_fn)(uint8_t *panel, const uint8_t *src, ptrdiff_t row_stride,
+                                  ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols,
+                                  uint8_t flip);
+/* The same with to[i / 4, 4 j + i % 4] = src[i * row_stride + j * col_stride] ^ flip; zeros follow
+ * the last row. */
+typedef spk_quad_panel_fn spk_fours_fn;
+/* C = what `how` makes of sums - shift * row_sums, rows x cols, cols not above four vectors; sums
+ * may be C itself. */
+typedef struct spk_quad_store_task {
+  const int32_t *sums;
+  ptrdiff_t sum_row_stride, sum_col_stride;
+  const int32_t *row_sums;
+  int32_t shift;
+  ptrdiff_t rows, cols;
+  void *C;
+  ptrdiff_t row_stride, col_stride;
+  const spk_requantise *how; /* scale, bias and row_sums begin with the first row here */
+} spk_quad_store_task;
+typedef void (*spk_quad_store_fn)(const spk_quad_store_task *task);
+
 /* A slice of rows in a window of x, both of one strip; so many of them that take so many steps
  * (plan/slices.h).
  * `shared` G, where not 0: one cell, of all of x.  Its slice is G groups of lanes with the same
@@ -247,6 +286,9 @@ typedef struct spk_kernels {
   int pick_bits;                    /* SPK_PICK_BITS; 0: no picks */
   const struct spk_kernels *narrow; /* the ISA of half the lanes, if its vectors are as fast */
   int halved;                       /* whether this is another one's `narrow` */
+  /* Strips and slices of SPK_F32 whose numbers are four bytes each: four values, times four of B,
+   * added to an int32_t; NULL where that takes more than one instruction. */
+  const struct spk_kernels *bytes;
 #define SPK_KERNEL_TI(field, fn) fn field[2][2];
 #define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];
 #define SPK_KERNEL_TV(field, fn, most) fn field[2][most];
@@ -269,5 +311,8 @@ extern const spk_kernels spk_kernels__scalar;
 extern const spk_kernels spk_kernels__avx2;
 extern const spk_kernels spk_kernels__avx512;
 extern const spk_kernels spk_kernels__neon;
+/* What CPUs with AVX512_VNNI have on top of avx512, and nothing else. */
+extern const spk_kernels spk_kernels__avx512_vnni;
+extern const spk_kernels spk_kernels__avx512_vnni_bytes; /* for `bytes` */
 
 #endif

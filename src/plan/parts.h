@@ -8,11 +8,31 @@
 #define SPK_PANEL_MOST ((ptrdiff_t)1 << 20)
 /* Tasks per thread of a packed A, at most: enough to even out disturbances. */
 #define SPK_TASKS_PER_THREAD 4
+/* The time that more tasks may cost. */
+#define SPK_ABOUT 1.03
 
 /* Columns of a tile: at most `most` vectors, all tiles of n columns of nearly the same number. */
 static inline ptrdiff_t spk_tile_of(ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t most) {
   const ptrdiff_t vectors = spk_max(1, spk_ceil_div(n, lanes));
   return spk_ceil_div(vectors, spk_ceil_div(vectors, spk_max(1, most))) * lanes;
+}
+
+/* Into how many parts strips are dealt out, at least `least`.  Each part packs the panels of a tile
+ * again, and threads should end together: the most parts, to even out disturbances, of those that
+ * take about the least time.  `strip`: what one takes; `packing`: what packing a tile's panels
+ * does. */
+static inline ptrdiff_t spk_choose_parts(ptrdiff_t strips, double strip, double packing,
+                                         ptrdiff_t tiles, ptrdiff_t threads, ptrdiff_t least) {
+  const ptrdiff_t most = spk_min(strips, spk_max(least, SPK_TASKS_PER_THREAD * threads));
+  ptrdiff_t best = spk_max(1, least);
+  double best_time = 0;
+  for (ptrdiff_t parts = best; threads > 1 && parts <= most; parts++) {
+    const double tasks = (double)spk_ceil_div(tiles * parts, threads);
+    const double time = tasks * ((double)spk_ceil_div(strips, parts) * strip + packing);
+    if (best_time == 0 || time < SPK_ABOUT * best_time) best = parts;
+    if (best_time == 0 || time < best_time) best_time = time;
+  }
+  return best;
 }
 
 /* The first of `count` items, all alike, that belongs to part `part` of `parts`. */

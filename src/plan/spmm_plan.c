@@ -2,6 +2,7 @@
 
 #include "../driver/parallel.h"
 #include "parts.h"
+#include "quads.h"
 #include "strips.h"
 
 /* The workspace stays below a few MiB per thread whatever the shapes. */
@@ -42,8 +43,9 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes) {
 
 size_t spk_workspace_limit(void) {
   const size_t gather = (size_t)(SPK_PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
-  const size_t strips = spk_strips_workspace_limit();
-  return gather > strips ? gather : strips;
+  const size_t strips = spk_strips_workspace_limit(), quads = spk_quads_workspace_limit();
+  const size_t packed = strips > quads ? strips : quads;
+  return gather > packed ? gather : packed;
 }
 
 static double work_of(const spk_sparse *A, ptrdiff_t n) {

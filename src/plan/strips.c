@@ -25,9 +25,6 @@
 #define MOST_PADDED_ROW 2
 #define MOST_PADDED 0.25
 
-/* The time that more tasks may cost. */
-#define ABOUT 1.03
-
 typedef struct packing {
   const spk_sparse *A;
   spk_strips *into;
@@ -401,25 +398,6 @@ ptrdiff_t spk_strips_part(const spk_strips *A, ptrdiff_t part, ptrdiff_t parts) 
   return spk_balanced_part(A->weights, A->strips, part, parts);
 }
 
-/* Each part packs the panels of a tile again, and threads should end together: the most parts, to
- * even out disturbances, of those that take about the least time. */
-static ptrdiff_t choose_parts(const spk_strips *A, ptrdiff_t tiles, ptrdiff_t threads,
-                              ptrdiff_t least) {
-  const ptrdiff_t most = spk_min(A->strips, spk_max(least, SPK_TASKS_PER_THREAD * threads));
-  const double strip = ((double)A->nnz + 6.0 * (double)A->rows) / (double)spk_max(1, A->strips);
-  const double packing = 3.0 * (double)A->cols;
-  ptrdiff_t best = spk_max(1, least);
-  if (threads <= 1) return best;
-  double best_time = INFINITY;
-  for (ptrdiff_t parts = best; parts <= most; parts++) {
-    const double tasks = (double)spk_ceil_div(tiles * parts, threads);
-    const double time = tasks * ((double)spk_ceil_div(A->strips, parts) * strip + packing);
-    if (time < ABOUT * best_time) best = parts;
-    best_time = fmin(best_time, time);
-  }
-  return best;
-}
-
 void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C, int threads,
                      const spk_machine *machine, spk_strips_plan *plan) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), n = B->cols;
@@ -444,7 +422,9 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
     most = spk_max(1, bytes / (A->strip_rows * row_bytes));
     most = spk_min(most, A->strips);
   }
-  plan->parts = choose_parts(A, plan->tiles, plan->threads, spk_ceil_div(A->strips, most));
+  const double strip = ((double)A->nnz + 6.0 * (double)A->rows) / (double)spk_max(1, A->strips);
+  plan->parts = spk_choose_parts(A->strips, strip, 3.0 * (double)A->cols, plan->tiles,
+                                 plan->threads, spk_ceil_div(A->strips, most));
   plan->threads = (int)spk_min(plan->threads, plan->parts * plan->tiles);
   if (!plan->stage) return;
   for (ptrdiff_t part = 0; part < plan->parts; part++) {

@@ -12,6 +12,7 @@
 #include "../../src/plan/slices.h"
 #include "epilogues.h"
 #include "exact.h"
+#include "kernels_int8.h"
 #include "matrix.h"
 
 static const spk_kernels *table;

@@ -216,4 +216,48 @@ static inline void v_f64_transpose(v_f64 a[4]) {
   a[3] = _mm256_permute2f128_pd(t1, t3, 0x31);
 }
 
+typedef __m256i v_u8;
+typedef __m256i v_s32;
+
+static inline v_u8 v_u8_load(const uint8_t *p) {
+  return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+static inline void v_u8_store(uint8_t *p, v_u8 a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
+static inline v_s32 v_s32_load(const int32_t *p) {
+  return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+static inline void v_s32_store(int32_t *p, v_s32 a) {
+  _mm256_storeu_si256((__m256i *)(void *)p, a);
+}
+static inline v_u8 v_u8_order(v_u8 a, uint8_t flip) {
+  const __m256i from = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+  return _mm256_xor_si256(_mm256_permutevar8x32_epi32(a, from), _mm256_set1_epi8((char)flip));
+}
+/* Within 128 bits: bytes, then pairs of them; which leaves columns in the order that v_u8_order
+ * undoes. */
+static inline void v_u8_quads(const v_u8 a[4], v_u8 q[4]) {
+  const __m256i low = _mm256_unpacklo_epi8(a[0], a[1]), high = _mm256_unpackhi_epi8(a[0], a[1]);
+  const __m256i low2 = _mm256_unpacklo_epi8(a[2], a[3]), high2 = _mm256_unpackhi_epi8(a[2], a[3]);
+  q[0] = _mm256_unpacklo_epi16(low, low2);
+  q[1] = _mm256_unpackhi_epi16(low, low2);
+  q[2] = _mm256_unpacklo_epi16(high, high2);
+  q[3] = _mm256_unpackhi_epi16(high, high2);
+}
+/* vpmaddubsw would saturate: bytes 0 and 2, then 1 and 3, as 16 bits. */
+typedef struct {
+  __m256i even, odd;
+} spk_weights;
+
+static inline spk_weights spk_weights_load(const int8_t *p) {
+  int32_t all;
+  memcpy(&all, p, sizeof all);
+  const __m256i w = _mm256_set1_epi32(all);
+  return (spk_weights){_mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8), _mm256_srai_epi16(w, 8)};
+}
+static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
+  const __m256i even = _mm256_and_si256(q, _mm256_set1_epi16(0xff)), odd = _mm256_srli_epi16(q, 8);
+  return _mm256_add_epi32(
+      sum, _mm256_add_epi32(_mm256_madd_epi16(even, w.even), _mm256_madd_epi16(odd, w.odd)));
+}
+
 #endif

@@ -171,4 +171,55 @@ static inline void v_f64_transpose(v_f64 a[8]) {
   for (int j = 0; j < 8; j++) a[j] = t[j];
 }
 
+typedef __m512i v_u8;
+typedef __m512i v_s32;
+
+static inline v_u8 v_u8_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+static inline void v_u8_store(uint8_t *p, v_u8 a) { _mm512_storeu_si512(p, a); }
+static inline v_s32 v_s32_load(const int32_t *p) { return _mm512_loadu_si512(p); }
+static inline void v_s32_store(int32_t *p, v_s32 a) { _mm512_storeu_si512(p, a); }
+static inline v_u8 v_u8_order(v_u8 a, uint8_t flip) {
+  const __m512i from = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_xor_si512(_mm512_permutexvar_epi32(from, a), _mm512_set1_epi8((char)flip));
+}
+/* Within 128 bits: bytes, then pairs of them; which leaves columns in the order that v_u8_order
+ * undoes. */
+static inline void v_u8_quads(const v_u8 a[4], v_u8 q[4]) {
+  const __m512i low = _mm512_unpacklo_epi8(a[0], a[1]), high = _mm512_unpackhi_epi8(a[0], a[1]);
+  const __m512i low2 = _mm512_unpacklo_epi8(a[2], a[3]), high2 = _mm512_unpackhi_epi8(a[2], a[3]);
+  q[0] = _mm512_unpacklo_epi16(low, low2);
+  q[1] = _mm512_unpackhi_epi16(low, low2);
+  q[2] = _mm512_unpacklo_epi16(high, high2);
+  q[3] = _mm512_unpackhi_epi16(high, high2);
+}
+#ifdef __AVX512VNNI__
+typedef __m512i spk_weights;
+
+static inline spk_weights spk_weights_load(const int8_t *p) {
+  int32_t all;
+  memcpy(&all, p, sizeof all);
+  return _mm512_set1_epi32(all);
+}
+static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
+  return _mm512_dpbusd_epi32(sum, q, w);
+}
+#else
+/* vpmaddubsw would saturate: bytes 0 and 2, then 1 and 3, as 16 bits. */
+typedef struct {
+  __m512i even, odd;
+} spk_weights;
+
+static inline spk_weights spk_weights_load(const int8_t *p) {
+  int32_t all;
+  memcpy(&all, p, sizeof all);
+  const __m512i w = _mm512_set1_epi32(all);
+  return (spk_weights){_mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8), _mm512_srai_epi16(w, 8)};
+}
+static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
+  const __m512i even = _mm512_and_si512(q, _mm512_set1_epi16(0xff)), odd = _mm512_srli_epi16(q, 8);
+  return _mm512_add_epi32(
+      sum, _mm512_add_epi32(_mm512_madd_epi16(even, w.even), _mm512_madd_epi16(odd, w.odd)));
+}
+#endif
+
 #endif

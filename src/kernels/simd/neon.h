@@ -4,6 +4,8 @@
 
 #include <arm_neon.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #define SPK_ISA_NAME neon
 #define SPK_LANES_f32 4
@@ -136,6 +138,45 @@ static inline void v_f64_transpose(v_f64 a[2]) {
   const v_f64 upper = vtrn1q_f64(a[0], a[1]);
   a[1] = vtrn2q_f64(a[0], a[1]);
   a[0] = upper;
+}
+
+typedef uint8x16_t v_u8;
+typedef int32x4_t v_s32;
+/* Bytes 0 and 2, then 1 and 3, as 16 bits. */
+typedef struct {
+  int16x8_t even, odd;
+} spk_weights;
+
+static inline v_u8 v_u8_load(const uint8_t *p) { return vld1q_u8(p); }
+static inline void v_u8_store(uint8_t *p, v_u8 a) { vst1q_u8(p, a); }
+static inline v_s32 v_s32_load(const int32_t *p) { return vld1q_s32(p); }
+static inline void v_s32_store(int32_t *p, v_s32 a) { vst1q_s32(p, a); }
+static inline v_u8 v_u8_order(v_u8 a, uint8_t flip) { return veorq_u8(a, vdupq_n_u8(flip)); }
+static inline void v_u8_quads(const v_u8 a[4], v_u8 q[4]) {
+  const uint16x8_t low = vreinterpretq_u16_u8(vzip1q_u8(a[0], a[1]));
+  const uint16x8_t high = vreinterpretq_u16_u8(vzip2q_u8(a[0], a[1]));
+  const uint16x8_t low2 = vreinterpretq_u16_u8(vzip1q_u8(a[2], a[3]));
+  const uint16x8_t high2 = vreinterpretq_u16_u8(vzip2q_u8(a[2], a[3]));
+  q[0] = vreinterpretq_u8_u16(vzip1q_u16(low, low2));
+  q[1] = vreinterpretq_u8_u16(vzip2q_u16(low, low2));
+  q[2] = vreinterpretq_u8_u16(vzip1q_u16(high, high2));
+  q[3] = vreinterpretq_u8_u16(vzip2q_u16(high, high2));
+}
+static inline spk_weights spk_weights_load(const int8_t *p) {
+  int32_t all;
+  memcpy(&all, p, sizeof all);
+  const int16x8_t w = vreinterpretq_s16_s32(vdupq_n_s32(all));
+  return (spk_weights){vshrq_n_s16(vshlq_n_s16(w, 8), 8), vshrq_n_s16(w, 8)};
+}
+static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
+  const uint16x8_t pairs = vreinterpretq_u16_u8(q);
+  const int16x8_t even = vreinterpretq_s16_u16(vandq_u16(pairs, vdupq_n_u16(0xff)));
+  const int16x8_t odd = vreinterpretq_s16_u16(vshrq_n_u16(pairs, 8));
+  int32x4_t low = vmull_s16(vget_low_s16(even), vget_low_s16(w.even));
+  int32x4_t high = vmull_high_s16(even, w.even);
+  low = vmlal_s16(low, vget_low_s16(odd), vget_low_s16(w.odd));
+  high = vmlal_high_s16(high, odd, w.odd);
+  return vaddq_s32(sum, vpaddq_s32(low, high));
 }
 
 #endif

@@ -24,6 +24,17 @@
  *
  *   v_f32_from_f16(p), from_bf16   lanes from halves in memory
  *
+ * Bytes and whole numbers, for int8:
+ *
+ *   v_u8, v_s32        vectors of as many bytes as v_f32 has; of as many numbers as it has lanes
+ *   v_u8_load, v_s32_load, store   from and to memory of any alignment
+ *   v_u8_order(a, flip)   the bytes of a, each with the bits of `flip` inverted, in the order that
+ *                      v_u8_quads wants
+ *   v_u8_quads(a, q)   from four ordered vectors: byte i of number e of q[v] is byte
+ *                      v * SPK_LANES_f32 + e of what a[i] was before it was ordered
+ *   spk_weights_load(p)   four signed bytes, for v_s32_dot(q, weights, sum): each number of sum
+ * plus the products of its four bytes of q, which are unsigned, and of the weights
+ *
  * and, where few instructions do it (SPK_PICK_BITS is defined then):
  *
  *   spk_codes          a vector of 32-bit words, which hold codes of SPK_PICK_BITS for some picks
@@ -151,6 +162,47 @@ SPK_SCALAR_VOCABULARY(f32, float, 0x1.8p23f, uint32_t, 127, 23)
 SPK_SCALAR_VOCABULARY(f64, double, 0x1.8p52, uint64_t, 1023, 52)
 
 #undef SPK_SCALAR_VOCABULARY
+
+typedef struct {
+  uint8_t byte[4 * SPK_LANES_f32];
+} v_u8;
+typedef struct {
+  int32_t lane[SPK_LANES_f32];
+} v_s32;
+typedef struct {
+  int8_t of[4];
+} spk_weights;
+
+static inline v_u8 v_u8_load(const uint8_t *p) {
+  v_u8 r;
+  memcpy(&r, p, sizeof r);
+  return r;
+}
+static inline void v_u8_store(uint8_t *p, v_u8 a) { memcpy(p, &a, sizeof a); }
+static inline v_u8 v_u8_order(v_u8 a, uint8_t flip) {
+  for (int i = 0; i < 4 * SPK_LANES_f32; i++) a.byte[i] ^= flip;
+  return a;
+}
+static inline void v_u8_quads(const v_u8 a[4], v_u8 q[4]) {
+  for (int j = 0; j < 4 * SPK_LANES_f32; j++)
+    for (int i = 0; i < 4; i++) q[j / SPK_LANES_f32].byte[j % SPK_LANES_f32 * 4 + i] = a[i].byte[j];
+}
+static inline v_s32 v_s32_load(const int32_t *p) {
+  v_s32 r;
+  memcpy(&r, p, sizeof r);
+  return r;
+}
+static inline void v_s32_store(int32_t *p, v_s32 a) { memcpy(p, &a, sizeof a); }
+static inline spk_weights spk_weights_load(const int8_t *p) {
+  spk_weights w;
+  memcpy(&w, p, sizeof w);
+  return w;
+}
+static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
+  for (int e = 0; e < SPK_LANES_f32; e++)
+    for (int i = 0; i < 4; i++) sum.lane[e] += (int32_t)q.byte[4 * e + i] * w.of[i];
+  return sum;
+}
 
 static inline v_f32 v_f32_from_f16(const uint16_t *p) {
   v_f32 r;

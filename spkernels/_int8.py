@@ -1,0 +1,381 @@
+"""Sparse matrices of int8: exact sums, and what quantised networks make of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _core, _pattern
+from ._arguments import as_count
+from ._operands import (
+    activation_code,
+    apart_from,
+    check_out,
+    check_out_dtype,
+    dense_array,
+    plan_bias,
+    raise_status,
+    scalar,
+    sparse_arrays,
+)
+from ._threads import resolve_workers
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = ["Int8Matrix", "prepare_int8"]
+
+#: What the magnitudes of a row may add up to: times a byte, sums still fit 32 bits.
+MOST_ROW_SUM = (2**31 - 1) // 255
+
+_RESULTS = tuple(np.dtype(kind) for kind in (np.int32, np.float32, np.int8, np.uint8))
+
+
+def _first_row(csr, wrong):
+    """Return the row of the first entry for which `wrong` holds."""
+    return int(np.searchsorted(csr.indptr, np.flatnonzero(wrong)[0], side="right")) - 1
+
+
+def _largest(csr):
+    """Return the largest magnitude of each row; 0 of empty ones."""
+    largest = np.zeros(csr.shape[0])
+    filled = np.flatnonzero(np.diff(csr.indptr))
+    if filled.size:
+        largest[filled] = np.maximum.reduceat(np.abs(csr.data), csr.indptr[filled])
+    return largest
+
+
+def _quantise(csr):
+    """Return int8 values and the scale of each row, from float64 ones: symmetric, 127 steps."""
+    finite = np.isfinite(csr.data)
+    if not finite.all():
+        row = _first_row(csr, ~finite)
+        raise ValueError(f"A must be finite to be quantised, row {row} holds infinity or NaN")
+    largest = _largest(csr)
+    with np.errstate(over="ignore"):
+        scale = (largest / 127).astype(np.float32)
+    if np.isinf(scale).any():
+        row = int(np.flatnonzero(np.isinf(scale))[0])
+        raise ValueError(f"A must have scales that float32 holds, row {row} has {largest[row]:.3g}")
+    scale[scale == 0] = 1  # rows of zeros, or of what float32 cannot tell from them
+    steps = np.rint(csr.data / np.repeat(scale.astype(np.float64), np.diff(csr.indptr)))
+    return np.clip(steps, -127, 127).astype(np.int8), scale
+
+
+def _whole(csr):
+    """Return values that are whole numbers as int8."""
+    wrong = (csr.data < -128) | (csr.data > 127)
+    if wrong.any():
+        value = csr.data[wrong][0]
+        raise ValueError(
+            f"A must hold integers from -128 to 127 for dtype='int8' (duplicates added up), row "
+            f"{_first_row(csr, wrong)} has {value:.0f}"
+        )
+    return csr.data.astype(np.int8)
+
+
+def prepare_int8(A, n, workers):
+    """Return the `Int8Matrix` of a sparse matrix, real and 2-D: `prepare` with dtype "int8"."""
+    # float64 holds sums of duplicates of any integers that may be right in the end.
+    csr, _ = _pattern.canonical(A, np.float64, "A")
+    if A.dtype.kind == "f":
+        values, scale = _quantise(csr)
+    else:
+        values, scale = _whole(csr), np.ones(csr.shape[0], np.float32)
+    return Int8Matrix(_pattern.with_values(csr, values), scale, n, workers)
+
+
+class Int8Matrix:
+    """A sparse matrix of int8, packed for products with matrices of bytes; made by `prepare`.
+
+    It stands for ``scale[:, None] * Q``, where `Q` are the integers.  ``W @ B`` and `spmm` multiply
+    `Q`, any number of threads may use it at once, and it can be pickled.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Its shape.
+    dtype : numpy.dtype
+        int8.
+    nnz : int
+        Stored entries.
+    nbytes : int
+        The memory that it takes, packed and as CSR.
+    scale : ndarray of shape (m,), float32
+        The factor of each row: its largest magnitude over 127, or 1 where integers were taken.
+    kernel : str
+        What multiplies as many columns as it was prepared for.
+
+    Notes
+    -----
+    A product takes ``2 * nnz * n`` operations.  Any four entries of a row (or of four rows that
+    have most of their columns in common) meet four bytes of a column of `B` in one instruction
+    where the CPU has AVX512_VNNI, in some more where it has not, without the saturation of
+    ``vpmaddubsw``; sums are exact, and so the same on every machine.  With up to 32 columns it is
+    neighbouring columns that go by four, on CPUs with AVX512_VNNI: entries at random then take as
+    long as those of float32 do.
+    """
+
+    #: Has NumPy's arrays leave ``X @ W`` to ``W``.
+    __array_ufunc__ = None
+    dtype = np.dtype(np.int8)
+
+    def __init__(self, csr, scale, n, workers):
+        totals = np.bincount(
+            np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr)),
+            np.abs(csr.data.astype(np.int16)),
+            csr.shape[0],
+        )
+        if totals.max(initial=0) > MOST_ROW_SUM:
+            row = int(np.argmax(totals > MOST_ROW_SUM))
+            raise ValueError(
+                f"A must have rows whose magnitudes add up to at most {MOST_ROW_SUM}, so that sums "
+                f"fit int32, row {row} has {totals[row]:.0f}"
+            )
+        self._csr = csr
+        self._n = n
+        self._workers = workers
+        self._packed = {}
+        self.scale = scale
+        self.scale.flags.writeable = False
+        self._for(n)
+
+    def _for(self, n):
+        """Return what is packed for `n` columns."""
+        width = _core.int8_width(n)
+        found = self._packed.get(width)
+        if found is None:
+            arrays = (*sparse_arrays(self._csr, None, "A")[:-1], self._csr.data)
+            known = _core.CHECKED | _core.SORTED
+            threads = resolve_workers(self._workers)
+            status, made = _core.pack_int8(arrays, width, threads, known)
+            if status:
+                raise_status(status, self._csr, "A")
+            # Of threads that come at once, one's is kept.
+            found = self._packed.setdefault(width, made)
+        return found
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Its shape."""
+        return self._csr.shape
+
+    @property
+    def nnz(self) -> int:
+        """Stored entries."""
+        return self._csr.nnz
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes."""
+        csr = self._csr
+        arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes + self.scale.nbytes
+        return arrays + sum(packed.nbytes for packed in list(self._packed.values()))
+
+    @property
+    def kernel(self) -> str:
+        """What multiplies as many columns as it was prepared for."""
+        packed = self._for(self._n)
+        common = f", {100 * packed.share:.3g}% in rows with common columns" if packed.share else ""
+        which = "any four columns" if packed.layout == "quads" else "four neighbouring columns"
+        return f"int8: {packed.layout}, {which} at a time{common}"
+
+    def toscipy(self) -> sp.csr_array:
+        """Return a copy of the integers as a `scipy.sparse.csr_array` of int8."""
+        return self._csr.copy()
+
+    def dequantise(self) -> sp.csr_array:
+        """Return ``scale[:, None] * Q`` as a `scipy.sparse.csr_array` of float32."""
+        factors = np.repeat(self.scale, np.diff(self._csr.indptr))
+        return _pattern.with_values(self._csr.copy(), factors * self._csr.data)
+
+    def spmm(
+        self,
+        B: ArrayLike,
+        *,
+        out: NDArray | None = None,
+        dtype: DTypeLike | None = None,
+        scale: float | None = None,
+        zero_point: int = 0,
+        bias: ArrayLike | None = None,
+        activation: str | None = None,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> NDArray:
+        """Multiply, and scale or requantise what comes out.
+
+        With ``S = Q @ (B - zero_point)``, exact, the result is, by its `dtype`,
+
+        - int32: ``S``
+        - float32: ``Y = activation(self.scale[:, None] * scale * S + bias)``
+        - int8, uint8: ``Y / out_scale``, rounded to the nearest integer, of two to the even one,
+          plus `out_zero_point`, and the nearest value of `dtype` where that lies outside
+
+        Parameters
+        ----------
+        B : array_like of int8, uint8 or bool, shape (k,) or (k, n)
+            The bytes, of any strides.  They stand for ``scale * (B - zero_point)``.
+        out : ndarray, optional
+            Where to write, with the shape and dtype of the result and any strides; returned.
+        dtype : {int32, float32, int8, uint8}, optional
+            Of the result: by default that of `out`, int32 where nothing is scaled, else float32.
+        scale : float, optional
+            What a step of `B` stands for, 1 by default.
+        zero_point : int, optional
+            The value of `B` that stands for 0.
+        bias : array_like, optional
+            Added to each row: a scalar, or of shape (m, 1); (m,) where `B` is 1-D.
+        activation : {None, "relu", "gelu", "silu", "tanh", "sigmoid"}, optional
+            Applied to the scaled sums.
+        out_scale, out_zero_point : float and int, optional
+            What a step of the result stands for, and which of its values stands for 0.
+        workers : int, optional
+            Threads, at most, as in `spkernels.spmm`.
+
+        Returns
+        -------
+        ndarray
+            Of shape (m, n), or (m,) where `B` is 1-D.
+
+        Raises
+        ------
+        TypeError
+            If `B` is not dense or of another dtype, or an argument has the wrong type.
+        ValueError
+            If shapes do not fit, a zero point is no value of its dtype, or an option does not go
+            with the dtype of the result.
+
+        Notes
+        -----
+        Floating-point operations are float32 and rounded one by one, so that results have the same
+        bits for all instruction sets and numbers of threads, but for what the C library's functions
+        give for "gelu", "silu", "tanh" and "sigmoid".
+
+        References
+        ----------
+        .. [1] B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
+           Integer-Arithmetic-Only Inference", CVPR 2018, for scales and zero points.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> import spkernels
+        >>> W = spkernels.prepare(sp.csr_array([[0.0, 2.54], [-1.27, 0.0]]), dtype="int8")
+        >>> W.toscipy().toarray()
+        array([[   0,  127],
+               [-127,    0]], dtype=int8)
+        >>> x = np.array([10, 200], np.uint8)
+        >>> W @ x
+        array([25400, -1270], dtype=int32)
+        >>> W.spmm(x, scale=0.5)
+        array([254.  ,  -6.35], dtype=float32)
+        >>> W.spmm(x, scale=0.5, dtype=np.int8, out_scale=4.0, activation="relu")
+        array([64,  0], dtype=int8)
+        """
+        B = self._bytes(B)
+        shape = (self.shape[0], *B.shape[1:])
+        if out is not None:
+            check_out(out, shape)
+        scaled = any(x is not None for x in (scale, bias, activation, out_scale))
+        dtype = self._result_dtype(dtype, out, scaled)
+        if out is not None:
+            check_out_dtype(out, dtype)
+        zero_point = _value_of(zero_point, "zero_point", B.dtype)
+        if dtype == np.int32:
+            if scaled:
+                raise ValueError(
+                    "scale, bias, activation and out_scale must be None for a result of int32"
+                )
+            factors = row_bias = None
+            code, step, out_zero = 0, 1.0, 0
+        else:
+            factors, row_bias, code = self._epilogue(shape, scale, bias, activation)
+            step, out_zero = _output(dtype, out_scale, out_zero_point)
+        result = np.empty(shape, dtype) if out is None else out
+        view = result
+        if not result.flags.aligned or any(s % result.itemsize for s in result.strides):
+            view = np.empty(shape, dtype)
+        threads = resolve_workers(self._workers if workers is None else workers)
+        packed = self._for(B.shape[1] if B.ndim == 2 else 1)
+        status = _core.spmm_int8(
+            packed, apart_from(out, B), view, zero_point, factors, row_bias, code, step,
+            out_zero, threads,
+        )  # fmt: skip
+        if status:
+            raise_status(status, self._csr, "W")
+        if view is not result:
+            result[...] = view
+        return result
+
+    def _bytes(self, B):
+        B = dense_array(B, "B")
+        if B.dtype == np.bool_:
+            B = B.view(np.uint8)
+        if B.dtype not in (np.int8, np.uint8):
+            raise TypeError(f"B must be of int8, uint8 or bool, got {B.dtype}: quantise it first")
+        if B.ndim not in (1, 2):
+            raise ValueError(f"B must be 1-D or 2-D, got shape {B.shape}")
+        if B.shape[0] != self.shape[1]:
+            raise ValueError(
+                f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
+            )
+        return B
+
+    def _result_dtype(self, dtype, out, scaled):
+        if dtype is None:
+            dtype = out.dtype if out is not None else np.float32 if scaled else np.int32
+        dtype = np.dtype(dtype)
+        if dtype not in _RESULTS:
+            name = "out" if out is not None and dtype == out.dtype else "dtype"
+            raise TypeError(f"{name} must be of int32, float32, int8 or uint8, got {dtype}")
+        return dtype
+
+    def _epilogue(self, shape, scale, bias, activation):
+        """Return the factors and biases of the rows, and the activation's number."""
+        step = 1.0 if scale is None else _finite(scale, "scale")
+        row_bias, column_bias = plan_bias(bias, shape, np.dtype(np.float32))
+        if column_bias is not None:
+            raise ValueError(
+                f"bias must be a scalar or have shape ({shape[0]}, 1), got {np.shape(bias)}"
+            )
+        return self.scale * np.float32(step), row_bias, activation_code(activation)
+
+    def __matmul__(self, B):
+        return self.spmm(B)
+
+    def __repr__(self):
+        rows, cols = self.shape
+        return f"<Int8Matrix of {rows} x {cols}, {self.nnz} stored>"
+
+    def __reduce__(self):
+        return Int8Matrix, (self._csr, self.scale.copy(), self._n, self._workers)
+
+
+def _finite(value, name):
+    value = scalar(value, name)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return value
+
+
+def _value_of(value, name, dtype):
+    info = np.iinfo(dtype)
+    return as_count(name, value, info.min, info.max)
+
+
+def _output(dtype, out_scale, out_zero_point):
+    """Return what a step of the result stands for, and its zero."""
+    if dtype == np.float32:
+        if out_scale is not None:
+            raise ValueError("out_scale must be None for a result of float32")
+        return 1.0, 0
+    if out_scale is None:
+        raise ValueError(f"out_scale must be given for a result of {dtype}")
+    step = _finite(out_scale, "out_scale")
+    if not np.float32(step) > 0:
+        raise ValueError(f"out_scale must be positive, got {step}")
+    return step, _value_of(out_zero_point, "out_zero_point", dtype)

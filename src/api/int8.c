@@ -1,0 +1,64 @@
+/* spk_int8_prepare and spk_int8_spmm. */
+#include "../driver/drivers.h"
+#include "operands.h"
+
+#define USUAL_WIDTH 128
+
+spk_status spk_int8_prepare(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
+                            spk_int8 **prepared) {
+  if (!A || !prepared || width < 0) return SPK_ERR_ARGUMENT;
+  spk_sparse ready = *A;
+  ready.values = values;
+  spk_status status = spk_check_sparse(&ready);
+  if (status != SPK_OK) return status;
+  if (ready.format != SPK_CSR) return SPK_ERR_ARGUMENT;
+  const spk_kernels *kernels = spk_active_kernels();
+  if (!kernels) return SPK_ERR_ISA;
+  status = spk_ready(&ready, 1, threads);
+  if (status != SPK_OK) return status;
+  if (!(ready.flags & SPK_SORTED)) return SPK_ERR_ARGUMENT;
+  return spk_int8_make(&ready, values, width ? width : USUAL_WIDTH, threads, kernels,
+                       spk_active_machine(), prepared);
+}
+
+static int is_value(int x, int is_signed) {
+  return is_signed ? x >= INT8_MIN && x <= INT8_MAX : x >= 0 && x <= UINT8_MAX;
+}
+
+spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
+                         ptrdiff_t col_stride, const spk_requantise *how, int threads) {
+  if (!A || !B || !how || B->rows < 0 || B->cols < 0 || (unsigned)how->result > SPK_RESULT_U8 ||
+      !is_value(how->zero_point, B->is_signed))
+    return SPK_ERR_ARGUMENT;
+  if (how->result != SPK_RESULT_I32 && (unsigned)how->activation > SPK_SIGMOID)
+    return SPK_ERR_ARGUMENT;
+  if (how->result >= SPK_RESULT_S8 && !is_value(how->out_zero_point, how->result == SPK_RESULT_S8))
+    return SPK_ERR_ARGUMENT;
+  if (B->rows != A->cols) return SPK_ERR_SHAPE;
+  if (A->rows == 0 || B->cols == 0) return SPK_OK;
+  if (!C || (!B->data && B->rows > 0)) return SPK_ERR_ARGUMENT;
+  if (B->cols == 1) col_stride = 1; /* the stride of a lone column means nothing */
+  if (A->quads)
+    return spk_drive_quads(A->quads, A->row_sums, B, C, row_stride, col_stride, how, threads);
+  return spk_drive_fours(A, B, C, row_stride, col_stride, how, threads);
+}
+
+ptrdiff_t spk_int8_width(ptrdiff_t n) {
+  const spk_kernels *kernels = spk_active_kernels();
+  if (!kernels || !kernels->bytes || n > SPK_FOURS_COLUMNS) return USUAL_WIDTH;
+  if (n <= 1) return 1;
+  return spk_strips_tile(SPK_F32, n, kernels->bytes, spk_active_machine());
+}
+
+spk_layout spk_int8_layout(const spk_int8 *A) {
+  return A && A->slices ? SPK_SLICES : A && A->strips ? SPK_STRIPS : SPK_QUADS;
+}
+
+double spk_int8_share(const spk_int8 *A) {
+  if (!A) return 0;
+  ptrdiff_t shared = 0, all = 0;
+  if (A->quads) shared = A->quads->shared, all = A->quads->nnz;
+  if (A->strips) shared = A->strips->shared, all = A->strips->nnz;
+  if (A->slices) shared = A->slices->begin[A->slices->strips].shared, all = A->slices->nnz;
+  return all > 0 ? (double)shared / (double)all : 0;
+}

@@ -1,0 +1,95 @@
+/* int8 x bytes, by strips or slices whose numbers are four bytes each. */
+#include "drivers.h"
+#include "parallel.h"
+#include "workspace.h"
+
+/* Four rows of B as one, and sums that C has no room for, in bytes; but at least those of a column.
+ */
+#define MOST_BYTES ((ptrdiff_t)8 << 20)
+
+/* Rows that are finished together, and what an element counts as in multiply-adds. */
+#define STORE_ROWS 256
+#define STORE_WORK 8.0
+
+static void store_rows(void *context, ptrdiff_t part, int worker) {
+  (void)worker;
+  const spk_quad_store_task *all = context;
+  const ptrdiff_t row = part * STORE_ROWS;
+  spk_quad_store_task task = *all;
+  spk_requantise how = *all->how;
+  if (how.scale) how.scale += row;
+  if (how.bias) how.bias += row;
+  task.how = &how;
+  task.sums += row * all->sum_row_stride;
+  task.row_sums += row;
+  task.rows = spk_min(STORE_ROWS, all->rows - row);
+  task.C = spk_at_mut(all->C, row * all->row_stride, spk_result_size(how.result));
+  spk_active_kernels()->quad_store(&task);
+}
+
+typedef struct scratch {
+  uint8_t *B;
+  int32_t *sums; /* NULL: they go to C */
+} scratch;
+
+/* Columns [col, col + cols). */
+static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
+                      ptrdiff_t col_stride, const spk_requantise *how, int threads,
+                      const scratch *space, ptrdiff_t cols) {
+  static const spk_epilogue plain = {.alpha = 1.0};
+  const spk_kernels *kernels = spk_active_kernels();
+  kernels->fours(space->B, B->data, B->row_stride, B->col_stride, B->rows, cols,
+                 B->is_signed ? 0x80 : 0);
+  const spk_dense b = {SPK_F32, spk_ceil_div(B->rows, 4), cols, cols, 1, space->B};
+  spk_dense sums = {SPK_F32, A->rows, cols, cols, 1, space->sums};
+  if (!space->sums) sums = (spk_dense){SPK_F32, A->rows, cols, row_stride, col_stride, C};
+  spk_status status = SPK_OK;
+  if (A->slices) {
+    status = spk_drive_slices(A->slices, &b, &sums, &plain, threads, kernels->bytes);
+  } else {
+    spk_strips_plan plan;
+    spk_plan_strips(A->strips, &b, &sums, threads, spk_active_machine(), &plan);
+    status = spk_drive_strips(A->strips, &b, &sums, &plain, &plan);
+  }
+  const int32_t shift = how->zero_point + (B->is_signed ? 128 : 0);
+  if (status != SPK_OK || (how->result == SPK_RESULT_I32 && shift == 0)) return status;
+  spk_quad_store_task store = {.sums = sums.data,
+                               .sum_row_stride = sums.row_stride,
+                               .sum_col_stride = sums.col_stride,
+                               .row_sums = A->row_sums,
+                               .shift = shift,
+                               .rows = A->rows,
+                               .cols = cols,
+                               .C = C,
+                               .row_stride = row_stride,
+                               .col_stride = col_stride,
+                               .how = how};
+  const double work = STORE_WORK * (double)A->rows * (double)cols;
+  spk_parallel(spk_choose_threads(threads, work), (spk_phase){0},
+               (spk_phase){spk_ceil_div(A->rows, STORE_ROWS), store_rows}, &store);
+  return SPK_OK;
+}
+
+spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
+                           ptrdiff_t col_stride, const spk_requantise *how, int threads) {
+  const size_t size = spk_result_size(how->result);
+  const ptrdiff_t column = spk_round_up(B->rows, 4), sums = size == 4 ? 0 : 4 * A->rows;
+  const ptrdiff_t most = 4 * spk_active_kernels()->lanes[SPK_F32];
+  ptrdiff_t tile = spk_min(B->cols, spk_max(1, MOST_BYTES / spk_max(1, column + sums)));
+  tile = spk_min(tile, most);
+  const size_t bytes = spk_slice((size_t)(column * tile));
+  spk_workspace taken;
+  spk_status status =
+      spk_workspace_take(&taken, bytes + spk_slice((size_t)(sums * tile)) + SPK_ALIGN, 0, 1);
+  if (status != SPK_OK) return status;
+  const scratch space = {.B = (uint8_t *)taken.shared,
+                         .sums = sums ? (int32_t *)(void *)(taken.shared + bytes) : NULL};
+  for (ptrdiff_t col = 0; status == SPK_OK && col < B->cols; col += tile) {
+    spk_bytes b = *B;
+    b.data = (const uint8_t *)B->data + col * B->col_stride;
+    status = run(A, &b, spk_at_mut(C, col * col_stride, size), row_stride, col_stride, how, threads,
+                 &space, spk_min(tile, B->cols - col));
+  }
+  spk_workspace_free(&taken);
+  return status;
+}

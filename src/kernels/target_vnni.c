@@ -1,0 +1,58 @@
+/* What AVX512_VNNI does better than AVX-512 alone.  Tables for src/dispatch to lay over that one's:
+ * they have no name of their own, as nothing but the speed of int8 differs. */
+#include <math.h>
+#include <string.h>
+
+#include "simd/avx512.h"
+#include "table.h"
+
+#include "names.inc.h"
+#include "quads.inc.h"
+
+const spk_kernels spk_kernels__avx512_vnni = {.quads = SPK_NAME1(quads, SPK_ISA_NAME)};
+
+/* Strips and slices of float32, whose numbers are four bytes each. */
+typedef v_f32 v_q32;
+typedef m_f32 m_q32;
+#define SPK_LANES_q32 SPK_LANES_f32
+#define v_q32_zero v_f32_zero
+#define v_q32_set1 v_f32_set1
+#define v_q32_set2 v_f32_set2
+#define v_q32_set4 v_f32_set4
+#define v_q32_mask v_f32_mask
+#define v_q32_load v_f32_load
+#define v_q32_loadm v_f32_loadm
+#define v_q32_store v_f32_store
+#define v_q32_storem v_f32_storem
+#define v_q32_keep v_f32_keep
+#define v_q32_pick v_f32_pick
+#define v_q32_transpose v_f32_transpose
+/* Epilogues have no part in these products. */
+#define v_q32_mul v_f32_mul
+#define v_q32_relu v_f32_relu
+
+static inline v_q32 v_q32_add(v_q32 a, v_q32 b) {
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+static inline v_q32 v_q32_fma(v_q32 weights, v_q32 bytes, v_q32 sum) {
+  return _mm512_castsi512_ps(_mm512_dpbusd_epi32(
+      _mm512_castps_si512(sum), _mm512_castps_si512(bytes), _mm512_castps_si512(weights)));
+}
+
+#define T float
+#define TN q32
+#define T_FN(name) name##f
+#include "names.inc.h"
+#include "pack.inc.h"
+#include "epilogue.inc.h"
+#include "spmm_strips.inc.h"
+#include "spmv_slices.inc.h"
+
+const spk_kernels spk_kernels__avx512_vnni_bytes = {
+    .spmm_strips_2 = {{FT(spmm_strips_2_1x1v), FT(spmm_strips_2_1x2v), FT(spmm_strips_2_1x3v),
+                       FT(spmm_strips_2_1x4v)}},
+    .spmm_strips_4 = {{FT(spmm_strips_4_1x1v), FT(spmm_strips_4_1x2v), FT(spmm_strips_4_1x3v),
+                       FT(spmm_strips_4_1x4v)}},
+    .spmm_strips_8 = {{FT(spmm_strips_8_1x1v)}},
+    .spmv_slices = {FT(spmv_slices)},
+};

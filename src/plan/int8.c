@@ -1,0 +1,111 @@
+#include "int8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* 0 where the magnitudes of a row exceed what sums in 32 bits allow. */
+static int add_rows(const spk_sparse *A, const int8_t *values, int32_t *row_sums) {
+  for (ptrdiff_t i = 0; i < A->rows; i++) {
+    int64_t sum = 0, magnitude = 0;
+    const ptrdiff_t end = spk_index(A->offsets, A->itype, i + 1);
+    for (ptrdiff_t p = spk_index(A->offsets, A->itype, i); p < end; p++) {
+      sum += values[p];
+      magnitude += values[p] < 0 ? -values[p] : values[p];
+    }
+    if (magnitude > SPK_MOST_ROW_SUM) return 0;
+    row_sums[i] = (int32_t)sum;
+  }
+  return 1;
+}
+
+/* A with four columns as one: arrays of its own, in one allocation that begins with the offsets. */
+typedef struct fours {
+  int64_t *offsets, *indices;
+  int8_t *values; /* four per entry */
+} fours;
+
+/* Duplicates become entries of their own. */
+static int make_fours(const spk_sparse *A, const int8_t *values, fours *f, spk_sparse *made) {
+  const size_t rows = (size_t)A->rows + 1, entries = (size_t)A->nnz + 1;
+  char *memory = malloc(rows * sizeof *f->offsets + entries * sizeof *f->indices + 4 * entries);
+  if (!memory) return 0;
+  f->offsets = (int64_t *)(void *)memory;
+  f->indices = f->offsets + rows;
+  f->values = (int8_t *)(f->indices + entries);
+  memset(f->values, 0, 4 * entries);
+  int64_t count = 0;
+  f->offsets[0] = 0;
+  for (ptrdiff_t i = 0; i < A->rows; i++) {
+    const ptrdiff_t start = spk_index(A->offsets, A->itype, i);
+    const ptrdiff_t end = spk_index(A->offsets, A->itype, i + 1);
+    ptrdiff_t last = -1; /* column */
+    for (ptrdiff_t p = start; p < end; p++) {
+      const ptrdiff_t column = spk_index(A->indices, A->itype, p);
+      if (last < 0 || column / 4 != last / 4 || column == last) f->indices[count++] = column / 4;
+      f->values[4 * (count - 1) + column % 4] = values[p];
+      last = column;
+    }
+    f->offsets[i + 1] = count;
+  }
+  *made = (spk_sparse){.format = SPK_CSR, .dtype = SPK_F32, .itype = SPK_I64, .flags = A->flags};
+  made->rows = A->rows;
+  made->cols = spk_ceil_div(A->cols, 4);
+  made->nnz = (ptrdiff_t)count;
+  made->block_rows = made->block_cols = 1;
+  made->offsets = f->offsets;
+  made->indices = f->indices;
+  made->values = f->values;
+  return 1;
+}
+
+static spk_status pack(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
+                       const spk_kernels *kernels, const spk_machine *machine, spk_int8 *into) {
+  if (width > SPK_FOURS_COLUMNS || !kernels->bytes)
+    return spk_quads_make(A, values, threads, kernels, machine, &into->quads);
+  fours f;
+  spk_sparse grouped;
+  if (!make_fours(A, values, &f, &grouped)) return SPK_ERR_MEMORY;
+  spk_status status = SPK_OK;
+  if (width == 1 && spk_slices_suit(&grouped, kernels->bytes))
+    status = spk_slices_make(&grouped, SPK_STORAGE_SAME, threads, kernels->bytes, &into->slices);
+  if (status == SPK_OK && !into->slices)
+    status = spk_strips_make(&grouped, width, 0, SPK_STORAGE_SAME, threads, kernels->bytes, machine,
+                             &into->strips);
+  free(f.offsets);
+  return status;
+}
+
+spk_status spk_int8_make(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
+                         const spk_kernels *kernels, const spk_machine *machine, spk_int8 **made) {
+  spk_int8 *m = calloc(1, sizeof *m);
+  if (!m) return SPK_ERR_MEMORY;
+  m->rows = A->rows;
+  m->cols = A->cols;
+  m->nnz = A->nnz;
+  m->row_sums = malloc(((size_t)A->rows + 1) * sizeof *m->row_sums);
+  spk_status status = m->row_sums ? SPK_OK : SPK_ERR_MEMORY;
+  if (status == SPK_OK && !add_rows(A, values, m->row_sums)) status = SPK_ERR_ARGUMENT;
+  if (status == SPK_OK) status = pack(A, values, width, threads, kernels, machine, m);
+  if (status == SPK_OK)
+    *made = m;
+  else
+    spk_int8_free(m);
+  return status;
+}
+
+void spk_int8_free(spk_int8 *A) {
+  if (!A) return;
+  free(A->row_sums);
+  spk_quads_free(A->quads);
+  spk_strips_free(A->strips);
+  spk_slices_free(A->slices);
+  free(A);
+}
+
+size_t spk_int8_bytes(const spk_int8 *A) {
+  if (!A) return 0;
+  const size_t packed = A->quads    ? spk_quads_bytes(A->quads)
+                        : A->slices ? A->slices->bytes
+                                    : spk_strips_bytes(A->strips);
+  return sizeof *A + (size_t)A->rows * sizeof *A->row_sums + packed;
+}

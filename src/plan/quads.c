@@ -1,0 +1,317 @@
+#include "quads.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../driver/parallel.h"
+#include "parts.h"
+
+#define STRIP_ROWS 256
+#define LEAST_STRIP_ROWS 64 /* where threads would have none otherwise */
+
+/* Cells beyond one per entry that a matrix may have all the same. */
+#define MOST_EMPTY_CELLS 4096.0
+
+/* Sums that wait for further blocks, in bytes, at most. */
+#define STAGE_MOST ((ptrdiff_t)1 << 20)
+
+/* Cycles (Zen 5, AVX-512 with VNNI, 64 columns): a quad of one row, of four, and of one whose
+ * columns come from L2; what a row of a block costs besides; a row of a panel. */
+#define QUAD_CYCLES 4.2
+#define QUAD4_CYCLES 8.6
+#define QUAD_CYCLES_L2 8.0
+#define ROW_CYCLES 12.0
+#define PANEL_ROW_CYCLES 4.0
+
+typedef struct packing {
+  const spk_sparse *A;
+  const int8_t *values;
+  spk_quads *into;
+} packing;
+
+static ptrdiff_t start_of(const spk_sparse *A, ptrdiff_t row) {
+  return spk_index(A->offsets, A->itype, row);
+}
+
+static ptrdiff_t column_of(const spk_sparse *A, ptrdiff_t entry) {
+  return spk_index(A->indices, A->itype, entry);
+}
+
+static ptrdiff_t quads_of(ptrdiff_t entries) { return spk_ceil_div(entries, 4); }
+
+/* Some rows of a strip in one block: the entries [from[r], to[r]) of A. */
+typedef struct rows_in_block {
+  ptrdiff_t count;
+  ptrdiff_t from[SPK_QUAD_ROWS], to[SPK_QUAD_ROWS];
+} rows_in_block;
+
+/* The next column that one of them has; `has` says, bit by bit, which do.  -1 at the end. */
+static ptrdiff_t next_column(const spk_sparse *A, rows_in_block *rows, unsigned *has) {
+  ptrdiff_t column = -1;
+  *has = 0;
+  for (ptrdiff_t r = 0; r < rows->count; r++) {
+    if (rows->from[r] == rows->to[r]) continue;
+    const ptrdiff_t here = column_of(A, rows->from[r]);
+    if (column < 0 || here < column) column = here, *has = 0;
+    if (here == column) *has |= 1u << r;
+  }
+  for (ptrdiff_t r = 0; r < rows->count; r++) rows->from[r] += *has >> r & 1;
+  return column;
+}
+
+static ptrdiff_t count_columns(const spk_sparse *A, rows_in_block rows) {
+  ptrdiff_t columns = 0;
+  unsigned has;
+  while (next_column(A, &rows, &has) >= 0) columns++;
+  return columns;
+}
+
+/* An item before items are sorted. */
+typedef struct item {
+  uint32_t quads;
+  uint16_t row, rows;
+} item;
+
+/* Many quads first, single rows before others: so that runs are long. */
+static int compare(const void *left, const void *right) {
+  const item *a = left, *b = right;
+  if (a->rows != b->rows) return a->rows < b->rows ? -1 : 1;
+  if (a->quads != b->quads) return a->quads > b->quads ? -1 : 1;
+  return a->row < b->row ? -1 : a->row > b->row;
+}
+
+/* Entries of row i of the strip in block b are cuts[b * rows + i] .. cuts[(b + 1) * rows + i]. */
+static void cut(const spk_sparse *A, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t block,
+                ptrdiff_t blocks, ptrdiff_t *cuts) {
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    ptrdiff_t p = start_of(A, first + i);
+    const ptrdiff_t end = start_of(A, first + i + 1);
+    for (ptrdiff_t b = 0; b <= blocks; b++) {
+      const ptrdiff_t below = b * block;
+      while (p < end && (b == blocks || column_of(A, p) < below)) p++;
+      cuts[b * rows + i] = p;
+    }
+  }
+}
+
+static rows_in_block in_block(const ptrdiff_t *cuts, ptrdiff_t rows, ptrdiff_t b, ptrdiff_t row,
+                              ptrdiff_t count) {
+  rows_in_block some = {.count = count};
+  for (ptrdiff_t r = 0; r < count; r++) {
+    some.from[r] = cuts[b * rows + row + r];
+    some.to[r] = cuts[(b + 1) * rows + row + r];
+  }
+  return some;
+}
+
+/* The items of block b; returns how many. */
+static ptrdiff_t find_items(const spk_sparse *A, const ptrdiff_t *cuts, ptrdiff_t rows, ptrdiff_t b,
+                            item *items) {
+  ptrdiff_t count = 0;
+  for (ptrdiff_t row = 0; row < rows;) {
+    const ptrdiff_t here = spk_min(SPK_QUAD_ROWS, rows - row);
+    const rows_in_block four = in_block(cuts, rows, b, row, here);
+    ptrdiff_t alone = 0;
+    for (ptrdiff_t r = 0; r < here; r++) alone += quads_of(four.to[r] - four.from[r]);
+    if (alone > 0 && here == SPK_QUAD_ROWS) {
+      const ptrdiff_t together = quads_of(count_columns(A, four));
+      if ((double)together * QUAD4_CYCLES <= (double)alone * QUAD_CYCLES) {
+        items[count++] = (item){(uint32_t)together, (uint16_t)row, SPK_QUAD_ROWS};
+        row += here;
+        continue;
+      }
+    }
+    for (ptrdiff_t r = 0; r < here; r++) {
+      const ptrdiff_t quads = quads_of(four.to[r] - four.from[r]);
+      if (quads > 0) items[count++] = (item){(uint32_t)quads, (uint16_t)(row + r), 1};
+    }
+    row += here;
+  }
+  qsort(items, (size_t)count, sizeof *items, compare);
+  return count;
+}
+
+/* Moves *at over the items of a block. */
+static void advance(const item *items, ptrdiff_t count, spk_quad_cell *at) {
+  for (ptrdiff_t i = 0; i < count; i++) {
+    at->run += i == 0 || items[i].quads != items[i - 1].quads || items[i].rows != items[i - 1].rows;
+    at->item++;
+    at->quad += items[i].quads;
+    at->value += (ptrdiff_t)4 * items[i].quads * items[i].rows;
+  }
+}
+
+/* The parts of a strip's one allocation. */
+static int take_strip(spk_quad_strip *s, ptrdiff_t blocks, const spk_quad_cell *end) {
+  const size_t cells = spk_slice((size_t)(blocks + 1) * sizeof *s->cells);
+  const size_t runs = spk_slice((size_t)end->run * sizeof *s->runs);
+  const size_t ids = spk_slice((size_t)end->item * sizeof *s->row_ids);
+  const size_t offsets = spk_slice((size_t)end->quad * 4 * sizeof *s->offsets);
+  s->bytes = cells + runs + ids + offsets + spk_slice((size_t)end->value);
+  char *memory = aligned_alloc(SPK_ALIGN, s->bytes);
+  if (!memory) return 0;
+  memset(memory, 0, s->bytes);
+  s->cells = (spk_quad_cell *)(void *)memory;
+  s->runs = (spk_quad_run *)(void *)(memory += cells);
+  s->row_ids = (uint16_t *)(void *)(memory += runs);
+  s->offsets = (uint16_t *)(void *)(memory += ids);
+  s->values = (int8_t *)(void *)(memory + offsets);
+  return 1;
+}
+
+/* The items of block b, whose columns begin at `low`, from *at on; zeros are there already. */
+static void fill(const packing *job, const ptrdiff_t *cuts, ptrdiff_t b, ptrdiff_t low,
+                 const item *items, ptrdiff_t count, spk_quad_cell at, spk_quad_strip *s) {
+  ptrdiff_t run = at.run - 1;
+  for (ptrdiff_t i = 0; i < count; i++) {
+    const item *it = &items[i];
+    if (i == 0 || it->quads != it[-1].quads || it->rows != it[-1].rows)
+      s->runs[++run] = (spk_quad_run){it->quads, 0, it->rows};
+    s->runs[run].items++;
+    s->row_ids[at.item++] = it->row;
+    rows_in_block rows = in_block(cuts, s->rows, b, it->row, it->rows);
+    uint16_t *o = s->offsets + 4 * at.quad;
+    unsigned has;
+    for (ptrdiff_t slot = 0;; slot++) {
+      const rows_in_block before = rows;
+      const ptrdiff_t column = next_column(job->A, &rows, &has);
+      if (column < 0) break;
+      o[slot] = (uint16_t)(column - low);
+      int8_t *w = s->values + at.value + slot / 4 * 4 * it->rows + slot % 4;
+      for (ptrdiff_t r = 0; r < it->rows; r++)
+        if (has >> r & 1) {
+          w[4 * r] = job->values[before.from[r]];
+          s->shared += it->rows > 1;
+        }
+    }
+    at.quad += it->quads;
+    at.value += (ptrdiff_t)4 * it->quads * it->rows;
+  }
+}
+
+/* One strip; it has no cells if there was no memory. */
+static void pack_strip(void *context, ptrdiff_t number, int worker) {
+  (void)worker;
+  packing *job = context;
+  const spk_quads *all = job->into;
+  spk_quad_strip *s = &all->strip[number];
+  const ptrdiff_t first = number * all->strip_rows, blocks = all->blocks;
+  s->rows = spk_min(all->strip_rows, job->A->rows - first);
+  item items[STRIP_ROWS];
+  ptrdiff_t *cuts = malloc((size_t)((blocks + 1) * s->rows + 1) * sizeof *cuts);
+  if (!cuts) return;
+  cut(job->A, first, s->rows, all->block_rows, blocks, cuts);
+  spk_quad_cell end = {0};
+  for (ptrdiff_t b = 0; b < blocks; b++)
+    advance(items, find_items(job->A, cuts, s->rows, b, items), &end);
+  if (take_strip(s, blocks, &end)) {
+    for (ptrdiff_t b = 0; b < blocks; b++) {
+      const ptrdiff_t count = find_items(job->A, cuts, s->rows, b, items);
+      fill(job, cuts, b, b * all->block_rows, items, count, s->cells[b], s);
+      s->cells[b + 1] = s->cells[b];
+      advance(items, count, &s->cells[b + 1]);
+    }
+  }
+  free(cuts);
+}
+
+/* Rows of B that are used together: those that fit L1, where the rows of A have enough entries that
+ * their sums may come and go for it. */
+static ptrdiff_t choose_block(const spk_sparse *A, ptrdiff_t tile, const spk_machine *machine) {
+  const double per_row = (double)A->nnz / (double)spk_max(1, A->rows);
+  const ptrdiff_t most = SPK_PANEL_MOST / tile;
+  const ptrdiff_t in_l1 = spk_max(16, ((ptrdiff_t)machine->l1_bytes - 3072) / tile);
+  ptrdiff_t best = 0;
+  double least = INFINITY;
+  for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks++) {
+    const ptrdiff_t block = spk_max(1, spk_ceil_div(A->cols, blocks));
+    const double quads = per_row / 4.0 + 0.4 * (double)blocks;
+    const double cost =
+        quads * (block <= in_l1 ? QUAD_CYCLES : QUAD_CYCLES_L2) + (double)blocks * ROW_CYCLES;
+    if (cost < least) least = cost, best = block;
+    if (block <= in_l1) return best;
+  }
+}
+
+spk_status spk_quads_make(const spk_sparse *A, const int8_t *values, int threads,
+                          const spk_kernels *kernels, const spk_machine *machine,
+                          spk_quads **made) {
+  spk_quads *q = malloc(sizeof *q);
+  if (!q) return SPK_ERR_MEMORY;
+  *q = (spk_quads){.kernels = kernels, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
+  q->tile = 4 * kernels->lanes[SPK_F32];
+  q->block_rows = choose_block(A, q->tile, machine);
+  q->blocks = spk_max(1, spk_ceil_div(A->cols, q->block_rows));
+  q->strip_rows = STRIP_ROWS;
+  const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
+  while (q->strip_rows > LEAST_STRIP_ROWS && spk_ceil_div(A->rows, q->strip_rows) < tasks)
+    q->strip_rows /= 2;
+  q->strips = spk_ceil_div(A->rows, q->strip_rows);
+  if ((double)q->strips * (double)q->blocks > (double)A->nnz + MOST_EMPTY_CELLS) {
+    free(q);
+    return SPK_ERR_SPARSE;
+  }
+  q->strip = calloc((size_t)q->strips + 1, sizeof *q->strip);
+  q->weights = calloc((size_t)q->strips + 1, sizeof *q->weights);
+  spk_status status = q->strip && q->weights ? SPK_OK : SPK_ERR_MEMORY;
+  if (status == SPK_OK) {
+    packing job = {A, values, q};
+    spk_parallel(spk_choose_threads(threads, 8.0 * (double)A->nnz), (spk_phase){0},
+                 (spk_phase){q->strips, pack_strip}, &job);
+    for (ptrdiff_t i = 0; i < q->strips; i++) {
+      if (!q->strip[i].cells) status = SPK_ERR_MEMORY;
+      q->shared += q->strip[i].shared;
+      const ptrdiff_t end = spk_min(A->rows, (i + 1) * q->strip_rows);
+      q->weights[i + 1] = start_of(A, end) + end;
+    }
+  }
+  if (status == SPK_OK)
+    *made = q;
+  else
+    spk_quads_free(q);
+  return status;
+}
+
+void spk_quads_free(spk_quads *quads) {
+  if (!quads) return;
+  for (ptrdiff_t i = 0; quads->strip && i < quads->strips; i++) free(quads->strip[i].cells);
+  free(quads->strip);
+  free(quads->weights);
+  free(quads);
+}
+
+size_t spk_quads_bytes(const spk_quads *quads) {
+  size_t bytes = sizeof *quads + ((size_t)quads->strips + 1) * sizeof *quads->weights;
+  for (ptrdiff_t i = 0; i < quads->strips; i++)
+    bytes += sizeof *quads->strip + quads->strip[i].bytes;
+  return bytes;
+}
+
+ptrdiff_t spk_quads_part(const spk_quads *A, ptrdiff_t part, ptrdiff_t parts) {
+  return spk_balanced_part(A->weights, A->strips, part, parts);
+}
+
+void spk_plan_quads(const spk_quads *A, ptrdiff_t n, int threads, const spk_machine *machine,
+                    spk_quads_plan *plan) {
+  const double work = ((double)A->nnz / 3.0 + (double)A->rows) * (double)n;
+  *plan = (spk_quads_plan){.threads = spk_choose_threads(threads, work)};
+  plan->tiles = spk_ceil_div(n, A->tile);
+  const ptrdiff_t strip_bytes = A->strip_rows * A->tile * (ptrdiff_t)sizeof(int32_t);
+  /* With one block, a strip is finished at once. */
+  const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, STAGE_MOST);
+  plan->stage_strips = A->blocks == 1 ? 1 : spk_max(1, bytes / strip_bytes);
+  plan->stage_strips = spk_min(plan->stage_strips, spk_max(1, A->strips));
+  const double strip = ((double)A->nnz / 4.0 * QUAD_CYCLES + (double)A->rows * ROW_CYCLES) /
+                       (double)spk_max(1, A->strips);
+  plan->parts = spk_choose_parts(A->strips, strip, PANEL_ROW_CYCLES * (double)A->cols, plan->tiles,
+                                 plan->threads, 1);
+  plan->threads = (int)spk_max(1, spk_min(plan->threads, plan->parts * plan->tiles));
+  plan->panel_bytes = spk_slice((size_t)(A->block_rows * A->tile));
+  plan->stage_bytes = spk_slice((size_t)(plan->stage_strips * strip_bytes));
+}
+
+size_t spk_quads_workspace_limit(void) {
+  const size_t strip = (size_t)STRIP_ROWS * 4 * SPK_MOST_LANES * sizeof(int32_t);
+  return (size_t)SPK_PANEL_MOST + spk_max(STAGE_MOST, (ptrdiff_t)strip) + 3 * SPK_ALIGN;
+}

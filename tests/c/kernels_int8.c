@@ -1,0 +1,211 @@
+#include "kernels_int8.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "testing.h"
+
+/* What AVX512_VNNI lies over; only some builds have it. */
+extern const spk_kernels spk_kernels__avx512 __attribute__((weak));
+
+static ptrdiff_t tile_of(const spk_kernels *table) { return 4 * table->lanes[SPK_F32]; }
+
+/* Bytes with the extremes among them, as sums may saturate only there. */
+static uint8_t random_byte(void) {
+  const ptrdiff_t x = random_below(300);
+  return (uint8_t)(x < 256 ? x : x < 270 ? 255 : x < 285 ? 128 : 127);
+}
+
+static void check_quads_of(spk_quad_fn kernel, const char *which) {
+  enum { RUNS = 6, BLOCK = 23, HEIGHT = 40 };
+  /* None, one and several quads and items; row ids are those of whole items, in any order. */
+  const spk_quad_run runs[RUNS] = {{0, 1, 1}, {1, 2, 1}, {5, 3, 1},
+                                   {0, 1, 4}, {1, 3, 4}, {7, 2, 4}};
+  static const uint16_t ids[] = {39, 38, 2, 0, 37, 1, 20, 3, 7, 30, 11, 34};
+  test_case("quads %s", which);
+  const spk_kernels *table = spk_active_kernels();
+  const ptrdiff_t tile = tile_of(table);
+  ptrdiff_t quads = 0, values = 0;
+  for (int r = 0; r < RUNS; r++) {
+    quads += (ptrdiff_t)runs[r].quads * runs[r].items;
+    values += (ptrdiff_t)4 * runs[r].quads * runs[r].items * runs[r].rows;
+  }
+  uint8_t *B = exact_memory((size_t)(BLOCK * tile));
+  uint8_t *panel = exact_memory((size_t)(BLOCK * tile));
+  uint16_t *offsets = exact_memory((size_t)quads * 4 * sizeof *offsets);
+  int8_t *w = exact_memory((size_t)values);
+  for (ptrdiff_t i = 0; i < BLOCK * tile; i++) B[i] = random_byte();
+  for (ptrdiff_t i = 0; i < 4 * quads; i++) offsets[i] = (uint16_t)random_below(BLOCK);
+  for (ptrdiff_t i = 0; i < values; i++) w[i] = (int8_t)random_byte();
+  table->quad_panel(panel, B, tile, 1, BLOCK, tile, 0);
+  int32_t *sums = exact_memory((size_t)(HEIGHT * tile) * sizeof *sums);
+  int32_t before[HEIGHT * 64];
+  for (ptrdiff_t i = 0; i < HEIGHT * tile; i++)
+    sums[i] = before[i] = (int32_t)random_below(1000) - 500;
+  const spk_quad_task task = {runs, RUNS, ids, offsets, w, panel, sums};
+  kernel(&task);
+  const uint16_t *id = ids, *o = offsets;
+  const int8_t *a = w;
+  for (int r = 0; r < RUNS; r++)
+    for (uint32_t i = 0; i < runs[r].items; i++, id++) {
+      const ptrdiff_t rows = runs[r].rows;
+      for (uint32_t q = 0; q < runs[r].quads; q++, o += 4, a += 4 * rows)
+        for (ptrdiff_t g = 0; g < rows; g++)
+          for (ptrdiff_t j = 0; j < tile; j++)
+            for (int c = 0; c < 4; c++)
+              before[(*id + g) * tile + j] += (int32_t)a[4 * g + c] * B[o[c] * tile + j];
+    }
+  for (ptrdiff_t i = 0; i < HEIGHT * tile; i++)
+    CHECK(sums[i] == before[i], "[%td, %td] = %d, not %d", i / tile, i % tile, sums[i], before[i]);
+  exact_memory_release();
+}
+
+void check_quads(spk_quad_fn kernel) {
+  check_quads_of(kernel, "in use");
+  const spk_kernels *table = spk_active_kernels(), *plain = &spk_kernels__avx512;
+  if (plain && !strcmp(table->isa, "avx512") && plain->quads != kernel)
+    check_quads_of(plain->quads, "without VNNI");
+}
+
+/* A panel is what four of its rows give once they are interleaved: through a quad whose weights
+ * choose one of its columns. */
+void check_quad_panel(spk_quad_panel_fn kernel) {
+  const spk_kernels *table = spk_active_kernels();
+  const ptrdiff_t tile = tile_of(table);
+  enum { ROWS = 5 };
+  for (ptrdiff_t n = 1; n <= tile; n += 1 + n / 5)
+    for (int how = 0; how < 4; how++) {
+      const uint8_t flip = how & 1 ? 0x80 : 0;
+      const ptrdiff_t row_stride = how & 2 ? 1 : n + 3, col_stride = how & 2 ? ROWS + 2 : 1;
+      test_case("quad_panel, %td columns, case %d", n, how);
+      const ptrdiff_t held = (ROWS - 1) * row_stride + (n - 1) * col_stride + 1;
+      uint8_t *B = exact_memory((size_t)held);
+      for (ptrdiff_t i = 0; i < held; i++) B[i] = random_byte();
+      exact_memory_freeze();
+      uint8_t *panel = exact_memory((size_t)(ROWS * tile));
+      kernel(panel, B, row_stride, col_stride, ROWS, n, flip);
+      for (uint16_t i = 0; i < ROWS; i++) {
+        const uint16_t offsets[] = {i, i, i, i};
+        const int8_t w[] = {0, 0, 1, 0};
+        const uint16_t id = 0;
+        const spk_quad_run run = {1, 1, 1};
+        int32_t sums[64] = {0};
+        const spk_quad_task task = {&run, 1, &id, offsets, w, panel, sums};
+        table->quads(&task);
+        for (ptrdiff_t j = 0; j < n; j++) {
+          const int32_t wanted = B[i * row_stride + j * col_stride] ^ flip;
+          CHECK(sums[j] == wanted, "[%d, %td] = %d, not %d", i, j, sums[j], wanted);
+        }
+      }
+      exact_memory_release();
+    }
+}
+
+void check_fours(spk_fours_fn kernel) {
+  for (ptrdiff_t rows = 0; rows < 14; rows++)
+    for (ptrdiff_t n = 1; n < 40; n += 1 + n / 3)
+      for (int how = 0; how < 6; how++) {
+        const uint8_t flip = how & 1 ? 0x80 : 0;
+        const int by_column = how >= 4;
+        const ptrdiff_t row_stride = by_column ? 1 : how & 2 ? -n - 3 : n + 3;
+        const ptrdiff_t col_stride = by_column ? rows + 2 : 1, most = (rows - 1) * row_stride;
+        test_case("fours, %td x %td, case %d", rows, n, how);
+        const ptrdiff_t held = rows ? (most < 0 ? -most : most) + (n - 1) * col_stride + 1 : 0;
+        uint8_t *B = exact_memory((size_t)held);
+        for (ptrdiff_t i = 0; i < held; i++) B[i] = random_byte();
+        exact_memory_freeze();
+        const uint8_t *first = most < 0 ? B - most : B;
+        const ptrdiff_t high = spk_round_up(rows, 4);
+        uint8_t *to = exact_memory((size_t)(high * n));
+        kernel(to, first, row_stride, col_stride, rows, n, flip);
+        for (ptrdiff_t i = 0; i < high; i++)
+          for (ptrdiff_t j = 0; j < n; j++) {
+            const int wanted = i < rows ? first[i * row_stride + j * col_stride] ^ flip : 0;
+            const int got = to[i / 4 * 4 * n + 4 * j + i % 4];
+            CHECK(got == wanted, "[%td, %td] = %d, not %d", i, j, got, wanted);
+          }
+        exact_memory_release();
+      }
+}
+
+/* In float, rounded as they are there: the same bits. */
+static double result_of(int32_t sum, const spk_requantise *how, ptrdiff_t i) {
+  if (how->result == SPK_RESULT_I32) return sum;
+  const float product = (float)sum * (how->scale ? how->scale[i] : 1.0f);
+  float x = product + (how->bias ? how->bias[i] : 0.0f);
+  if (how->activation == SPK_RELU) x = x < 0 ? 0 : x;
+  if (how->activation == SPK_TANH) x = tanhf(x);
+  if (how->result == SPK_RESULT_F32) return x;
+  const double low = how->result == SPK_RESULT_S8 ? -128 : 0;
+  const double y = rint((double)(x / how->out_scale)) + how->out_zero_point;
+  return isnan(y) || y < low ? low : y > low + 255 ? low + 255 : y;
+}
+
+static double element(const void *C, spk_result result, ptrdiff_t at) {
+  if (result == SPK_RESULT_I32) return ((const int32_t *)C)[at];
+  if (result == SPK_RESULT_F32) return (double)((const float *)C)[at];
+  return result == SPK_RESULT_S8 ? ((const int8_t *)C)[at] : ((const uint8_t *)C)[at];
+}
+
+void check_quad_store(spk_quad_store_fn kernel) {
+  enum { ROWS = 9 };
+  const ptrdiff_t tile = tile_of(spk_active_kernels());
+  const spk_activation activations[] = {SPK_IDENTITY, SPK_RELU, SPK_TANH};
+  for (ptrdiff_t n = 1; n <= tile; n = n == tile ? n + 1 : spk_min(tile, n + 1 + n / 3))
+    for (int how = 0; how < 4 * 3 * 2 * 2; how++) {
+      const spk_result result = (spk_result)(how % 4);
+      const int by_column = how / 4 % 2, plain = how / 8 % 2;
+      float scale[ROWS], bias[ROWS];
+      int32_t sums[ROWS * 64], row_sums[ROWS];
+      for (ptrdiff_t i = 0; i < ROWS; i++) {
+        scale[i] = (float)random_number() / 100;
+        bias[i] = (float)random_number() * 10;
+        row_sums[i] = (int32_t)random_below(1 << 24) - (1 << 23);
+      }
+      if (!plain) scale[1] = NAN, scale[2] = INFINITY, bias[3] = -INFINITY;
+      /* What is half way between two numbers, too. */
+      scale[4] = 0.5f, bias[4] = 0, scale[5] = -0.5f;
+      for (ptrdiff_t i = 0; i < ROWS * tile; i++)
+        sums[i] = i / tile == 4 || i / tile == 5 ? (int32_t)(i % tile) - 20 + 7 * row_sums[i / tile]
+                                                 : (int32_t)random_below(1 << 20) - (1 << 19);
+      const spk_requantise task_how = {.result = result,
+                                       .scale = plain ? NULL : scale,
+                                       .bias = plain ? NULL : bias,
+                                       .activation = activations[how / 16],
+                                       .out_scale = result == SPK_RESULT_S8 ? 1.0f : 0.7f,
+                                       .out_zero_point = result == SPK_RESULT_S8 ? -3 : 131};
+      test_case("quad_store, %td columns, case %d", n, how);
+      const size_t size = result <= SPK_RESULT_F32 ? 4 : 1;
+      const ptrdiff_t ld = by_column ? ROWS + 2 : n + 2;
+      const size_t held = (size_t)(by_column ? (n - 1) * ld + ROWS : (ROWS - 1) * ld + n);
+      char *C = exact_memory(held * size);
+      memset(C, 77, held * size);
+      const spk_quad_store_task task = {.sums = sums,
+                                        .sum_row_stride = tile,
+                                        .sum_col_stride = 1,
+                                        .row_sums = row_sums,
+                                        .shift = 7,
+                                        .rows = ROWS,
+                                        .cols = n,
+                                        .C = C,
+                                        .row_stride = by_column ? 1 : ld,
+                                        .col_stride = by_column ? ld : 1,
+                                        .how = &task_how};
+      kernel(&task);
+      for (ptrdiff_t i = 0; i < ROWS; i++)
+        for (ptrdiff_t j = 0; j < n; j++) {
+          const double wanted = result_of(sums[i * tile + j] - 7 * row_sums[i], &task_how, i);
+          const double got = element(C, result, by_column ? j * ld + i : i * ld + j);
+          CHECK(got == wanted || (isnan(got) && isnan(wanted)), "[%td, %td] = %.9g, not %.9g", i, j,
+                got, wanted);
+        }
+      int gaps = 0;
+      for (size_t at = 0; at < held; at++) {
+        const ptrdiff_t inner = (ptrdiff_t)at % ld;
+        if (inner >= (by_column ? ROWS : n))
+          for (size_t b = 0; b < size; b++) gaps += C[at * size + b] != 77;
+      }
+      CHECK(gaps == 0, "%d bytes between elements written", gaps);
+      exact_memory_release();
+    }
+}
