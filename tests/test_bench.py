@@ -99,7 +99,7 @@ def problem_of(*arguments, **changes):
 
 
 def right_answer(problem):
-    if problem.op in ("spmm", "prepared"):
+    if problem.product == "spmm":
         return problem.sparse() @ problem.b
     if problem.op == "dense_spmm":
         return problem.b @ problem.sparse()
@@ -158,6 +158,7 @@ def test_operations_and_bytes_are_counted():
     assert [OPS[op].flops(of[op]) for op in others] == [2 * 2 * 4] * len(others)
     # Rows of B that A touches: 2 of 3; columns of X: 1 of 2; rows of X and Y together: 3 of 5.
     assert OPS["spmm"].bytes(of["spmm"]) == index_bytes + 4 * 4 * (2 + 2)
+    assert OPS["int8"].bytes(of["int8"]) == 3 * A.nnz + 4 * (3 + 4 * 2)
     assert OPS["dense_spmm"].bytes(of["dense_spmm"]) == index_bytes + 4 * 4 * (1 + 3)
     assert OPS["prepared_sddmm"].bytes(of["prepared_sddmm"]) == OPS["sddmm"].bytes(of["sddmm"])
     assert OPS["sddmm"].bytes(of["sddmm"]) == index_bytes + 4 * 4 * 3
@@ -418,9 +419,11 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     assert path.read_text() == "hello\nworld\n"
 
 
-def record(matrix="layer", width=32, run_number=0, sparsity=0.9, threads=2, **peers):
+def record(
+    matrix="layer", width=32, run_number=0, sparsity=0.9, threads=2, kind="random", **peers
+):
     labels = dict(
-        suite="dlmc", op="spmm", matrix=matrix, kind="random", rows=10, cols=10, nnz=10,
+        suite="dlmc", op="spmm", matrix=matrix, kind=kind, rows=10, cols=10, nnz=10,
         sparsity=sparsity, width=width, threads=threads, cache="warm", dtype="float32",
         container="csr_array", flops=10**6, bytes=10**5,
     )  # fmt: skip
@@ -509,9 +512,10 @@ def test_plots_are_drawn_for_what_was_measured(tmp_path):
                 f"at {sparsity}", sparsity=sparsity, threads=threads, scipy=5e-3,
                 spkernels=1e-3 / threads, numpy_dense=2e-3,
             )  # fmt: skip
+    lines += record("block", sparsity=0.9, kind="4 x 4", spkernels=1e-4, numpy_dense=2e-3)
     drawn = plots.save_all(results_of(tmp_path, lines), tmp_path)
     names = {name for _, name in drawn}
-    kinds = ("speedup", "peers", "crossover", "roofline", "threads")
+    kinds = ("speedup", "peers", "crossover", "kinds", "roofline", "threads")
     assert names == {f"dlmc-spmm-{kind}.png" for kind in kinds}
     for name in names:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

@@ -60,11 +60,16 @@ class Cell:
         )
 
     def problem(self, A) -> Problem:
-        """Make the inputs: normal values (ones for a pattern to sample at), from a fixed seed."""
+        """Make the inputs, from a fixed seed.
+
+        Values are normal, ones for a pattern to sample at, and whole numbers for int8.
+        """
         rng = np.random.default_rng(SEED)
         dtype = np.dtype(self.dtype)
         if self.op in ("sddmm", "prepared_sddmm", "attention"):
             data = np.ones(A.nnz, dtype)
+        elif self.op == "int8":
+            data = rng.integers(-127, 128, A.nnz).astype(dtype)
         else:
             data = rng.standard_normal(A.nnz).astype(dtype)
         operands = OPS[self.op].operands(A, self.width, rng, dtype)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 #: Operations whose sparse operand may be prepared, and what they compute.
-_PREPARED = {"prepared": "spmm", "prepared_sddmm": "sddmm"}
+_PREPARED = {"prepared": "spmm", "int8": "spmm", "prepared_sddmm": "sddmm"}
 
 
 @dataclass

@@ -16,10 +16,20 @@ def versions():
     }
 
 
+def width_of(problem):
+    """Return the columns of the dense operand of a product."""
+    return problem.b.shape[1] if problem.b.ndim == 2 else 1
+
+
 def bind(problem):
     if problem.op == "prepared":
-        width = problem.b.shape[1] if problem.b.ndim == 2 else 1
-        return partial(spkernels.prepare(problem.sparse(), n=width).spmm, problem.b)
+        return partial(spkernels.prepare(problem.sparse(), n=width_of(problem)).spmm, problem.b)
+    if problem.op == "int8":
+        if problem.data.dtype != np.float32:
+            raise NotImplementedError("spkernels has sums of int8 as float32 alone")
+        whole = problem.sparse().astype(np.int8)
+        weights = spkernels.prepare(whole, n=width_of(problem), dtype="int8")
+        return partial(weights.spmm, problem.b.astype(np.uint8), dtype=np.float32)
     if problem.op == "prepared_sddmm":
         pattern = spkernels.prepare(problem.sparse(), op="sddmm", k=problem.x.shape[1])
         return partial(pattern.sddmm, problem.x, problem.yt.T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..suites import SUITES
 #: Okabe and Ito's palette, which any colour vision tells apart, and a marker each.
 _STYLES = {
     "spkernels": ("#0072B2", "o"),
+    "spkernels float32": ("#56B4E9", "o"),
     "scipy": ("#999999", "s"),
     "mkl": ("#D55E00", "^"),
     "torch": ("#CC79A7", "v"),
@@ -55,6 +57,7 @@ def save_all(results: Results, folder: Path) -> list[tuple[str, str]]:
                 ("speed-up against sparsity", "speedup", _speedups),
                 ("every peer's speed", "peers", _boxes),
                 ("useful speed and dense speed", "crossover", _crossover),
+                ("kinds of matrices", "kinds", _kinds),
                 ("roofline", "roofline", lambda cells, r=results: _roofline(cells, r.ceilings)),
                 ("threads", "threads", _scaling),
             ):
@@ -216,6 +219,40 @@ def _crossover(cells: Sequence[Cell]) -> Figure | None:
             # The ideal leaves the picture where nothing else is.
             axis.set_ylim(min(reached) / 1.5, 2 * max(reached))
         return bool(reached)
+
+    return _per_width(cells, draw)
+
+
+def _kinds(cells: Sequence[Cell]) -> Figure | None:
+    """What sparsity brings to each kind of matrix; None where there is but one kind."""
+    dense = OPS[cells[0].labels["op"]].DENSE
+    kinds = {kind: None for cell in cells if (kind := cell.labels["kind"])}
+    if len(kinds) < 2:
+        return None
+    styles = dict(zip(kinds, itertools.cycle(_STYLES.values()), strict=False))
+
+    def draw(axis, group):
+        drawn = False
+        for (kind,), members in analysis.grouped(group, "kind").items():
+            points = [
+                (_position(cell), min(rivals) / own)
+                for cell in members
+                if (rivals := [t for peer in dense if (t := cell.seconds(peer))])
+                and (own := cell.seconds(SUBJECT))
+            ]
+            if not points:
+                continue
+            colour, marker = styles[kind]
+            axis.plot(*_trend(*np.array(sorted(points)).T), "-", color=colour, marker=marker,
+                      linewidth=1.5, label=kind)  # fmt: skip
+            drawn = True
+        if drawn:
+            axis.axhline(1, color="0.3", linewidth=1)
+            axis.plot(*[np.array([1, max(map(_position, group))])] * 2, ":", color="0.3",
+                      linewidth=1, label="the ideal: 1 / density")  # fmt: skip
+            _sparsity_axis(axis, group)
+            _log_axis(axis, "speed-up over the best dense product")
+        return drawn
 
     return _per_width(cells, draw)
 

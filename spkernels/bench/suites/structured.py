@@ -19,7 +19,7 @@ NAME = "structured"
 TITLE = "Structured patterns"
 SUFFIXES = ()
 SIZE = 2048
-SPARSITIES = (0.8, 0.9, 0.95)
+SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 SHAPES = ((4, 1), (8, 1), (16, 1), (4, 4), (16, 16))
 RATIOS = ((2, 4), (1, 4), (1, 8), (1, 16))
 
@@ -35,17 +35,17 @@ def _pruned(how, *arguments):
 
 def matrices(quick):
     """A layer of 2048 x 2048, pruned in every way."""
-    for sparsity in SPARSITIES[-1:] if quick else SPARSITIES:
+    for sparsity in SPARSITIES[-2:-1] if quick else SPARSITIES:
         level = f"{100 * sparsity:g}%"
         yield Matrix(f"scattered {level}", "scattered", partial(_pruned, prune.magnitude, sparsity))
         for shape in SHAPES[2:4] if quick else SHAPES:
             kind = "{} x {}".format(*shape)
             yield Matrix(f"{kind} {level}", kind, partial(_pruned, prune.block, shape, sparsity))
     for n, m in RATIOS[1:2] if quick else RATIOS:
-        yield Matrix(f"{n}:{m}", f"{n}:{m}", partial(_pruned, prune.nm, n, m))
+        yield Matrix(f"{n}:{m}", "n:m", partial(_pruned, prune.nm, n, m))
 
 
 def cells(found, options):
-    """Prepared products with a vector, and with 8 to 512 columns."""
+    """Prepared products with a vector and with 8 to 512 columns, in float32 and in 8 bits."""
     widths = (None, 64) if options.quick else (None, 8, 32, 128, 512)
-    return product(NAME, found, {"prepared": widths}, options)
+    return product(NAME, found, {"prepared": widths, "int8": widths}, options)
