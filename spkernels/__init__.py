@@ -57,7 +57,7 @@ try:
 except ValueError as _error:
     _refuse(_error)
 
-from . import datasets, formats, masks, prune  # noqa: E402
+from . import datasets, formats, masks, patterns, prune  # noqa: E402
 from ._accelerate import accelerate  # noqa: E402
 from ._activations import kwinners, spmspm, spmspv  # noqa: E402
 from ._attention import masked_softmax, sparse_attention  # noqa: E402
@@ -86,6 +86,7 @@ __all__ = [
     "load_tuning",
     "masked_softmax",
     "masks",
+    "patterns",
     "prepare",
     "prune",
     "save_tuning",

@@ -7,7 +7,15 @@ import scipy.sparse as sp
 
 from ._operands import check_indices, to_csr
 
-__all__ = ["canonical", "first_rows", "place", "same", "transposed", "with_values"]
+__all__ = [
+    "canonical",
+    "first_rows",
+    "known_canonical",
+    "place",
+    "same",
+    "transposed",
+    "with_values",
+]
 
 #: Formats whose ``data`` has an entry per stored one, in an order of its own.
 _ORDERED = ("csr", "csc", "coo", "bsr")
@@ -41,7 +49,8 @@ def canonical(A, dtype, name):
     return csr, np.searchsorted(keys, entries.row.astype(np.int64) * width + entries.col)
 
 
-def _known_canonical(data, indices, indptr, shape):
+def known_canonical(data, indices, indptr, shape):
+    """Return a CSR array of arrays that are sorted and have no duplicates."""
     csr = sp.csr_array((data, indices, indptr), shape=shape)
     # Said, so that nobody looks again: plans cut rows only if these are known to be sorted.
     csr.has_sorted_indices = csr.has_canonical_format = True
@@ -50,20 +59,20 @@ def _known_canonical(data, indices, indptr, shape):
 
 def with_values(csr, values):
     """Return the pattern of a canonical matrix with other values."""
-    return _known_canonical(values, csr.indices, csr.indptr, csr.shape)
+    return known_canonical(values, csr.indices, csr.indptr, csr.shape)
 
 
 def first_rows(csr, rows):
     """Return the first rows of a canonical matrix, sharing its arrays."""
     end = csr.indptr[rows]
     shape = (rows, csr.shape[1])
-    return _known_canonical(csr.data[:end], csr.indices[:end], csr.indptr[: rows + 1], shape)
+    return known_canonical(csr.data[:end], csr.indices[:end], csr.indptr[: rows + 1], shape)
 
 
 def transposed(csr):
     """Return the transpose of a canonical matrix, canonical as well."""
     turned = csr.T.tocsr()
-    return _known_canonical(turned.data, turned.indices, turned.indptr, turned.shape)
+    return known_canonical(turned.data, turned.indices, turned.indptr, turned.shape)
 
 
 def same(one, other):

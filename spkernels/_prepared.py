@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import sys
 import threading
@@ -13,17 +14,20 @@ from scipy.sparse.linalg import LinearOperator
 
 from . import _pattern, _tuning
 from ._int8 import Int8Matrix, prepare_int8
-from ._kernels import KERNELS, Packed, width_class
+from ._kernels import KERNELS, width_class
 from ._operands import NATIVE, dense_array
 from ._sampler import PreparedPattern, prepare_pattern
 from ._storage import check_storage, rounded
+from ._structure import Structure
 from ._threads import resolve_workers
+from .patterns._recognise import recognised
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from ._tuning import Explanation
     from ._typing import SparseLike
+    from .patterns import Pattern
 
 __all__ = ["PreparedMatrix", "prepare"]
 
@@ -40,16 +44,33 @@ USUAL_DEPTH = 64
 class _State:
     """What belongs to one set of values: replaced as a whole when these change."""
 
-    def __init__(self, csr, storage, workers):
+    def __init__(self, csr, storage, workers, padding=None):
         values = rounded(csr.data, storage)
         self.csr = csr if values is csr.data else _pattern.with_values(csr, values)
         self.storage = storage
         self.workers = workers
+        self.padding = padding
         self.kernels = {}
         self.by_width = {}  # those in use, by the columns that they multiply
 
+    def with_values(self, values):
+        """Return a state of its own for the same pattern."""
+        csr = _pattern.with_values(self.csr, values)
+        return _State(csr, self.storage, self.workers, self.padding)
+
+    def with_padding(self, padding):
+        """Return a state that shares its kernels with this one, and may pad."""
+        state = copy.copy(self)
+        state.padding = padding
+        return state
+
     def _key(self, name, n):
-        return (name, width_class(n, self.csr.dtype)) if name == Packed.name else name
+        return (name, width_class(n, self.csr.dtype)) if KERNELS[name].by_width else name
+
+    def make(self, name, csr, n):
+        """Make a kernel, for these rows or some of them."""
+        height = 1 if self.padding is None else self.padding.height
+        return KERNELS[name](csr, n, self.storage, self.workers, height)
 
     def kernel(self, name, n):
         """Return a kernel by its name, packed for `n` columns."""
@@ -57,8 +78,7 @@ class _State:
         found = self.kernels.get(key)
         if found is None:
             # Of threads that come at once, one's is kept.
-            made = KERNELS[name](self.csr, n, self.storage, self.workers)
-            found = self.kernels.setdefault(key, made)
+            found = self.kernels.setdefault(key, self.make(name, self.csr, n))
         return found
 
     def drop(self, name, n):
@@ -85,11 +105,13 @@ class PreparedMatrix(LinearOperator):
         The memory that it takes by now.
     kernel : str
         The kernel that multiplies as many columns as it was prepared for.
+    patterns : tuple of spkernels.patterns.Pattern
+        The structure that it has, as `spkernels.patterns.recognise` finds it.
     T : PreparedMatrix
         The transpose, which packs what it needs when it is used.
     """
 
-    def __init__(self, state, slots, n, workers, choices, parent=None):
+    def __init__(self, state, slots, n, workers, choices, structure, parent=None):
         shape = state.csr.shape if parent is None else parent.shape[::-1]
         dtype = state.csr.dtype if parent is None else parent.dtype
         self._storage = state.storage if parent is None else parent._storage
@@ -98,6 +120,8 @@ class PreparedMatrix(LinearOperator):
         self._n = n
         self._workers = workers
         self._choices = choices
+        self._structure = structure
+        self._patterns = None
         self._parent = parent
         self._transposed = parent
         # One lock for a matrix and its transpose, whose values change together.
@@ -111,7 +135,8 @@ class PreparedMatrix(LinearOperator):
             with self._lock:
                 if self._own is None:
                     turned = _pattern.transposed(self._parent._own.csr)
-                    self._own = _State(turned, self._storage, self._workers)
+                    padding = self._structure.padding(turned, self._n, self._workers)
+                    self._own = _State(turned, self._storage, self._workers, padding)
                 state = self._own
         return state
 
@@ -132,6 +157,13 @@ class PreparedMatrix(LinearOperator):
         return arrays + sum(kernel.nbytes for kernel in list(state.kernels.values()))
 
     @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The structure that it has: see `spkernels.patterns.recognise`; looked for when asked."""
+        if self._patterns is None:
+            self._patterns = recognised(self._state.csr, self._structure.fill)
+        return self._patterns
+
+    @property
     def kernel(self) -> str:
         """The kernel that multiplies as many columns as it was prepared for."""
         return self._kernel(self._n).describe()
@@ -143,7 +175,7 @@ class PreparedMatrix(LinearOperator):
             where = width_class(n, self.dtype)
             name = self._choices.get(where)
             if name is None:
-                choice = _tuning.predict(state.csr, n, self._workers)
+                choice = _tuning.predict(state.csr, n, self._workers, state.padding)
                 name = self._choices.setdefault(where, choice)
             found = state.kernel(name, n)
             if len(state.by_width) >= _MOST_WIDTHS:
@@ -253,7 +285,9 @@ class PreparedMatrix(LinearOperator):
     def _transpose(self):
         with self._lock:
             if self._transposed is None:
-                self._transposed = PreparedMatrix(None, None, self._n, self._workers, {}, self)
+                self._transposed = PreparedMatrix(
+                    None, None, self._n, self._workers, {}, self._structure.T, self
+                )
         return self._transposed
 
     _adjoint = _transpose
@@ -293,8 +327,7 @@ class PreparedMatrix(LinearOperator):
             values = csr.data
         else:
             values = _pattern.place(data, self._slots, own)
-        csr = _pattern.with_values(own, values)
-        self._replace(_State(csr, self._storage, self._workers))
+        self._replace(self._own.with_values(values))
 
     def _replace(self, state):
         with self._lock:
@@ -314,7 +347,8 @@ class PreparedMatrix(LinearOperator):
         -------
         Explanation
             Prints as a table: what was predicted and measured per product, what packing took, how
-            many products pay for it.  `candidates` has the numbers, `chosen` the kernel's name.
+            many products pay for it, and which patterns `W` has.  `candidates` has the numbers,
+            `chosen` the kernel's name, `patterns` what was recognised.
 
         Examples
         --------
@@ -329,7 +363,11 @@ class PreparedMatrix(LinearOperator):
         n = self._n if n is None else _width(n, "n")
         chosen = self._kernel(n).name
         used = set(self._choices.values())
-        return _tuning.explain(self._state, n, self._workers, chosen, used)
+        state = self._state
+        if state.padding is None:
+            structure = self._structure._replace(kind="auto")
+            state = state.with_padding(structure.padding(state.csr, n, self._workers))
+        return _tuning.explain(state, n, self._workers, chosen, used, self.patterns)
 
     def __repr__(self):
         rows, cols = self.shape
@@ -339,11 +377,12 @@ class PreparedMatrix(LinearOperator):
         if self._parent is not None:
             return operator.attrgetter("T"), (self._parent,)
         own, choices = self._own, dict(self._choices)
-        return _restore, (own.csr, own.storage, self._slots, self._n, self._workers, choices)
+        state = own.csr, own.storage, self._workers, own.padding
+        return _restore, (state, self._slots, self._n, self._workers, choices, self._structure)
 
 
-def _restore(csr, storage, slots, n, workers, choices):
-    return PreparedMatrix(_State(csr, storage, workers), slots, n, workers, choices)
+def _restore(state, *rest):
+    return PreparedMatrix(_State(*state), *rest)
 
 
 def _is_dense(value):
@@ -368,6 +407,8 @@ def prepare(
     k: int | None = None,
     dtype: DTypeLike | None = None,
     storage: str | None = None,
+    pattern: str | None = None,
+    fill: float | None = None,
     tune: bool = True,
     workers: int | None = None,
 ) -> PreparedMatrix | PreparedPattern | Int8Matrix:
@@ -385,17 +426,28 @@ def prepare(
         stored positions.
     k : int, optional
         With ``op="sddmm"``, the elements of a row of the dense factors to come, 64 if nothing is
-        said; others work too.  `n`, `storage` and `tune` are for ``op="spmm"``.
+        said; others work too.  `n`, `storage`, `pattern`, `fill` and `tune` are for
+        ``op="spmm"``.
     dtype : {float32, float64, int8}, optional
         Of the values.  By default that of `A`, and for integers and booleans the one that NumPy
         promotes them and float32 to.  With int8, integers of `A` are taken as they are, and floats
         are quantised row by row, to 127 steps on either side of 0; the dense operands to come are
-        int8 or uint8 then, and there is no `storage` and nothing to `tune`.
+        int8 or uint8 then, and there is no `storage`, nothing to `tune` and nothing to fill up.
     storage : {None, "float16", "bfloat16"}, optional
         How packed float32 values lie in memory.  In 16 bits they are rounded to the nearest value
         that these hold, take half of the memory, and are float32 again where they are used, as is
         the dense operand: sums have the accuracy of float32.  It pays where the values leave the
         caches; elsewhere products take a little longer, with a vector up to twice as long.
+    pattern : str, optional
+        The structure of `A`.  "auto" has it looked for, and columns of blocks that are `fill` full
+        on average filled up with zeros where that is faster.  A declared one is checked: "n:m" (at
+        most n entries in every m columns of a row), "VxW" (blocks of V rows and W columns, which
+        are filled up likewise), "balanced n:m" (n entries exactly) or "complementary K" (K rows
+        after one another have no column in common), numbers in the place of letters.  Columns that
+        rows have in common are made use of whatever is said.
+    fill : float, optional
+        The share of their places that blocks hold at least, on average: from 0.7 to 1, 0.9 if
+        nothing is said, and 1 for declared ones.
     tune : bool, optional
         Whether to measure the kernels that may suit `A` (some tenths of a second at most, once per
         pattern and width in a process, see `save_tuning`); with False a model of the machine
@@ -417,12 +469,14 @@ def prepare(
     TypeError
         If `A` is not sparse or not real, or an argument has the wrong type.
     ValueError
-        If `A` is not 2-D or corrupted, an option is unknown, or `storage` cannot hold a value.
+        If `A` is not 2-D or corrupted, an option is unknown, `storage` cannot hold a value, or `A`
+        breaks a declared pattern: the first row and window or block that does is named.
 
     See Also
     --------
     spmm : one product, without preparation.
     aslinearoperator : for scipy's solvers, without preparation.
+    spkernels.patterns.recognise : says which structure a matrix has.
 
     Notes
     -----
@@ -430,7 +484,8 @@ def prepare(
     such that the rows of the dense operand that a block needs stay in the L1 cache; the rows of a
     strip are sorted by their length in a block, so that loops end when the branch predictor expects
     it [1]_.  Where the dense product is faster, it is used: the values outside of the pattern then
-    multiply too, but never reach the result, as operands with infinities or NaN go the other way.
+    multiply too, as zeros of padded blocks do, but never reach the result, as operands with
+    infinities or NaN go the other way.
     But for that, results have the same bits for any number of threads.
 
     References
@@ -450,11 +505,17 @@ def prepare(
            [ 1.,  2.,  3.]])
     >>> np.array([1.0, 2.0]) @ W
     array([2., 2.])
+
+    A mask that breaks the pattern that it is said to have is an error:
+
+    >>> spkernels.prepare(sp.csr_array([[0, 0, 0, 0], [1, 2, 0, 3]]), pattern="2:4")
+    Traceback (most recent call last):
+    ValueError: A breaks pattern='2:4': row 1 has 3 entries in window 0 (columns 0 to 3)
     """
     if op not in ("spmm", "sddmm"):
         raise ValueError(f"op must be 'spmm' or 'sddmm', got {op!r}")
-    if op == "sddmm" and (n is not None or storage is not None):
-        raise ValueError("n and storage are for op='spmm', got op='sddmm'")
+    if op == "sddmm" and any(value is not None for value in (n, storage, pattern, fill)):
+        raise ValueError("n, storage, pattern and fill are for op='spmm', got op='sddmm'")
     if op == "spmm" and k is not None:
         raise ValueError("k is for op='sddmm', got op='spmm'")
     if tune is not True and tune is not False:
@@ -474,8 +535,11 @@ def prepare(
     if op == "sddmm":
         return prepare_pattern(A, value_type, k, workers)
     check_storage(storage, value_type)
+    structure = Structure.of(pattern, fill)
     csr, slots = _pattern.canonical(A, value_type, "A")
-    made = PreparedMatrix(_State(csr, storage, workers), slots, n, workers, {})
+    structure.check(csr)
+    state = _State(csr, storage, workers, structure.padding(csr, n, workers))
+    made = PreparedMatrix(state, slots, n, workers, {}, structure)
     if tune:
         choice = _tuning.choose(made._state, n, workers)
         made._choices[width_class(n, csr.dtype)] = choice

@@ -10,6 +10,7 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from ._files import replaced
 from ._kernels import KERNELS, blas_threads
 from ._pattern import first_rows
 from ._threads import resolve_workers
+
+if TYPE_CHECKING:
+    from .patterns import Pattern
 
 __all__ = ["Candidate", "Explanation", "load_tuning", "save_tuning"]
 
@@ -48,30 +52,62 @@ _CYCLE = 0.3e-9
 #: How `_core.predict` numbers the kernels.
 _WAYS = {"rows": 0, "packed": 1, "dense": 2}
 
+#: What products take where 2, 4, 8 or 16 rows share their columns, as a share of what scattered
+#: entries take: with a vector, with columns that fill one SIMD vector, and with more (Zen 5,
+#: 2048 x 2048, 90 and 95% sparse, float32 and float64).
+_SHARING = {"vector": (0.8, 0.5, 0.4, 0.3), "narrow": (1.0, 0.9, 0.75, 0.75),
+            "wide": (0.8, 0.65, 0.65, 0.65)}  # fmt: skip
+_NARROW_BYTES = 64
+#: Cycles of the look for infinity and NaN on one thread: for each row of an operand and each 64
+#: bytes of it, and in all.
+_LOOKING, _LOOKING_ONCE = 1.5, 6000.0
+
 
 def _threads(workers):
     return resolve_workers(workers) or _core.get_num_threads()
 
 
-def _predictions(csr, n, workers):
+def _cycles(csr, nnz, n, way):
+    rows, cols = csr.shape
+    return _core.predict(rows, cols, nnz, csr.dtype == np.float64, n, _WAYS[way])
+
+
+def _padded_cycles(csr, padding, n, workers):
+    size = csr.dtype.itemsize
+    width = "vector" if n == 1 else "narrow" if n * size <= _NARROW_BYTES else "wide"
+    # Rows go in groups of 2, 4, ...: of those that divide the height, the largest counts.
+    together = min(4, (padding.height & -padding.height).bit_length() - 1)
+    share = _SHARING[width][together - 1] if together else 1.0
+    looking = csr.shape[1] * math.ceil(n * size / 64) * _LOOKING + _LOOKING_ONCE
+    return _cycles(csr, padding.nnz, n, "packed") * share + looking * _threads(workers)
+
+
+def _predictions(csr, n, workers, padding=None):
     """Return kernels and the seconds that a product is said to take (``src/plan/cost.c``).
 
-    Those that have no place are left out: packed where a matrix is too sparse, dense where it would
-    fill the memory with zeros or the BLAS has more threads than are allowed.
+    Those that have no place are left out: packed where a matrix is too sparse, padded where nothing
+    is to be, dense where it would fill the memory with zeros or the BLAS has more threads than are
+    allowed.
     """
     rows, cols = csr.shape
     unit = _CYCLE / _threads(workers)
-    shape = (rows, cols, csr.nnz, csr.dtype == np.float64, n)
-    cycles = {name: _core.predict(*shape, way) for name, way in _WAYS.items()}
-    if rows * cols * csr.dtype.itemsize > _MOST_DENSE or _threads(workers) < blas_threads():
-        del cycles["dense"]
+    cycles = {way: _cycles(csr, csr.nnz, n, way) for way in ("rows", "packed")}
+    if padding is not None:
+        cycles["padded"] = _padded_cycles(csr, padding, n, workers)
+    if rows * cols * csr.dtype.itemsize <= _MOST_DENSE and _threads(workers) >= blas_threads():
+        cycles["dense"] = _cycles(csr, csr.nnz, n, "dense")
     return {name: value * unit for name, value in cycles.items() if math.isfinite(value)}
 
 
-def predict(csr, n, workers):
+def predict(csr, n, workers, padding=None):
     """Return the name of the kernel that the model says is fastest."""
-    predicted = _predictions(csr, n, workers)
+    predicted = _predictions(csr, n, workers, padding)
     return min(predicted, key=predicted.get)
+
+
+def best_padding(csr, paddings, n, workers):
+    """Return the one of some ways to pad that the model says is fastest, or None."""
+    return min(paddings, key=lambda p: _padded_cycles(csr, p, n, workers), default=None)
 
 
 # Measuring ----------------------------------------------------------------------------------------
@@ -129,7 +165,7 @@ def _timed(state, n, workers, names, predicted):
             if whole:
                 kernels[name] = state.kernel(name, n)
             else:
-                kernels[name] = KERNELS[name](csr, n, state.storage, state.workers)
+                kernels[name] = state.make(name, csr, n)
         except MemoryError:
             if name == "rows":
                 raise
@@ -146,10 +182,10 @@ def _timed(state, n, workers, names, predicted):
 def choose(state, n, workers):
     """Measure what may be fastest, once per pattern and width; return the best kernel's name."""
     csr = state.csr
-    predicted = _predictions(csr, n, workers)
+    predicted = _predictions(csr, n, workers, state.padding)
     if csr.nnz == 0 or csr.shape[0] == 0:
         return "rows"
-    key = _key(csr, n, workers, state.storage)
+    key = _key(state, n, workers)
     if key in _known and _known[key] in predicted:
         return _known[key]
     least = min(predicted.values())
@@ -186,6 +222,14 @@ class Explanation:
     flops: int
     chosen: str
     candidates: tuple[Candidate, ...]
+    patterns: tuple[Pattern, ...] = ()
+
+    def candidate_of(self, pattern: Pattern) -> Candidate:
+        """Return the kernel that makes use of a pattern."""
+        found = {candidate.name: candidate for candidate in self.candidates}
+        gaps = pattern.kind == "block" and pattern.size[0] > 1 and pattern.fill < 1
+        name = "padded" if gaps and "padded" in found else "packed"
+        return found.get(name, found["rows"])
 
     def __str__(self):
         heads = ("predicted", "measured", "GFLOP/s", "packing")
@@ -209,6 +253,10 @@ class Explanation:
         if best.name != self.chosen:
             share = 100 * (used.measured / best.measured - 1)
             lines.append(f"  {best.name} was {share:.0f}% faster this time")
+        for pattern in self.patterns:
+            c = self.candidate_of(pattern)
+            cost = f"{c.name}, predicted {_time(c.predicted)}, measured {_time(c.measured)}"
+            lines.append(f"pattern {pattern}: {cost}")
         return "\n".join(lines)
 
 
@@ -219,10 +267,10 @@ def _time(seconds):
     return f"{seconds * 1e6:.3g} us"
 
 
-def explain(state, n, workers, chosen, used):
+def explain(state, n, workers, chosen, used, patterns):
     """Measure all kernels; keep what was packed for those in `used`."""
     csr = state.csr
-    predicted = _predictions(csr, n, workers)
+    predicted = _predictions(csr, n, workers, state.padding)
     kernels, seconds = _timed(state, n, workers, list(predicted), predicted)
     share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # of what was measured, or a sample
     candidates = tuple(
@@ -240,17 +288,20 @@ def explain(state, n, workers, chosen, used):
     )
     for name in kernels.keys() - used:
         state.drop(name, n)
-    return Explanation(title, 2 * csr.nnz * n, chosen, candidates)
+    return Explanation(title, 2 * csr.nnz * n, chosen, candidates, patterns)
 
 
 # Memory -------------------------------------------------------------------------------------------
 
 
-def _key(csr, n, workers, storage):
+def _key(state, n, workers):
+    csr = state.csr
     rows, cols = csr.shape
     pattern = zlib.crc32(csr.indices, zlib.crc32(csr.indptr))
-    values = csr.dtype if storage is None else storage
-    return f"{rows}x{cols} {csr.nnz} {pattern:08x} {values} n={n} threads={_threads(workers)}"
+    values = csr.dtype if state.storage is None else state.storage
+    key = f"{rows}x{cols} {csr.nnz} {pattern:08x} {values} n={n} threads={_threads(workers)}"
+    # With other candidates, another may win.
+    return key if state.padding is None else f"{key} rows={state.padding.height}"
 
 
 def _machine():

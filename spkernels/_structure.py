@@ -1,0 +1,59 @@
+"""What `prepare` is told of the structure of a matrix, and what it makes of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import _tuning
+from ._pattern import transposed
+from .patterns._check import check
+from .patterns._found import parse
+from .patterns._grid import coarse, ones, places_of
+from .patterns._padding import Padding
+from .patterns._recognise import USUAL_FILL, as_fill, heights
+
+__all__ = ["Structure"]
+
+
+class Structure(NamedTuple):
+    """Blocks are padded that are `fill` full: of any height, of a declared one, or none."""
+
+    kind: str | None = None  # or "auto", or what `parse` returns
+    size: tuple[int, ...] = ()
+    fill: float = USUAL_FILL
+
+    @classmethod
+    def of(cls, pattern, fill):
+        """Return what the arguments of `prepare` mean."""
+        if pattern is None:
+            if fill is not None:
+                raise ValueError(f"fill is for patterns, got fill={fill!r} and pattern=None")
+            return cls()
+        if isinstance(pattern, str) and pattern == "auto":
+            return cls("auto", (), USUAL_FILL if fill is None else as_fill(fill))
+        return cls(*parse(pattern), 1.0 if fill is None else as_fill(fill))
+
+    @property
+    def T(self):
+        """What this means for the transpose."""
+        return self._replace(size=self.size[::-1])
+
+    def check(self, csr):
+        """Raise ValueError if a declared pattern does not hold."""
+        if self.kind not in (None, "auto"):
+            check(csr, self.kind, self.size, self.fill)
+
+    def padding(self, csr, n, workers):
+        """Return how to pad for products with `n` columns, or None where nothing is to be."""
+        if csr.nnz == 0:
+            return None
+        ways = []
+        if self.kind == "auto":
+            ways = [Padding(h, round(csr.nnz / fill)) for h, fill, _ in heights(csr, self.fill)]
+        elif self.kind == "block":
+            height = self.size[0]
+            columns = coarse(ones(transposed(csr)), height)
+            ways = [Padding(height, places_of(columns, csr.shape[::-1], 1, height))]
+        best = _tuning.best_padding(csr, ways, n, workers)
+        # Rows that have their columns in common already need none.
+        return None if best is None or best.nnz == csr.nnz else best

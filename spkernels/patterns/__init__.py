@@ -1,0 +1,6 @@
+"""Structures that sparse matrices have: n:m, blocks, balanced windows, complementary rows."""
+
+from ._found import Pattern
+from ._recognise import recognise
+
+__all__ = ["Pattern", "recognise"]

@@ -1,0 +1,97 @@
+"""Checking a declared pattern."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._found import Pattern
+from ._grid import areas, coarse, coarse_rows, ones, place_of
+from ._recognise import slots
+
+__all__ = ["check"]
+
+
+def check(csr, kind, size, fill):
+    """Return the declared pattern, or raise ValueError that names what breaks it first."""
+    declared = Pattern(kind, size, 1.0)
+    grid = ones(csr)
+    broken, fill = _CHECKS[kind](grid, *size, fill)
+    if broken:
+        raise ValueError(f"A breaks pattern={declared.name!r}: {broken}")
+    return Pattern(kind, size, fill)
+
+
+def _range(noun, first, size, length):
+    """Name the rows or columns of a block."""
+    last = min(first + size, length) - 1
+    return f"{noun} {first}" if last == first else f"{noun}s {first} to {last}"
+
+
+def _in_window(grid, row, window, m, count):
+    columns = _range("column", window * m, m, grid.shape[1])
+    entries = "entry" if count == 1 else "entries"
+    return f"row {row} has {count} {entries} in window {window} ({columns})"
+
+
+def _n_of_m(grid, n, m, fill):
+    windows = coarse(grid, m)
+    many = windows.data > n
+    if many.any():
+        at = int(np.argmax(many))
+        return _in_window(grid, *place_of(windows, at), m, windows.data[at]), None
+    return None, grid.nnz / max(1, slots(grid.shape, n, m))
+
+
+def _balanced(grid, n, m, fill):
+    rows, cols = grid.shape
+    full = cols // m  # what is left at the end of a row may hold anything
+    windows = coarse(grid, m)
+    row = np.repeat(np.arange(rows), np.diff(windows.indptr))
+    whole = windows.indices < full
+    counts, number = windows.data[whole], (row * full + windows.indices)[whole]
+    # The first that has another number of entries, or is not there, as it has none.
+    wrong = np.flatnonzero(counts != n)[:1]
+    missing = np.flatnonzero(number != np.arange(number.size))[:1]
+    found = [(int(number[i]), int(counts[i])) for i in wrong] + [(int(i), 0) for i in missing]
+    if not found and number.size < rows * full:
+        found = [(number.size, 0)]
+    if not found:
+        return None, 1.0
+    first, count = min(found)
+    return _in_window(grid, *divmod(first, full), m, count), None
+
+
+def _block(grid, v, w, fill):
+    blocks = coarse_rows(coarse(grid, w), v)
+    places = areas(blocks, grid.shape, v, w)
+    share = grid.nnz / max(1, int(places.sum()))
+    if share >= fill:
+        return None, share
+    at = int(np.argmax(blocks.data < fill * places))
+    row, col = place_of(blocks, at)
+    rows = _range("row", row * v, v, grid.shape[0])
+    columns = _range("column", col * w, w, grid.shape[1])
+    wanted = "all" if fill == 1 else f"{fill:g}"
+    return (
+        f"the block of {rows} and {columns} has {blocks.data[at]} of {places[at]} entries, and "
+        f"blocks are {share:.4g} full on average, where {wanted} was expected (fill)"
+    ), None
+
+
+def _complementary(grid, size, fill):
+    sets = coarse_rows(grid, size)
+    many = sets.data > 1
+    if many.any():
+        at = int(np.argmax(many))
+        group, column = place_of(sets, at)
+        rows = _range("row", group * size, size, grid.shape[0])
+        return f"{rows} have {sets.data[at]} entries in column {column}", None
+    return None, grid.nnz / max(1, -(-grid.shape[0] // size) * grid.shape[1])
+
+
+_CHECKS = {
+    "n:m": _n_of_m,
+    "block": _block,
+    "balanced": _balanced,
+    "complementary": _complementary,
+}

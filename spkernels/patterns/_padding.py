@@ -1,0 +1,44 @@
+"""Zeros that have rows share their columns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._pattern import known_canonical, transposed
+from ._grid import coarse, ones
+
+__all__ = ["Padding", "added_columns", "padded"]
+
+
+class Padding(NamedTuple):
+    """So many rows after one another get the columns of all, which makes so many entries."""
+
+    height: int
+    nnz: int
+
+
+def padded(csr, height):
+    """Return `csr` with zeros such that every `height` rows have the same columns."""
+    turned = transposed(csr)
+    blocks = coarse(ones(turned), height)
+    # By columns, the entries of a block are neighbours: they go to places of their own among
+    # `height` of them.
+    block = np.repeat(np.arange(blocks.nnz), blocks.data)
+    values = np.zeros(blocks.nnz * height, csr.dtype)
+    values[block * height + turned.indices % height] = turned.data
+    rows = (blocks.indices[:, None] * height + np.arange(height)).reshape(-1)
+    ends = blocks.indptr * height
+    if csr.shape[0] % height:  # the last rows are fewer
+        inside = rows < csr.shape[0]
+        before = np.concatenate([[0], np.cumsum(inside)])
+        values, rows, ends = values[inside], rows[inside], before[ends]
+    return transposed(known_canonical(values, rows, ends, turned.shape))
+
+
+def added_columns(csr, filled):
+    """Return the columns that have more entries in `filled` than in `csr`."""
+    cols = csr.shape[1]
+    added = np.bincount(filled.indices, minlength=cols) - np.bincount(csr.indices, minlength=cols)
+    return np.flatnonzero(added).astype(csr.indices.dtype)
