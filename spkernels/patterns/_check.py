@@ -64,7 +64,7 @@ def _balanced(grid, n, m, fill):
 def _block(grid, v, w, fill):
     blocks = coarse_rows(coarse(grid, w), v)
     places = areas(blocks, grid.shape, v, w)
-    share = grid.nnz / max(1, int(places.sum()))
+    share = grid.nnz / int(places.sum()) if grid.nnz else 1.0
     if share >= fill:
         return None, share
     at = int(np.argmax(blocks.data < fill * places))
