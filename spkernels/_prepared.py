@@ -446,8 +446,8 @@ def prepare(
         after one another have no column in common), numbers in the place of letters.  Columns that
         rows have in common are made use of whatever is said.
     fill : float, optional
-        The share of their places that blocks hold at least, on average: from 0.7 to 1, 0.9 if
-        nothing is said, and 1 for declared ones.
+        The share of their places that blocks hold at least, on average: from 0.7 to 1.  If nothing
+        is said, 0.9 with "auto", and all of them if blocks are declared.
     tune : bool, optional
         Whether to measure the kernels that may suit `A` (some tenths of a second at most, once per
         pattern and width in a process, see `save_tuning`); with False a model of the machine

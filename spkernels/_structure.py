@@ -25,13 +25,18 @@ class Structure(NamedTuple):
     @classmethod
     def of(cls, pattern, fill):
         """Return what the arguments of `prepare` mean."""
-        if pattern is None:
-            if fill is not None:
-                raise ValueError(f"fill is for patterns, got fill={fill!r} and pattern=None")
-            return cls()
-        if isinstance(pattern, str) and pattern == "auto":
-            return cls("auto", (), USUAL_FILL if fill is None else as_fill(fill))
-        return cls(*parse(pattern), 1.0 if fill is None else as_fill(fill))
+        if pattern is None or (isinstance(pattern, str) and pattern == "auto"):
+            kind, size = pattern, ()
+        else:
+            kind, size = parse(pattern)
+        if fill is None:
+            return cls(kind, size, 1.0 if kind == "block" else USUAL_FILL)
+        if kind not in ("auto", "block"):
+            raise ValueError(
+                f"fill is for blocks, pattern='auto' or 'VxW', got fill={fill!r} and "
+                f"pattern={pattern!r}"
+            )
+        return cls(kind, size, as_fill(fill))
 
     @property
     def T(self):

@@ -55,7 +55,7 @@ def exact_workers(monkeypatch):
         monkeypatch.setattr(module, "resolve_workers", lambda n: -_threads.resolve_workers(n))
     # The compiled entries resolve workers by themselves.
     for name in ("spmm_fast", "sddmm_fast"):
-        monkeypatch.setattr(_core, name, lambda *arguments: None)
+        monkeypatch.setattr(_core, name, lambda *arguments, **options: None)
 
 
 @pytest.fixture

@@ -319,7 +319,7 @@ def test_other_dtypes_are_promoted(kernel):
 
 @pytest.mark.usefixtures("exact_workers")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kernel", ["rows", "packed"])
+@pytest.mark.parametrize("kernel", ["rows", "packed", "padded"])
 def test_the_same_bits_for_any_number_of_workers(kernel, dtype):
     rng = np.random.default_rng(3)
     A = random_sparse(rng, "csr", (1500, 900), 0.1, dtype)

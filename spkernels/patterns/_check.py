@@ -6,19 +6,16 @@ import numpy as np
 
 from ._found import Pattern
 from ._grid import areas, coarse, coarse_rows, ones, place_of
-from ._recognise import slots
 
 __all__ = ["check"]
 
 
 def check(csr, kind, size, fill):
-    """Return the declared pattern, or raise ValueError that names what breaks it first."""
-    declared = Pattern(kind, size, 1.0)
-    grid = ones(csr)
-    broken, fill = _CHECKS[kind](grid, *size, fill)
+    """Raise ValueError where a declared pattern does not hold, and name what breaks it first."""
+    options = (fill,) if kind == "block" else ()
+    broken = _CHECKS[kind](ones(csr), *size, *options)
     if broken:
-        raise ValueError(f"A breaks pattern={declared.name!r}: {broken}")
-    return Pattern(kind, size, fill)
+        raise ValueError(f"A breaks pattern={Pattern(kind, size, fill).name!r}: {broken}")
 
 
 def _range(noun, first, size, length):
@@ -33,16 +30,16 @@ def _in_window(grid, row, window, m, count):
     return f"row {row} has {count} {entries} in window {window} ({columns})"
 
 
-def _n_of_m(grid, n, m, fill):
+def _n_of_m(grid, n, m):
     windows = coarse(grid, m)
     many = windows.data > n
-    if many.any():
-        at = int(np.argmax(many))
-        return _in_window(grid, *place_of(windows, at), m, windows.data[at]), None
-    return None, grid.nnz / max(1, slots(grid.shape, n, m))
+    if not many.any():
+        return None
+    at = int(np.argmax(many))
+    return _in_window(grid, *place_of(windows, at), m, windows.data[at])
 
 
-def _balanced(grid, n, m, fill):
+def _balanced(grid, n, m):
     rows, cols = grid.shape
     full = cols // m  # what is left at the end of a row may hold anything
     windows = coarse(grid, m)
@@ -56,9 +53,9 @@ def _balanced(grid, n, m, fill):
     if not found and number.size < rows * full:
         found = [(number.size, 0)]
     if not found:
-        return None, 1.0
+        return None
     first, count = min(found)
-    return _in_window(grid, *divmod(first, full), m, count), None
+    return _in_window(grid, *divmod(first, full), m, count)
 
 
 def _block(grid, v, w, fill):
@@ -66,7 +63,7 @@ def _block(grid, v, w, fill):
     places = areas(blocks, grid.shape, v, w)
     share = grid.nnz / int(places.sum()) if grid.nnz else 1.0
     if share >= fill:
-        return None, share
+        return None
     at = int(np.argmax(blocks.data < fill * places))
     row, col = place_of(blocks, at)
     rows = _range("row", row * v, v, grid.shape[0])
@@ -75,18 +72,18 @@ def _block(grid, v, w, fill):
     return (
         f"the block of {rows} and {columns} has {blocks.data[at]} of {places[at]} entries, and "
         f"blocks are {share:.4g} full on average, where {wanted} was expected (fill)"
-    ), None
+    )
 
 
-def _complementary(grid, size, fill):
+def _complementary(grid, size):
     sets = coarse_rows(grid, size)
     many = sets.data > 1
-    if many.any():
-        at = int(np.argmax(many))
-        group, column = place_of(sets, at)
-        rows = _range("row", group * size, size, grid.shape[0])
-        return f"{rows} have {sets.data[at]} entries in column {column}", None
-    return None, grid.nnz / max(1, -(-grid.shape[0] // size) * grid.shape[1])
+    if not many.any():
+        return None
+    at = int(np.argmax(many))
+    group, column = place_of(sets, at)
+    rows = _range("row", group * size, size, grid.shape[0])
+    return f"{rows} have {sets.data[at]} entries in column {column}"
 
 
 _CHECKS = {

@@ -1,7 +1,7 @@
 """A matrix cut into blocks, of which those that hold entries are counted.
 
 A grid is a canonical CSR array with an element for each such block: the number of its entries.
-Everything takes time in the number of entries, and no memory for what is not stored.
+Everything takes time and memory in the number of entries, of rows and of columns.
 """
 
 from __future__ import annotations
@@ -40,15 +40,12 @@ def coarse_rows(grid, height):
     return transposed(coarse(transposed(grid), height))
 
 
-def _extents(length, size):
-    """Return how long each of the parts of `size` of a length is: the last one may be shorter."""
-    return np.minimum(size, length - np.arange(0, length, size))
-
-
 def areas(grid, shape, height, width):
     """Return the places in each block of a grid of `height` x `width`, all inside of `shape`."""
-    heights, widths = _extents(shape[0], height), _extents(shape[1], width)
-    return np.repeat(heights, np.diff(grid.indptr)) * widths[grid.indices]
+    # Blocks at the edges are smaller.
+    heights = np.minimum(height, shape[0] - np.arange(0, shape[0], height))
+    widths = np.minimum(width, shape[1] - grid.indices.astype(np.int64) * width)
+    return np.repeat(heights, np.diff(grid.indptr)) * widths
 
 
 def places_of(grid, shape, height, width):
