@@ -76,10 +76,14 @@ def _whole(csr):
     return csr.data.astype(np.int8)
 
 
-def prepare_int8(A, n, workers):
-    """Return the `Int8Matrix` of a sparse matrix, real and 2-D: `prepare` with dtype "int8"."""
+def prepare_int8(A, n, workers, check):
+    """Return the `Int8Matrix` of a sparse matrix, real and 2-D: `prepare` with dtype "int8".
+
+    ``check(csr)`` raises where its pattern is not what it should be.
+    """
     # float64 holds sums of duplicates of any integers that may be right in the end.
     csr, _ = _pattern.canonical(A, np.float64, "A")
+    check(csr)
     if A.dtype.kind == "f":
         values, scale = _quantise(csr)
     else:

@@ -527,15 +527,15 @@ def prepare(
         raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
+    structure = Structure.of(pattern, fill)
     if op == "spmm" and dtype is not None and np.dtype(dtype) == np.int8:
         if storage is not None:
             raise ValueError(f"storage must be None with dtype int8, got {storage!r}")
-        return prepare_int8(A, n, workers)
+        return prepare_int8(A, n, workers, structure.check)
     value_type = _value_type(A, dtype)
     if op == "sddmm":
         return prepare_pattern(A, value_type, k, workers)
     check_storage(storage, value_type)
-    structure = Structure.of(pattern, fill)
     csr, slots = _pattern.canonical(A, value_type, "A")
     structure.check(csr)
     state = _State(csr, storage, workers, structure.padding(csr, n, workers))

@@ -270,12 +270,14 @@ def test_errors_of_declared_patterns():
         ("complementary 4", prune.complementary(weight, 4).mask, slice(4, 8), 9, True,
          "A breaks pattern='complementary 4': rows 4 to 7 have 4 entries in column 9"),
     ):  # fmt: skip
-        assert prepare(with_values(mask), pattern=name, tune=False).nnz == mask.sum()
         broken = mask.copy()
         broken[row, col] = value
-        with pytest.raises(ValueError) as caught:
-            prepare(with_values(broken), pattern=name)
-        assert str(caught.value) == message
+        for dtype in (None, "int8"):
+            W = prepare(with_values(mask), pattern=name, dtype=dtype, tune=False)
+            assert W.nnz == mask.sum()
+            with pytest.raises(ValueError) as caught:
+                prepare(with_values(broken), pattern=name, dtype=dtype)
+            assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
