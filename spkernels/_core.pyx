@@ -354,6 +354,7 @@ def spmm(A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_row, b
 cdef class PackedInt8:
     """A matrix of int8 that `pack_int8` has packed, for `spmm_int8`; it never changes."""
     cdef spk_int8 *handle
+    cdef Py_ssize_t rows, cols
 
     def __dealloc__(self):
         spk_int8_free(self.handle)
@@ -389,17 +390,14 @@ def pack_int8(tuple A, Py_ssize_t width, int threads, unsigned flags):
     a.dtype = SPK_F32  # of values that are not read
     with nogil:
         status = spk_int8_prepare(&a, <const int8_t *>a.values, width, -threads, &packed.handle)
+    packed.rows, packed.cols = a.rows, a.cols
     return <int>status, packed if status == SPK_OK else None
 
 
-def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale, bias,
-              int activation, float out_scale, int out_zero_point, int threads):
-    """Write what the sums become into C; return the status.  B: int8 or uint8, of any strides;
-    scale and bias: float32, one per row, or None."""
+cdef spk_status _multiply_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C,
+                               const spk_requantise *how, int threads) noexcept:
     cdef spk_bytes b
-    cdef spk_requantise how
     cdef spk_status status
-    cdef int kind = cnp.PyArray_TYPE(C)
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(C)
     cdef Py_ssize_t row_stride = cnp.PyArray_STRIDE(C, 0) // size, col_stride = 1
     cdef void *into = cnp.PyArray_DATA(C)
@@ -412,6 +410,17 @@ def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale,
         b.cols = cnp.PyArray_DIM(B, 1)
         b.col_stride = cnp.PyArray_STRIDE(B, 1)
         col_stride = cnp.PyArray_STRIDE(C, 1) // size
+    with nogil:
+        status = spk_int8_spmm(A.handle, &b, into, row_stride, col_stride, how, -threads)
+    return status
+
+
+def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale, bias,
+              int activation, float out_scale, int out_zero_point, int threads):
+    """Write what the sums become into C; return the status.  B: int8 or uint8, of any strides;
+    scale and bias: float32, one per row, or None."""
+    cdef spk_requantise how
+    cdef int kind = cnp.PyArray_TYPE(C)
     how.result = <spk_result>(0 if kind == cnp.NPY_INT32 else 1 if kind == cnp.NPY_FLOAT32
                               else 2 if kind == cnp.NPY_INT8 else 3)
     how.zero_point = zero_point
@@ -420,9 +429,25 @@ def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale,
     how.activation = <spk_activation>activation
     how.out_scale = out_scale
     how.out_zero_point = out_zero_point
-    with nogil:
-        status = spk_int8_spmm(A.handle, &b, into, row_stride, col_stride, &how, -threads)
-    return <int>status
+    return <int>_multiply_int8(A, B, C, &how, threads)
+
+
+def spmm_int8_fast(PackedInt8 A, cnp.ndarray B):
+    """Return the sums with B as int32, on the default threads, or None where that takes more than
+    a look."""
+    cdef int ndim = cnp.PyArray_NDIM(B), kind = cnp.PyArray_TYPE(B)
+    cdef cnp.npy_intp shape[2]
+    cdef spk_requantise how
+    if not (kind == cnp.NPY_INT8 or kind == cnp.NPY_UINT8) or not 1 <= ndim <= 2:
+        return None
+    if cnp.PyArray_DIM(B, 0) != A.cols:
+        return None
+    shape[0] = A.rows
+    shape[1] = cnp.PyArray_DIM(B, 1) if ndim == 2 else 1
+    cdef cnp.ndarray C = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_INT32, 0)
+    how.result = <spk_result>0
+    how.zero_point = 0
+    return C if _multiply_int8(A, B, C, &how, 0) == SPK_OK else None
 
 
 def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, unsigned flags):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from ._operands import (
     check_out,
     check_out_dtype,
     dense_array,
+    dense_view,
     plan_bias,
     raise_status,
     scalar,
@@ -30,7 +32,12 @@ __all__ = ["Int8Matrix", "prepare_int8"]
 #: What the magnitudes of a row may add up to: times a byte, sums still fit 32 bits.
 MOST_ROW_SUM = (2**31 - 1) // 255
 
-_RESULTS = tuple(np.dtype(kind) for kind in (np.int32, np.float32, np.int8, np.uint8))
+# A product may take a few microseconds: dtypes are looked up, as comparing them takes long.
+_INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
+#: The least and the most value of the dtypes of bytes.
+_RANGES = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255)}
+_RESULTS = {_INT32: _INT32, _FLOAT32: _FLOAT32, **{kind: kind for kind in _RANGES}}
+_RESULTS |= {kind.type: kind for kind in _RESULTS}
 
 
 def _first_row(csr, wrong):
@@ -144,6 +151,7 @@ class Int8Matrix:
         self._packed = {}
         self.scale = scale
         self.scale.flags.writeable = False
+        self._factors = 1.0, scale  # the last step of B, and what rows are multiplied by for it
         self._for(n)
 
     def _for(self, n):
@@ -284,12 +292,12 @@ class Int8Matrix:
         shape = (self.shape[0], *B.shape[1:])
         if out is not None:
             check_out(out, shape)
-        scaled = any(x is not None for x in (scale, bias, activation, out_scale))
+        scaled = not (scale is bias is activation is out_scale is None)
         dtype = self._result_dtype(dtype, out, scaled)
         if out is not None:
             check_out_dtype(out, dtype)
         zero_point = _value_of(zero_point, "zero_point", B.dtype)
-        if dtype == np.int32:
+        if dtype is _INT32:
             if scaled:
                 raise ValueError(
                     "scale, bias, activation and out_scale must be None for a result of int32"
@@ -299,27 +307,28 @@ class Int8Matrix:
         else:
             factors, row_bias, code = self._epilogue(shape, scale, bias, activation)
             step, out_zero = _output(dtype, out_scale, out_zero_point)
-        result = np.empty(shape, dtype) if out is None else out
-        view = result
-        if not result.flags.aligned or any(s % result.itemsize for s in result.strides):
+        view = out
+        if out is None or dense_view(out, dtype) is not out:
             view = np.empty(shape, dtype)
         threads = resolve_workers(self._workers if workers is None else workers)
-        packed = self._for(B.shape[1] if B.ndim == 2 else 1)
+        packed = self._for(shape[1] if len(shape) == 2 else 1)
         status = _core.spmm_int8(
             packed, apart_from(out, B), view, zero_point, factors, row_bias, code, step,
             out_zero, threads,
         )  # fmt: skip
         if status:
             raise_status(status, self._csr, "W")
-        if view is not result:
-            result[...] = view
-        return result
+        if out is None or view is out:
+            return view
+        out[...] = view
+        return out
 
     def _bytes(self, B):
-        B = dense_array(B, "B")
+        if type(B) is not np.ndarray:
+            B = dense_array(B, "B")
         if B.dtype == np.bool_:
             B = B.view(np.uint8)
-        if B.dtype not in (np.int8, np.uint8):
+        if B.dtype not in _RANGES:
             raise TypeError(f"B must be of int8, uint8 or bool, got {B.dtype}: quantise it first")
         if B.ndim not in (1, 2):
             raise ValueError(f"B must be 1-D or 2-D, got shape {B.shape}")
@@ -331,24 +340,36 @@ class Int8Matrix:
 
     def _result_dtype(self, dtype, out, scaled):
         if dtype is None:
-            dtype = out.dtype if out is not None else np.float32 if scaled else np.int32
-        dtype = np.dtype(dtype)
-        if dtype not in _RESULTS:
+            dtype = out.dtype if out is not None else _FLOAT32 if scaled else _INT32
+        found = _RESULTS.get(dtype) if isinstance(dtype, np.dtype | type) else None
+        if found is None:
+            dtype = np.dtype(dtype)
+            found = _RESULTS.get(dtype)
+        if found is None:
             name = "out" if out is not None and dtype == out.dtype else "dtype"
             raise TypeError(f"{name} must be of int32, float32, int8 or uint8, got {dtype}")
-        return dtype
+        return found
 
     def _epilogue(self, shape, scale, bias, activation):
         """Return the factors and biases of the rows, and the activation's number."""
         step = 1.0 if scale is None else _finite(scale, "scale")
-        row_bias, column_bias = plan_bias(bias, shape, np.dtype(np.float32))
+        row_bias, column_bias = plan_bias(bias, shape, _FLOAT32)
         if column_bias is not None:
             raise ValueError(
                 f"bias must be a scalar or have shape ({shape[0]}, 1), got {np.shape(bias)}"
             )
-        return self.scale * np.float32(step), row_bias, activation_code(activation)
+        last, factors = self._factors
+        if last != step:
+            factors = self.scale * np.float32(step)
+            self._factors = step, factors
+        return factors, row_bias, activation_code(activation)
 
     def __matmul__(self, B):
+        if type(B) is np.ndarray and self._workers is None:
+            packed = self._packed.get(_core.int8_width(B.shape[1] if B.ndim == 2 else 1))
+            result = None if packed is None else _core.spmm_int8_fast(packed, B)
+            if result is not None:
+                return result
         return self.spmm(B)
 
     def __repr__(self):
@@ -360,20 +381,23 @@ class Int8Matrix:
 
 
 def _finite(value, name):
-    value = scalar(value, name)
-    if not np.isfinite(value):
+    if type(value) is not float:
+        value = scalar(value, name)
+    if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
     return value
 
 
 def _value_of(value, name, dtype):
-    info = np.iinfo(dtype)
-    return as_count(name, value, info.min, info.max)
+    low, high = _RANGES[dtype]
+    if type(value) is int and low <= value <= high:
+        return value
+    return as_count(name, value, low, high)
 
 
 def _output(dtype, out_scale, out_zero_point):
     """Return what a step of the result stands for, and its zero."""
-    if dtype == np.float32:
+    if dtype is _FLOAT32:
         if out_scale is not None:
             raise ValueError("out_scale must be None for a result of float32")
         return 1.0, 0
