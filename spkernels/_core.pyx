@@ -802,10 +802,16 @@ cdef inline bint _take_number(object value, double *number) except -1:
     return False
 
 
+cdef enum:
+    MOST_WORKERS = 1 << 16  # that need no look at the machine
+
+
 cdef inline int _take_workers(object workers) except? -2:
     """Threads, or -1 for what is an error."""
     if workers is None:
         return 0
+    if type(workers) is int and 0 < workers < MOST_WORKERS:
+        return workers
     try:
         return _resolve_workers(workers)
     except Exception:
@@ -881,6 +887,13 @@ cdef inline int _take_order(object order, cnp.ndarray dense) noexcept:
     return 1 if order == "F" else 0 if order == "C" else -1
 
 
+cdef object _for_columns(dict by_width, object dense):
+    if not cnp.PyArray_CheckExact(dense):
+        return None
+    cdef cnp.ndarray array = <cnp.ndarray>dense
+    return by_width.get(cnp.PyArray_DIM(array, 1) if cnp.PyArray_NDIM(array) == 2 else 1)
+
+
 def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, order=None,
               workers=None, check=True):
     """`spmm` where nothing about the call is out of the ordinary, or None.
@@ -888,8 +901,11 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     Ordinary: Packed, scipy's own classes of CSR, CSC, COO and BSR (on the left) with native arrays,
     an ndarray of their dtype, an `out` apart from all of these, a bias that need not be broadcast
     or converted, Python numbers.  It is here, and not in Python, so that a call costs about a
-    microsecond and each option a small part of one.
+    microsecond and each option a small part of one.  `A` may be a dict that has one of these, or
+    none, for the columns of `B`.
     """
+    if type(A) is dict:
+        A = _for_columns(<dict>A, B)
     cdef spk_sparse a
     cdef spk_dense b, c
     cdef spk_epilogue e

@@ -50,6 +50,8 @@ class Rows:
 
     def __init__(self, csr, n, storage=None, workers=None, height=1):
         self.csr = csr
+        #: What `_core.spmm_fast` multiplies, or None.
+        self.operand = csr
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
         """Multiply by `spmm`."""
@@ -57,10 +59,6 @@ class Rows:
             self.csr, B, out=out, alpha=alpha, beta=beta, bias=bias, activation=activation,
             order=order, workers=workers, check=False,
         )  # fmt: skip
-
-    def fast(self, B, workers):
-        """Multiply without options, or return None where that takes more than a look."""
-        return _core.spmm_fast(self.csr, B, workers=workers, check=False)
 
     def describe(self):
         """Say what runs."""
@@ -83,6 +81,7 @@ class Packed(Rows):
         status, self.packed = _core.pack(arrays, width, 0, threads, 0, STORAGES[storage])
         if status:
             raise_status(status, csr, "A")
+        self.operand = self.packed
         self.packing_seconds = time.perf_counter() - start
         self.nbytes = self.packed.nbytes
         self.entries = csr.nnz
@@ -96,10 +95,6 @@ class Packed(Rows):
         if not _keeps_dtype(self.csr, B):
             return super().multiply(B, *options, workers)
         return multiply_packed(self.packed, self.csr, B, *options, workers=workers)
-
-    def fast(self, B, workers):
-        """Multiply by the packed values."""
-        return _core.spmm_fast(self.packed, B, workers=workers)
 
     def describe(self):
         """Say what runs."""
@@ -125,6 +120,7 @@ class Padded(Packed):
         start = time.perf_counter()
         filled = padded(csr, height)
         super().__init__(filled, n, storage, workers)
+        self.operand = None  # `B` is looked at first
         self.csr = csr
         self.height = height
         self._sum = _sum_over(added_columns(csr, filled), csr)
@@ -148,12 +144,6 @@ class Padded(Packed):
         way = Packed if suits else Rows
         return way.multiply(self, B, out, alpha, beta, bias, activation, order, workers)
 
-    def fast(self, B, workers):
-        """Multiply by the packed values where zeros times `B` are zeros."""
-        if B.dtype != self.csr.dtype or B.shape[0] != self.csr.shape[1]:
-            return None
-        return super().fast(B, workers) if self._suits(B, workers) else None
-
     def describe(self):
         """Say what runs."""
         share = 100 * (self.entries / max(1, self.csr.nnz) - 1)
@@ -169,6 +159,7 @@ class Dense(Rows):
         super().__init__(csr, n)
         start = time.perf_counter()
         self.dense = csr.toarray()
+        self.operand = None
         self.packing_seconds = time.perf_counter() - start
         self.nbytes = self.dense.nbytes
 
@@ -181,10 +172,6 @@ class Dense(Rows):
                 self.dense, B, out, alpha, beta, bias, activation, order, workers=workers
             )
         return super().multiply(B, out, alpha, beta, bias, activation, order, workers)
-
-    def fast(self, B, workers):
-        """Leave it to `multiply`."""
-        return None
 
     def describe(self):
         """Say what runs."""

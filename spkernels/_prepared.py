@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
-from . import _pattern, _tuning
+from . import _core, _pattern, _tuning
 from ._int8 import Int8Matrix, prepare_int8
 from ._kernels import KERNELS, width_class
 from ._operands import NATIVE, dense_array
@@ -51,7 +51,9 @@ class _State:
         self.workers = workers
         self.padding = padding
         self.kernels = {}
-        self.by_width = {}  # those in use, by the columns that they multiply
+        # Those in use, and what `_core.spmm_fast` takes of them, by the columns that they multiply.
+        self.by_width = {}
+        self.operands = {}
 
     def with_values(self, values):
         """Return a state of its own for the same pattern."""
@@ -80,6 +82,11 @@ class _State:
             # Of threads that come at once, one's is kept.
             found = self.kernels.setdefault(key, self.make(name, self.csr, n))
         return found
+
+    def forget(self):
+        """Have kernels chosen again."""
+        self.operands.clear()
+        self.by_width.clear()
 
     def drop(self, name, n):
         """Give the memory of a packed kernel back."""
@@ -179,8 +186,9 @@ class PreparedMatrix(LinearOperator):
                 name = self._choices.setdefault(where, choice)
             found = state.kernel(name, n)
             if len(state.by_width) >= _MOST_WIDTHS:
-                state.by_width.clear()
+                state.forget()
             state.by_width[n] = found
+            state.operands[n] = found.operand
         return found
 
     def spmm(
@@ -231,6 +239,16 @@ class PreparedMatrix(LinearOperator):
         array([[6., 0.],
                [1., 0.]])
         """
+        if workers is None:
+            workers = self._workers
+        # Microseconds count where products take few: what needs no look at arguments goes first.
+        own = self._own
+        if own is not None:
+            result = _core.spmm_fast(
+                own.operands, B, out, alpha, beta, bias, activation, order, workers, False
+            )
+            if result is not None:
+                return result
         if not isinstance(B, np.ndarray):
             if sp.issparse(B):
                 raise TypeError(f"B must be dense, got {type(B).__name__}")
@@ -239,17 +257,15 @@ class PreparedMatrix(LinearOperator):
             raise ValueError(
                 f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
             )
-        if workers is None:
-            workers = self._workers
         kernel = self._kernel(max(1, B.shape[1]) if B.ndim == 2 else 1)
         return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
 
     def __matmul__(self, other):
-        # Microseconds count where products take few: what needs no look at arguments goes first.
         own = self._own
-        if type(other) is np.ndarray and own is not None:
-            kernel = own.by_width.get(other.shape[1] if other.ndim == 2 else 1)
-            result = None if kernel is None else kernel.fast(other, self._workers)
+        if own is not None:
+            result = _core.spmm_fast(
+                own.operands, other, None, 1.0, 0.0, None, None, None, self._workers, False
+            )
             if result is not None:
                 return result
         if _is_dense(other) or sp.issparse(other):

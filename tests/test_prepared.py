@@ -56,7 +56,7 @@ def prepared(A, kernel, **options):
 
 def choose(W, choices):
     W._choices = choices
-    W._state.by_width.clear()  # the one that `prepare` chose
+    W._state.forget()  # the one that `prepare` chose
     # Whatever the pattern is: zeros wherever one of four rows has an entry.
     W._state.padding = Padding(4, 0)
 
