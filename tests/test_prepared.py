@@ -145,7 +145,7 @@ def in_vectors(rng, height, width, shape, density, dtype, holes=0):
 def test_rows_with_common_columns(height, width, dtype, holes):
     rng = np.random.default_rng(height)
     A = in_vectors(rng, height, width, (331, 500), 0.1, dtype, holes)
-    for n in (1, 7, 17, 33, 64):
+    for n in (1, 3, 4, 7, 8, 16, 33, 64):
         W = prepared(A, "packed", n=n)
         B = random_dense(rng, (500, n), dtype)
         assert_spmm(W @ B, A, B)
@@ -160,14 +160,50 @@ def test_rows_with_common_columns(height, width, dtype, holes):
 
 @pytest.mark.every_isa
 @pytest.mark.parametrize("storage", [None, "bfloat16"])
-@pytest.mark.parametrize("height", [2, 4, 16])
-def test_long_rows_with_common_columns(height, storage):
+@pytest.mark.parametrize("height, width", [(2, 1), (4, 1), (4, 4), (16, 1)])
+def test_long_rows_with_common_columns(height, width, storage):
     rng = np.random.default_rng(height)
-    D = in_vectors(rng, height, 1, (50, 9000), 0.4, np.float32).toarray()
+    D = in_vectors(rng, height, width, (50, 9000), 0.4, np.float32).toarray()
     D[17:21] = 0  # rows of a slice differ in length
-    W = prepared(sp.csr_array(D), "packed", n=1, storage=storage)
-    x = random_dense(rng, (9000,), np.float32)
-    assert_spmm(W @ x, W.toscipy(), x)
+    for n in (1, 8, 16):
+        W = prepared(sp.csr_array(D), "packed", n=n, storage=storage)
+        B = random_dense(rng, (9000, n), np.float32)
+        assert_spmm(W @ B, W.toscipy(), B)
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("height, width", [(2, 1), (4, 1), (4, 4), (8, 1), (16, 16)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layouts_of_few_columns_have_the_same_bits(dtype, height, width):
+    """Whether the dense operand is read where it lies, or copied, and where the result goes."""
+    rng = np.random.default_rng(width)
+    A = in_vectors(rng, height, width, (400, 300), 0.1, dtype)
+    for n in (1, 3, 4, 8, 16):
+        W = prepared(A, "packed", n=n)
+        B = random_dense(rng, (300, n), dtype)
+        first = W @ B
+        assert_spmm(first, A, B)
+        room = np.zeros((300, n + 3), dtype)
+        room[:, 1 : n + 1] = B
+        # Nothing is read behind it.
+        shifted = np.full(302 * n + 1, np.nan, dtype)[1:].reshape(302, n)[:300]
+        shifted[:] = B
+        for other in (room[:, 1 : n + 1], shifted, np.asfortranarray(B), B[::-1].copy()[::-1]):
+            np.testing.assert_array_equal(W @ other, first)
+            np.testing.assert_array_equal(W.spmm(other, order="F"), first)
+        out = np.zeros((400, n + 1), dtype)[:, :n]
+        np.testing.assert_array_equal(W.spmm(B, out=out, bias=np.zeros(n, dtype)), first)
+
+
+@pytest.mark.every_isa
+def test_vectors_of_a_tile_sum_in_the_order_of_the_row():
+    rng = np.random.default_rng(5)
+    A = in_vectors(rng, 8, 1, (300, 3000), 0.1, np.float32)
+    B = random_dense(rng, (3000, 70), np.float32)
+    whole = prepared(A, "packed", n=70) @ B
+    for n in (2, 5, 8, 16):
+        result = prepared(A, "packed", n=n) @ np.ascontiguousarray(B[:, :n])
+        np.testing.assert_array_equal(result, whole[:, :n])
 
 
 def test_how_much_of_a_matrix_has_common_columns():
@@ -322,13 +358,14 @@ def test_other_dtypes_are_promoted(kernel):
 @pytest.mark.parametrize("kernel", ["rows", "packed", "padded"])
 def test_the_same_bits_for_any_number_of_workers(kernel, dtype):
     rng = np.random.default_rng(3)
-    A = random_sparse(rng, "csr", (1500, 900), 0.1, dtype)
-    W = prepared(A, kernel)
-    for n in (1, 7, 100):
-        B = random_dense(rng, (900, n), dtype)
-        first = W.spmm(B, workers=1)
-        for workers in (2, 3, 7):
-            np.testing.assert_array_equal(W.spmm(B, workers=workers), first)
+    scattered = random_sparse(rng, "csr", (1500, 900), 0.1, dtype)
+    for A in (scattered, in_vectors(rng, 4, 4, (1500, 900), 0.1, dtype)):
+        W = prepared(A, kernel)
+        for n in (1, 7, 16, 100):
+            B = random_dense(rng, (900, n), dtype)
+            first = W.spmm(B, workers=1)
+            for workers in (2, 3, 7):
+                np.testing.assert_array_equal(W.spmm(B, workers=workers), first)
 
 
 def test_strips_sum_in_the_order_of_the_row():

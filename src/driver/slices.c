@@ -15,14 +15,16 @@ typedef struct job {
   const spk_epilogue *epilogue;
   const spk_kernels *kernels;
   ptrdiff_t column, parts;
+  size_t window_bytes, plain_bytes; /* 0: no slice needs that */
   spk_workspace space;
 } job;
 
-/* What a worker has of its own: the column that x holds, or -1; sums; values that were halves; x.
+/* What a worker has of its own: the column that x holds, or -1; sums; values that were halves; x in
+ * windows, for slices of picks, and as it is, for others.
  * Reading lines that another core wrote takes longer than copying x again. */
 typedef struct scratch {
   ptrdiff_t *column;
-  char *sums, *x;
+  char *sums, *x, *plain;
   float *values; /* expanded */
 } scratch;
 
@@ -38,17 +40,22 @@ static scratch scratch_of(const job *j, int worker) {
   return (scratch){.column = (ptrdiff_t *)(void *)slice,
                    .sums = sums,
                    .values = (float *)(void *)values,
-                   .x = values + (halves ? VALUE_BYTES : 0)};
+                   .x = values + (halves ? VALUE_BYTES : 0),
+                   .plain = values + (halves ? VALUE_BYTES : 0) + j->window_bytes};
 }
 
-/* A column of B in windows, each with a zero at its end. */
+/* A column of B in windows, each with a zero at its end, or as it is with some. */
 static void spread(const job *j, const scratch *s) {
   const spk_slices *A = j->A;
   const spk_dense *B = j->B;
   if (*s->column == j->column) return;
   *s->column = j->column;
-  const void *from = spk_at(B->data, j->column * B->col_stride, spk_dtype_size(A->dtype));
-  j->kernels->windows[A->dtype](s->x, from, B->row_stride, A->cols);
+  const size_t size = spk_dtype_size(A->dtype);
+  const void *from = spk_at(B->data, j->column * B->col_stride, size);
+  if (j->window_bytes) j->kernels->windows[A->dtype](s->x, from, B->row_stride, A->cols);
+  if (!j->plain_bytes) return;
+  j->kernels->pack[A->dtype](s->plain, 0, from, 0, B->row_stride, 1, A->cols);
+  memset(spk_at_mut(s->plain, A->cols, size), 0, SPK_PLAIN_ZEROS * size);
 }
 
 /* As the kernel of the task, whose values are halves: some cells at a time. */
@@ -72,8 +79,8 @@ static void run_halves(const job *j, spk_slice_task task, const scratch *s) {
       j->kernels->spmv_slices[A->dtype](&task);
       task.more = 1;
       task.cells += cells;
-      task.picks =
-          spk_at(task.picks, cells * spk_slice_picks(&part, j->kernels->pick_bits, vector), vector);
+      task.picks = spk_at(
+          task.picks, cells * spk_slice_picks(&part, j->kernels->pick_bits, lanes, vector), vector);
       halves += cells * steps * lanes;
     }
   }
@@ -102,6 +109,7 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
         .picks = spk_at(A->picks, at[0].pick, vector),
         .values = spk_at(A->values, at[0].step * A->lanes, stored),
         .x = s.x,
+        .plain = s.plain,
         .sums = s.sums,
         .C = spk_at_mut(j->C->data, j->column * j->C->col_stride, size),
         .ldc = j->C->row_stride,
@@ -122,10 +130,13 @@ spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_d
   threads = (int)spk_max(1, spk_min(threads, A->strips));
   job j = {.A = A, .B = B, .C = C, .epilogue = epilogue, .kernels = kernels, .parts = 1};
   if (threads > 1) j.parts = spk_max(1, spk_min(A->strips, threads * SPK_TASKS_PER_THREAD));
-  const size_t bytes = (size_t)(A->windows * 2 * A->lanes) * spk_dtype_size(A->dtype);
+  const size_t size = spk_dtype_size(A->dtype);
+  const ptrdiff_t shared = A->begin[A->strips].shared;
+  if (shared < A->nnz) j.window_bytes = spk_slice((size_t)(A->windows * 2 * A->lanes) * size);
+  if (shared > 0) j.plain_bytes = spk_slice((size_t)(A->cols + SPK_PLAIN_ZEROS) * size);
   const size_t values = A->storage == SPK_STORAGE_SAME ? 0 : VALUE_BYTES;
-  const spk_status status =
-      spk_workspace_take(&j.space, 0, SPK_ALIGN + SUM_BYTES + values + spk_slice(bytes), threads);
+  const spk_status status = spk_workspace_take(
+      &j.space, 0, SPK_ALIGN + SUM_BYTES + values + j.window_bytes + j.plain_bytes, threads);
   if (status != SPK_OK) return status;
   for (int worker = 0; worker < threads; worker++) *scratch_of(&j, worker).column = -1;
   for (; j.column < B->cols; j.column++)

@@ -6,11 +6,15 @@
 #include "parallel.h"
 #include "workspace.h"
 
+/* What the padding of patches meets. */
+static const _Alignas(SPK_ALIGN) char zeros[SPK_MOST_LANES * sizeof(float)];
+
+/* By value, so that a worker waits once for what another core wrote, and not line after line. */
 typedef struct job {
   const spk_strips *A;
-  const spk_dense *B, *C;
-  const spk_epilogue *epilogue;
-  const spk_strips_plan *plan;
+  spk_dense B, C;
+  spk_epilogue epilogue;
+  spk_strips_plan plan;
   spk_workspace space;
 } job;
 
@@ -26,25 +30,27 @@ static scratch scratch_of(const job *j, int worker) {
   return (scratch){
       .packed = (ptrdiff_t *)(void *)slice,
       .panel = slice + SPK_ALIGN,
-      .sums = slice + SPK_ALIGN + j->plan->panel_bytes,
-      .values = (float *)(void *)(slice + SPK_ALIGN + j->plan->panel_bytes + j->plan->stage_bytes)};
+      .sums = slice + SPK_ALIGN + j->plan.panel_bytes,
+      .values = (float *)(void *)(slice + SPK_ALIGN + j->plan.panel_bytes + j->plan.stage_bytes)};
 }
 
-static void pack(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t block) {
-  const spk_dense *B = j->B;
+/* Rows of B of one block, one tile wide, and zeros for what padding meets. */
+static const void *panel_of(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t block) {
+  const spk_dense *B = &j->B;
   const ptrdiff_t number = tile * j->A->blocks + block;
-  if (*s->packed == number) return;
-  *s->packed = number;
-  const ptrdiff_t col = tile * j->plan->tile, cols = spk_min(j->plan->tile, B->cols - col);
+  const ptrdiff_t col = tile * j->plan.tile, cols = spk_min(j->plan.tile, B->cols - col);
   const ptrdiff_t k = block * j->A->block_rows, rows = spk_min(j->A->block_rows, B->rows - k);
-  if (rows <= 0) return;
   const spk_kernels *kernels = j->A->kernels;
   const size_t size = spk_dtype_size(B->dtype);
-  const ptrdiff_t width = spk_round_up(cols, kernels->lanes[B->dtype]);
   const void *from = spk_at(B->data, k * B->row_stride + col * B->col_stride, size);
+  if (j->plan.in_place) return from;
+  if (*s->packed == number || rows <= 0) return s->panel;
+  *s->packed = number;
+  const ptrdiff_t width = spk_round_up(cols, kernels->lanes[B->dtype]);
   kernels->pack_panel[B->dtype](s->panel, width, from, B->row_stride, B->col_stride, rows, cols);
   /* What padding meets. */
   memset(spk_at_mut(s->panel, j->A->block_rows * width, size), 0, (size_t)width * size);
+  return s->panel;
 }
 
 static spk_strip_fn kernel_for(const spk_strips *A, ptrdiff_t vectors) {
@@ -55,9 +61,9 @@ static spk_strip_fn kernel_for(const spk_strips *A, ptrdiff_t vectors) {
 }
 
 /* As `kernel` of the task, whose values are halves: as many runs at a time as SPK_EXPANDED values
- * have, or some groups of a longer one. */
-static void run_halves(const spk_strips *A, spk_strip_fn kernel, spk_strip_task task,
-                       const scratch *s) {
+ * have, or some groups of a longer one, with an offset for each `common` entries. */
+static void run_halves(const spk_strips *A, spk_strip_fn kernel, ptrdiff_t group, ptrdiff_t common,
+                       spk_strip_task task, const scratch *s) {
   const spk_expand_fn expand = spk_expander(A->kernels, A->storage);
   const spk_strip_run *run = task.runs, *end = run + task.run_count;
   const uint16_t *halves = task.values;
@@ -74,8 +80,8 @@ static void run_halves(const spk_strips *A, spk_strip_fn kernel, spk_strip_task 
     task.runs = run;
     task.run_count = runs;
     if (runs == 0) {
-      const ptrdiff_t groups = spk_max(1, SPK_EXPANDED / (A->group * (ptrdiff_t)run->entries));
-      rows = spk_min(groups * A->group, run->rows - done);
+      const ptrdiff_t groups = spk_max(1, SPK_EXPANDED / (group * (ptrdiff_t)run->entries));
+      rows = spk_min(groups * group, run->rows - done);
       entries = rows * run->entries;
       part.rows = (uint32_t)rows;
       task.runs = &part;
@@ -86,7 +92,7 @@ static void run_halves(const spk_strips *A, spk_strip_fn kernel, spk_strip_task 
     task.values = s->values;
     kernel(&task);
     task.row_ids += rows;
-    task.offsets += entries;
+    task.offsets += entries / common;
     halves += entries;
     if (runs == 0 && done == run->rows) done = 0, runs = 1;
     run += runs;
@@ -97,30 +103,26 @@ static void run_halves(const spk_strips *A, spk_strip_fn kernel, spk_strip_task 
 static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
                        ptrdiff_t last) {
   const spk_strips *A = j->A;
-  const spk_dense *C = j->C;
-  const spk_strips_plan *plan = j->plan;
+  const spk_dense *C = &j->C;
+  const spk_strips_plan *plan = &j->plan;
   const size_t size = spk_dtype_size(A->dtype), stored = spk_stored_size(A->dtype, A->storage);
   const ptrdiff_t col = tile * plan->tile, cols = spk_min(plan->tile, C->cols - col);
   const ptrdiff_t row = first * A->strip_rows;
   const ptrdiff_t lanes = A->kernels->lanes[A->dtype], vectors = spk_ceil_div(cols, lanes);
   const ptrdiff_t width = vectors * lanes; /* of panel and sums */
   const spk_strip_fn kernel = kernel_for(A, vectors);
-  spk_epilogue e = *j->epilogue;
+  spk_epilogue e = j->epilogue;
   if (e.bias_row) e.bias_row = spk_at(e.bias_row, row, size);
   if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
   void *c = spk_at_mut(C->data, row * C->row_stride + col * C->col_stride, size);
   for (ptrdiff_t b = 0; b < A->blocks; b++) {
-    pack(j, s, tile, b);
+    const void *panel = panel_of(j, s, tile, b);
     for (ptrdiff_t i = first; i < last; i++) {
       const spk_strip *strip = &A->strip[i];
-      const spk_strip_cell *cell = &strip->cells[b];
       const ptrdiff_t below = (i - first) * A->strip_rows;
-      spk_strip_task task = {.runs = strip->runs + cell[0].run,
-                             .run_count = cell[1].run - cell[0].run,
-                             .row_ids = strip->row_ids + cell[0].row,
-                             .offsets = strip->offsets + cell[0].entry,
-                             .values = spk_at(strip->values, cell[0].entry, stored),
-                             .panel = s->panel,
+      spk_strip_task task = {.panel = panel,
+                             .zeros = zeros,
+                             .padding = A->block_rows,
                              .first = b == 0,
                              .n = cols,
                              .epilogue = e};
@@ -130,10 +132,20 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
         task.ldc = C->row_stride;
         if (e.bias_row) task.epilogue.bias_row = spk_at(e.bias_row, below, size);
       }
-      if (A->storage == SPK_STORAGE_SAME)
-        kernel(&task);
-      else
-        run_halves(A, kernel, task, s);
+      for (int rest = 0; rest < 2; rest++) {
+        const spk_strip_cell *cell = &strip->cells[2 * b + rest];
+        task.run_count = cell[1].run - cell[0].run;
+        if (task.run_count == 0) continue;
+        task.runs = strip->runs + cell[0].run;
+        task.row_ids = strip->row_ids + cell[0].row;
+        task.offsets = strip->offsets + cell[0].offset;
+        task.values = spk_at(strip->values, cell[0].entry, stored);
+        const spk_strip_fn run = rest ? kernel : A->patches;
+        if (A->storage == SPK_STORAGE_SAME)
+          run(&task);
+        else
+          run_halves(A, run, rest ? A->group : SPK_PATCH_ROWS, rest ? 1 : SPK_PATCH_SHARE, task, s);
+      }
     }
   }
   if (!plan->direct)
@@ -143,7 +155,7 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
 
 static void run_part(void *context, ptrdiff_t task, int worker) {
   const job *j = context;
-  const spk_strips_plan *plan = j->plan;
+  const spk_strips_plan *plan = &j->plan;
   const ptrdiff_t tile = task / plan->parts, part = task % plan->parts;
   const ptrdiff_t last = spk_strips_part(j->A, part + 1, plan->parts);
   const ptrdiff_t step = plan->stage ? plan->stage_rows / j->A->strip_rows : j->A->strips;
@@ -154,14 +166,14 @@ static void run_part(void *context, ptrdiff_t task, int worker) {
 
 spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C,
                             const spk_epilogue *epilogue, const spk_strips_plan *plan) {
-  spk_dense result = *C;
-  if (C->cols == 1) result.col_stride = 1; /* the stride of a lone column means nothing */
-  job j = {A, B, &result, epilogue, plan, {0}};
+  job j = {A, *B, *C, *epilogue, *plan, {0}};
+  if (C->cols == 1) j.C.col_stride = 1; /* the stride of a lone column means nothing */
   const spk_status status = spk_workspace_take(
       &j.space, 0, SPK_ALIGN + plan->panel_bytes + plan->stage_bytes + plan->value_bytes,
       plan->threads);
   if (status != SPK_OK) return status;
-  for (int worker = 0; worker < plan->threads; worker++) *scratch_of(&j, worker).packed = -1;
+  for (int worker = 0; !plan->in_place && worker < plan->threads; worker++)
+    *scratch_of(&j, worker).packed = -1;
   spk_parallel(plan->threads, (spk_phase){0}, (spk_phase){plan->tiles * plan->parts, run_part}, &j);
   spk_workspace_free(&j.space);
   return SPK_OK;

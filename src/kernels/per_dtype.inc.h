@@ -3,6 +3,7 @@
 #include "pack.inc.h"
 #include "epilogue.inc.h"
 #include "spmm_strips.inc.h"
+#include "spmm_patches.inc.h"
 #include "spmv_slices.inc.h"
 #include "dots.inc.h"
 #include "exp.inc.h"

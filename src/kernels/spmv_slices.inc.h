@@ -110,8 +110,29 @@ SPK_INLINE void FT(slice_shared)(FT(slice_at) * at, const spk_slice_run *run, co
   at->picks += spk_ceil_div(steps * groups, words) * words;
 }
 
+/* The same of blocks: a load per group of lanes for four steps. */
+SPK_INLINE void FT(slice_blocks)(FT(slice_at) * at, const spk_slice_run *run, const T *x, T *sums) {
+  enum { GROUPS = LANES / 4 };
+  const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->picks, fours = run->steps / 4;
+  const uint32_t *o = at->picks;
+  const T *a = at->values;
+  T *s = sums + (ptrdiff_t)at->cell->slice * LANES;
+  VEC sum[4] = {V(load)(s), V(zero)(), V(zero)(), V(zero)()};
+  for (ptrdiff_t i = 0; i < fours; i++, a += 4 * LANES, o += GROUPS) {
+    const T *p[GROUPS];
+    VEC each[4];
+    SPK_UNROLL for (int g = 0; g < GROUPS; g++) p[g] = x + o[g];
+    V(fours)(p, each);
+    SPK_UNROLL for (int u = 0; u < 4; u++) sum[u] = V(fma)(V(load)(a + u * LANES), each[u], sum[u]);
+  }
+  V(store)(s, V(add)(V(add)(sum[0], sum[1]), V(add)(sum[2], sum[3])));
+  at->cell++;
+  at->values = a;
+  at->picks += spk_ceil_div(fours * GROUPS, words) * words;
+}
+
 static void FT(spmv_slices)(const spk_slice_task *t) {
-  const T *x = t->x;
+  const T *x = t->x, *plain = t->plain;
   T *sums = t->sums;
   if (!t->more)
     for (ptrdiff_t i = 0; i < t->rows; i += LANES) V(store)(sums + i, V(zero)());
@@ -120,13 +141,16 @@ static void FT(spmv_slices)(const spk_slice_task *t) {
     const spk_slice_run *run = &t->runs[r];
     switch (run->shared) {
       case 1:
-        FT(slice_shared)(&at, run, x, sums, 1);
+        FT(slice_shared)(&at, run, plain, sums, 1);
         continue;
       case 2:
-        FT(slice_shared)(&at, run, x, sums, 2);
+        FT(slice_shared)(&at, run, plain, sums, 2);
         continue;
       case 4:
-        FT(slice_shared)(&at, run, x, sums, 4);
+        FT(slice_shared)(&at, run, plain, sums, 4);
+        continue;
+      case SPK_SLICE_BLOCKS:
+        FT(slice_blocks)(&at, run, plain, sums);
         continue;
       default:
         break;

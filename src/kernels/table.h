@@ -18,6 +18,10 @@
 /* Widest tile of strips, in vectors, and the most sums of strips in registers. */
 #define SPK_MAX_STRIP_VECTORS 4
 #define SPK_MAX_STRIP_SUMS 16
+/* Rows that go in lockstep through spmm_patches, at most; those of them that share columns at
+ * least, which have one offset. */
+#define SPK_PATCH_ROWS 16
+#define SPK_PATCH_SHARE 4
 
 /* C[i, :n] = epilogue(sum over p in [begin[i], end[i]) of values[p] * B[indices[p] - base, :]). */
 typedef struct spk_spmm_task {
@@ -54,7 +58,8 @@ typedef ptrdiff_t (*spk_nonzeros_fn)(const void *x, ptrdiff_t stride, ptrdiff_t 
 
 /* So many rows of so many entries each, G by G in lockstep, the last ones alone (plan/strips.h).
  * `shared` S, where not 0: they are whole groups, and each S rows of one, where S divides G, have
- * the same offsets. */
+ * the same offsets.  In runs of spmm_patches, rows that are left of groups of 16 go by 8 and by 4,
+ * S is 4 or more, and there is one offset for 4 rows. */
 typedef struct spk_strip_run {
   uint32_t entries, rows, shared;
 } spk_strip_run;
@@ -66,10 +71,12 @@ typedef struct spk_strip_task {
   ptrdiff_t run_count;
   const uint16_t *row_ids, *offsets; /* one per row of a run; one per entry, G rows alternate */
   const void *values;
-  const void *panel; /* whole vectors, aligned; zeros after n columns */
-  void *sums;        /* the same; NULL: nothing to add to, and C takes what comes out */
-  int first;         /* nothing is in sums yet */
-  void *C;           /* or NULL */
+  const void *panel; /* whole vectors, aligned; zeros after n columns; patches: of any alignment */
+  const void *zeros; /* patches only: the row of the panel with the number `padding` */
+  ptrdiff_t padding;
+  void *sums; /* the same; NULL: nothing to add to, and C takes what comes out */
+  int first;  /* nothing is in sums yet */
+  void *C;    /* or NULL */
   ptrdiff_t ldc, n;
   spk_epilogue epilogue;
 } spk_strip_task;
@@ -118,7 +125,9 @@ typedef void (*spk_quad_store_fn)(const spk_quad_store_task *task);
 /* A slice of rows in a window of x, both of one strip; so many of them that take so many steps
  * (plan/slices.h).
  * `shared` G, where not 0: one cell, of all of x.  Its slice is G groups of lanes with the same
- * columns in a group; its picks are the places in x of those, G per step. */
+ * columns in a group; its picks are the places in `plain` of those, G per step.  Or
+ * SPK_SLICE_BLOCKS: groups of 4 lanes, whose columns come by four in a row; a place for 4 steps. */
+#define SPK_SLICE_BLOCKS 256
 typedef struct spk_slice_cell {
   uint16_t window, slice;
 } spk_slice_cell;
@@ -139,6 +148,7 @@ typedef struct spk_slice_task {
   const spk_slice_cell *cells;
   const void *picks, *values; /* whole vectors, of this strip */
   const void *x;              /* windows of two vectors */
+  const void *plain;          /* x as it is, and 4 zeros; for shared runs */
   void *sums;                 /* scratch of SPK_SLICE_STRIP_ROWS; aligned, as all of these */
   int more;                   /* sums hold something already */
   int unfinished;             /* more will come, C is left alone */
@@ -294,6 +304,7 @@ typedef struct spk_kernels {
 #define SPK_KERNEL_TV(field, fn, most) fn field[2][most];
 #define SPK_KERNEL_T(field, fn) fn field[2];
 #define SPK_KERNEL_T_PICK SPK_KERNEL_T
+#define SPK_KERNEL_T_PATCH SPK_KERNEL_T
 #define SPK_KERNEL_I(field, fn) fn field[2];
 #define SPK_KERNEL(field, fn) fn field;
 #include "kernels.def"
@@ -302,6 +313,7 @@ typedef struct spk_kernels {
 #undef SPK_KERNEL_TV
 #undef SPK_KERNEL_T
 #undef SPK_KERNEL_T_PICK
+#undef SPK_KERNEL_T_PATCH
 #undef SPK_KERNEL_I
 #undef SPK_KERNEL
 } spk_kernels;

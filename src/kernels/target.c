@@ -109,6 +109,11 @@
 #else
 #define SPK_KERNEL_T_PICK(field, fn) .field = {NULL, NULL},
 #endif
+#ifdef SPK_PATCHES
+#define SPK_KERNEL_T_PATCH SPK_KERNEL_T
+#else
+#define SPK_KERNEL_T_PATCH(field, fn) .field = {NULL, NULL},
+#endif
 #define SPK_KERNEL_I(field, fn) \
   .field = {NAME_1(i32, field, SPK_ISA_NAME), NAME_1(i64, field, SPK_ISA_NAME)},
 

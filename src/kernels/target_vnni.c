@@ -27,6 +27,11 @@ typedef m_f32 m_q32;
 #define v_q32_keep v_f32_keep
 #define v_q32_pick v_f32_pick
 #define v_q32_transpose v_f32_transpose
+#define v_q32_fours v_f32_fours
+#define v_q32_patch_values v_f32_patch_values
+#define v_q32_patch_columns v_f32_patch_columns
+#define v_q32_patch_load v_f32_patch_load
+#define v_q32_patch_store v_f32_patch_store
 /* Epilogues have no part in these products. */
 #define v_q32_mul v_f32_mul
 #define v_q32_relu v_f32_relu
@@ -46,6 +51,7 @@ static inline v_q32 v_q32_fma(v_q32 weights, v_q32 bytes, v_q32 sum) {
 #include "pack.inc.h"
 #include "epilogue.inc.h"
 #include "spmm_strips.inc.h"
+#include "spmm_patches.inc.h"
 #include "spmv_slices.inc.h"
 
 const spk_kernels spk_kernels__avx512_vnni_bytes = {
@@ -54,5 +60,7 @@ const spk_kernels spk_kernels__avx512_vnni_bytes = {
     .spmm_strips_4 = {{FT(spmm_strips_4_1x1v), FT(spmm_strips_4_1x2v), FT(spmm_strips_4_1x3v),
                        FT(spmm_strips_4_1x4v)}},
     .spmm_strips_8 = {{FT(spmm_strips_8_1x1v)}},
+    .spmm_patches_half = {FT(spmm_patches_half)},
+    .spmm_patches_whole = {FT(spmm_patches_whole)},
     .spmv_slices = {FT(spmv_slices)},
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../driver/parallel.h"
+#include "alike.h"
 #include "parts.h"
 #include "storage.h"
 
@@ -15,6 +16,8 @@
 
 /* 2 MiB of x: it is copied into the workspace at every product. */
 #define MOST_WINDOWS (1 << 14)
+/* Where slices may go without picks, as then it may be copied twice. */
+#define MOST_PLAIN_WINDOWS (MOST_WINDOWS / 2)
 
 /* Rows whose longest is no more than so many times the mean and so many entries: of random ones,
  * sorting saves 3% of the steps, but then sums go to C one by one, which takes longer. */
@@ -45,25 +48,21 @@ int spk_slices_suit(const spk_sparse *A, const spk_kernels *kernels) {
   return windows <= MOST_WINDOWS && A->rows < UINT32_MAX && (double)A->nnz >= cells;
 }
 
-static ptrdiff_t length_of(const spk_sparse *A, ptrdiff_t row) {
-  return spk_index(A->offsets, A->itype, row + 1) - spk_index(A->offsets, A->itype, row);
-}
-
 /* Rows [first, last) by their length, longest first; equal ones stay in order, as all do where none
  * is much longer than usual.  Returns whether they do. */
 static int sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint32_t *ids) {
   ptrdiff_t longest = 0;
   for (ptrdiff_t i = first; i < last; i++) {
     ids[i - first] = (uint32_t)i;
-    longest = spk_max(longest, length_of(A, i));
+    longest = spk_max(longest, spk_row_length(A, i));
   }
   const ptrdiff_t all =
       spk_index(A->offsets, A->itype, last) - spk_index(A->offsets, A->itype, first);
   if ((double)longest <= ALIKE * (double)all / (double)(last - first) + ALIKE_MORE) return 1;
   for (ptrdiff_t i = first; i < last; i++) {
     ptrdiff_t at = i - first;
-    const ptrdiff_t length = length_of(A, i);
-    for (; at > 0 && length_of(A, ids[at - 1]) < length; at--) ids[at] = ids[at - 1];
+    const ptrdiff_t length = spk_row_length(A, i);
+    for (; at > 0 && spk_row_length(A, ids[at - 1]) < length; at--) ids[at] = ids[at - 1];
     ids[at] = (uint32_t)i;
   }
   return 0;
@@ -75,9 +74,8 @@ typedef struct plan {
   uint8_t *steps; /* of each cell */
   uint32_t *rank; /* of each cell among those of as many steps */
   uint32_t count[2 * SPK_MOST_LANES];
-  /* Slices without picks: how many groups of lanes have the same columns, and the most entries of
-   * one; 0 groups: of picks. */
-  uint8_t groups[SPK_SLICE_STRIP_ROWS];
+  /* Slices without picks: their runs' `shared`, and the most entries of a row; 0: of picks. */
+  uint16_t shares[SPK_SLICE_STRIP_ROWS];
   uint32_t length[SPK_SLICE_STRIP_ROWS];
   ptrdiff_t shared; /* entries of those */
 } plan;
@@ -108,23 +106,27 @@ static void free_plan(plan *p) {
     }                                                                                      \
   } while (0)
 
-static int same_columns(const spk_sparse *A, ptrdiff_t row, ptrdiff_t other) {
-  const size_t size = spk_itype_size(A->itype);
-  const ptrdiff_t length = length_of(A, row);
-  return length == length_of(A, other) &&
-         memcmp(spk_at(A->indices, spk_index(A->offsets, A->itype, row), size),
-                spk_at(A->indices, spk_index(A->offsets, A->itype, other), size),
-                (size_t)length * size) == 0;
+/* Whether the columns of a row come by four in a row. */
+static int in_fours(const spk_sparse *A, ptrdiff_t row) {
+  const ptrdiff_t start = spk_index(A->offsets, A->itype, row), length = spk_row_length(A, row);
+  if (length % 4) return 0;
+  for (ptrdiff_t i = 0; i < length; i++)
+    if (spk_index(A->indices, A->itype, start + i) !=
+        spk_index(A->indices, A->itype, start + i / 4 * 4) + i % 4)
+      return 0;
+  return 1;
 }
 
-/* The fewest groups of lanes into which these rows fall, each of rows with the same columns; 0
- * where there would be too many. */
-static int groups_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, ptrdiff_t lanes) {
+/* The fewest groups of lanes into which these rows fall, each of rows with the same columns; or
+ * SPK_SLICE_BLOCKS; 0 where there would be too many. */
+static int share_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, ptrdiff_t lanes) {
   for (int groups = 1; groups <= MOST_GROUPS && 2 * groups <= lanes; groups *= 2) {
     const ptrdiff_t width = lanes / groups;
     ptrdiff_t i = 0;
-    while (i < rows && (i % width == 0 || same_columns(A, ids[i], ids[i - i % width]))) i++;
-    if (i == rows) return groups;
+    while (i < rows && (i % width == 0 || spk_same_columns(A, ids[i], ids[i - i % width]))) i++;
+    if (i < rows) continue;
+    for (i = 0; i < rows && width == 4 && in_fours(A, ids[i]);) i += 4;
+    return i < rows ? groups : SPK_SLICE_BLOCKS;
   }
   return 0;
 }
@@ -136,15 +138,16 @@ static int count_steps(const spk_sparse *A, const spk_slices *s, ptrdiff_t strip
   for (ptrdiff_t i = 0; i < rows; i += s->lanes) {
     const ptrdiff_t slice = i / s->lanes, here = spk_min(s->lanes, rows - i);
     const uint32_t *ids = s->row_ids + first + i;
-    p->groups[slice] = (uint8_t)groups_of(A, ids, here, s->lanes);
-    for (ptrdiff_t l = 0; p->groups[slice] && l < here; l++) {
-      p->length[slice] = (uint32_t)spk_max(p->length[slice], length_of(A, ids[l]));
-      p->shared += length_of(A, ids[l]);
+    if (s->windows > MOST_PLAIN_WINDOWS) continue;
+    p->shares[slice] = (uint16_t)share_of(A, ids, here, s->lanes);
+    for (ptrdiff_t l = 0; p->shares[slice] && l < here; l++) {
+      p->length[slice] = (uint32_t)spk_max(p->length[slice], spk_row_length(A, ids[l]));
+      p->shared += spk_row_length(A, ids[l]);
     }
   }
   for (ptrdiff_t i = 0; i < rows; i++) {
     const ptrdiff_t slice = i / s->lanes;
-    if (p->groups[slice]) continue;
+    if (p->shares[slice]) continue;
     FOR_ENTRIES(s->row_ids[first + i], {
       if (before >= width) return 0;
       uint8_t *steps = &p->steps[window * p->slices + slice];
@@ -170,12 +173,12 @@ static spk_slice_strip size_of(const spk_slices *s, const plan *p, int bits) {
     size.step += count * steps;
   }
   for (ptrdiff_t slice = 0; slice < p->slices; slice++) {
-    if (!p->groups[slice]) continue;
-    const spk_slice_run all = {p->length[slice], 1, p->groups[slice]};
+    if (!p->shares[slice]) continue;
+    const spk_slice_run all = {p->length[slice], 1, p->shares[slice]};
     const ptrdiff_t runs = spk_ceil_div(all.steps, most_shared(s));
     size.run += runs;
     size.cell += runs;
-    size.pick += spk_slice_picks(&all, bits, vector);
+    size.pick += spk_slice_picks(&all, bits, s->lanes, vector);
     size.step += all.steps;
   }
   return size;
@@ -185,29 +188,29 @@ static spk_slice_strip size_of(const spk_slices *s, const plan *p, int bits) {
 static void fill_shared(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t strip,
                         ptrdiff_t slice, const plan *p, int bits, spk_slice_strip *at) {
   const size_t size = spk_dtype_size(A->dtype), vector = (size_t)s->lanes * size;
-  const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes), most = most_shared(s);
-  const ptrdiff_t groups = p->groups[slice], steps = p->length[slice];
-  const ptrdiff_t row = strip * s->strip_rows + slice * lanes;
+  const ptrdiff_t lanes = s->lanes, most = most_shared(s), share = p->shares[slice];
+  const ptrdiff_t steps = p->length[slice], row = strip * s->strip_rows + slice * lanes;
   const ptrdiff_t rows = spk_min(lanes, A->rows - row);
+  const int fours = share == SPK_SLICE_BLOCKS;
+  const ptrdiff_t groups = fours ? lanes / 4 : share, of = fours ? 4 : 1;
   uint32_t *places = s->picks + at->pick * (ptrdiff_t)(vector / sizeof *s->picks);
-  /* Groups of fewer entries end in zeros, which meet the zero of the first window. */
-  for (ptrdiff_t i = 0; i < steps * groups; i++) places[i] = (uint32_t)(2 * lanes - 1);
+  /* Groups of fewer entries end in zeros, which meet those behind x. */
+  for (ptrdiff_t i = 0; i < steps / of * groups; i++) places[i] = (uint32_t)A->cols;
   for (ptrdiff_t lane = 0; lane < rows; lane++) {
     const ptrdiff_t id = s->row_ids[row + lane], start = spk_index(A->offsets, A->itype, id);
-    const ptrdiff_t group = lane * groups / lanes;
-    FOR_ENTRIES(id, {
-      const ptrdiff_t step = entry - start;
+    for (ptrdiff_t step = 0; step < spk_row_length(A, id); step++) {
       memcpy(spk_at_mut(values, (at->step + step) * lanes + lane, size),
-             spk_at(A->values, entry, size), size);
-      places[step * groups + group] = (uint32_t)(window * 2 * lanes + col - low);
-      (void)before;
-    });
+             spk_at(A->values, start + step, size), size);
+      if (step % of == 0)
+        places[step / of * groups + lane * groups / lanes] =
+            (uint32_t)spk_index(A->indices, A->itype, start + step);
+    }
   }
   for (ptrdiff_t done = 0; done < steps; done += most) {
-    const spk_slice_run run = {(uint32_t)spk_min(most, steps - done), 1, (uint32_t)groups};
+    const spk_slice_run run = {(uint32_t)spk_min(most, steps - done), 1, (uint32_t)share};
     s->cells[at->cell++] = (spk_slice_cell){.slice = (uint16_t)slice};
     s->runs[at->run++] = run;
-    at->pick += spk_slice_picks(&run, bits, vector);
+    at->pick += spk_slice_picks(&run, bits, lanes, vector);
     at->step += run.steps;
   }
 }
@@ -233,7 +236,7 @@ static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t str
           (spk_slice_cell){.window = (uint16_t)(c / p->slices), .slice = (uint16_t)(c % p->slices)};
   for (ptrdiff_t i = 0; i < rows; i++) {
     const ptrdiff_t slice = i / lanes, lane = i % lanes;
-    if (p->groups[slice]) continue;
+    if (p->shares[slice]) continue;
     FOR_ENTRIES(s->row_ids[first + i], {
       const ptrdiff_t c = window * p->slices + slice, steps = p->steps[c], rank = p->rank[c];
       const ptrdiff_t step = runs[steps].step + rank * steps + before;
@@ -249,7 +252,7 @@ static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t str
     });
   }
   for (ptrdiff_t slice = 0; slice < p->slices; slice++)
-    if (p->groups[slice]) fill_shared(A, s, values, strip, slice, p, bits, &at);
+    if (p->shares[slice]) fill_shared(A, s, values, strip, slice, p, bits, &at);
 }
 
 static void plan_strip(void *context, ptrdiff_t strip, int worker) {

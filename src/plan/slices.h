@@ -12,7 +12,8 @@
  *
  * Slices all of whose rows have the same columns (V x 1 vectors of as many rows; or their halves or
  * quarters do: smaller vectors and blocks) need no picks: a step broadcasts an element of x to each
- * group of lanes.  They are one long cell, cut where halves of its values are expanded.  Rows
+ * group of lanes.  Blocks of 4 x 4 take four neighbours of x at once, for four steps.  They are one
+ * long cell, cut where halves of its values are expanded.  Rows
  * of very different lengths are sorted by them within a strip, so that those of a slice are alike.
  */
 #ifndef SPK_PLAN_SLICES_H
@@ -44,13 +45,19 @@ typedef struct spk_slices {
   size_t bytes;
 } spk_slices;
 
+/* Zeros behind x where it is not in windows: what fours of padding meet. */
+#define SPK_PLAIN_ZEROS 4
+
 /* Columns of a window; the last element of its two vectors is 0. */
 static inline ptrdiff_t spk_window_columns(ptrdiff_t lanes) { return 2 * lanes - 1; }
 
 /* Vectors of picks that a cell of a run has. */
-static inline ptrdiff_t spk_slice_picks(const spk_slice_run *run, int pick_bits, size_t vector) {
+static inline ptrdiff_t spk_slice_picks(const spk_slice_run *run, int pick_bits, ptrdiff_t lanes,
+                                        size_t vector) {
   if (!run->shared) return spk_ceil_div(run->steps, 32 / pick_bits);
-  return spk_ceil_div((ptrdiff_t)run->steps * run->shared, (ptrdiff_t)(vector / sizeof(uint32_t)));
+  const ptrdiff_t places = run->shared == SPK_SLICE_BLOCKS ? (ptrdiff_t)run->steps / 4 * (lanes / 4)
+                                                           : (ptrdiff_t)run->steps * run->shared;
+  return spk_ceil_div(places * (ptrdiff_t)sizeof(uint32_t), (ptrdiff_t)vector);
 }
 
 /* Whether A, in CSR, sorted and checked, can be packed so, and windows are not mostly empty. */

@@ -13,7 +13,8 @@
  * meets infinity or NaN; where that would be much, rows go alone.  The narrower a tile, the more
  * rows are in a group, as many sums have to be in flight at any time.  Groups whose rows have the
  * same columns, as in V x 1 vectors and blocks (Gale et al., "Sparse GPU kernels for deep
- * learning", SC 2020), make runs of their own, where a row of B is loaded once for all.  Entries
+ * learning", SC 2020), make runs of their own, where a row of B is loaded once for all: rows that
+ * share them may be shorter than others of their group.  Entries
  * lie in the order in which they are used: 16 bits say which row of the block, then the value.
  */
 #ifndef SPK_PLAN_STRIPS_H
@@ -28,14 +29,15 @@
 /* Entries of a strip in a block that pay for the loop around them. */
 #define SPK_ENTRIES_PER_CELL 8.0
 
-/* Where a block begins in the arrays of its strip. */
+/* Where a block's patches (spmm_patches.inc.h), or the rest of it, begin in the arrays of a strip.
+ */
 typedef struct spk_strip_cell {
-  ptrdiff_t run, row, entry;
+  ptrdiff_t run, row, entry, offset;
 } spk_strip_cell;
 
 typedef struct spk_strip {
-  ptrdiff_t rows;
-  spk_strip_cell *cells; /* blocks + 1 */
+  ptrdiff_t rows, shared, patched;
+  spk_strip_cell *cells; /* two per block, and one */
   spk_strip_run *runs;
   uint16_t *row_ids; /* the first and last block list all rows, even those that are empty there */
   uint16_t *offsets;
@@ -46,11 +48,13 @@ typedef struct spk_strip {
 typedef struct spk_strips {
   const spk_kernels *kernels; /* of tiles as wide as it was packed for */
   int group, vectors;         /* rows in lockstep; vectors of a tile, at most */
+  spk_strip_fn patches;       /* what runs those; NULL: there are none */
   spk_dtype dtype;
   spk_storage storage; /* of values */
   ptrdiff_t rows, cols, nnz;
   ptrdiff_t longest; /* entries of a row in a block, at most */
   ptrdiff_t shared;  /* entries of rows that share what is loaded of B */
+  ptrdiff_t patched; /* those of them that go by patches */
   ptrdiff_t strip_rows, strips;
   ptrdiff_t block_rows, blocks;
   ptrdiff_t *weights; /* strips + 1: entries and rows before each */
@@ -61,9 +65,10 @@ typedef struct spk_strips {
 ptrdiff_t spk_strips_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
                           const spk_machine *machine);
 
-/* The rows of a block that the model says are best. */
-ptrdiff_t spk_strips_block(const spk_sparse *A, ptrdiff_t vectors, const spk_kernels *kernels,
-                           const spk_machine *machine);
+/* The rows of a block that the model says are best, where that share of A's entries is of rows that
+ * have the same columns. */
+ptrdiff_t spk_strips_block(const spk_sparse *A, double shared, ptrdiff_t vectors,
+                           const spk_kernels *kernels, const spk_machine *machine);
 
 /* Pack A, in CSR and checked, for products with `width` columns.  `block_rows` 0: as many as fit L1
  * where the rows of A are long enough for that. */
@@ -78,8 +83,9 @@ size_t spk_strips_bytes(const spk_strips *strips);
 /* How a product with them is cut up. */
 typedef struct spk_strips_plan {
   int threads;
-  int stage;  /* whether sums wait there between blocks, or until C's strides are looked after */
-  int direct; /* whether the last block writes C */
+  int stage;    /* whether sums wait there between blocks, or until C's strides are looked after */
+  int direct;   /* whether the last block writes C */
+  int in_place; /* whether B is read where it lies: it is a panel already */
   ptrdiff_t tile, tiles; /* columns of a tile, and how many */
   ptrdiff_t parts;       /* ranges of strips */
   ptrdiff_t stage_rows;

@@ -221,15 +221,31 @@ static uint16_t to_bf16(float x) { return spk_to_bf16(x); }
 /* --- slices --- */
 
 /* Of numbers of steps that are constants in the kernel, and of larger ones; and without picks. */
-static const spk_slice_run slice_runs[] = {
-    {1, 2, 0},  {2, 1, 0}, {3, 3, 0}, {4, 1, 0},  {5, 2, 0}, {6, 1, 0},
-    {7, 1, 0},  {8, 2, 0}, {9, 1, 0}, {13, 2, 0}, {3, 1, 1}, {31, 1, 0},
-    {12, 0, 0}, {9, 1, 2}, {1, 1, 4}, {21, 1, 1}, {8, 1, 4}};
+static const spk_slice_run slice_runs[] = {{1, 2, 0},
+                                           {2, 1, 0},
+                                           {3, 3, 0},
+                                           {4, 1, 0},
+                                           {5, 2, 0},
+                                           {6, 1, 0},
+                                           {7, 1, 0},
+                                           {8, 2, 0},
+                                           {9, 1, 0},
+                                           {13, 2, 0},
+                                           {3, 1, 1},
+                                           {31, 1, 0},
+                                           {12, 0, 0},
+                                           {9, 1, 2},
+                                           {1, 1, 4},
+                                           {21, 1, 1},
+                                           {8, 1, 4},
+                                           {4, 1, SPK_SLICE_BLOCKS},
+                                           {12, 1, SPK_SLICE_BLOCKS}};
 enum {
   SLICE_FIRST = 5,
   SLICES = 3,
   SLICE_RUNS = sizeof slice_runs / sizeof *slice_runs,
-  SLICE_WINDOWS = 3
+  SLICE_WINDOWS = 3,
+  SLICE_PLAIN = 37
 };
 
 /* One strip of three slices; the last has two lanes without a row. */
@@ -243,7 +259,8 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
   ptrdiff_t steps = 0, vectors = 0, count = 0;
   for (int r = 0; r < SLICE_RUNS; r++) {
     steps += slice_runs[r].cells * slice_runs[r].steps;
-    vectors += slice_runs[r].cells * spk_slice_picks(&slice_runs[r], (int)bits, vector_bytes);
+    vectors +=
+        slice_runs[r].cells * spk_slice_picks(&slice_runs[r], (int)bits, lanes, vector_bytes);
     count += slice_runs[r].cells;
   }
   uint32_t *ids = exact_memory((size_t)rows * sizeof *ids);
@@ -251,6 +268,7 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
   uint32_t *picks = exact_memory((size_t)(vectors * lanes * words) * sizeof *picks);
   void *values = exact_memory((size_t)(steps * lanes) * spk_dtype_size(dtype));
   const matrix x = matrix_input(dtype, SLICE_WINDOWS * 2 * lanes, 1, 1, 1);
+  const matrix plain = matrix_input(dtype, SLICE_PLAIN, 1, 1, 1);
   exact expected[SLICES * SPK_MOST_LANES] = {{0}};
   for (ptrdiff_t i = 0; i < rows; i++)
     ids[i] = (uint32_t)(in_order ? i + SLICE_FIRST : rows - 1 - i);
@@ -260,17 +278,18 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
   for (int r = 0; r < SLICE_RUNS; r++)
     for (uint32_t c = 0; c < slice_runs[r].cells; c++, cell++) {
       const ptrdiff_t window = random_below(SLICE_WINDOWS), slice = random_below(SLICES);
-      const uint32_t groups = slice_runs[r].shared;
+      const ptrdiff_t fours = slice_runs[r].shared == SPK_SLICE_BLOCKS;
+      const ptrdiff_t of = fours ? 4 : 1, groups = fours ? lanes / 4 : slice_runs[r].shared;
       cells[cell] = (spk_slice_cell){(uint16_t)window, (uint16_t)slice};
       for (uint32_t k = 0; groups && k < slice_runs[r].steps; k++, step++) {
-        uint32_t *places = &picks[vector * lanes * words + k * groups];
-        for (uint32_t g = 0; g < groups; g++)
-          places[g] = (uint32_t)random_below(SLICE_WINDOWS * 2 * lanes);
+        uint32_t *places = &picks[vector * lanes * words + k / of * groups];
+        for (ptrdiff_t g = 0; k % of == 0 && g < groups; g++)
+          places[g] = (uint32_t)random_below(SLICE_PLAIN - of + 1);
         for (ptrdiff_t l = 0; l < lanes; l++) {
           put_value(values, dtype, step * lanes + l, random_number());
           exact_add(&expected[slice * lanes + l],
                     get_value(values, dtype, step * lanes + l) *
-                        matrix_get(&x, places[l * groups / lanes], 0));
+                        matrix_get(&plain, places[l * groups / lanes] + k % of, 0));
         }
       }
       for (uint32_t k = 0; !groups && k < slice_runs[r].steps; k++, step++)
@@ -285,7 +304,7 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
           exact_add(&expected[slice * lanes + l], get_value(values, dtype, step * lanes + l) *
                                                       matrix_get(&x, window * 2 * lanes + pick, 0));
         }
-      vector += spk_slice_picks(&slice_runs[r], (int)bits, vector_bytes);
+      vector += spk_slice_picks(&slice_runs[r], (int)bits, lanes, vector_bytes);
     }
   const matrix bias_row = random_bias(dtype, rows + SLICE_FIRST, 0),
                bias_col = random_bias(dtype, 1, 0);
@@ -302,6 +321,7 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
                                .picks = picks,
                                .values = values,
                                .x = x.view.data,
+                               .plain = plain.view.data,
                                .sums = sums.view.data,
                                .C = C.view.data,
                                .ldc = C.view.row_stride,
@@ -396,33 +416,55 @@ static void check_spmm_bsr_strided(spk_spmm_fn kernel, spk_dtype dtype, spk_ityp
 
 /* --- strips --- */
 
-enum { STRIP_HEIGHT = 25, STRIP_BLOCK = 11 };
+/* Runs, whose rows may be in any order. */
+typedef struct strip_case {
+  const char *name;
+  const spk_strip_run *runs;
+  int count;
+  ptrdiff_t common; /* rows that have an offset between them */
+  ptrdiff_t group, width;
+} strip_case;
 
-/* Runs of whole groups, of less and of both, of no, one and several entries, one of rows that share
- * their offsets by so many; rows in any order. */
-#define STRIP_RUNS_OF(share) {{6, 11, 0}, {1, 2, 0}, {2, 1, 0}, {5, 8, share}, {0, 3, 0}}
-enum { STRIP_SHARED = 6 * 11 + 2 + 2 }; /* where its entries begin */
 static const uint16_t strip_ids[] = {4,  0,  8,  3,  5,  1,  2,  7,  6,  19, 9,  24, 10,
-                                     11, 21, 12, 13, 20, 14, 15, 23, 16, 17, 22, 18};
-enum { STRIP_RUNS = 5, STRIP_ENTRIES = 6 * 11 + 2 + 2 + 5 * 8 };
+                                     11, 21, 12, 13, 20, 14, 15, 23, 16, 17, 22, 18, 30,
+                                     25, 29, 26, 28, 27, 31, 35, 33, 34, 32, 36, 38, 37};
+enum { STRIP_HEIGHT = 39, STRIP_BLOCK = 13 };
+
+/* Rows of the next group, of `left` ones of a run: what is left in the end goes alone, or, where
+ * offsets are common, by as many as there can be. */
+static ptrdiff_t strip_group(const strip_case *strip, ptrdiff_t left) {
+  ptrdiff_t group = strip->group;
+  if (strip->common == 1) return left < group ? 1 : group;
+  while (group > left) group /= 2;
+  return group;
+}
 
 /* `sums`: 0: to C; 1: to sums that hold nothing yet; 2: added to sums; 3: added to sums, to C. */
-static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, uint32_t share,
-                        ptrdiff_t n, int sums_mode, const epilogue_case *how) {
-  const spk_strip_run strip_runs[] = STRIP_RUNS_OF(share);
-  const ptrdiff_t width = spk_round_up(n, table->lanes[dtype]);
-  test_case("spmm_strips_%td %s, %u share, n = %td, mode %d, %s", group, dtype_names[dtype], share,
-            n, sums_mode, how->name);
+static void check_strip(spk_strip_fn kernel, spk_dtype dtype, const strip_case *strip, ptrdiff_t n,
+                        int sums_mode, const epilogue_case *how) {
+  const ptrdiff_t width = strip->width;
+  test_case("%s %s, n = %td, mode %d, %s", strip->name, dtype_names[dtype], n, sums_mode,
+            how->name);
   const size_t size = spk_dtype_size(dtype);
   const matrix panel = matrix_input(dtype, STRIP_BLOCK, width, width, 1);
-  uint16_t *offsets = exact_memory(STRIP_ENTRIES * sizeof *offsets);
-  void *values = exact_memory(STRIP_ENTRIES * size);
-  for (int p = 0; p < STRIP_ENTRIES; p++) {
-    offsets[p] = (uint16_t)random_below(STRIP_BLOCK);
-    put_value(values, dtype, p, random_number());
+  void *zeros = exact_memory((size_t)width * size);
+  memset(zeros, 0, (size_t)width * size);
+  ptrdiff_t entries = 0;
+  for (int r = 0; r < strip->count; r++)
+    entries += (ptrdiff_t)strip->runs[r].entries * strip->runs[r].rows;
+  uint16_t *offsets = exact_memory((size_t)(entries / strip->common) * sizeof *offsets);
+  void *values = exact_memory((size_t)entries * size);
+  for (ptrdiff_t p = 0; p < entries; p++) put_value(values, dtype, p, random_number());
+  for (ptrdiff_t o = 0; o < entries / strip->common; o++)
+    offsets[o] = (uint16_t)random_below(STRIP_BLOCK + (strip->common > 1));
+  ptrdiff_t start = 0;
+  for (int r = 0; r < strip->count; r++) {
+    const ptrdiff_t share = strip->runs[r].shared / strip->common;
+    const ptrdiff_t here = (ptrdiff_t)strip->runs[r].entries * strip->runs[r].rows / strip->common;
+    for (ptrdiff_t o = 0; share > 1 && o < here; o++)
+      offsets[start + o] = offsets[start + o - o % share];
+    start += here;
   }
-  for (ptrdiff_t p = STRIP_SHARED; p < STRIP_ENTRIES; p++)
-    offsets[p] = offsets[p - (p - STRIP_SHARED) % share];
   const matrix bias_row = random_bias(dtype, STRIP_HEIGHT, 0);
   const matrix bias_col = random_bias(dtype, n, how->special);
   exact_memory_freeze();
@@ -431,12 +473,14 @@ static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, u
   if (how->beta == 0) matrix_put(&C, 0, 0, NAN);
   const int to_C = sums_mode == 0 || sums_mode == 3;
   const matrix before = matrix_copy(&sums), old = matrix_copy(&C);
-  const spk_strip_task task = {.runs = strip_runs,
-                               .run_count = STRIP_RUNS,
+  const spk_strip_task task = {.runs = strip->runs,
+                               .run_count = strip->count,
                                .row_ids = strip_ids,
                                .offsets = offsets,
                                .values = values,
                                .panel = panel.view.data,
+                               .zeros = zeros,
+                               .padding = STRIP_BLOCK,
                                .sums = sums_mode ? sums.view.data : NULL,
                                .first = sums_mode == 1,
                                .C = to_C ? C.view.data : NULL,
@@ -445,43 +489,49 @@ static void check_strip(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, u
                                .epilogue = epilogue_of(how, &bias_row, &bias_col)};
   kernel(&task);
   ptrdiff_t row = 0, entry = 0;
-  for (int r = 0; r < STRIP_RUNS; r++) {
-    const ptrdiff_t rows = strip_runs[r].rows, length = strip_runs[r].entries;
-    for (ptrdiff_t q = 0; q < rows; q++, row++) {
-      const ptrdiff_t i = strip_ids[row];
-      const int alone = q >= rows / group * group;
-      const ptrdiff_t first =
-          entry + (alone ? q : q / group * group) * length + (alone ? 0 : q % group);
-      for (ptrdiff_t j = 0; j < (to_C ? n : width); j++) {
-        exact e = {0};
-        for (ptrdiff_t p = 0; p < length; p++) {
-          const ptrdiff_t at = first + p * (alone ? 1 : group);
-          exact_add(&e, get_value(values, dtype, at) * matrix_get(&panel, offsets[at], j));
+  for (int r = 0; r < strip->count; r++) {
+    const ptrdiff_t rows = strip->runs[r].rows, length = strip->runs[r].entries;
+    for (ptrdiff_t q = 0, group; q < rows; q += group, entry += group * length) {
+      group = strip_group(strip, rows - q);
+      for (ptrdiff_t g = 0; g < group; g++, row++)
+        for (ptrdiff_t j = 0; j < (to_C ? n : width); j++) {
+          const ptrdiff_t i = strip_ids[row];
+          exact e = {0};
+          for (ptrdiff_t p = 0; p < length; p++) {
+            const ptrdiff_t at = entry + p * group + g;
+            const uint16_t k = offsets[at / strip->common];
+            if (k < STRIP_BLOCK)
+              exact_add(&e, get_value(values, dtype, at) * matrix_get(&panel, k, j));
+          }
+          if (sums_mode >= 2) exact_add(&e, matrix_get(&before, i, j));
+          if (to_C)
+            e = exact_epilogue(e, &task.epilogue, matrix_get(&old, i, j),
+                               matrix_get(&bias_row, i, 0), matrix_get(&bias_col, j, 0));
+          const double got = matrix_get(to_C ? &C : &sums, i, j);
+          CHECK(exact_matches(e, dtype, got), "[%td, %td] = %.17g, not %.17g", i, j, got, e.value);
         }
-        if (sums_mode >= 2) exact_add(&e, matrix_get(&before, i, j));
-        if (to_C)
-          e = exact_epilogue(e, &task.epilogue, matrix_get(&old, i, j), matrix_get(&bias_row, i, 0),
-                             matrix_get(&bias_col, j, 0));
-        const double got = matrix_get(to_C ? &C : &sums, i, j);
-        CHECK(exact_matches(e, dtype, got), "[%td, %td] = %.17g, not %.17g", i, j, got, e.value);
-      }
     }
-    entry += rows * length;
   }
   CHECK(matrix_gaps_intact(&C));
   exact_memory_release();
 }
 
+/* Runs of whole groups, of less and of both, of no, one and several entries, one of rows that share
+ * their offsets by so many. */
 static void check_strips(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t group, int vectors) {
   const ptrdiff_t lanes = table->lanes[dtype];
-  for (ptrdiff_t n = (vectors - 1) * lanes + 1; n <= vectors * lanes; n++) {
-    for (int c = 0; c < EPILOGUE_CASES; c++)
-      for (int mode = 0; mode <= 3; mode += 3)
-        check_strip(kernel, dtype, group, (uint32_t)group, n, mode, &epilogue_cases[c]);
-    for (uint32_t share = 2; share <= group; share *= 2)
+  char name[64];
+  for (ptrdiff_t n = (vectors - 1) * lanes + 1; n <= vectors * lanes; n++)
+    for (uint32_t share = 2; share <= group; share *= 2) {
+      const spk_strip_run runs[] = {{6, 11, 0}, {1, 2, 0}, {2, 1, 0}, {5, 8, share}, {0, 3, 0}};
+      snprintf(name, sizeof name, "spmm_strips_%td, %u share", group, share);
+      const strip_case strip = {name, runs, 5, 1, group, vectors * lanes};
       for (int mode = 0; mode <= 3; mode++)
-        check_strip(kernel, dtype, group, share, n, mode, &epilogue_cases[0]);
-  }
+        check_strip(kernel, dtype, &strip, n, mode, &epilogue_cases[0]);
+      for (int c = 0; c < EPILOGUE_CASES && share == group; c++)
+        for (int mode = 0; mode <= 3; mode += 3)
+          check_strip(kernel, dtype, &strip, n, mode, &epilogue_cases[c]);
+    }
 }
 static void check_spmm_strips_2(spk_strip_fn kernel, spk_dtype dtype, int vectors) {
   check_strips(kernel, dtype, 2, vectors);
@@ -493,6 +543,33 @@ static void check_spmm_strips_4(spk_strip_fn kernel, spk_dtype dtype, int vector
 
 static void check_spmm_strips_8(spk_strip_fn kernel, spk_dtype dtype, int vectors) {
   check_strips(kernel, dtype, 8, vectors);
+}
+
+static void check_patches(spk_strip_fn kernel, spk_dtype dtype, ptrdiff_t width) {
+  /* By 16 that share by so many, 8 and 4. */
+  static const spk_strip_run by_16[] = {{5, 16, 16}, {1, 12, 4}, {2, 4, 4}};
+  static const spk_strip_run by_8[] = {{3, 16, 8}, {6, 8, 4}, {0, 4, 4}};
+  static const spk_strip_run by_4[] = {{4, 28, 4}, {7, 4, 4}};
+  const strip_case cases[] = {
+      {"spmm_patches, 16 share", by_16, 3, SPK_PATCH_SHARE, SPK_PATCH_ROWS, width},
+      {"spmm_patches, 8 share", by_8, 3, SPK_PATCH_SHARE, SPK_PATCH_ROWS, width},
+      {"spmm_patches, 4 share", by_4, 2, SPK_PATCH_SHARE, SPK_PATCH_ROWS, width}};
+  for (int k = 0; k < 3; k++)
+    for (ptrdiff_t n = 1; n <= width; n++) {
+      for (int mode = 0; mode <= 3; mode++)
+        check_strip(kernel, dtype, &cases[k], n, mode, &epilogue_cases[0]);
+      for (int c = 0; c < EPILOGUE_CASES; c++)
+        for (int mode = 0; mode <= 3; mode += 3)
+          check_strip(kernel, dtype, &cases[k], n, mode, &epilogue_cases[c]);
+    }
+}
+
+static void check_spmm_patches_half(spk_strip_fn kernel, spk_dtype dtype) {
+  check_patches(kernel, dtype, table->lanes[dtype] / 2);
+}
+
+static void check_spmm_patches_whole(spk_strip_fn kernel, spk_dtype dtype) {
+  check_patches(kernel, dtype, table->lanes[dtype]);
 }
 
 /* --- scatters: CSC and COO --- */
@@ -1480,6 +1557,7 @@ static void check_ceiling_load(spk_ceiling_fn kernel, spk_dtype dtype) {
   for (int t = 0; t < 2; t++)        \
     if (table->field[t])             \
       CHECK_ENTRY(table->field[t], check_##field(table->field[t], (spk_dtype)t), #field);
+#define SPK_KERNEL_T_PATCH SPK_KERNEL_T_PICK
 #define SPK_KERNEL_TV(field, fn, most)                                                        \
   for (int t = 0; t < 2; t++)                                                                 \
     for (int v = 0; v < most; v++)                                                            \

@@ -36,6 +36,14 @@ static inline v_f32 v_f32_pick(v_f32 a, v_f32 b, spk_codes c) {
                           _mm256_castsi256_ps(_mm256_slli_epi32(c, 28)));
 }
 static inline v_f32 v_f32_set1(float x) { return _mm256_set1_ps(x); }
+static inline void v_f32_fours(const float *const p[2], v_f32 x[4]) {
+  const __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(p[0]));
+  const __m256 both = _mm256_insertf128_ps(low, _mm_loadu_ps(p[1]), 1);
+  x[0] = _mm256_permute_ps(both, 0x00);
+  x[1] = _mm256_permute_ps(both, 0x55);
+  x[2] = _mm256_permute_ps(both, 0xaa);
+  x[3] = _mm256_permute_ps(both, 0xff);
+}
 static inline void v_f32_set2(const float *p, v_f32 x[2]) {
   double both;
   memcpy(&both, p, sizeof both);
@@ -125,6 +133,9 @@ static inline v_f64 v_f64_pick(v_f64 a, v_f64 b, spk_codes c) {
   return _mm256_castps_pd(v_f32_pick(_mm256_castpd_ps(a), _mm256_castpd_ps(b), c));
 }
 static inline v_f64 v_f64_set1(double x) { return _mm256_set1_pd(x); }
+static inline void v_f64_fours(const double *const p[1], v_f64 x[4]) {
+  for (int i = 0; i < 4; i++) x[i] = _mm256_broadcast_sd(p[0] + i);
+}
 static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const __m128d both = _mm_loadu_pd(p);
   const v_f64 pairs = _mm256_insertf128_pd(_mm256_castpd128_pd256(both), both, 1);

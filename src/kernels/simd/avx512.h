@@ -12,6 +12,7 @@
 #define SPK_LANES_f64 8
 #define SPK_SIMD_REGISTERS 32
 #define SPK_PICK_BITS 5
+#define SPK_PATCHES
 
 typedef __m512i spk_codes;
 typedef __m512 v_f32;
@@ -30,6 +31,16 @@ static inline spk_codes spk_codes_next(spk_codes c) { return _mm512_srli_epi32(c
 static inline v_f32 v_f32_pick(v_f32 a, v_f32 b, spk_codes c) {
   return _mm512_permutex2var_ps(a, c, b);
 }
+static inline void v_f32_fours(const float *const p[4], v_f32 x[4]) {
+  __m512 all = _mm512_castps128_ps512(_mm_loadu_ps(p[0]));
+  all = _mm512_insertf32x4(all, _mm_loadu_ps(p[1]), 1);
+  all = _mm512_insertf32x4(all, _mm_loadu_ps(p[2]), 2);
+  all = _mm512_insertf32x4(all, _mm_loadu_ps(p[3]), 3);
+  x[0] = _mm512_permute_ps(all, 0x00);
+  x[1] = _mm512_permute_ps(all, 0x55);
+  x[2] = _mm512_permute_ps(all, 0xaa);
+  x[3] = _mm512_permute_ps(all, 0xff);
+}
 static inline void v_f32_set2(const float *p, v_f32 x[2]) {
   double both;
   memcpy(&both, p, sizeof both);
@@ -43,6 +54,26 @@ static inline void v_f32_set4(const float *p, v_f32 x[4]) {
   x[1] = _mm512_permute_ps(fours, 0x55);
   x[2] = _mm512_permute_ps(fours, 0xaa);
   x[3] = _mm512_permute_ps(fours, 0xff);
+}
+static inline v_f32 v_f32_patch_values(const float *p) {
+  double both;
+  memcpy(&both, p, sizeof both);
+  return _mm512_castpd_ps(_mm512_set1_pd(both));
+}
+static inline v_f32 v_f32_patch_columns(const float *p) {
+  const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  return _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+}
+static inline v_f32 v_f32_patch_load(const float *p, const float *q) {
+  const __m512i mix = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+  const __m512 rows = _mm512_castps256_ps512(_mm256_loadu_ps(p));
+  return _mm512_permutexvar_ps(mix, _mm512_insertf32x8(rows, _mm256_loadu_ps(q), 1));
+}
+static inline void v_f32_patch_store(float *p, float *q, v_f32 a) {
+  const __m512i part = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+  const __m512 rows = _mm512_permutexvar_ps(part, a);
+  _mm256_storeu_ps(p, _mm512_castps512_ps256(rows));
+  _mm256_storeu_ps(q, _mm512_extractf32x8_ps(rows, 1));
 }
 static inline v_f32 v_f32_from_f16(const uint16_t *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
@@ -113,6 +144,14 @@ static inline v_f64 v_f64_set1(double x) { return _mm512_set1_pd(x); }
 static inline v_f64 v_f64_pick(v_f64 a, v_f64 b, spk_codes c) {
   return _mm512_castps_pd(v_f32_pick(_mm512_castpd_ps(a), _mm512_castpd_ps(b), c));
 }
+static inline void v_f64_fours(const double *const p[2], v_f64 x[4]) {
+  const __m512d low = _mm512_castpd256_pd512(_mm256_loadu_pd(p[0]));
+  const __m512d all = _mm512_insertf64x4(low, _mm256_loadu_pd(p[1]), 1);
+  x[0] = _mm512_permutex_pd(all, 0x00);
+  x[1] = _mm512_permutex_pd(all, 0x55);
+  x[2] = _mm512_permutex_pd(all, 0xaa);
+  x[3] = _mm512_permutex_pd(all, 0xff);
+}
 static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const v_f64 pairs = _mm512_broadcast_f64x2(_mm_loadu_pd(p));
   x[0] = _mm512_unpacklo_pd(pairs, pairs);
@@ -121,6 +160,23 @@ static inline void v_f64_set2(const double *p, v_f64 x[2]) {
 static inline void v_f64_set4(const double *p, v_f64 x[4]) {
   v_f64_set2(p, x);
   v_f64_set2(p + 2, x + 2);
+}
+static inline v_f64 v_f64_patch_values(const double *p) {
+  return _mm512_broadcast_f64x2(_mm_loadu_pd(p));
+}
+static inline v_f64 v_f64_patch_columns(const double *p) {
+  const __m512i twice = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
+  return _mm512_permutexvar_pd(twice, _mm512_castpd256_pd512(_mm256_loadu_pd(p)));
+}
+static inline v_f64 v_f64_patch_load(const double *p, const double *q) {
+  const __m512d rows = _mm512_castpd256_pd512(_mm256_loadu_pd(p));
+  return _mm512_permutexvar_pd(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7),
+                               _mm512_insertf64x4(rows, _mm256_loadu_pd(q), 1));
+}
+static inline void v_f64_patch_store(double *p, double *q, v_f64 a) {
+  const __m512d rows = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), a);
+  _mm256_storeu_pd(p, _mm512_castpd512_pd256(rows));
+  _mm256_storeu_pd(q, _mm512_extractf64x4_pd(rows, 1));
 }
 static inline m_f64 v_f64_mask(ptrdiff_t n) { return (__mmask8)((1u << n) - 1u); }
 static inline v_f64 v_f64_load(const double *p) { return _mm512_loadu_pd(p); }

@@ -42,6 +42,14 @@
  *   spk_codes_next(c)  drops the lowest code of every word
  *   v_X_pick(a, b, c)  word i is that word of a and b, one after the other, which the lowest code
  *                      in word i of c says: for the double k, words 2 k and 2 k + 1
+ *   v_X_fours(p, x)    lanes 4 g .. 4 g + 3 of x[i] are p[g][i], i < 4
+ *
+ * and, where pairs are repeated by a load (SPK_PATCHES is defined then), patches of 2 rows by
+ * lanes / 2 columns, whose element (r, c) is lane 2 c + r:
+ *
+ *   v_X_patch_values(p)    p[r] at (r, c)
+ *   v_X_patch_columns(p)   p[c] at (r, c)
+ *   v_X_patch_load(p, q), patch_store(p, q, a)   p[c] at (0, c), q[c] at (1, c)
  */
 #ifndef SPK_SIMD_SCALAR_H
 #define SPK_SIMD_SCALAR_H
