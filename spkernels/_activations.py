@@ -36,6 +36,7 @@ def spmspv(
     x: SparseLike | ArrayLike,
     *,
     out: NDArray | None = None,
+    workers: int | None = None,
     check: bool = True,
 ) -> NDArray:
     """Multiply a matrix and a sparse vector, reading only the columns where the vector has entries.
@@ -51,6 +52,8 @@ def spmspv(
         entries of a sparse one, explicit zeros among them; duplicates add up.
     out : ndarray of shape (m,), optional
         Where to write, with the dtype of the result, apart from `A` and `x`; returned.
+    workers : int, optional
+        Threads, at most, as in `spmm`.
     check : bool, optional
         Whether to check the index arrays before anything is read through them: in CSC those of the
         active columns.  With False the caller vouches for those of `A`.
@@ -76,7 +79,9 @@ def spmspv(
     Notes
     -----
     Takes ``2 * sum(nnz of the active columns)`` operations, ``k`` looks at a dense `x`, ``m``
-    writes, and memory for the entries of `x`; on one thread, but for dense matrices.  Columns that
+    writes, and memory for the entries of `x`.  From some 16,000 entries on, the active columns are
+    cut into parts, which go to threads, each with sums of its own; how many parts depends on the
+    operands alone, so that results have the same bits for every number of threads.  Columns that
     are not active are not read: NaN there reaches nothing, as in ``A[:, active] @ x[active]``.
 
     References
@@ -93,9 +98,10 @@ def spmspv(
     >>> spmspv(A, np.array([1.0, 0.0, 10.0]))
     array([21., 30.])
     """
-    result = _core.spmspv_fast(A, x, out, check)
+    result = _core.spmspv_fast(A, x, out, workers, check)
     if result is not None:
         return result
+    threads = resolve_workers(workers)
     if not sp.issparse(A):
         A = np.asarray(numbers(dense_array(A, "A"), "A"))
     if A.ndim != 2:
@@ -114,12 +120,12 @@ def spmspv(
         check_out_dtype(out, dtype)
     values = values.astype(dtype, copy=False)
     if not sp.issparse(A):
-        return _into(out, _active_columns(A, ids, values))
+        return _into(out, _active_columns(A, ids, values, threads))
     arrays = sparse_arrays(_to_csc(A, dtype, check), dtype, "A")
     ids, values = np.ascontiguousarray(ids, arrays[4].dtype), np.ascontiguousarray(values)
     direct = out is not None and out.flags.carray
     y = out if direct else np.empty(shape[0], dtype)
-    status = _core.spmspv(arrays, ids, values, y, _core.trusted_flags(A, check))
+    status = _core.spmspv(arrays, ids, values, y, threads, _core.trusted_flags(A, check))
     if status:
         raise_status(status, A, "A")
     return y if direct else _into(out, y)
@@ -376,7 +382,7 @@ def _run_kwinners(X, k, out, winners, threads):
         raise_status(status, X, "X")
 
 
-def _active_columns(A, ids, values):
+def _active_columns(A, ids, values, threads):
     """Multiply some columns of a dense matrix, in the dtype of `values`."""
     m, k = A.shape
     if A.dtype != values.dtype or not A.flags.f_contiguous or not A.flags.aligned:
@@ -387,7 +393,7 @@ def _active_columns(A, ids, values):
     indices, data = np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(values)
     x = (_core.CSR, (1, k), (1, 1), offsets, indices, None, data)
     y = np.empty((1, m), values.dtype)
-    status = _core.spmm(x, A.T, y, 1.0, 0.0, None, None, 0, 0, 0)
+    status = _core.spmm(x, A.T, y, 1.0, 0.0, None, None, 0, threads, 0)
     if status:
         raise_status(status, A, "A")
     return y[0]

@@ -79,6 +79,7 @@ def spmspv(
     ids: NDArray[np.integer],
     x: NDArray[np.floating],
     y: NDArray[np.floating],
+    threads: int,
     flags: int,
 ) -> int: ...
 def spmspm(A: SparseArrays, B: SparseArrays, C: NDArray[np.floating], threads: int) -> int: ...
@@ -157,7 +158,7 @@ def spmm_fast(
     check: Any = True,
 ) -> NDArray[np.floating] | None: ...
 def spmspv_fast(
-    A: Any, x: Any, out: Any = None, check: Any = True
+    A: Any, x: Any, out: Any = None, workers: Any = None, check: Any = True
 ) -> NDArray[np.floating] | None: ...
 def sddmm_fast(
     P: Any,

@@ -63,8 +63,9 @@ cdef extern from "spkernels/spkernels.h" nogil:
     spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                         const spk_epilogue *epilogue, int threads)
     spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
-                          void *y)
-    spk_status spk_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y)
+                          void *y, int threads)
+    spk_status spk_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y,
+                                int threads)
     spk_status spk_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff_t ldc,
                           int threads)
     spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const void *X,
@@ -450,7 +451,7 @@ def spmm_int8_fast(PackedInt8 A, cnp.ndarray B):
     return C if _multiply_int8(A, B, C, &how, 0) == SPK_OK else None
 
 
-def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, unsigned flags):
+def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, int threads, unsigned flags):
     """Write the product with the values x at the columns ids into y; return the status."""
     cdef spk_sparse a
     cdef spk_status status
@@ -460,7 +461,7 @@ def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, unsigned flag
     cdef Py_ssize_t count = cnp.PyArray_SIZE(ids)
     _fill_sparse(&a, A, flags)
     with nogil:
-        status = spk_spmspv(&a, at, values, count, into)
+        status = spk_spmspv(&a, at, values, count, into, -threads)
     return <int>status
 
 
@@ -990,7 +991,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     return result if status == SPK_OK else None
 
 
-def spmspv_fast(A, x, out=None, check=True):
+def spmspv_fast(A, x, out=None, workers=None, check=True):
     """`spmspv` of CSC and a dense vector where nothing about the call is out of the ordinary, or
     None; ordinary is what it is for `spmm_fast`."""
     cdef spk_sparse a
@@ -1003,7 +1004,8 @@ def spmspv_fast(A, x, out=None, check=True):
     cdef tuple arrays = _take_sparse(A, SPK_CSC, &a)
     if arrays is None or a.dtype != vector.dtype or cnp.PyArray_NDIM(<cnp.ndarray>x) != 1:
         return None
-    if a.cols != vector.rows or not (check is True or check is False):
+    cdef int threads = _take_workers(workers)
+    if a.cols != vector.rows or threads < 0 or not (check is True or check is False):
         return None
     a.flags = _trusted_flags(A, check)
     cdef cnp.npy_intp rows = a.rows
@@ -1020,7 +1022,7 @@ def spmspv_fast(A, x, out=None, check=True):
             return None
     cdef void *into = cnp.PyArray_DATA(result)
     with nogil:
-        status = spk_spmspv_dense(&a, vector.data, vector.row_stride, into)
+        status = spk_spmspv_dense(&a, vector.data, vector.row_stride, into, -threads)
     return result if status == SPK_OK else None
 
 

@@ -51,6 +51,17 @@
 #define SPK_ONE_POINTER(p) ((void)0)
 #endif
 
+/* Where the lowest bit is that is set; one is. */
+static inline int spk_lowest_bit(uint64_t bits) {
+#if defined(__GNUC__)
+  return __builtin_ctzll(bits);
+#else
+  int i = 0;
+  while (!(bits >> i & 1)) i++;
+  return i;
+#endif
+}
+
 /* One cache line, and the alignment of packed panels. */
 #define SPK_ALIGN 64
 

@@ -62,6 +62,60 @@ def test_long_columns(dtype, itype, in_order):
     assert_spmspv(spmspv(A, shuffled), A, x)
 
 
+@pytest.mark.every_isa
+@settings(max_examples=30)
+@given(
+    st.sampled_from([(1, 1), (4, 1), (8, 1), (16, 1), (12, 3), (4, 4)]),
+    st.integers(200, 700),
+    st.integers(200, 700),
+    st.sampled_from([0.1, 0.3, 0.6]),
+    st.sampled_from([0.2, 1.0]),
+    st.sampled_from(DTYPES),
+    st.sampled_from(INDEX_DTYPES),
+    st.booleans(),
+    seeds,
+)
+def test_parts_and_runs(block, m, k, density, active, dtype, itype, shuffled, seed):
+    rng = np.random.default_rng(seed)
+    kept = np.kron(rng.random((m // block[0] + 1, k // block[1] + 1)) < density, np.ones(block))
+    A = sp.csc_array(np.where(kept[:m, :k], rng.standard_normal((m, k)), 0).astype(dtype))
+    set_index_arrays(A, lambda a: a.astype(itype))
+    x = random_vector(rng, k, dtype, active)
+    result = spmspv(A, x)
+    assert_spmspv(result, A, x)
+    ids = np.flatnonzero(x)
+    ids = rng.permutation(ids) if shuffled else ids
+    v = sp.coo_array((x[ids], (ids, 0 * ids)), shape=(k, 1))
+    other = spmspv(A, v)
+    assert_spmspv(other, A, x)
+    for workers in (1, 2, 3, 5):
+        same_bits(spmspv(A, x, workers=workers), result)
+        same_bits(spmspv(A, v, workers=workers, check=False), other)
+    # A corrupt index of any active column is found before anything is written.
+    column = rng.choice(ids) if ids.size else 0
+    first, last = A.indptr[column : column + 2]
+    if ids.size and first < last:
+        A.indices[rng.integers(first, last)] = rng.choice([-1, m])
+        out = np.full(m, 7, dtype)
+        for workers, vector in ((1, x), (2, x), (2, v)):
+            with pytest.raises(ValueError, match="A.indices is corrupted"):
+                spmspv(A, vector, workers=workers, out=out)
+        assert (out == 7).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_reach_their_rows_alone(value):
+    A = random_sparse(RNG, "csc", (500, 400), 0.3, np.float64)
+    x = RNG.standard_normal(400)
+    expected = spmspv(A, x)
+    x[7] = value
+    hit = np.zeros(500, bool)
+    hit[A.indices[A.indptr[7] : A.indptr[8]]] = True
+    result = spmspv(A, x)
+    assert not np.isfinite(result[hit]).any()
+    same_bits(result[~hit], expected[~hit])
+
+
 @settings(max_examples=50)
 @given(
     sparse(formats=("csr", "csc", "coo", "bsr", "lil"), most=16),
@@ -394,7 +448,12 @@ def test_spmspm_has_the_same_bits_for_every_number_of_threads():
 
 def test_workers_that_are_none():
     A = sp.csr_array(np.eye(3))
-    for call in (lambda: kwinners(np.eye(3), 1, workers=0), lambda: spmspm(A, A, workers=0)):
+    for call in (
+        lambda: kwinners(np.eye(3), 1, workers=0),
+        lambda: spmspm(A, A, workers=0),
+        lambda: spmspv(A, np.ones(3), workers=0),
+        lambda: spmspv(A.tocsc(), np.ones(3), workers=0),
+    ):
         with pytest.raises(ValueError, match="workers"):
             call()
 

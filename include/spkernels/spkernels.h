@@ -106,11 +106,12 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
 
 /* y (m, dense) = A (m x k, in CSC) times a sparse vector: `count` values x, of A's dtype, at the
  * columns ids, of A's index type, in any order; repeated ones add up.  Only these columns are read
- * or checked.  y must not overlap the operands.  On one thread. */
-spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
-                      void *y);
+ * or checked.  y must not overlap the operands.  threads: as for spk_spmm. */
+spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count, void *y,
+                      int threads);
 /* The same with a dense vector, k elements that lie `stride` apart, whose zeros are skipped. */
-spk_status spk_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y);
+spk_status spk_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y,
+                            int threads);
 
 /* C (m x n, dense, ldc elements from row to row) = A (m x k) times B (k x n), both in CSR, of one
  * dtype and one index type.  C must not overlap the operands.  threads: as for spk_spmm. */

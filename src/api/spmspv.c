@@ -8,19 +8,20 @@ static spk_status check(const spk_sparse *A, const void *y) {
   return A->format != SPK_CSC || (A->rows > 0 && !y) ? SPK_ERR_ARGUMENT : SPK_OK;
 }
 
-spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
-                      void *y) {
+spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count, void *y,
+                      int threads) {
   const spk_status status = check(A, y);
   if (status != SPK_OK) return status;
   if (count < 0 || (count > 0 && (!ids || !x))) return SPK_ERR_ARGUMENT;
   const spk_kernels *kernels = spk_active_kernels();
-  return kernels ? spk_drive_spmspv(A, ids, x, count, y, kernels) : SPK_ERR_ISA;
+  return kernels ? spk_drive_spmspv(A, ids, x, count, y, threads, kernels) : SPK_ERR_ISA;
 }
 
-spk_status spk_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y) {
+spk_status spk_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y,
+                            int threads) {
   const spk_status status = check(A, y);
   if (status != SPK_OK) return status;
   if (A->cols > 0 && !x) return SPK_ERR_ARGUMENT;
   const spk_kernels *kernels = spk_active_kernels();
-  return kernels ? spk_drive_spmspv_dense(A, x, stride, y, kernels) : SPK_ERR_ISA;
+  return kernels ? spk_drive_spmspv_dense(A, x, stride, y, threads, kernels) : SPK_ERR_ISA;
 }

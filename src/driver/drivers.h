@@ -48,9 +48,11 @@ void spk_drive_softmax(const spk_sparse *P, void *values, double scale, int thre
 
 /* Checked, but for indices; y is dense. */
 spk_status spk_drive_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
-                            void *y, const spk_kernels *kernels);
+                            void *y, int threads, const spk_kernels *kernels);
 spk_status spk_drive_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y,
-                                  const spk_kernels *kernels);
+                                  int threads, const spk_kernels *kernels);
+/* What the kernel is to prefetch of a column, of so many, of A. */
+ptrdiff_t spk_usual_lines(const spk_sparse *A, ptrdiff_t columns);
 
 /* Both checked, and in CSR. */
 void spk_drive_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff_t ldc, int threads,

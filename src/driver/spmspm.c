@@ -9,7 +9,7 @@
 typedef struct job {
   const spk_sparse *A, *B;
   void *C;
-  ptrdiff_t ldc, parts;
+  ptrdiff_t ldc, parts, lines;
   spk_spmspv_fn kernel;
 } job;
 
@@ -31,6 +31,7 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
                                   spk_at(A->indices, p, spk_itype_size(A->itype)),
                                   spk_at(A->values, p, size),
                                   count,
+                                  j->lines,
                                   row};
     j->kernel(&task);
   }
@@ -42,6 +43,12 @@ void spk_drive_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff
   const double each = (double)B->nnz / (double)spk_max(B->rows, 1);
   threads = spk_choose_threads(threads, (double)A->nnz * each + (double)A->rows * (double)B->cols);
   const ptrdiff_t parts = threads > 1 ? (ptrdiff_t)threads * PARTS_PER_THREAD : 1;
-  job j = {A, B, C, ldc, spk_min(A->rows, parts), kernels->spmspv_csc[A->dtype][A->itype]};
+  job j = {A,
+           B,
+           C,
+           ldc,
+           spk_min(A->rows, parts),
+           spk_usual_lines(B, B->rows),
+           kernels->spmspv_csc[A->dtype][A->itype]};
   spk_parallel(threads, (spk_phase){0}, (spk_phase){j.parts, run_part}, &j);
 }

@@ -1,69 +1,232 @@
-/* Sparse matrix times sparse vector, by columns. */
+/* Sparse matrix times sparse vector, by columns.
+ *
+ * Active columns are cut into parts whose sums lie apart until all are there, as many as the
+ * operands say, never the number of threads: an element of y is the sum of the parts' in order.
+ * Parts are ranges of A's columns, so that a core finds those that it read at the last call, with
+ * another vector, in its L2. */
+#include <stdatomic.h>
+
+#include "../plan/parts.h"
 #include "drivers.h"
+#include "parallel.h"
 #include "workspace.h"
 
 /* Elements of a dense vector that are looked at together: what is not 0 of them stays in L2. */
 #define CHUNK 8192
+/* Entries that pay for a part: its sums are cleared and added, and come from another core. */
+#define PART_ENTRIES 8192
+#define MOST_PARTS 8
+/* All sums, in bytes, at most. */
+#define MOST_SUMS ((ptrdiff_t)1 << 19)
+/* Rows that are worth a task when parts are added up. */
+#define RANGE_ROWS 512
+/* What an entry takes, in multiply-adds of a CSR product as spk_choose_threads counts them: 0.35
+ * ns. */
+#define ENTRY_WORK 12.0
+
+typedef struct job {
+  const spk_sparse *A;
+  const spk_kernels *kernels;
+  const void *ids, *x; /* of `count` active columns */
+  ptrdiff_t count;
+  ptrdiff_t low, high; /* where ids are in order: they are in [low, high) */
+  int in_order, first; /* first: sums hold nothing yet */
+  ptrdiff_t parts, ranges;
+  char *sums;
+  ptrdiff_t pitch; /* elements from the sums of a part to those of the next */
+  atomic_int status;
+  void *y;
+} job;
+
+ptrdiff_t spk_usual_lines(const spk_sparse *A, ptrdiff_t columns) {
+  const ptrdiff_t most = 8; /* of a longer column, the rest comes by the hardware prefetcher */
+  const size_t size = spk_max(spk_dtype_size(A->dtype), spk_itype_size(A->itype));
+  const double bytes = (double)A->nnz / (double)spk_max(columns, 1) * (double)size;
+  return bytes < (double)(most * SPK_ALIGN) ? 1 + (ptrdiff_t)bytes / SPK_ALIGN : most;
+}
 
 /* Only the columns that are read, whose ids are right: a look at all of A would cost more than the
  * product. */
-static spk_status check_columns(const spk_sparse *A, const void *ids, ptrdiff_t count,
-                                const spk_kernels *kernels) {
-  if (A->flags & SPK_CHECKED) return SPK_OK;
-  for (ptrdiff_t c = 0; c < count; c++) {
-    const ptrdiff_t k = spk_index(ids, A->itype, c);
-    const ptrdiff_t p = spk_index(A->offsets, A->itype, k);
-    const ptrdiff_t stop = spk_index(A->offsets, A->itype, k + 1);
-    if (p < 0 || stop < p || stop > A->nnz) return SPK_ERR_INDPTR;
-    const void *indices = stop > p ? spk_at(A->indices, p, spk_itype_size(A->itype)) : NULL;
-    if (stop > p && !kernels->scan_indices[A->itype](indices, stop - p, A->rows, NULL))
-      return SPK_ERR_INDEX;
-  }
-  return SPK_OK;
+static spk_status check_columns(const job *j, ptrdiff_t begin, ptrdiff_t end) {
+  const spk_sparse *A = j->A;
+  if (A->flags & SPK_CHECKED || begin >= end) return SPK_OK;
+  return j->kernels->scan_columns[A->itype](A->offsets, A->indices,
+                                            spk_at(j->ids, begin, spk_itype_size(A->itype)),
+                                            end - begin, A->rows, A->nnz);
+}
+
+static void add_columns(const job *j, ptrdiff_t begin, ptrdiff_t end, void *y) {
+  const spk_sparse *A = j->A;
+  if (begin >= end) return;
+  const spk_spmspv_task task = {A->offsets,
+                                A->indices,
+                                A->values,
+                                spk_at(j->ids, begin, spk_itype_size(A->itype)),
+                                spk_at(j->x, begin, spk_dtype_size(A->dtype)),
+                                end - begin,
+                                spk_usual_lines(A, A->cols),
+                                y};
+  j->kernels->spmspv_csc[A->dtype][A->itype](&task);
 }
 
 static void clear(const spk_sparse *A, void *y) {
   if (A->rows > 0) memset(y, 0, (size_t)A->rows * spk_dtype_size(A->dtype));
 }
 
-static void add_columns(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
-                        void *y, const spk_kernels *kernels) {
-  const spk_spmspv_task task = {A->offsets, A->indices, A->values, ids, x, count, y};
-  kernels->spmspv_csc[A->dtype][A->itype](&task);
+/* The first column of a part: parts hold about the same number of entries of A.  Offsets were not
+ * checked: whatever they are, columns of one part go before those of the next. */
+static ptrdiff_t part_column(const job *j, ptrdiff_t part) {
+  const spk_sparse *A = j->A;
+  const double from = (double)spk_index(A->offsets, A->itype, j->low);
+  const double to = (double)spk_index(A->offsets, A->itype, j->high);
+  const double target = from + (to > from ? to - from : 0) * (double)part / (double)j->parts;
+  ptrdiff_t low = j->low, high = j->high;
+  while (low < high) {
+    const ptrdiff_t middle = low + (high - low) / 2;
+    if ((double)spk_index(A->offsets, A->itype, middle) < target)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* The first active column of a part. */
+static ptrdiff_t part_begin(const job *j, ptrdiff_t part) {
+  if (part == 0 || part == j->parts) return part == 0 ? 0 : j->count;
+  if (!j->in_order) return spk_even_part(j->count, part, j->parts);
+  const ptrdiff_t column = part_column(j, part);
+  ptrdiff_t low = 0, high = j->count;
+  while (low < high) {
+    const ptrdiff_t middle = low + (high - low) / 2;
+    if (spk_index(j->ids, j->A->itype, middle) < column)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static void *sums_of(const job *j, ptrdiff_t part) {
+  return spk_at_mut(j->sums, part * j->pitch, spk_dtype_size(j->A->dtype));
+}
+
+static void run_part(void *context, ptrdiff_t part, int worker) {
+  (void)worker;
+  job *j = context;
+  const ptrdiff_t begin = part_begin(j, part), end = part_begin(j, part + 1);
+  const spk_status status = check_columns(j, begin, end);
+  if (status != SPK_OK) {
+    atomic_store_explicit(&j->status, status, memory_order_relaxed);
+    return;
+  }
+  if (j->first) clear(j->A, sums_of(j, part));
+  add_columns(j, begin, end, sums_of(j, part));
+}
+
+static void add_parts(void *context, ptrdiff_t range, int worker) {
+  (void)worker;
+  const job *j = context;
+  if (atomic_load_explicit(&j->status, memory_order_relaxed) != SPK_OK) return;
+  const spk_dtype dtype = j->A->dtype;
+  const size_t size = spk_dtype_size(dtype);
+  const ptrdiff_t row = spk_even_part(j->A->rows, range, j->ranges);
+  const ptrdiff_t rows = spk_even_part(j->A->rows, range + 1, j->ranges) - row;
+  spk_epilogue e = {.alpha = 1};
+  for (ptrdiff_t part = 0; part < j->parts; part++, e.beta = 1)
+    j->kernels->tile_store[dtype](spk_at(sums_of(j, part), row, size), rows,
+                                  spk_at_mut(j->y, row, size), rows, 1, 1, rows, &e);
+}
+
+/* Parts of so many active columns, if a usual one has as many entries as the next. */
+static ptrdiff_t parts_for(const spk_sparse *A, ptrdiff_t count, ptrdiff_t pitch, double *entries) {
+  const ptrdiff_t bytes = pitch * (ptrdiff_t)spk_dtype_size(A->dtype);
+  const ptrdiff_t most = spk_min(MOST_PARTS, MOST_SUMS / spk_max(bytes, 1));
+  *entries = (double)count * (double)A->nnz / (double)spk_max(A->cols, 1);
+  const double useful = *entries / (double)spk_max(PART_ENTRIES, 2 * A->rows);
+  return spk_max(1, useful < (double)most ? (ptrdiff_t)useful : most);
+}
+
+/* Elements from the sums of one part to those of the next. */
+static ptrdiff_t pitch_of(const spk_sparse *A) {
+  return spk_round_up(A->rows, SPK_ALIGN / (ptrdiff_t)spk_dtype_size(A->dtype));
+}
+
+/* Adds the columns that the job has now; `last`: no more will come. */
+static spk_status run_parts(job *j, int threads, int last) {
+  j->ranges = last ? spk_max(1, spk_min(j->A->rows / RANGE_ROWS, 2 * (ptrdiff_t)threads)) : 0;
+  spk_parallel(threads, (spk_phase){j->parts, run_part}, (spk_phase){j->ranges, add_parts}, j);
+  j->first = 0;
+  return (spk_status)atomic_load_explicit(&j->status, memory_order_relaxed);
 }
 
 spk_status spk_drive_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
-                            void *y, const spk_kernels *kernels) {
+                            void *y, int threads, const spk_kernels *kernels) {
   if (!kernels->scan_indices[A->itype](ids, count, A->cols, NULL)) return SPK_ERR_INDEX;
-  const spk_status status = check_columns(A, ids, count, kernels);
+  job j = {.A = A, .kernels = kernels, .ids = ids, .x = x, .count = count, .first = 1, .y = y};
+  double entries;
+  j.pitch = pitch_of(A);
+  j.parts = parts_for(A, count, j.pitch, &entries);
+  if (j.parts == 1) {
+    const spk_status status = check_columns(&j, 0, count);
+    if (status != SPK_OK) return status;
+    clear(A, y);
+    add_columns(&j, 0, count, y);
+    return SPK_OK;
+  }
+  spk_workspace space;
+  spk_status status =
+      spk_workspace_take(&space, (size_t)(j.parts * j.pitch) * spk_dtype_size(A->dtype), 0, 1);
   if (status != SPK_OK) return status;
-  clear(A, y);
-  add_columns(A, ids, x, count, y, kernels);
-  return SPK_OK;
+  j.sums = space.shared;
+  status = run_parts(&j, spk_choose_threads(threads, ENTRY_WORK * entries), 1);
+  spk_workspace_free(&space);
+  return status;
+}
+
+/* The active columns of a chunk of x, in the job's own arrays. */
+static void look(job *j, const void *x, ptrdiff_t stride, ptrdiff_t chunk, void *ids, void *kept) {
+  const spk_sparse *A = j->A;
+  j->low = chunk * CHUNK;
+  j->high = spk_min(A->cols, j->low + CHUNK);
+  const void *from = spk_at(x, j->low * stride, spk_dtype_size(A->dtype));
+  j->count =
+      j->kernels->nonzeros[A->dtype][A->itype](from, stride, j->high - j->low, j->low, ids, kept);
 }
 
 spk_status spk_drive_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y,
-                                  const spk_kernels *kernels) {
+                                  int threads, const spk_kernels *kernels) {
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t room = spk_min(A->cols, CHUNK), chunks = spk_ceil_div(A->cols, CHUNK);
   const size_t id_bytes = spk_slice((size_t)room * spk_itype_size(A->itype));
+  const size_t kept_bytes = spk_slice((size_t)room * size);
+  double entries;
+  job j = {.A = A, .kernels = kernels, .in_order = 1, .first = 1, .pitch = pitch_of(A), .y = y};
+  const ptrdiff_t most = parts_for(A, A->cols, j.pitch, &entries);
+  const size_t sum_bytes = most > 1 ? (size_t)(most * j.pitch) * size : 0;
   spk_workspace space;
-  spk_status status = spk_workspace_take(&space, 0, id_bytes + (size_t)room * size, 1);
+  spk_status status = spk_workspace_take(&space, id_bytes + kept_bytes + sum_bytes, 0, 1);
   if (status != SPK_OK) return status;
-  void *ids = space.slices, *kept = ids ? space.slices + id_bytes : NULL;
-  ptrdiff_t count = 0;
-  /* All columns are checked before y is written. */
-  for (int checking = 1; checking >= 0; checking--) {
-    if (!checking) clear(A, y);
+  void *ids = space.shared, *kept = ids ? space.shared + id_bytes : NULL;
+  if (sum_bytes > 0) j.sums = space.shared + id_bytes + kept_bytes;
+  j.ids = ids;
+  j.x = kept;
+  ptrdiff_t active = 0;
+  for (ptrdiff_t chunk = 0; chunk < chunks; chunk++, active += j.count)
+    look(&j, x, stride, chunk, ids, kept);
+  j.parts = parts_for(A, active, j.pitch, &entries);
+  threads = spk_choose_threads(threads, ENTRY_WORK * entries);
+  /* On one part, all columns are checked before y is written. */
+  for (int checking = j.parts == 1; checking >= 0; checking--) {
+    if (j.parts == 1 && !checking) clear(A, y);
     for (ptrdiff_t chunk = 0; chunk < chunks && status == SPK_OK; chunk++) {
-      const ptrdiff_t first = chunk * CHUNK, here = spk_min(CHUNK, A->cols - first);
-      if (checking || chunks > 1)
-        count = kernels->nonzeros[A->dtype][A->itype](spk_at(x, first * stride, size), stride, here,
-                                                      first, ids, kept);
-      if (checking)
-        status = check_columns(A, ids, count, kernels);
+      if (chunks > 1) look(&j, x, stride, chunk, ids, kept);
+      if (j.parts > 1)
+        status = run_parts(&j, threads, chunk == chunks - 1);
+      else if (checking)
+        status = check_columns(&j, 0, j.count);
       else
-        add_columns(A, ids, kept, count, y, kernels);
+        add_columns(&j, 0, j.count, y);
     }
     if (status != SPK_OK) break;
   }

@@ -951,6 +951,40 @@ static void check_scan_indices(spk_scan_fn kernel, spk_itype itype) {
   }
 }
 
+/* Columns of one length, one after the other, of which every other one is looked at. */
+static void check_scan_columns(spk_scan_columns_fn kernel, spk_itype itype) {
+  const ptrdiff_t columns = 7, rows = 9;
+  for (ptrdiff_t length = 0; length < 40; length++) {
+    test_case("scan_columns %s, %td each", itype_names[itype], length);
+    const ptrdiff_t nnz = columns * length;
+    void *offsets = exact_memory((size_t)(columns + 1) * spk_itype_size(itype));
+    void *indices = exact_memory((size_t)nnz * spk_itype_size(itype));
+    void *ids = exact_memory(3 * spk_itype_size(itype));
+    for (ptrdiff_t k = 0; k <= columns; k++) put_index(offsets, itype, k, k * length);
+    for (ptrdiff_t c = 0; c < 3; c++) put_index(ids, itype, c, 5 - 2 * c);
+    for (ptrdiff_t p = 0; p < nnz; p++)
+      put_index(indices, itype, p, p / length % 2 ? random_below(rows) : STRAY);
+    CHECK(kernel(offsets, indices, ids, 3, rows, nnz) == SPK_OK);
+    CHECK(kernel(offsets, indices, ids, 0, 0, 0) == SPK_OK);
+    const int64_t outside[] = {-1, rows, INT32_MIN, INT32_MAX};
+    for (ptrdiff_t p = length; p < 2 * length; p++) {
+      const int64_t was = spk_index(indices, itype, p);
+      put_index(indices, itype, p, outside[p % 4]);
+      CHECK(kernel(offsets, indices, ids, 3, rows, nnz) == SPK_ERR_INDEX, "entry %td", p);
+      put_index(indices, itype, p, was);
+    }
+    CHECK(length == 0 || kernel(offsets, indices, ids, 3, 0, nnz) == SPK_ERR_INDEX);
+    for (ptrdiff_t k = 1; k <= 6; k++) {
+      put_index(offsets, itype, k, -1);
+      CHECK(kernel(offsets, indices, ids, 3, rows, nnz) == SPK_ERR_INDPTR, "offset %td", k);
+      put_index(offsets, itype, k, nnz + 1);
+      CHECK(kernel(offsets, indices, ids, 3, rows, nnz) == SPK_ERR_INDPTR, "offset %td", k);
+      put_index(offsets, itype, k, k * length);
+    }
+    exact_memory_release();
+  }
+}
+
 static void check_scan_offsets(spk_offsets_fn kernel, spk_itype itype) {
   for (int l = 1; l < LENGTHS; l++) {
     const ptrdiff_t count = lengths[l];
@@ -1342,7 +1376,7 @@ static void check_softmax(spk_softmax_fn kernel, spk_dtype dtype) {
 
 /* The kernel, and then the verb, which refuses columns that are corrupted and reads no others. */
 static void check_nonzeros(spk_nonzeros_fn kernel, spk_dtype dtype, spk_itype itype) {
-  for (ptrdiff_t count = 0; count < 20; count++)
+  for (ptrdiff_t count = 0; count < 200; count += count < 20 ? 1 : 37)
     for (ptrdiff_t stride = 1; stride < 3; stride++) {
       test_case("nonzeros %s %s, %td, stride %td", dtype_names[dtype], itype_names[itype], count,
                 stride);
@@ -1366,7 +1400,8 @@ static void check_nonzeros(spk_nonzeros_fn kernel, spk_dtype dtype, spk_itype it
     }
 }
 static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype itype) {
-  const ptrdiff_t rows = 6, per = 21; /* two rounds of the unrolled loop, and some */
+  enum { rows = 30 };
+  const ptrdiff_t per = 21; /* two rounds of the unrolled loop, and some */
   for (ptrdiff_t count = 0; count < 9; count++) {
     test_case("spmspv_csc %s %s, %td columns", dtype_names[dtype], itype_names[itype], count);
     void *offsets = exact_memory((ROWS + 1) * spk_itype_size(itype));
@@ -1377,10 +1412,15 @@ static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype it
     for (ptrdiff_t k = 0; k <= ROWS; k++) put_index(offsets, itype, k, k ? (k - 1) * per : 0);
     for (ptrdiff_t p = 0; p < ROWS * per; p++)
       put_index(indices, itype, p, p < per ? STRAY : random_below(rows)); /* column 1 is corrupt */
+    /* Rows that follow one another: all of column 2's, column 4's but one that is repeated. */
+    for (ptrdiff_t i = 0; i < per; i++) {
+      put_index(indices, itype, per + i, 5 + i);
+      put_index(indices, itype, 3 * per + i, 9 + i - (i == 11));
+    }
     for (ptrdiff_t c = 0; c < count; c++)
       put_index(ids, itype, c, c % 3 ? 2 + random_below(ROWS - 2) : 0);
     matrix y = matrix_output(dtype, rows, 1, 1, 1);
-    exact expected[6] = {{0}};
+    exact expected[rows] = {{0}};
     for (ptrdiff_t c = 0; c < count; c++) {
       const ptrdiff_t k = spk_index(ids, itype, c);
       for (ptrdiff_t p = spk_index(offsets, itype, k); p < spk_index(offsets, itype, k + 1); p++)
@@ -1391,10 +1431,10 @@ static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype it
                     1,       1,     offsets, indices, NULL, values.memory};
     for (int verb = 0; verb < 2; verb++) {
       for (ptrdiff_t i = 0; i < rows; i++) matrix_put(&y, i, 0, verb ? NAN : 0);
-      const spk_spmspv_task task = {offsets,  indices, values.memory, ids,
-                                    x.memory, count,   y.memory};
+      const spk_spmspv_task task = {offsets, indices, values.memory, ids, x.memory,
+                                    count,   2,       y.memory};
       if (verb)
-        CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory) == SPK_OK);
+        CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory, 1) == SPK_OK);
       else
         kernel(&task);
       for (ptrdiff_t i = 0; i < rows; i++)
@@ -1405,7 +1445,7 @@ static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype it
       matrix vector = dense;
       for (ptrdiff_t k = 0; k < ROWS; k++)
         if (k == 1 || k % 4 == 2) matrix_put(&vector, k, 0, 0);
-      CHECK(spk_spmspv_dense(&A, dense.view.data, 3, y.memory) == SPK_OK);
+      CHECK(spk_spmspv_dense(&A, dense.view.data, 3, y.memory, 1) == SPK_OK);
       for (ptrdiff_t i = 0; i < rows; i++) {
         exact e = {0};
         for (ptrdiff_t k = 2; k < ROWS; k++)
@@ -1415,8 +1455,8 @@ static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype it
         CHECK(exact_matches(e, dtype, matrix_get(&y, i, 0)), "row %td of a dense vector", i);
       }
       matrix_put(&vector, 1, 0, 1);
-      CHECK(spk_spmspv_dense(&A, dense.view.data, 3, y.memory) == SPK_ERR_INDEX);
-      CHECK(spk_spmspv_dense(&A, NULL, 1, y.memory) == SPK_ERR_ARGUMENT);
+      CHECK(spk_spmspv_dense(&A, dense.view.data, 3, y.memory, 1) == SPK_ERR_INDEX);
+      CHECK(spk_spmspv_dense(&A, NULL, 1, y.memory, 1) == SPK_ERR_ARGUMENT);
     }
     /* A product of two: its rows are products with these entries, cut in two. */
     matrix rows_of_c = matrix_output(dtype, 3, rows, rows + 2, 1);
@@ -1436,7 +1476,7 @@ static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype it
       for (int i = 0; i < 3; i++) {
         const void *some = spk_at(ids, cut[i], spk_itype_size(itype));
         CHECK(spk_spmspv(&A, some, spk_at(x.memory, cut[i], spk_dtype_size(dtype)),
-                         cut[i + 1] - cut[i], y.memory) == SPK_OK);
+                         cut[i + 1] - cut[i], y.memory, 1) == SPK_OK);
         for (ptrdiff_t j = 0; j < rows; j++)
           CHECK(matrix_get(&rows_of_c, i, j) == matrix_get(&y, j, 0), "row %d, column %td", i, j);
       }
@@ -1448,9 +1488,9 @@ static void check_spmspv_csc(spk_spmspv_fn kernel, spk_dtype dtype, spk_itype it
     CHECK(spk_spmspm(&A, &R, rows_of_c.memory, rows + 2, 1) == SPK_ERR_ARGUMENT);
     if (count > 0) {
       put_index(ids, itype, count - 1, 1);
-      CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory) == SPK_ERR_INDEX);
+      CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory, 1) == SPK_ERR_INDEX);
       put_index(ids, itype, count - 1, ROWS);
-      CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory) == SPK_ERR_INDEX);
+      CHECK(spk_spmspv(&A, ids, x.memory, count, y.memory, 1) == SPK_ERR_INDEX);
     }
     exact_memory_release();
   }

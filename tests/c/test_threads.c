@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "exact.h"
 #include "matrix.h"
 #include "sparse.h"
 
@@ -121,6 +122,70 @@ static void check_same_bits(void) {
     }
 }
 
+/* Sparse vectors: parts of the active columns, in more than one chunk of a dense x; the same sums,
+ * and nothing written where a column of any part is corrupt. */
+static void check_spmspv(void) {
+  static const sparse_shape of[] = {
+      {SPK_CSC, SPK_F32, SPK_I32, 1301, 2000, 1, 1, 90000, 1},
+      {SPK_CSC, SPK_F64, SPK_I64, 300, 9000, 1, 1, 90000, 0},
+      {SPK_CSC, SPK_F32, SPK_I64, 701, 900, 1, 1, 90000, IN_RUNS},
+  };
+  for (int s = 0; s < (int)(sizeof of / sizeof *of); s++) {
+    const sparse_shape *shape = &of[s];
+    test_case("spmspv, %td x %td", shape->rows, shape->cols);
+    const sparse A = sparse_random(shape);
+    matrix x = matrix_input(shape->dtype, shape->cols, 1, 1, 1);
+    for (ptrdiff_t k = 0; k < shape->cols; k++)
+      if (random_below(2)) matrix_put(&x, k, 0, 0);
+    exact *expected = calloc((size_t)shape->rows, sizeof *expected);
+    if (!expected) abort();
+    for (ptrdiff_t p = 0; p < A.entries; p++)
+      exact_add(&expected[A.row[p]], sparse_value(&A, p) * matrix_get(&x, A.col[p], 0));
+    const matrix y = matrix_output(shape->dtype, shape->rows, 1, 1, 1), before = matrix_copy(&y);
+    CHECK(spk_spmspv_dense(&A.view, x.memory, 1, y.memory, 1) == SPK_OK);
+    for (ptrdiff_t i = 0; i < shape->rows; i++)
+      CHECK(exact_matches(expected[i], shape->dtype, matrix_get(&y, i, 0)), "row %td", i);
+    /* The same entries of x from the last to the first. */
+    void *ids = exact_memory((size_t)shape->cols * spk_itype_size(shape->itype));
+    void *kept = exact_memory((size_t)shape->cols * spk_dtype_size(shape->dtype));
+    ptrdiff_t count = 0;
+    for (ptrdiff_t k = shape->cols; k-- > 0;)
+      if (matrix_get(&x, k, 0) != 0) {
+        put_index(ids, shape->itype, count, k);
+        put_value(kept, shape->dtype, count++, matrix_get(&x, k, 0));
+      }
+    const matrix z = matrix_copy(&before);
+    CHECK(spk_spmspv(&A.view, ids, kept, count, z.memory, 1) == SPK_OK);
+    for (ptrdiff_t i = 0; i < shape->rows; i++)
+      CHECK(exact_matches(expected[i], shape->dtype, matrix_get(&z, i, 0)), "row %td", i);
+    free(expected);
+    for (int c = 0; c < COUNTS; c++) {
+      const matrix yt = matrix_copy(&before), zt = matrix_copy(&before);
+      CHECK(spk_spmspv_dense(&A.view, x.memory, 1, yt.memory, counts[c]) == SPK_OK);
+      CHECK(spk_spmspv(&A.view, ids, kept, count, zt.memory, counts[c]) == SPK_OK);
+      CHECK(matrix_same_bits(&y, &yt), "dense x, %d threads", counts[c]);
+      CHECK(matrix_same_bits(&z, &zt), "sparse x, %d threads", counts[c]);
+    }
+    /* The last entry of the last active column, then of the first: of the ends of ids. */
+    for (int end = 0; end < 2; end++) {
+      const ptrdiff_t k = spk_index(ids, shape->itype, end ? 0 : count - 1);
+      const ptrdiff_t p = spk_index(A.view.offsets, shape->itype, k + 1) - 1;
+      if (p < spk_index(A.view.offsets, shape->itype, k)) continue;
+      void *indices = (void *)(uintptr_t)A.view.indices;
+      const ptrdiff_t was = spk_index(indices, shape->itype, p);
+      put_index(indices, shape->itype, p, shape->rows);
+      for (int threads = 1; threads < 4; threads++) {
+        const matrix yt = matrix_copy(&before);
+        CHECK(spk_spmspv_dense(&A.view, x.memory, 1, yt.memory, threads) == SPK_ERR_INDEX);
+        CHECK(spk_spmspv(&A.view, ids, kept, count, yt.memory, threads) == SPK_ERR_INDEX);
+        CHECK(matrix_same_bits(&before, &yt), "end %d, %d threads", end, threads);
+      }
+      put_index(indices, shape->itype, p, was);
+    }
+    exact_memory_release();
+  }
+}
+
 typedef struct caller {
   const product *p;
   matrix C, values;
@@ -188,6 +253,7 @@ int main(void) {
   check_settings();
   check_underflow();
   check_same_bits();
+  check_spmspv();
   check_calls_at_once();
   return test_result();
 }

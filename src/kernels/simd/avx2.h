@@ -104,6 +104,9 @@ static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
   const __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), lane);
   return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane)));
 }
+static inline unsigned v_f32_nonzeros(v_f32 a) {
+  return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+}
 static inline v_f32 v_f32_zero_below(v_f32 a, v_f32 x, v_f32 low) {
   return _mm256_and_ps(a, _mm256_cmp_ps(x, low, _CMP_NLT_UQ));
 }
@@ -175,6 +178,9 @@ static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
   const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
   const __m256i set = _mm256_and_si256(_mm256_set1_epi64x((long long)bits), lane);
   return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(_mm256_cmpeq_epi64(set, lane)));
+}
+static inline unsigned v_f64_nonzeros(v_f64 a) {
+  return (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_NEQ_UQ));
 }
 static inline v_f64 v_f64_zero_below(v_f64 a, v_f64 x, v_f64 low) {
   return _mm256_and_pd(a, _mm256_cmp_pd(x, low, _CMP_NLT_UQ));

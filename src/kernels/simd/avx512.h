@@ -96,6 +96,9 @@ static inline v_f32 v_f32_max(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
 static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
   return _mm512_mask_mov_ps(b, (__mmask16)bits, a);
 }
+static inline unsigned v_f32_nonzeros(v_f32 a) {
+  return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+}
 static inline v_f32 v_f32_zero_below(v_f32 a, v_f32 x, v_f32 low) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ), a);
 }
@@ -190,6 +193,9 @@ static inline v_f64 v_f64_relu(v_f64 a) { return _mm512_max_pd(_mm512_setzero_pd
 static inline v_f64 v_f64_max(v_f64 a, v_f64 b) { return _mm512_max_pd(a, b); }
 static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
   return _mm512_mask_mov_pd(b, (__mmask8)bits, a);
+}
+static inline unsigned v_f64_nonzeros(v_f64 a) {
+  return _mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_NEQ_UQ);
 }
 static inline v_f64 v_f64_zero_below(v_f64 a, v_f64 x, v_f64 low) {
   return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, low, _CMP_NLT_UQ), a);

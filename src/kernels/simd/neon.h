@@ -64,6 +64,10 @@ static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
   static const uint32_t lanes[4] = {1, 2, 4, 8};
   return vbslq_f32(vtstq_u32(vdupq_n_u32(bits), vld1q_u32(lanes)), a, b);
 }
+static inline unsigned v_f32_nonzeros(v_f32 a) {
+  static const uint32_t bits[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vbicq_u32(vld1q_u32(bits), vceqzq_f32(a)));
+}
 static inline v_f32 v_f32_zero_below(v_f32 a, v_f32 x, v_f32 low) {
   return vbslq_f32(vcltq_f32(x, low), vdupq_n_f32(0.0f), a);
 }
@@ -110,6 +114,10 @@ static inline v_f64 v_f64_max(v_f64 a, v_f64 b) { return vbslq_f64(vcgtq_f64(a, 
 static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
   static const uint64_t lanes[2] = {1, 2};
   return vbslq_f64(vtstq_u64(vdupq_n_u64(bits), vld1q_u64(lanes)), a, b);
+}
+static inline unsigned v_f64_nonzeros(v_f64 a) {
+  static const uint64_t bits[2] = {1, 2};
+  return (unsigned)vaddvq_u64(vbicq_u64(vld1q_u64(bits), vceqzq_f64(a)));
 }
 static inline v_f64 v_f64_zero_below(v_f64 a, v_f64 x, v_f64 low) {
   return vbslq_f64(vcltq_f64(x, low), vdupq_n_f64(0.0), a);

@@ -15,6 +15,7 @@
  *   v_X_relu(a)        max(a, 0); NaN stays NaN
  *   v_X_max(a, b)      the greater; b where one of them is NaN
  *   v_X_keep(a, bits, b)        a in the lanes whose bit is set, counted from the lowest, else b
+ *   v_X_nonzeros(a)    a bit for each lane that is not zero, counted so; NaN is not
  *   v_X_zero_below(a, x, low)   0 in the lanes where x < low, else a
  *   v_X_round(a)       to the nearest integer, |a| < 2^20
  *   v_X_scale(a, n)    a * 2^n for integers n from -126 to 127; NaN stays NaN
@@ -137,6 +138,11 @@
     for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
       if (!(bits >> i & 1)) a.lane[i] = b.lane[i];                                           \
     return a;                                                                                \
+  }                                                                                          \
+  static inline unsigned v_##X##_nonzeros(v_##X a) {                                         \
+    unsigned bits = 0;                                                                       \
+    for (int i = 0; i < SPK_LANES_##X; i++) bits |= (unsigned)(a.lane[i] != (T)0) << i;      \
+    return bits;                                                                             \
   }                                                                                          \
   static inline v_##X v_##X##_zero_below(v_##X a, v_##X x, v_##X low) {                      \
     for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
