@@ -1,5 +1,6 @@
 """The benchmarks: statistics, judgement of answers, peers that misbehave, resuming, reports."""
 
+import importlib
 import json
 import math
 import sys
@@ -99,6 +100,9 @@ def problem_of(*arguments, **changes):
 
 
 def right_answer(problem):
+    if problem.op == "kwinners":
+        rank = np.argsort(np.argsort(-problem.x, axis=-1), axis=-1)
+        return np.where(rank < OPS["kwinners"].winners(problem), problem.x, problem.x.dtype.type(0))
     if problem.product == "spmm":
         return problem.sparse() @ problem.b
     if problem.op == "dense_spmm":
@@ -154,7 +158,14 @@ def test_operations_and_bytes_are_counted():
     heads = of["attention"].operands["q"].shape[0]
     assert OPS["attention"].flops(of["attention"]) == 4 * heads * 2 * 4
     assert OPS["attention"].bytes(of["attention"]) == index_bytes + 4 * 4 * heads * (2 + 3 + 3 + 2)
-    others = OPS.keys() - {"attention"}
+    # Of B's four entries, A's two meet three.
+    sparse = of["activations"]
+    sparse.operands["b"] = np.array([[1, 0, 0, 0], [0, 2, 3, 0], [0, 0, 0, 4]], np.float32)
+    assert OPS["activations"].flops(sparse) == 2 * 3
+    assert OPS["activations"].bytes(sparse) == index_bytes + 8 * 4 + 4 * 2 * 4
+    assert OPS["kwinners"].flops(of["kwinners"]) == 4 * 3
+    assert OPS["kwinners"].bytes(of["kwinners"]) == 2 * 4 * 4 * 3
+    others = OPS.keys() - {"attention", "activations", "kwinners"}
     assert [OPS[op].flops(of[op]) for op in others] == [2 * 2 * 4] * len(others)
     # Rows of B that A touches: 2 of 3; columns of X: 1 of 2; rows of X and Y together: 3 of 5.
     assert OPS["spmm"].bytes(of["spmm"]) == index_bytes + 4 * 4 * (2 + 2)
@@ -279,10 +290,27 @@ def test_worker_needs_no_spkernels(fake):
         assert measuring.measure(problem_of(), [name])[name].failure is None
 
 
-@pytest.mark.parametrize("peer", ["scipy", "numpy dense", "spkernels"])
+@pytest.mark.parametrize("peer", ["scipy", "numpy dense", "spkernels prepared", "spkernels"])
 def test_adapters_that_are_installed_answer_right(measure, peer):
     _, (found,) = measure((peer, MODULES[peer]))
     assert found[peer].failure is None and found[peer].taken
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("width", [None, 1, 7])
+@pytest.mark.parametrize("op", ["activations", "kwinners"])
+def test_adapters_answer_right_where_activations_are_sparse(op, width, full):
+    problem = problem_of(op, width, entries=1200 if full else 400, shape=(40, 30))
+    exact, bound = check.reference(problem)
+    asked = 0
+    for peer in ("scipy", "numpy dense", "spkernels prepared", "spkernels"):
+        if peer not in OPS[op].PEERS:
+            continue
+        adapter = importlib.import_module(f"spkernels.bench.peers.{MODULES[peer]}")
+        answer = adapter.to_numpy(adapter.bind(problem)(), problem)
+        assert check.fault(answer, exact, bound, np.dtype(np.float32)) is None, peer
+        asked += 1
+    assert asked == (4 if op == "activations" else 2)
 
 
 # Suites

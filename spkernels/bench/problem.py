@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 
-#: Operations whose sparse operand may be prepared, and what they compute.
-_PREPARED = {"prepared": "spmm", "int8": "spmm", "prepared_sddmm": "sddmm"}
+#: Operations whose operands may be prepared, or converted, and what they compute.
+_SAME = {
+    "prepared": "spmm",
+    "int8": "spmm",
+    "activations": "spmm",
+    "prepared_sddmm": "sddmm",
+}
 
 
 @dataclass
@@ -26,8 +31,8 @@ class Problem:
 
     @property
     def product(self) -> str:
-        """The operation itself, whether or not the sparse operand may be prepared for it."""
-        return _PREPARED.get(self.op, self.op)
+        """The operation itself, however its operands may be prepared for it."""
+        return _SAME.get(self.op, self.op)
 
     @property
     def nnz(self) -> int:

@@ -35,6 +35,7 @@ against float64 before it is timed; the peers take turns.
 _EPILOG = """\
 suites:
   dlmc        pruned layers, A @ B and B @ A
+  activations layers whose inputs are mostly zeros; k winners
   graph       graphs: A @ x, A @ B, sampled products
   attention   attention masks: sampled products, A @ B
   fused       attention with these masks in one pass: Q, K, V in, weighted values out

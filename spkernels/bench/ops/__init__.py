@@ -18,7 +18,27 @@ An operation is a module with
     or written once.
 """
 
-from . import attention, dense_spmm, int8, prepared, prepared_sddmm, sddmm, spmm
+from . import (
+    activations,
+    attention,
+    dense_spmm,
+    int8,
+    kwinners,
+    prepared,
+    prepared_sddmm,
+    sddmm,
+    spmm,
+)
 
-_MODULES = (spmm, prepared, int8, dense_spmm, sddmm, prepared_sddmm, attention)
+_MODULES = (
+    spmm,
+    prepared,
+    int8,
+    dense_spmm,
+    sddmm,
+    prepared_sddmm,
+    attention,
+    activations,
+    kwinners,
+)
 OPS = {module.NAME: module for module in _MODULES}

@@ -14,7 +14,7 @@ __all__ = ["DENSE", "NAME", "PEERS", "TITLE", "WIDTH", "bytes", "flops", "operan
 
 NAME = "int8"
 TITLE = "prepared sparse @ dense in 8 bits"
-PEERS = ("mkl", "mkl bsr", "numpy dense", "mkl dense", "spkernels float32", "spkernels")
+PEERS = ("mkl", "mkl bsr", "numpy dense", "mkl dense", "spkernels prepared", "spkernels")
 
 
 def operands(matrix, width, rng, dtype) -> dict[str, np.ndarray]:

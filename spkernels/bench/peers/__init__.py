@@ -30,7 +30,7 @@ MODULES = {
     "torch dense": "torch_dense",
     "torch sdpa": "torch_sdpa",
     "torch flex": "torch_flex",
-    "spkernels float32": "spkernels_float32",
+    "spkernels prepared": "spkernels_prepared",
     "spkernels": "spkernels_csr",
 }
 SUBJECT = "spkernels"

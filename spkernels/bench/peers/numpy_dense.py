@@ -4,6 +4,8 @@ from functools import partial
 
 import numpy as np
 
+from ..ops.kwinners import winners
+
 
 def versions():
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
@@ -15,6 +17,8 @@ def bind(problem):
         return partial(np.matmul, problem.dense(), problem.b)
     if problem.product == "dense_spmm":
         return partial(np.matmul, problem.b, problem.dense())
+    if problem.product == "kwinners":
+        return partial(_winners, problem.x, winners(problem))
     if problem.product != "sddmm":
         raise NotImplementedError(f"no dense form of {problem.product}")
     positions = problem.rows() * problem.shape[1] + problem.indices
@@ -23,6 +27,13 @@ def bind(problem):
         return (x @ y).ravel().take(positions)
 
     return multiply_then_mask
+
+
+def _winners(x, k):
+    kept = np.argpartition(x, -k, axis=-1)[..., -k:]
+    result = np.zeros_like(x)
+    np.put_along_axis(result, kept, np.take_along_axis(x, kept, -1), -1)
+    return result
 
 
 def to_numpy(result, problem):

@@ -1,4 +1,4 @@
-"""scipy.sparse: ``A @ B`` and ``B @ A``, one thread."""
+"""scipy.sparse: ``A @ B`` and ``B @ A``, one thread; sparse activations make a sparse product."""
 
 import operator
 from functools import partial
@@ -12,6 +12,11 @@ def versions():
 
 
 def bind(problem):
+    if problem.op == "activations":
+        sparse = type(problem.sparse())
+        left = problem.sparse().tocsc() if problem.b.ndim == 1 else problem.sparse()
+        right = sparse(problem.b.reshape(len(problem.b), -1))
+        return partial(operator.matmul, left, right.asformat(left.format))
     if problem.product == "spmm":
         return partial(operator.matmul, problem.sparse(), problem.b)
     if problem.product == "dense_spmm":
@@ -20,4 +25,6 @@ def bind(problem):
 
 
 def to_numpy(result, problem):
+    if problem.op == "activations":
+        return result.toarray().reshape(problem.shape[0], *problem.b.shape[1:])
     return result

@@ -7,6 +7,8 @@ import scipy
 
 import spkernels
 
+from ..ops.kwinners import winners
+
 
 def versions():
     return {
@@ -22,6 +24,10 @@ def width_of(problem):
 
 
 def bind(problem):
+    if problem.op == "activations":
+        return _sparse_activations(problem)
+    if problem.op == "kwinners":
+        return partial(spkernels.kwinners, problem.x, winners(problem))
     if problem.op == "prepared":
         return partial(spkernels.prepare(problem.sparse(), n=width_of(problem)).spmm, problem.b)
     if problem.op == "int8":
@@ -45,6 +51,14 @@ def bind(problem):
     if problem.product != "sddmm":
         raise NotImplementedError(f"spkernels has no {problem.product}")
     return partial(spkernels.sddmm, problem.sparse(), problem.x, problem.yt.T)
+
+
+def _sparse_activations(problem):
+    A, b = problem.sparse(), problem.b
+    if b.ndim == 2:
+        return partial(spkernels.spmspm, A, type(A)(b))
+    dense = problem.nnz == problem.shape[0] * problem.shape[1]
+    return partial(spkernels.spmspv, np.asfortranarray(A.toarray()) if dense else A.tocsc(), b)
 
 
 def to_numpy(result, problem):

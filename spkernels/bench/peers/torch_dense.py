@@ -8,6 +8,7 @@ import os
 
 import torch
 
+from ..ops.kwinners import winners
 from . import torch_sdpa
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
@@ -26,6 +27,14 @@ def bind(problem):
         q, k, v = torch_sdpa.arrays(problem)
         attend = torch.nn.functional.scaled_dot_product_attention
         return torch.inference_mode()(lambda: attend(q, k, v))
+    if problem.product == "kwinners":
+        x, k = torch.from_numpy(problem.x), winners(problem)
+
+        def keep():
+            top = x.topk(k, sorted=False)
+            return torch.zeros_like(x).scatter_(-1, top.indices, top.values)
+
+        return torch.inference_mode()(keep)
     if problem.product not in ("spmm", "dense_spmm"):
         raise NotImplementedError(f"no dense form of {problem.product}")
     a, b = torch.from_numpy(problem.dense()), torch.from_numpy(problem.b)

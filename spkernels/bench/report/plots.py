@@ -23,7 +23,7 @@ from ..suites import SUITES
 #: Okabe and Ito's palette, which any colour vision tells apart, and a marker each.
 _STYLES = {
     "spkernels": ("#0072B2", "o"),
-    "spkernels float32": ("#56B4E9", "o"),
+    "spkernels prepared": ("#56B4E9", "o"),
     "scipy": ("#999999", "s"),
     "mkl": ("#D55E00", "^"),
     "torch": ("#CC79A7", "v"),

@@ -1,0 +1,51 @@
+"""Sparse times dense with mostly zeros, as after ReLU or k winners: C = A @ B.
+
+Peers that cannot use the zeros of B multiply by it as it is; the others get it in their own format,
+as a layer before would have made it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..problem import Problem
+from . import spmm
+from ._sizes import matrix_bytes
+from .spmm import DENSE, WIDTH, reference
+
+__all__ = ["DENSE", "NAME", "PEERS", "TITLE", "WIDTH", "bytes", "flops", "operands", "reference"]
+
+NAME = "activations"
+TITLE = "sparse @ sparse activations"
+PEERS = (
+    "scipy",
+    "mkl",
+    "numpy dense",
+    "mkl dense",
+    "torch dense",
+    "spkernels prepared",
+    "spkernels",
+)
+#: The elements of a column of B that are not zero.
+ACTIVE = 0.1
+
+
+def operands(matrix, width, rng, dtype) -> dict[str, np.ndarray]:
+    """Make B: (k, width), or a vector, with the same number of active elements in each column."""
+    b = spmm.operands(matrix, width, rng, dtype)["b"]
+    order = rng.permuted(np.broadcast_to(np.arange(len(b)), b.T.shape), axis=-1).T
+    return {"b": np.where(order < round(ACTIVE * len(b)), b, dtype.type(0))}
+
+
+def flops(problem: Problem) -> int:
+    """Return 2 for each entry of A and each of B that it meets."""
+    return 2 * int(np.count_nonzero(problem.b[problem.indices]))
+
+
+def bytes(problem: Problem) -> int:
+    """Return the size of the columns of A that B is active in, of these entries, and of C."""
+    b = problem.b.reshape(len(problem.b), -1)
+    met = b.any(axis=1)[problem.indices].mean() if problem.nnz else 0.0
+    entry = b.itemsize + problem.indices.itemsize
+    result = problem.shape[0] * b.shape[1] * b.itemsize
+    return int(met * matrix_bytes(problem) + np.count_nonzero(b) * entry + result)

@@ -1,0 +1,48 @@
+"""Layers whose inputs are mostly zeros, as after ReLU or k winners.
+
+After S. Ahmad, L. Scheinkman, "How can we be so dense? The benefits of using highly sparse
+representations", 2019: 95% of the weights and 90% of the activations are zero.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ... import prune
+from ..cells import SEED, Matrix
+from .common import product
+
+NAME = "activations"
+TITLE = "Sparse activations"
+SUFFIXES = ()
+SIZE = 2048
+SPARSITY = 0.95
+
+
+def _pruned(how, *arguments):
+    weight = np.random.default_rng(SEED).standard_normal((SIZE, SIZE), np.float32)
+    return how(weight, *arguments).mask.astype(np.float32)
+
+
+def _ones():
+    return np.ones((SIZE, SIZE), np.float32)
+
+
+def matrices(quick):
+    """A layer of 2048 x 2048: scattered, in vectors of 16 rows, dense."""
+    level = f"{100 * SPARSITY:g}%"
+    yield Matrix(f"scattered {level}", "scattered", partial(_pruned, prune.magnitude, SPARSITY))
+    if not quick:
+        yield Matrix(f"16 x 1 {level}", "16 x 1", partial(_pruned, prune.block, (16, 1), SPARSITY))
+    yield Matrix("dense", "dense", _ones)
+
+
+def cells(found, options):
+    """One input, and 8 to 128 of them for layers with zeros; k winners of one row, and of 64."""
+    for matrix in found:
+        widths = {"activations": (None, 8, 32, 128)}
+        if matrix.kind == "dense":
+            widths = {"activations": (None,), "kwinners": (1, 64)}
+        yield from product(NAME, [matrix], widths, options)
