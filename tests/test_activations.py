@@ -435,9 +435,28 @@ def test_spmspm(A, fmt, n, dtype, itype, duplicates, seed):
     assert_close(C, to_float64(A) @ to_float64(B), size, count)
 
 
-def test_spmspm_has_the_same_bits_for_every_number_of_threads():
-    A = random_sparse(RNG, "csr", (300, 400), 0.1, np.float32)
-    B = random_sparse(RNG, "csr", (400, 500), 0.1, np.float32)
+@pytest.mark.parametrize("left", ["csr", "csc", "coo", "bsr", "lil", "dia"])
+@pytest.mark.parametrize("right", ["csr", "csc", "coo", "bsr", "dok"])
+@pytest.mark.parametrize("densities", [(0.4, 0.05), (0.05, 0.4)])
+def test_spmspm_by_rows_and_by_columns(left, right, densities):
+    A = random_sparse(RNG, "csr", (30, 40), densities[0], np.float32).asformat(left)
+    B = random_sparse(RNG, "csr", (40, 20), densities[1], np.float64).asformat(right)
+    C = spmspm(A, B)
+    size = to_float64(A, np.abs) @ to_float64(B, np.abs)
+    assert_close(C, to_float64(A) @ to_float64(B), size, 42)
+    if left == right == "csc" and densities[0] > densities[1]:
+        assert C.flags.f_contiguous
+    for layout in ("C", "F", "every other column"):
+        out = lay_out(np.full((30, 20), np.nan), layout)
+        assert spmspm(A, B, out=out) is out
+        same_bits(out, C)
+        assert rest_untouched(out)
+
+
+@pytest.mark.parametrize("fmt", ["csr", "csc"])
+def test_spmspm_has_the_same_bits_for_every_number_of_threads(fmt):
+    A = random_sparse(RNG, fmt, (300, 400), 0.1, np.float32)
+    B = random_sparse(RNG, fmt, (400, 500), 0.08, np.float32)
     set_num_threads(1)
     expected = spmspm(A, B)
     for threads in (2, 3, 4):

@@ -54,11 +54,11 @@ def bind(problem):
 
 
 def _sparse_activations(problem):
-    A, b = problem.sparse(), problem.b
+    A, b = problem.sparse().tocsc(), problem.b
     if b.ndim == 2:
         return partial(spkernels.spmspm, A, type(A)(b))
     dense = problem.nnz == problem.shape[0] * problem.shape[1]
-    return partial(spkernels.spmspv, np.asfortranarray(A.toarray()) if dense else A.tocsc(), b)
+    return partial(spkernels.spmspv, np.asfortranarray(A.toarray()) if dense else A, b)
 
 
 def to_numpy(result, problem):
