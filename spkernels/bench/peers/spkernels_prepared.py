@@ -1,6 +1,4 @@
-"""The package's own prepared product in float32: what sparse activations and int8 are measured
-against.
-"""
+"""The package's own prepared product: what sparse activations and int8 are measured against."""
 
 from functools import partial
 
