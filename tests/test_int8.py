@@ -193,6 +193,17 @@ def test_extremes_fit():
         prepare(A, dtype="int8")
 
 
+@pytest.mark.every_isa
+@pytest.mark.parametrize("layout", ["C", "F", "strided"])
+def test_sums_whose_bits_are_those_of_nan(layout):
+    W = prepare(sp.csr_array(np.full((5, 300), -127)), dtype="int8")
+    for n in (1, 2, 17, 40):
+        wide = np.zeros((5, 2 * n), np.int32)
+        out = wide[:, ::2] if layout == "strided" else np.zeros((5, n), np.int32, order=layout)
+        W.spmm(np.full((300, n), 200, np.uint8), out=out)
+        assert (out == -127 * 200 * 300).all() and not wide[:, 1::2].any()
+
+
 def test_pickled_copied_and_described():
     A = sp.csr_array(np.eye(5) * [[1], [2], [3], [4], [5]])
     W = prepare(A, dtype="int8", n=4)

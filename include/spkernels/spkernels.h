@@ -213,7 +213,8 @@ typedef struct spk_requantise {
 spk_status spk_int8_prepare(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
                             spk_int8 **prepared);
 /* C, of the shape of A @ B and of the result's type, must not overlap B.  What was packed for few
- * columns copies these, and for results of 8 bits their sums: up to 8 MiB, or one column. */
+ * columns copies these, and for results of 8 bits or without a stride of 1 their sums: up to 8 MiB,
+ * or one column. */
 spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
                          ptrdiff_t col_stride, const spk_requantise *how, int threads);
 /* A width that packs as n does. */

@@ -52,7 +52,8 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
     status = spk_drive_strips(A->strips, &b, &sums, &plain, &plan);
   }
   const int32_t shift = how->zero_point + (B->is_signed ? 128 : 0);
-  if (status != SPK_OK || (how->result == SPK_RESULT_I32 && shift == 0)) return status;
+  const int done = !space->sums && how->result == SPK_RESULT_I32 && shift == 0;
+  if (status != SPK_OK || done) return status;
   spk_quad_store_task store = {.sums = sums.data,
                                .sum_row_stride = sums.row_stride,
                                .sum_col_stride = sums.col_stride,
@@ -73,7 +74,10 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
 spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
                            ptrdiff_t col_stride, const spk_requantise *how, int threads) {
   const size_t size = spk_result_size(how->result);
-  const ptrdiff_t column = spk_round_up(B->rows, 4), sums = size == 4 ? 0 : 4 * A->rows;
+  /* Where no stride is 1, strips store element by element, through floats: some sums are NaN there,
+   * whose bits change. */
+  const int direct = size == 4 && (row_stride == 1 || col_stride == 1);
+  const ptrdiff_t column = spk_round_up(B->rows, 4), sums = direct ? 0 : 4 * A->rows;
   const ptrdiff_t most = 4 * spk_active_kernels()->lanes[SPK_F32];
   ptrdiff_t tile = spk_min(B->cols, spk_max(1, MOST_BYTES / spk_max(1, column + sums)));
   tile = spk_min(tile, most);

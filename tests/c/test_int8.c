@@ -144,6 +144,37 @@ static void check_extremes(void) {
   free(bytes);
 }
 
+/* As floats, these sums are signalling NaNs: wherever C lies, their bits stay. */
+static void check_sums_like_nan(ptrdiff_t width, ptrdiff_t row_stride, ptrdiff_t col_stride) {
+  enum { LENGTH = 300, N = 3 };
+  test_case("sums like NaN, for %td columns, strides %td and %td", width, row_stride, col_stride);
+  int32_t offsets[3] = {0, LENGTH, 2 * LENGTH}, indices[2 * LENGTH], C[16];
+  int8_t values[2 * LENGTH];
+  uint8_t bytes[LENGTH * N];
+  for (int i = 0; i < 2 * LENGTH; i++) indices[i] = i % LENGTH, values[i] = -127;
+  memset(bytes, 200, sizeof bytes);
+  const spk_sparse A = {.format = SPK_CSR,
+                        .itype = SPK_I32,
+                        .rows = 2,
+                        .cols = LENGTH,
+                        .nnz = 2 * LENGTH,
+                        .block_rows = 1,
+                        .block_cols = 1,
+                        .offsets = offsets,
+                        .indices = indices};
+  const spk_bytes b = {.rows = LENGTH, .cols = N, .row_stride = N, .col_stride = 1, .data = bytes};
+  spk_int8 *made = NULL;
+  CHECK(spk_int8_prepare(&A, values, width, 1, &made) == SPK_OK);
+  const spk_requantise what = {.result = SPK_RESULT_I32};
+  CHECK(spk_int8_spmm(made, &b, C, row_stride, col_stride, &what, 1) == SPK_OK);
+  for (ptrdiff_t i = 0; i < 2; i++)
+    for (ptrdiff_t j = 0; j < N; j++) {
+      const int32_t got = C[i * row_stride + j * col_stride];
+      CHECK(got == -127 * 200 * LENGTH, "[%td, %td] = %d", i, j, got);
+    }
+  spk_int8_free(made);
+}
+
 static void check_refused(void) {
   test_case("what is refused");
   int32_t offsets[] = {0, 2, 3}, indices[] = {0, 2, 1};
@@ -239,6 +270,11 @@ int main(void) {
                         (const ptrdiff_t[]){0, 1, 7, 32}[as]);
   for (ptrdiff_t lacking = 0; lacking < 13; lacking++)
     for (ptrdiff_t width = 0; width < 3; width++) check_groups(lacking, width);
+  for (ptrdiff_t width = 0; width < 3; width++) {
+    check_sums_like_nan(width, 3, 1);
+    check_sums_like_nan(width, 1, 2);
+    check_sums_like_nan(width, 7, 2);
+  }
   check_extremes();
   check_refused();
   return test_result();
