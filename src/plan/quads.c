@@ -224,7 +224,7 @@ static ptrdiff_t choose_block(const spk_sparse *A, ptrdiff_t tile, const spk_mac
   const ptrdiff_t in_l1 = spk_max(16, ((ptrdiff_t)machine->l1_bytes - 3072) / tile);
   ptrdiff_t best = 0;
   double least = INFINITY;
-  for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks++) {
+  for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks += 1 + blocks / 8) {
     const ptrdiff_t block = spk_max(1, spk_ceil_div(A->cols, blocks));
     const double quads = per_row / 4.0 + 0.4 * (double)blocks;
     const double cost =
@@ -244,14 +244,17 @@ spk_status spk_quads_make(const spk_sparse *A, const int8_t *values, int threads
   q->block_rows = choose_block(A, q->tile, machine);
   q->blocks = spk_max(1, spk_ceil_div(A->cols, q->block_rows));
   q->strip_rows = STRIP_ROWS;
-  const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
-  while (q->strip_rows > LEAST_STRIP_ROWS && spk_ceil_div(A->rows, q->strip_rows) < tasks)
-    q->strip_rows /= 2;
-  q->strips = spk_ceil_div(A->rows, q->strip_rows);
-  if ((double)q->strips * (double)q->blocks > (double)A->nnz + MOST_EMPTY_CELLS) {
+  /* Of more and lower strips there must not be too many cells either: threads refuse no matrix. */
+  const double most = ((double)A->nnz + MOST_EMPTY_CELLS) / (double)q->blocks;
+  if ((double)spk_ceil_div(A->rows, STRIP_ROWS) > most) {
     free(q);
     return SPK_ERR_SPARSE;
   }
+  const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
+  while (q->strip_rows > LEAST_STRIP_ROWS && spk_ceil_div(A->rows, q->strip_rows) < tasks &&
+         (double)spk_ceil_div(A->rows, q->strip_rows / 2) <= most)
+    q->strip_rows /= 2;
+  q->strips = spk_ceil_div(A->rows, q->strip_rows);
   q->strip = calloc((size_t)q->strips + 1, sizeof *q->strip);
   q->weights = calloc((size_t)q->strips + 1, sizeof *q->weights);
   spk_status status = q->strip && q->weights ? SPK_OK : SPK_ERR_MEMORY;

@@ -175,6 +175,28 @@ static void check_sums_like_nan(ptrdiff_t width, ptrdiff_t row_stride, ptrdiff_t
   spk_int8_free(made);
 }
 
+/* Whether a matrix is too sparse does not depend on the threads, which want more strips. */
+static void check_threads_refuse_none(void) {
+  enum { HEIGHT = 256 };
+  test_case("what threads refuse");
+  int32_t offsets[HEIGHT + 1] = {0};
+  const int8_t none = 0;
+  for (ptrdiff_t cols = 1 << 20; cols < INT32_MAX / 2; cols *= 2) {
+    const spk_sparse A = {.format = SPK_CSR,
+                          .itype = SPK_I32,
+                          .rows = HEIGHT,
+                          .cols = cols,
+                          .block_rows = 1,
+                          .block_cols = 1,
+                          .offsets = offsets};
+    spk_int8 *one = NULL, *many = NULL;
+    const spk_status status = spk_int8_prepare(&A, &none, 0, 1, &one);
+    CHECK(spk_int8_prepare(&A, &none, 0, 16, &many) == status, "%td columns", cols);
+    spk_int8_free(one);
+    spk_int8_free(many);
+  }
+}
+
 static void check_refused(void) {
   test_case("what is refused");
   int32_t offsets[] = {0, 2, 3}, indices[] = {0, 2, 1};
@@ -214,6 +236,9 @@ static void check_refused(void) {
                            .offsets = offsets,
                            .indices = indices};
   CHECK(spk_int8_prepare(&huge, values, 0, 1, &made) == SPK_ERR_SPARSE);
+  spk_sparse wider = huge; /* at once */
+  wider.cols = (ptrdiff_t)1 << 50;
+  CHECK(spk_int8_prepare(&wider, values, 0, 1, &made) == SPK_ERR_SPARSE);
   CHECK(!made && spk_int8_prepare(&A, values, 0, 1, &made) == SPK_OK);
   spk_bytes B = {.rows = 3, .cols = 2, .row_stride = 2, .col_stride = 1, .data = bytes};
   spk_requantise how = {.result = SPK_RESULT_I32};
@@ -276,6 +301,7 @@ int main(void) {
     check_sums_like_nan(width, 7, 2);
   }
   check_extremes();
+  check_threads_refuse_none();
   check_refused();
   return test_result();
 }
