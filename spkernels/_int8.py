@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = ["Int8Matrix", "prepare_int8"]
+
+_MOST_FLOAT = float(np.finfo(np.float32).max)
 
 #: What the magnitudes of a row may add up to: times a byte, sums still fit 32 bits.
 MOST_ROW_SUM = (2**31 - 1) // 255
@@ -66,7 +67,10 @@ def _quantise(csr):
     if np.isinf(scale).any():
         row = int(np.flatnonzero(np.isinf(scale))[0])
         raise ValueError(f"A must have scales that float32 holds, row {row} has {largest[row]:.3g}")
-    scale[scale == 0] = 1  # rows of zeros, or of what float32 cannot tell from them
+    scale[scale == 0] = 1  # rows of zeros, or of so little that float32 has no step for it
+    # Subnormal steps may have been rounded down a lot: no value may exceed 127 of them.
+    short = largest > 127.5 * scale.astype(np.float64)
+    scale[short] = np.nextafter(scale[short], np.float32(np.inf))
     steps = np.rint(csr.data / np.repeat(scale.astype(np.float64), np.diff(csr.indptr)))
     return np.clip(steps, -127, 127).astype(np.int8), scale
 
@@ -88,7 +92,7 @@ def prepare_int8(A, n, workers, check):
 
     ``check(csr)`` raises where its pattern is not what it should be.
     """
-    # float64 holds sums of duplicates of any integers that may be right in the end.
+    # float64 holds sums of duplicates, unless integers beyond 2**53 cancel each other.
     csr, _ = _pattern.canonical(A, np.float64, "A")
     check(csr)
     if A.dtype.kind == "f":
@@ -224,7 +228,8 @@ class Int8Matrix:
         - int32: ``S``
         - float32: ``Y = activation(self.scale[:, None] * scale * S + bias)``
         - int8, uint8: ``Y / out_scale``, rounded to the nearest integer, of two to the even one,
-          plus `out_zero_point`, and the nearest value of `dtype` where that lies outside
+          plus `out_zero_point`, and the nearest value of `dtype` where that lies outside (the least
+          for NaN)
 
         Parameters
         ----------
@@ -302,6 +307,7 @@ class Int8Matrix:
                 raise ValueError(
                     "scale, bias, activation and out_scale must be None for a result of int32"
                 )
+            _no_zero(out_zero_point, dtype)
             factors = row_bias = None
             code, step, out_zero = 0, 1.0, 0
         else:
@@ -313,8 +319,8 @@ class Int8Matrix:
         threads = resolve_workers(self._workers if workers is None else workers)
         packed = self._for(shape[1] if len(shape) == 2 else 1)
         status = _core.spmm_int8(
-            packed, apart_from(out, B), view, zero_point, factors, row_bias, code, step,
-            out_zero, threads,
+            packed, apart_from(out, B), view, zero_point, factors, apart_from(out, row_bias), code,
+            step, out_zero, threads,
         )  # fmt: skip
         if status:
             raise_status(status, self._csr, "W")
@@ -383,8 +389,8 @@ class Int8Matrix:
 def _finite(value, name):
     if type(value) is not float:
         value = scalar(value, name)
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
+    if not abs(value) <= _MOST_FLOAT:
+        raise ValueError(f"{name} must be finite as float32, got {value}")
     return value
 
 
@@ -395,11 +401,19 @@ def _value_of(value, name, dtype):
     return as_count(name, value, low, high)
 
 
+def _no_zero(out_zero_point, dtype):
+    if out_zero_point != 0:
+        raise ValueError(
+            f"out_zero_point must be 0 for a result of {dtype}, got {out_zero_point!r}"
+        )
+
+
 def _output(dtype, out_scale, out_zero_point):
     """Return what a step of the result stands for, and its zero."""
     if dtype is _FLOAT32:
         if out_scale is not None:
             raise ValueError("out_scale must be None for a result of float32")
+        _no_zero(out_zero_point, dtype)
         return 1.0, 0
     if out_scale is None:
         raise ValueError(f"out_scale must be given for a result of {dtype}")

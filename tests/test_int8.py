@@ -141,6 +141,14 @@ def test_quantised_symmetrically_by_rows():
     assert (error <= W.scale[:, None] / 2 * (1 + 1e-6)).all()
 
 
+@pytest.mark.parametrize("largest", [2.54e-43, 1e-42, 3e-41])
+def test_subnormal_steps_are_not_too_small(largest):
+    A = sp.csr_array([[largest, -largest / 3]])
+    W = prepare(A, dtype="int8")
+    dequantised = W.scale.astype(np.float64)[:, None] * W.toscipy().toarray()
+    assert (abs(dequantised - A.toarray()) <= W.scale.astype(np.float64) / 2).all()
+
+
 def test_the_error_of_a_quantised_product_is_half_a_step_per_entry():
     rng = np.random.default_rng(3)
     A = sp.csr_array(np.where(rng.random((60, 80)) < 0.2, rng.standard_normal((60, 80)), 0))
@@ -242,6 +250,14 @@ X = np.zeros((3, 2), np.uint8)
         ({"dtype": np.int8, "out_scale": 1.0, "out_zero_point": 200}, ValueError, "-128 to 127"),
         ({"scale": "1"}, TypeError, "scale"),
         ({"scale": np.nan}, ValueError, "scale must be finite"),
+        ({"scale": 1e39}, ValueError, "scale must be finite as float32, got 1e[+]39"),
+        ({"dtype": np.uint8, "out_scale": 1e39}, ValueError, "out_scale must be finite as float32"),
+        (
+            {"out_zero_point": 1},
+            ValueError,
+            "out_zero_point must be 0 for a result of int32, got 1",
+        ),
+        ({"scale": 1.0, "out_zero_point": 1}, ValueError, "0 for a result of float32, got 1"),
         ({"bias": np.ones(2)}, ValueError, r"bias must be a scalar or have shape \(2, 1\)"),
         ({"bias": np.ones(5)}, ValueError, "bias"),
         ({"activation": "elu"}, ValueError, "activation must be one of"),
@@ -300,3 +316,17 @@ def test_out_may_overlap_B():
     wanted = W8.spmm(B, dtype=np.int8, out_scale=1.0)
     assert np.array_equal(W8.spmm(B, out=B, out_scale=1.0), wanted)
     assert spkernels.Int8Matrix is Int8Matrix
+
+
+@pytest.mark.parametrize("n", [1, 3, 70])
+def test_out_may_overlap_bias(n):
+    rng = np.random.default_rng(0)
+    W8 = prepare(sp.csr_array(rng.integers(-9, 9, (40, 30))), dtype="int8")
+    B = random_bytes(rng, (30, n), np.uint8)
+    out = rng.standard_normal((40, n)).astype(np.float32)
+    bias = out[:, :1]
+    wanted = W8.spmm(B, scale=0.5, bias=bias.copy())
+    assert np.array_equal(W8.spmm(B, scale=0.5, bias=bias, out=out), wanted)
+    vector = out[:, 0].copy()
+    wanted = W8.spmm(B[:, 0], scale=0.5, bias=vector.copy())
+    assert np.array_equal(W8.spmm(B[:, 0], scale=0.5, bias=vector, out=vector), wanted)
