@@ -77,6 +77,8 @@ static spk_status pack(const spk_sparse *A, const int8_t *values, ptrdiff_t widt
 
 spk_status spk_int8_make(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
                          const spk_kernels *kernels, const spk_machine *machine, spk_int8 **made) {
+  /* No B has as many rows, and nothing below may overflow. */
+  if (A->cols > PTRDIFF_MAX / 2) return SPK_ERR_SPARSE;
   spk_int8 *m = calloc(1, sizeof *m);
   if (!m) return SPK_ERR_MEMORY;
   m->rows = A->rows;

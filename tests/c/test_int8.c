@@ -239,6 +239,9 @@ static void check_refused(void) {
   spk_sparse wider = huge; /* at once */
   wider.cols = (ptrdiff_t)1 << 50;
   CHECK(spk_int8_prepare(&wider, values, 0, 1, &made) == SPK_ERR_SPARSE);
+  wider.cols = PTRDIFF_MAX;
+  for (ptrdiff_t width = 0; width < 3; width++)
+    CHECK(spk_int8_prepare(&wider, values, width, 1, &made) == SPK_ERR_SPARSE);
   CHECK(!made && spk_int8_prepare(&A, values, 0, 1, &made) == SPK_OK);
   spk_bytes B = {.rows = 3, .cols = 2, .row_stride = 2, .col_stride = 1, .data = bytes};
   spk_requantise how = {.result = SPK_RESULT_I32};
