@@ -187,7 +187,7 @@ typedef struct spk_bytes {
  *   I32     S, as int32_t
  *   F32     activation(scale[:, None] * S + bias[:, None]), rounded after each operation, as float
  *   S8, U8  that divided by out_scale, rounded (of two nearest ones, to the even), plus
- *           out_zero_point, and where that exceeds the type, its nearest value */
+ *           out_zero_point, and where that exceeds the type, its nearest value; NaN: its least */
 typedef enum spk_result {
   SPK_RESULT_I32 = 0,
   SPK_RESULT_F32 = 1,
