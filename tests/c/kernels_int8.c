@@ -148,13 +148,16 @@ static double element(const void *C, spk_result result, ptrdiff_t at) {
 }
 
 void check_quad_store(spk_quad_store_fn kernel) {
-  enum { ROWS = 9 };
+  enum { ROWS = 21 };
   const ptrdiff_t tile = tile_of(spk_active_kernels());
   const spk_activation activations[] = {SPK_IDENTITY, SPK_RELU, SPK_TANH};
   for (ptrdiff_t n = 1; n <= tile; n = n == tile ? n + 1 : spk_min(tile, n + 1 + n / 3))
-    for (int how = 0; how < 4 * 3 * 2 * 2; how++) {
+    for (int how = 0; how < 4 * 4 * 2 * 3; how++) {
       const spk_result result = (spk_result)(how % 4);
-      const int by_column = how / 4 % 2, plain = how / 8 % 2;
+      /* By columns, and by rows that lie side by side, there also in place of the sums. */
+      const int layout = how / 4 % 4, plain = how / 16 % 2;
+      const int by_column = layout == 1, close = layout >= 2;
+      const ptrdiff_t pitch = close ? n : tile;
       float scale[ROWS], bias[ROWS];
       int32_t sums[ROWS * 64], row_sums[ROWS];
       for (ptrdiff_t i = 0; i < ROWS; i++) {
@@ -166,22 +169,25 @@ void check_quad_store(spk_quad_store_fn kernel) {
       /* What is half way between two numbers, too. */
       scale[4] = 0.5f, bias[4] = 0, scale[5] = -0.5f;
       for (ptrdiff_t i = 0; i < ROWS * tile; i++)
-        sums[i] = i / tile == 4 || i / tile == 5 ? (int32_t)(i % tile) - 20 + 7 * row_sums[i / tile]
-                                                 : (int32_t)random_below(1 << 20) - (1 << 19);
+        sums[i] = (int32_t)random_below(1 << 20) - (1 << 19);
+      for (ptrdiff_t i = 4; i < 6; i++)
+        for (ptrdiff_t j = 0; j < n; j++) sums[i * pitch + j] = (int32_t)j - 20 + 7 * row_sums[i];
       const spk_requantise task_how = {.result = result,
                                        .scale = plain ? NULL : scale,
                                        .bias = plain ? NULL : bias,
-                                       .activation = activations[how / 16],
+                                       .activation = activations[how / 32],
                                        .out_scale = result == SPK_RESULT_S8 ? 1.0f : 0.7f,
                                        .out_zero_point = result == SPK_RESULT_S8 ? -3 : 131};
       test_case("quad_store, %td columns, case %d", n, how);
       const size_t size = result <= SPK_RESULT_F32 ? 4 : 1;
-      const ptrdiff_t ld = by_column ? ROWS + 2 : n + 2;
+      const ptrdiff_t ld = by_column ? ROWS + 2 : close ? n : n + 2;
       const size_t held = (size_t)(by_column ? (n - 1) * ld + ROWS : (ROWS - 1) * ld + n);
       char *C = exact_memory(held * size);
       memset(C, 77, held * size);
-      const spk_quad_store_task task = {.sums = sums,
-                                        .sum_row_stride = tile,
+      const int in_place = layout == 3 && size == 4;
+      if (in_place) memcpy(C, sums, held * size);
+      const spk_quad_store_task task = {.sums = in_place ? (const int32_t *)(const void *)C : sums,
+                                        .sum_row_stride = pitch,
                                         .sum_col_stride = 1,
                                         .row_sums = row_sums,
                                         .shift = 7,
@@ -194,7 +200,7 @@ void check_quad_store(spk_quad_store_fn kernel) {
       kernel(&task);
       for (ptrdiff_t i = 0; i < ROWS; i++)
         for (ptrdiff_t j = 0; j < n; j++) {
-          const double wanted = result_of(sums[i * tile + j] - 7 * row_sums[i], &task_how, i);
+          const double wanted = result_of(sums[i * pitch + j] - 7 * row_sums[i], &task_how, i);
           const double got = element(C, result, by_column ? j * ld + i : i * ld + j);
           CHECK(got == wanted || (isnan(got) && isnan(wanted)), "[%td, %td] = %.9g, not %.9g", i, j,
                 got, wanted);

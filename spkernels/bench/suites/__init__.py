@@ -12,7 +12,7 @@ A suite is a module with
     What to measure of them; `options` has ``quick``, ``ops``, ``threads`` and ``caches``.
 """
 
-from . import activations, attention, dlmc, fused, graph, structured, tiny
+from . import activations, attention, dlmc, fused, graph, layers, structured, tiny
 
-_MODULES = (dlmc, structured, activations, graph, attention, fused, tiny)
+_MODULES = (dlmc, structured, layers, activations, graph, attention, fused, tiny)
 SUITES = {module.NAME: module for module in _MODULES}

@@ -18,31 +18,40 @@ from .common import product
 NAME = "structured"
 TITLE = "Structured patterns"
 SUFFIXES = ()
-SIZE = 2048
+SIZE = (2048, 2048)
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 SHAPES = ((4, 1), (8, 1), (16, 1), (4, 4), (16, 16))
 RATIOS = ((2, 4), (1, 4), (1, 8), (1, 16))
 
 
 @cache
-def _weight():
-    return np.random.default_rng(SEED).standard_normal((SIZE, SIZE), np.float32)
+def _weight(size):
+    return np.random.default_rng(SEED).standard_normal(size, np.float32)
 
 
-def _pruned(how, *arguments):
-    return csr_array(how(_weight(), *arguments).mask.astype(np.float32))
+def _pruned(size, how, *arguments):
+    return csr_array(how(_weight(size), *arguments).mask.astype(np.float32))
+
+
+def patterns(size, sparsities, shapes=SHAPES, ratios=RATIOS, name=""):
+    """Yield a layer of a size, pruned in every way; `name` tells it from others."""
+    for sparsity in sparsities:
+        level = f"{100 * sparsity:g}%{name}"
+        scattered = partial(_pruned, size, prune.magnitude, sparsity)
+        yield Matrix(f"scattered {level}", "scattered", scattered)
+        for shape in shapes:
+            kind = "{} x {}".format(*shape)
+            blocks = partial(_pruned, size, prune.block, shape, sparsity)
+            yield Matrix(f"{kind} {level}", kind, blocks)
+    for n, m in ratios:
+        yield Matrix(f"{n}:{m}{name}", "n:m", partial(_pruned, size, prune.nm, n, m))
 
 
 def matrices(quick):
     """A layer of 2048 x 2048, pruned in every way."""
-    for sparsity in SPARSITIES[-2:-1] if quick else SPARSITIES:
-        level = f"{100 * sparsity:g}%"
-        yield Matrix(f"scattered {level}", "scattered", partial(_pruned, prune.magnitude, sparsity))
-        for shape in SHAPES[2:4] if quick else SHAPES:
-            kind = "{} x {}".format(*shape)
-            yield Matrix(f"{kind} {level}", kind, partial(_pruned, prune.block, shape, sparsity))
-    for n, m in RATIOS[1:2] if quick else RATIOS:
-        yield Matrix(f"{n}:{m}", "n:m", partial(_pruned, prune.nm, n, m))
+    if quick:
+        return patterns(SIZE, SPARSITIES[-2:-1], SHAPES[2:4], RATIOS[1:2])
+    return patterns(SIZE, SPARSITIES)
 
 
 def cells(found, options):
