@@ -87,7 +87,7 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
 static void run_part(void *context, ptrdiff_t task, int worker) {
   const job *j = context;
   const spk_quads_plan *plan = j->plan;
-  const ptrdiff_t tile = task / plan->parts, part = task % plan->parts;
+  const ptrdiff_t tile = task % plan->tiles, part = task / plan->tiles;
   const ptrdiff_t last = spk_quads_part(j->A, part + 1, plan->parts);
   const scratch s = scratch_of(j, worker);
   for (ptrdiff_t i = spk_quads_part(j->A, part, plan->parts); i < last; i += plan->stage_strips)

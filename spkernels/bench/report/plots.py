@@ -23,7 +23,7 @@ from ..suites import SUITES
 #: Okabe and Ito's palette, which any colour vision tells apart, and a marker each.
 _STYLES = {
     "spkernels": ("#0072B2", "o"),
-    "spkernels prepared": ("#56B4E9", "o"),
+    "spkernels prepared": ("#56B4E9", "p"),
     "scipy": ("#999999", "s"),
     "mkl": ("#D55E00", "^"),
     "torch": ("#CC79A7", "v"),
@@ -224,10 +224,12 @@ def _crossover(cells: Sequence[Cell]) -> Figure | None:
 
 
 def _kinds(cells: Sequence[Cell]) -> Figure | None:
-    """What sparsity brings to each kind of matrix; None where there is but one kind."""
+    """What sparsity brings to each kind of matrix; None without two kinds, or without lines."""
     dense = OPS[cells[0].labels["op"]].DENSE
-    kinds = {kind: None for cell in cells if (kind := cell.labels["kind"])}
-    if len(kinds) < 2:
+    kinds = {kind: set() for cell in cells if (kind := cell.labels["kind"])}
+    for cell in cells:
+        kinds.get(cell.labels["kind"], set()).add(round(math.log(_position(cell)), 1))
+    if len(kinds) < 2 or max(map(len, kinds.values())) < 2:
         return None
     styles = dict(zip(kinds, itertools.cycle(_STYLES.values()), strict=False))
 
