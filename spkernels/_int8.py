@@ -128,9 +128,9 @@ class Int8Matrix:
     A product takes ``2 * nnz * n`` operations.  Any four entries of a row (or of four rows that
     have most of their columns in common) meet four bytes of a column of `B` in one instruction
     where the CPU has AVX512_VNNI, in some more where it has not, without the saturation of
-    ``vpmaddubsw``; sums are exact, and so the same on every machine.  With up to 32 columns it is
-    neighbouring columns that go by four, on CPUs with AVX512_VNNI: entries at random then take as
-    long as those of float32 do.
+    ``vpmaddubsw``; sums are exact, and so the same on every machine.  With up to 16 columns,
+    or 32 where that fills them, it is neighbouring columns that go by four, on CPUs with
+    AVX512_VNNI: entries at random then take about as long as those of float32 do.
     """
 
     #: Has NumPy's arrays leave ``X @ W`` to ``W``.
@@ -153,8 +153,8 @@ class Int8Matrix:
         self._n = n
         self._workers = workers
         self._packed = {}
-        self.scale = scale
-        self.scale.flags.writeable = False
+        self._scale = scale
+        scale.flags.writeable = False
         self._factors = 1.0, scale  # the last step of B, and what rows are multiplied by for it
         self._for(n)
 
@@ -177,6 +177,11 @@ class Int8Matrix:
     def shape(self) -> tuple[int, int]:
         """Its shape."""
         return self._csr.shape
+
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        """The factor of each row; read-only."""
+        return self._scale
 
     @property
     def nnz(self) -> int:

@@ -182,6 +182,8 @@ def raise_status(status, A, name):
         raise ValueError(
             f"{where} is corrupted: an index is negative or out of range for shape {A.shape}"
         )
+    if "too few entries" in text:
+        raise ValueError(f"{name} has {text}: {A.nnz}, for {A.shape[0]} x {A.shape[1]}")
     raise ValueError(f"spkernels: {text}")
 
 

@@ -4,7 +4,8 @@
  *   strips   for fewer columns, four *neighbouring* columns of A as one, which is a number of four
  *   slices   bytes, and four rows of B as one: then they are the strips and slices of float32, with
  *            another instruction in place of the FMA.  Where entries lie at random, most numbers
- *            hold a single one, and these take about as long as floats.
+ *            hold a single one, and these take about as long as floats; with more than a vector of
+ *            columns such a matrix goes by quads, too.
  */
 #ifndef SPK_PLAN_INT8_H
 #define SPK_PLAN_INT8_H
