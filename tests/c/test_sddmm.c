@@ -109,15 +109,15 @@ static void check_large(void) {
 /* Rows that have most columns in common go by tiles: of one window of columns and of several, in
  * panels and not. */
 static void check_tiles(void) {
-  static const ptrdiff_t shapes[][4] = {/* rows, cols, entries, k */
-                                        {100, 150, 5000, 64},  {33, 400, 2000, 130},
-                                        {20, 5000, 15000, 20}, {17, 100, 600, 200},
-                                        {150, 200, 5000, 33},  {16, 600, 700, 4200}};
-  for (int s = 0; s < 6; s++)
+  static const ptrdiff_t shapes[][4] = {
+      /* rows, cols, entries, k */
+      {100, 150, 5000, 64}, {33, 400, 2000, 130}, {20, 5000, 15000, 20}, {17, 100, 600, 200},
+      {150, 200, 5000, 33}, {16, 600, 700, 4200}, {160, 700, 45000, 130}};
+  for (int s = 0; s < 7; s++)
     for (int how = 0; how < INPUT_LAYOUTS; how++)
       for (int format = 0; format < 3; format++) {
         const ptrdiff_t *shape = shapes[s];
-        if (s == 5 ? how > 1 : (format + s + how / 2) % 2) continue;
+        if (s >= 5 ? how > 1 : (format + s + how / 2) % 2) continue;
         const product x = {{(spk_format)format, (spk_dtype)(how % 2), (spk_itype)(s % 2), shape[0],
                             shape[1], 1, 1, shape[2], IN_RUNS},
                            shape[3],
