@@ -12,6 +12,7 @@ from ._arguments import as_count
 from ._operands import (
     activation_code,
     apart_from,
+    check_inner,
     check_out,
     check_out_dtype,
     dense_array,
@@ -343,10 +344,7 @@ class Int8Matrix:
             raise TypeError(f"B must be of int8, uint8 or bool, got {B.dtype}: quantise it first")
         if B.ndim not in (1, 2):
             raise ValueError(f"B must be 1-D or 2-D, got shape {B.shape}")
-        if B.shape[0] != self.shape[1]:
-            raise ValueError(
-                f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
-            )
+        check_inner(self.shape, B)
         return B
 
     def _result_dtype(self, dtype, out, scaled):

@@ -15,6 +15,7 @@ __all__ = [
     "apart_from",
     "check_diagonals",
     "check_indices",
+    "check_inner",
     "check_out",
     "check_out_dtype",
     "dense_array",
@@ -213,6 +214,14 @@ def dense_view(array, dtype):
     if array.flags.aligned and all(stride % array.itemsize == 0 for stride in array.strides):
         return array
     return array.copy(order="K")
+
+
+def check_inner(shape, B):
+    """Raise unless a matrix of `shape`, which users have as W, can be multiplied by `B`."""
+    if B.shape[0] != shape[1]:
+        raise ValueError(
+            f"dimension mismatch in W @ B: W has shape {shape} and B has shape {B.shape}"
+        )
 
 
 def check_out(out, shape):

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 from . import _core, _pattern, _tuning
 from ._int8 import Int8Matrix, prepare_int8
 from ._kernels import KERNELS, width_class
-from ._operands import NATIVE, dense_array
+from ._operands import NATIVE, check_inner, dense_array
 from ._sampler import PreparedPattern, prepare_pattern
 from ._storage import check_storage, rounded
 from ._structure import Structure
@@ -253,10 +253,8 @@ class PreparedMatrix(LinearOperator):
             if sp.issparse(B):
                 raise TypeError(f"B must be dense, got {type(B).__name__}")
             B = dense_array(B, "B")
-        if B.ndim in (1, 2) and B.shape[0] != self.shape[1]:
-            raise ValueError(
-                f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
-            )
+        if B.ndim in (1, 2):
+            check_inner(self.shape, B)
         kernel = self._kernel(max(1, B.shape[1]) if B.ndim == 2 else 1)
         return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
 

@@ -55,7 +55,8 @@ _WAYS = {"rows": 0, "packed": 1, "dense": 2}
 #: What products take where 2, 4, 8 or 16 rows share their columns, as a share of what scattered
 #: entries take: with a vector, with columns that fill one SIMD vector, and with more.  Of 120
 #: products (Zen 5, 2048 x 2048, 90 and 95% sparse, vectors of 2 to 16 rows that are 75 to 95% full,
-#: 1 to 256 columns), padding was chosen by it where that lost more than 5% in none.
+#: 1 to 256 columns), padding was chosen by it where that lost more than 5% in one, for which a
+#: factor was adjusted afterwards.
 _SHARING = {"vector": (1.0, 0.7, 0.55, 0.45), "narrow": (1.0, 0.95, 0.75, 0.75),
             "wide": (0.8, 0.65, 0.65, 0.65)}  # fmt: skip
 _NARROW_BYTES = 64

@@ -659,3 +659,10 @@ def test_ceilings_are_those_of_a_machine(monkeypatch):
     assert found["GFLOP/s"]["float32"] > found["GFLOP/s"]["float64"] > 0.1
     assert all(rate > 0.1 for rate in found["GB/s"].values())
     assert set(found["GB/s"]) == {"L1", "L2", "L3", "DRAM"}
+
+
+def test_the_command_line_says_what_every_suite_is():
+    from spkernels.cli import bench
+
+    lines = [line.split() for line in bench._EPILOG.splitlines() if line.startswith("  ")]
+    assert {words[0] for words in lines} >= SUITES.keys()

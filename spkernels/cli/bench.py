@@ -35,6 +35,8 @@ against float64 before it is timed; the peers take turns.
 _EPILOG = """\
 suites:
   dlmc        pruned layers, A @ B and B @ A
+  structured  one layer pruned in every way: vectors, blocks, n:m; float32 and 8 bits
+  layers      the same for layers of a transformer
   activations layers whose inputs are mostly zeros; k winners
   graph       graphs: A @ x, A @ B, sampled products
   attention   attention masks: sampled products, A @ B

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._operands import dense_array, numbers
+from .._operands import check_inner, dense_array, numbers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -30,10 +30,7 @@ class Operand:
 
     def __matmul__(self, B: ArrayLike) -> NDArray:
         B = _vector_or_matrix(B, "B")
-        if B.shape[0] != self.shape[1]:
-            raise ValueError(
-                f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
-            )
+        check_inner(self.shape, B)
         return self._product(B, False, "C")
 
     def __rmatmul__(self, X: ArrayLike) -> NDArray:

@@ -38,9 +38,10 @@ spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff
   if (A->rows == 0 || B->cols == 0) return SPK_OK;
   if (!C || (!B->data && B->rows > 0)) return SPK_ERR_ARGUMENT;
   if (B->cols == 1) col_stride = 1; /* the stride of a lone column means nothing */
-  if (A->quads)
-    return spk_drive_quads(A->quads, A->row_sums, B, C, row_stride, col_stride, how, threads);
-  return spk_drive_fours(A, B, C, row_stride, col_stride, how, threads);
+  if (!A->quads) return spk_drive_fours(A, B, C, row_stride, col_stride, how, threads);
+  spk_quads_plan plan;
+  spk_plan_quads(A->quads, B->cols, threads, spk_active_machine(), &plan);
+  return spk_drive_quads(A->quads, A->row_sums, B, C, row_stride, col_stride, how, &plan);
 }
 
 ptrdiff_t spk_int8_width(ptrdiff_t n) {

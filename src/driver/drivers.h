@@ -29,7 +29,7 @@ spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_d
 /* C: what `how` makes of A @ B, whose shape it has; checked.  row_sums: of A. */
 spk_status spk_drive_quads(const spk_quads *A, const int32_t *row_sums, const spk_bytes *B, void *C,
                            ptrdiff_t row_stride, ptrdiff_t col_stride, const spk_requantise *how,
-                           int threads);
+                           const spk_quads_plan *plan);
 /* The same by A's strips or slices. */
 spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
                            ptrdiff_t col_stride, const spk_requantise *how, int threads);

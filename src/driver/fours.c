@@ -7,7 +7,8 @@
  */
 #define MOST_BYTES ((ptrdiff_t)8 << 20)
 
-/* Rows that are finished together, and what an element counts as in multiply-adds. */
+/* Rows that are finished together, and what an element counts as in multiply-adds: reckoned from
+ * 0.2 to 0.5 ns. */
 #define STORE_ROWS 256
 #define STORE_WORK 8.0
 

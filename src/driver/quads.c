@@ -96,19 +96,17 @@ static void run_part(void *context, ptrdiff_t task, int worker) {
 
 spk_status spk_drive_quads(const spk_quads *A, const int32_t *row_sums, const spk_bytes *B, void *C,
                            ptrdiff_t row_stride, ptrdiff_t col_stride, const spk_requantise *how,
-                           int threads) {
-  spk_quads_plan plan;
-  spk_plan_quads(A, B->cols, threads, spk_active_machine(), &plan);
+                           const spk_quads_plan *plan) {
   job j = {.A = A, .B = B, .C = C, .row_stride = row_stride, .col_stride = col_stride};
   j.size = spk_result_size(how->result);
   j.row_sums = row_sums;
   j.how = how;
-  j.plan = &plan;
+  j.plan = plan;
   const spk_status status = spk_workspace_take(
-      &j.space, 0, SPK_ALIGN + plan.panel_bytes + plan.stage_bytes, plan.threads);
+      &j.space, 0, SPK_ALIGN + plan->panel_bytes + plan->stage_bytes, plan->threads);
   if (status != SPK_OK) return status;
-  for (int worker = 0; worker < plan.threads; worker++) *scratch_of(&j, worker).packed = -1;
-  spk_parallel(plan.threads, (spk_phase){0}, (spk_phase){plan.tiles * plan.parts, run_part}, &j);
+  for (int worker = 0; worker < plan->threads; worker++) *scratch_of(&j, worker).packed = -1;
+  spk_parallel(plan->threads, (spk_phase){0}, (spk_phase){plan->tiles * plan->parts, run_part}, &j);
   spk_workspace_free(&j.space);
   return SPK_OK;
 }

@@ -73,17 +73,12 @@ static void clear(const spk_sparse *A, void *y) {
   if (A->rows > 0) memset(y, 0, (size_t)A->rows * spk_dtype_size(A->dtype));
 }
 
-/* The first column of a part: parts hold about the same number of entries of A.  Offsets were not
- * checked: whatever they are, columns of one part go before those of the next. */
-static ptrdiff_t part_column(const job *j, ptrdiff_t part) {
-  const spk_sparse *A = j->A;
-  const double from = (double)spk_index(A->offsets, A->itype, j->low);
-  const double to = (double)spk_index(A->offsets, A->itype, j->high);
-  const double target = from + (to > from ? to - from : 0) * (double)part / (double)j->parts;
-  ptrdiff_t low = j->low, high = j->high;
+/* The first of array[low .. high) that is not below a target; where they do not ascend, some. */
+static ptrdiff_t first_from(const void *array, spk_itype itype, ptrdiff_t low, ptrdiff_t high,
+                            double target) {
   while (low < high) {
     const ptrdiff_t middle = low + (high - low) / 2;
-    if ((double)spk_index(A->offsets, A->itype, middle) < target)
+    if ((double)spk_index(array, itype, middle) < target)
       low = middle + 1;
     else
       high = middle;
@@ -91,20 +86,21 @@ static ptrdiff_t part_column(const job *j, ptrdiff_t part) {
   return low;
 }
 
+/* The first column of a part: parts hold about the same number of entries of A.  Offsets were not
+ * checked: whatever they are, columns of one part go before those of the next. */
+static ptrdiff_t part_column(const job *j, ptrdiff_t part) {
+  const spk_sparse *A = j->A;
+  const double from = (double)spk_index(A->offsets, A->itype, j->low);
+  const double to = (double)spk_index(A->offsets, A->itype, j->high);
+  const double target = from + (to > from ? to - from : 0) * (double)part / (double)j->parts;
+  return first_from(A->offsets, A->itype, j->low, j->high, target);
+}
+
 /* The first active column of a part. */
 static ptrdiff_t part_begin(const job *j, ptrdiff_t part) {
   if (part == 0 || part == j->parts) return part == 0 ? 0 : j->count;
   if (!j->in_order) return spk_even_part(j->count, part, j->parts);
-  const ptrdiff_t column = part_column(j, part);
-  ptrdiff_t low = 0, high = j->count;
-  while (low < high) {
-    const ptrdiff_t middle = low + (high - low) / 2;
-    if (spk_index(j->ids, j->A->itype, middle) < column)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
+  return first_from(j->ids, j->A->itype, 0, j->count, (double)part_column(j, part));
 }
 
 static void *sums_of(const job *j, ptrdiff_t part) {

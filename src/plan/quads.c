@@ -16,8 +16,9 @@
 /* Sums that wait for further blocks, in bytes, at most. */
 #define STAGE_MOST ((ptrdiff_t)1 << 20)
 
-/* Cycles (Zen 5, AVX-512 with VNNI, 64 columns): a quad of one row, of four, and of one whose
- * columns come from L2; what a row of a block costs besides; a row of a panel. */
+/* Cycles (Zen 5, AVX-512 with VNNI, 64 columns): a quad of one row and of four, measured in a loop
+ * of their own.  The rest is reckoned, not measured: four lines from L2 at 32 bytes a cycle; sums
+ * of a row of a block that come and go; a row of a panel that is ordered. */
 #define QUAD_CYCLES 4.2
 #define QUAD4_CYCLES 8.6
 #define QUAD_CYCLES_L2 8.0

@@ -327,8 +327,7 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
   s->rows = spk_min(all->strip_rows, A->rows - first);
   ptrdiff_t longest = 0;
   for (ptrdiff_t i = first; i < first + s->rows; i++)
-    longest = spk_max(longest,
-                      spk_index(A->offsets, A->itype, i + 1) - spk_index(A->offsets, A->itype, i));
+    longest = spk_max(longest, spk_row_length(A, i));
   counts c;
   if (take_counts(&c, A, first, s->rows, s->rows * blocks, longest)) {
     count(A, first, block, s, &c);

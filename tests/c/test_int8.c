@@ -44,7 +44,11 @@ static void check_product(const sparse_shape *shape, ptrdiff_t n, int is_signed,
   spk_status status = spk_int8_prepare(&p.A.view, p.values, width, threads, &made);
   CHECK(status == SPK_OK, "%s", spk_status_string(status));
   CHECK(spk_int8_bytes(made) > 0 && spk_int8_share(made) >= 0 && spk_int8_share(made) <= 1);
-  if (width > 32) CHECK(spk_int8_layout(made) == SPK_QUADS);
+  const int fours = spk_active_kernels()->bytes != NULL && width > 0;
+  const spk_layout layout = spk_int8_layout(made);
+  if (!fours) CHECK(layout == SPK_QUADS, "%d", layout);
+  if (fours && width == 7) CHECK(layout == SPK_STRIPS, "%d", layout);
+  if (fours && width == 32) CHECK(layout != SPK_SLICES, "%d", layout);
   const int zero = is_signed ? -128 + (int)random_below(256) : (int)random_below(256);
   const spk_requantise what = {.result = SPK_RESULT_I32, .zero_point = zero};
   int32_t *C = exact_memory((size_t)(shape->rows * n) * sizeof *C);

@@ -190,6 +190,26 @@ def _trend(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.array([np.exp(np.log(v[part]).mean()) for part in parts]) for v in (x, y))
 
 
+def _over_dense(cells: Sequence[Cell], peer: str, dense: Sequence[str]) -> list:
+    """Return positions and speed-ups of a peer over the best dense product, by position."""
+    points = []
+    for cell in cells:
+        rivals = [t for p in dense if (t := cell.seconds(p))]
+        own = cell.seconds(peer)
+        if rivals and own:
+            points.append((_position(cell), min(rivals) / own))
+    return sorted(points)
+
+
+def _over_dense_axes(axis, cells: Sequence[Cell]) -> None:
+    """Mark where sparsity pays, and what it would bring at best."""
+    axis.axhline(1, color="0.3", linewidth=1)
+    axis.plot(*[np.array([1, max(map(_position, cells))])] * 2, ":", color="0.3",
+              linewidth=1, label="the ideal: 1 / density")  # fmt: skip
+    _sparsity_axis(axis, cells)
+    _log_axis(axis, "speed-up over the best dense product")
+
+
 def _crossover(cells: Sequence[Cell]) -> Figure | None:
     """Times relative to the best dense product: below 1, sparsity pays."""
     dense = OPS[cells[0].labels["op"]].DENSE
@@ -197,25 +217,16 @@ def _crossover(cells: Sequence[Cell]) -> Figure | None:
     def draw(axis, group):
         reached = []
         for peer in [p for p in analysis.peers_of(group) if p not in dense]:
-            points = []
-            for cell in group:
-                rivals = [t for p in dense if (t := cell.seconds(p))]
-                own = cell.seconds(peer)
-                if rivals and own:
-                    points.append((_position(cell), min(rivals) / own))
+            points = _over_dense(group, peer, dense)
             if not points:
                 continue
             colour, marker = _style(peer)
-            x, y = np.array(sorted(points)).T
+            x, y = np.array(points).T
             axis.plot(x, y, marker, color=colour, markersize=4, alpha=0.4, markeredgewidth=0)
             axis.plot(*_trend(x, y), "-", color=colour, marker=marker, linewidth=1.5, label=peer)
             reached += [y.min(), y.max()]
         if reached:
-            axis.axhline(1, color="0.3", linewidth=1)
-            axis.plot(*[np.array([1, max(map(_position, group))])] * 2, ":", color="0.3",
-                      linewidth=1, label="the ideal: 1 / density")  # fmt: skip
-            _sparsity_axis(axis, group)
-            _log_axis(axis, "speed-up over the best dense product")
+            _over_dense_axes(axis, group)
             # The ideal leaves the picture where nothing else is.
             axis.set_ylim(min(reached) / 1.5, 2 * max(reached))
         return bool(reached)
@@ -236,24 +247,15 @@ def _kinds(cells: Sequence[Cell]) -> Figure | None:
     def draw(axis, group):
         drawn = False
         for (kind,), members in analysis.grouped(group, "kind").items():
-            points = [
-                (_position(cell), min(rivals) / own)
-                for cell in members
-                if (rivals := [t for peer in dense if (t := cell.seconds(peer))])
-                and (own := cell.seconds(SUBJECT))
-            ]
+            points = _over_dense(members, SUBJECT, dense)
             if not points:
                 continue
             colour, marker = styles[kind]
-            axis.plot(*_trend(*np.array(sorted(points)).T), "-", color=colour, marker=marker,
+            axis.plot(*_trend(*np.array(points).T), "-", color=colour, marker=marker,
                       linewidth=1.5, label=kind)  # fmt: skip
             drawn = True
         if drawn:
-            axis.axhline(1, color="0.3", linewidth=1)
-            axis.plot(*[np.array([1, max(map(_position, group))])] * 2, ":", color="0.3",
-                      linewidth=1, label="the ideal: 1 / density")  # fmt: skip
-            _sparsity_axis(axis, group)
-            _log_axis(axis, "speed-up over the best dense product")
+            _over_dense_axes(axis, group)
         return drawn
 
     return _per_width(cells, draw)

@@ -11,31 +11,29 @@ from functools import partial
 import numpy as np
 
 from ... import prune
-from ..cells import SEED, Matrix
+from ..cells import Matrix
 from .common import product
+from .structured import pruned
 
 NAME = "activations"
 TITLE = "Sparse activations"
 SUFFIXES = ()
-SIZE = 2048
+SIZE = (2048, 2048)
 SPARSITY = 0.95
 
 
-def _pruned(how, *arguments):
-    weight = np.random.default_rng(SEED).standard_normal((SIZE, SIZE), np.float32)
-    return how(weight, *arguments).mask.astype(np.float32)
-
-
 def _ones():
-    return np.ones((SIZE, SIZE), np.float32)
+    return np.ones(SIZE, np.float32)
 
 
 def matrices(quick):
     """A layer of 2048 x 2048: scattered, in vectors of 16 rows, dense."""
     level = f"{100 * SPARSITY:g}%"
-    yield Matrix(f"scattered {level}", "scattered", partial(_pruned, prune.magnitude, SPARSITY))
+    scattered = partial(pruned, SIZE, prune.magnitude, SPARSITY)
+    yield Matrix(f"scattered {level}", "scattered", scattered)
     if not quick:
-        yield Matrix(f"16 x 1 {level}", "16 x 1", partial(_pruned, prune.block, (16, 1), SPARSITY))
+        vectors = partial(pruned, SIZE, prune.block, (16, 1), SPARSITY)
+        yield Matrix(f"16 x 1 {level}", "16 x 1", vectors)
     yield Matrix("dense", "dense", _ones)
 
 

@@ -29,7 +29,8 @@ def _weight(size):
     return np.random.default_rng(SEED).standard_normal(size, np.float32)
 
 
-def _pruned(size, how, *arguments):
+def pruned(size, how, *arguments):
+    """Return the pattern of a random weight of a size that a function of `prune` keeps."""
     return csr_array(how(_weight(size), *arguments).mask.astype(np.float32))
 
 
@@ -37,14 +38,14 @@ def patterns(size, sparsities, shapes=SHAPES, ratios=RATIOS, name=""):
     """Yield a layer of a size, pruned in every way; `name` tells it from others."""
     for sparsity in sparsities:
         level = f"{100 * sparsity:g}%{name}"
-        scattered = partial(_pruned, size, prune.magnitude, sparsity)
+        scattered = partial(pruned, size, prune.magnitude, sparsity)
         yield Matrix(f"scattered {level}", "scattered", scattered)
         for shape in shapes:
             kind = "{} x {}".format(*shape)
-            blocks = partial(_pruned, size, prune.block, shape, sparsity)
+            blocks = partial(pruned, size, prune.block, shape, sparsity)
             yield Matrix(f"{kind} {level}", kind, blocks)
     for n, m in ratios:
-        yield Matrix(f"{n}:{m}{name}", "n:m", partial(_pruned, size, prune.nm, n, m))
+        yield Matrix(f"{n}:{m}{name}", "n:m", partial(pruned, size, prune.nm, n, m))
 
 
 def matrices(quick):
