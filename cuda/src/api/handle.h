@@ -1,0 +1,62 @@
+/* What a handle of the interface holds. */
+#ifndef SPK_API_HANDLE_H
+#define SPK_API_HANDLE_H
+
+#include <new>
+
+#include "../driver/product.h"
+
+struct spk_cuda_matrix {
+  int64_t rows = 0, cols = 0, nnz = 0;
+  spk_cuda_dtype dtype = SPK_CUDA_F32;
+  unsigned operations = 0;
+  bool has_values = false;
+  spk_cuda_device device = {};
+  std::unique_ptr<spk::SpmmKernel> spmm; /* where SPK_CUDA_SPMM was asked for */
+};
+
+namespace spk {
+
+/* Run the body of a function of the C interface: none of its exceptions may leave it. */
+template <class Body>
+int without_exceptions(const Body &body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc &) {
+    return SPK_ERR_MEMORY;
+  } catch (...) {
+    return SPK_CUDA_ERR_RUNTIME;
+  }
+}
+
+inline bool is_dtype(spk_cuda_dtype dtype) {
+  return dtype >= SPK_CUDA_F32 && dtype <= SPK_CUDA_BF16;
+}
+
+/* How the elements of a matrix of the interface lie. */
+inline bool is_row_major(const spk_cuda_dense &M) {
+  return M.cols <= 1 || (M.col_stride == 1 && (M.rows <= 1 || M.row_stride >= M.cols));
+}
+inline bool is_col_major(const spk_cuda_dense &M) {
+  return M.rows <= 1 || (M.row_stride == 1 && (M.cols <= 1 || M.col_stride >= M.rows));
+}
+
+/* SPK_OK where M is a matrix of this shape and dtype that kernels can read. */
+inline int check_dense(const spk_cuda_dense *M, spk_cuda_dtype dtype, int64_t rows, int64_t cols) {
+  if (!M || M->rows < 0 || M->cols < 0) return SPK_ERR_ARGUMENT;
+  if (M->dtype != dtype) return SPK_ERR_DTYPE;
+  if (M->rows != rows || M->cols != cols) return SPK_ERR_SHAPE;
+  if (M->rows && M->cols && (!M->data || !(is_row_major(*M) || is_col_major(*M))))
+    return SPK_ERR_ARGUMENT;
+  return SPK_OK;
+}
+
+inline int check_workspace(const void *workspace, size_t bytes) {
+  const bool there = workspace && reinterpret_cast<uintptr_t>(workspace) % 256 == 0;
+  if (bytes && !there) return SPK_CUDA_ERR_WORKSPACE;
+  return SPK_OK;
+}
+
+} // namespace spk
+
+#endif

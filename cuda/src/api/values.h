@@ -1,0 +1,34 @@
+/* Packed values: from the caller's to where kernels read them. */
+#ifndef SPK_API_VALUES_H
+#define SPK_API_VALUES_H
+
+#include "memory.h"
+
+namespace spk {
+
+/* The size of an element. */
+inline size_t size_of(spk_cuda_dtype dtype) {
+  return dtype == SPK_CUDA_F64 ? 8 : dtype == SPK_CUDA_F32 ? 4 : 2;
+}
+
+/* Values in the order in which a kernel reads them, and how to fill them again. */
+class PackedValues {
+ public:
+  /* Of a slot per value, -1 where it is a zero; what is stored is of dtype `stored`. */
+  int make(const int64_t *slots, int64_t count, spk_cuda_dtype stored);
+  /* From device memory, of dtype `given`. */
+  int fill(const void *values, spk_cuda_dtype given, void *stream);
+  const void *data() const { return values_.data(); }
+  size_t bytes() const { return values_.bytes() + near_.bytes() + far_.bytes(); }
+
+ private:
+  DeviceArray<char> values_;
+  DeviceArray<int32_t> near_; /* slots that 32 bits hold, or: */
+  DeviceArray<int64_t> far_;
+  int64_t count_ = 0;
+  spk_cuda_dtype stored_ = SPK_CUDA_F32;
+};
+
+} // namespace spk
+
+#endif

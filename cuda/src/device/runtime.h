@@ -1,0 +1,96 @@
+/* What the host asks of CUDA's runtime; with SPK_EMULATED, the same from the host's own memory.
+ *
+ * Functions return a status of spkernels/cuda.h.
+ */
+#ifndef SPK_DEVICE_RUNTIME_H
+#define SPK_DEVICE_RUNTIME_H
+
+#include "spkernels/cuda.h"
+#include "device.h"
+
+namespace spk {
+
+/* The shared memory that a block of any supported device can have: compute capability 8.6. */
+constexpr size_t SHARED_EVERYWHERE = 99 * 1024;
+/* The blocks of a grid, at most. */
+constexpr int64_t MOST_BLOCKS = 0x7fffffff;
+
+inline int64_t tiles_of(int64_t extent, int64_t tile) { return (extent + tile - 1) / tile; }
+/* The blocks of a grid of x by y; more than there can be where that overflows. */
+inline int64_t blocks_of(int64_t x, int64_t y) {
+  return x && y > MOST_BLOCKS / x ? MOST_BLOCKS + 1 : x * y;
+}
+
+int query_device(int device, spk_cuda_device *found);
+int current_device(int *device);
+int set_device(int device);
+int wait_for_device();
+int allocate(void **p, size_t bytes);
+int release(void *p);
+/* From host memory, before it returns. */
+int upload(void *to, const void *from, size_t bytes);
+/* From device memory, on the stream. */
+int copy_on_device(void *to, const void *from, size_t bytes, void *stream);
+const char *last_error();
+
+/* Makes a device the current one for a scope. */
+class OnDevice {
+ public:
+  explicit OnDevice(int device) {
+    status_ = current_device(&before_);
+    if (status_ == SPK_OK && before_ != device) {
+      status_ = set_device(device);
+      changed_ = status_ == SPK_OK;
+    }
+  }
+  ~OnDevice() {
+    if (changed_) set_device(before_);
+  }
+  OnDevice(const OnDevice &) = delete;
+  OnDevice &operator=(const OnDevice &) = delete;
+  int status() const { return status_; }
+
+ private:
+  int before_ = 0, status_;
+  bool changed_ = false;
+};
+
+/* make_ready has a kernel loaded, and allowed so much shared memory, so that its first launch need
+ * not; launch enqueues it, a grid of no blocks being none: SPK_ERR_SHAPE beyond MOST_BLOCKS. */
+#ifdef SPK_EMULATED
+
+template <class P>
+int make_ready(void (*)(P), size_t) {
+  return SPK_OK;
+}
+
+template <class P>
+int launch(void (*kernel)(P), int64_t blocks, int threads, size_t shared, void *, const P &p) {
+  if (blocks > MOST_BLOCKS) return SPK_ERR_SHAPE;
+  if (blocks > 0) emulated::run(blocks, threads, shared, [&] { kernel(p); });
+  return SPK_OK;
+}
+
+#else
+
+int make_ready_by_address(const void *kernel, size_t shared);
+int launch_by_address(const void *kernel, int64_t blocks, int threads, size_t shared, void *stream,
+                      const void *p);
+
+template <class P>
+int make_ready(void (*kernel)(P), size_t shared) {
+  return make_ready_by_address(reinterpret_cast<const void *>(kernel), shared);
+}
+
+template <class P>
+int launch(void (*kernel)(P), int64_t blocks, int threads, size_t shared, void *stream,
+           const P &p) {
+  return launch_by_address(reinterpret_cast<const void *>(kernel), blocks, threads, shared, stream,
+                           &p);
+}
+
+#endif
+
+} // namespace spk
+
+#endif

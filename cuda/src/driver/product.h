@@ -1,0 +1,55 @@
+/* A product as the kernels of spk_cuda_spmm take it, and what each family of them has to offer. */
+#ifndef SPK_DRIVER_PRODUCT_H
+#define SPK_DRIVER_PRODUCT_H
+
+#include <memory>
+
+#include "../api/memory.h"
+#include "../pack/entries.h"
+
+namespace spk {
+
+/* B is k x n and row-major; element (i, j) of C is at C[i * c_row + j * c_col]. */
+struct Product {
+  spk_cuda_dtype dtype;
+  int64_t n;
+  const void *B;
+  int64_t ldb;
+  void *C;
+  int64_t c_row, c_col;
+  spk_epilogue epilogue;
+  char *workspace; /* as much as workspace() asked for */
+  void *stream;
+};
+
+/* A matrix, packed for one family of kernels. */
+class SpmmKernel {
+ public:
+  virtual ~SpmmKernel() = default;
+  virtual int fill(const void *values, void *stream) = 0; /* of the handle's dtype, on the device */
+  virtual size_t workspace(int64_t n) const = 0;
+  virtual int run(const Product &product) const = 0;
+  virtual size_t bytes() const = 0;
+  virtual const char *name(int64_t n) const = 0;
+};
+
+/* What a family is made from. */
+struct SpmmWanted {
+  const spk_entries *A;
+  spk_cuda_dtype dtype;
+  spk_cuda_precision precision;
+  int64_t width;
+  spk_cuda_device device;
+};
+
+/* One per family: SPK_OK and a kernel, or why not. */
+int make_spmm_rows(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
+
+/* Whether a pointer and a stride between rows allow accesses of 16 bytes. */
+inline bool is_aligned(const void *p, int64_t stride, size_t element) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0 && stride * (int64_t)element % 16 == 0;
+}
+
+} // namespace spk
+
+#endif

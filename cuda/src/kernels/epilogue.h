@@ -1,0 +1,70 @@
+/* What becomes of a sum before it is written: activation(alpha * sum + beta * C + biases). */
+#ifndef SPK_KERNELS_EPILOGUE_H
+#define SPK_KERNELS_EPILOGUE_H
+
+#include "spkernels/cuda.h"
+#include "../device/device.h"
+
+namespace spk {
+
+/* C and all that is said of it.  Element (i, j) is at C[i * row_stride + j * col_stride]. */
+template <class T>
+struct Epilogue {
+  T *C;
+  int64_t row_stride, col_stride;
+  sum_of<T> alpha, beta;
+  const T *bias_row, *bias_col;
+  int activation; /* an spk_activation */
+  int plain;      /* alpha == 1 and nothing else */
+};
+
+template <class S>
+SPK_OUTLINED S activate(S x, int activation) {
+  /* The limits of gelu and silu, where the formulas would multiply infinity by zero. */
+  if (x == -S(INFINITY) && (activation == SPK_GELU || activation == SPK_SILU)) return S(-0.0);
+  switch (activation) {
+    case SPK_RELU:
+      return x < 0 ? S(0) : x; /* NaN stays */
+    case SPK_GELU:
+      return S(0.5) * x * erfc(x * S(-0.70710678118654752440));
+    case SPK_SILU:
+      return x / (1 + exp(-x));
+    case SPK_TANH:
+      return tanh(x);
+    case SPK_SIGMOID:
+      return 1 / (1 + exp(-x));
+    default:
+      return x;
+  }
+}
+
+/* The value of C's element (row, col) for this sum. */
+template <class T>
+SPK_DEVICE T finished(const Epilogue<T> &e, int64_t row, int64_t col, sum_of<T> sum) {
+  if (e.plain) return from_float<T>(sum);
+  sum_of<T> x = e.alpha * sum;
+  if (e.beta != 0) x += e.beta * to_float(e.C[row * e.row_stride + col * e.col_stride]);
+  if (e.bias_row) x += to_float(e.bias_row[row]);
+  if (e.bias_col) x += to_float(e.bias_col[col]);
+  if (e.activation != SPK_IDENTITY) x = activate(x, e.activation);
+  return from_float<T>(x);
+}
+
+template <class T>
+SPK_DEVICE void finish_one(const Epilogue<T> &e, int64_t row, int64_t col, sum_of<T> sum) {
+  e.C[row * e.row_stride + col * e.col_stride] = finished(e, row, col, sum);
+}
+
+/* V neighbours of a row at once: C's rows are contiguous there, and aligned to V elements. */
+template <class T, int V>
+SPK_DEVICE void finish_vector(const Epilogue<T> &e, int64_t row, int64_t col,
+                              const sum_of<T> (&sums)[V]) {
+  vec<T, V> v;
+  SPK_UNROLLED
+  for (int j = 0; j < V; j++) v[j] = finished(e, row, col + j, sums[j]);
+  store(reinterpret_cast<vec<T, V> *>(e.C + row * e.row_stride + col), v);
+}
+
+} // namespace spk
+
+#endif

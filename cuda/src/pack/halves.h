@@ -1,0 +1,16 @@
+/* Roundings of float that the host does: to 16 bits as the CPU library has them, and to TF32. */
+#ifndef SPK_CUDA_HALVES_H
+#define SPK_CUDA_HALVES_H
+
+#include "../../../src/halves.h"
+
+/* To 10 bits of fraction, to the nearest, ties away from zero (cvt.rna.tf32.f32); the 13 bits below
+ * are 0. */
+static inline uint32_t spk_to_tf32(float x) {
+  const uint32_t bits = spk_bits_of(x);
+  if (x != x) return bits | 0x00400000u; /* quiet, and not rounded to infinity */
+  if ((bits & 0x7f800000u) == 0x7f800000u) return bits;
+  return (bits + 0x1000u) & ~0x1fffu;
+}
+
+#endif

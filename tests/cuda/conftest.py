@@ -1,0 +1,31 @@
+"""Tests of the library for GPUs, on a GPU or with one emulated: see cuda/README.md.
+
+SPKERNELS_CUDA_LIBRARY names the library.  Without it there is nothing to test.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))  # for `gpu`
+pytest.register_assert_rewrite("gpu")
+
+LIBRARY = os.environ.get("SPKERNELS_CUDA_LIBRARY")
+
+
+def pytest_collection_modifyitems(items):
+    if LIBRARY:
+        return
+    skip = pytest.mark.skip(reason="SPKERNELS_CUDA_LIBRARY names no library: see cuda/README.md")
+    for item in items:
+        if "cuda" in item.path.parts:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def library():
+    from spkernels.cuda import _library
+
+    return _library.load(LIBRARY)
