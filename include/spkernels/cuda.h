@@ -65,7 +65,8 @@ typedef struct spk_cuda_desc {
 } spk_cuda_desc;
 
 /* A dense matrix in device memory: one stride is 1 and the other at least the extent, unless the
- * matrix has one row or column.  Row-major ones are read where they lie. */
+ * matrix has one row or column.  Row-major ones are read where they lie, and their rows are less
+ * than 4 GiB apart. */
 typedef struct spk_cuda_dense {
   spk_cuda_dtype dtype;
   ptrdiff_t rows, cols;

@@ -8,8 +8,14 @@ import ctypes
 import os
 
 import numpy as np
+from reference import ACTIVATIONS, EXTRA_OPERATIONS, LIPSCHITZ, gamma, terms, to_float64
 
 from spkernels.cuda import _library
+
+#: Half the distance from 1 to the next number.
+UNITS = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+#: The least positive numbers.
+SMALLEST = {"float32": 2.0**-149, "float64": 2.0**-1074, "float16": 2.0**-24, "bfloat16": 2.0**-133}
 
 EMULATED = "emulated" in os.path.basename(os.environ.get("SPKERNELS_CUDA_LIBRARY", ""))
 #: NaN, in each dtype.
@@ -37,6 +43,46 @@ def from_bits(array, dtype):
     if dtype != "bfloat16":
         return array
     return (array.astype(np.uint32) << 16).view(np.float32)
+
+
+def assert_product(
+    C,
+    A,
+    B,
+    dtype,
+    *,
+    alpha=1.0,
+    beta=0.0,
+    before=0.0,
+    biases=(),
+    activation=None,
+    operand_unit=0.0,
+):
+    """Check activation(alpha * A @ B + beta * before + biases), of finite operands, by its bound.
+
+    Sums are float32, of float64 operands float64, and rounded once to `dtype`; each operand was
+    rounded by `operand_unit` before it was multiplied.
+    """
+    B = np.asarray(B, float)
+    value, size = alpha * (to_float64(A) @ B), abs(alpha) * (to_float64(A, np.abs) @ np.abs(B))
+    spread = 2 * operand_unit + operand_unit**2
+    value, bound = value + beta * before, size * spread
+    size = size + np.abs(beta * before)
+    for bias in biases:
+        value, size = value + bias, size + np.abs(bias)
+    sums = np.float64 if dtype == "float64" else np.float32
+    count = terms(A, 1) + EXTRA_OPERATIONS
+    bound += (gamma(count, sums) + gamma(count, np.float64)) * size
+    bound += count * float(np.finfo(sums).smallest_subnormal)
+    if activation is not None:
+        unit = np.finfo(sums).eps
+        bound = LIPSCHITZ * (bound + 2 * unit * np.abs(value))
+        value = ACTIVATIONS[activation](value)
+        bound += 8 * unit * np.abs(value)
+    bound += UNITS[dtype] * (np.abs(value) + bound) + SMALLEST[dtype]
+    error = np.abs(C.astype(float) - value)
+    assert not np.isnan(error).any(), "NaN where finite operands give none"
+    assert (error <= bound).all(), f"off by {(error / bound).max():.3g} times what is allowed"
 
 
 class Array:
@@ -166,6 +212,11 @@ class Handle:
         room.get()  # which looks for writes beyond its end
         return status
 
-    @property
-    def kernel(self):
-        return self._library.spk_cuda_kernel_name(self.pointer, 128).decode()
+    def update(self, values):
+        """Give it new values, in the order of the arrays that it was prepared from."""
+        new = Array(values, self.dtype)
+        return self._library.spk_cuda_update_values(self.pointer, new.pointer, None)
+
+    def kernel(self, n):
+        """The name of the kernel for `n` columns."""
+        return self._library.spk_cuda_kernel_name(self.pointer, n).decode()

@@ -64,3 +64,14 @@ def check(function, A, n, rng, *more):
 def test_rows(packed, seed, m, k, n):
     rng = np.random.default_rng(seed)
     check(packed.spk_packed_rows, adversarial(rng, m, k), n, rng)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    m=st.integers(0, 70),
+    k=st.integers(1, 90),
+    n=st.sampled_from([1, 2, 7]),
+)
+def test_eights(packed, seed, m, k, n):
+    rng = np.random.default_rng(seed)
+    check(packed.spk_packed_eights, adversarial(rng, m, k), n, rng)

@@ -23,12 +23,6 @@ int check(const spk_cuda_desc *desc, spk_cuda_matrix **made) {
   return SPK_OK;
 }
 
-int make_spmm(const spk_cuda_desc &desc, const SpmmWanted &wanted,
-              std::unique_ptr<SpmmKernel> *made) {
-  (void)desc;
-  return make_spmm_rows(wanted, made);
-}
-
 /* The host's values as the device has them: rounded to the handle's dtype. */
 int upload_values(const spk_sparse &A, int64_t nnz, spk_cuda_dtype dtype,
                   DeviceArray<char> *values) {
@@ -71,7 +65,7 @@ int prepare(const spk_cuda_desc &desc, spk_cuda_matrix *A) {
   const int64_t width = desc.width ? desc.width : 128;
   if (desc.operations & SPK_CUDA_SPMM) {
     const SpmmWanted wanted = {&entries, desc.dtype, desc.precision, width, A->device};
-    status = make_spmm(desc, wanted, &A->spmm);
+    status = make_spmm(desc.kernel, wanted, &A->spmm);
     if (status != SPK_OK) return status;
   }
   if (!A->has_values) return SPK_OK;

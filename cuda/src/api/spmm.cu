@@ -53,6 +53,7 @@ int spk_cuda_spmm(const spk_cuda_matrix *A, const spk_cuda_dense *B, const spk_c
   product.workspace = static_cast<char *>(workspace);
   product.stream = stream;
   const size_t room = spk::room_for_rows(*B);
+  if (!room && product.ldb > (int64_t)(UINT32_MAX / spk::size_of(B->dtype))) return SPK_ERR_SHAPE;
   if (room) {
     status =
         spk::turn_to_rows(B->dtype, B->data, B->col_stride, workspace, B->rows, B->cols, stream);

@@ -44,6 +44,10 @@ struct SpmmWanted {
 
 /* One per family: SPK_OK and a kernel, or why not. */
 int make_spmm_rows(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
+int make_spmm_panels(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
+
+/* The family that `kernel` names, or those that suit the matrix best. */
+int make_spmm(spk_cuda_kernel kernel, const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
 
 /* Whether a pointer and a stride between rows allow accesses of 16 bytes. */
 inline bool is_aligned(const void *p, int64_t stride, size_t element) {

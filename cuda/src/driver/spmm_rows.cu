@@ -55,7 +55,7 @@ class RowsKernel : public SpmmKernel {
     task.columns = columns_.data();
     task.values = static_cast<const sum_of<T> *>(values_.data());
     task.B = static_cast<const T *>(p.B);
-    task.ldb = p.ldb;
+    task.row_bytes = (uint32_t)(p.ldb * (int64_t)sizeof(T));
     task.n = p.n;
     task.epilogue = epilogue_of<T>(p);
     task.sums = reinterpret_cast<sum_of<T> *>(p.workspace);

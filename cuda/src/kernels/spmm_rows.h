@@ -12,6 +12,7 @@
 
 #include "../pack/rows.h"
 #include "epilogue.h"
+#include "tile_of_b.h"
 
 namespace spk {
 
@@ -24,7 +25,8 @@ struct SpmmRows {
   const int32_t *columns;
   const sum_of<T> *values;
   const T *B;
-  int64_t ldb, n;
+  uint32_t row_bytes; /* from row to row of B */
+  int64_t n;
   Epilogue<T> epilogue;
   sum_of<T> *sums; /* of parts of cut rows: n each */
 };
@@ -32,27 +34,8 @@ struct SpmmRows {
 /* What one warp has in shared memory: two chunks of entries. */
 template <class S>
 struct RowsStage {
-  alignas(16) int32_t columns[2][ROWS_CHUNK];
+  alignas(16) uint32_t columns[2][ROWS_CHUNK];
   alignas(16) S values[2][ROWS_CHUNK];
-};
-
-/* The columns of a tile that a lane has: V neighbours where B is ALIGNED to V elements, else every
- * G-th, so that lanes still read side by side.  `left` columns of the tile are B's. */
-template <class T, int G, int V, bool ALIGNED>
-struct RowOfB {
-  static SPK_DEVICE int column(int lane, int j) { return ALIGNED ? lane * V + j : lane + j * G; }
-  static SPK_DEVICE void read(T (&b)[V], const T *tile, int lane, int left) {
-    const T *row = tile + column(lane, 0);
-    if constexpr (ALIGNED) {
-      vec<T, V> v = {};
-      if (column(lane, 0) < left) v = load(reinterpret_cast<const vec<T, V> *>(row));
-      SPK_UNROLLED
-      for (int j = 0; j < V; j++) b[j] = v[j];
-    } else {
-      SPK_UNROLLED
-      for (int j = 0; j < V; j++) b[j] = column(lane, j) < left ? load(row + j * G) : T{};
-    }
-  }
 };
 
 template <class T>
@@ -67,31 +50,48 @@ SPK_DEVICE void fetch_chunk(RowsStage<sum_of<T>> *stage, int into, const SpmmRow
                                 there ? (int)sizeof(sum_of<T>) : 0);
 }
 
-/* Add the entries of a chunk; those from `count` on are not there where it is not FULL. */
-template <class T, int G, int V, bool ALIGNED, bool FULL>
+/* Add the first `count` entries of a chunk. */
+template <class T, int G, int V, bool ALIGNED>
 SPK_DEVICE void add_chunk(sum_of<T> (&sum)[V], const RowsStage<sum_of<T>> *stage, int from,
-                          const T *tile, int64_t ldb, int left, int count) {
-  using Row = RowOfB<T, G, V, ALIGNED>;
+                          const TileOfB<T, G, V, ALIGNED> &B, int count) {
   constexpr int TOGETHER = 32 / G; /* entries at a time, by as many groups of lanes */
   constexpr int MOST = !ALIGNED && V > 4 ? 2 : 4;
   constexpr int LOADS = 32 / TOGETHER < MOST ? 32 / TOGETHER : MOST; /* of each group, in flight */
-  const int group = lane() / G, in_group = lane() % G;
   SPK_ONE_BY_ONE
-  for (int e = group * LOADS; e < (FULL ? ROWS_CHUNK : count); e += TOGETHER * LOADS) {
-    const auto columns = *reinterpret_cast<const vec<int32_t, LOADS> *>(&stage->columns[from][e]);
+  for (int e = lane() / G * LOADS; e < count; e += TOGETHER * LOADS) {
+    const auto rows = *reinterpret_cast<const vec<uint32_t, LOADS> *>(&stage->columns[from][e]);
     const auto values = *reinterpret_cast<const vec<sum_of<T>, LOADS> *>(&stage->values[from][e]);
     T b[LOADS][V];
     SPK_UNROLLED
-    for (int i = 0; i < LOADS; i++) {
-      if (FULL || e + i < count) Row::read(b[i], tile + columns[i] * ldb, in_group, left);
-    }
+    for (int i = 0; i < LOADS; i++) B.read(b[i], rows[i]); /* row 0 beyond the last entry */
     SPK_UNROLLED
     for (int i = 0; i < LOADS; i++) {
-      if (FULL || e + i < count) {
-        SPK_UNROLLED
-        for (int j = 0; j < V; j++) sum[j] = fma(values[i], (sum_of<T>)to_float(b[i][j]), sum[j]);
-      }
+      if (e + i >= count) continue;
+      SPK_UNROLLED
+      for (int j = 0; j < V; j++) sum[j] = fma(values[i], (sum_of<T>)to_float(b[i][j]), sum[j]);
     }
+  }
+}
+
+/* Write the sums of a part: to C, through the epilogue, or where they wait for others of the row.
+ */
+template <class T, int G, int V, bool ALIGNED>
+SPK_DEVICE void write_part(const SpmmRows<T> &t, const spk_part &part, int64_t first, int left,
+                           const sum_of<T> (&sum)[V]) {
+  using Tile = TileOfB<T, G, V, ALIGNED>;
+  if (part.sum < 0 && ALIGNED && t.epilogue.col_stride == 1) {
+    if (Tile::column(lane(), 0) < left)
+      finish_vector<T, V>(t.epilogue, part.row, first + Tile::column(lane(), 0), sum);
+    return;
+  }
+  SPK_UNROLLED
+  for (int j = 0; j < V; j++) {
+    if (Tile::column(lane(), j) >= left) continue;
+    const int64_t col = first + Tile::column(lane(), j);
+    if (part.sum >= 0)
+      t.sums[part.sum * t.n + col] = sum[j];
+    else
+      finish_one(t.epilogue, part.row, col, sum[j]);
   }
 }
 
@@ -99,12 +99,12 @@ template <class T, int G, int V, bool ALIGNED>
 SPK_KERNEL(ROWS_WARPS * 32, (sizeof(T) == 2 ? 3 : 4))
 spmm_rows(SPK_PARAMETER(t, SpmmRows<T>)) {
   using S = sum_of<T>;
-  using Row = RowOfB<T, G, V, ALIGNED>;
   const int64_t index = block() % t.part_blocks * ROWS_WARPS + warp();
   const int64_t first = block() / t.part_blocks * (G * V);
   const int left = t.n - first < G * V ? (int)(t.n - first) : G * V;
   if (index >= t.part_count) return; /* the whole warp; no barrier of the block follows */
   RowsStage<S> *stage = reinterpret_cast<RowsStage<S> *>(block_memory()) + warp();
+  const TileOfB<T, G, V, ALIGNED> B(t.B + first, t.row_bytes, lane() % G, left);
   const spk_part part = t.parts[index];
   S sum[V] = {};
   fetch_chunk(stage, 0, t, part.begin, part.length);
@@ -112,17 +112,13 @@ spmm_rows(SPK_PARAMETER(t, SpmmRows<T>)) {
   int into = 0;
   SPK_ONE_BY_ONE
   for (int done = 0; done < part.length; done += ROWS_CHUNK) {
-    if (done + ROWS_CHUNK < part.length)
-      fetch_chunk(stage, into ^ 1, t, part.begin + done + ROWS_CHUNK,
-                  part.length - done - ROWS_CHUNK);
+    const int rest = part.length - done;
+    if (rest > ROWS_CHUNK)
+      fetch_chunk(stage, into ^ 1, t, part.begin + done + ROWS_CHUNK, rest - ROWS_CHUNK);
     copy_commit();
     copy_wait<1>();
     sync_warp();
-    if (part.length - done >= ROWS_CHUNK)
-      add_chunk<T, G, V, ALIGNED, true>(sum, stage, into, t.B + first, t.ldb, left, ROWS_CHUNK);
-    else
-      add_chunk<T, G, V, ALIGNED, false>(sum, stage, into, t.B + first, t.ldb, left,
-                                         part.length - done);
+    add_chunk(sum, stage, into, B, rest < ROWS_CHUNK ? rest : ROWS_CHUNK);
     sync_warp();
     into ^= 1;
   }
@@ -132,21 +128,7 @@ spmm_rows(SPK_PARAMETER(t, SpmmRows<T>)) {
     SPK_UNROLLED
     for (int j = 0; j < V; j++) sum[j] += shuffle_xor(sum[j], apart);
   }
-  if (lane() >= G) return;
-  if (part.sum < 0 && ALIGNED && t.epilogue.col_stride == 1) {
-    if (Row::column(lane(), 0) < left)
-      finish_vector<T, V>(t.epilogue, part.row, first + Row::column(lane(), 0), sum);
-    return;
-  }
-  SPK_UNROLLED
-  for (int j = 0; j < V; j++) {
-    const int64_t col = first + Row::column(lane(), j);
-    if (col >= t.n) continue;
-    if (part.sum >= 0)
-      t.sums[part.sum * t.n + col] = sum[j];
-    else
-      finish_one(t.epilogue, part.row, col, sum[j]);
-  }
+  if (lane() < G) write_part<T, G, V, ALIGNED>(t, part, first, left, sum);
 }
 
 /* The rows that were cut: their sums in order. */

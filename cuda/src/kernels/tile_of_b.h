@@ -1,0 +1,49 @@
+/* Rows of B, as the lanes of a warp read them. */
+#ifndef SPK_KERNELS_TILE_OF_B_H
+#define SPK_KERNELS_TILE_OF_B_H
+
+#include "../device/device.h"
+
+namespace spk {
+
+/* The columns of a tile of B that a lane has: V neighbours where B is ALIGNED to V elements, else
+ * every G-th, so that lanes still read side by side.  Lanes beyond the last column read others
+ * again, and what they add up is never written: no load waits for a condition. */
+template <class T, int G, int V, bool ALIGNED>
+class TileOfB {
+ public:
+  static SPK_DEVICE int column(int lane, int j) { return ALIGNED ? lane * V + j : lane + j * G; }
+
+  TileOfB() = default;
+  SPK_DEVICE TileOfB(const T *tile, uint32_t row_bytes, int lane, int left)
+      : tile_(reinterpret_cast<const char *>(tile)), row_bytes_(row_bytes) {
+    SPK_UNROLLED
+    for (int i = 0; i < OFFSETS; i++) {
+      const int col = column(lane, i);
+      offsets_[i] = (uint32_t)(col < left ? col : 0) * (uint32_t)sizeof(T);
+    }
+    if (ALIGNED) tile_ += offsets_[0];
+  }
+
+  SPK_DEVICE void read(T (&b)[V], uint32_t row) const {
+    /* 32 by 32 bits, and 64 added: one instruction. */
+    const char *p = tile_ + (uint64_t)row * row_bytes_;
+    if constexpr (ALIGNED) {
+      const vec<T, V> v = load(reinterpret_cast<const vec<T, V> *>(p));
+      SPK_UNROLLED
+      for (int j = 0; j < V; j++) b[j] = v[j];
+    } else {
+      SPK_UNROLLED
+      for (int j = 0; j < V; j++) b[j] = load(reinterpret_cast<const T *>(p + offsets_[j]));
+    }
+  }
+
+ private:
+  static constexpr int OFFSETS = ALIGNED ? 1 : V;
+  const char *tile_;
+  uint32_t row_bytes_, offsets_[OFFSETS];
+};
+
+} // namespace spk
+
+#endif
