@@ -220,6 +220,10 @@ class TestBadInput:
         every_other.cols, every_other.col_stride = 3, 2
         args = (C.dense, None, None, None)
         assert library.spk_cuda_spmm(handle.pointer, every_other, *args) == _library.ERR_ARGUMENT
+        backwards = B.dense
+        backwards.cols, backwards.row_stride = 1, -6
+        one = (Array(np.ones((5, 1)), "float64").dense, None, None, None)
+        assert library.spk_cuda_spmm(handle.pointer, backwards, *one) == _library.ERR_ARGUMENT
         overlapping = B.dense
         overlapping.cols, overlapping.row_stride = 3, 2
         assert library.spk_cuda_spmm(handle.pointer, overlapping, *args) == _library.ERR_ARGUMENT

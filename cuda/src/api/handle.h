@@ -33,12 +33,16 @@ inline bool is_dtype(spk_cuda_dtype dtype) {
   return dtype >= SPK_CUDA_F32 && dtype <= SPK_CUDA_BF16;
 }
 
-/* How the elements of a matrix of the interface lie. */
+/* How the elements of a matrix of the interface lie; one of a single row or column lies both ways.
+ */
+inline bool lies_in_lines(int64_t lines, int64_t length, ptrdiff_t between, ptrdiff_t within) {
+  return (length <= 1 || within == 1) && (lines <= 1 || (between >= length && between >= 1));
+}
 inline bool is_row_major(const spk_cuda_dense &M) {
-  return M.cols <= 1 || (M.col_stride == 1 && (M.rows <= 1 || M.row_stride >= M.cols));
+  return lies_in_lines(M.rows, M.cols, M.row_stride, M.col_stride);
 }
 inline bool is_col_major(const spk_cuda_dense &M) {
-  return M.rows <= 1 || (M.row_stride == 1 && (M.cols <= 1 || M.col_stride >= M.rows));
+  return lies_in_lines(M.cols, M.rows, M.col_stride, M.row_stride);
 }
 
 /* SPK_OK where M is a matrix of this shape and dtype that kernels can read. */

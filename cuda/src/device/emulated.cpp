@@ -15,6 +15,12 @@
 #include <ucontext.h>
 #endif
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(p, bytes) ((void)0)
+#endif
+
 namespace spk {
 namespace emulated {
 namespace {
@@ -177,6 +183,8 @@ void run(int64_t blocks, int threads, size_t shared, const std::function<void()>
       Fiber &fiber = grid.fibers[(size_t)i];
       fiber.thread = i;
       fiber.groups.assign(1, {});
+      /* The thread that had it before never came out of its first function. */
+      ASAN_UNPOISON_MEMORY_REGION(fiber.stack.get(), STACK);
       fiber.context.start(fiber.stack.get(), run_thread);
       grid.ready.push_back(i);
     }
