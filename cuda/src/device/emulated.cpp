@@ -100,6 +100,7 @@ struct Grid {
   std::vector<int> at_barrier;
   std::deque<int> ready;
   std::unique_ptr<char, decltype(&free)> shared{nullptr, &free};
+  size_t shared_bytes = 0;
   Context scheduler;
   std::mt19937_64 random;
   bool reverse = false, shuffled = false;
@@ -168,6 +169,7 @@ void run(int64_t blocks, int threads, size_t shared, const std::function<void()>
   grid.threads = threads;
   if (grid.fibers.size() < (size_t)threads) grid.fibers.resize((size_t)threads);
   grid.warps.assign((size_t)threads / 32, Warp());
+  grid.shared_bytes = shared;
   /* Of exactly this size, so that sanitizers see what lies beyond. */
   grid.shared.reset(static_cast<char *>(aligned_alloc(128, (shared + 127) / 128 * 128)));
   std::vector<int64_t> order((size_t)blocks);
@@ -229,8 +231,8 @@ const char *exchange(const char *kind, const void *mine, size_t bytes) {
 }
 
 void copy_async(void *s, const void *g, int size, int bytes) {
-  check_aligned(s, (size_t)size, "copy_async to shared memory");
-  if (bytes) check_aligned(g, (size_t)size, "copy_async from global memory");
+  check_shared(s, (size_t)size, "copy_async");
+  check_global(g, (size_t)size, "copy_async");
   if (bytes < 0 || bytes > size) fail("copy_async: a size out of range");
   fill_nan(s, (size_t)size);
   grid.fibers[(size_t)grid.current].groups.back().push_back({s, g, size, bytes});
@@ -251,6 +253,22 @@ void copy_wait(int groups) {
 
 void check_aligned(const void *p, size_t bytes, const char *word) {
   if (reinterpret_cast<uintptr_t>(p) % bytes) fail("an address is not aligned:", word);
+}
+
+static bool is_shared(const void *p) {
+  const char *at = static_cast<const char *>(p);
+  return at >= grid.shared.get() && at < grid.shared.get() + grid.shared_bytes;
+}
+
+void check_global(const void *p, size_t bytes, const char *word) {
+  check_aligned(p, bytes, word);
+  if (is_shared(p)) fail("an address is not of global memory:", word);
+}
+
+void check_shared(const void *p, size_t bytes, const char *word) {
+  check_aligned(p, bytes, word);
+  if (!is_shared(p) || !is_shared(static_cast<const char *>(p) + bytes - 1))
+    fail("an address is not of shared memory:", word);
 }
 
 } // namespace emulated

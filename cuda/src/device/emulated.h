@@ -43,6 +43,10 @@ void copy_async(void *s, const void *g, int size, int bytes);
 void copy_commit();
 void copy_wait(int groups);
 void check_aligned(const void *p, size_t bytes, const char *word);
+/* Whether a word may have this address: a GPU's global and shared memory take other instructions.
+ */
+void check_global(const void *p, size_t bytes, const char *word);
+void check_shared(const void *p, size_t bytes, const char *word);
 
 template <class T>
 T of_lane(const char *all, int lane) {
@@ -80,7 +84,7 @@ inline bool any(bool p) { return ballot(p) != 0; }
 
 template <class T>
 T load(const T *p) {
-  emulated::check_aligned(p, sizeof(T), "load");
+  emulated::check_global(p, sizeof(T), "load");
   return *p;
 }
 template <class T>
@@ -106,7 +110,7 @@ void copy_wait() {
 
 /* Lane i names row i % 8 of tile i / 8; a lane gets two neighbours of row lane / 4 of each tile. */
 inline void load_matrices(uint32_t (&r)[4], const void *s, bool turned) {
-  emulated::check_aligned(s, 16, "load_matrix4");
+  emulated::check_shared(s, 16, "load_matrix4");
   const char *all =
       emulated::exchange(turned ? "load_matrix4_turned" : "load_matrix4", &s, sizeof s);
   const int row = lane() / 4, col = lane() % 4 * 2;
