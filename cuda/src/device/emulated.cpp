@@ -171,7 +171,9 @@ void run(int64_t blocks, int threads, size_t shared, const std::function<void()>
   grid.warps.assign((size_t)threads / 32, Warp());
   grid.shared_bytes = shared;
   /* Of exactly this size, so that sanitizers see what lies beyond. */
-  grid.shared.reset(static_cast<char *>(aligned_alloc(128, (shared + 127) / 128 * 128)));
+  void *memory = nullptr;
+  if (posix_memalign(&memory, 128, shared ? shared : 1)) fail("out of memory");
+  grid.shared.reset(static_cast<char *>(memory));
   std::vector<int64_t> order((size_t)blocks);
   std::iota(order.begin(), order.end(), 0);
   if (grid.reverse) std::reverse(order.begin(), order.end());
