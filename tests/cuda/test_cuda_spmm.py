@@ -1,9 +1,11 @@
 """C = A @ B on CUDA cores: parts of rows, panels of 8 rows, and what is chosen."""
 
+import mmap
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from gpu import UNITS, Array, Handle, assert_product, from_bits, round_to
+from gpu import EMULATED, UNITS, Array, Handle, assert_product, from_bits, round_to
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,6 +141,27 @@ def test_new_values(library, kernel, dtype):
     C = Array(np.full((30, 128), np.nan), dtype)
     assert handle.spmm(Array(B, dtype), C) == _library.OK
     assert_product(C.get(), A, B, dtype)
+
+
+@pytest.mark.skipif(not EMULATED, reason="needs 24 GiB of which next to nothing is touched")
+@pytest.mark.parametrize(("kernel", "dtype"), [("rows", "float32"), ("panels", "float32")])
+def test_rows_nearly_4_gib_apart(library, kernel, dtype):
+    """Offsets beyond 2**31 elements, on either side."""
+    apart, rows = 2**30 - 4, 3
+    memory = [mmap.mmap(-1, rows * apart * 4 + 64) for _ in range(2)]  # pages that exist when used
+    B, C = (np.frombuffer(m, np.float32)[: rows * apart].reshape(rows, apart) for m in memory)
+    rng = np.random.default_rng(3)
+    B[:, :8] = rng.standard_normal((rows, 8))
+    A = sp.csr_array(np.array([[0.0, 0, 1], [2, 0, 3], [0, 4, 5]]))
+    handle = Handle(library, A, dtype, kernel=kernel)
+    dense = [_library.Dense(0, rows, 8, apart, 1, array.ctypes.data) for array in (B, C)]
+    status = library.spk_cuda_spmm(handle.pointer, *dense, None, None, None)
+    assert status == _library.OK
+    assert_product(C[:, :8], A, B[:, :8], dtype)
+    dense[0].row_stride = 2**30
+    status = library.spk_cuda_spmm(handle.pointer, *dense, None, None, None)
+    assert status == _library.ERR_SHAPE
+    del B, C
 
 
 def test_shared_columns_are_multiplied_by_panels(library):

@@ -92,7 +92,7 @@ class RowsKernel : public SpmmKernel {
   /* The narrowest tile that holds all columns, if one does; else the widest whose warps still fill
    * the device, but not the narrow ones: they read A once per tile. */
   const Choice &choose(int64_t n, bool aligned) const {
-    const int64_t enough = (int64_t)multiprocessors_ * 16;
+    const int64_t enough = (int64_t)multiprocessors_ * 8;
     const Choice *best = nullptr;
     for (const Choice &choice : choices) {
       if (choice.columns > 1 && choice.aligned != aligned) continue;
