@@ -53,6 +53,19 @@ def test_any_product(library, kernel, dtype, seed, shape, n, layouts, apart, shi
 
 
 @pytest.mark.parametrize(("kernel", "dtype"), KERNELS)
+@pytest.mark.parametrize("n", [132, 200, 256, 300])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_as_many_rows_as_fill_the_device(library, kernel, dtype, n, layout):
+    """With these, tiles are wide, and a panel is one warp's alone."""
+    rng = np.random.default_rng(n)
+    A = random_matrix(rng, 290, 70, dtype, 0.3)
+    B = round_to(rng.standard_normal((70, n)), dtype)
+    C = Array(np.full((290, n), np.nan), dtype, layout)
+    assert Handle(library, A, dtype, kernel=kernel).spmm(Array(B, dtype), C) == _library.OK
+    assert_product(C.get(), A, B, dtype)
+
+
+@pytest.mark.parametrize(("kernel", "dtype"), KERNELS)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.sampled_from([1, 8, 33, 128]),
