@@ -16,8 +16,8 @@ CASES = (
 )
 
 
-def run(library, writer, quick):
-    """Write a record for each mask and dtype."""
+def run(library, progress, quick):
+    """Attempt each mask and dtype."""
     for size, *rest in CASES[:2] if quick else CASES:
         for name, make in MASKS.items():
             rng = np.random.default_rng(size)
@@ -25,8 +25,9 @@ def run(library, writer, quick):
             mask[size // 2] = False  # a row without any entry
             for dtype in ("float16", "bfloat16"):
                 record = {"operation": "attention", "matrix": f"{name}-{size}", "dtype": dtype}
-                record |= {"kernel": "auto", "d": rest[4], "dv": rest[5]}
-                writer.write(**record, **one(library, mask, dtype, *rest[1:]))
+                record |= {"kernel": "auto", "heads": rest[2], "d": rest[4], "dv": rest[5]}
+                asked = (library, mask, dtype, *rest[1:])
+                progress.attempt(record, lambda asked=asked: [one(*asked)])
 
 
 def one(library, mask, dtype, batch, heads, kv_heads, d, dv):

@@ -24,13 +24,13 @@ def reference(device, A, X, Y):
     return exact, size
 
 
-def run(library, name, A, dtype, writer):
-    """Write a record for each width of X."""
+def run(library, name, A, dtype, progress):
+    """Attempt each width of X."""
     if A.nnz == 0:
         return
     for k in WIDTHS:
         record = {"operation": "sddmm", "matrix": name, "dtype": dtype, "k": k, "kernel": "auto"}
-        writer.write(**record, **one(library, A, dtype, k))
+        progress.attempt(record, lambda k=k: [one(library, A, dtype, k)])
 
 
 def one(library, A, dtype, k):

@@ -42,15 +42,16 @@ def scaled(device, A, dtype):
     return A
 
 
-def run(library, name, A, dtype, writer):
-    """Write a record for each kernel and precision."""
+def run(library, name, A, dtype, progress):
+    """Attempt each kernel and precision."""
     if 0 in A.shape:
         return
     reference = Reference(library.device, A, dtype)
     for kernel, precision in variants(dtype):
-        record = {"operation": "spmm", "matrix": name, "dtype": dtype, "kernel": kernel}
-        record |= {"precision": precision, **one(library, reference, dtype, kernel, precision)}
-        writer.write(**record)
+        record = {"operation": "spmm", "matrix": name, "dtype": dtype}
+        record |= {"kernel": kernel, "precision": precision}
+        asked = (library, reference, dtype, kernel, precision)
+        progress.attempt(record, lambda asked=asked: [one(*asked)])
 
 
 def one(library, reference, dtype, kernel, precision):

@@ -106,6 +106,8 @@ def spmm(library, others, A, dtype, n, rng, kernels=None):
     B = Matrix.rounded(device, device.put(rng.standard_normal((A.shape[1], n))), dtype)
     C = Matrix.poisoned(device, (A.shape[0], n), dtype)
     for kernel, precision in kernels or variants(dtype):
+        if precision != "strict" and kernel in ("rows", "panels"):
+            continue  # they multiply as float32 in any case
         name = kernel if precision == "strict" else f"{kernel}/{precision}"
         make = ours_spmm(library, A, dtype, n, kernel, precision, B, C)
         yield Contender("ours", name, make)

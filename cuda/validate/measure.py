@@ -1,29 +1,31 @@
 """Times contenders and writes a record of each."""
 
-import sys
-
 from ours import NotThere
 
+#: The fields of what is to blame for a crash.
+BLAMED = ("contender", "algorithm", "dtype")
 
-def run(clock, device, contenders, flops, writer, **about):
+
+def run(clock, device, contenders, flops, progress, **about):
     """Write a record for each contender and way of timing it; the rate counts `flops` of each."""
     for contender in contenders:
         record = {**about, "contender": contender.name, "algorithm": contender.algorithm}
-        try:
-            call = contender.make()
-            device.synchronize()
-            if hasattr(call, "ran"):
-                record["ran"] = call.ran
-            for way in contender.ways:
-                way, sample = timed(clock, way, call)
-                fields = sample.record
-                rate = flops / fields["median_us"] / 1e3
-                writer.write(**record, status="ok", l2=way, **fields, gflops=rate)
-        except NotThere as reason:
-            writer.write(**record, status="not there", why=str(reason))
-        except Exception as reason:  # of any library: one contender less
-            writer.write(**record, status="failed", why=f"{type(reason).__name__}: {reason}"[:300])
-            leave_if_broken(device, writer)
+        progress.attempt(record, lambda c=contender: results(clock, device, c, flops))
+
+
+def results(clock, device, contender, flops):
+    """Yield what each way of timing a contender gave."""
+    try:
+        call = contender.make()
+        device.synchronize()
+        for way in contender.ways:
+            way, sample = timed(clock, way, call)
+            fields = {**sample.record, "gflops": flops / sample.record["median_us"] / 1e3}
+            yield {"status": "ok", "l2": way, "ran": getattr(call, "ran", None), **fields}
+    except NotThere as reason:
+        yield {"status": "not there", "why": str(reason)}
+    except Exception as reason:  # of any library: one contender less
+        yield {"status": "failed", "why": f"{type(reason).__name__}: {reason}"[:300]}
 
 
 def timed(clock, way, call):
@@ -36,12 +38,3 @@ def timed(clock, way, call):
         if way != "warm":
             raise
         return "queued", clock.queued(call)
-
-
-def leave_if_broken(device, writer):
-    """End this process if the device's context has an error that stays."""
-    try:
-        device.synchronize()
-    except Exception as reason:
-        writer.write(status="crashed", why=f"{type(reason).__name__}: {reason}"[:300])
-        sys.exit(3)

@@ -34,13 +34,17 @@ def global_tokens(n, density, rng):
     return mask
 
 
-def bigbird(n, density, rng, block=64):
-    """Blocks: a window of three, one global row and column, the others at random."""
-    block = min(block, max(1, n // 8))
-    size = n // block
-    grid = window(size, 0, rng)
-    grid |= np.abs(np.subtract.outer(np.arange(size), np.arange(size))) <= 1
-    grid[0] = grid[:, 0] = True
+def bigbird(n, density, rng):
+    """Blocks: a window of three, a global row and column, the others at random.
+
+    Of the largest size up to 64 whose window and global blocks leave room.
+    """
+    for block in (64, 32, 16, 8, 4, 2, 1):
+        size = max(n // block, 1)
+        grid = np.abs(np.subtract.outer(np.arange(size), np.arange(size))) <= 1
+        grid[0] = grid[:, 0] = True
+        if grid.mean() <= density:
+            break
     free = np.flatnonzero(~grid)
     more = min(free.size, max(0, round(density * size * size) - int(grid.sum())))
     grid.flat[rng.choice(free, more, replace=False)] = True

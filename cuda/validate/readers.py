@@ -20,8 +20,10 @@ def parse_smtx(text, rng):
     """Return the CSR matrix of a .smtx text: a pattern, to which normal values are drawn."""
     header, offsets, columns = (text.split(b"\n") + [b"", b""])[:3]
     rows, cols, nnz = (int(word) for word in header.split(b","))
-    indptr = np.array(offsets.split(), dtype=np.int32)
-    indices = np.array(columns.split(), dtype=np.int32)
+    indptr, indices = (
+        np.fromstring(line, np.int32, sep=" ") if line.strip() else np.empty(0, np.int32)
+        for line in (offsets, columns)
+    )
     if indptr.size != rows + 1 or indices.size != nnz or indptr[-1] != nnz:
         raise ValueError(f"sizes {rows}, {nnz} are not those of the arrays")
     return sp.csr_matrix((rng.standard_normal(nnz), indices, indptr), shape=(rows, cols))

@@ -11,13 +11,14 @@ MOST_BYTES = 15 << 20
 class Writer:
     """Appends records to a file; each is on disk when `write` returns."""
 
-    def __init__(self, path, **common):
+    def __init__(self, path, stage=None):
         self._file = Path(path).open("a", encoding="utf-8")
-        self._common = common
+        self.stage = stage
 
     def write(self, **record):
         """Append a record; numbers that are not finite become strings, as JSON has none."""
-        line = json.dumps({**self._common, **{key: plain(value) for key, value in record.items()}})
+        common = {"stage": self.stage} if self.stage else {}
+        line = json.dumps({**common, **{key: plain(value) for key, value in record.items()}})
         if self._file.tell() + len(line) < MOST_BYTES:
             self._file.write(line + "\n")
             self._file.flush()

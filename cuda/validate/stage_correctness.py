@@ -7,14 +7,21 @@ import check_sddmm
 import check_spmm
 import readers
 from ours import Library
+from progress import Progress
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+#: The fields of what is to blame for a crash.
+BLAMED = ("operation", "dtype", "kernel", "precision")
 
 
 def run(options, device, deadline, writer):
     """Check every matrix that there is time for, in an order that mixes the kinds."""
     library = Library(options.library, device)
-    check_attention.run(library, writer, options.quick)
+    path = options.output / "correctness.jsonl"
+    progress = Progress(path, writer, "correctness", device, BLAMED)
+    check_attention.run(library, progress, options.quick)
     names = readers.names(options.data) if options.data else []
     random.Random(0).shuffle(names)
     left = 0
@@ -25,8 +32,8 @@ def run(options, device, deadline, writer):
         try:
             for key, A in readers.load(options.data, name):
                 for dtype in DTYPES:
-                    check_spmm.run(library, key, A, dtype, writer)
-                    check_sddmm.run(library, key, A, dtype, writer)
+                    check_spmm.run(library, key, A, dtype, progress)
+                    check_sddmm.run(library, key, A, dtype, progress)
         except (ValueError, OSError) as error:
             writer.write(matrix=name, status="unreadable", why=str(error))
     if left:

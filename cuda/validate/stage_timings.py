@@ -8,6 +8,7 @@ import numpy as np
 import patterns
 import readers
 from ours import Library
+from progress import Progress
 from timing import clock
 
 COLUMNS = (128, 512, 2048)
@@ -27,6 +28,8 @@ class Bench:
         self.clock = clock(device, options.quick)
         self.others = contenders.Others(device, self.clock)
         self.rng = np.random.default_rng(0)
+        path = options.output / "timings.jsonl"
+        self.progress = Progress(path, writer, writer.stage, device, measure.BLAMED)
 
     def matrices(self, suffixes):
         """Yield (name, A) of the files that there is time for, shuffled."""
@@ -51,7 +54,7 @@ class Bench:
         if self.deadline.passed():
             self.writer.write(status="not reached", **about, why="out of time")
         else:
-            measure.run(self.clock, self.device, made, flops, self.writer, **about)
+            measure.run(self.clock, self.device, made, flops, self.progress, **about)
 
 
 def shape(A):
@@ -79,24 +82,23 @@ def graphs(*arguments):
 
 
 def masks(bench, sizes, sparsities):
-    """Yield (name, mask as CSR with values)."""
+    """Yield (fields of a record, mask as CSR with values)."""
     for size in sizes:
         for sparsity in sparsities:
             for name, make in patterns.MASKS.items():
-                mask = make(size, 1 - sparsity, bench.rng)
-                yield name, patterns.with_values(mask, bench.rng)
+                mask = patterns.with_values(make(size, 1 - sparsity, bench.rng), bench.rng)
+                yield {"matrix": name, **shape(mask), "target": sparsity}, mask
 
 
 def sddmm(*arguments):
     """Products sampled at attention masks."""
     bench = Bench(*arguments)
     small = bench.options.emulated
-    for name, mask in masks(bench, (64,) if small else (1024, 2048, 512), SPARSITIES):
+    for about, mask in masks(bench, (64,) if small else (1024, 2048, 512), SPARSITIES):
         for dtype in ("bfloat16", "float16", "float32"):
             for k in (64,) if small else (64, 128):
                 made = contenders.sddmm(bench.library, bench.others, mask, dtype, k, bench.rng)
-                about = {"matrix": name, **shape(mask), "n": k, "dtype": dtype}
-                bench.run(made, 2 * mask.nnz * k, **about)
+                bench.run(made, 2 * mask.nnz * k, **about, n=k, dtype=dtype)
 
 
 def shared(*arguments):
@@ -126,10 +128,10 @@ def attention(*arguments):
         if flex and small:
             continue
         # Compiling takes many seconds: one size, and last.
-        for name, mask in masks(bench, sizes[:1] if flex else sizes, sparsities):
+        for about, mask in masks(bench, sizes[:1] if flex else sizes, sparsities):
             for d in widths[:1] if flex else widths:
                 made = contenders.attention(
                     bench.library, bench.others, mask, "bfloat16", heads, d, bench.rng, flex
                 )
-                about = {"matrix": name, **shape(mask), "n": d, "dtype": "bfloat16"}
-                bench.run(made, 4 * mask.nnz * d * heads, heads=heads, **about)
+                flops = 4 * mask.nnz * d * heads
+                bench.run(made, flops, **about, n=d, heads=heads, dtype="bfloat16")

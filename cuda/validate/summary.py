@@ -200,57 +200,42 @@ def families(timings):
 
 
 def others(timings):
-    """Tables of the other stages, by pattern."""
-    yield by_pattern(
-        timings,
-        "sddmm",
-        "SDDMM on attention masks: others / ours",
-        {"cuSPARSE": ("cusparse",), "sampled_addmm": ("torch.sparse",), "dense": ("cublas",)},
-    )
-    yield by_pattern(
-        timings,
-        "shared",
-        "16-bit SpMM where rows share columns: others / ours (auto)",
-        {
-            "cuBLAS": ("cublas", "dense"),
-            "cuSPARSE": ("cusparse",),
-            "torch.sparse": ("torch.sparse",),
-            "our best kernel": ("ours",),
-        },
-        "target",
-    )
-    yield by_pattern(
-        timings,
-        "attention",
-        "Attention, bfloat16: others / ours",
-        {
-            "SDPA with the mask": ("sdpa", "mask"),
-            "SDPA without": ("sdpa", "no mask"),
-            "FlexAttention": ("flex",),
-        },
-    )
+    """Tables of the other stages, by pattern and sparsity."""
+    sampled = {"cuSPARSE": ("cusparse",), "sampled_addmm": ("torch.sparse",)}
+    sampled["dense"] = ("cublas",)
+    title = "SDDMM on attention masks: others / ours"
+    yield by(timings, "sddmm", title, sampled, "dtype", "matrix")
+    yield by(timings, "sddmm", title + ", by sparsity", sampled, "dtype", "target")
+    shared = {"cuBLAS": ("cublas",), "cuSPARSE": ("cusparse",), "our best kernel": ("ours",)}
+    title = "16-bit SpMM where rows share columns: others / ours (auto)"
+    yield by(timings, "shared", title, shared, "dtype", "matrix", "target")
+    attention = {"SDPA with the mask": ("sdpa", "mask"), "SDPA without": ("sdpa", "no mask")}
+    attention["FlexAttention"] = ("flex",)
+    title = "Attention, bfloat16: others / ours"
+    yield by(timings, "attention", title, attention, "matrix", "target")
 
 
-def by_pattern(timings, stage, title, contenders, *more):
-    """Geometric means per dtype and pattern (and more fields)."""
+def by(timings, stage, title, contenders, *names):
+    """Geometric means, a row for each combination of these fields."""
     rows = []
     mine = [r for r in timings if r.get("stage") == stage and r.get("status") == "ok"]
-    for key, group in sorted(grouped(mine, "dtype", "matrix", *more).items(), key=str):
+    for key, group in sorted(grouped(mine, *names).items(), key=str):
         found = cells(group, stage=stage)
         means = [geometric_mean(ratios(found, theirs)) for theirs in contenders.values()]
         if any(means):
             rows.append((*key, len(found), *means))
-    return table(title, ("dtype", "pattern", *more, "problems", *contenders), rows)
+    return table(title, (*names, "problems", *contenders), rows)
 
 
 def problems(timings):
-    """What could not be timed, told once per contender."""
+    """What could not be timed, told once per contender and reason."""
     lines = []
     bad = [r for r in timings if r.get("status") in ("failed", "crashed", "not there")]
-    for key, group in grouped(bad, "stage", "contender", "algorithm", "dtype", "status").items():
-        words = " ".join(map(str, filter(None, key)))
-        lines.append(f"- {words}, {len(group)} times: {group[0].get('why', '')[:120]}")
+    for key, group in grouped(bad, "stage", "contender", "status", "why").items():
+        what = sorted({f"{r.get('algorithm', '')} {r.get('dtype', '')}" for r in group})
+        line = f"- {' '.join(str(k)[:160] for k in key if k)} ({', '.join(what)})"
+        lines.append(line[:240])
     left = sum(record.get("status") == "not reached" for record in timings)
     if left:
         lines.append(f"- not reached, for want of time: {left} groups of timings")
-    return "## What was not timed\n\n" + "\n".join(lines[: 3 * MOST_TOLD]) if lines else ""
+    return "## What was not timed\n\n" + "\n".join(lines[: 2 * MOST_TOLD]) if lines else ""
