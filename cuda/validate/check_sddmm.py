@@ -1,9 +1,11 @@
 """X @ Y at the positions of one matrix."""
 
+import itertools
+
 import bounds
 import numpy as np
 from device import Matrix
-from ours import Failed, NotThere, Prepared
+from ours import Failed, NotThere, Prepared, variants
 
 WIDTHS = (64, 128)
 #: Elements of the float64 products that the reference makes at a time.
@@ -25,19 +27,22 @@ def reference(device, A, X, Y):
 
 
 def run(library, name, A, dtype, progress):
-    """Attempt each width of X."""
+    """Attempt each precision and width of X."""
     if A.nnz == 0:
         return
-    for k in WIDTHS:
+    precisions = [precision for kernel, precision in variants(dtype) if kernel == "auto"]
+    for precision, k in itertools.product(precisions, WIDTHS):
         record = {"operation": "sddmm", "matrix": name, "dtype": dtype, "k": k, "kernel": "auto"}
-        progress.attempt(record, lambda k=k: [one(library, A, dtype, k)])
+        record["precision"] = precision
+        asked = (library, A, dtype, k, precision)
+        progress.attempt(record, lambda asked=asked: [one(*asked)])
 
 
-def one(library, A, dtype, k):
+def one(library, A, dtype, k, precision):
     """Return the status of a product, with what was wrong."""
     device = library.device
     try:
-        prepared = Prepared(library, A, dtype, "sddmm", width=k)
+        prepared = Prepared(library, A, dtype, "sddmm", precision=precision, width=k)
         rng = np.random.default_rng(2)
         X = Matrix.rounded(device, device.put(rng.standard_normal((A.shape[0], k))), dtype)
         # Y, k x n and column-major, is the transpose of a row-major matrix.
@@ -48,7 +53,7 @@ def one(library, A, dtype, k):
         product()
         device.synchronize()
         exact, size = reference(device, A, X.values, turned.values)
-        bound = bounds.of_sum(float(k), size, exact, dtype)
+        bound = bounds.of_sum(float(k), size, exact, dtype, precision)
         share = bounds.worst(device.xp, values.values[0], exact, bound)
         faults = [] if share <= 1 else [f"{share:.3g} times the bound"]
         first = values.bits.copy()

@@ -11,6 +11,8 @@ from ours import NotThere, Prepared, variants
 KERNEL = ("warm", "flushed")
 #: From Python, allocation and dispatch with it.
 END_TO_END = ("calls",)
+#: Elements of a sparse matrix that is also multiplied as a dense one: graphs are not.
+MOST_DENSE = 1 << 26
 
 
 @dataclass
@@ -135,9 +137,10 @@ def _others_spmm(others, A, dtype, B, C):
         left = others.tensor(Matrix.rounded(others.device, values, dtype))
         return others.dense(left, others.tensor(B), C.shape, tf32)
 
-    yield Contender("cublas", "dense", lambda: by_cublas(False))
-    if dtype == "float32":
-        yield Contender("cublas", "dense/tf32", lambda: by_cublas(True))
+    if A.shape[0] * A.shape[1] <= MOST_DENSE:
+        yield Contender("cublas", "dense", lambda: by_cublas(False))
+        if dtype == "float32":
+            yield Contender("cublas", "dense/tf32", lambda: by_cublas(True))
 
     def by_cupy():
         sparse = others.device.sparse.csr_matrix(A.astype(np.float32))
@@ -157,11 +160,14 @@ def sddmm(library, others, mask, dtype, k, rng):
     )
     Y = Matrix(device, turned.bits.T, dtype, "F")
 
-    def by_us():
+    def by_us(precision):
         values = Matrix.poisoned(device, (1, mask.nnz), dtype)
-        return Prepared(library, mask, dtype, "sddmm", width=k).sddmm(X, Y, values)
+        prepared = Prepared(library, mask, dtype, "sddmm", precision=precision, width=k)
+        return prepared.sddmm(X, Y, values)
 
-    yield Contender("ours", "auto", by_us)
+    yield Contender("ours", "auto", lambda: by_us("strict"))
+    if dtype == "float32":
+        yield Contender("ours", "auto/tf32", lambda: by_us("tf32"))
     if not others.here:
         return
 
@@ -174,14 +180,16 @@ def sddmm(library, others, mask, dtype, k, rng):
         sampled = others.torch.sparse.sampled_addmm
         return lambda stream: sampled(sparse, x, y, beta=0.0)
 
-    def by_cublas():
-        return others.dense(others.tensor(X), others.tensor(Y), mask.shape)
+    def by_cublas(tf32):
+        return others.dense(others.tensor(X), others.tensor(Y), mask.shape, tf32)
 
     if dtype != "bfloat16":
         yield Contender("cusparse", "default", by_cusparse)
     if dtype == "float32":
         yield Contender("torch.sparse", "sampled_addmm", by_torch, ("queued",))
-    yield Contender("cublas", "dense", by_cublas)
+    yield Contender("cublas", "dense", lambda: by_cublas(False))
+    if dtype == "float32":
+        yield Contender("cublas", "dense/tf32", lambda: by_cublas(True))
 
 
 def attention(library, others, mask, dtype, heads, d, rng, flex):

@@ -1,6 +1,7 @@
 """Products by the library, through its C interface."""
 
 import ctypes
+import re
 
 import numpy as np
 from library import ctypes_layer
@@ -9,6 +10,8 @@ api = ctypes_layer()
 
 #: Statuses of prepare by which the library says that it has no such kernel.
 NOT_THERE = (api.ERR_ARGUMENT, api.ERR_DTYPE, api.ERR_PREPARED)
+#: What runs each operation.
+FUNCTIONS = {"spmm": "spk_cuda_spmm", "sddmm": "spk_cuda_sddmm", "attention": "spk_cuda_attend"}
 
 
 class NotThere(Exception):
@@ -56,11 +59,7 @@ class Prepared:
     ):
         self._library, self.shape, self.dtype = library, A.shape, dtype
         self.nnz, self.pointer = A.nnz, ctypes.c_void_p()
-        self._operation = operation
-        prepare = library.function("spk_cuda_prepare")
-        library.function(
-            {"spmm": "spk_cuda_spmm", "sddmm": "spk_cuda_sddmm"}.get(operation, "spk_cuda_attend")
-        )
+        library.function(FUNCTIONS[operation])  # raises where there is none
         values = np.ascontiguousarray(A.data, np.float64)
         indptr = np.ascontiguousarray(A.indptr, np.int32)
         indices = np.ascontiguousarray(A.indices, np.int32)
@@ -74,12 +73,13 @@ class Prepared:
             api.OPERATIONS[operation],
             width,
         )
+        prepare = library.function("spk_cuda_prepare")
         status = prepare(ctypes.byref(desc), ctypes.byref(self.pointer))
         if status in NOT_THERE:
             text = library.functions.spk_cuda_status_string(status).decode()
             raise NotThere(f"prepare: {text}")
         library.check(status, "prepare")
-        if kernel not in ("auto", *self.name(128).replace("-", " ").split()):
+        if kernel not in ("auto", *re.findall("[a-z]+", self.name(128))):
             raise NotThere(f"prepared as {self.name(128)} instead")
 
     def __del__(self):
@@ -89,11 +89,6 @@ class Prepared:
     def name(self, n):
         """The kernel that runs for n columns."""
         return self._library.function("spk_cuda_kernel_name")(self.pointer, n).decode()
-
-    @property
-    def bytes(self):
-        """The device memory that it takes."""
-        return self._library.function("spk_cuda_bytes")(self.pointer)
 
     def _room(self, function, first, second, poisoned=True):
         size = ctypes.c_size_t()

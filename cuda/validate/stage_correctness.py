@@ -21,7 +21,7 @@ def run(options, device, deadline, writer):
     library = Library(options.library, device)
     path = options.output / "correctness.jsonl"
     progress = Progress(path, writer, "correctness", device, BLAMED)
-    check_attention.run(library, progress, options.quick)
+    check_attention.run(library, progress)
     names = readers.names(options.data) if options.data else []
     random.Random(0).shuffle(names)
     left = 0

@@ -18,7 +18,7 @@ GRACE = 6.0
 
 @dataclass
 class Stage:
-    """What runs in a child process, where its records go, and for how long it may run."""
+    """What runs in a child process, where its records go, and its share of `TOTAL`."""
 
     name: str
     module: str
@@ -36,7 +36,7 @@ STAGES = (
     Stage("shared", "stage_timings", "shared", "timings.jsonl", 40),
     Stage("attention", "stage_timings", "attention", "timings.jsonl", 35),
     Stage("graphs", "stage_timings", "graphs", "timings.jsonl", 15),
-    Stage("sanitizer", "stage_sanitizer", "run", "stages.jsonl", 50, False),
+    Stage("sanitizer", "stage_sanitizer", "run", "stages.jsonl", 60, False),
     Stage("tests", "stage_tests", "run", "stages.jsonl", 120, False),
 )
 #: Processes that a stage may take, each going on where the last one crashed.
@@ -66,7 +66,7 @@ def run(options, stages, total, log, writer):
         if options.emulated and not stage.emulated:
             writer.write(done=stage.name, status="skipped", why="there is no GPU", seconds=0)
             continue
-        wanted = stage.seconds * (QUICK if options.quick else 1)
+        wanted = stage.seconds * (QUICK if options.quick else options.seconds / TOTAL)
         budget = min(wanted, total.left() - GRACE)
         if budget < min(LEAST, wanted):
             why = f"{total.left():.0f} s are left"

@@ -202,10 +202,14 @@ def families(timings):
 def others(timings):
     """Tables of the other stages, by pattern and sparsity."""
     sampled = {"cuSPARSE": ("cusparse",), "sampled_addmm": ("torch.sparse",)}
-    sampled["dense"] = ("cublas",)
+    sampled["dense"] = ("cublas", "dense")
     title = "SDDMM on attention masks: others / ours"
     yield by(timings, "sddmm", title, sampled, "dtype", "matrix")
     yield by(timings, "sddmm", title + ", by sparsity", sampled, "dtype", "target")
+    rounding = {"cuSPARSE": ("cusparse",), "dense in TF32": ("cublas", "dense/tf32")}
+    title = "SDDMM in TF32: others / ours"
+    ours = ("ours", "auto/tf32")
+    yield by(timings, "sddmm", title, rounding, "dtype", "target", ours=ours)
     shared = {"cuBLAS": ("cublas",), "cuSPARSE": ("cusparse",), "our best kernel": ("ours",)}
     title = "16-bit SpMM where rows share columns: others / ours (auto)"
     yield by(timings, "shared", title, shared, "dtype", "matrix", "target")
@@ -215,13 +219,13 @@ def others(timings):
     yield by(timings, "attention", title, attention, "matrix", "target")
 
 
-def by(timings, stage, title, contenders, *names):
+def by(timings, stage, title, contenders, *names, ours=("ours", "auto")):
     """Geometric means, a row for each combination of these fields."""
     rows = []
     mine = [r for r in timings if r.get("stage") == stage and r.get("status") == "ok"]
     for key, group in sorted(grouped(mine, *names).items(), key=str):
         found = cells(group, stage=stage)
-        means = [geometric_mean(ratios(found, theirs)) for theirs in contenders.values()]
+        means = [geometric_mean(ratios(found, theirs, ours)) for theirs in contenders.values()]
         if any(means):
             rows.append((*key, len(found), *means))
     return table(title, (*names, "problems", *contenders), rows)

@@ -33,7 +33,7 @@ emulated = pytest.mark.skipif("emulated" not in LIBRARY, reason="needs the emula
 
 
 def random(rows, cols, seed=0):
-    A = sp.random(rows, cols, 0.3, "csr", rng=np.random.default_rng(seed))
+    A = sp.random(rows, cols, 0.3, "csr", random_state=np.random.default_rng(seed))
     A.indices, A.indptr = A.indices.astype(np.int32), A.indptr.astype(np.int32)
     return A
 
