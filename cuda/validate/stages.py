@@ -40,7 +40,7 @@ STAGES = (
     Stage("tests", "stage_tests", "run", "stages.jsonl", 120, False),
 )
 #: Processes that a stage may take, each going on where the last one crashed.
-MOST_TRIES = 4
+MOST_TRIES = 8
 #: Of a quick run, the share of the time.
 QUICK = 0.25
 
