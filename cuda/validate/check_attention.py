@@ -18,8 +18,9 @@ CASES = (
 
 def run(library, progress):
     """Attempt each mask and dtype."""
-    for size, *rest in CASES[:1] if library.device.emulated else CASES:
-        for name, make in MASKS.items():
+    few = library.device.emulated
+    for size, *rest in CASES[:1] if few else CASES:
+        for name, make in list(MASKS.items())[: 2 if few else None]:
             rng = np.random.default_rng(size)
             mask = make(size, rest[0], rng)
             mask[size // 2] = False  # a row without any entry
