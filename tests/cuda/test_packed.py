@@ -75,3 +75,36 @@ def test_rows(packed, seed, m, k, n):
 def test_eights(packed, seed, m, k, n):
     rng = np.random.default_rng(seed)
     check(packed.spk_packed_eights, adversarial(rng, m, k), n, rng)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    m=st.sampled_from([0, 1, 15, 16, 17, 100, 128, 129, 300]),
+    n=st.sampled_from([0, 1, 63, 64, 65, 200, 256]),
+    kind=st.sampled_from(["adversarial", "random", "blocks", "window", "full"]),
+)
+def test_blocks(packed, seed, m, n, kind):
+    """The mask is rebuilt, in as few groups of keys as there can be."""
+    rng = np.random.default_rng(seed)
+    rows, keys = np.arange(m)[:, None], np.arange(n)
+    if kind == "adversarial" and n:
+        A = adversarial(rng, m, n)
+    else:
+        A = {
+            "random": lambda: rng.random((m, n)) < rng.random() ** 3,
+            "blocks": lambda: (rng.random((5, 5)) < 0.5)[rows // 64, keys // 64],
+            "window": lambda: abs(rows - keys) <= 70,
+        }.get(kind, lambda: np.ones((m, n)))()
+        A = sp.csr_array(A.astype(float))
+    expected = np.zeros((m, n), bool)
+    expected[np.repeat(np.arange(m), np.diff(A.indptr)), A.indices] = True
+    mask, groups = np.zeros((m, n), np.uint8), np.zeros(-(-m // 128), np.int64)
+    status = packed.spk_packed_blocks(
+        ctypes.byref(as_sparse(A)),
+        ctypes.c_void_p(mask.ctypes.data),
+        ctypes.c_void_p(groups.ctypes.data),
+    )
+    assert status == 0
+    np.testing.assert_array_equal(mask, expected)
+    used = [expected[first : first + 128].any(axis=0).sum() for first in range(0, m, 128)]
+    np.testing.assert_array_equal(groups, [-(-count // 64) for count in used])

@@ -1,0 +1,225 @@
+/* A mask of attention, packed: for each panel of 128 queries the keys that any of them has, 64 at a
+ * time, and which query has which.
+ *
+ * The keys of a group need not be neighbours: kernels gather them by index, at the price of an
+ * index each.  So a panel whose queries have U keys between them takes ceil(U / 64) groups, the
+ * fewest there can be.  Aligned blocks of 64 keys that the panel has all of come first, as groups
+ * of their own: where a mask is made of blocks or windows, most of them are full for all queries,
+ * and then need no bits.  What is left is gathered in ascending order.  Repeated entries count
+ * once, as in spk_attend.
+ *
+ * (Blocks of a mask as units of work: Dao et al., FlashAttention, arXiv 2205.14135, section 3.3;
+ * gathered columns in dense tiles: Wang et al., TC-GNN, USENIX ATC 2023.)
+ */
+#ifndef SPK_PACK_BLOCKS_H
+#define SPK_PACK_BLOCKS_H
+
+#include "entries.h"
+
+#define SPK_PANEL_QUERIES 128
+#define SPK_GROUP_KEYS 64
+/* Queries that spk_group::slices has a bit for. */
+#define SPK_SLICE_QUERIES 16
+
+typedef struct spk_group {
+  int32_t bits;    /* which of spk_blocks::bits; -1: every query of the panel has all 64 keys */
+  uint32_t slices; /* bit i: one of queries 16 i to 16 i + 15 has one of the keys */
+} spk_group;
+
+typedef struct spk_query_panel {
+  int64_t begin; /* its first group */
+  int32_t count;
+  int32_t index; /* its first query is 128 times this */
+} spk_query_panel;
+
+typedef struct spk_blocks {
+  int64_t rows, panels, groups, masks;
+  /* So many panels, the first ones, have more than twice the groups of an average one: as few as a
+   * mask's global queries, but to begin with, so that none is left alone at the end. */
+  int64_t long_panels;
+  spk_query_panel *panel; /* those of the most groups first */
+  spk_group *group;
+  int32_t *keys;  /* 64 of each group; -1: none */
+  uint64_t *bits; /* of each mask a word per query: bit i for key i of the group */
+} spk_blocks;
+
+static inline void spk_blocks_free(spk_blocks *blocks) {
+  free(blocks->panel);
+  free(blocks->group);
+  free(blocks->keys);
+  free(blocks->bits);
+  memset(blocks, 0, sizeof *blocks);
+}
+
+static inline int spk_count_bits(uint64_t bits) {
+#if defined(__GNUC__)
+  return __builtin_popcountll(bits);
+#else
+  int count = 0;
+  for (; bits; bits &= bits - 1) count++;
+  return count;
+#endif
+}
+
+/* What one panel is packed with: words of 64 neighbouring keys each. */
+typedef struct spk_blocks_room {
+  int64_t words;
+  uint64_t *have; /* by any query of the panel; 0 between panels */
+  int64_t *place; /* of a word: among the panel's keys, that of the first one that it has */
+  uint64_t *bits; /* of the groups of a panel */
+  int64_t groups; /* that bits has room for */
+  int64_t masks;  /* that spk_blocks::bits has room for */
+} spk_blocks_room;
+
+static inline void spk_blocks_room_free(spk_blocks_room *room) {
+  free(room->have);
+  free(room->place);
+  free(room->bits);
+}
+
+/* Mark the keys of a panel; returns how many, and in which words they are. */
+static inline int64_t spk_blocks_mark(const spk_entries *A, int64_t first, int64_t last,
+                                      spk_blocks_room *room, int64_t *low, int64_t *high) {
+  int64_t keys = 0;
+  *low = room->words;
+  *high = 0;
+  for (int64_t p = A->offsets[first]; p < A->offsets[last]; p++) {
+    const int64_t word = A->columns[p] / 64;
+    room->have[word] |= (uint64_t)1 << A->columns[p] % 64;
+    *low = word < *low ? word : *low;
+    *high = word >= *high ? word + 1 : *high;
+  }
+  for (int64_t word = *low; word < *high; word++) keys += spk_count_bits(room->have[word]);
+  return keys;
+}
+
+/* The panel's keys in their order, as spk_blocks says: whole words, then the others. */
+static inline void spk_blocks_place(spk_blocks_room *room, int64_t low, int64_t high, int64_t keys,
+                                    int32_t *list) {
+  int64_t place = 0;
+  for (int whole = 1; whole >= 0; whole--) {
+    for (int64_t word = low; word < high; word++) {
+      uint64_t have = room->have[word];
+      if ((have == UINT64_MAX) != whole) continue;
+      room->place[word] = place;
+      for (; have; have &= have - 1) list[place++] = (int32_t)(word * 64 + spk_lowest_bit(have));
+    }
+  }
+  for (; keys % SPK_GROUP_KEYS; keys++) list[keys] = -1;
+}
+
+/* Which query of the panel has which key of which group. */
+static inline void spk_blocks_fill(const spk_entries *A, int64_t first, int64_t last,
+                                   const spk_blocks_room *room) {
+  for (int64_t row = first; row < last; row++) {
+    for (int64_t p = A->offsets[row]; p < A->offsets[row + 1]; p++) {
+      const int64_t word = A->columns[p] / 64;
+      const uint64_t bit = (uint64_t)1 << A->columns[p] % 64;
+      const int64_t at = room->place[word] + spk_count_bits(room->have[word] & (bit - 1));
+      room->bits[at / SPK_GROUP_KEYS * SPK_PANEL_QUERIES + (row - first)] |= (uint64_t)1
+                                                                             << at % SPK_GROUP_KEYS;
+    }
+  }
+}
+
+/* A group of what the panel's `queries` have of it; a mask, unless that is everything. */
+static inline int spk_blocks_add(spk_blocks *made, const uint64_t *bits, int64_t queries,
+                                 spk_blocks_room *room, spk_group *group) {
+  int full = 1;
+  group->slices = 0;
+  for (int64_t i = 0; i < queries; i++) {
+    full &= bits[i] == UINT64_MAX;
+    if (bits[i]) group->slices |= 1u << i / SPK_SLICE_QUERIES;
+  }
+  group->bits = -1;
+  if (full) return SPK_OK;
+  if (made->masks == INT32_MAX) return SPK_ERR_SHAPE;
+  if (made->masks == room->masks) {
+    room->masks = 2 * room->masks + 16;
+    uint64_t *larger = (uint64_t *)spk_pack_new(room->masks, SPK_PANEL_QUERIES * sizeof *larger);
+    if (!larger) return SPK_ERR_MEMORY;
+    if (made->masks)
+      memcpy(larger, made->bits, (size_t)made->masks * SPK_PANEL_QUERIES * sizeof *larger);
+    free(made->bits);
+    made->bits = larger;
+  }
+  group->bits = (int32_t)made->masks++;
+  memcpy(made->bits + (int64_t)group->bits * SPK_PANEL_QUERIES, bits,
+         SPK_PANEL_QUERIES * sizeof *bits);
+  return SPK_OK;
+}
+
+static inline int spk_blocks_pack(spk_blocks *made, const spk_entries *A, spk_query_panel *panel,
+                                  spk_blocks_room *room) {
+  const int64_t first = (int64_t)panel->index * SPK_PANEL_QUERIES;
+  const int64_t last = spk_min(A->rows, first + SPK_PANEL_QUERIES);
+  int64_t low, high;
+  const int64_t keys = spk_blocks_mark(A, first, last, room, &low, &high);
+  if (panel->count > room->groups) {
+    free(room->bits);
+    room->groups = panel->count;
+    room->bits = (uint64_t *)spk_pack_new(room->groups, SPK_PANEL_QUERIES * sizeof *room->bits);
+    if (!room->bits) return SPK_ERR_MEMORY;
+  }
+  if (panel->count)
+    memset(room->bits, 0, (size_t)panel->count * SPK_PANEL_QUERIES * sizeof *room->bits);
+  spk_blocks_place(room, low, high, keys, made->keys + panel->begin * SPK_GROUP_KEYS);
+  spk_blocks_fill(A, first, last, room);
+  for (int64_t word = low; word < high; word++) room->have[word] = 0;
+  int status = SPK_OK;
+  for (int64_t g = 0; status == SPK_OK && g < panel->count; g++)
+    status = spk_blocks_add(made, room->bits + g * SPK_PANEL_QUERIES, last - first, room,
+                            &made->group[panel->begin + g]);
+  return status;
+}
+
+/* Those of the most groups first; of as many, in their order. */
+static inline int spk_compare_panels(const void *x, const void *y) {
+  const spk_query_panel *a = (const spk_query_panel *)x, *b = (const spk_query_panel *)y;
+  if (a->count != b->count) return a->count > b->count ? -1 : 1;
+  return a->index < b->index ? -1 : 1;
+}
+
+static inline int spk_blocks_make(const spk_entries *A, spk_blocks *made) {
+  memset(made, 0, sizeof *made);
+  const int64_t panels = spk_ceil_div(A->rows, SPK_PANEL_QUERIES);
+  if (panels > INT32_MAX) return SPK_ERR_SHAPE;
+  spk_blocks_room room = {0};
+  room.words = A->cols / 64 + 1;
+  room.have = (uint64_t *)calloc((size_t)room.words, sizeof *room.have);
+  room.place = (int64_t *)spk_pack_new(room.words, sizeof *room.place);
+  made->panel = (spk_query_panel *)spk_pack_new(panels, sizeof *made->panel);
+  int status = room.have && room.place && made->panel ? SPK_OK : SPK_ERR_MEMORY;
+  made->rows = A->rows;
+  made->panels = status == SPK_OK ? panels : 0;
+  for (int64_t i = 0; i < made->panels; i++) {
+    const int64_t first = i * SPK_PANEL_QUERIES;
+    int64_t low, high;
+    const int64_t keys =
+        spk_blocks_mark(A, first, spk_min(A->rows, first + SPK_PANEL_QUERIES), &room, &low, &high);
+    for (int64_t word = low; word < high; word++) room.have[word] = 0;
+    made->panel[i].begin = made->groups;
+    made->panel[i].count = (int32_t)spk_ceil_div(keys, SPK_GROUP_KEYS);
+    made->panel[i].index = (int32_t)i;
+    made->groups += made->panel[i].count;
+  }
+  if (status == SPK_OK) {
+    made->group = (spk_group *)spk_pack_new(made->groups, sizeof *made->group);
+    made->keys = (int32_t *)spk_pack_new(made->groups, SPK_GROUP_KEYS * sizeof *made->keys);
+    if (!made->group || !made->keys) status = SPK_ERR_MEMORY;
+  }
+  for (int64_t i = 0; status == SPK_OK && i < made->panels; i++)
+    status = spk_blocks_pack(made, A, &made->panel[i], &room);
+  spk_blocks_room_free(&room);
+  if (status != SPK_OK) {
+    spk_blocks_free(made);
+    return status;
+  }
+  if (panels) qsort(made->panel, (size_t)panels, sizeof *made->panel, spk_compare_panels);
+  while (made->long_panels < panels &&
+         made->panel[made->long_panels].count * panels > 2 * made->groups)
+    made->long_panels++;
+  return SPK_OK;
+}
+
+#endif
