@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "../driver/attention.h"
 #include "../driver/product.h"
 
 struct spk_cuda_matrix {
@@ -13,6 +14,7 @@ struct spk_cuda_matrix {
   bool has_values = false;
   spk_cuda_device device = {};
   std::unique_ptr<spk::SpmmKernel> spmm; /* where SPK_CUDA_SPMM was asked for */
+  std::unique_ptr<spk::AttentionKernel> attention;
 };
 
 namespace spk {

@@ -68,6 +68,11 @@ int prepare(const spk_cuda_desc &desc, spk_cuda_matrix *A) {
     status = make_spmm(desc.kernel, wanted, &A->spmm);
     if (status != SPK_OK) return status;
   }
+  if (desc.operations & SPK_CUDA_ATTENTION) {
+    A->attention = std::make_unique<AttentionKernel>();
+    status = A->attention->make(entries, desc.dtype);
+    if (status != SPK_OK) return status;
+  }
   if (!A->has_values) return SPK_OK;
   DeviceArray<char> values;
   status = upload_values(*desc.A, A->nnz, A->dtype, &values);
@@ -110,5 +115,7 @@ int spk_cuda_destroy(spk_cuda_matrix *A) {
 
 size_t spk_cuda_bytes(const spk_cuda_matrix *A) {
   if (!A) return 0;
-  return A->spmm ? A->spmm->bytes() : 0;
+  size_t bytes = A->spmm ? A->spmm->bytes() : 0;
+  if (A->attention) bytes += A->attention->bytes();
+  return bytes;
 }

@@ -159,6 +159,7 @@ inline float float_of(uint32_t bits) { return spk_float_of(bits); }
 inline uint32_t tf32(float x) { return spk_to_tf32(x); }
 inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
 inline double fma(double a, double b, double c) { return std::fma(a, b, c); }
+inline float fmax(float a, float b) { return std::fmax(a, b); }
 inline float exp2(float x) { return std::exp2(x); }
 inline float erfc(float x) { return std::erfc(x); }
 inline double erfc(double x) { return std::erfc(x); }

@@ -185,6 +185,8 @@ SPK_DEVICE uint32_t bits_of(float x) { return __float_as_uint(x); }
 SPK_DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
 SPK_DEVICE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 SPK_DEVICE double fma(double a, double b, double c) { return __fma_rn(a, b, c); }
+/* Of NaN and a number, the number. */
+SPK_DEVICE float fmax(float a, float b) { return ::fmaxf(a, b); }
 SPK_DEVICE float exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -184,7 +184,8 @@ static inline int spk_blocks_make(const spk_entries *A, spk_blocks *made) {
   memset(made, 0, sizeof *made);
   const int64_t panels = spk_ceil_div(A->rows, SPK_PANEL_QUERIES);
   if (panels > INT32_MAX) return SPK_ERR_SHAPE;
-  spk_blocks_room room = {0};
+  spk_blocks_room room;
+  memset(&room, 0, sizeof room);
   room.words = A->cols / 64 + 1;
   room.have = (uint64_t *)calloc((size_t)room.words, sizeof *room.have);
   room.place = (int64_t *)spk_pack_new(room.words, sizeof *room.place);

@@ -1,0 +1,110 @@
+/* What kernels/attention.h takes, how a block of it is made, and what its shared memory holds. */
+#ifndef SPK_KERNELS_ATTENTION_TASK_H
+#define SPK_KERNELS_ATTENTION_TASK_H
+
+#include "../pack/blocks.h"
+#include "tensor.h"
+
+namespace spk {
+
+/* Elements from one batch, head and row to the next. */
+struct HeadStrides {
+  int64_t batch, head;
+  int32_t row; /* so that a key's place is one multiplication */
+};
+
+template <class T>
+struct Attend {
+  const spk_query_panel *panels;
+  int64_t panel_count, long_panels;
+  const spk_group *groups;
+  const int32_t *keys;
+  const uint64_t *bits;
+  int64_t rows;
+  int64_t heads, all_heads, sharing; /* of a batch; of all; that share K and V */
+  int d, dv;
+  const T *Q, *K, *V;
+  T *out;
+  HeadStrides q, k, v, o;
+  float *lse;                /* or null */
+  float scale, binary_scale; /* |scale|; times log2 e, and not 0 */
+  int negative;              /* whether the scale is: then Q's signs are turned */
+};
+
+/* A block of the kernel for operands of up to D elements per row: 64, 128 or 256. */
+template <int D>
+struct AttendShape {
+  /* With 32 queries to a warp, what it reads of K and V serves two mma each; their sums take 128
+   * registers of a lane at D = 128, so that at 256 it has 16, and half the scores. */
+  static constexpr int WARPS = D == 256 ? 8 : 4, THREADS = WARPS * 32;
+  static constexpr int TILES = SPK_PANEL_QUERIES / 16 / WARPS; /* of 16 queries, of a warp */
+  static constexpr int KEYS = D == 64 ? 64 : 32;               /* at a time */
+  static constexpr int STEPS = SPK_GROUP_KEYS / KEYS;          /* of a group */
+  static constexpr int BLOCKS = D == 256 ? 1 : 2;
+};
+
+/* Operands are D / 64 tiles of 64 columns each: kernels/tensor.h. */
+template <int D>
+struct AttendShared {
+  static constexpr int KEYS = AttendShape<D>::KEYS;
+  alignas(128) char Q[SPK_PANEL_QUERIES * D * 2]; /* in the end the output */
+  alignas(128) char K[KEYS * D * 2];
+  alignas(128) char V[KEYS * D * 2];
+  alignas(16) uint64_t bits[SPK_PANEL_QUERIES];
+  alignas(16) int32_t keys[2][KEYS]; /* by turns: of what is fetched now, and next */
+  float most[SPK_PANEL_QUERIES], total[SPK_PANEL_QUERIES];
+};
+
+/* Column chunk `chunk` of an operand of ROWS rows: its tile, and there its place. */
+template <int ROWS>
+SPK_DEVICE int tile_of_chunk(int chunk) {
+  return chunk / TILE_ROW_CHUNKS * ROWS * TILE_ROW_BYTES;
+}
+
+/* Exponentials of halves go up to 2**15, as what is below 2**-24 would not be told from 0. */
+template <class T>
+constexpr float weight_exponent = 0;
+template <>
+constexpr float weight_exponent<half> = 15;
+
+/* A maximum that may be subtracted: that of no score, or of -infinity alone, would give NaN. */
+SPK_DEVICE float usable(float most) { return most == -INFINITY ? 0.0f : most; }
+
+template <class T>
+SPK_DEVICE float weight_of(const Attend<T> &t, float score, float base) {
+  return exp2(fma(score - base, t.binary_scale, weight_exponent<T>));
+}
+
+/* What a block attends with: a panel, and a head of all. */
+struct AttendPlace {
+  spk_query_panel panel;
+  int64_t batch, head, all;
+};
+
+/* Long panels of all heads come first.  Then it goes head by head, so that blocks that run at the
+ * same time read the same K and V, the longer panels first. */
+template <class T>
+SPK_DEVICE AttendPlace place_of_block(const Attend<T> &t) {
+  AttendPlace place;
+  const int64_t early = t.long_panels * t.all_heads, later = t.panel_count - t.long_panels;
+  int64_t panel;
+  if (block() < early) {
+    panel = block() / t.all_heads;
+    place.all = block() % t.all_heads;
+  } else {
+    panel = t.long_panels + (block() - early) % later;
+    place.all = (block() - early) / later;
+  }
+  place.panel = t.panels[panel];
+  place.batch = place.all / t.heads;
+  place.head = place.all % t.heads;
+  return place;
+}
+
+SPK_DEVICE int64_t offset_of(const HeadStrides &s, int64_t batch, int64_t head, int64_t row) {
+  return batch * s.batch + head * s.head + row * s.row;
+}
+
+} // namespace spk
+
+#endif
