@@ -116,9 +116,10 @@ int spk_cuda_spmm(const spk_cuda_matrix *A, const spk_cuda_dense *B, const spk_c
 int spk_cuda_sddmm(const spk_cuda_matrix *P, const spk_cuda_dense *X, const spk_cuda_dense *Y,
                    void *values, const spk_sampling *sampling, void *workspace, void *stream);
 
-/* out[h] = softmax(scale * Q[h] K[h]^T over the entries of the mask) V[h]; rows without any entry
- * are 0.  F16 or BF16; d and dv are multiples of 8 up to 256.  Strides count elements; rows of Q,
- * K, V and out are contiguous, and aligned to 16 bytes. */
+/* out[h] = softmax(scale * Q[h] K[h]^T over the entries of the mask) V[h]; repeated entries count
+ * once, rows without any are 0.  F16 or BF16, as the mask was prepared for; d and dv are multiples
+ * of 8 up to 256.  Strides count elements; rows of Q, K, V and out are contiguous, aligned to 16
+ * bytes, and below 2**31 elements apart. */
 typedef struct spk_cuda_attention {
   spk_cuda_dtype dtype;
   ptrdiff_t batch, heads, kv_heads; /* heads is a multiple of kv_heads */

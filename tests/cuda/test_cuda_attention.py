@@ -221,11 +221,12 @@ def test_what_is_left_out_spreads_nothing(library, seed, dtype, special):
     rng = np.random.default_rng(seed)
     m, n = rng.integers(1, 40), rng.integers(1, 140)
     mask = rng.random((m, n)) < 0.3
-    Q, K, V = operands(rng, dtype, 1, m, n, 8, 16)
-    status, clean, _ = attend(library, Q, K, V, mask, dtype, 0.5)
+    scale = rng.choice([0.5, -0.5])
+    Q, K, V = operands(rng, dtype, 2, m, n, 8, 16, kv_heads=1)
+    status, clean, _ = attend(library, Q, K, V, mask, dtype, scale)
     key = rng.integers(n)
     (K if rng.integers(2) else V)[..., key, 3] = special
-    out = check_attention(library, Q, K, V, mask, dtype, 0.5)
+    out = check_attention(library, Q, K, V, mask, dtype, scale)
     others = ~mask[:, key]
     columns = np.arange(16) != 3
     np.testing.assert_array_equal(

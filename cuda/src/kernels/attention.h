@@ -10,12 +10,14 @@
  * -infinity.  Scores, exponentials and sums are float32; exponentials are rounded to T before they
  * meet V, not so in lse.  The same bits each time.
  *
- * Limits, reckoned for an H100: 64 keys by 32 queries of a warp are 2 * 64 * 32 * D multiplications
- * at 1024 a cycle, 4 D cycles, and 16 D cycles for the four warps of a panel; these read K and V
- * by ldmatrix, 2 * 64 * D * 2 bytes a warp, and Q: 10 D cycles of 128 bytes; exponentials take 512
- * cycles at 16 each (of 1024 at D = 64).  From L2 come 256 D bytes a group: 16 bytes a cycle where
- * it gives about 24.  So tensor cores bound it, as far as mma.sync fills them.  Operands are filled
- * up with zeros to D columns: 64, 128 or 256.
+ * Limits, reckoned for an H100 and none of it measured.  A group of 64 keys is 2 * 64 * 128 * D
+ * multiplications, 16 D cycles at 1024 each.  Its four warps read K, V and Q by ldmatrix: 10 D
+ * cycles of 128 bytes (18 D at D = 256, where eight warps share them by 16 queries: shared memory
+ * is what bounds that).  Exponentials take 512 cycles at 16 each, where tensor cores take 1024 at
+ * D = 64.  From L2 come 256 D bytes, 16 a cycle where it gives about 24.  So tensor cores bound it,
+ * as far as mma.sync fills them; groups that only some of a panel's queries have are paid for by
+ * all of 32 (a warp), and operands are filled up with zeros to D = 64, 128 or 256.  A panel is
+ * never split: one of very many keys (global queries), of few heads, is waited for.
  */
 #ifndef SPK_KERNELS_ATTENTION_H
 #define SPK_KERNELS_ATTENTION_H
@@ -28,21 +30,23 @@ namespace spk {
 template <int D, int ROWS, class T, class RowOf>
 SPK_DEVICE void fetch_rows(char *tiles, const T *from, int stride, int width, const RowOf &row_of) {
   constexpr int CHUNKS = D / 8, TOGETHER = AttendShape<D>::THREADS / CHUNKS;
-  constexpr int ROUND = 4 * TOGETHER; /* not all at once, for which registers would not do */
+  constexpr int ROUND = 4; /* not all at once, for which registers would not do */
   const int chunk = thread() % CHUNKS;
   const bool inside = chunk * 8 < width;
   from += inside ? chunk * 8 : 0;
   tiles += tile_of_chunk<ROWS>(chunk) + chunk_of_tile(thread() / CHUNKS, chunk % TILE_ROW_CHUNKS);
   SPK_ONE_BY_ONE
-  for (int first = thread() / CHUNKS; first < ROWS; first += ROUND) {
+  for (int first = thread() / CHUNKS; first < ROWS; first += ROUND * TOGETHER) {
+    int at[ROUND];
     SPK_UNROLLED
-    for (int i = 0; i < ROUND; i += TOGETHER) {
-      const int at = row_of(first + i);
-      const bool there = at >= 0 && inside;
-      copy_async<16>(tiles + i * TILE_ROW_BYTES, from + (there ? (int64_t)at * stride : 0),
-                     there ? 16 : 0);
+    for (int i = 0; i < ROUND; i++) at[i] = row_of(first + i * TOGETHER);
+    SPK_UNROLLED
+    for (int i = 0; i < ROUND; i++) {
+      const bool there = at[i] >= 0;
+      copy_async<16>(tiles + i * TOGETHER * TILE_ROW_BYTES, row_at(from, there ? at[i] : 0, stride),
+                     there && inside ? 16 : 0);
     }
-    tiles += ROUND * TILE_ROW_BYTES;
+    tiles += ROUND * TOGETHER * TILE_ROW_BYTES;
   }
 }
 

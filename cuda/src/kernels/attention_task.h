@@ -10,7 +10,7 @@ namespace spk {
 /* Elements from one batch, head and row to the next. */
 struct HeadStrides {
   int64_t batch, head;
-  int32_t row; /* so that a key's place is one multiplication */
+  int32_t row; /* not negative */
 };
 
 template <class T>
@@ -59,6 +59,15 @@ struct AttendShared {
 template <int ROWS>
 SPK_DEVICE int tile_of_chunk(int chunk) {
   return chunk / TILE_ROW_CHUNKS * ROWS * TILE_ROW_BYTES;
+}
+
+/* By one multiplication of 32 bits by 32: a row of 16-bit elements is below 2**32 bytes from the
+ * next one. */
+template <class T>
+SPK_DEVICE const T *row_at(const T *from, int row, int stride) {
+  const uint32_t bytes = (uint32_t)stride * (uint32_t)sizeof(T);
+  return reinterpret_cast<const T *>(reinterpret_cast<const char *>(from) +
+                                     (uint64_t)(uint32_t)row * bytes);
 }
 
 /* Exponentials of halves go up to 2**15, as what is below 2**-24 would not be told from 0. */
