@@ -1,11 +1,12 @@
 """Attention to what a mask has, against a softmax in float64."""
 
 import ctypes
+import mmap
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from gpu import Array, Handle, from_bits, round_to
+from gpu import EMULATED, Array, Handle, from_bits, round_to
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import gamma
@@ -62,8 +63,8 @@ def attend(library, Q, K, V, mask, dtype, scale, *, order=(0, 1, 2), apart=0, ls
     }
     for name, x in (("Q", Q), ("K", K), ("V", V), ("out", out)):
         fields[name] = x.pointer
-        fields[f"{name[0].lower() if name != 'out' else 'out'}_strides"] = x.strides
-    fields.update(change)  # to what is refused
+        fields[f"{name.lower()}_strides"] = x.strides
+    fields.update(change)
     strides = {name: (ctypes.c_ssize_t * 3)(*x) for name, x in fields.items() if "strides" in name}
     task = _library.Attention(**{**fields, **strides})
     status = library.spk_cuda_attend(handle.pointer, ctypes.byref(task), None)
@@ -290,6 +291,26 @@ def test_repeated_and_unsorted_entries_count_once(library):
     once = attend(library, Q, K, V, mask, "float16", 1.0)
     for got, wanted in zip(attend(library, Q, K, V, repeated, "float16", 1.0), once, strict=True):
         np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.skipif(not EMULATED, reason="needs 12 GiB of which next to nothing is touched")
+def test_rows_nearly_4_gib_apart(library):
+    """Q, K, V and the output side by side."""
+    apart = 2**31 - 8
+    memory = mmap.mmap(-1, 3 * apart * 2)  # pages that exist when used
+    rows = np.frombuffer(memory, np.float16).reshape(3, apart)
+    Q, K, V = operands(np.random.default_rng(6), "float16", 1, 3, 3, 8, 8)
+    for at, x in enumerate((Q, K, V)):
+        rows[:, 8 * at : 8 * at + 8] = x[0, 0]
+    mask = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 0]]) != 0
+    names = ("Q", "K", "V", "out")
+    change = {name: rows.ctypes.data + 16 * at for at, name in enumerate(names)}
+    change |= {f"{name.lower()}_strides": [0, 0, apart] for name in names}
+    status, _, _ = attend(library, Q, K, V, mask, "float16", 0.5, change=change)
+    assert status == _library.OK
+    reference, slack, _, _ = expected(Q, K, V, mask, "float16", 0.5)
+    check(rows[:, 24:32].astype(float), reference[0, 0], slack[0, 0])
+    del rows
 
 
 def test_halves_tell_small_weights_apart(library):
