@@ -1,34 +1,33 @@
 /* A mask again, from the groups of keys that kernels/attention.h takes. */
 #include "blocks.h"
 
-int spk_packed_blocks(const spk_sparse *A, unsigned char *mask, int64_t *groups);
+int spk_packed_blocks(const spk_sparse *A, unsigned char *mask, int64_t *groups, int64_t *masks);
 
 /* Adds 1 to mask[query, key] for each that a group has; returns whether it says of itself what is
- * so. */
+ * so, and of keys that no query has that they are none. */
 static int add_group(const spk_blocks *blocks, int64_t g, int64_t first, int64_t queries,
                      int64_t cols, unsigned char *mask) {
   const spk_group *group = &blocks->group[g];
+  const int32_t *keys = &blocks->keys[g * SPK_GROUP_KEYS];
   uint32_t slices = 0;
-  int full = 1;
+  uint64_t any = 0, all = UINT64_MAX;
   for (int64_t i = 0; i < queries; i++) {
-    for (int k = 0; k < SPK_GROUP_KEYS; k++) {
-      const int32_t key = blocks->keys[g * SPK_GROUP_KEYS + k];
-      const uint64_t bits =
-          group->bits < 0 ? UINT64_MAX : blocks->bits[group->bits * SPK_PANEL_QUERIES + i];
-      if (!(bits >> k & 1)) {
-        full = 0;
-        continue;
-      }
-      if (key < 0 || key >= cols) return 0;
-      mask[(first + i) * cols + key]++;
-      slices |= 1u << i / SPK_SLICE_QUERIES;
-    }
+    const uint64_t bits =
+        group->bits < 0 ? UINT64_MAX : blocks->bits[group->bits * SPK_PANEL_QUERIES + i];
+    any |= bits;
+    all &= bits;
+    if (bits) slices |= 1u << i / SPK_SLICE_QUERIES;
+    for (int k = 0; k < SPK_GROUP_KEYS; k++)
+      if ((bits >> k & 1) && keys[k] >= 0 && keys[k] < cols) mask[(first + i) * cols + keys[k]]++;
   }
-  return slices == group->slices && full == (group->bits < 0);
+  for (int k = 0; k < SPK_GROUP_KEYS; k++)
+    if ((any >> k & 1) ? keys[k] < 0 || keys[k] >= cols : keys[k] != -1) return 0;
+  return slices == group->slices && (all == UINT64_MAX) == (group->bits < 0);
 }
 
-/* mask is rows x cols of 0; groups has a number per panel, in the order of queries. */
-int spk_packed_blocks(const spk_sparse *A, unsigned char *mask, int64_t *groups) {
+/* mask is rows x cols of 0; groups has a number per panel, in the order of queries; *masks says how
+ * many of them need bits. */
+int spk_packed_blocks(const spk_sparse *A, unsigned char *mask, int64_t *groups, int64_t *masks) {
   spk_entries entries;
   spk_blocks blocks;
   int status = spk_entries_make(A, &entries);
@@ -48,6 +47,7 @@ int spk_packed_blocks(const spk_sparse *A, unsigned char *mask, int64_t *groups)
   }
   if (status == SPK_OK && (total != blocks.groups || long_panels != blocks.long_panels))
     status = SPK_ERR_ARGUMENT;
+  *masks = blocks.masks;
   spk_blocks_free(&blocks);
   spk_entries_free(&entries);
   return status;

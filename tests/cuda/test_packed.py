@@ -77,6 +77,21 @@ def test_eights(packed, seed, m, k, n):
     check(packed.spk_packed_eights, adversarial(rng, m, k), n, rng)
 
 
+def pack_blocks(packed, A):
+    """Return the mask from its groups of keys, groups per panel, and how many need bits."""
+    m, n = A.shape
+    mask, groups = np.zeros((m, n), np.uint8), np.zeros(-(-m // 128), np.int64)
+    masks = ctypes.c_int64()
+    status = packed.spk_packed_blocks(
+        ctypes.byref(as_sparse(A)),
+        ctypes.c_void_p(mask.ctypes.data),
+        ctypes.c_void_p(groups.ctypes.data),
+        ctypes.byref(masks),
+    )
+    assert status == 0
+    return mask, groups, masks.value
+
+
 @given(
     seed=st.integers(0, 2**32 - 1),
     m=st.sampled_from([0, 1, 15, 16, 17, 100, 128, 129, 300]),
@@ -98,13 +113,18 @@ def test_blocks(packed, seed, m, n, kind):
         A = sp.csr_array(A.astype(float))
     expected = np.zeros((m, n), bool)
     expected[np.repeat(np.arange(m), np.diff(A.indptr)), A.indices] = True
-    mask, groups = np.zeros((m, n), np.uint8), np.zeros(-(-m // 128), np.int64)
-    status = packed.spk_packed_blocks(
-        ctypes.byref(as_sparse(A)),
-        ctypes.c_void_p(mask.ctypes.data),
-        ctypes.c_void_p(groups.ctypes.data),
-    )
-    assert status == 0
+    mask, groups, _ = pack_blocks(packed, A)
     np.testing.assert_array_equal(mask, expected)
     used = [expected[first : first + 128].any(axis=0).sum() for first in range(0, m, 128)]
     np.testing.assert_array_equal(groups, [-(-count // 64) for count in used])
+
+
+def test_whole_blocks_of_keys_need_no_bits(packed):
+    """Also behind single keys, with which they would not be aligned."""
+    mask = np.zeros((130, 300), bool)
+    mask[:, 64:192] = mask[:, 256:] = True
+    mask[5, 3] = mask[129, 3] = True
+    rebuilt, groups, masks = pack_blocks(packed, sp.csr_array(mask.astype(float)))
+    np.testing.assert_array_equal(rebuilt, mask)
+    assert groups.tolist() == [3, 3]
+    assert masks == 2

@@ -342,7 +342,8 @@ attend(SPK_PARAMETER(t, Attend<T>)) {
     fetch_rows<D, KEYS>(shared.V, V, t.v.row, t.dv,
                         [&](int row) { return shared.keys[step & 1][row]; });
     if (group.bits >= 0) fetch_bits(shared.bits, t.bits + (int64_t)group.bits * SPK_PANEL_QUERIES);
-    if (step + 1 < steps) fetch_keys<KEYS>(shared.keys[(step + 1) & 1], keys + (step + 1) * KEYS);
+    if (step + 1 < steps)
+      fetch_keys<KEYS>(shared.keys[(step + 1) & 1], keys + (int64_t)(step + 1) * KEYS);
     copy_commit();
     AttendScores<D> s;
     if (needed) make_scores<T, D>(s, shared);

@@ -12,7 +12,8 @@ SPK_DEVICE bool is_wild(bfloat16 v) { return (v.bits & 0x7f80u) == 0x7f80u; }
 
 /* Of a query of the panel, whose greatest score and whose sum of exponentials are known.  By one
  * lane: for the few that tensor cores make wild, where weights of 0 meet infinity or NaN in V, or
- * sums pass float32 before they are divided. */
+ * sums pass float32 before they are divided.  It takes d operations per key: thousands of times
+ * what tensor cores do, for queries of a panel beside one that has a wild key. */
 template <class T>
 SPK_OUTLINED T attend_strictly(const Attend<T> &t, int query, int col, float most, float total) {
   const AttendPlace place = place_of_block(t);
