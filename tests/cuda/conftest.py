@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # for `gpu`
-pytest.register_assert_rewrite("gpu")
+pytest.register_assert_rewrite("gpu", "arrays")
 
 LIBRARY = os.environ.get("SPKERNELS_CUDA_LIBRARY")
 
@@ -29,3 +29,25 @@ def library():
     from spkernels.cuda import _library
 
     return _library.load(LIBRARY)
+
+
+@pytest.fixture(scope="module")
+def maker():
+    """Have spkernels.cuda take the arrays of `arrays`, in the memory of an emulated GPU."""
+    import arrays
+    from gpu import EMULATED
+
+    from spkernels.cuda import _arrays
+
+    if not EMULATED:
+        pytest.skip("arrays of the host are those of the GPU only where this is emulated")
+    with pytest.MonkeyPatch.context() as patch:
+        made = arrays.Maker()
+        patch.setattr(_arrays, "_LIBRARIES", {arrays.Tensor: made, None: made})
+        try:
+            import torch
+        except ImportError:
+            pass
+        else:
+            _arrays.register(torch.Tensor, arrays.HostTorch())
+        yield made

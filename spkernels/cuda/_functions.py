@@ -1,0 +1,244 @@
+"""Products on the GPU of what was prepared, or is prepared for one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._arrays import default_library, dtype_name
+from ._attend import attend
+from ._matrix import CudaMatrix, source_of
+from ._multiply import multiply
+from ._operands import read
+from ._sample import sample
+from ._sparse import is_sparse
+
+__all__ = ["asarray", "sddmm", "sparse_attention", "spmm"]
+
+
+def asarray(value: Any, dtype: Any = None) -> Any:
+    """Copy an array to the current GPU, as an array of CuPy, or of torch where that is missing.
+
+    Parameters
+    ----------
+    value : array_like
+        What to copy.  An array that is on the GPU already is not copied.
+    dtype : dtype, optional
+        What to convert it to.
+
+    Returns
+    -------
+    cupy.ndarray or torch.Tensor
+        The array.
+
+    Raises
+    ------
+    ImportError
+        If neither CuPy nor torch is installed.
+
+    Examples
+    --------
+    >>> B = spkernels.cuda.asarray(np.ones((512, 64), np.float32))  # doctest: +SKIP
+    """
+    return default_library().asarray(value, None if dtype is None else dtype_name(dtype))
+
+
+def _is_operand(value):
+    return isinstance(value, CudaMatrix) or is_sparse(value)
+
+
+def _on_gpu(copy, *values):
+    """Return what to compute with: copies on the GPU of arrays of NumPy, if asked for."""
+    if not copy:
+        return values
+    return [asarray(value) if isinstance(value, np.ndarray) else value for value in values]
+
+
+def _returned(copy, result, out, *operands):
+    """Return a result as the caller gets it: in host memory, if all operands came from there."""
+    if not copy or not all(isinstance(value, np.ndarray) for value in operands):
+        return result
+    result = default_library().to_numpy(result)
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+def spmm(
+    A: Any,
+    B: Any,
+    *,
+    out: Any = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    bias: Any = None,
+    activation: str | None = None,
+    order: str | None = None,
+    stream: Any = None,
+    copy: bool = False,
+) -> Any:
+    """Multiply a sparse and a dense matrix: ``activation(alpha * A @ B + beta * out + bias)``.
+
+    Parameters
+    ----------
+    A : CudaMatrix, or sparse matrix that `prepare` takes, of shape (m, k); or dense
+        The left operand.  One that is not prepared is packed for this call alone, on the CPU, and
+        given back: that takes far longer than the product, and waits for the GPU.
+    B : dense array on the GPU, of shape (k,) or (k, n); or as `A`
+        The right operand, sparse if `A` is dense.  ``spmm(X, W.T, bias=b, activation="relu")`` is a
+        linear layer.
+    out, alpha, beta, bias, activation, order, stream
+        As in `CudaMatrix.spmm`.
+    copy : bool, optional
+        Whether to take dense operands, `out` and `bias` that are arrays of NumPy, by copies to the
+        GPU, and give NumPy's back; by CuPy or torch, whichever is there.
+
+    Returns
+    -------
+    array
+        On the GPU, of the dense operand's library; with `copy`, an array of NumPy where the dense
+        operand is one.  Of the dtype of the prepared matrix; one that is packed for this call has
+        the dtype of the dense operand.
+
+    Raises
+    ------
+    TypeError
+        If not exactly one of `A` and `B` is sparse, or an operand is not on the GPU.
+    ValueError
+        If shapes, strides or devices do not fit, or an option is unknown.
+
+    See Also
+    --------
+    prepare : packs a matrix once for many products.
+    spkernels.spmm : the same on the CPU.
+
+    Examples
+    --------
+    >>> spkernels.cuda.spmm(W, B, activation="relu")  # doctest: +SKIP
+    >>> spkernels.cuda.spmm(A, np.ones((512, 64), np.float32), copy=True)  # doctest: +SKIP
+    """
+    dense_first = not _is_operand(A)
+    if dense_first != _is_operand(B):
+        kind = "dense" if dense_first else "sparse"
+        raise TypeError(f"exactly one of A and B must be sparse, both are {kind}")
+    S, D = (B, A) if dense_first else (A, B)
+    names = ("A", "B") if dense_first else ("B", "A")
+    on_gpu, into, added = _on_gpu(copy, D, out, bias)
+    packed = _packed(S, names[1], read(on_gpu, names[0]).dtype, "spmm", dense_first)
+    options = (into, alpha, beta, added, activation, order, stream)
+    result = multiply(packed, dense_first, on_gpu, names, *options)
+    return _returned(copy, result, out, D)
+
+
+def _packed(S, name, dtype, op, turned=False):
+    """Return the handle of a matrix or its transpose, made for one call where there is none."""
+    if isinstance(S, CudaMatrix):
+        return S._source.packed(S._turned != turned)
+    return source_of(S, name, dtype, op=op).packed(turned)
+
+
+def sddmm(
+    P: Any,
+    X: Any,
+    Y: Any,
+    *,
+    out: Any = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    stream: Any = None,
+    copy: bool = False,
+) -> Any:
+    """Sample the product of two dense matrices at the stored positions of a sparse one.
+
+    Parameters
+    ----------
+    P : CudaMatrix, or sparse matrix that `prepare` takes, of shape (m, n)
+        The pattern.  One that is not prepared (with ``op="sddmm"``) is packed for this call alone,
+        on the CPU, and given back: that takes far longer than the product, and waits for the GPU.
+    X, Y, out, alpha, beta, scale, stream
+        As in `CudaMatrix.sddmm`.
+    copy : bool, optional
+        Whether to take factors and `out` that are arrays of NumPy, by copies to the GPU, and give
+        NumPy's back; by CuPy or torch, whichever is there.
+
+    Returns
+    -------
+    array of shape (..., nnz)
+        The values, in the order of those of `P`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `spmm`.
+
+    See Also
+    --------
+    spkernels.sddmm : the same on the CPU, which returns a sparse array.
+
+    Examples
+    --------
+    >>> values = spkernels.cuda.sddmm(P, X, Y, scale=True)  # doctest: +SKIP
+    """
+    left, right, into = _on_gpu(copy, X, Y, out)
+    packed = _packed(P, "P", read(left, "X").dtype, "sddmm")
+    result = sample(packed, left, right, into, alpha, beta, scale, stream)
+    return _returned(copy, result, out, X, Y)
+
+
+def sparse_attention(
+    Q: Any,
+    K: Any,
+    V: Any,
+    mask: Any,
+    *,
+    scale: float | None = None,
+    out: Any = None,
+    return_lse: bool = False,
+    stream: Any = None,
+    copy: bool = False,
+) -> Any:
+    """Attend to the keys that a mask names: ``softmax(scale * Q @ K.T) @ V`` over these.
+
+    Parameters
+    ----------
+    Q, K, V : dense arrays on the GPU
+        As in `CudaMatrix.attend`.
+    mask : CudaMatrix, sparse matrix that `prepare` takes or `spkernels.masks.Mask`
+        Which keys each query attends to, the same for all heads.  One that is not prepared (with
+        ``op="attention"``) is packed for this call alone, on the CPU, and given back: that takes
+        far longer than the product, and waits for the GPU.
+    scale, out, return_lse, stream
+        As in `CudaMatrix.attend`.
+    copy : bool, optional
+        Whether to take operands and `out` that are arrays of NumPy, by copies to the GPU, and give
+        NumPy's back; by CuPy or torch, whichever is there.
+
+    Returns
+    -------
+    out, lse
+        As from `CudaMatrix.attend`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `spmm`.
+
+    See Also
+    --------
+    spkernels.sparse_attention : the same on the CPU.
+
+    Examples
+    --------
+    >>> mask = spkernels.masks.causal_window(4096, 256)  # doctest: +SKIP
+    >>> M = spkernels.cuda.prepare(mask, "float16", op="attention")  # doctest: +SKIP
+    >>> spkernels.cuda.sparse_attention(Q, K, V, M)  # doctest: +SKIP
+    """
+    *operands, into = _on_gpu(copy, Q, K, V, out)
+    packed = _packed(mask, "mask", read(operands[0], "Q").dtype, "attention")
+    result = attend(packed, *operands, scale, into, return_lse, stream)
+    if not return_lse:
+        return _returned(copy, result, out, Q, K, V)
+    return _returned(copy, result[0], out, Q, K, V), _returned(copy, result[1], None, Q, K, V)

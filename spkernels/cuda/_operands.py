@@ -1,0 +1,113 @@
+"""Operands of products on the GPU: where they lie, or errors that name the argument."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .._operands import scalar
+from . import _library
+from ._arrays import resolve, stream_pointer
+
+__all__ = [
+    "Operand",
+    "activation_code",
+    "as_factor",
+    "check_apart",
+    "check_operand",
+    "dense",
+    "end",
+    "enqueue",
+    "read",
+]
+
+
+class Operand(NamedTuple):
+    """An array on the GPU; strides count elements."""
+
+    name: str
+    array: object
+    library: object
+    pointer: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+    device: int | None
+
+
+def read(value, name):
+    """Return where an array lies."""
+    library, value = resolve(value, name)
+    return Operand(name, value, library, *library.read(value, name))
+
+
+def enqueue(operand, device, stream, run, *task):
+    """Call `run` with the caller's stream, where what it makes on the device belongs to this.
+
+    `stream` is an argument of the caller; None stands for the one that the operand's library says.
+    """
+    arrays = operand.library
+    if stream is None:
+        stream = arrays.stream(operand.array, device)
+        if arrays.has_current_stream:
+            return run(*task, stream)
+    else:
+        stream = stream_pointer(stream)
+    with arrays.on(device, stream):
+        return run(*task, stream)
+
+
+def check_operand(operand, packed):
+    """Raise unless an operand has the dtype and the device of a packed matrix."""
+    if operand.dtype != packed.dtype:
+        raise TypeError(
+            f"{operand.name} must have dtype {packed.dtype}, which the matrix was prepared for, "
+            f"got {operand.dtype}"
+        )
+    if operand.device is not None and operand.device != packed.device:
+        raise ValueError(
+            f"{operand.name} must be on device {packed.device}, where the matrix was prepared, got "
+            f"device {operand.device}"
+        )
+
+
+def dense(operand, rows, cols, row, col, pointer):
+    """Return a matrix as the library takes it; the one that strides of it describe."""
+    if not (
+        ((col == 1 or cols <= 1) and (row >= cols or rows <= 1))
+        or ((row == 1 or rows <= 1) and (col >= rows or cols <= 1))
+    ):
+        raise ValueError(
+            f"{operand.name} must be row-major or column-major, got strides of "
+            f"{tuple(operand.strides)} elements for shape {tuple(operand.shape)}: make it "
+            f"contiguous ({operand.name}.contiguous() of torch, cupy.ascontiguousarray)"
+        )
+    return _library.Dense(_library.DTYPES[operand.dtype], rows, cols, row, col, pointer)
+
+
+def end(operand):
+    """Return the address behind an array of positive strides."""
+    if 0 in operand.shape:
+        return operand.pointer
+    steps = zip(operand.shape, operand.strides, strict=True)
+    last = sum((extent - 1) * stride for extent, stride in steps)
+    return operand.pointer + (last + 1) * _library.ITEMSIZES[operand.dtype]
+
+
+def check_apart(out, *others):
+    """Raise if `out` may overlap what a product reads."""
+    for other in others:
+        if other is not None and out.pointer < end(other) and other.pointer < end(out):
+            raise ValueError(f"out must not overlap {other.name}")
+
+
+def as_factor(value, name):
+    """Return a real number as a float, or raise naming the argument."""
+    return value if type(value) is float else scalar(value, name)
+
+
+def activation_code(activation):
+    """Return the number of an activation, or raise with the names of all."""
+    if not isinstance(activation, str | None) or activation not in _library.ACTIVATIONS:
+        names = ", ".join(repr(name) for name in _library.ACTIVATIONS)
+        raise ValueError(f"activation must be one of {names}, got {activation!r}")
+    return _library.ACTIVATIONS[activation]
