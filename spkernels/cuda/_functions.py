@@ -9,7 +9,7 @@ import numpy as np
 from ._arrays import default_library, dtype_name
 from ._attend import attend
 from ._matrix import CudaMatrix, source_of
-from ._multiply import multiply
+from ._multiply import Options, multiply
 from ._operands import read
 from ._sample import sample
 from ._sparse import is_sparse
@@ -127,8 +127,8 @@ def spmm(
     names = ("A", "B") if dense_first else ("B", "A")
     on_gpu, into, added = _on_gpu(copy, D, out, bias)
     packed = _packed(S, names[1], read(on_gpu, names[0]).dtype, "spmm", dense_first)
-    options = (into, alpha, beta, added, activation, order, stream)
-    result = multiply(packed, dense_first, on_gpu, names, *options)
+    options = Options.of(into, alpha, beta, added, activation, order)
+    result = multiply(packed, dense_first, on_gpu, names, options, stream)
     return _returned(copy, result, out, D)
 
 

@@ -13,7 +13,7 @@ from . import _library
 from ._arrays import dtype_name
 from ._attend import attend
 from ._errors import raise_status
-from ._multiply import multiply
+from ._multiply import Options, multiply
 from ._operands import enqueue, read
 from ._packed import Source
 from ._sample import check_values, sample
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .._typing import SparseLike
 
 __all__ = ["CudaMatrix", "prepare", "source_of"]
+
+#: What errors call the operands.
+_BW, _XW = ("B", "W"), ("X", "W")
 
 
 class CudaMatrix:
@@ -138,18 +141,14 @@ class CudaMatrix:
         >>> Y = W.spmm(cupy.ones((512, 64), "float16"), activation="relu")  # doctest: +SKIP
         """
         packed = self._source.packed(self._turned)
-        return multiply(
-            packed, False, B, ("B", "W"), out, alpha, beta, bias, activation, order, stream
-        )
-
-    def _rspmm(self, X, names=("X", "W"), **options):
-        return multiply(self._source.packed(not self._turned), True, X, names, **options)
+        options = Options.of(out, alpha, beta, bias, activation, order)
+        return multiply(packed, False, B, _BW, options, stream)
 
     def __matmul__(self, B):
-        return multiply(self._source.packed(self._turned), False, B, ("B", "W"))
+        return multiply(self._source.packed(self._turned), False, B, _BW)
 
     def __rmatmul__(self, X):
-        return multiply(self._source.packed(not self._turned), True, X, ("X", "W"))
+        return multiply(self._source.packed(not self._turned), True, X, _XW)
 
     def sddmm(
         self,

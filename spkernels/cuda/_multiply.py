@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import ctypes
 from numbers import Real
+from typing import Any, NamedTuple
 
 from . import _library
 from ._errors import raise_status
 from ._operands import activation_code, as_factor, check_apart, check_operand, dense, enqueue, read
 
-__all__ = ["multiply"]
+__all__ = ["Options", "multiply", "not_prepared", "workspace"]
 
 _ORDERS = (None, "C", "F", "K")
 
 
-def multiply(
-    packed,
-    right,
-    D,
-    names,
-    out=None,
-    alpha=1.0,
-    beta=0.0,
-    bias=None,
-    activation=None,
-    order=None,
-    stream=None,
-):
+class Options(NamedTuple):
+    """What a product does besides multiplying: activation(alpha * A @ B + beta * out + bias)."""
+
+    out: Any = None
+    alpha: float = 1.0
+    beta: float = 0.0
+    bias: Any = None
+    activation: int = 0
+    order: str | None = None
+
+    @classmethod
+    def of(cls, out, alpha, beta, bias, activation, order):
+        """Return what the arguments mean, or raise naming the one that is wrong."""
+        if order not in _ORDERS:
+            raise ValueError(f"order must be None, 'C', 'F' or 'K', got {order!r}")
+        if out is not None and order is not None:
+            raise ValueError("order and out exclude each other: the layout of out is used")
+        alpha, beta = as_factor(alpha, "alpha"), as_factor(beta, "beta")
+        if out is None and beta != 0:
+            raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
+        return cls(out, alpha, beta, bias, activation_code(activation), order)
+
+
+_PLAIN = Options()
+
+
+def multiply(packed, right, D, names, options=_PLAIN, stream=None):
     """Return A @ D, or with `right` D @ A^T = (A @ D^T)^T, where nothing is turned but strides.
 
     `names` are what the caller calls `D` and the sparse matrix, which is A or A^T.
     """
     D = read(D, names[0])
-    m, k = packed.shape
     shape = D.shape
     if len(shape) == 1:
         n, inner, row, col = 1, shape[0], D.strides[0], 1
@@ -44,50 +58,41 @@ def multiply(
     else:
         inner, n = shape
         row, col = D.strides
-    if inner != k:
+    if inner != packed.shape[1]:
         raise _mismatch(D, packed.shape, right, names)
     if D.dtype != packed.dtype or D.device != packed.device:
         check_operand(D, packed)
-    B = dense(D, k, n, row, col, D.pointer)
-    code = activation_code(activation)
-    alpha, beta = as_factor(alpha, "alpha"), as_factor(beta, "beta")
-    if order not in _ORDERS or (out is not None and order is not None):
-        _check_order(order)
-    if out is None and beta != 0:
-        raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
-    task = (packed, right, D, B, n, out, alpha, beta, bias, code, order)
-    return enqueue(D, packed.device, stream, _run, *task)
+    B = dense(D, inner, n, row, col, D.pointer)
+    return enqueue(D, packed.device, stream, _run, packed, right, D, B, n, options)
 
 
-def _run(packed, right, D, B, n, out, alpha, beta, bias, code, order, stream):
+def _run(packed, right, D, B, n, options, stream):
     """Multiply, and make what is needed for it on the device and for the stream that is current."""
-    arrays, device = D.library, packed.device
-    m = packed.shape[0]
+    arrays, device, m = D.library, packed.device, packed.shape[0]
     vector = len(D.shape) == 1
-    reads = None
-    if out is None:
+    given = None
+    if options.out is None:
         # Row-major as C, or as C^T; either may be the result or its transpose.
+        order = options.order
         by_column = order == "F" or (order == "K" and _is_column_major(D))
         turned = not vector and by_column != right
         shape = (m,) if vector else (n, m) if turned else (m, n)
-        made, pointer = arrays.empty(shape, packed.dtype, device)
+        result, pointer = arrays.empty(shape, packed.dtype, device)
         row, col = (1, m) if turned else (n, 1)
         C = _library.Dense(B.dtype, m, n, row, col, pointer)
-        result = arrays.turned(made) if by_column and not vector else made
+        if by_column and not vector:
+            result = arrays.turned(result)
     else:
-        result = out
-        reads = read(out, "out")
-        C = _given(reads, packed, right, vector, m, n)
-        check_apart(reads, D)
-    epilogue, bias_held = None, None
-    if alpha != 1.0 or beta != 0.0 or bias is not None or code:
-        epilogue, bias_held = _epilogue(packed, right, vector, D, n, alpha, beta, bias, code)
-        if reads is not None and hasattr(bias_held, "pointer"):
-            check_apart(reads, bias_held)
-    size = ctypes.c_size_t()
-    library = packed.library
+        result = options.out
+        given = read(result, "out")
+        C = _given(given, packed, right, vector, m, n)
+        check_apart(given, D)
+    epilogue = held = room = None  # what is held may go when all is enqueued
+    if options is not _PLAIN:
+        epilogue, held = _epilogue(packed, right, vector, D, n, given, options)
+    library, size = packed.library, ctypes.c_size_t()
     status = library.spk_cuda_spmm_workspace(packed.pointer, B, C, size)
-    room, address = None, None
+    address = None
     if status == _library.OK:
         if size.value:
             room, address = workspace(arrays, size.value, device)
@@ -128,12 +133,6 @@ def _mismatch(D, shape, right, names):
     )
 
 
-def _check_order(order):
-    if order not in _ORDERS:
-        raise ValueError(f"order must be None, 'C', 'F' or 'K', got {order!r}")
-    raise ValueError("order and out exclude each other: the layout of out is used")
-
-
 def _is_column_major(D):
     """Whether it is column-major and not row-major as well."""
     if len(D.shape) != 2:
@@ -159,8 +158,9 @@ def _given(out, packed, right, vector, m, n):
     return dense(out, m, n, row, col, out.pointer)
 
 
-def _epilogue(packed, right, vector, D, n, alpha, beta, bias, code):
+def _epilogue(packed, right, vector, D, n, out, options):
     """Return the epilogue, and what must live as long as it."""
+    alpha, beta, bias, code = options.alpha, options.beta, options.bias, options.activation
     if bias is None:
         return _library.Epilogue(alpha, beta, None, None, code), None
     m = packed.shape[0]
@@ -168,24 +168,32 @@ def _epilogue(packed, right, vector, D, n, alpha, beta, bias, code):
         value = as_factor(bias, "bias")
         held, pointer = D.library.filled(m, value, packed.dtype, packed.device)
         return _library.Epilogue(alpha, beta, pointer, None, code), held
-    held = read(bias, "bias")
-    check_operand(held, packed)
-    rows, cols = (n, m) if right else (m, n)
-    shape = tuple(held.shape)
-    if vector:
-        along, expected = 0 if shape == (m,) else None, f"({m},)"
+    bias = read(bias, "bias")
+    check_operand(bias, packed)
+    if out is not None:
+        check_apart(out, bias)
+    along = _bias_axis(bias, (m,) if vector else (n, m) if right else (m, n))
+    # Along the rows of A, and so of C, which is turned where A is on the right.
+    if vector or (along == 0) != right:
+        return _library.Epilogue(alpha, beta, bias.pointer, None, code), bias
+    return _library.Epilogue(alpha, beta, None, bias.pointer, code), bias
+
+
+def _bias_axis(bias, result):
+    """Return the axis of a result of this shape that a bias goes along, or raise."""
+    shape = tuple(bias.shape)
+    if len(result) == 1:
+        along, expected = 0 if shape == result else None, f"({result[0]},)"
     else:
+        rows, cols = result
         along = 1 if shape in ((cols,), (1, cols)) else 0 if shape == (rows, 1) else None
         expected = f"({cols},), (1, {cols}) or ({rows}, 1)"
     if along is None:
         raise ValueError(f"bias must be a number or have shape {expected}, got {shape}")
     long = max(range(len(shape)), key=lambda axis: shape[axis])
-    if shape[long] > 1 and held.strides[long] != 1:
+    if shape[long] > 1 and bias.strides[long] != 1:
         raise ValueError(
-            f"bias must be contiguous, got strides of {tuple(held.strides)} elements for shape "
+            f"bias must be contiguous, got strides of {tuple(bias.strides)} elements for shape "
             f"{shape}"
         )
-    # Along the rows of A, and so of C, which is turned where A is on the right.
-    if vector or (along == 0) != right:
-        return _library.Epilogue(alpha, beta, held.pointer, None, code), held
-    return _library.Epilogue(alpha, beta, None, held.pointer, code), held
+    return along

@@ -86,11 +86,12 @@ def dense(operand, rows, cols, row, col, pointer):
 
 def end(operand):
     """Return the address behind an array of positive strides."""
-    if 0 in operand.shape:
-        return operand.pointer
-    steps = zip(operand.shape, operand.strides, strict=True)
-    last = sum((extent - 1) * stride for extent, stride in steps)
-    return operand.pointer + (last + 1) * _library.ITEMSIZES[operand.dtype]
+    last = 1
+    for extent, stride in zip(operand.shape, operand.strides, strict=True):
+        if extent == 0:
+            return operand.pointer
+        last += (extent - 1) * stride
+    return operand.pointer + last * _library.ITEMSIZES[operand.dtype]
 
 
 def check_apart(out, *others):
