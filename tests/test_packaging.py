@@ -94,6 +94,8 @@ def test_versions_agree():
     project = (ROOT / "meson.build").read_text()
     declared = re.search(r"^\s*version: '([^']*)'", project, re.MULTILINE).group(1)
     assert spkernels.__version__ == DISTRIBUTION.version == declared
+    # That of the wheel with the kernels for GPUs, too.
+    assert f"version: '{declared}'," in (ROOT / "cuda" / "meson.build").read_text()
 
 
 @pytest.mark.slow

@@ -301,6 +301,7 @@ def prepare(
     precision: str = "strict",
     op: str | tuple[str, ...] = "spmm",
     n: int | None = None,
+    transpose: bool = False,
 ) -> CudaMatrix:
     """Pack a sparse matrix once into the memory of the current GPU, for many products.
 
@@ -331,6 +332,10 @@ def prepare(
     n : int, optional
         Columns of the dense operands to come (for "sddmm", elements of a row of X), 128 if nothing
         is said.  Others work too.
+    transpose : bool, optional
+        Whether to pack the transpose at once, too, for ``X @ W`` and ``W.T @ B``; ``X @ W.T`` does
+        not need it.  If nothing is said it is packed when it is first used, which must be before
+        the first `CudaMatrix.update_values`.
 
     Returns
     -------
@@ -369,6 +374,8 @@ def prepare(
     """
     source = source_of(A, "A", dtype, pattern, kernel, precision, op, n)
     source.packed(False)
+    if transpose:
+        source.packed(True)
     return CudaMatrix(source)
 
 

@@ -110,8 +110,8 @@ class Source:
     def _pack(self, turned):
         if self._updated:
             raise ValueError(
-                "W was given new values before its transpose was packed, as W.T @ B and X @ W need "
-                "it: multiply by it once before update_values"
+                "W was given new values before its transpose was packed, which W.T @ B and X @ W "
+                "need: prepare(A, transpose=True) packs it at once"
             )
         other = self._packed[not turned]
         with self._where:

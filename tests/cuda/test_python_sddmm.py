@@ -1,5 +1,7 @@
 """spkernels.cuda.sddmm and CudaMatrix.sddmm against float64."""
 
+import runpy
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -126,3 +128,27 @@ def test_bad_input():
             matrix.sddmm(*factors, **options)
     with pytest.raises(ValueError, match="op=.*'sddmm'.*needs 'spmm'"):
         _ = W @ Tensor(np.ones((3, 2)))
+
+
+def test_a_layer_that_learns():
+    """As doc/cuda.rst shows it: its gradients are those of the dense layer."""
+    torch = pytest.importorskip("torch")
+    from conftest import ROOT
+
+    layer = runpy.run_path(ROOT / "doc" / "sparse_linear.py")["SparseLinear"]
+    rng = np.random.default_rng(3)
+    weight = random_sparse(rng, "csr", (9, 7), 0.4, np.float64)
+    bias = rng.standard_normal(9)
+    sparse = layer(weight, bias, torch.float64)
+    with torch.no_grad():
+        sparse.values.mul_(0.5)  # as an optimiser would
+    dense = torch.from_numpy(0.5 * weight.toarray()).requires_grad_()
+    X = torch.from_numpy(rng.standard_normal((5, 7)))
+    inputs = [X.clone().requires_grad_(), X.clone().requires_grad_()]
+    results = [sparse(inputs[0]), inputs[1] @ dense.T + torch.from_numpy(bias)]
+    torch.testing.assert_close(*results)
+    for result in results:
+        result.pow(2).sum().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
+    rows, cols = weight.nonzero()
+    torch.testing.assert_close(sparse.values.grad, dense.grad[rows, cols])
