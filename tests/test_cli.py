@@ -204,6 +204,7 @@ def test_info_has_the_folders_of_the_c_interface_only_if_they_exist(tmp_path, mo
 
 def test_info_lists_what_is_needed_and_what_is_optional():
     found = info.collect()
+    assert found["GPU"]["available"] is (found["GPU"]["missing"] is None)
     assert found["python"]["threadpoolctl"] == threadpoolctl.__version__
     assert set(found["optional packages"]) == {"matplotlib", "tqdm"}
 

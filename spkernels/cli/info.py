@@ -13,13 +13,14 @@ from typing import Any
 
 import threadpoolctl
 
+from .. import cuda
 from .._config import show_config
 from .table import WIDTH
 
 _DESCRIPTION = """\
 Show what this installation of spkernels is and what it runs on: version, instruction sets
-(SIMD), threads, NumPy and scipy, the OpenMP and BLAS libraries in the process, and where the
-C header and library are. Please paste it into bug reports.
+(SIMD), threads, NumPy and scipy, GPUs, the OpenMP and BLAS libraries in the process, and where
+the C header and library are. Please paste it into bug reports.
 """
 _EPILOG = """\
 examples:
@@ -69,6 +70,7 @@ def collect() -> dict[str, dict[str, Any]]:
         "CPU": _cpu_model(),
         "CPUs": os.cpu_count(),
     }
+    found["GPU"] = cuda.show_config(mode="dicts")
     found["runtimes"] = _runtimes()
     found["environment"] = {
         name: value for name, value in sorted(os.environ.items()) if name.startswith(_PREFIXES)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
-import sys
 
 import numpy as np
 
@@ -262,7 +260,9 @@ class Interface:
 
     def read(self, array, name):
         """Return (pointer, shape, strides in elements, name of dtype, device), or raise."""
-        known = array.__cuda_array_interface__
+        known = getattr(array, "__cuda_array_interface__", None)
+        if known is None:  # others of this type are on the GPU
+            raise on_host(array, name)
         if known.get("mask") is not None:
             raise TypeError(f"{name} must have no mask")
         dtype = _typed(known["typestr"], array)
@@ -365,7 +365,7 @@ def resolve(value, name):
     if library is not None:
         register(type(value), library)
         return library, value
-    if hasattr(value, "__dlpack__") and _dlpack_type(value) in _DLPACK_CUDA:
+    if hasattr(value, "__dlpack_device__") and _dlpack_type(value) in _DLPACK_CUDA:
         library = default_library()
         return library, library.from_dlpack(value)
     raise on_host(value, name)
@@ -404,8 +404,8 @@ def default_library():
     found = _LIBRARIES.get(None)
     if found is not None:
         return found
-    for name, kind in (("cupy", CuPy), ("torch", Torch)):
-        if name in sys.modules or importlib.util.find_spec(name) is not None:
+    for kind in (CuPy, Torch):
+        with contextlib.suppress(ImportError):
             register(None, _one(kind))
             return _one(kind)
     raise ImportError(

@@ -20,6 +20,8 @@ class Plain:
     @property
     def __cuda_array_interface__(self):
         array = self.array
+        if array is None:
+            raise AttributeError("this one is on the host")
         return {
             "shape": array.shape,
             "typestr": array.dtype.str,

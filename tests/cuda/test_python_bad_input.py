@@ -77,6 +77,7 @@ CASES = {
         TypeError,
         r"B must be an array on the GPU.*numpy.ndarray in host memory.*asarray\(B\).*copy=True",
     ),
+    "interface of the host": ((Plain(None),), {}, TypeError, "B must be an array on the GPU"),
     "list": (([[1.0]],), {}, TypeError, "B must be an array on the GPU.*got list in host memory"),
     "DLPack of the host": (
         (Capsule(np.ones((K, N)), device=(1, 0)),),

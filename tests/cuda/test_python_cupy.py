@@ -128,3 +128,18 @@ def test_the_stream_is_that_of_cupy(cupy, monkeypatch):
     _ = W @ ndarray(np.ones((3, 2)))
     W.spmm(ndarray(np.ones((3, 2))), stream=5)
     assert given == [77, 5]
+
+
+def test_the_library_that_makes_arrays(cupy, monkeypatch):
+    """CuPy, else torch, else an error that says what to install."""
+    assert _arrays.default_library().name == "cupy"
+    monkeypatch.setattr(_arrays, "_LIBRARIES", {})
+    monkeypatch.setattr(_arrays, "_made", {})
+    monkeypatch.setitem(sys.modules, "cupy", None)  # an import of it fails
+    pytest.importorskip("torch")
+    assert _arrays.default_library().name == "torch"
+    monkeypatch.setattr(_arrays, "_LIBRARIES", {})
+    monkeypatch.setattr(_arrays, "_made", {})
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="made by CuPy or torch, and neither is installed"):
+        spkernels.cuda.asarray(np.ones(3))
