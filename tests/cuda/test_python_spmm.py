@@ -124,7 +124,7 @@ def test_operators(kind):
     rng = np.random.default_rng(1)
     make, get = KINDS[kind]
     A = random_sparse(rng, "csr", (11, 7), 0.4, np.float32)
-    W = spkernels.cuda.prepare(A)
+    W = spkernels.cuda.prepare(A, kernel="rows")
     B, X, Z = (random_dense(rng, size, np.float32) for size in ((7, 5), (5, 11), (5, 7)))
     assert_spmm(get(W @ make(B)), A, B)
     assert_spmm(get(make(X) @ W), X, A)
