@@ -1,5 +1,7 @@
 """spkernels.cuda.spmm and CudaMatrix: every format, layout and option against float64."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -312,3 +314,14 @@ def test_streams_and_workspaces(maker):
     for stream in (Protocol(), Pointer(), Handle(), Cuda()):
         W.spmm(B, stream=stream)
     assert maker.streams == [21, 22, 23, 24]
+
+
+def test_threads():
+    rng = np.random.default_rng(9)
+    A = random_sparse(rng, "csr", (50, 60), 0.2, np.float64)
+    W = spkernels.cuda.prepare(A)
+    operands = [random_dense(rng, (60, 8), np.float64) for _ in range(32)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda B: (W @ Tensor(B)).array, operands))
+    for B, result in zip(operands, results, strict=True):
+        assert_spmm(result, A, B)
