@@ -128,3 +128,24 @@ def test_whole_blocks_of_keys_need_no_bits(packed):
     np.testing.assert_array_equal(rebuilt, mask)
     assert groups.tolist() == [3, 3]
     assert masks == 2
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    m=st.integers(0, 150),
+    k=st.integers(1, 200),
+    sort=st.booleans(),
+    unique=st.booleans(),
+    least=st.sampled_from([1, 2, 20, 100, 5000]),
+    most=st.sampled_from([1, 2, 8]),
+)
+def test_tiles(packed, seed, m, k, sort, unique, least, most):
+    rng = np.random.default_rng(seed)
+    A = adversarial(rng, m, k)
+    if unique:
+        A.sum_duplicates()
+    elif sort:
+        A.sort_indices()
+    if unique and not sort and A.nnz:
+        A.indices[: A.indptr[1]] = A.indices[: A.indptr[1]][::-1].copy()
+    check(packed.spk_packed_tiles, A, 2, rng, ctypes.c_int(least), ctypes.c_int(most))

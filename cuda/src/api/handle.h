@@ -6,6 +6,7 @@
 
 #include "../driver/attention.h"
 #include "../driver/product.h"
+#include "../driver/sddmm.h"
 
 struct spk_cuda_matrix {
   int64_t rows = 0, cols = 0, nnz = 0;
@@ -13,7 +14,8 @@ struct spk_cuda_matrix {
   unsigned operations = 0;
   bool has_values = false;
   spk_cuda_device device = {};
-  std::unique_ptr<spk::SpmmKernel> spmm; /* where SPK_CUDA_SPMM was asked for */
+  std::unique_ptr<spk::SpmmKernel> spmm;   /* where SPK_CUDA_SPMM was asked for */
+  std::unique_ptr<spk::SddmmKernel> sddmm; /* where SPK_CUDA_SDDMM was */
   std::unique_ptr<spk::AttentionKernel> attention;
 };
 

@@ -68,6 +68,11 @@ int prepare(const spk_cuda_desc &desc, spk_cuda_matrix *A) {
     status = make_spmm(desc.kernel, wanted, &A->spmm);
     if (status != SPK_OK) return status;
   }
+  if (desc.operations & SPK_CUDA_SDDMM) {
+    const SddmmWanted wanted = {&entries, desc.dtype, desc.precision, A->has_values, A->device};
+    status = make_sddmm(wanted, &A->sddmm);
+    if (status != SPK_OK) return status;
+  }
   if (desc.operations & SPK_CUDA_ATTENTION) {
     A->attention = std::make_unique<AttentionKernel>();
     status = A->attention->make(entries, desc.dtype);
@@ -101,6 +106,7 @@ int spk_cuda_update_values(spk_cuda_matrix *A, const void *values, void *stream)
   spk::OnDevice on(A->device.device);
   int status = on.status();
   if (status == SPK_OK && A->spmm) status = A->spmm->fill(values, stream);
+  if (status == SPK_OK && A->sddmm) status = A->sddmm->fill(values, stream);
   return status;
 }
 
@@ -117,5 +123,6 @@ size_t spk_cuda_bytes(const spk_cuda_matrix *A) {
   if (!A) return 0;
   size_t bytes = A->spmm ? A->spmm->bytes() : 0;
   if (A->attention) bytes += A->attention->bytes();
+  if (A->sddmm) bytes += A->sddmm->bytes();
   return bytes;
 }

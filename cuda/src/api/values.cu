@@ -1,8 +1,5 @@
 #include "values.h"
 
-#include <climits>
-#include <vector>
-
 #include "../kernels/gather_values.h"
 
 namespace spk {
@@ -10,14 +7,8 @@ namespace spk {
 int PackedValues::make(const int64_t *slots, int64_t count, spk_cuda_dtype stored) {
   count_ = count;
   stored_ = stored;
-  int64_t last = 0;
-  for (int64_t i = 0; i < count; i++) last = slots[i] > last ? slots[i] : last;
-  int status = values_.resize(count * (int64_t)size_of(stored));
-  if (status != SPK_OK) return status;
-  if (last > INT32_MAX) return far_.assign(slots, count);
-  std::vector<int32_t> near((size_t)count);
-  for (int64_t i = 0; i < count; i++) near[(size_t)i] = (int32_t)slots[i];
-  return near_.assign(near.data(), count);
+  const int status = values_.resize(count * (int64_t)size_of(stored));
+  return status == SPK_OK ? slots_.make(slots, count) : status;
 }
 
 template <class To, class From, class Slot>
@@ -45,9 +36,9 @@ static int gather_by_dtypes(void *to, spk_cuda_dtype stored, const void *from, s
 }
 
 int PackedValues::fill(const void *values, spk_cuda_dtype given, void *stream) {
-  if (far_.data())
-    return gather_by_dtypes(values_.data(), stored_, values, given, far_.data(), count_, stream);
-  return gather_by_dtypes(values_.data(), stored_, values, given, near_.data(), count_, stream);
+  if (slots_.far())
+    return gather_by_dtypes(values_.data(), stored_, values, given, slots_.far(), count_, stream);
+  return gather_by_dtypes(values_.data(), stored_, values, given, slots_.near(), count_, stream);
 }
 
 } // namespace spk

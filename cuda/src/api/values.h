@@ -2,7 +2,7 @@
 #ifndef SPK_API_VALUES_H
 #define SPK_API_VALUES_H
 
-#include "memory.h"
+#include "slots.h"
 
 namespace spk {
 
@@ -19,12 +19,11 @@ class PackedValues {
   /* From device memory, of dtype `given`. */
   int fill(const void *values, spk_cuda_dtype given, void *stream);
   const void *data() const { return values_.data(); }
-  size_t bytes() const { return values_.bytes() + near_.bytes() + far_.bytes(); }
+  size_t bytes() const { return values_.bytes() + slots_.bytes(); }
 
  private:
   DeviceArray<char> values_;
-  DeviceArray<int32_t> near_; /* slots that 32 bits hold, or: */
-  DeviceArray<int64_t> far_;
+  DeviceSlots slots_;
   int64_t count_ = 0;
   spk_cuda_dtype stored_ = SPK_CUDA_F32;
 };

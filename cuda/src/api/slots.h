@@ -1,0 +1,35 @@
+/* Slots in device memory: which of the caller's values each packed one is. */
+#ifndef SPK_API_SLOTS_H
+#define SPK_API_SLOTS_H
+
+#include <climits>
+#include <vector>
+
+#include "memory.h"
+
+namespace spk {
+
+/* In 32 bits where these hold them. */
+class DeviceSlots {
+ public:
+  int make(const int64_t *slots, int64_t count) {
+    int64_t last = 0;
+    for (int64_t i = 0; i < count; i++) last = slots[i] > last ? slots[i] : last;
+    if (last > INT32_MAX) return far_.assign(slots, count);
+    std::vector<int32_t> near((size_t)count);
+    for (int64_t i = 0; i < count; i++) near[(size_t)i] = (int32_t)slots[i];
+    return near_.assign(near.data(), count);
+  }
+  /* The one or the other is there, neither before make. */
+  const int32_t *near() const { return near_.data(); }
+  const int64_t *far() const { return far_.data(); }
+  size_t bytes() const { return near_.bytes() + far_.bytes(); }
+
+ private:
+  DeviceArray<int32_t> near_;
+  DeviceArray<int64_t> far_;
+};
+
+} // namespace spk
+
+#endif

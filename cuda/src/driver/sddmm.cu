@@ -1,0 +1,184 @@
+/* Sampled products: a launch for the tiles of the pattern, and one for the rest. */
+#include "sddmm.h"
+
+#include "../api/values.h"
+#include "../kernels/sddmm_rows.h"
+#include "../kernels/sddmm_tiles.h"
+#include "../kernels/tile_fma.h"
+#include "../kernels/tile_tensor.h"
+#include "product.h"
+
+namespace spk {
+namespace {
+
+/* The entries from which a tile is worth its products.  Both ways are bound by L2 (reckoned): one
+ * entry reads a row of Y, a tile 64 rows, and 64 of X unless they stay: as much as 128 entries.  By
+ * FMA a tile takes 4096 k / 128 cycles, where L2 gives 24 bytes a cycle: as long as 192 entries of
+ * float32 in k * 4 / 24 each. */
+constexpr int TENSOR_TILE_ENTRIES = 128, FMA_TILE_ENTRIES = 192;
+/* float64: 64 FMA a cycle and twice the bytes, the same.  But where the device has only two of them
+ * a cycle, products that nobody asked for are all that counts. */
+constexpr int SLOW_DOUBLE_TILE_ENTRIES = 3072;
+
+bool has_fast_double(const spk_cuda_device &device) {
+  return device.minor == 0 && device.major < 12; /* 8.0, 9.0 and 10.0, by CUDA's tables */
+}
+
+/* Tiles of a run, at most: enough that X is read seldom, if that leaves each multiprocessor with
+ * RUNS_EACH runs, several times what it holds at once. */
+constexpr int64_t TILES_OF_RUN = 8, RUNS_EACH = 16;
+
+template <class Product>
+class Kernel : public SddmmKernel {
+ public:
+  using T = typename Product::Element;
+
+  int make(const SddmmWanted &wanted, int tile_entries) {
+    Owned<spk_tiles, spk_tiles_free> tiles;
+    int status = spk_tiles_make(wanted.P, tile_entries, &tiles);
+    const int64_t each = tiles.tiles / (RUNS_EACH * wanted.device.multiprocessors);
+    const int64_t most = each < 1 ? 1 : each < TILES_OF_RUN ? each : TILES_OF_RUN;
+    if (status == SPK_OK) status = spk_tiles_cut(&tiles, most);
+    runs_ = tiles.runs;
+    rest_ = tiles.rest;
+    m_ = wanted.P->rows;
+    n_ = wanted.P->cols;
+    if (status == SPK_OK) status = run_.assign(tiles.run, tiles.runs);
+    if (status == SPK_OK) status = column_.assign(tiles.column, tiles.tiles);
+    if (status == SPK_OK) status = row_.assign(tiles.row, tiles.tiles * SPK_TILE);
+    if (status == SPK_OK && tiles.slots) status = slots_.make(tiles.slots, tiles.tiled);
+    if (status == SPK_OK) status = rest_rows_.assign(tiles.rest_rows, rest_);
+    if (status == SPK_OK) status = rest_columns_.assign(tiles.rest_columns, rest_);
+    if (status == SPK_OK && tiles.rest_slots) status = rest_slots_.make(tiles.rest_slots, rest_);
+    if (status == SPK_OK && wanted.values) {
+      has_values_ = true;
+      status = values_.resize(wanted.P->nnz);
+    }
+    if (status == SPK_OK) status = make_ready(sddmm_rows<T>, 0);
+    if (status == SPK_OK) status = make_ready(sddmm_tiles<Product, false>, MOST_SHARED);
+    if (status == SPK_OK) status = make_ready(sddmm_tiles<Product, true>, MOST_SHARED);
+    return status;
+  }
+
+  int fill(const void *values, void *stream) override {
+    if (!has_values_) return SPK_CUDA_ERR_PREPARED;
+    return copy_on_device(values_.data(), values, values_.bytes(), stream);
+  }
+
+  size_t bytes() const override {
+    return run_.bytes() + column_.bytes() + row_.bytes() + slots_.bytes() + rest_rows_.bytes() +
+           rest_columns_.bytes() + rest_slots_.bytes() + values_.bytes();
+  }
+
+  int run(const SampledProduct &p) const override {
+    const int status = run_tiles(p);
+    return status == SPK_OK ? run_rest(p) : status;
+  }
+
+ private:
+  static constexpr int SLICE = TILE_ROW_BYTES / (int)sizeof(T);
+  static constexpr int MOST_OF_X =
+      Product::RESIDENT > Product::STAGES ? Product::RESIDENT : Product::STAGES;
+  static constexpr size_t shared_for(int x_slots) {
+    return (size_t)(x_slots + Product::STAGES) * TILE_BYTES +
+           Product::THREADS / 32 * PIECE * sizeof(sum_of<T>);
+  }
+  static constexpr size_t MOST_SHARED = shared_for(MOST_OF_X);
+  static_assert(MOST_SHARED <= SHARED_EVERYWHERE, "a block must fit into any device");
+
+  Sampling<T> sampling_of(const SampledProduct &p) const {
+    Sampling<T> made;
+    made.values = static_cast<T *>(p.values);
+    made.old = values_.data();
+    made.alpha = (sum_of<T>)p.sampling.alpha;
+    made.beta = (sum_of<T>)p.sampling.beta;
+    made.scale = p.sampling.scale;
+    return made;
+  }
+
+  static bool are_aligned(const SampledProduct &p) {
+    return is_aligned(p.X, p.ldx, sizeof(T)) && is_aligned(p.Y, p.ldy, sizeof(T));
+  }
+
+  int run_tiles(const SampledProduct &p) const {
+    SddmmTiles<T> task;
+    task.runs = run_.data();
+    task.columns = column_.data();
+    task.rows = row_.data();
+    task.slots = {slots_.near(), slots_.far()};
+    task.X = static_cast<const T *>(p.X);
+    task.Y = static_cast<const T *>(p.Y);
+    task.ldx = p.ldx;
+    task.ldy = p.ldy;
+    task.m = m_;
+    task.n = n_;
+    task.k = p.k;
+    task.slices = p.k ? tiles_of(p.k, SLICE) : 1;
+    task.x_stays = task.slices <= Product::RESIDENT;
+    task.x_slots = task.x_stays ? (int)task.slices : Product::STAGES;
+    task.sampling = sampling_of(p);
+    const auto kernel = are_aligned(p) ? sddmm_tiles<Product, true> : sddmm_tiles<Product, false>;
+    return launch(kernel, runs_, Product::THREADS, shared_for(task.x_slots), p.stream, task);
+  }
+
+  int run_rest(const SampledProduct &p) const {
+    constexpr int64_t VECTOR = 16 / sizeof(T);
+    SddmmRows<T> task;
+    task.rows = rest_rows_.data();
+    task.columns = rest_columns_.data();
+    task.slots = {rest_slots_.near(), rest_slots_.far()};
+    task.count = rest_;
+    task.X = static_cast<const T *>(p.X);
+    task.Y = static_cast<const T *>(p.Y);
+    task.ldx = p.ldx;
+    task.ldy = p.ldy;
+    task.k = p.k;
+    task.vector_k = are_aligned(p) ? p.k / VECTOR * VECTOR : 0;
+    task.sampling = sampling_of(p);
+    return launch(sddmm_rows<T>, tiles_of(rest_, SDDMM_ROWS_WARPS * 32), SDDMM_ROWS_WARPS * 32, 0,
+                  p.stream, task);
+  }
+
+  int64_t m_ = 0, n_ = 0, runs_ = 0, rest_ = 0;
+  DeviceArray<spk_tile_run> run_;
+  DeviceArray<int32_t> column_;
+  DeviceArray<spk_tile_row> row_;
+  DeviceSlots slots_;
+  DeviceArray<int32_t> rest_rows_, rest_columns_;
+  DeviceSlots rest_slots_;
+  bool has_values_ = false;
+  DeviceArray<T> values_; /* in P's order */
+};
+
+template <class Product>
+int make(const SddmmWanted &wanted, int tile_entries, std::unique_ptr<SddmmKernel> *made) {
+  auto kernel = std::make_unique<Kernel<Product>>();
+  const int status = kernel->make(wanted, tile_entries);
+  if (status == SPK_OK) *made = std::move(kernel);
+  return status;
+}
+
+} // namespace
+
+int make_sddmm(const SddmmWanted &wanted, std::unique_ptr<SddmmKernel> *made) {
+  using Tf32 = TensorTile<float, tfloat32>;
+  using ThreeTf32 = TensorTile<float, tfloat32, true>;
+  switch (wanted.dtype) {
+    case SPK_CUDA_F64:
+      return make<FmaTile<double>>(
+          wanted, has_fast_double(wanted.device) ? FMA_TILE_ENTRIES : SLOW_DOUBLE_TILE_ENTRIES,
+          made);
+    case SPK_CUDA_F16:
+      return make<TensorTile<half, half>>(wanted, TENSOR_TILE_ENTRIES, made);
+    case SPK_CUDA_BF16:
+      return make<TensorTile<bfloat16, bfloat16>>(wanted, TENSOR_TILE_ENTRIES, made);
+    default:
+      break;
+  }
+  if (wanted.precision == SPK_CUDA_TF32) return make<Tf32>(wanted, TENSOR_TILE_ENTRIES, made);
+  if (wanted.precision == SPK_CUDA_3XTF32)
+    return make<ThreeTf32>(wanted, TENSOR_TILE_ENTRIES, made);
+  return make<FmaTile<float>>(wanted, FMA_TILE_ENTRIES, made);
+}
+
+} // namespace spk

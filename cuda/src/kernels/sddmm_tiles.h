@@ -1,0 +1,170 @@
+/* Sampled products by dense tiles of 64 x 64, for patterns that are full in places.
+ *
+ * A block of threads takes a run of tiles of the same 64 rows.  Operands go by slices of 128 bytes
+ * of depth through rings in shared memory, by cp.async, the next ones while those before are
+ * multiplied, across tiles too: what a tile stores, the slices of the next hide.  Where the slices
+ * of X are few, they stay from tile to tile, and half of what L2 has to give is saved.  Rows,
+ * columns and depth beyond the edges are zeros in shared memory, and never read.
+ *
+ * The products are a class: see tile_tensor.h, tile_fma.h.
+ */
+#ifndef SPK_KERNELS_SDDMM_TILES_H
+#define SPK_KERNELS_SDDMM_TILES_H
+
+#include "sampled_tile.h"
+#include "tensor.h"
+
+namespace spk {
+
+constexpr int TILE_BYTES = SPK_TILE * TILE_ROW_BYTES;
+
+template <class T>
+struct SddmmTiles {
+  const spk_tile_run *runs;
+  const int32_t *columns;
+  const spk_tile_row *rows;
+  Slots slots;
+  const T *X, *Y; /* Y by columns: row j of what is read is column j */
+  int64_t ldx, ldy, m, n, k;
+  int64_t slices; /* of the depth; at least 1 */
+  int x_slots;    /* slices of X that shared memory holds: all, or a ring */
+  int x_stays;
+  Sampling<T> sampling;
+};
+
+/* 64 rows of a matrix from `row`, of `rows`: the slice of their depth from `at`, of `k`, to a tile
+ * of shared memory. */
+template <class T, int THREADS, bool ALIGNED>
+SPK_DEVICE void fetch_slice(char *tile, const T *M, int64_t ld, int64_t row, int64_t rows,
+                            int64_t at, int64_t k) {
+  constexpr int ROW = TILE_ROW_BYTES / (int)sizeof(T), CHUNK = 16 / (int)sizeof(T);
+  const int high = rows - row < SPK_TILE ? (int)(rows - row) : SPK_TILE;
+  const int deep = k - at < ROW ? (int)(k - at) : ROW;
+  if constexpr (ALIGNED || sizeof(T) == 2) {
+    SPK_UNROLLED
+    for (int i = thread(); i < SPK_TILE * TILE_ROW_CHUNKS; i += THREADS) {
+      const int r = i / TILE_ROW_CHUNKS, chunk = i % TILE_ROW_CHUNKS;
+      const int left = r < high ? deep - chunk * CHUNK : 0;
+      const int count = left < 0 ? 0 : left < CHUNK ? left : CHUNK;
+      char *to = tile + chunk_of_tile(r, chunk);
+      const T *from = M + (count ? (row + r) * ld + at + chunk * CHUNK : 0);
+      if constexpr (ALIGNED) {
+        copy_async<16>(to, from, count * (int)sizeof(T));
+      } else {
+        /* There are no copies of 2 bytes. */
+        vec<T, CHUNK> v;
+        SPK_UNROLLED
+        for (int j = 0; j < CHUNK; j++) v[j] = j < count ? load(from + j) : T{};
+        *reinterpret_cast<vec<T, CHUNK> *>(to) = v;
+      }
+    }
+  } else {
+    SPK_ONE_BY_ONE
+    for (int i = thread(); i < SPK_TILE * ROW; i += THREADS) {
+      const int r = i / ROW, j = i % ROW;
+      const bool there = r < high && j < deep;
+      char *to = tile + chunk_of_tile(r, j / CHUNK) + j % CHUNK * (int)sizeof(T);
+      copy_async<sizeof(T)>(to, M + (there ? (row + r) * ld + at + j : 0),
+                            there ? (int)sizeof(T) : 0);
+    }
+  }
+}
+
+/* The slices of a run, in the order in which they are multiplied. */
+template <class Product, bool ALIGNED>
+class SlicesAhead {
+ public:
+  using T = typename Product::Element;
+
+  SPK_DEVICE SlicesAhead(const SddmmTiles<T> &t, const spk_tile_run &run)
+      : t_(t), run_(run), column_(load(t.columns + run.first)), next_column_(column_) {
+    read_next_column();
+  }
+
+  /* Begin to copy the next one, if there is one, and end a group of copies in any case. */
+  SPK_DEVICE void fetch(char *xs, char *ys) {
+    if (tile_ < run_.count) {
+      constexpr int SLICE = TILE_ROW_BYTES / (int)sizeof(T);
+      const int64_t at = slice_ * SLICE;
+      fetch_slice<T, Product::THREADS, ALIGNED>(ys + slot_ * TILE_BYTES, t_.Y, t_.ldy,
+                                                (int64_t)column_ * SPK_TILE, t_.n, at, t_.k);
+      if (!t_.x_stays || tile_ == 0) {
+        const int x_slot = t_.x_stays ? (int)slice_ : slot_;
+        fetch_slice<T, Product::THREADS, ALIGNED>(xs + x_slot * TILE_BYTES, t_.X, t_.ldx,
+                                                  (int64_t)run_.panel * SPK_TILE, t_.m, at, t_.k);
+      }
+      slot_ = slot_ + 1 < Product::STAGES ? slot_ + 1 : 0;
+      if (++slice_ == t_.slices) {
+        slice_ = 0;
+        tile_++;
+        column_ = next_column_;
+        read_next_column();
+      }
+    }
+    copy_commit();
+  }
+
+ private:
+  /* A tile before it is needed. */
+  SPK_DEVICE void read_next_column() {
+    if (tile_ + 1 < run_.count) next_column_ = load(t_.columns + run_.first + tile_ + 1);
+  }
+
+  const SddmmTiles<T> &t_;
+  const spk_tile_run &run_;
+  int tile_ = 0, slot_ = 0;
+  int64_t slice_ = 0;
+  int32_t column_, next_column_;
+};
+
+template <class Product, int PIECE_INDEX = 0>
+SPK_DEVICE void write_pieces(const Product &product, const SddmmTiles<typename Product::Element> &t,
+                             const RowsOfTile &rows, sum_of<typename Product::Element> *piece) {
+  if constexpr (PIECE_INDEX < Product::PIECES) {
+    product.template put<PIECE_INDEX>(piece);
+    sync_warp();
+    write_piece(t.sampling, t.slots, rows, Product::piece_row(PIECE_INDEX) % 32,
+                Product::piece_column(PIECE_INDEX) != 0, piece);
+    sync_warp();
+    write_pieces<Product, PIECE_INDEX + 1>(product, t, rows, piece);
+  }
+}
+
+template <class Product, bool ALIGNED>
+SPK_KERNEL(Product::THREADS, Product::BLOCKS)
+sddmm_tiles(SPK_PARAMETER(t, SddmmTiles<typename Product::Element>)) {
+  using T = typename Product::Element;
+  using S = sum_of<T>;
+  const spk_tile_run run = t.runs[block()];
+  char *xs = block_memory(), *ys = xs + t.x_slots * TILE_BYTES;
+  S *piece = reinterpret_cast<S *>(ys + Product::STAGES * TILE_BYTES) + warp() * PIECE;
+  SlicesAhead<Product, ALIGNED> ahead(t, run);
+  SPK_UNROLLED
+  for (int i = 0; i < Product::STAGES - 1; i++) ahead.fetch(xs, ys);
+  int slot = 0;
+  SPK_ONE_BY_ONE
+  for (int tile = 0; tile < run.count; tile++) {
+    const RowsOfTile rows =
+        rows_of_tile(t.rows + (run.first + tile) * SPK_TILE + Product::piece_row(0) / 32 * 32);
+    Product product;
+    SPK_ONE_BY_ONE
+    for (int64_t slice = 0; slice < t.slices; slice++) {
+      copy_wait<Product::STAGES - 2>();
+      sync_block(); /* this slice is there, and the one before is no longer read */
+      ahead.fetch(xs, ys);
+      const char *x = xs + (t.x_stays ? (int)slice : slot) * TILE_BYTES;
+      const char *y = ys + slot * TILE_BYTES;
+      const int64_t left = (t.k - slice * (TILE_ROW_BYTES / (int)sizeof(T))) * (int)sizeof(T);
+      if (left >= TILE_ROW_BYTES)
+        product.template accumulate<true>(x, y, TILE_ROW_BYTES);
+      else
+        product.template accumulate<false>(x, y, (int)left);
+      slot = slot + 1 < Product::STAGES ? slot + 1 : 0;
+    }
+    write_pieces(product, t, rows, piece);
+  }
+}
+
+} // namespace spk
+
+#endif
