@@ -154,7 +154,16 @@ class Handle:
     """A matrix that was prepared by the C interface, from CSR arrays as they are."""
 
     def __init__(
-        self, library, A, dtype, *, operations=("spmm",), kernel="auto", precision="strict", width=0
+        self,
+        library,
+        A,
+        dtype,
+        *,
+        operations=("spmm",),
+        kernel="auto",
+        precision="strict",
+        width=0,
+        values=True,
     ):
         self._library = library
         self.dtype, self.shape = dtype, A.shape
@@ -172,7 +181,7 @@ class Handle:
             A.indptr.ctypes.data,
             indices.ctypes.data,
             None,
-            data.ctypes.data,
+            data.ctypes.data if values else None,
         )
         desc = _library.Desc(
             ctypes.pointer(sparse),
