@@ -97,6 +97,12 @@ void store(T *p, const T &v) {
   *p = v;
 }
 
+template <class T>
+void store_where(bool condition, T *p, const T &v) {
+  static_assert(sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8, "one register, or two");
+  if (condition) store(p, v);
+}
+
 template <int size>
 void copy_async(void *s, const void *g, int bytes) {
   static_assert(size == 4 || size == 8 || size == 16, "copies are of 4, 8 or 16 bytes");

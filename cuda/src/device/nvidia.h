@@ -87,6 +87,32 @@ SPK_DEVICE void store(T *p, const T &v) {
   *reinterpret_cast<W *>(p) = w;
 }
 
+/* What is stored under a condition is computed without one: no branch, and loads of the next value
+ * may go ahead of it. */
+template <class T>
+SPK_DEVICE void store_where(bool condition, T *p, const T &v) {
+  static_assert(sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8, "one register, or two");
+  if constexpr (sizeof(T) == 2) {
+    unsigned short w;
+    memcpy(&w, &v, sizeof v);
+    asm volatile(
+        "{.reg .pred q; setp.ne.s32 q, %0, 0; @q st.global.b16 [%1], %2;}" ::"r"((int)condition),
+        "l"(p), "h"(w));
+  } else if constexpr (sizeof(T) == 4) {
+    unsigned w;
+    memcpy(&w, &v, sizeof v);
+    asm volatile(
+        "{.reg .pred q; setp.ne.s32 q, %0, 0; @q st.global.b32 [%1], %2;}" ::"r"((int)condition),
+        "l"(p), "r"(w));
+  } else {
+    unsigned long long w;
+    memcpy(&w, &v, sizeof v);
+    asm volatile(
+        "{.reg .pred q; setp.ne.s32 q, %0, 0; @q st.global.b64 [%1], %2;}" ::"r"((int)condition),
+        "l"(p), "l"(w));
+  }
+}
+
 SPK_DEVICE unsigned shared_address(const void *s) { return (unsigned)__cvta_generic_to_shared(s); }
 
 template <int size>

@@ -46,7 +46,8 @@ class Kernel : public SddmmKernel {
     if (status == SPK_OK) status = run_.assign(tiles.run, tiles.runs);
     if (status == SPK_OK) status = column_.assign(tiles.column, tiles.tiles);
     if (status == SPK_OK) status = row_.assign(tiles.row, tiles.tiles * SPK_TILE);
-    if (status == SPK_OK && tiles.slots) status = slots_.make(tiles.slots, tiles.tiled);
+    has_slots_ = tiles.slots != nullptr;
+    if (status == SPK_OK && has_slots_) status = slots_.make(tiles.slots, tiles.tiled);
     if (status == SPK_OK) status = rest_rows_.assign(tiles.rest_rows, rest_);
     if (status == SPK_OK) status = rest_columns_.assign(tiles.rest_columns, rest_);
     if (status == SPK_OK && tiles.rest_slots) status = rest_slots_.make(tiles.rest_slots, rest_);
@@ -81,7 +82,7 @@ class Kernel : public SddmmKernel {
       Product::RESIDENT > Product::STAGES ? Product::RESIDENT : Product::STAGES;
   static constexpr size_t shared_for(int x_slots) {
     return (size_t)(x_slots + Product::STAGES) * TILE_BYTES +
-           Product::THREADS / 32 * PIECE * sizeof(sum_of<T>);
+           Product::THREADS / 32 * sizeof(Piece<T>);
   }
   static constexpr size_t MOST_SHARED = shared_for(MOST_OF_X);
   static_assert(MOST_SHARED <= SHARED_EVERYWHERE, "a block must fit into any device");
@@ -117,6 +118,7 @@ class Kernel : public SddmmKernel {
     task.x_stays = task.slices <= Product::RESIDENT;
     task.x_slots = task.x_stays ? (int)task.slices : Product::STAGES;
     task.sampling = sampling_of(p);
+    task.scaled = !p.sampling.scale && p.sampling.beta == 0 && !has_slots_;
     const auto kernel = are_aligned(p) ? sddmm_tiles<Product, true> : sddmm_tiles<Product, false>;
     return launch(kernel, runs_, Product::THREADS, shared_for(task.x_slots), p.stream, task);
   }
@@ -146,7 +148,7 @@ class Kernel : public SddmmKernel {
   DeviceSlots slots_;
   DeviceArray<int32_t> rest_rows_, rest_columns_;
   DeviceSlots rest_slots_;
-  bool has_values_ = false;
+  bool has_slots_ = false, has_values_ = false;
   DeviceArray<T> values_; /* in P's order */
 };
 

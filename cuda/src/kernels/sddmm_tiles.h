@@ -30,6 +30,7 @@ struct SddmmTiles {
   int x_slots;    /* slices of X that shared memory holds: all, or a ring */
   int x_stays;
   Sampling<T> sampling;
+  int scaled; /* alpha is all that sampling asks for, and there are no slots */
 };
 
 /* 64 rows of a matrix from `row`, of `rows`: the slice of their depth from `at`, of `k`, to a tile
@@ -41,20 +42,24 @@ SPK_DEVICE void fetch_slice(char *tile, const T *M, int64_t ld, int64_t row, int
   const int high = rows - row < SPK_TILE ? (int)(rows - row) : SPK_TILE;
   const int deep = k - at < ROW ? (int)(k - at) : ROW;
   if constexpr (ALIGNED || sizeof(T) == 2) {
+    /* A thread has the same chunk of every STEP-th row, which lies at the same place of its row. */
+    constexpr int STEP = THREADS / TILE_ROW_CHUNKS;
+    static_assert(STEP % TILE_ROW_CHUNKS == 0, "chunks of a tile go round by eight rows");
+    const int first = thread() / TILE_ROW_CHUNKS, chunk = thread() % TILE_ROW_CHUNKS;
+    const int left = deep - chunk * CHUNK, count = left < 0 ? 0 : left < CHUNK ? left : CHUNK;
+    char *to = tile + chunk_of_tile(first, chunk);
+    const T *from = M + (row + first) * ld + at + chunk * CHUNK;
     SPK_UNROLLED
-    for (int i = thread(); i < SPK_TILE * TILE_ROW_CHUNKS; i += THREADS) {
-      const int r = i / TILE_ROW_CHUNKS, chunk = i % TILE_ROW_CHUNKS;
-      const int left = r < high ? deep - chunk * CHUNK : 0;
-      const int count = left < 0 ? 0 : left < CHUNK ? left : CHUNK;
-      char *to = tile + chunk_of_tile(r, chunk);
-      const T *from = M + (count ? (row + r) * ld + at + chunk * CHUNK : 0);
+    for (int i = 0; i < SPK_TILE / STEP; i++, to += STEP * TILE_ROW_BYTES, from += STEP * ld) {
+      const int there = first + i * STEP < high ? count : 0;
       if constexpr (ALIGNED) {
-        copy_async<16>(to, from, count * (int)sizeof(T));
+        /* An address that is not read must still be one. */
+        copy_async<16>(to, there ? from : M, there * (int)sizeof(T));
       } else {
         /* There are no copies of 2 bytes. */
         vec<T, CHUNK> v;
         SPK_UNROLLED
-        for (int j = 0; j < CHUNK; j++) v[j] = j < count ? load(from + j) : T{};
+        for (int j = 0; j < CHUNK; j++) v[j] = j < there ? load(from + j) : T{};
         *reinterpret_cast<vec<T, CHUNK> *>(to) = v;
       }
     }
@@ -117,16 +122,20 @@ class SlicesAhead {
   int32_t column_, next_column_;
 };
 
-template <class Product, int PIECE_INDEX = 0>
+template <class Product, int INDEX = 0>
 SPK_DEVICE void write_pieces(const Product &product, const SddmmTiles<typename Product::Element> &t,
-                             const RowsOfTile &rows, sum_of<typename Product::Element> *piece) {
-  if constexpr (PIECE_INDEX < Product::PIECES) {
-    product.template put<PIECE_INDEX>(piece);
+                             const RowsOfTile &rows, Piece<typename Product::Element> *piece) {
+  if constexpr (INDEX < Product::PIECES) {
+    product.template put<INDEX>(piece->sums);
+    put_rows(piece, t.sampling.values, rows, Product::piece_row(INDEX) % 32,
+             Product::piece_column(INDEX) != 0);
     sync_warp();
-    write_piece(t.sampling, t.slots, rows, Product::piece_row(PIECE_INDEX) % 32,
-                Product::piece_column(PIECE_INDEX) != 0, piece);
+    if (t.scaled)
+      write_piece<true>(t.sampling, t.slots, piece);
+    else
+      write_piece<false>(t.sampling, t.slots, piece);
     sync_warp();
-    write_pieces<Product, PIECE_INDEX + 1>(product, t, rows, piece);
+    write_pieces<Product, INDEX + 1>(product, t, rows, piece);
   }
 }
 
@@ -134,12 +143,11 @@ template <class Product, bool ALIGNED>
 SPK_KERNEL(Product::THREADS, Product::BLOCKS)
 sddmm_tiles(SPK_PARAMETER(t, SddmmTiles<typename Product::Element>)) {
   using T = typename Product::Element;
-  using S = sum_of<T>;
   const spk_tile_run run = t.runs[block()];
   char *xs = block_memory(), *ys = xs + t.x_slots * TILE_BYTES;
-  S *piece = reinterpret_cast<S *>(ys + Product::STAGES * TILE_BYTES) + warp() * PIECE;
+  auto *piece = reinterpret_cast<Piece<T> *>(ys + Product::STAGES * TILE_BYTES) + warp();
   SlicesAhead<Product, ALIGNED> ahead(t, run);
-  SPK_UNROLLED
+  SPK_ONE_BY_ONE
   for (int i = 0; i < Product::STAGES - 1; i++) ahead.fetch(xs, ys);
   int slot = 0;
   SPK_ONE_BY_ONE
