@@ -71,7 +71,13 @@ class Kernel : public SddmmKernel {
            rest_columns_.bytes() + rest_slots_.bytes() + values_.bytes();
   }
 
-  int run(const SampledProduct &p) const override {
+  int run(const SampledProduct &product) const override {
+    SampledProduct p = product;
+    if (!p.k) {
+      /* Then nothing is read, and any address will do. */
+      p.X = p.Y = values_.data();
+      p.ldx = p.ldy = 0;
+    }
     const int status = run_tiles(p);
     return status == SPK_OK ? run_rest(p) : status;
   }

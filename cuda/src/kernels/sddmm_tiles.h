@@ -33,6 +33,36 @@ struct SddmmTiles {
   int scaled; /* alpha is all that sampling asks for, and there are no slots */
 };
 
+/* A slice of `high` rows and `deep` elements by chunks of 16 bytes; WHOLE: none is cut.  An
+ * address that is not read must still be one. */
+template <class T, int THREADS, bool ALIGNED, bool WHOLE>
+SPK_DEVICE void fetch_chunks(char *tile, const T *M, int64_t ld, int high, int deep) {
+  constexpr int CHUNK = 16 / (int)sizeof(T);
+  /* A thread has the same chunk of every STEP-th row, which lies at the same place of its row. */
+  constexpr int STEP = THREADS / TILE_ROW_CHUNKS;
+  static_assert(STEP % TILE_ROW_CHUNKS == 0, "chunks of a tile go round by eight rows");
+  const int first = thread() / TILE_ROW_CHUNKS, chunk = thread() % TILE_ROW_CHUNKS;
+  const int left = deep - chunk * CHUNK, count = left < 0 ? 0 : left < CHUNK ? left : CHUNK;
+  char *to = tile + chunk_of_tile(first, chunk);
+  const T *from = M + first * ld + chunk * CHUNK;
+  SPK_UNROLLED
+  for (int i = 0; i < SPK_TILE / STEP; i++, to += STEP * TILE_ROW_BYTES, from += STEP * ld) {
+    const int there = first + i * STEP < high ? count : 0;
+    if constexpr (WHOLE) {
+      /* All or nothing is one predicate, where a size takes four instructions more. */
+      copy_async<16>(to, there ? from : M, there ? 16 : 0);
+    } else if constexpr (ALIGNED) {
+      copy_async<16>(to, there ? from : M, there * (int)sizeof(T));
+    } else {
+      /* There are no copies of 2 bytes. */
+      vec<T, CHUNK> v;
+      SPK_UNROLLED
+      for (int j = 0; j < CHUNK; j++) v[j] = j < there ? load(from + j) : T{};
+      *reinterpret_cast<vec<T, CHUNK> *>(to) = v;
+    }
+  }
+}
+
 /* 64 rows of a matrix from `row`, of `rows`: the slice of their depth from `at`, of `k`, to a tile
  * of shared memory. */
 template <class T, int THREADS, bool ALIGNED>
@@ -42,27 +72,10 @@ SPK_DEVICE void fetch_slice(char *tile, const T *M, int64_t ld, int64_t row, int
   const int high = rows - row < SPK_TILE ? (int)(rows - row) : SPK_TILE;
   const int deep = k - at < ROW ? (int)(k - at) : ROW;
   if constexpr (ALIGNED || sizeof(T) == 2) {
-    /* A thread has the same chunk of every STEP-th row, which lies at the same place of its row. */
-    constexpr int STEP = THREADS / TILE_ROW_CHUNKS;
-    static_assert(STEP % TILE_ROW_CHUNKS == 0, "chunks of a tile go round by eight rows");
-    const int first = thread() / TILE_ROW_CHUNKS, chunk = thread() % TILE_ROW_CHUNKS;
-    const int left = deep - chunk * CHUNK, count = left < 0 ? 0 : left < CHUNK ? left : CHUNK;
-    char *to = tile + chunk_of_tile(first, chunk);
-    const T *from = M + (row + first) * ld + at + chunk * CHUNK;
-    SPK_UNROLLED
-    for (int i = 0; i < SPK_TILE / STEP; i++, to += STEP * TILE_ROW_BYTES, from += STEP * ld) {
-      const int there = first + i * STEP < high ? count : 0;
-      if constexpr (ALIGNED) {
-        /* An address that is not read must still be one. */
-        copy_async<16>(to, there ? from : M, there * (int)sizeof(T));
-      } else {
-        /* There are no copies of 2 bytes. */
-        vec<T, CHUNK> v;
-        SPK_UNROLLED
-        for (int j = 0; j < CHUNK; j++) v[j] = j < there ? load(from + j) : T{};
-        *reinterpret_cast<vec<T, CHUNK> *>(to) = v;
-      }
-    }
+    if (ALIGNED && deep % CHUNK == 0)
+      fetch_chunks<T, THREADS, true, true>(tile, M + row * ld + at, ld, high, deep);
+    else
+      fetch_chunks<T, THREADS, ALIGNED, false>(tile, M + row * ld + at, ld, high, deep);
   } else {
     SPK_ONE_BY_ONE
     for (int i = thread(); i < SPK_TILE * ROW; i += THREADS) {
