@@ -164,7 +164,7 @@ def test_any_pattern(
 def test_many_tiles(library, way, k):
     """More tiles than runs, and depths whose slices of X stay in shared memory or do not."""
     rng = np.random.default_rng(k)
-    P = pattern(rng, scattered(rng, 70, 64 * 70, 0.07), way[0])
+    P = pattern(rng, scattered(rng, 128, 64 * 70, 0.07), way[0])
     X, Y = operands(rng, P, k, way[0])
     handle = Handle(library, P, way[0], operations=["sddmm"], precision=way[1])
     values = empty_values(P, way[0])
@@ -220,6 +220,38 @@ def test_new_values(library, seed, way, order):
         check_samples(values.get()[0], P, X, Y, way, 2.0, -1.0, True)
         results.append(values.get().tobytes())
     assert results[0] == results[1]
+
+
+def test_infinite_values(library):
+    """They scale, and beta == 0 adds nothing of them."""
+    rng = np.random.default_rng(4)
+    for mask in (full(70, 70), window(70, 70, 0)):  # by tiles; one by one
+        P = pattern(rng, mask, "float32")
+        P.data[::3] = np.inf
+        X, Y = operands(rng, P, 3, "float32")
+        handle = Handle(library, P, "float32", operations=["sddmm"])
+        values = empty_values(P, "float32")
+        of_x, of_y = Array(X, "float32"), Array(Y, "float32", "F")
+        assert sample(library, handle, of_x, of_y, values, scale=True) == 0
+        assert not np.isnan(values.get()).any()
+        assert (np.isinf(values.get()[0]) == np.isinf(P.data)).all()
+
+
+def test_tf32_rounds_to_nearest(library):
+    """Of 24 bits of an operand 11 stay, and ties go away from zero; products of these are exact."""
+    rng = np.random.default_rng(5)
+    P = sp.csr_array(np.ones((64, 64)))
+    X, Y = operands(rng, P, 1, "float32")
+    X[0], Y[0, 0] = 1 + 2.0**-11, -1 - 3 * 2.0**-11
+    handle = Handle(library, P, "float32", operations=["sddmm"], precision="tf32")
+    values = empty_values(P, "float32")
+    assert sample(library, handle, Array(X, "float32"), Array(Y, "float32", "F"), values) == 0
+    rounded = [
+        ((M.view(np.uint32) + 0x1000) & 0xFFFFE000).astype(np.uint32).view(np.float32)
+        for M in (X, Y)
+    ]
+    assert rounded[0][0, 0] == 1 + 2.0**-10
+    np.testing.assert_array_equal(values.get().reshape(64, 64), rounded[0] @ rounded[1])
 
 
 def test_pattern_without_values(library):

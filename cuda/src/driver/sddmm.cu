@@ -75,7 +75,7 @@ class Kernel : public SddmmKernel {
     SampledProduct p = product;
     if (!p.k) {
       /* Then nothing is read, and any address will do. */
-      p.X = p.Y = values_.data();
+      p.X = p.Y = row_.data();
       p.ldx = p.ldy = 0;
     }
     const int status = run_tiles(p);
