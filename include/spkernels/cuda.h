@@ -53,8 +53,9 @@ typedef enum spk_cuda_kernel {
 } spk_cuda_kernel;
 
 /* What spk_cuda_prepare is to make.  A is in CSR, in host memory, of float32 or float64 and either
- * index type; rows need not be sorted, repeated entries add up; its values may be NULL for SDDMM
- * and attention.  cols must be below 2**31. */
+ * index type; rows need not be sorted, repeated entries add up (in SDDMM, each gets its value); its
+ * values may be NULL for SDDMM and attention, and cannot be set later then.  cols, and for SDDMM
+ * rows, must be below 2**31. */
 typedef struct spk_cuda_desc {
   const spk_sparse *A;
   spk_cuda_dtype dtype; /* of the operands to come; values are rounded to it */

@@ -50,8 +50,8 @@ SPK_DEVICE void put_rows(Piece<T> *piece, T *values, const RowsOfTile &rows, int
 }
 
 /* The entries that a piece has, a row at a time: lanes are its columns, so that neighbours write
- * neighbours.  SCALED: with alpha alone, to places of their own order.  Eleven instructions a row
- * then, 350 cycles of a tile (reckoned: a warp has 32 half rows of it, and a scheduler one warp),
+ * neighbours.  SCALED: with alpha alone, to places of their own order.  Twelve instructions a row
+ * then, 380 cycles of a tile (reckoned: a warp has 32 half rows of it, and a scheduler one warp),
  * where products at a depth of 64 take 256. */
 template <bool SCALED, class T>
 SPK_DEVICE void write_piece(const Sampling<T> &sampling, const Slots &slots,
