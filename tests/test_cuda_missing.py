@@ -65,6 +65,12 @@ def test_an_abi_of_another_version(monkeypatch):
     check_missing("has ABI version 999, this package needs 1")
 
 
+def test_a_function_that_is_missing(monkeypatch):
+    monkeypatch.setattr(_library.ctypes, "CDLL", lambda path: object())
+    monkeypatch.setenv("SPKERNELS_CUDA_LIBRARY", "/old.so")
+    check_missing("/old.so has no function spk_cuda_query: it is not of this version")
+
+
 def test_where_it_is_looked_for(monkeypatch, tmp_path):
     package = tmp_path / _library.WHEEL_PACKAGE
     package.mkdir()

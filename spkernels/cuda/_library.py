@@ -162,13 +162,14 @@ def load(path: Path) -> ctypes.CDLL:
     Raises
     ------
     OSError
-        If it cannot be loaded, or has another ABI.
+        If it cannot be loaded, lacks a function, or has another ABI.
     """
     library = ctypes.CDLL(str(path))
     for name, (result, arguments) in _FUNCTIONS.items():
-        function = getattr(library, name, None)
-        if function is None:
-            continue
+        try:
+            function = getattr(library, name)
+        except AttributeError:
+            raise OSError(f"{path} has no function {name}: it is not of this version") from None
         function.restype, function.argtypes = result, arguments
     version = library.spk_cuda_abi_version()
     if version != ABI_VERSION:

@@ -12,15 +12,8 @@ from reference import assert_sddmm
 from strategies import random_dense, random_sparse
 
 import spkernels.cuda
-from spkernels.cuda import _runtime
 
 pytestmark = pytest.mark.usefixtures("maker")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def sampled(maker):
-    if not hasattr(_runtime.library(), "spk_cuda_sddmm"):
-        pytest.skip("this library samples no products")
 
 
 def with_values(P, values):
