@@ -65,6 +65,24 @@ SPK_DEVICE void finish_vector(const Epilogue<T> &e, int64_t row, int64_t col,
   store(reinterpret_cast<vec<T, V> *>(e.C + row * e.row_stride + col), v);
 }
 
+/* V neighbours of a column: C's columns are contiguous there, and aligned to V elements. */
+template <class T, int V>
+SPK_DEVICE void finish_column(const Epilogue<T> &e, int64_t row, int64_t col,
+                              const sum_of<T> (&sums)[V]) {
+  vec<T, V> v;
+  SPK_UNROLLED
+  for (int i = 0; i < V; i++) v[i] = finished(e, row + i, col, sums[i]);
+  store(reinterpret_cast<vec<T, V> *>(e.C + row + col * e.col_stride), v);
+}
+
+/* Whether C's columns are contiguous, and begin where accesses of 16 bytes may. */
+template <class T>
+SPK_DEVICE bool has_aligned_columns(const Epilogue<T> &e) {
+  const uint64_t places =
+      reinterpret_cast<uintptr_t>(e.C) | (uint64_t)e.col_stride * (uint64_t)sizeof(T);
+  return e.row_stride == 1 && places % 16 == 0;
+}
+
 } // namespace spk
 
 #endif

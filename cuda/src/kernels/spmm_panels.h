@@ -187,11 +187,36 @@ constexpr size_t panel_shared() {
   return stages > sums ? stages : sums;
 }
 
+/* A column of the panel, whose rows a lane has all: 32 or 64 bytes where C is column-major. */
+template <class T>
+SPK_DEVICE void write_column(const Epilogue<T> &e, int64_t row, int64_t col,
+                             const T (&sums)[SPK_EIGHT]) {
+  constexpr int V = panel_vector<T>;
+  SPK_UNROLLED
+  for (int r = 0; r < SPK_EIGHT; r += V) {
+    T some[V];
+    SPK_UNROLLED
+    for (int i = 0; i < V; i++) some[i] = sums[r + i];
+    finish_column<T, V>(e, row + r, col, some);
+  }
+}
+
 template <class T, int U, bool ALIGNED>
 SPK_DEVICE void write_panel(const Epilogue<T> &e, const spk_eight &panel, int64_t first, int left,
                             const PanelSums<T, U> &sums) {
   constexpr int V = panel_vector<T>;
   using Tile = TileOfB<T, 32, V, ALIGNED>;
+  if (panel.rows == SPK_EIGHT && has_aligned_columns(e)) {
+    SPK_UNROLLED
+    for (int i = 0; i < U * V; i++) {
+      const int col = 32 * V * (i / V) + Tile::column(lane(), i % V);
+      T column[SPK_EIGHT];
+      SPK_UNROLLED
+      for (int r = 0; r < SPK_EIGHT; r++) column[r] = sums.at[r][i / V][i % V];
+      if (col < left) write_column(e, panel.row, first + col, column);
+    }
+    return;
+  }
   SPK_UNROLLED
   for (int r = 0; r < SPK_EIGHT; r++) {
     if (r >= panel.rows) continue;
