@@ -149,3 +149,26 @@ def test_tiles(packed, seed, m, k, sort, unique, least, most):
     if unique and not sort and A.nnz:
         A.indices[: A.indptr[1]] = A.indices[: A.indptr[1]][::-1].copy()
     check(packed.spk_packed_tiles, A, 2, rng, ctypes.c_int(least), ctypes.c_int(most))
+
+
+@pytest.mark.parametrize("halves", [1, 2])
+def test_fragments(packed, halves):
+    seen = np.zeros((16, 8 * halves), np.intc)
+    assert packed.spk_packed_fragments(halves, ctypes.c_void_p(seen.ctypes.data)) == 0
+    assert (seen == 1).all()
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    function=st.sampled_from(["spk_packed_gather", "spk_packed_bitmap"]),
+    m=st.integers(0, 140),
+    k=st.sampled_from([1, 40, 90, 5000]),
+    n=st.sampled_from([1, 3]),
+    height=st.sampled_from([0, 16, 32, 64, 128]),
+    halves=st.sampled_from([1, 2]),
+    longest=st.sampled_from([1, 2, 1000]),
+)
+def test_panels(packed, seed, function, m, k, n, height, halves, longest):
+    rng = np.random.default_rng(seed)
+    A = adversarial(rng, m, k)
+    check(getattr(packed, function), A, n, rng, height, halves, longest)
