@@ -160,6 +160,8 @@ uint32_t pack2(float first, float second) {
   return (uint32_t)from_float<T>(first).bits | (uint32_t)from_float<T>(second).bits << 16;
 }
 
+inline int keep(int x) { return x; }
+
 inline uint32_t bits_of(float x) { return spk_bits_of(x); }
 inline float float_of(uint32_t bits) { return spk_float_of(bits); }
 inline uint32_t tf32(float x) { return spk_to_tf32(x); }

@@ -207,6 +207,11 @@ SPK_DEVICE uint32_t tf32(float x) {
   return r;
 }
 
+SPK_DEVICE int keep(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 SPK_DEVICE uint32_t bits_of(float x) { return __float_as_uint(x); }
 SPK_DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
 SPK_DEVICE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }

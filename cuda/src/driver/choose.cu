@@ -63,6 +63,10 @@ int make_spmm(spk_cuda_kernel kernel, const SpmmWanted &wanted, std::unique_ptr<
       return make_spmm_rows(wanted, made);
     case SPK_CUDA_PANELS:
       return make_spmm_panels(wanted, made);
+    case SPK_CUDA_GATHER:
+      return make_spmm_gather(wanted, made);
+    case SPK_CUDA_BITMAP:
+      return make_spmm_bitmap(wanted, made);
     case SPK_CUDA_AUTO:
       break;
     default:

@@ -45,6 +45,8 @@ struct SpmmWanted {
 /* One per family: SPK_OK and a kernel, or why not. */
 int make_spmm_rows(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
 int make_spmm_panels(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
+int make_spmm_gather(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
+int make_spmm_bitmap(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
 
 /* The family that `kernel` names, or those that suit the matrix best. */
 int make_spmm(spk_cuda_kernel kernel, const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);

@@ -142,15 +142,20 @@ struct AddCutRows {
 
 constexpr int CUT_THREADS = 128;
 
+template <class S>
+SPK_DEVICE S sum_of_cut(const spk_cut_row &cut, const S *sums, int64_t n, int64_t col) {
+  S sum = 0;
+  for (int i = 0; i < cut.count; i++) sum += sums[(cut.first + i) * n + col];
+  return sum;
+}
+
 template <class T>
 SPK_KERNEL(CUT_THREADS, 4)
 add_cut_rows(SPK_PARAMETER(t, AddCutRows<T>)) {
   const spk_cut_row cut = t.cut[block() / t.tiles];
   const int64_t col = block() % t.tiles * CUT_THREADS + thread();
   if (col >= t.n) return;
-  sum_of<T> sum = 0;
-  for (int i = 0; i < cut.count; i++) sum += t.sums[(cut.first + i) * t.n + col];
-  finish_one(t.epilogue, cut.row, col, sum);
+  finish_one(t.epilogue, cut.row, col, sum_of_cut(cut, t.sums, t.n, col));
 }
 
 } // namespace spk
