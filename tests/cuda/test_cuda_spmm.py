@@ -177,14 +177,22 @@ def test_rows_nearly_4_gib_apart(library, kernel, dtype):
     del B, C
 
 
-def test_shared_columns_are_multiplied_by_panels(library):
+def test_what_is_chosen(library):
     rng = np.random.default_rng(2)
     blocks = sp.random(32, 64, density=0.2, random_state=rng, format="csr", dtype=np.float32)
     A = sp.csr_array(sp.kron(blocks, np.ones((8, 1), np.float32)))
     handle = Handle(library, A, "float32")
     assert [handle.kernel(n) for n in (1, 32, 128)] == ["rows", "rows", "panels"]
+    assert Handle(library, A, "float32", width=32).kernel(128) == "rows"
+    wide = sp.random(8, 512, density=0.25, random_state=rng, format="csr", dtype=np.float32)
+    tall = sp.csr_array(sp.kron(wide, np.ones((32, 1), np.float32)))
+    assert [Handle(library, tall, "bfloat16").kernel(n) for n in (1, 128)] == ["rows", "gather"]
+    half = sp.random(256, 256, density=0.2, random_state=rng, format="csr")
+    assert Handle(library, half, "float16").kernel(128) == "bitmap"
+    assert Handle(library, half, "float32", precision="tf32").kernel(128) == "bitmap"
     scattered = sp.random(256, 4096, density=0.001, random_state=rng, format="csr")
-    assert Handle(library, scattered, "float32").kernel(128) == "rows"
+    for dtype in UNITS:
+        assert Handle(library, scattered, dtype).kernel(128) == "rows"
 
 
 def test_every_value_of_16_bits_is_read_and_rounded_as_it_should(library):
