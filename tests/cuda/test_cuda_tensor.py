@@ -1,13 +1,18 @@
-"""What the tests of products on tensor cores share: matrices, and the bounds of their errors."""
+"""C = A @ B on tensor cores, by cells that are written out or under bitmaps, against float64."""
 
 import mmap
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
-from gpu import SMALLEST, UNITS, Array, Handle, round_to
+from gpu import EMULATED, SMALLEST, UNITS, Array, Handle, round_to
+from hypothesis import given
+from hypothesis import strategies as st
 from reference import ACTIVATIONS, LIPSCHITZ, gamma
 
 from spkernels.cuda import _library
+
+seeds = st.integers(0, 2**32 - 1)
 
 #: dtype, precision: how far a product of two operands may be off, relatively.  16 bits multiply
 #: exactly; TF32 rounds each operand to 11 bits, or to two parts whose error is 2**-22, and leaves
@@ -82,6 +87,12 @@ def untidy(rng, m, k):
 
 
 PATTERNS = [unstructured, blocks, vectors, two_of_four, untidy]
+kinds = st.sampled_from(sorted(PRODUCTS))
+
+
+@pytest.fixture(params=["gather", "bitmap"], scope="module")
+def kernel(request):
+    return request.param
 
 
 def product(library, kernel, kind, A, B, *, layouts="CC", apart=0, shift=0, before=np.nan, **more):
@@ -95,7 +106,18 @@ def product(library, kernel, kind, A, B, *, layouts="CC", apart=0, shift=0, befo
     return C.get()
 
 
-def check_any_matrix(library, kernel, kind, seed, pattern, m, k, n, layouts, apart, shift):
+@given(
+    seed=seeds,
+    kind=kinds,
+    pattern=st.sampled_from(PATTERNS),
+    m=st.sampled_from([0, 1, 15, 16, 17, 40, 64, 70, 120, 130]),
+    k=st.integers(1, 90),
+    n=st.sampled_from([0, 1, 7, 8, 64, 65, 129, 256]),
+    layouts=st.sampled_from(["CC", "CF", "FC", "FF"]),
+    apart=st.sampled_from([0, 1, 4, 8]),
+    shift=st.sampled_from([0, 1, 2, 8]),
+)
+def test_any_matrix(library, kernel, kind, seed, pattern, m, k, n, layouts, apart, shift):
     rng = np.random.default_rng(seed)
     A = random_values(rng, pattern(rng, m, k), kind[0])
     B = round_to(rng.standard_normal((k, n)), kind[0])
@@ -103,7 +125,14 @@ def check_any_matrix(library, kernel, kind, seed, pattern, m, k, n, layouts, apa
     check_product(C, A, B, kind)
 
 
-def check_epilogue(library, kernel, kind, seed, layout, activation, n):
+@given(
+    seed=seeds,
+    kind=kinds,
+    layout=st.sampled_from("CF"),
+    activation=st.sampled_from(sorted(ACTIVATIONS, key=str)),
+    n=st.sampled_from([3, 16, 80]),
+)
+def test_epilogue(library, kernel, kind, seed, layout, activation, n):
     rng = np.random.default_rng(seed)
     m, k = 37, 50
     A = random_values(rng, unstructured(rng, m, k), kind[0])
@@ -136,7 +165,16 @@ def check_epilogue(library, kernel, kind, seed, layout, activation, n):
     )
 
 
-def check_not_finite(library, kernel, kind, seed, pattern, m, k, n, layout):
+@given(
+    seed=seeds,
+    kind=kinds,
+    pattern=st.sampled_from(PATTERNS),
+    m=st.sampled_from([1, 20, 70]),
+    k=st.integers(1, 90),
+    n=st.sampled_from([1, 24, 64]),
+    layout=st.sampled_from("CF"),
+)
+def test_not_finite(library, kernel, kind, seed, pattern, m, k, n, layout):
     """NaN and infinity reach what entries read, zeros among them, and nothing else."""
     rng = np.random.default_rng(seed)
     special = [np.nan, np.inf, -np.inf]
@@ -148,9 +186,11 @@ def check_not_finite(library, kernel, kind, seed, pattern, m, k, n, layout):
     check_product(product(library, kernel, kind, A, B, layouts="C" + layout), A, B, kind)
 
 
-def check_cut(library, kernel, kind, seed, n):
+@pytest.mark.parametrize("kind", sorted(PRODUCTS))
+@pytest.mark.parametrize("n", [5, 72])
+def test_cut(library, kernel, kind, n):
     """A matrix of few rows and many columns, whose list of columns is cut; one row is longer."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(7 * n)
     m, k = 21, 2000
     A = sp.random(m, k, density=0.3, format="lil", random_state=rng)
     A[rng.integers(m)] = 1.0
@@ -163,7 +203,11 @@ def check_cut(library, kernel, kind, seed, n):
     np.testing.assert_array_equal(C, again)
 
 
-def check_steps(library, kernel, kind, m, k, n):
+@pytest.mark.skipif(not EMULATED, reason="how tensor cores of GPUs round is not known")
+@pytest.mark.parametrize("kind", sorted(PRODUCTS))
+@pytest.mark.parametrize(("m", "k"), [(8, 64), (20, 64), (50, 64), (100, 64), (1030, 272)])
+@pytest.mark.parametrize("n", [40, 130])
+def test_steps(library, kernel, kind, m, k, n):
     """Sums are those of steps of tensor cores: were an operand read before it is there, the NaN
     that the emulated GPU has in its place would be mended as others are, and not be seen."""
     big, small, depth = 2.0**11, 2.0**-14, 16 if kind[0] != "float32" else 8
@@ -181,7 +225,8 @@ def check_steps(library, kernel, kind, m, k, n):
     assert (C == 2.0**20 * (expected - ones)).all()
 
 
-def check_new_values(library, kernel, kind):
+@pytest.mark.parametrize("kind", sorted(PRODUCTS))
+def test_new_values(library, kernel, kind):
     """Values take the same way as the first ones; repeated entries each have their own."""
     rng = np.random.default_rng(5)
     A = random_values(rng, untidy(rng, 40, 60), kind[0])
@@ -194,7 +239,9 @@ def check_new_values(library, kernel, kind):
     check_product(C.get(), A, B, kind)
 
 
-def check_far_rows(library, kernel, precision):
+@pytest.mark.skipif(not EMULATED, reason="needs 24 GiB of which next to nothing is touched")
+@pytest.mark.parametrize("precision", ["tf32", "3xtf32"])
+def test_rows_nearly_4_gib_apart(library, kernel, precision):
     """Rows of B and C nearly 4 GiB apart: offsets beyond 2**31 elements."""
     apart, rows, n = 2**30 - 4, 3, 8
     memory = [mmap.mmap(-1, rows * apart * 4 + 64) for _ in range(2)]  # pages that exist when used
@@ -208,3 +255,9 @@ def check_far_rows(library, kernel, precision):
     assert status == _library.OK
     check_product(C[:, :n], A, B[:, :n], ("float32", precision))
     del B, C
+
+
+def test_refuses(library, kernel):
+    A = sp.csr_array(np.eye(3))
+    assert Handle(library, A, "float64", kernel=kernel).status == _library.ERR_DTYPE
+    assert Handle(library, A, "float32", kernel=kernel).status == _library.ERR_ARGUMENT
