@@ -42,6 +42,15 @@ struct SpmmWanted {
   spk_cuda_device device;
 };
 
+/* A kernel of class K, which its make() makes from these: SPK_OK and the kernel, or why not. */
+template <class K, class Base, class... Arguments>
+int make_kernel(std::unique_ptr<Base> *made, const Arguments &...arguments) {
+  auto kernel = std::make_unique<K>();
+  const int status = kernel->make(arguments...);
+  if (status == SPK_OK) *made = std::move(kernel);
+  return status;
+}
+
 /* One per family: SPK_OK and a kernel, or why not. */
 int make_spmm_rows(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
 int make_spmm_panels(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);

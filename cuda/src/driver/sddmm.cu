@@ -159,35 +159,29 @@ class Kernel : public SddmmKernel {
   DeviceArray<T> values_; /* in P's order */
 };
 
-template <class Product>
-int make(const SddmmWanted &wanted, int tile_entries, std::unique_ptr<SddmmKernel> *made) {
-  auto kernel = std::make_unique<Kernel<Product>>();
-  const int status = kernel->make(wanted, tile_entries);
-  if (status == SPK_OK) *made = std::move(kernel);
-  return status;
-}
-
 } // namespace
 
 int make_sddmm(const SddmmWanted &wanted, std::unique_ptr<SddmmKernel> *made) {
-  using Tf32 = TensorTile<float, tfloat32>;
-  using ThreeTf32 = TensorTile<float, tfloat32, true>;
   switch (wanted.dtype) {
-    case SPK_CUDA_F64:
-      return make<FmaTile<double>>(
-          wanted, has_fast_double(wanted.device) ? FMA_TILE_ENTRIES : SLOW_DOUBLE_TILE_ENTRIES,
-          made);
+    case SPK_CUDA_F64: {
+      const bool fast = has_fast_double(wanted.device);
+      const int entries = fast ? FMA_TILE_ENTRIES : SLOW_DOUBLE_TILE_ENTRIES;
+      return make_kernel<Kernel<FmaTile<double>>>(made, wanted, entries);
+    }
     case SPK_CUDA_F16:
-      return make<TensorTile<half, half>>(wanted, TENSOR_TILE_ENTRIES, made);
+      return make_kernel<Kernel<TensorTile<half, half>>>(made, wanted, TENSOR_TILE_ENTRIES);
     case SPK_CUDA_BF16:
-      return make<TensorTile<bfloat16, bfloat16>>(wanted, TENSOR_TILE_ENTRIES, made);
+      return make_kernel<Kernel<TensorTile<bfloat16, bfloat16>>>(made, wanted, TENSOR_TILE_ENTRIES);
     default:
       break;
   }
-  if (wanted.precision == SPK_CUDA_TF32) return make<Tf32>(wanted, TENSOR_TILE_ENTRIES, made);
+  using Tf32 = TensorTile<float, tfloat32>;
+  using ThreeTf32 = TensorTile<float, tfloat32, true>;
+  if (wanted.precision == SPK_CUDA_TF32)
+    return make_kernel<Kernel<Tf32>>(made, wanted, TENSOR_TILE_ENTRIES);
   if (wanted.precision == SPK_CUDA_3XTF32)
-    return make<ThreeTf32>(wanted, TENSOR_TILE_ENTRIES, made);
-  return make<FmaTile<float>>(wanted, FMA_TILE_ENTRIES, made);
+    return make_kernel<Kernel<ThreeTf32>>(made, wanted, TENSOR_TILE_ENTRIES);
+  return make_kernel<Kernel<FmaTile<float>>>(made, wanted, FMA_TILE_ENTRIES);
 }
 
 } // namespace spk

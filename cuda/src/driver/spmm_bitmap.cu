@@ -10,6 +10,7 @@ class CellsUnderBitmaps {
  public:
   using Type = Type_;
   using Source = BitmapFragments<Type>;
+  static constexpr const char *NAME = "bitmap";
 
   int make(const spk_entries &A, const spk_panels &panels, spk_cuda_dtype dtype) {
     Owned<spk_bitmap, spk_bitmap_free> packed;
@@ -46,7 +47,7 @@ class CellsUnderBitmaps {
 } // namespace
 
 int make_spmm_bitmap(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made) {
-  return make_tensor_panels<CellsUnderBitmaps>(wanted, "bitmap", made);
+  return make_tensor_panels<CellsUnderBitmaps>(wanted, made);
 }
 
 } // namespace spk

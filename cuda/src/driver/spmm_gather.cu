@@ -10,6 +10,7 @@ class WrittenCells {
  public:
   using Type = Type_;
   using Source = PackedFragments<Type>;
+  static constexpr const char *NAME = "gather";
 
   int make(const spk_entries &A, const spk_panels &panels, spk_cuda_dtype dtype) {
     Owned<spk_gather, spk_gather_free> packed;
@@ -37,7 +38,7 @@ class WrittenCells {
 } // namespace
 
 int make_spmm_gather(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made) {
-  return make_tensor_panels<WrittenCells>(wanted, "gather", made);
+  return make_tensor_panels<WrittenCells>(wanted, made);
 }
 
 } // namespace spk

@@ -90,19 +90,11 @@ class PanelsKernel : public SpmmKernel {
   PackedValues values_;
 };
 
-template <class T>
-int make(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made) {
-  auto kernel = std::make_unique<PanelsKernel<T>>();
-  const int status = kernel->make(wanted);
-  if (status == SPK_OK) *made = std::move(kernel);
-  return status;
-}
-
 } // namespace
 
 int make_spmm_panels(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made) {
-  if (wanted.dtype == SPK_CUDA_F32) return make<float>(wanted, made);
-  if (wanted.dtype == SPK_CUDA_F64) return make<double>(wanted, made);
+  if (wanted.dtype == SPK_CUDA_F32) return make_kernel<PanelsKernel<float>>(made, wanted);
+  if (wanted.dtype == SPK_CUDA_F64) return make_kernel<PanelsKernel<double>>(made, wanted);
   return SPK_ERR_DTYPE;
 }
 

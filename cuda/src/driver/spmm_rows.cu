@@ -112,26 +112,18 @@ class RowsKernel : public SpmmKernel {
   PackedValues values_;
 };
 
-template <class T>
-int make(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made) {
-  auto kernel = std::make_unique<RowsKernel<T>>();
-  const int status = kernel->make(wanted);
-  if (status == SPK_OK) *made = std::move(kernel);
-  return status;
-}
-
 } // namespace
 
 int make_spmm_rows(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made) {
   switch (wanted.dtype) {
     case SPK_CUDA_F32:
-      return make<float>(wanted, made);
+      return make_kernel<RowsKernel<float>>(made, wanted);
     case SPK_CUDA_F64:
-      return make<double>(wanted, made);
+      return make_kernel<RowsKernel<double>>(made, wanted);
     case SPK_CUDA_F16:
-      return make<half>(wanted, made);
+      return make_kernel<RowsKernel<half>>(made, wanted);
     default:
-      return make<bfloat16>(wanted, made);
+      return make_kernel<RowsKernel<bfloat16>>(made, wanted);
   }
 }
 

@@ -38,15 +38,13 @@ struct PanelLevel {
 
 /* Fragments: what A is packed to, with the functions
  *   make(entries, panels, dtype) fill(values, dtype, stream) source() bytes()
- * and the types Source (of kernels) and Type (tensor_types.h). */
+ * the types Source (of kernels) and Type (tensor_types.h), and a NAME. */
 template <class Fragments>
 class TensorPanels : public SpmmKernel {
  public:
   using Source = typename Fragments::Source;
   using Type = typename Fragments::Type;
   using T = typename Type::Element;
-
-  explicit TensorPanels(const char *name) : name_(name) {}
 
   int make(const SpmmWanted &wanted) {
     const spk_entries &A = *wanted.A;
@@ -83,7 +81,7 @@ class TensorPanels : public SpmmKernel {
     return all;
   }
 
-  const char *name(int64_t) const override { return name_; }
+  const char *name(int64_t) const override { return Fragments::NAME; }
 
   int run(const Product &p) const override {
     const PanelLevel &parts = level(p.n);
@@ -167,7 +165,6 @@ class TensorPanels : public SpmmKernel {
     return *levels_[best];
   }
 
-  const char *name_;
   spk_cuda_dtype dtype_ = SPK_CUDA_F32;
   int64_t rows_ = 0, slices_ = 0, blocks_ = 1;
   int height_ = SPK_LEAST_HEIGHT;
@@ -179,24 +176,18 @@ class TensorPanels : public SpmmKernel {
 
 /* A kernel for the dtype and precision: Fragments<Type> of the type that multiplies them. */
 template <template <class> class Fragments>
-int make_tensor_panels(const SpmmWanted &wanted, const char *name,
-                       std::unique_ptr<SpmmKernel> *made) {
-  const auto make = [&](auto kernel) {
-    const int status = kernel->make(wanted);
-    if (status == SPK_OK) *made = std::move(kernel);
-    return status;
-  };
+int make_tensor_panels(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made) {
   const int status = check_tensor_cores(wanted.dtype, wanted.precision);
   if (status != SPK_OK) return status;
   switch (wanted.dtype) {
     case SPK_CUDA_F16:
-      return make(std::make_unique<TensorPanels<Fragments<SixteenBits<half>>>>(name));
+      return make_kernel<TensorPanels<Fragments<SixteenBits<half>>>>(made, wanted);
     case SPK_CUDA_BF16:
-      return make(std::make_unique<TensorPanels<Fragments<SixteenBits<bfloat16>>>>(name));
+      return make_kernel<TensorPanels<Fragments<SixteenBits<bfloat16>>>>(made, wanted);
     default:
       if (wanted.precision == SPK_CUDA_TF32)
-        return make(std::make_unique<TensorPanels<Fragments<Floats<false>>>>(name));
-      return make(std::make_unique<TensorPanels<Fragments<Floats<true>>>>(name));
+        return make_kernel<TensorPanels<Fragments<Floats<false>>>>(made, wanted);
+      return make_kernel<TensorPanels<Fragments<Floats<true>>>>(made, wanted);
   }
 }
 
