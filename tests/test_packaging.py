@@ -159,7 +159,7 @@ def test_the_library_alone_has_a_pkg_config_file(tmp_path):
     """As doc/c.rst says, without Python."""
     source, build, prefix = (tmp_path / name for name in ("source", "source/build", "prefix"))
     # A build beside its sources is one that ccache knows, wherever they are.
-    for name in ("src", "include"):
+    for name in ("src", "include", "cuda"):
         shutil.copytree(ROOT / name, source / name)
     for name in ("meson.build", "meson.options"):
         shutil.copy(ROOT / name, source)
