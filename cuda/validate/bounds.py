@@ -22,7 +22,9 @@ def gamma(count, unit):
 def of_sum(terms, size, exact, dtype, precision="strict"):
     """The bound of sums of `terms` products whose magnitudes add up to `size`."""
     unit = UNITS["float64"] if dtype == "float64" else UNITS["float32"]
-    bound = (gamma(2 * (terms + EXTRA), unit) + OPERANDS[precision]) * size
+    # 3xTF32 adds three products for each.
+    added = 3 * terms if precision == "3xtf32" else terms
+    bound = (gamma(2 * (added + EXTRA), unit) + OPERANDS[precision]) * size
     # What is rounded in the end is the sum with its error.
     return (1 + UNITS[dtype]) * bound + UNITS[dtype] * abs(exact) + SMALLEST[dtype] * EXTRA
 

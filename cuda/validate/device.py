@@ -22,11 +22,13 @@ class Device:
             import scipy.sparse
 
             self.xp, self.sparse = np, scipy.sparse
+            self.out_of_memory = MemoryError
         else:
             import cupy
             import cupyx.scipy.sparse
 
             self.xp, self.sparse = cupy, cupyx.scipy.sparse
+            self.out_of_memory = cupy.cuda.memory.OutOfMemoryError
 
     def put(self, array):
         """Copy a NumPy array to the device."""

@@ -14,10 +14,11 @@ _TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
 
 
 def _cudart():
-    name = "libcudart.so.13"
     wheels = [Path(folder) for folder in site.getsitepackages()]
-    places = [f"/usr/local/cuda/lib64/{name}", name]
-    places += [str(path) for at in wheels for path in at.glob(f"nvidia/*/lib/{name}")]
+    places = []
+    for name in ("libcudart.so.13", "libcudart.so.12"):
+        places += [f"/usr/local/cuda/lib64/{name}", name]
+        places += [str(path) for at in wheels for path in at.glob(f"nvidia/*/lib/{name}")]
     for place in places:
         try:
             library = ctypes.CDLL(place)

@@ -35,8 +35,11 @@ class Progress:
         if name(record) in self._done or self._kind(record) in self._banned:
             return
         self._writer.write(**record, status=BEGUN)
-        for result in action():
-            self._writer.write(**record, **result)
+        try:
+            for result in action():
+                self._writer.write(**record, **result)
+        except self._device.out_of_memory as reason:  # of a reference: no kernel is to blame
+            self._writer.write(**record, status="skipped", why=f"out of memory: {reason}"[:300])
         try:
             self._device.synchronize()
         except Exception as reason:  # of CUDA, and it stays

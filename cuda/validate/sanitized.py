@@ -26,12 +26,17 @@ def odd(rng):
     return scattered, long, shared
 
 
+def wide(rng):
+    """A matrix with enough rows for the widest tiles of a large GPU."""
+    return sp.random(4300, 64, density=0.03, format="csr", random_state=rng)
+
+
 def filled(device, rng, shape, dtype):
     """Normal values in memory of their own."""
     return Memory(device, to_bits(np, rng.standard_normal(shape), dtype), dtype)
 
 
-def spmm(library, A, dtype, rng):
+def spmm(library, A, dtype, rng, columns=(1, 7, 33, 130)):
     """Run every kernel; return how many there were."""
     count, device = 0, library.device
     for kernel, precision in variants(dtype):
@@ -39,7 +44,7 @@ def spmm(library, A, dtype, rng):
             prepared = Prepared(library, A, dtype, "spmm", kernel, precision)
         except NotThere:
             continue
-        for n in (1, 7, 33, 130):
+        for n in columns:
             for strides in ((n, 1), (1, None)):
                 operands = []
                 for rows in A.shape[::-1]:
@@ -74,7 +79,7 @@ def sddmm(library, A, dtype, rng):
 def attention(library, dtype, rng):
     """Run attention on odd numbers of rows; return how many there were."""
     count, device = 0, library.device
-    for rows, d, dv in ((67, 64, 64), (130, 40, 72), (96, 128, 128)):
+    for rows, d, dv in ((67, 64, 64), (130, 40, 72), (96, 128, 128), (65, 256, 200)):
         mask = rng.random((rows, rows)) < 0.2
         mask[5] = False
         try:
@@ -100,6 +105,8 @@ def main(path, emulated):
         for A in odd(rng):
             counts["spmm"] += spmm(library, A, dtype, rng)
             counts["sddmm"] += sddmm(library, A, dtype, rng)
+        if not emulated:  # where a few rows fill the device
+            counts["spmm"] += spmm(library, wide(rng), dtype, rng, (132, 260))
     for dtype in ("float16", "bfloat16"):
         counts["attention"] += attention(library, dtype, rng)
     print(json.dumps(counts))

@@ -1,7 +1,9 @@
 """compute-sanitizer on a small program: memory, races in shared memory, barriers."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,21 +29,24 @@ def run(options, device, deadline, writer):
 
 def one(command, seconds, log):
     """Return the status of a run."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=max(seconds, 1),
-            check=False,
-        )
+        output, _ = process.communicate(timeout=max(seconds, 1))
     except subprocess.TimeoutExpired:
+        # The tool's own child, too, which would keep the GPU.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         return {"status": "not reached", "why": f"not done in {seconds:.0f} s"}
     with log.open("a") as file:
-        file.write(f"{' '.join(command)}\n{done.stdout[: 1 << 20]}\n")
-    return judged(done.returncode, done.stdout)
+        file.write(f"{' '.join(command)}\n{output[: 1 << 20]}\n")
+    return judged(process.returncode, output)
 
 
 def judged(code, output):

@@ -179,7 +179,7 @@ def test_rows_nearly_4_gib_apart(library, kernel, dtype):
 
 def test_what_is_chosen(library):
     rng = np.random.default_rng(2)
-    blocks = sp.random(32, 64, density=0.2, random_state=rng, format="csr", dtype=np.float32)
+    blocks = sp.random(1024, 64, density=0.2, random_state=rng, format="csr", dtype=np.float32)
     A = sp.csr_array(sp.kron(blocks, np.ones((8, 1), np.float32)))
     handle = Handle(library, A, "float32")
     assert [handle.kernel(n) for n in (1, 32, 128)] == ["rows", "rows", "panels"]

@@ -1,4 +1,5 @@
 /* Handles: made, filled with new values, given back. */
+#include "../driver/turn.h"
 #include "handle.h"
 
 #include <vector>
@@ -50,6 +51,26 @@ int upload_values(const spk_sparse &A, int64_t nnz, spk_cuda_dtype dtype,
   return values->assign(rounded.data(), (int64_t)rounded.size());
 }
 
+/* What the operations that are asked for run. */
+int make_kernels(const spk_cuda_desc &desc, const spk_entries &entries, spk_cuda_matrix *A) {
+  int status = SPK_OK;
+  const int64_t width = desc.width ? desc.width : 128;
+  if (desc.operations & SPK_CUDA_SPMM) {
+    const SpmmWanted wanted = {&entries, desc.dtype, desc.precision, width, A->device};
+    status = make_spmm(desc.kernel, wanted, &A->spmm);
+  }
+  if (status == SPK_OK && (desc.operations & SPK_CUDA_SDDMM)) {
+    const SddmmWanted wanted = {&entries, desc.dtype, desc.precision, A->has_values, A->device};
+    status = make_sddmm(wanted, &A->sddmm);
+  }
+  if (status == SPK_OK && (desc.operations & SPK_CUDA_ATTENTION)) {
+    A->attention = std::make_unique<AttentionKernel>();
+    status = A->attention->make(entries, desc.dtype);
+  }
+  if (status == SPK_OK && (A->spmm || A->sddmm)) status = make_turn_ready(desc.dtype);
+  return status;
+}
+
 int prepare(const spk_cuda_desc &desc, spk_cuda_matrix *A) {
   int status = query_device(-1, &A->device);
   if (status != SPK_OK) return status;
@@ -62,29 +83,15 @@ int prepare(const spk_cuda_desc &desc, spk_cuda_matrix *A) {
   A->dtype = desc.dtype;
   A->operations = desc.operations;
   A->has_values = desc.A->values != nullptr || !entries.nnz;
-  const int64_t width = desc.width ? desc.width : 128;
-  if (desc.operations & SPK_CUDA_SPMM) {
-    const SpmmWanted wanted = {&entries, desc.dtype, desc.precision, width, A->device};
-    status = make_spmm(desc.kernel, wanted, &A->spmm);
-    if (status != SPK_OK) return status;
-  }
-  if (desc.operations & SPK_CUDA_SDDMM) {
-    const SddmmWanted wanted = {&entries, desc.dtype, desc.precision, A->has_values, A->device};
-    status = make_sddmm(wanted, &A->sddmm);
-    if (status != SPK_OK) return status;
-  }
-  if (desc.operations & SPK_CUDA_ATTENTION) {
-    A->attention = std::make_unique<AttentionKernel>();
-    status = A->attention->make(entries, desc.dtype);
-    if (status != SPK_OK) return status;
-  }
-  if (!A->has_values) return SPK_OK;
   DeviceArray<char> values;
-  status = upload_values(*desc.A, A->nnz, A->dtype, &values);
-  if (status == SPK_OK) status = spk_cuda_update_values(A, values.data(), nullptr);
-  /* What the kernels read is given back at the end of this scope. */
-  if (status == SPK_OK) status = wait_for_device();
-  return status;
+  status = make_kernels(desc, entries, A);
+  if (status == SPK_OK && A->has_values) {
+    status = upload_values(*desc.A, A->nnz, A->dtype, &values);
+    if (status == SPK_OK) status = spk_cuda_update_values(A, values.data(), nullptr);
+  }
+  /* Copies from the host's memory may still be under way, and other streams know nothing of them.
+   */
+  return status == SPK_OK ? wait_for_device() : status;
 }
 
 } // namespace

@@ -12,11 +12,10 @@
  * bytes)        global to shared memory, later; zeros after `bytes` copy_commit() copy_wait<n>()
  * end a group; wait for all but the last n groups mma(c, a, b)                               16 x 8
  * tiles on tensor cores: see pack/fragments.h load_matrix4(r, s) load_matrix4_turned     four 8 x 8
- * tiles of 16-bit elements, by ldmatrix to_float(v) from_float<T>(x) pack2<T>(x, y) tf32(x)
- *   store_where(condition, p, v)            without a branch
- *   keep(x)                                 x, held in a register: compilers compute it again
- *   bits_of(x) float_of(bits) fma(a, b, c) fmax(a, b) exp2(x) exp(x) log(x) tanh(x) erfc(x)
- *   popcount(x)
+ * tiles of 16-bit elements, by ldmatrix to_float(v) half_of<T>(word, i) from_float<T>(x)
+ * pack2<T>(x, y) tf32(x) store_where(condition, p, v)            without a branch keep(x) x, held
+ * in a register: compilers compute it again bits_of(x) float_of(bits) fma(a, b, c) fmax(a, b)
+ * exp2(x) exp(x) log(x) tanh(x) erfc(x) popcount(x)
  *
  *   SPK_DEVICE SPK_OUTLINED SPK_KERNEL(threads, blocks) SPK_PARAMETER(name, type)
  *   SPK_UNROLLED SPK_ONE_BY_ONE               before a loop

@@ -103,6 +103,12 @@ void store_where(bool condition, T *p, const T &v) {
   if (condition) store(p, v);
 }
 
+template <class T>
+void store_global(T *p, const T &v) {
+  emulated::check_global(p, sizeof(T), "store_global");
+  *p = v;
+}
+
 template <int size>
 void copy_async(void *s, const void *g, int bytes) {
   static_assert(size == 4 || size == 8 || size == 16, "copies are of 4, 8 or 16 bytes");
@@ -136,6 +142,11 @@ inline float to_float(float v) { return v; }
 inline double to_float(double v) { return v; }
 inline float to_float(half v) { return spk_from_f16(v.bits); }
 inline float to_float(bfloat16 v) { return spk_from_bf16(v.bits); }
+
+template <class T>
+float half_of(uint32_t w, int i) {
+  return to_float(T{(uint16_t)(i ? w >> 16 : w & 0xffffu)});
+}
 
 template <class T>
 T from_float(sum_of<T> x);

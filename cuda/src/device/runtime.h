@@ -24,6 +24,9 @@ inline int64_t blocks_of(int64_t x, int64_t y) {
 int query_device(int device, spk_cuda_device *found);
 int current_device(int *device);
 int set_device(int device);
+/* Whether anything was done on a device in this process: making it the current one takes memory of
+ * it where nothing was. */
+bool has_context(int device);
 int wait_for_device();
 int allocate(void **p, size_t bytes);
 int release(void *p);
@@ -44,7 +47,7 @@ class OnDevice {
     }
   }
   ~OnDevice() {
-    if (changed_) set_device(before_);
+    if (changed_ && has_context(before_)) set_device(before_);
   }
   OnDevice(const OnDevice &) = delete;
   OnDevice &operator=(const OnDevice &) = delete;

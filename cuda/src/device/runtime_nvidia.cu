@@ -1,7 +1,7 @@
 /* The runtime of runtime.h by CUDA's. */
 #include "runtime.h"
 
-#include <cstdio>
+#include <cuda.h>
 
 namespace spk {
 
@@ -50,6 +50,19 @@ int query_device(int device, spk_cuda_device *found) {
 }
 
 int current_device(int *device) { return status_of(cudaGetDevice(device)); }
+bool has_context(int device) {
+  /* The runtime has no such question; the driver is asked without being linked to. */
+  using Query = CUresult (*)(CUdevice, unsigned *, int *);
+  void *found = nullptr;
+  cudaDriverEntryPointQueryResult result;
+  if (cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &found, 12000,
+                                       cudaEnableDefault, &result) != cudaSuccess ||
+      !found)
+    return true;
+  unsigned flags;
+  int active = 0;
+  return reinterpret_cast<Query>(found)(device, &flags, &active) != CUDA_SUCCESS || active;
+}
 int set_device(int device) { return status_of(cudaSetDevice(device)); }
 int wait_for_device() { return status_of(cudaDeviceSynchronize()); }
 int allocate(void **p, size_t bytes) { return status_of(cudaMalloc(p, bytes ? bytes : 1)); }
@@ -68,7 +81,8 @@ int make_ready_by_address(const void *kernel, size_t shared) {
   /* Loads it now: by default CUDA does so at the first launch. */
   cudaFuncAttributes attributes;
   int status = status_of(cudaFuncGetAttributes(&attributes, kernel));
-  if (status == SPK_OK && shared > 48 * 1024) {
+  /* It is the function's, not the launch's: what another handle asked for stays. */
+  if (status == SPK_OK && shared > (size_t)attributes.maxDynamicSharedSizeBytes) {
     status = status_of(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
   }

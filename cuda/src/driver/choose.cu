@@ -1,6 +1,7 @@
 /* Which family of kernels multiplies. */
 #include "../pack/eights.h"
 #include "../pack/panels.h"
+#include "../pack/rows.h"
 #include "product.h"
 
 namespace spk {
@@ -31,19 +32,34 @@ class ByWidth : public SpmmKernel {
 /* What a multiprocessor takes for all entries and 256 columns, in cycles; reckoned for an H100, by
  * what bounds the kernels (see their headers): 128 bytes of L1 a cycle, 4 instructions, 24 bytes of
  * L2, 1024 FMA of 16 bits on tensor cores. */
+/* That, or as long as the block that takes the longest: `block` cycles. */
+double with_tail(const SpmmWanted &wanted, double all, double block) {
+  const double tail = block * wanted.device.multiprocessors * 256 / (double)wanted.width;
+  return all > tail ? all : tail;
+}
+
 double cycles_of_rows(const SpmmWanted &wanted) {
+  const spk_entries &A = *wanted.A;
+  /* 16 bits: 107 instructions for 16 entries, counted in machine code. */
   const bool sixteen_bits = wanted.dtype == SPK_CUDA_F16 || wanted.dtype == SPK_CUDA_BF16;
-  const double entry = sixteen_bits ? 5.0 : wanted.dtype == SPK_CUDA_F32 ? 9.0 : 18.0;
-  return entry * (double)wanted.A->nnz;
+  const double entry = sixteen_bits ? 6.7 : wanted.dtype == SPK_CUDA_F32 ? 9.0 : 18.0;
+  int64_t longest = 0;
+  for (int64_t i = 0; i < A.rows; i++) {
+    const int64_t length = A.offsets[i + 1] - A.offsets[i];
+    longest = length > longest ? length : longest;
+  }
+  if (longest > SPK_PART_ENTRIES) longest = SPK_PART_ENTRIES;
+  /* A block has 8 parts, of an eighth of the columns. */
+  return with_tail(wanted, entry * (double)A.nnz, entry * (double)longest);
 }
 
 double cycles_of_panels(const SpmmWanted &wanted) {
   const spk_eights_size size = spk_eights_measure(wanted.A);
-  const double all = 4.0 * (double)size.pairs + 6.5 * (double)size.records;
+  const double vectors = wanted.dtype == SPK_CUDA_F64 ? 2 : 1;
+  const double all = vectors * (4.0 * (double)size.pairs + 6.5 * (double)size.records);
   const double each = size.records ? all / (double)size.records : 0;
-  /* The longest panel is that of one block, whose warps share it. */
-  const double longest = each * (double)size.longest * wanted.device.multiprocessors;
-  return (all > longest ? all : longest) * (wanted.dtype == SPK_CUDA_F64 ? 2 : 1);
+  /* A block has a panel whose warps share it, of half of the columns. */
+  return with_tail(wanted, all, each * (double)size.longest / 2);
 }
 
 /* Panels on tensor cores: their rows of B, and their cells, full ones and others. */

@@ -89,16 +89,18 @@ class RowsKernel : public SpmmKernel {
       {32 * V, true, spmm_rows<T, 32, V, true>},
   };
 
-  /* The narrowest tile that holds all columns, if one does; else the widest whose warps still fill
-   * the device, but not the narrow ones: they read A once per tile. */
+  /* The narrowest tile that holds all columns, if one does; else the widest that is not filled up
+   * by more than a quarter and whose warps still fill the device, but not the narrow ones: they
+   * read A once per tile. */
   const Choice &choose(int64_t n, bool aligned) const {
     const int64_t enough = (int64_t)multiprocessors_ * 8;
     const Choice *best = nullptr;
     for (const Choice &choice : choices) {
       if (choice.columns > 1 && choice.aligned != aligned) continue;
       if (best && best->columns >= n) break;
-      if (!best || best->columns < 8 * V || parts_ * tiles_of(n, choice.columns) >= enough)
-        best = &choice;
+      const int64_t tiles = tiles_of(n, choice.columns);
+      const bool full = tiles * choice.columns <= n + n / 4;
+      if (!best || best->columns < 8 * V || (full && parts_ * tiles >= enough)) best = &choice;
     }
     return *best;
   }

@@ -15,6 +15,9 @@ size_t turned_bytes(spk_cuda_dtype dtype, int64_t rows, int64_t cols) {
 }
 
 template <class T>
+static constexpr size_t turn_shared = TURN_TILE * (TURN_TILE + 1) * sizeof(T);
+
+template <class T>
 static int run(const void *from, int64_t from_stride, void *to, int64_t to_stride, int64_t rows,
                int64_t cols, void *stream) {
   Turn<T> task;
@@ -26,7 +29,18 @@ static int run(const void *from, int64_t from_stride, void *to, int64_t to_strid
   task.to_stride = to_stride;
   task.row_tiles = tiles_of(rows, TURN_TILE);
   return launch(turn<T>, blocks_of(task.row_tiles, tiles_of(cols, TURN_TILE)), TURN_THREADS,
-                TURN_TILE * (TURN_TILE + 1) * sizeof(T), stream, task);
+                turn_shared<T>, stream, task);
+}
+
+int make_turn_ready(spk_cuda_dtype dtype) {
+  switch (size_of(dtype)) {
+    case 8:
+      return make_ready(turn<double>, turn_shared<double>);
+    case 4:
+      return make_ready(turn<float>, turn_shared<float>);
+    default:
+      return make_ready(turn<half>, turn_shared<half>);
+  }
 }
 
 int turn_to_rows(spk_cuda_dtype dtype, const void *from, int64_t from_stride, void *to,

@@ -62,7 +62,7 @@ SPK_DEVICE void finish_vector(const Epilogue<T> &e, int64_t row, int64_t col,
   vec<T, V> v;
   SPK_UNROLLED
   for (int j = 0; j < V; j++) v[j] = finished(e, row, col + j, sums[j]);
-  store(reinterpret_cast<vec<T, V> *>(e.C + row * e.row_stride + col), v);
+  store_global(reinterpret_cast<vec<T, V> *>(e.C + row * e.row_stride + col), v);
 }
 
 /* V neighbours of a column: C's columns are contiguous there, and aligned to V elements. */
@@ -72,7 +72,7 @@ SPK_DEVICE void finish_column(const Epilogue<T> &e, int64_t row, int64_t col,
   vec<T, V> v;
   SPK_UNROLLED
   for (int i = 0; i < V; i++) v[i] = finished(e, row + i, col, sums[i]);
-  store(reinterpret_cast<vec<T, V> *>(e.C + row + col * e.col_stride), v);
+  store_global(reinterpret_cast<vec<T, V> *>(e.C + row + col * e.col_stride), v);
 }
 
 /* Whether C's columns are contiguous, and begin where accesses of 16 bytes may. */

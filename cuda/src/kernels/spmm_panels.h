@@ -48,11 +48,14 @@ struct PanelStage {
 template <class T>
 constexpr int panel_vector = 16 / (int)sizeof(T);
 
+template <class T, bool ALIGNED>
+using PanelTile = TileOfB<T, 32, panel_vector<T>, ALIGNED>;
+
 /* Rows of B for a group of records, and the sums of a panel. */
-template <class T, int U>
+template <class T, int U, bool ALIGNED>
 struct PanelGroup {
   uint32_t heads[PANEL_GROUP];
-  T b[PANEL_GROUP][U][panel_vector<T>];
+  RowOfB<T, panel_vector<T>, ALIGNED> b[PANEL_GROUP][U];
 };
 template <class T, int U>
 struct PanelSums {
@@ -75,9 +78,9 @@ SPK_DEVICE void fetch_records(PanelStage<T> *stage, int into, const SpmmPanels<T
   }
 }
 
-template <class T, int U, class Tile>
-SPK_DEVICE void load_group(PanelGroup<T, U> &group, const PanelStage<T> *stage, int from,
-                           int record, const Tile (&B)[U]) {
+template <class T, int U, bool ALIGNED>
+SPK_DEVICE void load_group(PanelGroup<T, U, ALIGNED> &group, const PanelStage<T> *stage, int from,
+                           int record, const PanelTile<T, ALIGNED> (&B)[U]) {
   const auto heads =
       *reinterpret_cast<const vec<uint32_t, PANEL_GROUP> *>(&stage->heads[from][record]);
   SPK_UNROLLED
@@ -85,12 +88,12 @@ SPK_DEVICE void load_group(PanelGroup<T, U> &group, const PanelStage<T> *stage, 
     group.heads[i] = heads[i];
     const uint32_t row = heads[i] & ((1u << SPK_EIGHT_COLUMN_BITS) - 1);
     SPK_UNROLLED
-    for (int u = 0; u < U; u++) B[u].read(group.b[i][u], row);
+    for (int u = 0; u < U; u++) group.b[i][u] = B[u].read(row);
   }
 }
 
-template <class T, int U>
-SPK_DEVICE void add_group(PanelSums<T, U> &sums, const PanelGroup<T, U> &group,
+template <class T, int U, bool ALIGNED>
+SPK_DEVICE void add_group(PanelSums<T, U> &sums, const PanelGroup<T, U, ALIGNED> &group,
                           const T (*values)[SPK_EIGHT]) {
   constexpr int V = panel_vector<T>;
   SPK_UNROLLED
@@ -114,7 +117,7 @@ SPK_DEVICE void add_group(PanelSums<T, U> &sums, const PanelGroup<T, U> &group,
         for (int u = 0; u < U; u++) {
           SPK_UNROLLED
           for (int j = 0; j < V; j++)
-            sums.at[r][u][j] = fma(a[r], group.b[i][u][j], sums.at[r][u][j]);
+            sums.at[r][u][j] = fma(a[r], group.b[i][u].at(j), sums.at[r][u][j]);
         }
       }
     }
@@ -122,9 +125,9 @@ SPK_DEVICE void add_group(PanelSums<T, U> &sums, const PanelGroup<T, U> &group,
 }
 
 /* All records from `begin` on, a multiple of 2 PANEL_GROUP of them. */
-template <class T, int U, class Tile>
+template <class T, int U, bool ALIGNED>
 SPK_DEVICE void add_records(PanelSums<T, U> &sums, PanelStage<T> *stage, const SpmmPanels<T> &t,
-                            int64_t begin, int count, const Tile (&B)[U]) {
+                            int64_t begin, int count, const PanelTile<T, ALIGNED> (&B)[U]) {
   int into = 0;
   fetch_records(stage, 0, t, begin, count < PANEL_CHUNK ? count : PANEL_CHUNK);
   copy_commit();
@@ -138,7 +141,7 @@ SPK_DEVICE void add_records(PanelSums<T, U> &sums, PanelStage<T> *stage, const S
     copy_wait<1>();
     sync_warp();
     const int here = rest < PANEL_CHUNK ? rest : PANEL_CHUNK;
-    PanelGroup<T, U> even, odd;
+    PanelGroup<T, U, ALIGNED> even, odd;
     load_group(even, stage, into, 0, B);
     SPK_ONE_BY_ONE
     for (int record = 0; record < here; record += 2 * PANEL_GROUP) {
@@ -205,7 +208,7 @@ template <class T, int U, bool ALIGNED>
 SPK_DEVICE void write_panel(const Epilogue<T> &e, const spk_eight &panel, int64_t first, int left,
                             const PanelSums<T, U> &sums) {
   constexpr int V = panel_vector<T>;
-  using Tile = TileOfB<T, 32, V, ALIGNED>;
+  using Tile = PanelTile<T, ALIGNED>;
   if (panel.rows == SPK_EIGHT && has_aligned_columns(e)) {
     SPK_UNROLLED
     for (int i = 0; i < U * V; i++) {
@@ -240,7 +243,7 @@ template <class T, int U, bool ALIGNED>
 SPK_KERNEL(PANEL_WARPS * 32, (U == 1 ? 2 : 1))
 spmm_panels(SPK_PARAMETER(t, SpmmPanels<T>)) {
   constexpr int V = panel_vector<T>, COLUMNS = 32 * V * U;
-  using Tile = TileOfB<T, 32, V, ALIGNED>;
+  using Tile = PanelTile<T, ALIGNED>;
   const int64_t first = block() / t.panel_blocks * COLUMNS;
   const int left = t.n - first < COLUMNS ? (int)(t.n - first) : COLUMNS;
   const int64_t index = block() % t.panel_blocks * (PANEL_WARPS / t.split) + warp() / t.split;

@@ -61,14 +61,14 @@ SPK_DEVICE void add_chunk(sum_of<T> (&sum)[V], const RowsStage<sum_of<T>> *stage
   for (int e = lane() / G * LOADS; e < count; e += TOGETHER * LOADS) {
     const auto rows = *reinterpret_cast<const vec<uint32_t, LOADS> *>(&stage->columns[from][e]);
     const auto values = *reinterpret_cast<const vec<sum_of<T>, LOADS> *>(&stage->values[from][e]);
-    T b[LOADS][V];
+    RowOfB<T, V, ALIGNED> b[LOADS];
     SPK_UNROLLED
-    for (int i = 0; i < LOADS; i++) B.read(b[i], rows[i]); /* row 0 beyond the last entry */
+    for (int i = 0; i < LOADS; i++) b[i] = B.read(rows[i]); /* row 0 beyond the last entry */
     SPK_UNROLLED
     for (int i = 0; i < LOADS; i++) {
       if (e + i >= count) continue;
       SPK_UNROLLED
-      for (int j = 0; j < V; j++) sum[j] = fma(values[i], (sum_of<T>)to_float(b[i][j]), sum[j]);
+      for (int j = 0; j < V; j++) sum[j] = fma(values[i], b[i].at(j), sum[j]);
     }
   }
 }

@@ -2,9 +2,30 @@
 #ifndef SPK_KERNELS_TILE_OF_B_H
 #define SPK_KERNELS_TILE_OF_B_H
 
+#include <type_traits>
+
 #include "../device/device.h"
 
 namespace spk {
+
+/* V elements of a row of B, as they came to a lane. */
+template <class T, int V, bool ALIGNED>
+class RowOfB {
+ public:
+  /* Two elements of 16 bits stay in their word: taken apart at once, one would take two
+   * instructions more. */
+  static constexpr bool PAIRS = ALIGNED && sizeof(T) == 2;
+  using Stored = std::conditional_t<PAIRS, vec<uint32_t, V / 2>, vec<T, V>>;
+
+  SPK_DEVICE sum_of<T> at(int j) const {
+    if constexpr (PAIRS)
+      return half_of<T>(stored[j / 2], j % 2);
+    else
+      return to_float(stored[j]);
+  }
+
+  Stored stored;
+};
 
 /* The columns of a tile of B that a lane has: V neighbours where B is ALIGNED to V elements, else
  * every G-th, so that lanes still read side by side.  Lanes beyond the last column read others
@@ -25,17 +46,18 @@ class TileOfB {
     if (ALIGNED) tile_ += offsets_[0];
   }
 
-  SPK_DEVICE void read(T (&b)[V], uint32_t row) const {
+  SPK_DEVICE RowOfB<T, V, ALIGNED> read(uint32_t row) const {
+    using Stored = typename RowOfB<T, V, ALIGNED>::Stored;
     /* 32 by 32 bits, and 64 added: one instruction. */
     const char *p = tile_ + (uint64_t)row * row_bytes_;
+    RowOfB<T, V, ALIGNED> b;
     if constexpr (ALIGNED) {
-      const vec<T, V> v = load(reinterpret_cast<const vec<T, V> *>(p));
-      SPK_UNROLLED
-      for (int j = 0; j < V; j++) b[j] = v[j];
+      b.stored = load(reinterpret_cast<const Stored *>(p));
     } else {
       SPK_UNROLLED
-      for (int j = 0; j < V; j++) b[j] = load(reinterpret_cast<const T *>(p + offsets_[j]));
+      for (int j = 0; j < V; j++) b.stored[j] = load(reinterpret_cast<const T *>(p + offsets_[j]));
     }
+    return b;
   }
 
  private:
