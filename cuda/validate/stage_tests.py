@@ -1,6 +1,7 @@
 """The project's own tests of the library, on this GPU."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,9 @@ def run(options, device, deadline, writer):
                 environment["PYTHONPATH"] = str(site)
             status = tested(environment, folder, deadline.left(), file)
         except subprocess.TimeoutExpired:
-            status = "not reached"
+            # What failed by then did fail.
+            marks = re.findall(r"^([.sxFE]+)\s*(?:\[ *\d+%\])?$", log.read_text(), re.M)
+            status = "wrong" if re.search("[FE]", "".join(marks)) else "not reached"
         except (OSError, subprocess.SubprocessError) as reason:
             writer.write(status="skipped", why=f"the package cannot be built: {reason}"[:300])
             return

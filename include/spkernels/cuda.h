@@ -1,6 +1,6 @@
 /* spkernels on NVIDIA GPUs: the C interface of libspkernels_cuda, a library of its own.
  *
- * Plain C11; it needs a driver at run time and nothing else of CUDA.  Every function returns a
+ * Plain C11; of CUDA it needs the driver at run time and nothing else.  Every function returns a
  * status, never aborts and never prints.  Sizes and strides count elements.  Only spk_cuda_prepare
  * and spk_cuda_destroy allocate, copy from host memory or wait; the others enqueue kernels on the
  * caller's stream and return, so that they can be captured into CUDA graphs.  Nothing is summed by
@@ -65,7 +65,7 @@ typedef struct spk_cuda_desc {
   ptrdiff_t width;     /* columns of B, or elements of a row of X, to prepare for; 0: about 128 */
 } spk_cuda_desc;
 
-/* A dense matrix in device memory: one stride is 1 and the other at least the extent, unless the
+/* A dense matrix in device memory, aligned to its elements: one stride is 1 and the other at least the extent, unless the
  * matrix has one row or column.  Row-major ones are read where they lie, and their rows are less
  * than 4 GiB apart. */
 typedef struct spk_cuda_dense {
@@ -94,7 +94,7 @@ int spk_cuda_prepare(const spk_cuda_desc *desc, spk_cuda_matrix **made);
 int spk_cuda_destroy(spk_cuda_matrix *A);
 
 /* New values for the same pattern, in device memory, of the handle's dtype and in the order of the
- * arrays that were prepared. */
+ * arrays that were prepared.  SPK_CUDA_ERR_PREPARED where nothing has values, as a mask. */
 int spk_cuda_update_values(spk_cuda_matrix *A, const void *values, void *stream);
 
 /* The bytes of workspace that a call takes, 0 where none; the buffer is the caller's, aligned to

@@ -108,6 +108,8 @@ def _run(packed, Q, K, V, scale, out, return_lse, stream):
         _check_rows(target, packed)
         if target.library.is_read_only(target.array):
             raise ValueError("out is read-only")
+        if any(n > 1 and not step for n, step in zip(shape, target.strides, strict=True)):
+            raise ValueError("out must have a place for every element, got a stride of 0")
         check_apart(target, Q, K, V)
     lse, lse_pointer = None, None
     if return_lse:

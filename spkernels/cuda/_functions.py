@@ -48,22 +48,26 @@ def _is_operand(value):
     return isinstance(value, CudaMatrix) or is_sparse(value)
 
 
-def _on_gpu(copy, *values):
+def _on_gpu(copy, stream, *values):
     """Return what to compute with: copies on the GPU of arrays of NumPy, if asked for."""
     if not copy:
         return values
+    if stream is not None:
+        raise ValueError("copy=True copies on the current stream: it excludes stream")
     return [asarray(value) if isinstance(value, np.ndarray) else value for value in values]
 
 
 def _returned(copy, result, out, *operands):
-    """Return a result as the caller gets it: in host memory, if all operands came from there."""
-    if not copy or not all(isinstance(value, np.ndarray) for value in operands):
+    """Return a result as the caller gets it: in host memory, if `out` or all operands are there."""
+    if not copy:
         return result
-    result = default_library().to_numpy(result)
-    if out is None:
-        return result
-    out[...] = result
-    return out
+    if out is not None:
+        if isinstance(out, np.ndarray):
+            out[...] = default_library().to_numpy(result)
+        return out
+    if all(isinstance(value, np.ndarray) for value in operands):
+        return default_library().to_numpy(result)
+    return result
 
 
 def spmm(
@@ -125,7 +129,7 @@ def spmm(
         raise TypeError(f"exactly one of A and B must be sparse, both are {kind}")
     S, D = (B, A) if dense_first else (A, B)
     names = ("A", "B") if dense_first else ("B", "A")
-    on_gpu, into, added = _on_gpu(copy, D, out, bias)
+    on_gpu, into, added = _on_gpu(copy, stream, D, out, bias)
     packed = _packed(S, names[1], read(on_gpu, names[0]).dtype, "spmm", dense_first)
     options = Options.of(into, alpha, beta, added, activation, order)
     result = multiply(packed, dense_first, on_gpu, names, options, stream)
@@ -182,7 +186,7 @@ def sddmm(
     --------
     >>> values = spkernels.cuda.sddmm(P, X, Y, scale=True)  # doctest: +SKIP
     """
-    left, right, into = _on_gpu(copy, X, Y, out)
+    left, right, into = _on_gpu(copy, stream, X, Y, out)
     packed = _packed(P, "P", read(left, "X").dtype, "sddmm")
     result = sample(packed, left, right, into, alpha, beta, scale, stream)
     return _returned(copy, result, out, X, Y)
@@ -236,7 +240,7 @@ def sparse_attention(
     >>> M = spkernels.cuda.prepare(mask, "float16", op="attention")  # doctest: +SKIP
     >>> spkernels.cuda.sparse_attention(Q, K, V, M)  # doctest: +SKIP
     """
-    *operands, into = _on_gpu(copy, Q, K, V, out)
+    *operands, into = _on_gpu(copy, stream, Q, K, V, out)
     packed = _packed(mask, "mask", read(operands[0], "Q").dtype, "attention")
     result = attend(packed, *operands, scale, into, return_lse, stream)
     if not return_lse:

@@ -398,7 +398,7 @@ def source_of(
         if value not in known:
             names = ", ".join(repr(other) for other in known)
             raise ValueError(f"{what} must be one of {names}, got {value!r}")
-    width = 0 if n is None else as_count("n", n)
+    width = 0 if n is None else as_count("n", n, high=2**31 - 1)
     structure = Structure.of(pattern, None)
     A, given, device = as_scipy(A, name)
     dtype = _value_type(given if dtype is None else dtype, dtype is None)
@@ -422,7 +422,7 @@ def _value_type(dtype, default):
     name = dtype_name(dtype)
     if name in _library.DTYPES:
         return name
-    if default:
+    if default and np.dtype(name).kind != "f":
         return np.result_type(name, np.float32).name
     names = ", ".join(_library.DTYPES)
     raise TypeError(f"dtype must be one of {names}, got {name}")

@@ -60,7 +60,7 @@ def multiply(packed, right, D, names, options=_PLAIN, stream=None):
         row, col = D.strides
     if inner != packed.shape[1]:
         raise _mismatch(D, packed.shape, right, names)
-    if D.dtype != packed.dtype or D.device != packed.device:
+    if D.dtype != packed.dtype or D.device != packed.device or D.pointer % 8:
         check_operand(D, packed)
     B = dense(D, inner, n, row, col, D.pointer)
     return enqueue(D, packed.device, stream, _run, packed, right, D, B, n, options)

@@ -15,8 +15,8 @@ __all__ = [
     "check_apart",
     "check_operand",
     "dense",
-    "end",
     "enqueue",
+    "extent",
     "read",
 ]
 
@@ -63,6 +63,10 @@ def check_operand(operand, packed):
             f"{operand.name} must have dtype {packed.dtype}, which the matrix was prepared for, "
             f"got {operand.dtype}"
         )
+    if operand.pointer % _library.ITEMSIZES[operand.dtype]:
+        raise ValueError(
+            f"{operand.name} must begin at a multiple of its elements' size, got {operand.pointer}"
+        )
     if operand.device is not None and operand.device != packed.device:
         raise ValueError(
             f"{operand.name} must be on device {packed.device}, where the matrix was prepared, got "
@@ -84,21 +88,26 @@ def dense(operand, rows, cols, row, col, pointer):
     return _library.Dense(_library.DTYPES[operand.dtype], rows, cols, row, col, pointer)
 
 
-def end(operand):
-    """Return the address behind an array of positive strides."""
-    last = 1
-    for extent, stride in zip(operand.shape, operand.strides, strict=True):
-        if extent == 0:
-            return operand.pointer
-        last += (extent - 1) * stride
-    return operand.pointer + last * _library.ITEMSIZES[operand.dtype]
+def extent(operand):
+    """Return the addresses that an array begins at and ends before."""
+    first = last = 0
+    for length, stride in zip(operand.shape, operand.strides, strict=True):
+        if length == 0:
+            return operand.pointer, operand.pointer
+        first += min(0, (length - 1) * stride)
+        last += max(0, (length - 1) * stride)
+    size = _library.ITEMSIZES[operand.dtype]
+    return operand.pointer + first * size, operand.pointer + (last + 1) * size
 
 
 def check_apart(out, *others):
     """Raise if `out` may overlap what a product reads."""
+    begin, end = extent(out)
     for other in others:
-        if other is not None and out.pointer < end(other) and other.pointer < end(out):
-            raise ValueError(f"out must not overlap {other.name}")
+        if other is not None:
+            first, last = extent(other)
+            if begin < last and first < end:
+                raise ValueError(f"out must not overlap {other.name}")
 
 
 def as_factor(value, name):

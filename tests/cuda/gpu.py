@@ -164,7 +164,9 @@ class Handle:
         precision="strict",
         width=0,
         values=True,
+        **fields,
     ):
+        """`fields`: of the sparse matrix, as the C interface takes it, that are to be others."""
         self._library = library
         self.dtype, self.shape = dtype, A.shape
         data = A.data if A.data.dtype in (np.float32, np.float64) else A.data.astype(np.float32)
@@ -183,6 +185,8 @@ class Handle:
             None,
             data.ctypes.data if values else None,
         )
+        for name, value in fields.items():
+            setattr(sparse, name, value)
         desc = _library.Desc(
             ctypes.pointer(sparse),
             _library.DTYPES[dtype],

@@ -1,5 +1,6 @@
 """C = A @ B on CUDA cores: parts of rows, panels of 8 rows, and what is chosen."""
 
+import ctypes
 import mmap
 
 import numpy as np
@@ -195,6 +196,22 @@ def test_what_is_chosen(library):
         assert Handle(library, scattered, dtype).kernel(128) == "rows"
 
 
+def test_values_are_rounded_once(library):
+    """Not to float first, which would round a value a little above the middle to the middle."""
+    values = np.array([1 + 2.0**-11 + 2.0**-30, -1 - 2.0**-11 - 2.0**-30, 1 + 2.0**-11, 2.0**-40])
+    values = np.concatenate([values, 1 + 2.0**-8 + 2.0**-40 * np.arange(-1, 2), [1e300, 0.0]])
+    A = sp.csr_array((values, np.zeros(len(values), int), np.arange(len(values) + 1)))
+    for dtype in ("float16", "bfloat16"):
+        C = Array(np.full((len(values), 1), np.nan), dtype)
+        assert Handle(library, A, dtype).spmm(Array(np.ones((1, 1)), dtype), C) == _library.OK
+        if dtype == "float16":
+            with np.errstate(over="ignore"):
+                np.testing.assert_array_equal(C.get()[:, 0], values.astype(np.float16))
+        else:
+            expected = [1, -1, 1, 2.0**-40, 1, 1, 1 + 2.0**-7, np.inf, 0]
+            np.testing.assert_array_equal(C.get()[:, 0], expected)
+
+
 def test_every_value_of_16_bits_is_read_and_rounded_as_it_should(library):
     """Times one, all float16 and bfloat16 values come back; sums are rounded to the nearest."""
     identity = sp.eye(1, format="csr", dtype=np.float64)
@@ -271,6 +288,30 @@ class TestBadInput:
         overlapping = B.dense
         overlapping.cols, overlapping.row_stride = 3, 2
         assert library.spk_cuda_spmm(handle.pointer, overlapping, *args) == _library.ERR_ARGUMENT
+
+    def test_types_that_are_none(self, library):
+        handle = Handle(library, self.A, "float64")
+        assert handle.status == _library.OK
+        for fields in ({"format": 7}, {"itype": 7}):
+            assert Handle(library, self.A, "float64", **fields).status == _library.ERR_ARGUMENT
+
+    def test_addresses_that_are_not_aligned_to_elements(self, library):
+        handle = Handle(library, self.A, "float64")
+        B, C = Array(np.ones((5, 3)), "float64"), Array(np.ones((5, 3)), "float64")
+        for dense in (B.dense, C.dense):
+            dense.data += 4
+            pair = (dense, C.dense) if dense.data == B.pointer + 4 else (B.dense, dense)
+            status = library.spk_cuda_spmm(handle.pointer, *pair, None, None, None)
+            assert status == _library.ERR_ARGUMENT
+        bias = _library.Epilogue(1.0, 0.0, B.pointer + 4, None, 0)
+        args = (B.dense, C.dense, ctypes.byref(bias), None, None)
+        assert library.spk_cuda_spmm(handle.pointer, *args) == _library.ERR_ARGUMENT
+        assert library.spk_cuda_update_values(handle.pointer, B.pointer + 4, None) != _library.OK
+        assert (C.get() == 1).all()
+
+    def test_a_mask_takes_no_values(self, library):
+        handle = Handle(library, self.A, "float16", operations=("attention",))
+        assert handle.update(self.A.data) == _library.ERR_PREPARED
 
     def test_a_workspace_that_is_missing(self, library):
         handle = Handle(library, self.A, "float64")

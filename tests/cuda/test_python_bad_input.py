@@ -215,6 +215,7 @@ PREPARE = {
     "dense tensor": ((torch.ones(2, 2),), {}, TypeError, "A must be a sparse matrix.*got Tensor"),
     "1-D": ((sp.coo_array(np.ones(3)),), {}, ValueError, r"A must be 2-D, got shape \(3,\)"),
     "complex": ((A.astype(complex),), {}, TypeError, "A must hold real numbers, got dtype complex"),
+    "longdouble": ((A.astype(np.longdouble),), {}, TypeError, "dtype must be one of float32"),
     "dtype": ((A, "int8"), {}, TypeError, "dtype must be one of float32, .*bfloat16, got int8"),
     "kernel": ((A,), {"kernel": "fast"}, ValueError, "kernel must be one of 'auto', 'rows'"),
     "precision": ((A,), {"precision": "half"}, ValueError, "precision must be one of 'strict'"),
@@ -226,7 +227,7 @@ PREPARE = {
     ),
     "op": ((A,), {"op": "spmv"}, ValueError, "op must be one of 'spmm', 'sddmm', 'attention'"),
     "no op": ((A,), {"op": ()}, ValueError, "op must be one of"),
-    "n": ((A,), {"n": 0}, ValueError, "n: expected an int of at least 1, got 0"),
+    "n": ((A,), {"n": 0}, ValueError, "n: expected an int from 1 to 2147483647, got 0"),
     "pattern": ((A,), {"pattern": "two:4"}, ValueError, "pattern"),
 }
 

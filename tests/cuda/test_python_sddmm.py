@@ -145,3 +145,10 @@ def test_a_layer_that_learns():
     torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
     rows, cols = weight.nonzero()
     torch.testing.assert_close(sparse.values.grad, dense.grad[rows, cols])
+
+
+def test_out_must_not_overlap_what_is_read_backwards():
+    base = np.zeros((8, 4), np.float32)
+    P = spkernels.cuda.prepare(sp.csr_array(np.eye(4, dtype=np.float32)), op="sddmm")
+    with pytest.raises(ValueError, match="out must not overlap X"):
+        P.sddmm(Tensor(base[3::-1]), Tensor(np.ones((4, 4), np.float32)), out=Tensor(base[0]))

@@ -272,6 +272,15 @@ def test_arrays_of_numpy_by_copies():
     assert spkernels.cuda.spmm(W, B, out=out, beta=2.0, copy=True) is out
     assert_spmm(out, A, B, beta=2.0, before=before)
     assert isinstance(spkernels.cuda.spmm(W, Tensor(B), bias=bias, copy=True), Tensor)
+    # `out` is where the caller has it, wherever the operands are.
+    out = np.full((9, 3), np.nan, np.float32)
+    assert spkernels.cuda.spmm(W, Tensor(B), out=out, copy=True) is out
+    assert_spmm(out, A, B)
+    into = Tensor(np.full((9, 3), np.nan, np.float32))
+    assert spkernels.cuda.spmm(W, B, out=into, copy=True) is into
+    assert_spmm(into.array, A, B)
+    with pytest.raises(ValueError, match="copy=True copies on the current stream"):
+        spkernels.cuda.spmm(W, B, copy=True, stream=3)
     assert isinstance(spkernels.cuda.asarray(B, "float64"), Tensor)
 
 

@@ -25,7 +25,7 @@ int check(const spk_cuda_matrix *mask, const spk_cuda_attention *attention) {
   if (!mask || !attention) return SPK_ERR_ARGUMENT;
   const spk_cuda_attention &a = *attention;
   if (!mask->attention) return SPK_CUDA_ERR_PREPARED;
-  if (a.dtype != mask->dtype) return SPK_ERR_DTYPE;
+  if (!is_dtype(a.dtype) || a.dtype != mask->dtype) return SPK_ERR_DTYPE;
   if (a.batch < 0 || a.heads < 0 || a.kv_heads < 0 || a.d < 0 || a.dv < 0) return SPK_ERR_ARGUMENT;
   if (!is_width(a.d) || !is_width(a.dv)) return SPK_ERR_SHAPE;
   if (a.heads && (!a.kv_heads || a.heads % a.kv_heads)) return SPK_ERR_SHAPE;
@@ -34,6 +34,9 @@ int check(const spk_cuda_matrix *mask, const spk_cuda_attention *attention) {
   if (status == SPK_OK) status = check_rows(a.K, a.k_strides, a, a.kv_heads, n, a.d);
   if (status == SPK_OK) status = check_rows(a.V, a.v_strides, a, a.kv_heads, n, a.dv);
   if (status == SPK_OK) status = check_rows(a.out, a.out_strides, a, a.heads, m, a.dv);
+  /* Heads that share their output would race. */
+  const bool shared = (a.batch > 1 && !a.out_strides[0]) || (a.heads > 1 && !a.out_strides[1]);
+  if (shared || reinterpret_cast<uintptr_t>(a.lse) % sizeof(float)) status = SPK_ERR_ARGUMENT;
   return status;
 }
 

@@ -7,6 +7,7 @@
 #include "../driver/attention.h"
 #include "../driver/product.h"
 #include "../driver/sddmm.h"
+#include "values.h"
 
 struct spk_cuda_matrix {
   int64_t rows = 0, cols = 0, nnz = 0;
@@ -33,9 +34,16 @@ int without_exceptions(const Body &body) {
   }
 }
 
-inline bool is_dtype(spk_cuda_dtype dtype) {
-  return dtype >= SPK_CUDA_F32 && dtype <= SPK_CUDA_BF16;
+/* Whether an enum of the caller's is one of 0 to `last`: as a number, since to look at one that is
+ * not is undefined. */
+template <class E>
+bool is_up_to(const E &value, E last) {
+  int number;
+  static_assert(sizeof value == sizeof number, "enums of the interface are ints");
+  memcpy(&number, &value, sizeof number);
+  return number >= 0 && number <= (int)last;
 }
+inline bool is_dtype(const spk_cuda_dtype &dtype) { return is_up_to(dtype, SPK_CUDA_BF16); }
 
 /* How the elements of a matrix of the interface lie; one of a single row or column lies both ways.
  */
@@ -49,11 +57,22 @@ inline bool is_col_major(const spk_cuda_dense &M) {
   return lies_in_lines(M.cols, M.rows, M.col_stride, M.row_stride);
 }
 
+/* Whether an element may lie there: an access to one that is not aligned takes the context down. */
+inline bool is_element_aligned(const void *p, spk_cuda_dtype dtype) {
+  return reinterpret_cast<uintptr_t>(p) % size_of(dtype) == 0;
+}
+
+/* Extents beyond that do not fit any memory; products of them with sizes of tiles are no overflow.
+ */
+constexpr int64_t MOST_EXTENT = (int64_t)1 << 48;
+
 /* SPK_OK where M is a matrix of this shape and dtype that kernels can read. */
 inline int check_dense(const spk_cuda_dense *M, spk_cuda_dtype dtype, int64_t rows, int64_t cols) {
   if (!M || M->rows < 0 || M->cols < 0) return SPK_ERR_ARGUMENT;
-  if (M->dtype != dtype) return SPK_ERR_DTYPE;
+  if (!is_dtype(M->dtype) || M->dtype != dtype) return SPK_ERR_DTYPE;
   if (M->rows != rows || M->cols != cols) return SPK_ERR_SHAPE;
+  if (M->rows > MOST_EXTENT || M->cols > MOST_EXTENT) return SPK_ERR_SHAPE;
+  if (!is_element_aligned(M->data, dtype)) return SPK_ERR_ARGUMENT;
   if (M->rows && M->cols && (!M->data || !(is_row_major(*M) || is_col_major(*M))))
     return SPK_ERR_ARGUMENT;
   return SPK_OK;

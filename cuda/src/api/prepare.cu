@@ -13,12 +13,14 @@ namespace {
 int check(const spk_cuda_desc *desc, spk_cuda_matrix **made) {
   if (!desc || !desc->A || !made || !is_dtype(desc->dtype) || desc->width < 0)
     return SPK_ERR_ARGUMENT;
+  const spk_sparse &A = *desc->A;
+  if (!is_up_to(A.format, SPK_BSR) || !is_up_to(A.dtype, SPK_F64) || !is_up_to(A.itype, SPK_I64))
+    return SPK_ERR_ARGUMENT;
+  if (!is_up_to(desc->precision, SPK_CUDA_3XTF32) || !is_up_to(desc->kernel, SPK_CUDA_BITMAP))
+    return SPK_ERR_ARGUMENT;
   const unsigned all = SPK_CUDA_SPMM | SPK_CUDA_SDDMM | SPK_CUDA_ATTENTION;
   if (!desc->operations || (desc->operations & ~all)) return SPK_ERR_ARGUMENT;
-  if (desc->precision < SPK_CUDA_STRICT || desc->precision > SPK_CUDA_3XTF32)
-    return SPK_ERR_ARGUMENT;
   if (desc->precision != SPK_CUDA_STRICT && desc->dtype != SPK_CUDA_F32) return SPK_ERR_DTYPE;
-  if (desc->kernel < SPK_CUDA_AUTO || desc->kernel > SPK_CUDA_BITMAP) return SPK_ERR_ARGUMENT;
   if ((desc->operations & SPK_CUDA_SPMM) && desc->A->nnz && !desc->A->values)
     return SPK_ERR_ARGUMENT;
   return SPK_OK;
@@ -44,7 +46,7 @@ int upload_values(const spk_sparse &A, int64_t nnz, spk_cuda_dtype dtype,
         memcpy(to, &narrow, size);
         break;
       default:
-        bits = dtype == SPK_CUDA_F16 ? spk_to_f16(narrow) : spk_to_bf16(narrow);
+        bits = dtype == SPK_CUDA_F16 ? spk_to_f16(spk_to_odd(wide)) : spk_to_bf16(spk_to_odd(wide));
         memcpy(to, &bits, size);
     }
   }
@@ -85,7 +87,7 @@ int prepare(const spk_cuda_desc &desc, spk_cuda_matrix *A) {
   A->has_values = desc.A->values != nullptr || !entries.nnz;
   DeviceArray<char> values;
   status = make_kernels(desc, entries, A);
-  if (status == SPK_OK && A->has_values) {
+  if (status == SPK_OK && A->has_values && (A->spmm || A->sddmm)) {
     status = upload_values(*desc.A, A->nnz, A->dtype, &values);
     if (status == SPK_OK) status = spk_cuda_update_values(A, values.data(), nullptr);
   }
@@ -110,6 +112,8 @@ int spk_cuda_prepare(const spk_cuda_desc *desc, spk_cuda_matrix **made) {
 
 int spk_cuda_update_values(spk_cuda_matrix *A, const void *values, void *stream) {
   if (!A || (A->nnz && !values)) return SPK_ERR_ARGUMENT;
+  if (!A->spmm && !A->sddmm) return SPK_CUDA_ERR_PREPARED; /* a mask has none */
+  if (!spk::is_element_aligned(values, A->dtype)) return SPK_ERR_ARGUMENT;
   spk::OnDevice on(A->device.device);
   int status = on.status();
   if (status == SPK_OK && A->spmm) status = A->spmm->fill(values, stream);

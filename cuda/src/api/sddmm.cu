@@ -45,7 +45,7 @@ int spk_cuda_sddmm(const spk_cuda_matrix *P, const spk_cuda_dense *X, const spk_
   if ((product.sampling.scale || product.sampling.beta != 0) && !P->has_values)
     return SPK_CUDA_ERR_PREPARED;
   if (!P->nnz) return SPK_OK;
-  if (!values) return SPK_ERR_ARGUMENT;
+  if (!values || !spk::is_element_aligned(values, P->dtype)) return SPK_ERR_ARGUMENT;
   spk::OnDevice on(P->device.device);
   if (on.status() != SPK_OK) return on.status();
   product.k = X->cols;

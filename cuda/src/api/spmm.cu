@@ -12,11 +12,27 @@ size_t room_for_rows(const spk_cuda_dense &B) {
   return (turned_bytes(B.dtype, B.rows, B.cols) + 255) / 256 * 256;
 }
 
+/* Elements from row to row of what kernels read. */
+int64_t stride_of_rows(const spk_cuda_dense &B) {
+  if (!is_row_major(B)) return turned_stride(B.dtype, B.cols);
+  return B.rows > 1 ? B.row_stride : B.cols;
+}
+
+int check_epilogue(const spk_epilogue &e, spk_cuda_dtype dtype) {
+  if (!is_up_to(e.activation, SPK_SIGMOID)) return SPK_ERR_ARGUMENT;
+  const bool aligned =
+      is_element_aligned(e.bias_row, dtype) && is_element_aligned(e.bias_col, dtype);
+  return aligned ? SPK_OK : SPK_ERR_ARGUMENT;
+}
+
 int check(const spk_cuda_matrix *A, const spk_cuda_dense *B, const spk_cuda_dense *C) {
   if (!A || !B || !C) return SPK_ERR_ARGUMENT;
   if (!A->spmm || !A->has_values) return SPK_CUDA_ERR_PREPARED;
-  const int status = check_dense(B, A->dtype, A->cols, B->cols);
-  return status != SPK_OK ? status : check_dense(C, A->dtype, A->rows, B->cols);
+  int status = check_dense(B, A->dtype, A->cols, B->cols);
+  if (status == SPK_OK) status = check_dense(C, A->dtype, A->rows, B->cols);
+  if (status != SPK_OK) return status;
+  const int64_t most = (int64_t)(UINT32_MAX / size_of(B->dtype)); /* kernels have 32 bits for it */
+  return stride_of_rows(*B) > most ? SPK_ERR_SHAPE : SPK_OK;
 }
 
 } // namespace
@@ -36,8 +52,7 @@ int spk_cuda_spmm(const spk_cuda_matrix *A, const spk_cuda_dense *B, const spk_c
   size_t bytes;
   int status = spk_cuda_spmm_workspace(A, B, C, &bytes);
   if (status == SPK_OK) status = spk::check_workspace(workspace, bytes);
-  if (epilogue && (epilogue->activation < SPK_IDENTITY || epilogue->activation > SPK_SIGMOID))
-    return SPK_ERR_ARGUMENT;
+  if (status == SPK_OK && epilogue) status = spk::check_epilogue(*epilogue, A->dtype);
   if (status != SPK_OK || !C->rows || !C->cols) return status;
   spk::OnDevice on(A->device.device);
   if (on.status() != SPK_OK) return on.status();
@@ -45,7 +60,7 @@ int spk_cuda_spmm(const spk_cuda_matrix *A, const spk_cuda_dense *B, const spk_c
   product.dtype = A->dtype;
   product.n = B->cols;
   product.B = B->data;
-  product.ldb = B->rows > 1 ? B->row_stride : B->cols;
+  product.ldb = spk::stride_of_rows(*B);
   product.C = C->data;
   product.c_row = C->rows > 1 ? C->row_stride : C->cols;
   product.c_col = C->cols > 1 ? C->col_stride : 1;
@@ -53,12 +68,10 @@ int spk_cuda_spmm(const spk_cuda_matrix *A, const spk_cuda_dense *B, const spk_c
   product.workspace = static_cast<char *>(workspace);
   product.stream = stream;
   const size_t room = spk::room_for_rows(*B);
-  if (!room && product.ldb > (int64_t)(UINT32_MAX / spk::size_of(B->dtype))) return SPK_ERR_SHAPE;
   if (room) {
     status =
         spk::turn_to_rows(B->dtype, B->data, B->col_stride, workspace, B->rows, B->cols, stream);
     product.B = workspace;
-    product.ldb = spk::turned_stride(B->dtype, B->cols);
     product.workspace += room;
   }
   return status == SPK_OK ? A->spmm->run(product) : status;

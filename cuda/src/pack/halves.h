@@ -4,6 +4,17 @@
 
 #include "../../../src/halves.h"
 
+/* To a float whose last bit tells whether anything was lost: what is rounded to fewer bits next is
+ * then as if it had been rounded once.  (Boldo and Melquiond, "Emulation of FMA and correctly
+ * rounded sums: proved algorithms using rounding to odd", IEEE Trans. Comput. 2008.) */
+static inline float spk_to_odd(double x) {
+  const float near = (float)x;
+  if (x != x || (double)near == x || near - near != 0) return near;
+  uint32_t bits = spk_bits_of(near);
+  if ((near < 0 ? -(double)near : (double)near) > (x < 0 ? -x : x)) bits--; /* towards zero */
+  return spk_float_of(bits | 1u);
+}
+
 /* To 10 bits of fraction, to the nearest, ties away from zero (cvt.rna.tf32.f32); the 13 bits below
  * are 0. */
 static inline uint32_t spk_to_tf32(float x) {
