@@ -65,9 +65,9 @@ typedef struct spk_cuda_desc {
   ptrdiff_t width;     /* columns of B, or elements of a row of X, to prepare for; 0: about 128 */
 } spk_cuda_desc;
 
-/* A dense matrix in device memory, aligned to its elements: one stride is 1 and the other at least the extent, unless the
- * matrix has one row or column.  Row-major ones are read where they lie, and their rows are less
- * than 4 GiB apart. */
+/* A dense matrix in device memory, aligned to its elements: one stride is 1 and the other at least
+ * the extent, unless the matrix has one row or column.  Row-major ones are read where they lie, and
+ * their rows are less than 4 GiB apart. */
 typedef struct spk_cuda_dense {
   spk_cuda_dtype dtype;
   ptrdiff_t rows, cols;
