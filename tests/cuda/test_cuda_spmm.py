@@ -191,7 +191,7 @@ def test_what_is_chosen(library):
     half = sp.random(256, 256, density=0.2, random_state=rng, format="csr")
     assert Handle(library, half, "float16").kernel(128) == "bitmap"
     assert Handle(library, half, "float32", precision="tf32").kernel(128) == "bitmap"
-    scattered = sp.random(256, 4096, density=0.001, random_state=rng, format="csr")
+    scattered = sp.random(4096, 4096, density=0.001, random_state=rng, format="csr")
     for dtype in UNITS:
         assert Handle(library, scattered, dtype).kernel(128) == "rows"
 
