@@ -1,6 +1,7 @@
 """spkernels.cuda.sddmm and CudaMatrix.sddmm against float64."""
 
 import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,9 +127,8 @@ def test_bad_input():
 def test_a_layer_that_learns():
     """As doc/cuda.rst shows it: its gradients are those of the dense layer."""
     torch = pytest.importorskip("torch")
-    from conftest import ROOT
-
-    layer = runpy.run_path(ROOT / "doc" / "sparse_linear.py")["SparseLinear"]
+    shown = Path(__file__).resolve().parents[2] / "doc" / "sparse_linear.py"
+    layer = runpy.run_path(shown)["SparseLinear"]
     rng = np.random.default_rng(3)
     weight = random_sparse(rng, "csr", (9, 7), 0.4, np.float64)
     bias = rng.standard_normal(9)
