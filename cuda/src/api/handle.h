@@ -12,7 +12,6 @@
 struct spk_cuda_matrix {
   int64_t rows = 0, cols = 0, nnz = 0;
   spk_cuda_dtype dtype = SPK_CUDA_F32;
-  unsigned operations = 0;
   bool has_values = false;
   spk_cuda_device device = {};
   std::unique_ptr<spk::SpmmKernel> spmm;   /* where SPK_CUDA_SPMM was asked for */

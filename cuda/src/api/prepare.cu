@@ -83,7 +83,6 @@ int prepare(const spk_cuda_desc &desc, spk_cuda_matrix *A) {
   A->cols = entries.cols;
   A->nnz = entries.nnz;
   A->dtype = desc.dtype;
-  A->operations = desc.operations;
   A->has_values = desc.A->values != nullptr || !entries.nnz;
   DeviceArray<char> values;
   status = make_kernels(desc, entries, A);

@@ -57,7 +57,6 @@ int spk_cuda_spmm(const spk_cuda_matrix *A, const spk_cuda_dense *B, const spk_c
   spk::OnDevice on(A->device.device);
   if (on.status() != SPK_OK) return on.status();
   spk::Product product;
-  product.dtype = A->dtype;
   product.n = B->cols;
   product.B = B->data;
   product.ldb = spk::stride_of_rows(*B);

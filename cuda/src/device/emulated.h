@@ -74,13 +74,12 @@ template <class T>
 T shuffle_xor(T v, int mask) {
   return emulated::of_lane<T>(emulated::exchange("shuffle_xor", &v, sizeof v), lane() ^ mask);
 }
-inline unsigned ballot(bool p) {
-  const char *all = emulated::exchange("ballot", &p, sizeof p);
-  unsigned bits = 0;
-  for (int i = 0; i < 32; i++) bits |= (unsigned)emulated::of_lane<bool>(all, i) << i;
-  return bits;
+inline bool any(bool p) {
+  const char *all = emulated::exchange("any", &p, sizeof p);
+  bool found = false;
+  for (int i = 0; i < 32; i++) found |= emulated::of_lane<bool>(all, i);
+  return found;
 }
-inline bool any(bool p) { return ballot(p) != 0; }
 
 template <class T>
 T load(const T *p) {

@@ -41,7 +41,6 @@ SPK_DEVICE T shuffle_xor(T v, int mask) {
   return __shfl_xor_sync(0xffffffffu, v, mask);
 }
 SPK_DEVICE bool any(bool p) { return __any_sync(0xffffffffu, p); }
-SPK_DEVICE unsigned ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
 
 /* Words of 4, 8 or 16 bytes for what is moved as a whole. */
 template <int bytes>

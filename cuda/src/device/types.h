@@ -20,10 +20,8 @@ struct bfloat16 {
   uint16_t bits;
 };
 
-/* A float that tensor cores round to 11 bits: a type of its own only where kernels choose. */
-struct tfloat32 {
-  float value;
-};
+/* Stands for floats that tensor cores take with 11 bits, where an mma is named by its type. */
+struct tfloat32 {};
 
 template <class T>
 struct sum_type {

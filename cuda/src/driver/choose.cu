@@ -29,10 +29,11 @@ class ByWidth : public SpmmKernel {
   std::unique_ptr<SpmmKernel> narrow_, wide_;
 };
 
-/* What a multiprocessor takes for all entries and 256 columns, in cycles; reckoned for an H100, by
- * what bounds the kernels (see their headers): 128 bytes of L1 a cycle, 4 instructions, 24 bytes of
- * L2, 1024 FMA of 16 bits on tensor cores. */
-/* That, or as long as the block that takes the longest: `block` cycles. */
+/* Functions named cycles_of_ say what a multiprocessor takes for all entries and 256 columns, in
+ * cycles; reckoned for an H100, by what bounds the kernels (see their headers): 128 bytes of L1 a
+ * cycle, 4 instructions, 24 bytes of L2, 1024 FMA of 16 bits on tensor cores. */
+
+/* `all` cycles, or as long as the block that takes the longest: `block` of them. */
 double with_tail(const SpmmWanted &wanted, double all, double block) {
   const double tail = block * wanted.device.multiprocessors * 256 / (double)wanted.width;
   return all > tail ? all : tail;

@@ -11,7 +11,6 @@ namespace spk {
 
 /* B is k x n and row-major; element (i, j) of C is at C[i * c_row + j * c_col]. */
 struct Product {
-  spk_cuda_dtype dtype;
   int64_t n;
   const void *B;
   int64_t ldb;

@@ -15,10 +15,7 @@
 #define SPK_BOTH_SIDES static inline
 #endif
 
-#define SPK_MMA_ROWS 16
 #define SPK_MMA_COLS 8
-/* Elements of A that a lane holds: 4 registers. */
-#define SPK_MMA_WORDS 4
 
 /* `halves`: elements of a register, 2 or 1; the depth is 8 * halves. */
 
@@ -29,11 +26,6 @@ SPK_BOTH_SIDES int spk_mma_a_row(int lane, int i, int halves) {
 SPK_BOTH_SIDES int spk_mma_a_col(int lane, int i, int halves) {
   return lane % 4 * halves + i % halves + 4 * halves * (i / halves / 2);
 }
-/* Element `i` (of 2 * halves) of a lane's fragment of B. */
-SPK_BOTH_SIDES int spk_mma_b_row(int lane, int i, int halves) {
-  return lane % 4 * halves + i % halves + 4 * halves * (i / halves);
-}
-SPK_BOTH_SIDES int spk_mma_b_col(int lane) { return lane / 4; }
 /* Element `i` (of 4) of a lane's part of C. */
 SPK_BOTH_SIDES int spk_mma_c_row(int lane, int i) { return lane / 4 + 8 * (i / 2); }
 SPK_BOTH_SIDES int spk_mma_c_col(int lane, int i) { return lane % 4 * 2 + i % 2; }
