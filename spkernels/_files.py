@@ -1,18 +1,30 @@
-"""Files that appear as a whole, or not at all."""
+"""Files: read with errors that name them, and written as a whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from pathlib import Path
 
-__all__ = ["replaced"]
+__all__ = ["read_bytes", "replaced"]
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a file; an OSError names it, as those of reading by themselves do not."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager
 def replaced(path):
     """Open a file for bytes that takes the place of `path` when all was written."""
-    path = Path(path)
+    # Where `path` is a symbolic link, the file that it leads to is replaced, not the link.
+    path = Path(os.path.realpath(path))
     # Not one name for all: threads and processes may write the same file.
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:

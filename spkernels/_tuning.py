@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._files import replaced
+from ._files import read_bytes, replaced
 from ._kernels import KERNELS, blas_threads
 from ._pattern import first_rows
 from ._threads import resolve_workers
@@ -368,10 +368,10 @@ def load_tuning(path: str | os.PathLike[str]) -> None:
         If it is something else, or was written on another machine.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = json.loads(read_bytes(path))
         machine, kernels = content["machine"], content["kernels"]
         right = content["format"] == 1 and all(name in KERNELS for name in kernels.values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         right = False
     if not right:
         raise ValueError(f"{path}: expected a file of save_tuning")

@@ -7,6 +7,8 @@ from scipy.sparse import csr_array
 
 INT32_MAX = np.iinfo(np.int32).max
 INT64_MAX = np.iinfo(np.int64).max
+# As many rows of a CSR array, 1 GiB of offsets, are made of any file.
+_MOST_EMPTY_ROWS = 1 << 27
 
 
 def make_csr(
@@ -48,7 +50,29 @@ def check_sizes(*sizes: int) -> None:
         raise ValueError(f"expected sizes below 2**63 - 1, found {max(sizes)}")
 
 
-def check_compressed(indptr: np.ndarray, indices: np.ndarray, major: int, minor: int) -> None:
+def check_rows(rows: int, nbytes: int) -> None:
+    """Raise ValueError if CSR would take far more memory than what the matrix is made from.
+
+    Its offsets take 8 bytes a row, whatever the entries: `nbytes` are those of the file.
+    """
+    limit = max(_MOST_EMPTY_ROWS, nbytes)
+    if rows > limit:
+        raise ValueError(
+            f"expected at most {limit} rows, as a CSR array takes 8 bytes a row whatever is in "
+            f"it, found {rows} rows claimed by {nbytes} bytes"
+        )
+
+
+def check_positions(name: str, part: np.ndarray, size: int) -> None:
+    """Raise ValueError unless all of an integer array is from 0 to `size` - 1."""
+    if part.size and (part.min() < 0 or part.max() >= size):
+        worst = part.min() if part.min() < 0 else part.max()
+        raise ValueError(f"expected {name} from 0 to {size - 1}, found {worst}")
+
+
+def check_compressed(
+    indptr: np.ndarray, indices: np.ndarray, major: int, minor: int, *, major_name: str = "row"
+) -> None:
     """Raise ValueError unless the offsets and indices describe `major` slices of `minor` places.
 
     Compares neighbours instead of subtracting them: a difference can wrap around.
@@ -66,12 +90,10 @@ def check_compressed(indptr: np.ndarray, indices: np.ndarray, major: int, minor:
     if falls.size:
         raise ValueError(
             f"expected offsets that never decrease, found {indptr[falls[0] + 1]} after "
-            f"{indptr[falls[0]]} in row {falls[0]}"
+            f"{indptr[falls[0]]} in {major_name} {falls[0]}"
         )
     if indptr[-1] != indices.size:
         raise ValueError(
             f"expected as many indices as the last offset says, {indptr[-1]}, found {indices.size}"
         )
-    if indices.size and (indices.min() < 0 or indices.max() >= minor):
-        worst = indices.min() if indices.min() < 0 else indices.max()
-        raise ValueError(f"expected indices from 0 to {minor - 1}, found {worst}")
+    check_positions("indices", indices, minor)

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
 from pathlib import Path
 
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
 from .._arguments import RNG, as_dtype
+from ._compressed import COMPRESSED, read
+from ._compressed import suffix as suffix_of
 from ._csr import make_csr
+from ._mat import mat_keys, read_mat
 from ._mtx import read_mtx
-from ._readers import mat_keys, npz_keys, read_mat, read_npz, read_raw
+from ._npz import npz_keys, read_npz
+from ._raw import read_raw
 from ._smtx import VALUES, read_smtx
 
-# Formats that say their own shape; .raw needs it told.
-_SELF_DESCRIBING = (".smtx", ".mtx", ".npz", ".mat")
+# Formats that say their own shape; .raw needs it told.  What files of Matrix Market are called.
+_SELF_DESCRIBING = (".smtx", ".mtx", ".mm", ".npz", ".mat")
 _SUPPORTED = (*_SELF_DESCRIBING, ".raw")
-
-
-def _suffix(path: Path) -> str:
-    """Return the lower-case suffix of `path` that is left without a final ``.gz``."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def _content(path: Path) -> bytes:
-    content = path.read_bytes()
-    if path.suffix.lower() == ".gz":
-        try:
-            return gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as exc:
-            raise ValueError(f"expected a whole gzip file, but {exc}") from exc
-    return content
 
 
 def load(
@@ -50,23 +37,27 @@ def load(
     Parameters
     ----------
     path : str or os.PathLike
-        The suffix says the format; each may be followed by ``.gz``.
+        The suffix says the format; each may be followed by ``.gz``, ``.bz2`` or ``.xz``.
 
         ``.smtx``
             A pattern of the Deep Learning Matrix Collection [1]_, which stores no values: see
             `values`.
-        ``.mtx``
+        ``.mtx``, ``.mm``
             Matrix Market, of any field and symmetry (expanded).  A ``pattern`` has values 1, the
             zeros of an ``array`` are dropped.
         ``.npz``
-            A file of `scipy.sparse.save_npz`, or one that holds the CSR arrays ``<key>_data``,
-            ``<key>_indices``, ``<key>_indptr`` and ``<key>_shape``, as GNN benchmarks [2]_ do.
+            A file of `scipy.sparse.save_npz`, or one that holds the arrays ``data``, ``indices``,
+            ``indptr`` and ``shape`` of a CSR array under these names, or behind a prefix:
+            ``adj_data``, ``adj_matrix.data``, ``adj/data``, as data sets of graphs [2]_ do.  The
+            arrays of other formats of `save_npz` may have a prefix, too.
         ``.mat``
-            A sparse matrix in a MATLAB file of version 4 to 7.2.
+            A sparse matrix in a MATLAB file of version 4 to 7.2, as a variable or as a field of a
+            struct.  Of a file of the SuiteSparse collection this is ``Problem.A``; the positions
+            of its explicit zeros, which MATLAB does not store, are ``Problem.Zeros``.
         ``.raw``
             A dense row-major matrix of little-endian float32 without a header; zeros are pruned.
     key : str, optional
-        Which matrix of a ``.npz`` or ``.mat`` file that holds several.
+        Which matrix of a ``.npz`` or ``.mat`` file that holds several, as `keys` lists them.
     shape : (int, int), optional
         The shape of a ``.raw`` file.
     values : {"normal", "ones"}, default "normal"
@@ -75,7 +66,8 @@ def load(
         Seeds the normal values, in the order of the stored positions.  None draws new ones at
         every call.
     dtype : dtype, optional
-        Of the result.  By default what the file stores, and float32 for ``.smtx``.
+        Of the result.  By default what the file stores (float32 for float16, and float64 for the
+        whole numbers of fewer bits in which MATLAB stores it), and float32 for ``.smtx``.
 
     Returns
     -------
@@ -91,6 +83,8 @@ def load(
         If the suffix is not supported, an argument does not fit the format, or the file is
         malformed: truncated, of wrong counts, or with offsets or indices out of range.  The
         message names the file and what was expected in it.
+    OSError
+        If the file cannot be read.
 
     See Also
     --------
@@ -100,9 +94,10 @@ def load(
 
     Notes
     -----
-    Except for ``.mat`` files, nothing that a file can hold makes `load` read out of bounds or
-    unpickle objects.  MATLAB files are parsed by `scipy.io.loadmat`, which some corrupted files
-    crash: take them from sources you trust.
+    Nothing that a file can hold makes `load` read out of bounds or unpickle objects.  Memory
+    follows the (decompressed) size of the file, not the sizes that it claims, with one exception:
+    the offsets of a CSR array take 8 bytes a row, whatever the entries.  More than 2**27 rows are
+    loaded only from a file of as many bytes as rows, and are a ValueError from a smaller one.
 
     References
     ----------
@@ -124,10 +119,11 @@ def load(
            [1., 1., 0.]], dtype=float32)
     """
     path = Path(path)
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     if suffix not in _SUPPORTED:
         raise ValueError(
-            f"{path}: expected a name that ends in {', '.join(_SUPPORTED)}, with or without .gz"
+            f"{path}: expected a name that ends in {', '.join(_SUPPORTED)}, with or without "
+            f"{', '.join(COMPRESSED)}"
         )
     if key is not None and suffix not in (".npz", ".mat"):
         raise ValueError(f"{path}: expected no key for a {suffix} file, got {key!r}")
@@ -140,11 +136,11 @@ def load(
     if values != "normal" and suffix != ".smtx":
         raise ValueError(f"{path}: expected no values for a {suffix} file, got {values!r}")
     try:
-        content = _content(path)
+        content = read(path)
         match suffix:
             case ".smtx":
                 return read_smtx(content, values, rng, dtype)
-            case ".mtx":
+            case ".mtx" | ".mm":
                 A = read_mtx(content)
             case ".npz":
                 A = read_npz(content, key)
@@ -198,7 +194,7 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
     if not folder.is_dir():
         raise NotADirectoryError(f"folder: expected an existing folder, got {folder}")
     return sorted(
-        path for path in folder.rglob("*") if _suffix(path) in _SELF_DESCRIBING and path.is_file()
+        path for path in folder.rglob("*") if suffix_of(path) in _SELF_DESCRIBING and path.is_file()
     )
 
 
@@ -213,7 +209,9 @@ def keys(path: str | os.PathLike[str]) -> list[str]:
     Returns
     -------
     names : list of str
-        What `load` takes as `key`, in the order of the file; empty where it takes none.
+        What `load` takes as `key`, in the order of the file; empty where it takes none.  Fields
+        of MATLAB's structs are ``"struct.field"``; the prefix of arrays in a ``.npz`` file comes
+        without the separator at its end.
 
     Raises
     ------
@@ -229,14 +227,17 @@ def keys(path: str | os.PathLike[str]) -> list[str]:
     >>> from spkernels import datasets
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "graph.npz")
-    ...     np.savez(path, adj_indptr=[0], adj_indices=[], attr_indptr=[0], attr_indices=[])
+    ...     parts = {"data": [1.0], "indices": [0], "indptr": [0, 1], "shape": (1, 1)}
+    ...     adjacency = {f"adj_matrix.{name}": part for name, part in parts.items()}
+    ...     attributes = {f"attr_{name}": part for name, part in parts.items()}
+    ...     np.savez(path, **adjacency, **attributes)
     ...     datasets.keys(path)
-    ['adj', 'attr']
+    ['adj_matrix', 'attr']
     """
     path = Path(path)
-    find_keys = {".npz": npz_keys, ".mat": mat_keys}.get(_suffix(path))
+    find_keys = {".npz": npz_keys, ".mat": mat_keys}.get(suffix_of(path))
     try:
-        content = _content(path)
+        content = read(path)
         return [] if find_keys is None else find_keys(content)
     except ValueError as exc:
         raise ValueError(f"{path}: {exc}") from exc

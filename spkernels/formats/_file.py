@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._files import replaced
+from .._files import read_bytes, replaced
+from .._npz import Archive
 
 __all__ = ["read", "write"]
 
@@ -17,10 +18,5 @@ def write(path, arrays):
 
 def read(path):
     """Return the arrays of a file, or raise ValueError if it is no such file; never unpickles."""
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # of zipfile, zlib or NumPy, whichever finds it first
-        raise ValueError(f"reading its arrays failed with: {error}") from error
+    archive = Archive(read_bytes(path))
+    return {name: archive[name] for name in archive}

@@ -1,0 +1,114 @@
+"""Sparse matrices in NumPy's ``.npz`` files: scipy's, and the parts that graph data sets have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from .._arguments import as_count
+from .._npz import Archive
+from ._keys import pick
+from ._layouts import LAYOUTS, build
+
+__all__ = ["npz_keys", "read_npz"]
+
+# Without a format in the file, the arrays say it; compressed ones are CSR then.
+_BY_ARRAYS = {"indptr": "csr", "row": "coo", "offsets": "dia", "coords": "coo"}
+_SEPARATORS = "._/-:"
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The arrays of a matrix: those of an archive whose names begin with a prefix."""
+
+    archive: Archive
+    prefix: str
+
+    def get(self, part: str) -> np.ndarray:
+        name = self.prefix + part
+        if name not in self.archive:
+            raise ValueError(f"expected an array {name}, found {_listing(self.archive)}")
+        return self.archive[name]
+
+    def __contains__(self, part: str) -> bool:
+        return self.prefix + part in self.archive
+
+    def layout(self) -> str:
+        if "format" not in self:
+            return next(kind for part, kind in _BY_ARRAYS.items() if part in self)
+        # Files of old versions hold Unicode, others bytes.
+        name = self.get("format")
+        text = name.item() if name.size == 1 else None
+        text = text.decode("latin-1") if isinstance(text, bytes) else text
+        if text not in LAYOUTS:
+            raise ValueError(
+                f"expected {self.prefix}format to be one of {', '.join(LAYOUTS)}, found {text!r}"
+            )
+        return text
+
+    def shape(self) -> tuple[int, int]:
+        sizes, name = self.get("shape"), f"{self.prefix}shape"
+        if sizes.shape != (2,):
+            raise ValueError(
+                f"expected a matrix of two dimensions, found {name} {sizes.ravel()[:8].tolist()}"
+            )
+        try:
+            rows, cols = (as_count(name, size, 0) for size in sizes)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        return rows, cols
+
+    def matrix(self) -> csr_array:
+        layout, shape = self.layout(), self.shape()
+        arrays = {"data": self.get("data")}
+        if layout == "coo" and "coords" in self:
+            coords = self.get("coords")
+            if coords.ndim != 2 or len(coords) != 2:
+                raise ValueError(f"expected two rows of coords, found shape {coords.shape}")
+            arrays["row"], arrays["col"] = coords
+        else:
+            arrays |= {name: self.get(name) for name in LAYOUTS[layout]}
+        return build(layout, arrays, shape)
+
+
+def _listing(archive: Archive) -> str:
+    names = [repr(name) for name in archive]
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return f"the arrays {', '.join(names[:20])}{more}" if names else "no arrays"
+
+
+def _groups(archive: Archive) -> dict[str, _Group]:
+    """Return the matrices by their keys, in the order of the file."""
+    prefixes = {
+        name.removesuffix(part): None
+        for name in archive
+        for part in _BY_ARRAYS
+        if name.endswith(part)
+    }
+    groups = [_Group(archive, prefix) for prefix in prefixes]
+    # Where offsets are, values are expected; others' names may end in "row" by chance.
+    groups = [group for group in groups if "data" in group or "indptr" in group]
+    keys = [group.prefix.rstrip(_SEPARATORS) for group in groups]
+    if len(set(keys)) < len(keys):
+        keys = [group.prefix for group in groups]
+    return dict(zip(keys, groups, strict=True))
+
+
+def npz_keys(content: bytes) -> list[str]:
+    """Return the names of the matrices; none where there is a single one without a prefix."""
+    keys = list(_groups(Archive(content)))
+    return [] if keys == [""] else keys
+
+
+def read_npz(content: bytes, key: str | None) -> csr_array:
+    """Read a file of `scipy.sparse.save_npz`, or one that holds such arrays behind prefixes."""
+    archive = Archive(content)
+    groups = _groups(archive)
+    if not groups:
+        raise ValueError(
+            "expected a sparse matrix as arrays data, indices, indptr and shape, with or without "
+            f"a prefix, found {_listing(archive)}"
+        )
+    return groups[pick(key, list(groups))].matrix()
