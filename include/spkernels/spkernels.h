@@ -95,12 +95,13 @@ typedef struct spk_sampling {
 } spk_sampling;
 
 /* Check offsets and indices of A against its shape before anything is read through them; on
- * success set SPK_CHECKED and, if it holds, SPK_SORTED in A->flags. */
-spk_status spk_check(spk_sparse *A);
+ * success set SPK_CHECKED and, if it holds, SPK_SORTED in A->flags.  threads: as for spk_spmm. */
+spk_status spk_check(spk_sparse *A, int threads);
 
 /* C (m x n) from A (m x k, sparse) and B (k x n, dense), which must not overlap C.
- * threads > 0: so many, as far as the system allows; threads < 0: at most -threads, fewer where the
- * work is small; threads == 0: the same for the default, spk_get_num_threads(). */
+ * threads > 0: so many; threads < 0: at most -threads, fewer where the work is small; threads == 0:
+ * the same for the default, spk_get_num_threads().  With one, no thread is started.  Where the
+ * system refuses to start one, those that there are do the work, with the same bits. */
 spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                     const spk_epilogue *epilogue, int threads);
 

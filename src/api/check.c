@@ -79,7 +79,7 @@ spk_status spk_ready(spk_sparse *A, int wants_sorted, int threads) {
                               : check_compressed(A, kernels, wants_sorted, threads);
 }
 
-spk_status spk_check(spk_sparse *A) {
+spk_status spk_check(spk_sparse *A, int threads) {
   if (A) A->flags &= ~SPK_CHECKED;
-  return spk_ready(A, 1, 0);
+  return spk_ready(A, 1, threads);
 }

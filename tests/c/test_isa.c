@@ -30,7 +30,7 @@ static void check_unusable(void) {
   char name[80];
   CHECK(spk_init() == SPK_ERR_ISA);
   CHECK(spk_isa() == NULL);
-  CHECK(spk_check(&A) == SPK_ERR_ISA);
+  CHECK(spk_check(&A, 1) == SPK_ERR_ISA);
   CHECK(spk_spmm(&A, &B, &C, NULL, 1) == SPK_ERR_ISA);
   CHECK(spk_sddmm(&A, &B, &C, &s, NULL, 1) == SPK_ERR_ISA);
   CHECK(spk_spmm_kernel_name(&A, &B, &C, 1, name, sizeof name) == SPK_ERR_ISA);

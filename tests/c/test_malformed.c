@@ -44,7 +44,7 @@ static void expect_all(operands *o, spk_status expected) {
   const spk_sampling reads_values = {1, 1, 1};
   char name[160];
   spk_sparse copy = o->A.view;
-  expect_status(o, expected, "check", spk_check(&copy));
+  expect_status(o, expected, "check", spk_check(&copy, 1));
   if (expected != SPK_OK) CHECK(!(copy.flags & SPK_CHECKED));
   for (int threads = 0; threads < 3; threads++) {
     expect_status(o, expected, "spmm", spk_spmm(&o->A.view, &o->B.view, &o->C.view, NULL, threads));
@@ -248,9 +248,9 @@ static void check_wide_dimension(void) {
                   .indices = &index,
                   .values = &value};
   test_case("a negative 32-bit index below 2**33 columns");
-  CHECK(spk_check(&A) == SPK_ERR_INDEX);
+  CHECK(spk_check(&A, 1) == SPK_ERR_INDEX);
   index = INT32_MAX;
-  CHECK(spk_check(&A) == SPK_OK);
+  CHECK(spk_check(&A, 1) == SPK_OK);
 }
 
 /* Entries behind the last offset belong to no row and may be anything. */
@@ -289,16 +289,16 @@ static void check_pieces(spk_itype itype) {
   put_index(offsets, itype, 2, COUNT);
   for (ptrdiff_t p = 0; p < COUNT; p++) put_index(indices, itype, p, p % LENGTH);
   test_case("scanned in pieces, i%d", itype == SPK_I32 ? 32 : 64);
-  CHECK(spk_check(&A) == SPK_OK && A.flags & SPK_SORTED);
+  CHECK(spk_check(&A, 1) == SPK_OK && A.flags & SPK_SORTED);
   for (size_t s = 0; s < sizeof seams / sizeof *seams; s++) {
     const ptrdiff_t p = seams[s], was = p % LENGTH;
     test_case("scanned in pieces, entry %td", p);
     put_index(indices, itype, p, LENGTH);
-    CHECK(spk_check(&A) == SPK_ERR_INDEX);
+    CHECK(spk_check(&A, 1) == SPK_ERR_INDEX);
     put_index(indices, itype, p, -1);
-    CHECK(spk_check(&A) == SPK_ERR_INDEX);
+    CHECK(spk_check(&A, 1) == SPK_ERR_INDEX);
     put_index(indices, itype, p, 0); /* below its left neighbour, but for the first of a row */
-    CHECK(spk_check(&A) == SPK_OK);
+    CHECK(spk_check(&A, 1) == SPK_OK);
     CHECK(!(A.flags & SPK_SORTED) == (was > 0));
     put_index(indices, itype, p, was);
   }

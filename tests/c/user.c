@@ -95,17 +95,17 @@ static void sample(void) {
 
 static void fail_politely(void) {
   spk_sparse A = example();
-  expect(spk_check(&A) == SPK_OK, "a check");
+  expect(spk_check(&A, 1) == SPK_OK, "a check");
   expect(A.flags == (SPK_CHECKED | SPK_SORTED), "what the check found");
 
   const int32_t outside[] = {0, 4, 1, 3}, falling[] = {0, 3, 2, 4};
   A = example();
   A.indices = outside;
-  expect(spk_check(&A) == SPK_ERR_INDEX, "an index that is out of range");
+  expect(spk_check(&A, 1) == SPK_ERR_INDEX, "an index that is out of range");
   A = example();
   A.offsets = falling;
-  expect(spk_check(&A) == SPK_ERR_INDPTR, "offsets that decrease");
-  expect(spk_check(NULL) == SPK_ERR_ARGUMENT, "no matrix");
+  expect(spk_check(&A, 1) == SPK_ERR_INDPTR, "offsets that decrease");
+  expect(spk_check(NULL, 1) == SPK_ERR_ARGUMENT, "no matrix");
 
   float b[5], c[3] = {7, 7, 7};
   const spk_dense B = {SPK_F32, 5, 1, 1, 1, b}, C = {SPK_F32, 3, 1, 1, 1, c};
