@@ -1,6 +1,5 @@
 """Limits of the system: threads that cannot be started."""
 
-import os
 import sys
 
 import pytest
@@ -102,7 +101,6 @@ expected = {name: bits(operation(1)) for name, operation in operations.items()}
 
 # Nobody else has this user id.  Who is not root has a thread already.
 NO_THREADS = """
-import os
 if os.getuid() == 0:
     os.setuid(54321)
 resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
