@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,19 +27,37 @@ from ._threads import resolve_workers
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from ._typing import SparseLike
+    from ._typing import Out, SparseLike
 
 __all__ = ["kwinners", "spmspm", "spmspv"]
 
 
+@overload
 def spmspv(
     A: SparseLike | ArrayLike,
     x: SparseLike | ArrayLike,
     *,
-    out: NDArray | None = None,
+    out: None = None,
     workers: int | None = None,
     check: bool = True,
-) -> NDArray:
+) -> NDArray[Any]: ...
+@overload
+def spmspv(
+    A: SparseLike | ArrayLike,
+    x: SparseLike | ArrayLike,
+    *,
+    out: Out,
+    workers: int | None = None,
+    check: bool = True,
+) -> Out: ...
+def spmspv(
+    A: SparseLike | ArrayLike,
+    x: SparseLike | ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> NDArray[Any]:
     """Multiply a matrix and a sparse vector, reading only the columns where the vector has entries.
 
     Parameters
@@ -132,13 +150,29 @@ def spmspv(
     return y if direct else _into(out, y)
 
 
+@overload
 def spmspm(
     A: SparseLike,
     B: SparseLike,
     *,
-    out: NDArray | None = None,
+    out: None = None,
     workers: int | None = None,
-) -> NDArray:
+) -> NDArray[Any]: ...
+@overload
+def spmspm(
+    A: SparseLike,
+    B: SparseLike,
+    *,
+    out: Out,
+    workers: int | None = None,
+) -> Out: ...
+def spmspm(
+    A: SparseLike,
+    B: SparseLike,
+    *,
+    out: NDArray[Any] | None = None,
+    workers: int | None = None,
+) -> NDArray[Any]:
     """Multiply two sparse matrices into a dense one: ``(A @ B).toarray()`` in one pass.
 
     Parameters
@@ -276,15 +310,45 @@ def _widened(arrays):
     return code, shape, block, offsets, indices, rows, data
 
 
+@overload
 def kwinners(
     X: ArrayLike,
     k: int,
     *,
     axis: int = -1,
-    format: str = "dense",
-    out: NDArray | None = None,
+    format: Literal["dense"] = "dense",
+    out: None = None,
     workers: int | None = None,
-) -> NDArray | sp.csr_array:
+) -> NDArray[Any]: ...
+@overload
+def kwinners(
+    X: ArrayLike,
+    k: int,
+    *,
+    axis: int = -1,
+    format: Literal["dense"] = "dense",
+    out: Out,
+    workers: int | None = None,
+) -> Out: ...
+@overload
+def kwinners(
+    X: ArrayLike,
+    k: int,
+    *,
+    axis: int = -1,
+    format: Literal["csr"],
+    out: None = None,
+    workers: int | None = None,
+) -> sp.csr_array: ...
+def kwinners(
+    X: ArrayLike,
+    k: int,
+    *,
+    axis: int = -1,
+    format: Literal["dense", "csr"] = "dense",
+    out: NDArray[Any] | None = None,
+    workers: int | None = None,
+) -> NDArray[Any] | sp.csr_array:
     """Keep the `k` largest elements along an axis, the winners, and make all others zero.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,11 +27,12 @@ from .masks import Mask
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from ._typing import SparseLike
+    from ._typing import Sparse, SparseLike
 
 __all__ = ["masked_softmax", "sparse_attention"]
 
 
+@overload
 def sparse_attention(
     Q: ArrayLike,
     K: ArrayLike,
@@ -40,10 +41,48 @@ def sparse_attention(
     *,
     scale: float | None = None,
     bias: ArrayLike | None = None,
-    out: NDArray | None = None,
+    out: NDArray[Any] | None = None,
+    return_lse: Literal[False] = False,
+    workers: int | None = None,
+) -> NDArray[Any]: ...
+@overload
+def sparse_attention(
+    Q: ArrayLike,
+    K: ArrayLike,
+    V: ArrayLike,
+    mask: SparseLike | Mask,
+    *,
+    scale: float | None = None,
+    bias: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    return_lse: Literal[True],
+    workers: int | None = None,
+) -> tuple[NDArray[Any], NDArray[Any]]: ...
+@overload
+def sparse_attention(
+    Q: ArrayLike,
+    K: ArrayLike,
+    V: ArrayLike,
+    mask: SparseLike | Mask,
+    *,
+    scale: float | None = None,
+    bias: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    return_lse: bool,
+    workers: int | None = None,
+) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]: ...
+def sparse_attention(
+    Q: ArrayLike,
+    K: ArrayLike,
+    V: ArrayLike,
+    mask: SparseLike | Mask,
+    *,
+    scale: float | None = None,
+    bias: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
     return_lse: bool = False,
     workers: int | None = None,
-) -> NDArray | tuple[NDArray, NDArray]:
+) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
     """Attend to the keys that a mask names: ``softmax(scale * Q @ K.T + bias) @ V`` over these.
 
     In one pass over blocks of queries: scores never leave the cache, and nothing of the size of the
@@ -266,6 +305,42 @@ def _check_out(out, shape, dtype):
     return out
 
 
+@overload
+def masked_softmax(
+    P: SparseLike,
+    *,
+    scale: float = 1.0,
+    out: Sparse,
+    workers: int | None = None,
+    check: bool = True,
+) -> Sparse: ...
+@overload
+def masked_softmax(
+    P: sp.sparray,
+    *,
+    scale: float = 1.0,
+    out: None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> sp.csr_array: ...
+@overload
+def masked_softmax(
+    P: sp.spmatrix,
+    *,
+    scale: float = 1.0,
+    out: None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> sp.csr_matrix: ...
+@overload
+def masked_softmax(
+    P: SparseLike,
+    *,
+    scale: float = 1.0,
+    out: None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> sp.csr_array | sp.csr_matrix: ...
 def masked_softmax(
     P: SparseLike,
     *,
@@ -273,7 +348,7 @@ def masked_softmax(
     out: SparseLike | None = None,
     workers: int | None = None,
     check: bool = True,
-) -> SparseLike:
+) -> Any:
     """Take the softmax of ``scale * P`` over the stored entries of each row.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from typing import Any, Literal, overload
 
 import numpy as np
 import scipy
@@ -16,7 +17,13 @@ from ._version import version
 __all__ = ["show_config"]
 
 
-def show_config(mode: str = "stdout") -> dict | None:
+@overload
+def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, dict[str, Any]]: ...
+def show_config(
+    mode: Literal["stdout", "dicts"] = "stdout",
+) -> dict[str, dict[str, Any]] | None:
     """Print or return the build, the instruction sets and the threads in use.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,7 +25,9 @@ from ._operands import (
 from ._threads import resolve_workers
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from numpy.typing import ArrayLike, NDArray
+
+    from ._typing import Activation, Out, QuantisedDType
 
 __all__ = ["Int8Matrix", "prepare_int8"]
 
@@ -213,20 +215,50 @@ class Int8Matrix:
         factors = np.repeat(self.scale, np.diff(self._csr.indptr))
         return _pattern.with_values(self._csr.copy(), factors * self._csr.data)
 
+    @overload
     def spmm(
         self,
         B: ArrayLike,
         *,
-        out: NDArray | None = None,
-        dtype: DTypeLike | None = None,
+        out: None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
         scale: float | None = None,
         zero_point: int = 0,
         bias: ArrayLike | None = None,
-        activation: str | None = None,
+        activation: Activation | None = None,
         out_scale: float | None = None,
         out_zero_point: int = 0,
         workers: int | None = None,
-    ) -> NDArray:
+    ) -> NDArray[Any]: ...
+    @overload
+    def spmm(
+        self,
+        B: ArrayLike,
+        *,
+        out: Out,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: float | None = None,
+        zero_point: int = 0,
+        bias: ArrayLike | None = None,
+        activation: Activation | None = None,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> Out: ...
+    def spmm(
+        self,
+        B: ArrayLike,
+        *,
+        out: NDArray[Any] | None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: float | None = None,
+        zero_point: int = 0,
+        bias: ArrayLike | None = None,
+        activation: Activation | None = None,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> NDArray[Any]:
         """Multiply, and scale or requantise what comes out.
 
         With ``S = Q @ (B - zero_point)``, exact, the result is, by its `dtype`,
@@ -373,7 +405,7 @@ class Int8Matrix:
             self._factors = step, factors
         return factors, row_bias, activation_code(activation)
 
-    def __matmul__(self, B):
+    def __matmul__(self, B: ArrayLike) -> NDArray[np.int32]:
         if type(B) is np.ndarray and self._workers is None:
             packed = self._packed.get(_core.int8_width(B.shape[1] if B.ndim == 2 else 1))
             result = None if packed is None else _core.spmm_int8_fast(packed, B)

@@ -6,7 +6,7 @@ import copy
 import operator
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,10 +23,10 @@ from ._threads import resolve_workers
 from .patterns._recognise import recognised
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from ._tuning import Explanation
-    from ._typing import SparseLike
+    from ._typing import Activation, FloatDType, Int8DType, Order, Out, SparseLike, Storage
     from .patterns import Pattern
 
 __all__ = ["PreparedMatrix", "prepare"]
@@ -118,6 +118,9 @@ class PreparedMatrix(LinearOperator):
         The transpose, which packs what it needs when it is used.
     """
 
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+
     def __init__(self, state, slots, n, workers, choices, structure, parent=None):
         shape = state.csr.shape if parent is None else parent.shape[::-1]
         dtype = state.csr.dtype if parent is None else parent.dtype
@@ -191,18 +194,44 @@ class PreparedMatrix(LinearOperator):
             state.operands[n] = found.operand
         return found
 
+    @overload
     def spmm(
         self,
         B: ArrayLike,
         *,
-        out: NDArray | None = None,
+        out: None = None,
         alpha: float = 1.0,
         beta: float = 0.0,
         bias: ArrayLike | None = None,
-        activation: str | None = None,
-        order: str | None = None,
+        activation: Activation | None = None,
+        order: Order | None = None,
         workers: int | None = None,
-    ) -> NDArray:
+    ) -> NDArray[Any]: ...
+    @overload
+    def spmm(
+        self,
+        B: ArrayLike,
+        *,
+        out: Out,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        bias: ArrayLike | None = None,
+        activation: Activation | None = None,
+        order: None = None,
+        workers: int | None = None,
+    ) -> Out: ...
+    def spmm(
+        self,
+        B: ArrayLike,
+        *,
+        out: NDArray[Any] | None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        bias: ArrayLike | None = None,
+        activation: Activation | None = None,
+        order: Order | None = None,
+        workers: int | None = None,
+    ) -> NDArray[Any]:
         """Multiply: ``activation(alpha * W @ B + beta * out + bias)``.
 
         Parameters
@@ -258,7 +287,11 @@ class PreparedMatrix(LinearOperator):
         kernel = self._kernel(max(1, B.shape[1]) if B.ndim == 2 else 1)
         return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
 
-    def __matmul__(self, other):
+    @overload
+    def __matmul__(self, other: ArrayLike) -> NDArray[Any]: ...
+    @overload
+    def __matmul__(self, other: LinearOperator) -> LinearOperator: ...
+    def __matmul__(self, other: ArrayLike | LinearOperator) -> Any:
         own = self._own
         if own is not None:
             result = _core.spmm_fast(
@@ -270,7 +303,11 @@ class PreparedMatrix(LinearOperator):
             return self.spmm(other)
         return super().__matmul__(other)
 
-    def __rmatmul__(self, other):
+    @overload
+    def __rmatmul__(self, other: ArrayLike) -> NDArray[Any]: ...
+    @overload
+    def __rmatmul__(self, other: LinearOperator) -> LinearOperator: ...
+    def __rmatmul__(self, other: ArrayLike | LinearOperator) -> Any:
         if _is_dense(other):
             other = dense_array(other, "X", np.asanyarray)
             if other.ndim in (1, 2) and other.shape[-1] != self.shape[0]:
@@ -305,6 +342,11 @@ class PreparedMatrix(LinearOperator):
         return self._transposed
 
     _adjoint = _transpose
+
+    @property
+    def T(self) -> PreparedMatrix:
+        """The transpose, which packs what it needs when it is used."""
+        return self._transpose()
 
     def toscipy(self) -> sp.csr_array:
         """Return a copy as a `scipy.sparse.csr_array`, its rows sorted, duplicates added up."""
@@ -413,14 +455,70 @@ def _width(value, name):
     return value
 
 
+@overload
 def prepare(
     A: SparseLike,
     *,
     n: int | None = None,
-    op: str = "spmm",
+    op: Literal["spmm"] = "spmm",
+    k: None = None,
+    dtype: FloatDType | None = None,
+    storage: Storage | None = None,
+    pattern: str | None = None,
+    fill: float | None = None,
+    tune: bool = True,
+    workers: int | None = None,
+) -> PreparedMatrix: ...
+@overload
+def prepare(
+    A: SparseLike,
+    *,
+    n: int | None = None,
+    op: Literal["spmm"] = "spmm",
+    k: None = None,
+    dtype: Int8DType,
+    storage: None = None,
+    pattern: str | None = None,
+    fill: float | None = None,
+    tune: bool = True,
+    workers: int | None = None,
+) -> Int8Matrix: ...
+@overload
+def prepare(
+    A: SparseLike,
+    *,
+    n: int | None = None,
+    op: Literal["spmm"] = "spmm",
+    k: None = None,
+    dtype: np.dtype[Any],
+    storage: Storage | None = None,
+    pattern: str | None = None,
+    fill: float | None = None,
+    tune: bool = True,
+    workers: int | None = None,
+) -> PreparedMatrix | Int8Matrix: ...
+@overload
+def prepare(
+    A: SparseLike,
+    *,
+    n: None = None,
+    op: Literal["sddmm"],
     k: int | None = None,
-    dtype: DTypeLike | None = None,
-    storage: str | None = None,
+    dtype: FloatDType | np.dtype[Any] | None = None,
+    storage: None = None,
+    pattern: None = None,
+    fill: None = None,
+    tune: bool = True,
+    workers: int | None = None,
+) -> PreparedPattern: ...
+def prepare(
+    A: SparseLike,
+    *,
+    n: int | None = None,
+    op: Literal["spmm", "sddmm"] = "spmm",
+    k: int | None = None,
+    dtype: FloatDType | Int8DType | np.dtype[Any] | None = None,
+    storage: Storage | None = None,
     pattern: str | None = None,
     fill: float | None = None,
     tune: bool = True,

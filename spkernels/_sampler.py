@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +15,7 @@ from ._threads import resolve_workers
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from ._typing import SparseLike
+    from ._typing import Matrix, SparseLike, SparseOut, Stack, Unranked
 
 __all__ = ["PreparedPattern", "prepare_pattern"]
 
@@ -56,7 +56,7 @@ class PreparedPattern:
         return self._csr.shape
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype[Any]:
         """The dtype of its values."""
         return self._csr.dtype
 
@@ -72,17 +72,89 @@ class PreparedPattern:
         arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes
         return arrays + self._pattern.nbytes
 
+    @overload
     def sddmm(
         self,
         X: ArrayLike,
         Y: ArrayLike,
         *,
-        out: SparseLike | NDArray | None = None,
+        out: SparseOut,
         alpha: float = 1.0,
         beta: float = 0.0,
         scale: bool = False,
         workers: int | None = None,
-    ) -> sp.csr_array | NDArray:
+    ) -> SparseOut: ...
+    @overload
+    def sddmm(
+        self,
+        X: Unranked,
+        Y: ArrayLike,
+        *,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        scale: bool = False,
+        workers: int | None = None,
+    ) -> Any: ...
+    @overload
+    def sddmm(
+        self,
+        X: ArrayLike,
+        Y: Unranked,
+        *,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        scale: bool = False,
+        workers: int | None = None,
+    ) -> Any: ...
+    @overload
+    def sddmm(
+        self,
+        X: Matrix,
+        Y: Matrix,
+        *,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        scale: bool = False,
+        workers: int | None = None,
+    ) -> sp.csr_array: ...
+    @overload
+    def sddmm(
+        self,
+        X: Stack,
+        Y: ArrayLike,
+        *,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        scale: bool = False,
+        workers: int | None = None,
+    ) -> NDArray[Any]: ...
+    @overload
+    def sddmm(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        *,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        scale: bool = False,
+        workers: int | None = None,
+    ) -> Any: ...
+    def sddmm(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        *,
+        out: SparseLike | NDArray[Any] | None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        scale: bool = False,
+        workers: int | None = None,
+    ) -> Any:
         """Sample the product of two dense matrices at the pattern; see `spkernels.sddmm`.
 
         Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from ._typing import SparseLike
+    from ._typing import (
+        Matrix,
+        OtherArray,
+        OtherMatrix,
+        Sparse,
+        SparseLike,
+        SparseOut,
+        Stack,
+        Unranked,
+    )
 
 __all__ = ["sddmm"]
 
@@ -36,18 +45,135 @@ __all__ = ["sddmm"]
 _CHUNK_BYTES = 1 << 20
 
 
+@overload
 def sddmm(
-    P: SparseLike | Sequence[SparseLike],
+    P: SparseLike,
     X: ArrayLike,
     Y: ArrayLike,
     *,
-    out: SparseLike | NDArray | None = None,
+    out: SparseOut,
     alpha: float = 1.0,
     beta: float = 0.0,
     scale: bool = False,
     workers: int | None = None,
     check: bool = True,
-) -> SparseLike | NDArray | list[SparseLike]:
+) -> SparseOut: ...
+@overload
+def sddmm(
+    P: SparseLike,
+    X: Unranked,
+    Y: ArrayLike,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> Any: ...
+@overload
+def sddmm(
+    P: SparseLike,
+    X: ArrayLike,
+    Y: Unranked,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> Any: ...
+@overload
+def sddmm(
+    P: Sparse,
+    X: Matrix,
+    Y: Matrix,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> Sparse: ...
+@overload
+def sddmm(
+    P: OtherArray,
+    X: Matrix,
+    Y: Matrix,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> sp.csr_array: ...
+@overload
+def sddmm(
+    P: OtherMatrix,
+    X: Matrix,
+    Y: Matrix,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> sp.csr_matrix: ...
+@overload
+def sddmm(
+    P: SparseLike,
+    X: Stack,
+    Y: ArrayLike,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> NDArray[Any]: ...
+@overload
+def sddmm(
+    P: Sequence[Sparse],
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> list[Sparse]: ...
+@overload
+def sddmm(
+    P: SparseLike | Sequence[SparseLike],
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> Any: ...
+def sddmm(
+    P: SparseLike | Sequence[SparseLike],
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    out: SparseLike | NDArray[Any] | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> Any:
     """Sample the product of two dense matrices at the stored positions of a sparse one.
 
     ``alpha * (X @ Y) + beta * P`` at the stored positions of `P`, nothing elsewhere; with `scale`,

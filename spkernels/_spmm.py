@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,7 +33,7 @@ from ._threads import resolve_workers
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from ._typing import SparseLike
+    from ._typing import Activation, Order, Out, SparseLike
 
 __all__ = ["multiply_dense", "multiply_packed", "spmm"]
 
@@ -43,19 +43,47 @@ _ORDERS = (None, "C", "F", "K")
 _CONVERTED = ("dia", "lil", "dok")
 
 
+@overload
 def spmm(
     A: SparseLike | ArrayLike,
     B: SparseLike | ArrayLike,
     *,
-    out: NDArray | None = None,
+    out: None = None,
     alpha: float = 1.0,
     beta: float = 0.0,
     bias: ArrayLike | None = None,
-    activation: str | None = None,
-    order: str | None = None,
+    activation: Activation | None = None,
+    order: Order | None = None,
     workers: int | None = None,
     check: bool = True,
-) -> NDArray:
+) -> NDArray[Any]: ...
+@overload
+def spmm(
+    A: SparseLike | ArrayLike,
+    B: SparseLike | ArrayLike,
+    *,
+    out: Out,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    bias: ArrayLike | None = None,
+    activation: Activation | None = None,
+    order: None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> Out: ...
+def spmm(
+    A: SparseLike | ArrayLike,
+    B: SparseLike | ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    bias: ArrayLike | None = None,
+    activation: Activation | None = None,
+    order: Order | None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> NDArray[Any]:
     """Multiply a sparse and a dense matrix: ``activation(alpha * A @ B + beta * out + bias)``.
 
     One of `A` and `B` is a scipy.sparse array or matrix, the other is dense.  Shapes, dtypes and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from ._multiply import Options, multiply
 from ._operands import read
 from ._sample import sample
 from ._sparse import is_sparse
+
+if TYPE_CHECKING:
+    from .._typing import Activation, Order
 
 __all__ = ["asarray", "sddmm", "sparse_attention", "spmm"]
 
@@ -78,8 +81,8 @@ def spmm(
     alpha: float = 1.0,
     beta: float = 0.0,
     bias: Any = None,
-    activation: str | None = None,
-    order: str | None = None,
+    activation: Activation | None = None,
+    order: Order | None = None,
     stream: Any = None,
     copy: bool = False,
 ) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ._sample import check_values, sample
 from ._sparse import as_scipy, rows_of
 
 if TYPE_CHECKING:
-    from .._typing import SparseLike
+    from .._typing import Activation, CudaOperation, Order, SparseLike
 
 __all__ = ["CudaMatrix", "prepare", "source_of"]
 
@@ -94,8 +94,8 @@ class CudaMatrix:
         alpha: float = 1.0,
         beta: float = 0.0,
         bias: Any = None,
-        activation: str | None = None,
-        order: str | None = None,
+        activation: Activation | None = None,
+        order: Order | None = None,
         stream: Any = None,
     ) -> Any:
         """Multiply: ``activation(alpha * W @ B + beta * out + bias)``.
@@ -297,9 +297,9 @@ def prepare(
     dtype: Any = None,
     pattern: str | None = "auto",
     *,
-    kernel: str = "auto",
-    precision: str = "strict",
-    op: str | tuple[str, ...] = "spmm",
+    kernel: Literal["auto", "rows", "panels", "gather", "bitmap"] = "auto",
+    precision: Literal["strict", "tf32", "3xtf32"] = "strict",
+    op: CudaOperation | tuple[CudaOperation, ...] = "spmm",
     n: int | None = None,
     transpose: bool = False,
 ) -> CudaMatrix:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from typing import Any, Literal, overload
 
 from . import _library
 from ._errors import UnavailableError
@@ -146,7 +147,11 @@ def current_device() -> int:
     return found.device
 
 
-def show_config(mode: str = "stdout") -> dict | None:
+@overload
+def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
     """Print or return which library for GPUs is used, and the driver and the GPU that it finds.
 
     Parameters

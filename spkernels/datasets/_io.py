@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
@@ -28,7 +29,7 @@ def load(
     *,
     key: str | None = None,
     shape: tuple[int, int] | None = None,
-    values: str = "normal",
+    values: Literal["normal", "ones"] = "normal",
     rng: RNG = 0,
     dtype: DTypeLike | None = None,
 ) -> csr_array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, overload
+
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import bsr_array, csr_array
@@ -201,13 +203,35 @@ def nm_pruned(
     return from_positions(flat, weights.ravel()[flat], (m, n))
 
 
+@overload
 def block_pruned(
     m: int,
     n: int,
     block: tuple[int, int],
     sparsity: float,
     *,
-    format: str = "csr",
+    format: Literal["csr"] = "csr",
+    rng: RNG = None,
+    dtype: DTypeLike = np.float32,
+) -> csr_array: ...
+@overload
+def block_pruned(
+    m: int,
+    n: int,
+    block: tuple[int, int],
+    sparsity: float,
+    *,
+    format: Literal["bsr"],
+    rng: RNG = None,
+    dtype: DTypeLike = np.float32,
+) -> bsr_array: ...
+def block_pruned(
+    m: int,
+    n: int,
+    block: tuple[int, int],
+    sparsity: float,
+    *,
+    format: Literal["csr", "bsr"] = "csr",
     rng: RNG = None,
     dtype: DTypeLike = np.float32,
 ) -> csr_array | bsr_array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -379,7 +379,7 @@ class NMArray(Operand):
         """Return its entries as a new `scipy.sparse.csr_array`, sorted, without the padding."""
         return _windows.take(self.values, self.indices, self.padding, self.shape, self.m)
 
-    def toarray(self) -> NDArray:
+    def toarray(self) -> NDArray[Any]:
         """Return it as a dense array."""
         return self.to_scipy().toarray()
 
@@ -459,7 +459,7 @@ class NMTransposed(Operand):
         """Return its entries as a new `scipy.sparse.csr_array`, sorted."""
         return self.T.to_scipy().T.tocsr()
 
-    def toarray(self) -> NDArray:
+    def toarray(self) -> NDArray[Any]:
         """Return it as a dense array."""
         return self.T.toarray().T
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._operands import check_inner, dense_array, numbers
 
@@ -28,12 +28,12 @@ class Operand:
     #: Has NumPy's arrays leave ``X @ W`` to ``W``.
     __array_ufunc__ = None
 
-    def __matmul__(self, B: ArrayLike) -> NDArray:
+    def __matmul__(self, B: ArrayLike) -> NDArray[Any]:
         B = _vector_or_matrix(B, "B")
         check_inner(self.shape, B)
         return self._product(B, False, "C")
 
-    def __rmatmul__(self, X: ArrayLike) -> NDArray:
+    def __rmatmul__(self, X: ArrayLike) -> NDArray[Any]:
         X = _vector_or_matrix(X, "X")
         if X.shape[-1] != self.shape[0]:
             raise ValueError(

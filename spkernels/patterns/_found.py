@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._typing import PatternKind
 
 __all__ = ["Pattern", "parse"]
 
@@ -41,7 +45,7 @@ class Pattern:
     16x1: blocks of 16 rows and 1 column, 95% full
     """
 
-    kind: str
+    kind: PatternKind
     size: tuple[int, ...]
     fill: float
 
