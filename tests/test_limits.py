@@ -15,7 +15,7 @@ pytestmark = [
 
 # Every operation that has `workers`, on enough work for some threads.
 OPERATIONS = """
-import resource
+import os, resource
 import numpy as np, scipy.sparse as sp, spkernels
 
 rng = np.random.default_rng(0)
