@@ -44,8 +44,10 @@ def load(
             A pattern of the Deep Learning Matrix Collection [1]_, which stores no values: see
             `values`.
         ``.mtx``, ``.mm``
-            Matrix Market, of any field and symmetry (expanded).  A ``pattern`` has values 1, the
-            zeros of an ``array`` are dropped.
+            Matrix Market, of any field and symmetry (expanded; mirrored unsigned integers become
+            int64 where the sign changes).  A ``pattern`` has values 1, the zeros of an ``array``
+            are dropped.  Exponents may have Fortran's letters (``1.5D+02``), but must have one;
+            line ends, a byte order mark and a final Ctrl-Z may be those of any system.
         ``.npz``
             A file of `scipy.sparse.save_npz`, or one that holds the arrays ``data``, ``indices``,
             ``indptr`` and ``shape`` of a CSR array under these names, or behind a prefix:
@@ -83,7 +85,7 @@ def load(
     ValueError
         If the suffix is not supported, an argument does not fit the format, or the file is
         malformed: truncated, of wrong counts, or with offsets or indices out of range.  The
-        message names the file and what was expected in it.
+        message names the file, the line if it is text, and what was expected in it.
     OSError
         If the file cannot be read.
 

@@ -1,64 +1,130 @@
 """The Matrix Market format, read strictly.
 
-Not by `scipy.io.mmread`: from 1.12 on it takes ``1.5x`` for 1.5 and crashes where a file ends in
-the middle of a number, and before that it never returned from a file without a line of sizes.
+`scipy.io.mmread` takes ``1.5x`` and ``1.5D+02`` for 1.5, 7.9 for the integer 7, and ``1 2.5 3`` for
+0.5 in column 2.  So `_scan` decides what a number is, and scipy's fast parser gets what it read.
 """
 
 from __future__ import annotations
 
 import io
+import re
+from dataclasses import dataclass
 
 import numpy as np
+import scipy.io
 from scipy.sparse import coo_array, csr_array
 
-from ._csr import check_sizes
+from .. import _scan
+from ._csr import INT32_MAX, INT64_MAX, check_rows, check_sizes
+
+__all__ = ["read_mtx"]
 
 _BANNER = (
     "'%%MatrixMarket matrix {coordinate|array} {real|integer|unsigned-integer|complex|pattern} "
     "{general|symmetric|skew-symmetric|hermitian}' on line 1"
 )
-_VALUES = {
-    "real": [("value", np.float64)],
-    "double": [("value", np.float64)],
-    "integer": [("value", np.int64)],
-    "unsigned-integer": [("value", np.uint64)],
-    "complex": [("value", np.float64), ("imaginary", np.float64)],
-    "pattern": [],
-}
+# How many real numbers a line has; None is a whole number.
+_REALS = {"real": 1, "double": 1, "complex": 2, "pattern": 0, "integer": None,
+          "unsigned-integer": None}  # fmt: skip
 _MIRRORED = {
     "general": None,
     "symmetric": np.positive,
     "skew-symmetric": np.negative,
     "hermitian": np.conjugate,
 }
+# What ends text without being part of it; DOS ended it with Ctrl-Z.
+_BLANKS = b" \t\r\n\v\f"
+_END = _BLANKS + b"\x1a"
+_COLUMNS = ("row", "column")
+# Of scipy 1.12 and newer; before, mmread was a loop in Python.
+_HAS_FAST_PARSER = hasattr(scipy.io, "_fast_matrix_market")
+
+
+@dataclass(frozen=True)
+class _Header:
+    layout: str
+    field: str
+    symmetry: str
+    rows: int
+    cols: int
+    lines: int
+    begin: int  # of what follows
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        return _COLUMNS if self.layout == "coordinate" else ()
+
+    @property
+    def limits(self) -> tuple[int, int] | tuple[()]:
+        """The largest integer, and the largest absolute value of a negative one."""
+        if _REALS[self.field] is not None:
+            return ()
+        unsigned = self.field == "unsigned-integer"
+        if self.symmetry == "skew-symmetric":
+            # What is mirrored is negated, and must fit, too.
+            return INT64_MAX, 0 if unsigned else INT64_MAX
+        return (2 * INT64_MAX + 1, 0) if unsigned else (INT64_MAX, INT64_MAX + 1)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a line has."""
+        values = {None: ("value",), 0: (), 1: ("value",), 2: ("value", "imaginary part")}
+        return self.positions + values[_REALS[self.field]]
 
 
 def read_mtx(content: bytes) -> csr_array:
     """Build the array that a Matrix Market file describes, its symmetry expanded."""
+    content = _as_ascii(content)
+    header = _header(content)
+    i, j, values = _entries(content, header)
+    check_rows(header.rows, len(content))
+    if header.layout == "array":
+        stored = values != 0
+        i, j, values = i[stored], j[stored], values[stored]
+    if header.symmetry != "general":
+        off = i != j
+        mirrored = _MIRRORED[header.symmetry](values[off])
+        i, j = np.concatenate([i, j[off]]), np.concatenate([j, i[off]])
+        values = np.concatenate([values, mirrored])
+    return coo_array((values, (i, j)), shape=(header.rows, header.cols)).tocsr()
+
+
+def _as_ascii(content: bytes) -> bytes:
+    """Return text as it is without the marks and line ends of other systems."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        try:
+            content = content.decode("utf-16").encode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"expected text, in UTF-16 by its first bytes, but {error}") from error
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    return content if b"\n" in content else content.replace(b"\r", b"\n")
+
+
+# The header ---------------------------------------------------------------------------------------
+
+
+def _header(content: bytes) -> _Header:
     stream = io.BytesIO(content)
     layout, field, symmetry = _banner(stream.readline())
     rows, cols, *entries = _sizes(stream, 2 if layout == "array" else 3)
     if symmetry != "general" and rows != cols:
         raise ValueError(f"expected a square shape of a {symmetry} matrix, found {rows} x {cols}")
-    if layout == "array":
-        i, j, values = _array(stream, rows, cols, field, symmetry)
-    else:
-        i, j, values = _coordinates(stream, rows, cols, entries[0], field)
-    if symmetry != "general":
-        off = i != j
-        mirrored = _MIRRORED[symmetry](values[off])
-        i, j = np.concatenate([i, j[off]]), np.concatenate([j, i[off]])
-        values = np.concatenate([values, mirrored])
-    return coo_array((values, (i, j)), shape=(rows, cols)).tocsr()
+    # Of a symmetric array, the lower triangle.
+    lines = entries[0] if entries else rows * cols
+    if layout == "array" and symmetry != "general":
+        lines = rows * (rows + (-1 if symmetry == "skew-symmetric" else 1)) // 2
+    return _Header(layout, field, symmetry, rows, cols, lines, stream.tell())
 
 
 def _banner(line: bytes) -> list[str]:
-    words = line.decode("latin-1").lower().split()
+    words = line.rstrip(_END).decode("latin-1").lower().split()
     if (
         len(words) != 5
-        or words[:2] != ["%%matrixmarket", "matrix"]
+        # Network Repository's files have one per cent sign.
+        or words[0] not in ("%%matrixmarket", "%matrixmarket")
+        or words[1] != "matrix"
         or words[2] not in ("coordinate", "array")
-        or words[3] not in _VALUES
+        or words[3] not in _REALS
         or words[4] not in _MIRRORED
         or words[2:4] == ["array", "pattern"]
     ):
@@ -68,62 +134,115 @@ def _banner(line: bytes) -> list[str]:
 
 def _sizes(stream: io.BytesIO, count: int) -> list[int]:
     """Return the integers of the first line that is neither blank nor a comment."""
-    line = next((line for line in stream if line.strip() and not line.startswith(b"%")), b"")
-    words = line.split()
-    if len(words) != count or not all(word.isdigit() for word in words):
-        raise ValueError(f"expected a line of {count} Matrix Market sizes, found {line[:80]!r}")
+    number, line = 1, b""
+    for number, line in enumerate(stream, 2):  # noqa: B007
+        if line.strip(_END) and not line.lstrip().startswith(b"%"):
+            break
+    else:
+        line = b""
+    words = line.rstrip(_END).split()
+    # Longer ones are beyond any limit, and Python's for the digits of an int.
+    if len(words) != count or not all(word.isdigit() and len(word) < 99 for word in words):
+        raise ValueError(
+            f"expected a line of {count} Matrix Market sizes, found {line[:80]!r} on line {number}"
+        )
     sizes = [int(word) for word in words]
     check_sizes(*sizes)
     return sizes
 
 
-def _table(stream: io.BytesIO, columns: list[tuple[str, type]], lines: int) -> np.ndarray:
-    """Parse what is left of a file, which must be so many lines of these columns."""
-    body = stream.read()
-    table = np.empty(0, dtype=columns)
-    # loadtxt warns of an empty input.
-    if body.strip():
-        text = io.TextIOWrapper(io.BytesIO(body), encoding="latin-1")
-        try:
-            table = np.loadtxt(text, dtype=columns, comments="%", ndmin=1)
-        except ValueError as exc:
-            names = ", ".join(name for name, _ in columns)
-            raise ValueError(f"expected {lines} Matrix Market lines of {names}, but {exc}") from exc
-    if table.size != lines:
-        raise ValueError(f"expected {lines} lines of Matrix Market entries, found {table.size}")
-    return table
+# What follows -------------------------------------------------------------------------------------
 
 
-def _values(table: np.ndarray, field: str) -> np.ndarray:
-    if field == "pattern":
-        return np.ones(table.size)
-    if field == "complex":
-        return table["value"] + 1j * table["imaginary"]
-    return np.ascontiguousarray(table["value"])
-
-
-def _coordinates(
-    stream: io.BytesIO, rows: int, cols: int, entries: int, field: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    columns = [("row", np.int64), ("column", np.int64), *_VALUES[field]]
-    table = _table(stream, columns, entries)
-    for name, size in (("row", rows), ("column", cols)):
-        wrong = table[name][(table[name] < 1) | (table[name] > size)]
-        if wrong.size:
-            raise ValueError(f"expected Matrix Market {name}s from 1 to {size}, found {wrong[0]}")
-    return table["row"] - 1, table["column"] - 1, _values(table, field)
-
-
-def _array(
-    stream: io.BytesIO, rows: int, cols: int, field: str, symmetry: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read a dense matrix: column by column, of a symmetric one the lower triangle."""
-    above = int(symmetry == "skew-symmetric")
-    lines = rows * cols if symmetry == "general" else rows * (rows + 1 - 2 * above) // 2
-    values = _values(_table(stream, _VALUES[field], lines), field)
-    if symmetry == "general":
-        j, i = np.divmod(np.arange(lines), max(rows, 1))
+def _entries(content: bytes, header: _Header) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows, columns and values of a file, counted from 0."""
+    stop = len(content)
+    if content.endswith(b"\x1a", max(0, stop - 1)) or content[-64:].rstrip(_BLANKS)[-1:] == b"\x1a":
+        stop = len(content.rstrip(_END))
+    begin = min(header.begin, stop)
+    # As many as so many bytes can hold, and a broken one, whatever the header claims.
+    room = min(header.lines, (stop - begin + 1) // (2 * len(header.columns)) + 1)
+    reals = _REALS[header.field]
+    extents = (header.rows, header.cols) if header.positions else ()
+    positions = np.empty((room, len(extents)), np.int64)
+    integers = np.empty(room if reals is None else 0, np.uint64)
+    written = np.empty(stop - begin + 1 if reals else 0, np.uint8)
+    found, nbytes, failure, column, offset = _scan.scan(
+        content, begin, stop, extents, reals or 0, header.limits, min(header.lines, INT64_MAX),
+        positions, integers, written,
+    )  # fmt: skip
+    if failure:
+        raise ValueError(_what_is_wrong(content, header, failure, column, offset))
+    if found != header.lines:
+        raise ValueError(
+            f"expected {header.lines} lines of Matrix Market entries, found {found} up to the "
+            f"end {_place(content, stop)}"
+        )
+    if reals:
+        values = _parse(written[:nbytes], found * reals)
+        values = values.view(np.complex128) if reals == 2 else values
+    elif reals == 0:
+        values = np.ones(found)
     else:
-        j, i = np.triu_indices(rows, above)
-    stored = values != 0
-    return i[stored], j[stored], values[stored]
+        values = integers if header.limits[0] > INT64_MAX else integers.view(np.int64)
+    return *_positions(header, positions), values
+
+
+def _positions(header: _Header, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if header.layout == "coordinate":
+        dtype = np.int32 if max(header.rows, header.cols) <= INT32_MAX else np.int64
+        return positions[:, 0].astype(dtype), positions[:, 1].astype(dtype)
+    # Column by column.
+    if header.symmetry == "general":
+        return np.divmod(np.arange(header.lines), max(header.rows, 1))[::-1]
+    return np.triu_indices(header.rows, int(header.symmetry == "skew-symmetric"))[::-1]
+
+
+def _parse(text: np.ndarray, count: int) -> np.ndarray:
+    """Return the numbers of lines that `_scan` wrote."""
+    if count == 0:
+        return np.empty(0)
+    if not _HAS_FAST_PARSER:
+        return np.fromstring(text.tobytes(), sep="\n")
+    stream = io.BytesIO()
+    stream.write(b"%%%%MatrixMarket matrix array real general\n%d 1\n" % count)
+    stream.write(text)
+    stream.seek(0)
+    values = scipy.io.mmread(stream).ravel()
+    zeros = np.flatnonzero(values == 0)
+    if zeros.size:
+        # It adds what it reads to zeros, by which -0 loses its sign.
+        begins = np.concatenate([[0], np.flatnonzero(text == ord("\n")) + 1])
+        values[zeros[text[begins[zeros]] == ord("-")]] = -0.0
+    return values
+
+
+def _place(content: bytes, offset: int) -> str:
+    line = content.count(b"\n", 0, offset) + 1
+    return f"on line {line}"
+
+
+def _what_is_wrong(content: bytes, header: _Header, failure: str, column: int, offset: int) -> str:
+    """Describe a line that `_scan` did not take, by what it found where."""
+    where = _place(content, offset)
+    token = re.compile(rb"[^\s%]*").match(content, offset)[0][:40]
+    if failure == "lines":
+        return f"expected {header.lines} lines of Matrix Market entries, found another one {where}"
+    if failure.endswith("columns"):
+        names = ", ".join(header.columns)
+        found = f"{column} of them" if failure == "few columns" else repr(token)
+        return f"expected the columns {names} {where}, found {found}"
+    name = header.columns[column]
+    if failure == "range" and name in _COLUMNS:
+        size = (header.rows, header.cols)[column]
+        return f"expected Matrix Market {name}s from 1 to {size}, found {token.decode()} {where}"
+    if failure == "range":
+        most, negative = header.limits
+        mirrored = ", as it is mirrored with the other sign" if "skew" in header.symmetry else ""
+        bounds = f"from {-negative} to {most}{mirrored}"
+        return f"expected an integer {bounds}, found {token.decode()} {where}"
+    kind = "a number" if failure == "real" else "a whole number"
+    hint = ""
+    if failure == "real" and re.fullmatch(rb"[-+]?(\d+\.?\d*|\.\d+)[-+]\d+", token):
+        hint = ": an exponent needs its letter, as two numbers without a blank look the same"
+    return f"expected {kind} as the {name} {where}, found {token!r}{hint}"

@@ -1,0 +1,17 @@
+import numpy as np
+from numpy.typing import NDArray
+
+FAILURES: tuple[str, ...]
+
+def scan(
+    text: bytes,
+    begin: int,
+    stop: int,
+    sizes: tuple[int, int] | tuple[()],
+    reals: int,
+    limits: tuple[int, int] | tuple[()],
+    lines: int,
+    positions: NDArray[np.int64],
+    integers: NDArray[np.uint64],
+    written: NDArray[np.uint8],
+) -> tuple[int, int, str, int, int]: ...
