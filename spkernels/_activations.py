@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
+from ._foreign import as_sparse, find_sparse
 from ._operands import (
     NATIVE,
     apart_from,
@@ -121,13 +122,10 @@ def spmspv(
     if result is not None:
         return result
     threads = resolve_workers(workers)
-    if not sp.issparse(A):
-        A = np.asarray(numbers(dense_array(A, "A"), "A"))
+    A, x = _sparse_or_dense(A, "A"), _sparse_or_dense(x, "x")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
     shape = tuple(int(extent) for extent in A.shape)
-    if not sp.issparse(x):
-        x = np.asarray(numbers(dense_array(x, "x"), "x"))
     ids, values = _entries(x, shape, check)
     dtype = np.result_type(A.dtype, x.dtype)
     _check_out(out, shape[:1], {"A": A, "x": x})
@@ -148,6 +146,12 @@ def spmspv(
     if status:
         raise_status(status, A, "A")
     return y if direct else _into(out, y)
+
+
+def _sparse_or_dense(value, name):
+    """Return a sparse operand as one of scipy's, any other as an array."""
+    sparse = find_sparse(value, name)
+    return np.asarray(numbers(dense_array(value, name), name)) if sparse is None else sparse
 
 
 @overload
@@ -234,9 +238,8 @@ def spmspm(
     array([[5., 0.],
            [0., 9.]])
     """
+    A, B = as_sparse(A, "A"), as_sparse(B, "B")
     for operand, name in ((A, "A"), (B, "B")):
-        if not sp.issparse(operand):
-            raise TypeError(f"{name} must be a scipy.sparse array, got {type(operand).__name__}")
         if operand.ndim != 2:
             raise ValueError(f"{name} must be 2-D, got shape {operand.shape}")
     if A.shape[1] != B.shape[0]:

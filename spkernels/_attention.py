@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
+from ._foreign import as_sparse
 from ._operands import (
     NATIVE,
     apart_from,
@@ -171,6 +172,8 @@ def sparse_attention(
     Q, K, V, dtype = _operands(Q, K, V)
     n, d = Q.shape[-2:]
     m, dv = V.shape[-2:]
+    if not isinstance(mask, Mask):
+        mask = as_sparse(mask, "mask")
     pattern = _pattern(mask, (n, m), threads)
     scale = (1.0 / np.sqrt(d) if d else 1.0) if scale is None else scalar(scale, "scale")
     heads = _heads(Q, K, V)
@@ -217,11 +220,6 @@ def _operands(*arrays):
 
 
 def _pattern(mask, shape, threads):
-    if not isinstance(mask, Mask) and not sp.issparse(mask):
-        raise TypeError(
-            "mask must be a scipy.sparse array or one of spkernels.masks, got "
-            f"{type(mask).__name__}"
-        )
     if tuple(mask.shape) != shape:
         raise ValueError(
             f"mask must have shape {shape}, a row per query and a column per key, got {mask.shape}"
@@ -393,8 +391,7 @@ def masked_softmax(
            [1. , 0. , 0. ]])
     """
     threads = resolve_workers(workers)
-    if not sp.issparse(P):
-        raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")
+    P = as_sparse(P, "P")
     if P.ndim != 2:
         raise ValueError(f"P must be 2-D, got shape {P.shape}")
     if P.dtype.kind not in "biuf":

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from . import _core, _pattern
 from ._arguments import as_count
+from ._multiplier import Multiplier
 from ._operands import (
     activation_code,
     apart_from,
@@ -105,7 +106,7 @@ def prepare_int8(A, n, workers, check):
     return Int8Matrix(_pattern.with_values(csr, values), scale, n, workers)
 
 
-class Int8Matrix:
+class Int8Matrix(Multiplier):
     """A sparse matrix of int8, packed for products with matrices of bytes; made by `prepare`.
 
     It stands for ``scale[:, None] * Q``, where `Q` are the integers.  ``W @ B`` and `spmm` multiply
@@ -136,8 +137,6 @@ class Int8Matrix:
     AVX512_VNNI: entries at random then take about as long as those of float32 do.
     """
 
-    #: Has NumPy's arrays leave ``X @ W`` to ``W``.
-    __array_ufunc__ = None
     dtype = np.dtype(np.int8)
 
     def __init__(self, csr, scale, n, workers):
@@ -412,6 +411,9 @@ class Int8Matrix:
             if result is not None:
                 return result
         return self.spmm(B)
+
+    def _matmul(self, B, out):
+        return self.spmm(B, out=out)
 
     def __repr__(self):
         rows, cols = self.shape

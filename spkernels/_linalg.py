@@ -6,9 +6,10 @@ import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
+from ._foreign import as_sparse
+from ._multiplier import Multiplier
 from ._operands import check_indices, to_csr
 from ._spmm import spmm
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["aslinearoperator"]
 
 
-class SparseOperator(LinearOperator):
+class SparseOperator(Multiplier, LinearOperator):
     """A scipy LinearOperator whose products run on `spmm`; see `aslinearoperator`."""
 
     def __init__(self, A):
@@ -42,6 +43,18 @@ class SparseOperator(LinearOperator):
 
     def _rmatvec(self, x):
         return spmm(self._adjoint_operand, np.ravel(x))
+
+    def _spmm(self, B, **options):
+        return spmm(self.A, B, **options)
+
+    def _rspmm(self, X, **options):
+        return spmm(X, self.A, **options)
+
+    def _matmul(self, B, out):
+        return spmm(self.A, B, out=out)
+
+    def _rmatmul(self, X, out):
+        return spmm(X, self.A, out=out)
 
     def _adjoint(self):
         return SparseOperator(self._adjoint_operand)
@@ -84,16 +97,14 @@ def aslinearoperator(A: SparseLike) -> LinearOperator:
     Examples
     --------
     >>> import numpy as np
-    >>> import scipy.sparse as sp
-    >>> from scipy.sparse.linalg import cg
+    >>>     >>> from scipy.sparse.linalg import cg
     >>> import spkernels
     >>> A = sp.csr_array([[2.0, 0.0], [0.0, 4.0]])
     >>> x, info = cg(spkernels.aslinearoperator(A), np.array([2.0, 8.0]))
     >>> x
     array([1., 2.])
     """
-    if not sp.issparse(A):
-        raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
+    A = as_sparse(A, "A")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
     if A.format not in ("csr", "csc", "coo", "bsr"):

@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 import scipy.sparse as sp
 
-from . import _core
+from . import _core, _foreign
 
 __all__ = [
     "NATIVE",
@@ -190,14 +190,22 @@ def raise_status(status, A, name):
 
 def dense_array(value, name, convert=np.asarray):
     """Return an array_like as an array, or raise naming the argument where it is none."""
-    if sp.issparse(value):
-        raise TypeError(f"{name} must be dense, got {type(value).__name__}")
+    if type(value) is not np.ndarray:
+        value = _foreign.check_dense(value, name)
     try:
         array = convert(value)
     except ValueError as error:  # nested sequences of unequal lengths
         raise ValueError(f"{name} must be an array of numbers, but {error}") from None
+    except (TypeError, RuntimeError) as error:  # of other libraries
+        kind = _foreign.type_name(value)
+        raise TypeError(
+            f"{name} must be an array of numbers, and {kind} is not converted: {error}"
+        ) from error
     if array.ndim == 0 and array.dtype.kind == "O":
-        raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}")
+        held = value.item() if isinstance(value, np.ndarray) else value
+        if sp.issparse(held):  # which NumPy puts into arrays as an object
+            return dense_array(held, name)
+        raise TypeError(f"{name} must be an array of numbers, got {_foreign.type_name(value)}")
     return array
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import operator
 import sys
 import threading
@@ -13,9 +14,11 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from . import _core, _pattern, _tuning
+from ._foreign import as_sparse, find_sparse
 from ._int8 import Int8Matrix, prepare_int8
 from ._kernels import KERNELS, width_class
-from ._operands import NATIVE, check_inner, dense_array
+from ._multiplier import Multiplier
+from ._operands import NATIVE, apart_from, check_inner, check_out, dense_array, numbers, plan_bias
 from ._sampler import PreparedPattern, prepare_pattern
 from ._storage import check_storage, rounded
 from ._structure import Structure
@@ -23,7 +26,7 @@ from ._threads import resolve_workers
 from .patterns._recognise import recognised
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from ._tuning import Explanation
     from ._typing import Activation, FloatDType, Int8DType, Order, Out, SparseLike, Storage
@@ -36,6 +39,9 @@ _MOST_WIDTHS = 1000
 
 #: The columns that a matrix is prepared for where nothing is said.
 USUAL_WIDTH = 128
+
+#: The bytes of a dense array that NumPy's conversion makes, at most; more is to be asked for.
+_MOST_CONVERTED = 2**30
 
 #: The elements of a row that a pattern is prepared for where nothing is said.
 USUAL_DEPTH = 64
@@ -93,7 +99,7 @@ class _State:
         self.kernels.pop(self._key(name, n), None)
 
 
-class PreparedMatrix(LinearOperator):
+class PreparedMatrix(Multiplier, LinearOperator):
     """A sparse matrix that was packed for products with dense ones; made by `prepare`.
 
     ``W @ B`` and ``B @ W`` multiply, `spmm` does so with options, and any number of threads may use
@@ -279,10 +285,13 @@ class PreparedMatrix(LinearOperator):
             if result is not None:
                 return result
         if not isinstance(B, np.ndarray):
-            if sp.issparse(B):
-                raise TypeError(f"B must be dense, got {type(B).__name__}")
             B = dense_array(B, "B")
-        if B.ndim in (1, 2):
+        if B.ndim > 2:
+            raise ValueError(
+                f"B must be 1-D or 2-D, got shape {B.shape}: W @ B multiplies stacks of matrices, "
+                "W.linear(X) takes X of any shape (..., k)"
+            )
+        if B.ndim:
             check_inner(self.shape, B)
         kernel = self._kernel(max(1, B.shape[1]) if B.ndim == 2 else 1)
         return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
@@ -299,27 +308,234 @@ class PreparedMatrix(LinearOperator):
             )
             if result is not None:
                 return result
-        if _is_dense(other) or sp.issparse(other):
-            return self.spmm(other)
-        return super().__matmul__(other)
+        if isinstance(other, LinearOperator):
+            return super().__matmul__(other)
+        return self._matmul(other)
 
     @overload
     def __rmatmul__(self, other: ArrayLike) -> NDArray[Any]: ...
     @overload
     def __rmatmul__(self, other: LinearOperator) -> LinearOperator: ...
     def __rmatmul__(self, other: ArrayLike | LinearOperator) -> Any:
-        if _is_dense(other):
-            other = dense_array(other, "X", np.asanyarray)
-            if other.ndim in (1, 2) and other.shape[-1] != self.shape[0]:
-                raise ValueError(
-                    f"dimension mismatch in X @ W: X has shape {other.shape} and W has shape "
-                    f"{self.shape}"
-                )
-            if other.ndim != 2:
-                return self.T.spmm(other)
-            # X @ W = (W^T X^T)^T, where nothing but W's transpose is made.
-            return self.T.spmm(other.T, order="F").T
-        return super().__rmatmul__(other)
+        turned = self._transposed
+        if turned is not None and type(other) is np.ndarray and other.ndim in (1, 2):
+            result = turned._rows(other, None, None, None, 1.0, 0.0, self._workers)
+            if result is not None:
+                return result
+        if isinstance(other, LinearOperator):
+            return super().__rmatmul__(other)
+        return self._rmatmul(other)
+
+    def _matmul(self, B, out=None):
+        """Multiply by a vector, a matrix, or a stack of matrices of shape (..., k, n)."""
+        B = numbers(dense_array(B, "B", np.asanyarray), "B")
+        if B.ndim <= 2:
+            return self.spmm(B, out=out)
+        if B.shape[-2] != self.shape[1]:
+            raise ValueError(
+                f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
+            )
+        shape = (*B.shape[:-2], self.shape[0], B.shape[-1])
+        if out is None:
+            out = np.empty(shape, np.result_type(self.dtype, B.dtype))
+        else:
+            check_out(out, shape)
+        if shape[-1] == 1:  # a stack of vectors, which is a matrix
+            self.linear(B[..., 0], out=out[..., 0])
+            return out
+        B = apart_from(out, B)
+        for index in np.ndindex(shape[:-2]):
+            self.spmm(B[index], out=out[index])
+        return out
+
+    def _rmatmul(self, X, out=None):
+        X = numbers(dense_array(X, "X", np.asanyarray), "X")
+        if X.ndim and X.shape[-1] != self.shape[0]:
+            raise ValueError(
+                f"dimension mismatch in X @ W: X has shape {X.shape} and W has shape {self.shape}"
+            )
+        return self.T.linear(X, out=out)
+
+    def _spmm(self, B, **options):
+        return self.spmm(B, **options)
+
+    def _rspmm(self, X, *, bias, order, out, **options):
+        """Multiply from the right with the options of `spmm`: transposed, nothing but these is."""
+        X = numbers(dense_array(X, "A", np.asanyarray), "A")
+        if X.ndim > 2:
+            if order not in (None, "C"):
+                raise ValueError(f"order must be None or 'C' for a stack, got {order!r}")
+            return self.T.linear(X, bias, out=out, **options)
+        if X.ndim and X.shape[-1] != self.shape[0]:
+            raise ValueError(
+                f"dimension mismatch in A @ B: A has shape {X.shape} and B has shape {self.shape}"
+            )
+        if X.ndim < 2:
+            return self.T.spmm(X, bias=bias, order=order, out=out, **options)
+        shape = (X.shape[0], self.shape[1])
+        if bias is not None:
+            per_row, per_column = plan_bias(bias, shape, np.result_type(self.dtype, X.dtype))
+            bias = per_column[:, None] if per_row is None else per_row
+        if out is not None:
+            check_out(out, shape)
+            self.T.spmm(X.T, bias=bias, order=order, out=out.T, **options)
+            return out
+        if order in (None, "C", "F"):
+            order = "C" if order == "F" else "F"
+        return self.T.spmm(X.T, bias=bias, order=order, **options).T
+
+    @overload
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        workers: int | None = None,
+    ) -> NDArray[Any]: ...
+    @overload
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: Out,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        workers: int | None = None,
+    ) -> Out: ...
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: NDArray[Any] | None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        workers: int | None = None,
+    ) -> NDArray[Any]:
+        """Apply it as the weight of a linear layer: ``activation(alpha * X @ W.T + bias)``.
+
+        Parameters
+        ----------
+        X : array_like of shape (..., k)
+            The inputs, a row for each; any number of leading dimensions, and any strides.
+        bias : array_like of shape (m,), or a number, optional
+            Added to each row of the result.
+        activation : {None, "relu", "gelu", "silu", "tanh", "sigmoid"}, optional
+            Applied last.
+        out : ndarray of shape (..., m), optional
+            Where to write; returned.  May be `X` itself if W is square.
+        alpha, beta : float, optional
+            Factors of the product and of what `out` held, as in `spkernels.spmm`.
+        workers : int, optional
+            Threads, at most; by default as many as it was prepared for.
+
+        Returns
+        -------
+        ndarray
+            Of shape (..., m), in C order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `spkernels.spmm`, naming `X`.
+
+        Notes
+        -----
+        ``torch.nn.functional.linear`` with a sparse weight of shape (m, k), for arrays of NumPy.
+        Takes ``2 * nnz`` operations for each row of `X`.  Nothing is transposed in memory: the
+        kernels read `X` and write the result by strides.  `X` is copied only where its leading
+        dimensions are not one dimension of some stride, as of ``X.transpose(1, 0, 2)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> import spkernels
+        >>> W = spkernels.prepare(sp.csr_array([[0.0, 2.0], [1.0, 0.0], [0.0, -1.0]]), n=12)
+        >>> W.linear(np.ones((3, 4, 2)), bias=[0.5, 0.0, 0.0], activation="relu")[0, 0]
+        array([2.5, 1. , 0. ])
+        """
+        if workers is None:
+            workers = self._workers
+        if type(X) is np.ndarray and X.ndim in (1, 2):
+            result = self._rows(X, bias, activation, out, alpha, beta, workers)
+            if result is not None:
+                return result
+        X = numbers(dense_array(X, "X"), "X")
+        rows, cols = self.shape
+        if X.ndim == 0:
+            raise ValueError(f"X must have shape (..., {cols}), got a number")
+        if X.shape[-1] != cols:
+            raise ValueError(
+                f"dimension mismatch in W.linear(X), which is X @ W.T: X has shape {X.shape} and W "
+                f"has shape {self.shape}"
+            )
+        shape = (*X.shape[:-1], rows)
+        if out is not None:
+            check_out(out, shape)
+        if bias is not None:
+            bias = dense_array(bias, "bias")
+            if bias.shape not in ((), (rows,)):
+                raise ValueError(f"bias must be a number or have shape ({rows},), got {bias.shape}")
+        options = {"activation": activation, "alpha": alpha, "beta": beta, "workers": workers}
+        if X.ndim == 1:
+            return self.spmm(X, bias=bias, out=out, **options)
+        if bias is not None and bias.ndim:
+            bias = bias[:, None]
+        X = _as_rows(X)
+        if out is None:
+            result = self.spmm(X.T, bias=bias, order="F", **options)
+            return result.T.reshape(shape)
+        into = _as_rows(out)
+        self.spmm(X.T, bias=bias, out=into.T, **options)
+        if not np.may_share_memory(into, out):  # leading dimensions that are not one
+            out[...] = into.reshape(shape)
+        return out
+
+    def _rows(self, X, bias, activation, out, alpha, beta, workers):
+        """`linear` of one or two dimensions where nothing is out of the ordinary, or None."""
+        own = self._own
+        if own is None:
+            return None
+        into, order = None, "F"
+        if out is not None:
+            if type(out) is not np.ndarray:
+                return None
+            into, order = out.T, None
+        if bias is not None:
+            if type(bias) is not np.ndarray or bias.ndim != 1:
+                return None
+            bias = bias[:, None] if X.ndim == 2 else bias
+        result = _core.spmm_fast(
+            own.operands, X.T, into, alpha, beta, bias, activation, order, workers, False
+        )
+        return None if result is None else result.T if out is None else out
+
+    def dot(self, x):
+        """Multiply by a dense operand, a number or another operator, as ``W @ x`` and ``x * W``."""
+        if np.isscalar(x) or isinstance(x, LinearOperator):
+            return super().dot(x)
+        return self @ x
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Convert it to a dense array, as `numpy.asarray` has to, up to a size."""
+        rows, cols = self.shape
+        size = rows * cols * self.dtype.itemsize
+        if size > _MOST_CONVERTED:
+            raise TypeError(
+                f"a matrix of shape {self.shape} is not converted to a dense array implicitly, as "
+                f"that takes {size / 2**30:.3g} GiB: W.toscipy().toarray() does so"
+            )
+        if copy is False:
+            raise ValueError("a sparse matrix becomes a dense array by a copy only")
+        return self._state.csr.toarray().astype(dtype or self.dtype, copy=False)
 
     def _matmat(self, X):
         return self.spmm(X)
@@ -372,12 +588,13 @@ class PreparedMatrix(LinearOperator):
         TypeError
             If it is not real.
         """
+        sparse = find_sparse(data, "data")
         if self._parent is not None:
-            self._parent.update_values(data.T if sp.issparse(data) else data)
+            self._parent.update_values(data if sparse is None else sparse.T)
             return
         own = self._own.csr
-        if sp.issparse(data):
-            csr, _ = _pattern.canonical(data, self.dtype, "data")
+        if sparse is not None:
+            csr, _ = _pattern.canonical(sparse, self.dtype, "data")
             if not _pattern.same(csr, own):
                 raise ValueError("data must have the pattern that was prepared")
             values = csr.data
@@ -441,8 +658,9 @@ def _restore(state, *rest):
     return PreparedMatrix(_State(*state), *rest)
 
 
-def _is_dense(value):
-    return isinstance(value, np.ndarray | list | tuple)
+def _as_rows(array):
+    """Return an array of two dimensions or more as a matrix: a view where strides allow it."""
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def _width(value, name):
@@ -637,8 +855,7 @@ def prepare(
     n = USUAL_WIDTH if n is None else _width(n, "n")
     k = USUAL_DEPTH if k is None else _width(k, "k")
     resolve_workers(workers)
-    if not sp.issparse(A):
-        raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
+    A = as_sparse(A, "A")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
     structure = Structure.of(pattern, fill)

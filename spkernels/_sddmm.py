@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
+from ._foreign import as_sparse
 from ._operands import (
     NATIVE,
     apart_from,
@@ -268,8 +269,7 @@ def sddmm(
         return with_data(P, values) if out is None else out
     if isinstance(P, list | tuple):
         return _each(P, X, Y, out, alpha, beta, scale, workers, check)
-    if not sp.issparse(P):
-        raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")
+    P = as_sparse(P, "P")
     if P.ndim != 2:
         raise ValueError(f"P must be 2-D, got shape {P.shape}")
     threads = resolve_workers(workers)

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
+from ._foreign import find_sparse, type_name
 from ._operands import (
     NATIVE,
     activation_code,
@@ -170,12 +171,11 @@ def spmm(
     result = _core.spmm_fast(A, B, out, alpha, beta, bias, activation, order, workers, check)
     if result is not None:
         return result
+    options = (out, alpha, beta, bias, activation, order)
     dense_first = not sp.issparse(A)
     if dense_first != sp.issparse(B):
-        kind = "dense (use numpy.matmul)" if dense_first else "sparse (use A @ B)"
-        raise TypeError(f"exactly one of A and B must be a scipy.sparse array, both are {kind}")
+        return _spmm_of_others(A, B, *options, workers, check)
     S, D = (B, A) if dense_first else (A, B)
-    options = (out, alpha, beta, bias, activation, order)
     by_scipy = False
     if S.format in _CONVERTED and S.ndim == 2 and S.dtype in NATIVE and type(D) is np.ndarray:
         # Before all that is looked at below, for the time.
@@ -195,6 +195,33 @@ def spmm(
     names = ("B", "A") if dense_first else ("A", "B")
     D = _dense(D, names[1])
     return _spmm(S, D, *names, dense_first, by_scipy, *options, threads, check)
+
+
+def _spmm_of_others(A, B, out, alpha, beta, bias, activation, order, workers, check):
+    """`spmm` where not exactly one operand is sparse by scipy's account."""
+    rule = "exactly one of A and B must be a scipy.sparse array"
+    if sp.issparse(A):
+        raise TypeError(
+            f"{rule}, both are sparse (spmspm(A, B) makes a dense product of these, A @ B a sparse "
+            "one)"
+        )
+    options = {
+        "out": out, "alpha": alpha, "beta": beta, "bias": bias, "activation": activation,
+        "order": order, "workers": workers,
+    }  # fmt: skip
+    if hasattr(A, "_spmm"):
+        return A._spmm(B, **options)
+    if hasattr(B, "_rspmm"):
+        return B._rspmm(A, **options)
+    sparse = find_sparse(A, "A")
+    if sparse is not None:
+        return spmm(sparse, B, **options, check=check)
+    sparse = find_sparse(B, "B")
+    if sparse is not None:
+        return spmm(A, sparse, **options, check=check)
+    raise TypeError(
+        f"{rule}, both are dense (use numpy.matmul): {type_name(A)} and {type_name(B)}"
+    )
 
 
 def multiply_packed(packed, csr, B, *options, workers):

@@ -109,7 +109,7 @@ def test_save_smtx_is_reproducible_and_merges_duplicates(tmp_path):
 def test_save_smtx_rejects_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match="path: expected a name ending in .smtx"):
         datasets.save_smtx(tmp_path / "a.mtx", example())
-    with pytest.raises(TypeError, match="A: expected a scipy.sparse"):
+    with pytest.raises(TypeError, match="A must be a scipy.sparse"):
         datasets.save_smtx(tmp_path / "a.smtx", np.eye(3))
     assert not list(tmp_path.iterdir())
 

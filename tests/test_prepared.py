@@ -810,7 +810,7 @@ def test_bad_operands():
         with pytest.raises(ValueError, match=r"X @ W: X has shape \(2, 4\) and W has shape"):
             np.ones((2, 4)) @ W
         with pytest.raises(ValueError, match=r"B must be 1-D or 2-D, got shape \(3, 3, 3\)"):
-            W @ np.ones((3, 3, 3))
+            W.spmm(np.ones((3, 3, 3)))
         with pytest.raises(ValueError, match=r"out must have shape \(3, 2\), got \(2, 3\)"):
             W.spmm(np.ones((3, 2)), out=np.empty((2, 3)))
         with pytest.raises(ValueError, match="activation must be one of"):

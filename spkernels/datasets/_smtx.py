@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 from .._arguments import RNG, as_dtype, as_generator
+from .._foreign import as_sparse
 from ._csr import check_compressed, check_sizes, make_csr, standard_normal
 
 VALUES = ("normal", "ones")
@@ -97,8 +98,7 @@ def save_smtx(path: str | os.PathLike[str], A: object) -> None:
     path = Path(path)
     if not path.name.lower().endswith((".smtx", ".smtx.gz")):
         raise ValueError(f"path: expected a name ending in .smtx or .smtx.gz, got {path}")
-    if not issparse(A):
-        raise TypeError(f"A: expected a scipy.sparse array or matrix, got {type(A).__name__}")
+    A = as_sparse(A, "A")
     if A.ndim != 2:
         raise ValueError(f"A: expected two dimensions, got shape {A.shape}")
     pattern = csr_array(A, copy=True)

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._arguments import as_count
+from .._foreign import as_sparse
 from .._operands import NATIVE, dense_array
 from .._pattern import canonical
 from .._prepared import prepare
@@ -278,8 +279,7 @@ class NMArray(Operand):
         (2, array([1., 0.]))
         """
         n, m = _as_pair(n, m)
-        if not sp.issparse(A):
-            raise TypeError(f"A must be sparse, got {type(A).__name__}")
+        A = as_sparse(A, "A")
         _check_dtype(A.dtype, "A")
         csr, _ = canonical(A, A.dtype, "A")
         return cls._of(csr, n, m, "A", "entries")
@@ -406,11 +406,11 @@ class NMArray(Operand):
         values = self.values.astype(dtype)
         return NMArray(self.shape, self.m, values, self.packed_indices, self.packed_padding)
 
-    def _product(self, B, transposed, order):
+    def _multiplier(self):
         W = self._prepared
         if W is None:  # of threads that come at once, the last one's is kept
             W = self._prepared = prepare(self.to_scipy(), tune=False)
-        return (W.T if transposed else W).spmm(B, order=order)
+        return W
 
     def __reduce__(self):
         arrays = (self.values, self.packed_indices, self.packed_padding)
@@ -463,8 +463,8 @@ class NMTransposed(Operand):
         """Return it as a dense array."""
         return self.T.toarray().T
 
-    def _product(self, B, transposed, order):
-        return self.T._product(B, not transposed, order)
+    def _multiplier(self):
+        return self.T._multiplier().T
 
     def __repr__(self):
         return f"<NMTransposed of {self.T!r}>"

@@ -2,42 +2,90 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from .._operands import check_inner, dense_array, numbers
+from .._multiplier import Multiplier
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from .._typing import Activation, Out
 
 __all__ = ["Operand"]
 
 
-def _vector_or_matrix(value, name):
-    array = numbers(dense_array(value, name), name)
-    if array.ndim not in (1, 2):
-        raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}")
-    return array
+class Operand(Multiplier):
+    """Multiplies by dense arrays on either side, as a `PreparedMatrix` does that it makes.
 
-
-class Operand:
-    """Multiplies by dense arrays on either side, by a product with it and one with its transpose.
-
-    A subclass has a `shape` and ``_product(B, transposed, order)``.
+    A subclass has `shape`, `dtype`, `toarray` and ``_multiplier()``, which returns that.
     """
 
-    #: Has NumPy's arrays leave ``X @ W`` to ``W``.
-    __array_ufunc__ = None
-
     def __matmul__(self, B: ArrayLike) -> NDArray[Any]:
-        B = _vector_or_matrix(B, "B")
-        check_inner(self.shape, B)
-        return self._product(B, False, "C")
+        return self._multiplier() @ B
 
     def __rmatmul__(self, X: ArrayLike) -> NDArray[Any]:
-        X = _vector_or_matrix(X, "X")
-        if X.shape[-1] != self.shape[0]:
-            raise ValueError(
-                f"dimension mismatch in X @ W: X has shape {X.shape} and W has shape {self.shape}"
-            )
-        # In F order, so that the result, which is its transpose, is in C order.
-        return self._product(X.T, True, "F").T
+        return self._multiplier().__rmatmul__(X)
+
+    def _matmul(self, B, out):
+        return self._multiplier()._matmul(B, out)
+
+    def _rmatmul(self, X, out):
+        return self._multiplier()._rmatmul(X, out)
+
+    def _spmm(self, B, **options):
+        return self._multiplier()._spmm(B, **options)
+
+    def _rspmm(self, X, **options):
+        return self._multiplier()._rspmm(X, **options)
+
+    @overload
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        workers: int | None = None,
+    ) -> NDArray[Any]: ...
+    @overload
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: Out,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        workers: int | None = None,
+    ) -> Out: ...
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: NDArray[Any] | None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        workers: int | None = None,
+    ) -> NDArray[Any]:
+        """Apply it as the weight of a linear layer: see `spkernels.PreparedMatrix.linear`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spkernels import formats
+        >>> W = formats.NMArray.from_dense([[0.0, 1.0], [2.0, 0.0], [0.0, 3.0]], 1, 2)
+        >>> W.linear(np.ones((4, 5, 2)), bias=[1.0, 1.0, 1.0])[0, 0]
+        array([2., 3., 4.])
+        """
+        options = {"activation": activation, "out": out, "alpha": alpha, "beta": beta}
+        return self._multiplier().linear(X, bias, **options, workers=workers)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Convert it to a dense array, as `numpy.asarray` has to, up to a size."""
+        return self._multiplier().__array__(dtype, copy)

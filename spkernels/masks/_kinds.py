@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _operands
+from .._foreign import as_sparse, find_sparse
 from ..datasets._masks import bigbird_blocks
 from ..datasets._masks import random_mask as _random_positions
 from . import _runs
@@ -451,8 +452,9 @@ def blocks(
     rows, cols = as_size(rows, "shape"), as_size(cols, "shape")
     height, width = as_size(height, "block_size", 1), as_size(width, "block_size", 1)
     extent = (-(-rows // height), -(-cols // width))
-    if sp.issparse(positions):
-        grid = _canonical(positions, "positions")
+    sparse = find_sparse(positions, "positions")
+    if sparse is not None:
+        grid = _canonical(sparse, "positions")
         if grid.shape != extent:
             raise ValueError(f"positions must have shape {extent}, got {grid.shape}")
     else:
@@ -496,8 +498,7 @@ def from_sparse(P: SparseLike) -> Mask:
     >>> masks.from_sparse(sp.eye_array(3)).nnz
     3
     """
-    if not sp.issparse(P):
-        raise TypeError(f"P must be a scipy.sparse array, got {type(P).__name__}")
+    P = as_sparse(P, "P")
     csr = _canonical(P, "P")
     as_size(csr.shape[1], "P.shape[1]")
     runs = _runs.from_csr(csr.indptr, csr.indices)

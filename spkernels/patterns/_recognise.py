@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 
 from .._arguments import as_real
+from .._foreign import as_sparse
 from .._pattern import canonical, first_rows, transposed
 from ._found import Pattern
 from ._grid import coarse, ones, places_of
@@ -102,8 +102,7 @@ def recognise(A: SparseLike, *, fill: float = USUAL_FILL) -> tuple[Pattern, ...]
     >>> [(found.name, found.fill) for found in patterns.recognise(A)]
     [('4x2', 1.0)]
     """
-    if not sp.issparse(A):
-        raise TypeError(f"A must be a scipy.sparse array, got {type(A).__name__}")
+    A = as_sparse(A, "A")
     csr, _ = canonical(A, np.dtype(np.float32), "A")
     return recognised(csr, as_fill(fill))
 

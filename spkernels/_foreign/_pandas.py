@@ -1,0 +1,32 @@
+"""Frames, series and arrays of pandas: all of them may be dense operands, too."""
+
+from ._library import Library, coordinates, not_sparse
+
+__all__ = ["LIBRARY"]
+
+
+def _is_sparse(value):
+    if getattr(value, "ndim", 0) == 2:
+        return hasattr(value, "sparse")  # which frames have if all of their columns are sparse
+    return hasattr(getattr(value, "dtype", None), "fill_value")
+
+
+def _to_scipy(value, name):
+    if value.ndim == 2:
+        try:
+            return value.sparse.to_coo()
+        except (TypeError, ValueError):
+            line = f"columns must hold numbers and be filled with 0, numpy.asarray({name}) is dense"
+            raise not_sparse(value, name, line) from None
+    array = getattr(value, "array", value)
+    if array.fill_value != 0:
+        line = f"it must be filled with 0, numpy.asarray({name}) is dense"
+        raise not_sparse(value, name, line)
+    return coordinates(value, name, (array.sp_index.indices,), array.sp_values)
+
+
+def _check_dense(value, name):
+    return value
+
+
+LIBRARY = Library(_is_sparse, _to_scipy, _check_dense)

@@ -1,0 +1,113 @@
+"""NumPy's functions of operands that multiply by dense arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._operands import check_out
+
+__all__ = ["Multiplier"]
+
+_MATMUL = np.matmul
+
+#: What ``X @= W`` passes: the axes that are the default, for 2-D and 1-D `X`.
+_USUAL_AXES = ([(-2, -1)] * 3, [(-1,), (-2, -1), (-1,)])
+
+#: What looks at attributes of its arguments alone, so that these need not be arrays.
+_OF_ATTRIBUTES = {np.iscomplexobj, np.isrealobj, np.ndim, np.result_type, np.shape}
+
+
+class Multiplier:
+    """Has `numpy.matmul` and `numpy.dot` multiply as ``W @ B`` and ``X @ W`` do.
+
+    A subclass has `shape`, `dtype` and `__matmul__`, `__rmatmul__` if it multiplies from the right,
+    and ``_matmul(B, out)`` and ``_rmatmul(X, out)``, which write products of its dtype.
+    """
+
+    #: Of what it stands for.
+    ndim = 2
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options) -> Any:
+        if ufunc is _MATMUL and method == "__call__":
+            if not options and inputs[1] is self:  # X @ W, without detours for the time
+                return _from_right(*inputs)
+            return _matmul(*inputs, **options)
+        if ufunc is np.multiply and method == "__call__" and not options:
+            left, right = inputs
+            if np.ndim(left) == 0 and hasattr(self, "__rmul__"):
+                return self.__rmul__(np.asarray(left).item())
+        raise self._undefined(ufunc.__name__)
+
+    def __array_function__(self, function, types, args, kwargs) -> Any:
+        if function is np.dot:
+            return _dot(*args, **kwargs)
+        if function is np.size:
+            return _size(*args, **kwargs)
+        if hasattr(self, "__array__") or function in _OF_ATTRIBUTES:
+            return function._implementation(*args, **kwargs)
+        raise self._undefined(function.__name__)
+
+    def _undefined(self, name):
+        return TypeError(
+            f"numpy.{name} is not defined for {type(self).__name__}, which multiplies by @, "
+            "numpy.matmul and numpy.dot"
+        )
+
+
+def _matmul(left, right, out=None, axes=None, **options):
+    if axes is not None and axes not in _USUAL_AXES:
+        options["axes"] = axes
+    if options:
+        raise TypeError(
+            "numpy.matmul with a matrix of spkernels takes out and no other option, got "
+            f"{', '.join(options)}"
+        )
+    if out is None:
+        return left @ right if isinstance(left, Multiplier) else _from_right(left, right)
+    (out,) = out
+    return _into(out, left, right)
+
+
+def _from_right(left, right):
+    if not hasattr(right, "__rmatmul__"):
+        raise TypeError(f"X @ W is not defined for {type(right).__name__}, W @ X.T is")
+    return right.__rmatmul__(left)
+
+
+def _into(out, left, right):
+    """Write a product to an array of its shape, of any dtype that it may be cast to."""
+    one, other = (left, right) if isinstance(left, Multiplier) else (right, left)
+    dtype = getattr(other, "dtype", None)
+    name = "_matmul" if one is left else "_rmatmul"
+    if isinstance(dtype, np.dtype) and np.result_type(one.dtype, dtype) == getattr(
+        out, "dtype", None
+    ) and hasattr(one, name):
+        return getattr(one, name)(other, out)
+    product = _matmul(left, right)
+    check_out(out, product.shape)
+    if not np.can_cast(product.dtype, out.dtype, "same_kind"):
+        raise TypeError(f"out must be of a dtype that {product.dtype} casts to, got {out.dtype}")
+    np.copyto(out, product, casting="same_kind")
+    return out
+
+
+def _dot(a, b, out=None):
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        if out is not None:
+            raise TypeError("out must be None for the product of a matrix and a number")
+        return a * b
+    if np.ndim(b) > 2:
+        # The axes of `a` come first in numpy.dot.
+        product = np.moveaxis(_matmul(a, b), -2, 0)
+        if out is None:
+            return product
+        check_out(out, product.shape)
+        np.copyto(out, product, casting="same_kind")
+        return out
+    return _matmul(a, b) if out is None else _into(out, a, b)
+
+
+def _size(a, axis=None):
+    return a.shape[0] * a.shape[1] if axis is None else a.shape[axis]
