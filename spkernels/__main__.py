@@ -1,4 +1,4 @@
-"""The command line: ``python -m spkernels``."""
+"""The command line: ``spkernels``, or ``python -m spkernels``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from . import __version__
 from .cli import COMMANDS, status
 
 
+def program() -> str:
+    """Return what was typed to start it, for help that can be typed again."""
+    typed = os.path.basename(sys.argv[0] if sys.argv else "")
+    # `python -m` leaves the path of this file.
+    return typed if typed == "spkernels" else "python -m spkernels"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser; each command adds its own."""
     parser = argparse.ArgumentParser(
-        prog="python -m spkernels",
+        prog=program(),
         description="Fast sparse x dense products for scipy.sparse, on the command line.",
         epilog="Each command has its own --help. To see what the package does: "
-        "python -m spkernels demo",
+        "%(prog)s demo",
     )
     parser.add_argument("--version", action="version", version=f"spkernels {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")

@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
+#: Real matrices: named by SPKERNELS_DATA, or beside the repository.
+REAL_DATA = Path(os.environ.get("SPKERNELS_DATA") or ROOT.parent / "shared" / "data")
+NO_REAL_DATA = "There is no folder of real matrices: SPKERNELS_DATA names one."
 
 # `python -m pytest` puts the current directory first on sys.path.  In the root of the source tree
 # that is a ./spkernels without its compiled module, which would hide the installed package.

@@ -208,7 +208,7 @@ def test_all_shapes_are_those_of_scipy(format, columns, shape, take_everything):
     for kind, product in itertools.product(KINDS, PRODUCTS):
         A = outcome_of(make, format, kind, np.float64, shape)
         if isinstance(A, Exception):
-            pytest.skip(f"scipy has no such array: {A}")
+            pytest.skip(f"scipy has no such array ({A}).")
         args = (A, lambda n: dense(n if columns is None else (n, columns)))
         expected = outcome_of(PRODUCTS[product], *args)
         with accelerate():
@@ -221,7 +221,7 @@ def test_one_dimensional_sparse_arrays_are_those_of_scipy(format, take_everythin
     cls = getattr(sp, f"{format}_array")
     A = outcome_of(cls, np.array([1.0, 0.0, 2.0]))
     if isinstance(A, Exception) or A.ndim != 1:
-        pytest.skip("this scipy has no 1-D sparse arrays of the format")
+        pytest.skip("This scipy has no 1-D sparse arrays of the format.")
     for B in (dense(3), dense((3, 1)), dense((3, 5))):
         expected = A @ B
         with accelerate():
@@ -234,7 +234,7 @@ def test_one_dimensional_sparse_arrays_are_those_of_scipy(format, take_everythin
 def test_mixed_dtypes_are_those_of_scipy(data_dtype, dtype, take_everything):
     A = outcome_of(lambda: (make("csr") * 3).astype(data_dtype))
     if isinstance(A, Exception):
-        pytest.skip(f"scipy has no such array: {A}")
+        pytest.skip(f"scipy has no such array ({A}).")
     for S, shape in itertools.product((A, A.tocoo(), A.tocsc()), (A.shape[1], (A.shape[1], 4))):
         B = (dense(shape) * 3).astype(dtype)
         expected = outcome_of(lambda: S @ B)  # noqa: B023
@@ -637,7 +637,7 @@ def test_what_others_replaced_is_left_alone_and_told():
         setattr(hook.owner, hook.name, original)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="This system has no fork().")
 def test_fork_while_another_thread_holds_the_lock():
     script = """
         import os, signal, sys, threading, time, warnings

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 if importlib.util.find_spec("scipy.sparse.tests") is None:
-    pytest.skip("this scipy was installed without its tests", allow_module_level=True)
+    pytest.skip("This scipy was installed without its tests.", allow_module_level=True)
 
 PLUGIN = """
 import json
@@ -107,7 +107,7 @@ def test_scipy_tests_pass_as_without_accelerate(group, tmp_path):
     modules, selection, least_passed, least_taken = {**GROUPS, **SLOW_GROUPS}[group]
     found = [name for name in modules if importlib.util.find_spec(f"scipy.sparse.{name}")]
     if not found:
-        pytest.skip(f"this scipy has no tests of {', '.join(modules)}")
+        pytest.skip(f"This scipy has no tests of {', '.join(modules)}.")
     outcome = run_scipy_tests(found, selection, tmp_path, accelerated=True)
     if outcome["failed"]:
         plain = run_scipy_tests(found, selection, tmp_path, accelerated=False)

@@ -359,7 +359,9 @@ def test_sddmm_shapes_that_do_not_fit():
             sddmm(P, X, bad)
 
 
-@pytest.mark.skipif(not hasattr(sp.coo_array((1, 1)), "coords"), reason="scipy has 2-D only")
+@pytest.mark.skipif(
+    not hasattr(sp.coo_array((1, 1)), "coords"), reason="This scipy has no 1-D arrays."
+)
 def test_sddmm_pattern_must_have_two_dimensions():
     with pytest.raises(ValueError, match=r"P must be 2-D, got shape \(3,\)"):
         sddmm(sp.coo_array(np.ones(3)), np.ones((1, 2)), np.ones((2, 3)))
@@ -431,7 +433,7 @@ def test_spmm_options(options, error, message):
 def test_spmm_options_of_integers(options, error, message):
     """The same where the product is scipy's, but for complex factors, which are right there."""
     if "dtype" in message or any(np.iscomplexobj(value) for value in options.values()):
-        pytest.skip("not wrong, or another message")
+        pytest.skip("This case is not wrong here, or has another message.")
     with pytest.raises(error, match=message):
         spmm(operand("csr", np.int64), np.ones((K, N), np.int64), **options)
 

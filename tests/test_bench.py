@@ -532,7 +532,11 @@ def test_report_names_the_worst_cell_and_what_failed(tmp_path):
 
 
 def test_plots_are_drawn_for_what_was_measured(tmp_path):
-    plots = pytest.importorskip("spkernels.bench.report.plots", exc_type=ImportError)
+    plots = pytest.importorskip(
+        "spkernels.bench.report.plots",
+        reason="matplotlib is not installed.",
+        exc_type=ImportError,
+    )
     lines = []
     for threads in (1, 2):
         for sparsity in (0.5, 0.8, 0.9, 0.98):
@@ -637,6 +641,21 @@ def test_command_says_what_is_wrong(arguments, words, capsys, tmp_path, monkeypa
     assert main(("bench", *arguments)) == 2
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_suites_run_quickly_where_none_is_named(monkeypatch, capsys, tmp_path):
+    from spkernels.cli import bench
+
+    asked = []
+    monkeypatch.setattr(bench, "collect", lambda suites, *_: asked.append(suites) or [])
+    monkeypatch.chdir(tmp_path)
+    assert main(("bench", "--quick", "--threads", "1")) == 2
+    assert asked == [list(SUITES)]
+    assert "nothing to measure" in capsys.readouterr().err
+    # Without --quick that would take hours: nobody should start it by accident.
+    assert main(("bench", "--threads", "1")) == 2
+    assert asked == [list(SUITES)]
+    assert "expected a suite: all, dlmc" in capsys.readouterr().err
 
 
 # The machine

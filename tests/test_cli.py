@@ -18,6 +18,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 import threadpoolctl
+from conftest import NO_REAL_DATA, REAL_DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,15 +125,40 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"spkernels {spkernels.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["info", "demo"])
-def test_help_has_examples_and_fits(capsys, monkeypatch, command):
+@pytest.mark.parametrize(
+    ("typed", "program"),
+    [
+        ("/usr/bin/spkernels", "spkernels"),
+        ("/site-packages/spkernels/__main__.py", "python -m spkernels"),
+        ("/usr/bin/pytest", "python -m spkernels"),
+    ],
+)
+@pytest.mark.parametrize("command", ["info", "demo", "bench"])
+def test_help_has_examples_that_can_be_typed_and_fits(capsys, monkeypatch, command, typed, program):
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "argv", [typed, command, "--help"])
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    assert f"python -m spkernels {command}\n" in out
+    assert out.startswith(f"usage: {program} {command} ")
+    examples = out.partition("\nexamples:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(examples) >= 3 and all(f"{program} {command}" in line for line in examples)
+    assert program in out and (program == "python -m spkernels") is ("python -m" in out)
     assert max(map(len, out.splitlines())) <= 100
+
+
+def test_both_programs_say_their_names():
+    program = Path(sys.executable).with_name("spkernels")
+    for command, name in (
+        ([program], "spkernels"),
+        ([sys.executable, "-m", "spkernels"], "python -m spkernels"),
+    ):
+        done = subprocess.run([*command, "demo", "--help"], capture_output=True, text=True)
+        assert done.stdout.startswith(f"usage: {name} demo ")
+        done = subprocess.run([*command, "unknown"], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"usage: {name} ")
 
 
 def test_help_of_the_demo_explains_every_column(capsys):
@@ -256,13 +282,14 @@ def test_generated_matrices_depend_on_the_seed_alone(capsys, brief, monkeypatch)
 def test_json_schema_and_arithmetic(capsys, brief, layer):
     found = demo_json(capsys, layer, "-n", 3, 8, "--workers", 1)
     assert set(found) == {
-        "config", "settings", "results", "conclusions", "skipped", "interrupted", "plot",
+        "config", "settings", "results", "conclusions", "skipped", "ignored", "interrupted", "plot",
     }  # fmt: skip
     assert found["config"] == spkernels.show_config(mode="dicts")
     assert found["settings"] == {
         "columns": [3, 8], "dtype": "float32", "threads": 1, "seconds": 0.0, "rounds": 1, "seed": 0,
     }  # fmt: skip
     assert (found["skipped"], found["interrupted"], found["plot"]) == ([], False, None)
+    assert found["ignored"] == 0
     assert [result["columns"] for result in found["results"]] == [3, 8]
     assert [each["columns"] for each in found["conclusions"]] == [3, 8]
     for result in found["results"]:
@@ -334,7 +361,7 @@ def test_a_folder_as_text_and_as_a_plot(tmp_path, capsys, brief):
     picture = tmp_path / "picture.png"
     assert main(["demo", str(folder), "-n", "4", *QUICK, "--output", str(picture)]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
+    assert err == "1 file was ignored: not .smtx, .mtx, .npz or .mat\n"
     assert max(map(len, out.splitlines())) <= table.WIDTH
     assert all(f"\n{name.replace('/', os.sep)} " in out for name in expected)
     assert "nan" not in out and "inf" not in out
@@ -345,17 +372,34 @@ def test_a_matrix_without_nonzeros_alone_has_no_plot(tmp_path, capsys, brief):
     sp.save_npz(tmp_path / "empty.npz", sp.csr_array((5, 4)))
     assert main(["demo", str(tmp_path / "empty.npz"), *QUICK]) == 0
     out, err = capsys.readouterr()
+    assert "nothing to gain, it has no entries;" in out
+    assert "N = 128: nothing to gain, no matrix has an entry." in out
+    assert "pays" not in out and "faster" not in out
     assert "Plot" not in out
     assert err.startswith("no plot: ") and len(err.splitlines()) == 1
     assert not Path("spkernels-demo.png").exists()
+
+
+def test_ignored_files_are_counted(tmp_path, capsys, brief, layer):
+    folder = tmp_path / "matrices"
+    (folder / "deep").mkdir(parents=True)
+    (folder / ".git").mkdir()
+    (folder / "layer.smtx").write_bytes(layer.read_bytes())
+    for name in ("notes.txt", "deep/weights.pt", "deep/x.raw", ".hidden", ".git/HEAD"):
+        (folder / name).write_text("no matrix")
+    assert demo_json(capsys, folder)["ignored"] == 3
+    assert demo_json(capsys, folder / "layer.smtx")["ignored"] == 0
+    assert main(["demo", str(folder), "--no-plot", *QUICK]) == 0
+    assert capsys.readouterr().err == "3 files were ignored: not .smtx, .mtx, .npz or .mat\n"
 
 
 def test_names_leave_out_what_files_share(tmp_path, layer):
     other = tmp_path / "sub" / "other.smtx"
     other.parent.mkdir()
     other.write_bytes(layer.read_bytes())
-    assert [s.name for s in sources.from_paths([str(other)], 0)] == ["other.smtx"]
-    both = sources.from_paths([str(layer), str(other)], 0)
+    found, _ = sources.from_paths([str(other)], 0)
+    assert [source.name for source in found] == ["other.smtx"]
+    both, _ = sources.from_paths([str(layer), str(other)], 0)
     assert [source.name for source in both] == ["layer.smtx", os.path.join("sub", "other.smtx")]
 
 
@@ -366,8 +410,13 @@ def test_one_of_several_matrices_in_a_file(tmp_path, capsys, brief):
     found = demo_json(capsys, f"{path}#B")
     assert [result["name"] for result in found["results"]] == ["two.mat#B"]
     assert found["results"][0]["shape"] == [8, 6]
-    reason = demo_json(capsys, path, status=1)["skipped"][0]["reason"]
-    assert "'A', 'B'" in reason and "two.mat#KEY" in reason
+    # Without a key, all of them; in a folder too.
+    for name in (path, tmp_path):
+        found = demo_json(capsys, name)
+        assert [result["name"] for result in found["results"]] == ["two.mat#A", "two.mat#B"]
+        assert [result["shape"] for result in found["results"]] == [[6, 8], [8, 6]]
+    reason = demo_json(capsys, f"{path}#C", status=1)["skipped"][0]["reason"]
+    assert "A" in reason and "B" in reason
 
 
 def test_a_large_dense_form_is_left_out(capsys, brief, layer, monkeypatch):
@@ -506,7 +555,7 @@ def test_without_matplotlib_and_tqdm(run_script, layer):
         "from spkernels.__main__ import main\n"
         f"sys.exit(main(['demo', {str(layer)!r}, *{QUICK!r}]))\n"
     )
-    assert "pip install 'spkernels[demo]'" in done.stderr
+    assert "pip install matplotlib" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "Does sparsity pay" in done.stdout and "Plot" not in done.stdout
     assert not list(Path().glob("*.png"))
@@ -551,7 +600,7 @@ def test_ctrl_c_anywhere_else(monkeypatch):
     assert main(["demo"]) == 130
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="Signals are those of POSIX.")
 def test_a_real_signal(layer):
     arguments = ("demo", layer, "-n", "1", "2", "--seconds", "0.2", "--repeat", "1000000")
     # Ctrl-C is ignored by what a shell starts in the background, and by its children.
@@ -569,7 +618,7 @@ def test_a_real_signal(layer):
     assert "interrupted" in err and "Traceback" not in err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes as on POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="Pipes are those of POSIX.")
 def test_a_reader_that_goes_away(layer):
     with start("demo", layer, "--no-plot", "--seconds", "0.2") as process:
         process.stdout.readline()
@@ -587,7 +636,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_progress_bar_on_a_terminal_stays_on_stderr(capsys, brief, layer, monkeypatch):
-    pytest.importorskip("tqdm")
+    pytest.importorskip("tqdm", reason="tqdm is not installed.")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     assert main(["demo", str(layer), "-n", "1", "2", "--no-plot", *QUICK]) == 0
@@ -743,7 +792,7 @@ def test_settling_waits_for_busy_threads(monkeypatch):
     assert guard.SETTLE_SECONDS <= clock["wall"] < 2 * guard.SETTLE_SECONDS
 
 
-@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="Linux counts it")
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="Only Linux counts it.")
 def test_waiting_for_a_cpu_is_noticed(run_script):
     done = run_script(
         "import os, threading, time\n"
@@ -766,13 +815,13 @@ def affinities():
     return {task: os.sched_getaffinity(task) for task in placement.helpers()}
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="as on Linux")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Only Linux lists threads there.")
 def test_threads_of_libraries_are_placed_and_released():
     square = np.ones((600, 600))
     square @ square  # makes the threads of the BLAS, if it has any
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2 or not placement.helpers():
-        pytest.skip("needs two CPUs and a library with threads")
+        pytest.skip("It needs two CPUs and a library with threads.")
     before = affinities()
     with placement.one_per_cpu(len(cpus)) as move_caller:
         placed = affinities()
@@ -979,7 +1028,7 @@ def test_matrices_without_entries_are_no_part_of_means():
     assert found.over_scipy == pytest.approx(4)
     assert "99" not in found.text[0] and "9.00x" not in found.text[1]
     (found,) = conclusion.conclude([make_cell(nnz=0)])
-    assert found.text == ["N = 8: nothing to tell, no matrix has an entry."]
+    assert found.text == ["N = 8: nothing to gain, no matrix has an entry."]
 
 
 def test_conclusions_per_number_of_columns():
@@ -994,7 +1043,7 @@ def test_conclusions_per_number_of_columns():
 @pytest.mark.parametrize("widths", [(8,), (1, 32, 512)])
 @pytest.mark.filterwarnings("error")
 def test_plots(tmp_path, count, widths):
-    image = pytest.importorskip("matplotlib.image")
+    image = pytest.importorskip("matplotlib.image", reason="matplotlib is not installed.")
     from spkernels.cli import plot
 
     cells = [
@@ -1030,7 +1079,7 @@ def test_labels_are_short_and_tell_names_apart():
 
 
 def test_the_plot_counts_operations_of_complex_numbers():
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed.")
     from spkernels.cli import plot
 
     real, complex_ = make_cell(), make_cell(dtype="complex64")
@@ -1040,7 +1089,7 @@ def test_the_plot_counts_operations_of_complex_numbers():
 
 
 def test_a_plot_says_what_it_leaves_out(tmp_path, monkeypatch):
-    figure = pytest.importorskip("matplotlib.figure")
+    figure = pytest.importorskip("matplotlib.figure", reason="matplotlib is not installed.")
     from spkernels.cli import plot
 
     said = []
@@ -1063,7 +1112,7 @@ def test_disturbed_products_are_not_plotted(capsys, brief, layer, monkeypatch):
 
 @pytest.mark.filterwarnings("error")
 def test_a_plot_without_any_dense_product(tmp_path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed.")
     from spkernels.cli import plot
 
     plot.save([make_cell(dense=None)], 1, 0, tmp_path / "plot.png")
@@ -1073,15 +1122,9 @@ def test_a_plot_without_any_dense_product(tmp_path):
 # Real matrices
 
 
-def real_data():
-    named = os.environ.get("SPKERNELS_DATA")
-    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-@pytest.mark.skipif(not (real_data() / "mat").is_dir(), reason="no real-data folder")
+@pytest.mark.skipif(not (REAL_DATA / "mat").is_dir(), reason=NO_REAL_DATA)
 def test_real_matrices(capsys, brief):
-    folder = real_data()
-    found = demo_json(capsys, folder / "mat", folder / "mtx", "-n", 4)
+    found = demo_json(capsys, REAL_DATA / "mat", REAL_DATA / "mtx", "-n", 4)
     names = {result["name"] for result in found["results"]}
     assert {os.path.join("mat", "helmholtz_2D.mat"), os.path.join("mtx", "karate.mtx.gz")} <= names
     assert all(result["error"] < 1 for result in found["results"])

@@ -31,7 +31,7 @@ def check_missing(text):
 
 def test_no_library(monkeypatch):
     monkeypatch.setattr(_library, "find", lambda: None)
-    check_missing("pip install spkernels-cuda13")
+    check_missing("pip install ./cuda")
     check_missing("-Dcuda=enabled")
     check_missing("SPKERNELS_CUDA_LIBRARY")
 
@@ -138,8 +138,8 @@ def built():
     return next((path for path in paths if path.exists()), None)
 
 
-@pytest.mark.skipif(built() is None, reason="nothing was built with -Dcuda=enabled")
-@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there may be a GPU here")
+@pytest.mark.skipif(built() is None, reason="Nothing was built with -Dcuda=enabled.")
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="There may be a GPU here.")
 def test_the_library_without_a_driver(monkeypatch):
     monkeypatch.setenv("SPKERNELS_CUDA_LIBRARY", str(built()))
     check_missing("there is no NVIDIA driver here")

@@ -71,7 +71,7 @@ def test_all_formats_behind_prefixes_with_and_without_their_name(tmp_path, fmt, 
     if text is not None:
         arrays["format"] = text(fmt)
     elif fmt in ("csc", "bsr"):
-        pytest.skip("compressed arrays without a format are those of CSR")
+        pytest.skip("Compressed arrays without a format are those of CSR.")
     path = tmp_path / "a.npz"
     np.savez_compressed(path, **{prefix + name: array for name, array in arrays.items()})
     np.testing.assert_array_equal(datasets.load(path).toarray(), example().toarray())

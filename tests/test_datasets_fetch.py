@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from spkernels import datasets
 from spkernels.datasets import _fetch
 
-pytest.importorskip("pooch")
+pytest.importorskip("pooch", reason="pooch is not installed.")
 
 
 @pytest.fixture

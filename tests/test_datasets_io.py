@@ -3,13 +3,12 @@
 import csv
 import gzip
 import io
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse as sp
+from conftest import NO_REAL_DATA, REAL_DATA
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -547,15 +546,10 @@ def test_find(tmp_path):
         datasets.find(tmp_path / "nowhere")
 
 
-def data_folder():
-    named = os.environ.get("SPKERNELS_DATA")
-    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
 def manifest():
-    path = data_folder() / "MANIFEST.csv"
+    path = REAL_DATA / "MANIFEST.csv"
     if not path.is_file():
-        return [pytest.param(None, marks=pytest.mark.skip(reason="no real-data folder"))]
+        return [pytest.param(None, marks=pytest.mark.skip(reason=NO_REAL_DATA))]
     with path.open(newline="") as lines:
         return [pytest.param(row, id=row["file"]) for row in csv.DictReader(lines)]
 
@@ -565,7 +559,7 @@ def test_real_matrices_load(row):
     name, _, key = row["file"].partition("#")
     shape = (int(row["rows"]), int(row["cols"]))
     kwargs = {"key": key or None, "shape": shape if ".raw" in name else None}
-    A = datasets.load(data_folder() / name, **kwargs)
+    A = datasets.load(REAL_DATA / name, **kwargs)
     assert A.shape == shape
     assert A.nnz == int(row["nnz"])
     assert 1 - A.nnz / np.prod(shape) == pytest.approx(float(row["sparsity"]), abs=1e-6)
@@ -577,8 +571,8 @@ def test_real_matrices_load(row):
     assert A.dtype.kind == expected
 
 
-@pytest.mark.skipif(not data_folder().is_dir(), reason="no real-data folder")
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=NO_REAL_DATA)
 def test_find_lists_the_real_matrices():
     listed = {row.values[0]["file"].partition("#")[0] for row in manifest()}
-    found = {path.relative_to(data_folder()).as_posix() for path in datasets.find(data_folder())}
+    found = {path.relative_to(REAL_DATA).as_posix() for path in datasets.find(REAL_DATA)}
     assert found == {name for name in listed if ".raw" not in name}

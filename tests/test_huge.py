@@ -11,7 +11,8 @@ from spkernels import sddmm, spmm
 pytestmark = [
     pytest.mark.huge,
     pytest.mark.skipif(
-        os.environ.get("SPKERNELS_TEST_HUGE") != "1", reason="SPKERNELS_TEST_HUGE is not 1"
+        os.environ.get("SPKERNELS_TEST_HUGE") != "1",
+        reason="It needs tens of GiB, and SPKERNELS_TEST_HUGE is not 1.",
     ),
 ]
 

@@ -7,9 +7,10 @@ import pytest
 import spkernels
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's"),
+    pytest.mark.skipif(sys.platform != "linux", reason="The limits are those of Linux."),
     pytest.mark.skipif(
-        spkernels.show_config("dicts")["threads"]["OpenMP"] is None, reason="a serial build"
+        spkernels.show_config("dicts")["threads"]["OpenMP"] is None,
+        reason="This build has no OpenMP.",
     ),
 ]
 

@@ -147,7 +147,7 @@ def test_what_is_not_sparse_is_a_type_error(bad):
 def test_one_dimension_is_a_value_error():
     A = sp.coo_array(np.array([1.0, 0.0, 2.0]))
     if A.ndim != 1:
-        pytest.skip("this scipy has no 1-D sparse arrays")
+        pytest.skip("This scipy has no 1-D sparse arrays.")
     with pytest.raises(ValueError, match=r"A must be 2-D, got shape \(3,\)"):
         aslinearoperator(A)
 

@@ -6,7 +6,7 @@ import pytest
 
 import spkernels
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads and writes /proc")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="It reads and writes /proc.")
 
 MIB = 1 << 20
 
@@ -62,7 +62,7 @@ def measure(run_script):
             with open("/proc/self/clear_refs", "w") as refs:
                 refs.write("5")
         except OSError:
-            pytest.skip("the peak of resident memory cannot be reset here")
+            pytest.skip("The peak of resident memory cannot be reset here.")
         run_script(MEASURE + code, env={"OPENBLAS_NUM_THREADS": "1"})
 
     return run

@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -13,7 +14,6 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
-import scipy.sparse as sp
 from conftest import ROOT, TESTS
 
 import spkernels
@@ -29,17 +29,17 @@ def is_editable():
     return origin.get("dir_info", {}).get("editable", False)
 
 
-installed = pytest.mark.skipif(is_editable(), reason="an editable install has no files of its own")
+installed = pytest.mark.skipif(is_editable(), reason="An editable install has no files of its own.")
 
 
 def needs(*programs):
     missing = [program for program in programs if shutil.which(program) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"no {' and no '.join(missing)} here")
+    return pytest.mark.skipif(bool(missing), reason=f"There is no {' and no '.join(missing)} here.")
 
 
 def run(*command, **options):
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=600, **options
+        [str(part) for part in command], capture_output=True, text=True, **options
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -101,7 +101,7 @@ def test_versions_agree():
 @pytest.mark.slow
 @pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("mesonpy", "Cython", "ninja")),
-    reason="needs meson-python, Cython and ninja, as builds here are not isolated",
+    reason="It needs meson-python, Cython and ninja, as it builds without isolation.",
 )
 def test_a_wheel_of_this_tree(tmp_path):
     run(
@@ -114,6 +114,15 @@ def test_a_wheel_of_this_tree(tmp_path):
         check_names(wheel.namelist())
         (tags,) = [name for name in wheel.namelist() if name.endswith(".dist-info/WHEEL")]
         check_tags(wheel.read(tags).decode())
+
+
+def test_no_command_installs_what_is_not_published():
+    files = [*ROOT.glob("*.md"), *(ROOT / "cuda").glob("*.md"), *(ROOT / "doc").rglob("*.rst")]
+    files += (ROOT / "spkernels").rglob("*.py")
+    command = re.compile(r"pip (?:install|download|wheel)\b[^#`;&\n]*\s['\"]?spkernels\b")
+    assert [(path, command.findall(path.read_text())) for path in files] == [
+        (path, []) for path in files
+    ]
 
 
 def test_the_source_tree_says_what_is_wrong():
@@ -172,18 +181,19 @@ def test_the_library_alone_has_a_pkg_config_file(tmp_path):
     assert re.fullmatch(r"6 8\n16 20\n", run(program))
 
 
-def test_public_functions_say_what_they_take():
-    """Type checkers know the sparse operands, too."""
-    hints = {
-        name: getattr(spkernels, name).__annotations__
-        for name in ("spmm", "sddmm", "aslinearoperator")
-    }
-    assert hints["spmm"]["A"] == hints["spmm"]["B"] == "SparseLike | ArrayLike"
-    assert hints["sddmm"]["P"] == "SparseLike | Sequence[SparseLike]"
-    assert hints["sddmm"]["return"] == "SparseLike | NDArray | list[SparseLike]"
-    assert hints["aslinearoperator"]["A"] == "SparseLike"
-    alias = importlib.import_module("spkernels._typing").SparseLike
-    assert isinstance(sp.csr_array((1, 1)), alias) and isinstance(sp.coo_matrix((1, 1)), alias)
+def test_public_functions_say_what_they_take_and_return():
+    """How type checkers read this is checked by tests/typing."""
+    modules = [spkernels, *(getattr(spkernels, name) for name in ("datasets", "masks", "prune"))]
+    for module in modules:
+        for name in module.__all__:
+            function = getattr(module, name)
+            if inspect.isfunction(function):
+                parameters = inspect.signature(function).parameters
+                assert set(parameters) | {"return"} == set(function.__annotations__), name
+
+
+def test_types_take_no_time_at_run_time(run_script):
+    run_script("import sys, spkernels\nassert 'spkernels._typing' not in sys.modules\n")
 
 
 @installed
@@ -224,7 +234,7 @@ def test_what_the_library_exports():
 
 @installed
 @needs("nm", "objdump")
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="looks for registers of x86-64")
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="It looks for registers of x86-64.")
 def test_no_wide_instruction_outside_of_its_table():
     """A helper compiled for a wider instruction set must not be linked into a narrower path."""
     members = symbols_by_member()

@@ -1,12 +1,10 @@
 """Real matrices, where their folder is: named by SPKERNELS_DATA, or beside the repository."""
 
 import csv
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import NO_REAL_DATA, REAL_DATA
 from reference import assert_sddmm, assert_spmm
 from strategies import NATIVE_FORMATS, random_dense
 
@@ -16,15 +14,10 @@ from spkernels import datasets, sddmm, spmm
 LARGE = 300_000
 
 
-def data_folder():
-    named = os.environ.get("SPKERNELS_DATA")
-    return Path(named) if named else ROOT.parent / "shared" / "data"
-
-
 def matrices():
-    path = data_folder() / "MANIFEST.csv"
+    path = REAL_DATA / "MANIFEST.csv"
     if not path.is_file():
-        return [pytest.param(None, marks=pytest.mark.skip(reason="no real-data folder"))]
+        return [pytest.param(None, marks=pytest.mark.skip(reason=NO_REAL_DATA))]
     with path.open(newline="") as lines:
         return [pytest.param(row, id=row["file"]) for row in csv.DictReader(lines)]
 
@@ -32,7 +25,7 @@ def matrices():
 def load(row):
     name, _, key = row["file"].partition("#")
     shape = (int(row["rows"]), int(row["cols"])) if ".raw" in name else None
-    return datasets.load(data_folder() / name, key=key or None, shape=shape)
+    return datasets.load(REAL_DATA / name, key=key or None, shape=shape)
 
 
 @pytest.mark.parametrize("row", matrices())
@@ -62,7 +55,7 @@ def test_real_matrices_in_every_format(name, fmt):
     """Explicit zeros; 3 x 3 and 4 x 4 blocks; in float64."""
     rows = [param.values[0] for param in matrices()]
     if rows == [None]:
-        pytest.skip("no real-data folder")
+        pytest.skip(NO_REAL_DATA)
     A = load(next(row for row in rows if row["file"] == name)).astype(np.float64)
     if fmt == "bsr":
         side = 3 if "bar" in name else 4 if "lyra" in name else 1

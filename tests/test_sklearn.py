@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-sklearn = pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+sklearn = pytest.importorskip("sklearn", reason="scikit-learn is not installed.")
 
 from joblib import parallel_backend  # noqa: E402
 from sklearn import (  # noqa: E402
@@ -124,7 +124,7 @@ def test_estimators_find_the_same(name, format, take_everything):
         try:
             expected = ESTIMATORS[name](*data)
         except (TypeError, ValueError) as error:
-            pytest.skip(f"this scikit-learn does not take it: {error}")
+            pytest.skip(f"This scikit-learn does not take it ({error}).")
         with accelerate():
             result = ESTIMATORS[name](*data)
     np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)

@@ -364,7 +364,7 @@ def longer_than_needed(A):
 @pytest.mark.parametrize("fmt", NATIVE_FORMATS)
 def test_unusual_arrays(fmt, change, dense_first):
     if fmt == "coo" and change in (mixed_widths, mixed_widths_other_way, longer_than_needed):
-        pytest.skip("not for COO")
+        pytest.skip("COO has no such layout.")
     rng = np.random.default_rng(13)
     for dtype, n in itertools.product(DTYPES, (1, 20)):
         A = random_sparse(rng, fmt, (30, 42), 0.2, dtype)
@@ -476,7 +476,7 @@ def test_a_stack_of_matrices_on_the_right_is_left_to_scipy(left):
     try:
         expected = D @ sp.coo_array(S)
     except (TypeError, ValueError, AttributeError):
-        pytest.skip("this scipy has no such product")
+        pytest.skip("This scipy has no such product.")
     result = spmm(D, sp.coo_array(S), bias=1.0)
     np.testing.assert_array_equal(result, expected + 1)
     with pytest.raises(ValueError, match=r"A has shape .* and B has shape \(2, 3, 4\)"):
@@ -517,7 +517,7 @@ def test_zeros_on_diagonals_are_factors(rows, columns):
     zeros, infinite = sp.dia_array(([[0.0, 0.0]], [0]), shape=(2, 2)), np.full((2, 2), np.inf)
     with np.errstate(invalid="ignore"):
         if not np.isnan(zeros @ infinite).any() or not np.isnan(infinite @ zeros).any():
-            pytest.skip("this scipy leaves them out itself")
+            pytest.skip("This scipy leaves them out itself.")
     A = sp.dia_array((np.zeros((2, rows)), [-1, 1]), shape=(rows, rows))
     A.data[:, ::2] = 1
     B = np.ones((rows, columns))
@@ -595,7 +595,7 @@ def test_dtypes_give_what_scipy_gives(left, dense_first):
         try:
             A = random_sparse(rng, "csr", (12, 12), 0.3, left)
         except (ValueError, TypeError):
-            pytest.skip(f"scipy stores no {np.dtype(left)}")
+            pytest.skip(f"scipy stores no {np.dtype(left)}.")
         shape = (12,) if n is None else (12, n)
         B = random_values(rng, int(np.prod(shape)), right).reshape(shape)
         operands = (B.T, A) if dense_first else (A, B)
@@ -639,7 +639,9 @@ def test_float32_is_not_multiplied_in_float64():
     assert spmm(A.astype(np.float64), B)[0, 0] > 1.0
 
 
-@pytest.mark.skipif(not hasattr(sp.coo_array((1, 1)), "coords"), reason="scipy has 2-D only")
+@pytest.mark.skipif(
+    not hasattr(sp.coo_array((1, 1)), "coords"), reason="This scipy has no 1-D arrays."
+)
 @pytest.mark.parametrize("dtype", [np.float64, np.int64])
 @pytest.mark.parametrize("fmt", ["coo", "csr"])
 def test_one_dimensional_sparse_arrays(fmt, dtype):
@@ -648,7 +650,7 @@ def test_one_dimensional_sparse_arrays(fmt, dtype):
         A = getattr(sp, f"{fmt}_array")(dense)
         expected = A @ np.ones((4, 3), dtype)
     except ValueError:
-        pytest.skip(f"this scipy has no 1-D {fmt} arrays")
+        pytest.skip(f"This scipy has no 1-D {fmt} arrays.")
     B = np.arange(12, dtype=dtype).reshape(4, 3)
     expected = A @ B
     np.testing.assert_array_equal(spmm(A, B), expected)

@@ -19,12 +19,12 @@ from spkernels import _core, _threads, sddmm, spmm
 WORKERS = [1, 2, 3, 7]
 
 needs_openmp = pytest.mark.skipif(
-    spkernels.show_config("dicts")["threads"]["OpenMP"] is None, reason="a serial build"
+    spkernels.show_config("dicts")["threads"]["OpenMP"] is None, reason="This build has no OpenMP."
 )
 needs_affinity = pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity"), reason="this system has no affinity"
+    not hasattr(os, "sched_setaffinity"), reason="This system has no affinity."
 )
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="This system has no fork().")
 
 
 # The same bits ------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def started(*args, **kwargs):
     return threads() - before
 """
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="It reads /proc.")
 
 
 @linux_only
@@ -434,7 +434,7 @@ assert in_child(work) == 0
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(method, run_script):
     if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"this system has no {method}")
+        pytest.skip(f"This system has no {method}.")
     run_script(f"""
 import multiprocessing, sys
 import numpy as np, scipy.sparse as sp

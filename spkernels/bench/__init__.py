@@ -1,6 +1,6 @@
 """Benchmarks: spkernels against what a user would pick instead.
 
-``python -m spkernels bench`` (`spkernels.cli.bench`) measures, reports and compares.
+``spkernels bench`` (`spkernels.cli.bench`) measures, reports and compares.
 
 Two kinds of process run this code.  The driver makes inputs, judges answers and writes results; a
 worker holds one peer, and may be another Python that has that peer and not spkernels.  What a

@@ -11,6 +11,8 @@ from .cells import Cell, Matrix
 from .suites import SUITES
 from .suites.common import Options, spread
 
+#: The formats whose files may hold several matrices.
+_OF_SEVERAL = {".npz", ".mat"}
 #: Files of each suite that a quick run takes.
 QUICK_FILES = 6
 
@@ -35,7 +37,7 @@ def _files(data: Path, suffixes: tuple[str, ...]) -> Iterator[Matrix]:
         if path.name.endswith(suffixes):
             name = path.relative_to(data).as_posix() if data.is_dir() else path.name
             kind = name.split("/")[1] if name.count("/") > 2 else name.split("/")[0]
-            for key in _keys(path):
+            for key in keys_of(path):
                 yield Matrix(
                     name if key is None else f"{name}#{key}",
                     kind,
@@ -43,9 +45,12 @@ def _files(data: Path, suffixes: tuple[str, ...]) -> Iterator[Matrix]:
                 )
 
 
-def _keys(path: Path) -> Sequence[str | None]:
+def keys_of(path: Path) -> Sequence[str | None]:
+    """Return the keys of a file's matrices where it has several."""
+    if _OF_SEVERAL.isdisjoint(suffix.lower() for suffix in path.suffixes):
+        return [None]
     try:
         names = datasets.keys(path)
-    except (ValueError, OSError):
-        names = []  # the run will say so
+    except (ValueError, OSError, MemoryError):
+        names = []  # what reads the file will say so
     return names if len(names) > 1 else [None]

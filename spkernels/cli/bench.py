@@ -1,4 +1,4 @@
-"""``python -m spkernels bench``: measure, report, compare."""
+"""``spkernels bench``: measure, report, compare."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ instead of suites:
   compare OLD NEW        say whether spkernels became slower between two files of results
 
 examples:
-  python -m spkernels bench all --quick
-  python -m spkernels bench dlmc --data dlmc/ --output dlmc.jsonl --threads 1 2
-  python -m spkernels bench attention --ops sddmm --peers torch spkernels
-  python -m spkernels bench report dlmc.jsonl --folder report/
-  python -m spkernels bench compare before.jsonl after.jsonl
+  %(prog)s --quick
+  %(prog)s dlmc --data dlmc/ --output dlmc.jsonl --threads 1 2
+  %(prog)s attention --ops sddmm --peers torch spkernels
+  %(prog)s report dlmc.jsonl --folder report/
+  %(prog)s compare before.jsonl after.jsonl
 
 The output is one line of JSON per peer and cell. Run the same command again to go on where it was
 interrupted: what the file holds is not measured again. Ctrl-C keeps what was measured.
@@ -60,7 +60,7 @@ interrupted: what the file holds is not measured again. Ctrl-C keeps what was me
 exit status: 0, 1 if peers failed, files were not read or spkernels became slower, 2 if a path or an
 option is wrong, 130 after Ctrl-C
 """
-_NO_MATPLOTLIB = "no plots: matplotlib is not installed; to get it: pip install 'spkernels[bench]'"
+_NO_MATPLOTLIB = "no plots: matplotlib is not installed; to get it: pip install matplotlib"
 
 
 def add_parser(commands: Any) -> None:
@@ -73,15 +73,18 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "what", nargs="+", metavar="SUITE", help="suites, or report FILE, or compare OLD NEW"
-    )
+        "what", nargs="*", metavar="SUITE",
+        help="suites (all with --quick, if none is named), or report FILE, or compare OLD NEW",
+    )  # fmt: skip
     choice = parser.add_argument_group("what is measured")
     choice.add_argument("--quick", action="store_true", help="few matrices, few samples")
     choice.add_argument(
         "--data", type=Path, metavar="DIR",
         help="measure the files below DIR: .smtx (dlmc), .mtx, .mat, .npz (graph)",
     )  # fmt: skip
-    choice.add_argument("--ops", nargs="+", choices=OPS, help="only these operations")
+    choice.add_argument(
+        "--ops", nargs="+", choices=OPS, metavar="OP", help="only these of: " + ", ".join(OPS)
+    )
     choice.add_argument(
         "--widths", nargs="+", type=_width, metavar="N",
         help='columns, or "vector" for a vector, instead of the suite\'s',
@@ -150,9 +153,10 @@ def _peer_python(text: str) -> tuple[str, str]:
 def run(args: argparse.Namespace) -> int:
     """Measure, report or compare."""
     try:
-        if args.what[0] == "report":
+        command = args.what[0] if args.what else None
+        if command == "report":
             return _report_command(args)
-        if args.what[0] == "compare":
+        if command == "compare":
             return _compare_command(args)
         return _measure_command(args)
     except (ValueError, OSError) as reason:
@@ -170,7 +174,11 @@ def _suites(names: list[str]) -> list[str]:
 
 
 def _measure_command(args: argparse.Namespace) -> int:
-    suites = _suites(args.what)
+    if not args.what and not args.quick:
+        raise ValueError(
+            f"expected a suite: all, {', '.join(SUITES)}; or --quick, or report or compare"
+        )
+    suites = _suites(args.what or ["all"])
     threads = args.threads or [get_num_threads()]
     for count in threads:
         machine.choose_cpus(count)
@@ -221,7 +229,7 @@ def _measure_command(args: argparse.Namespace) -> int:
 
 def _asked(args: argparse.Namespace) -> dict[str, Any]:
     return {
-        "suites": args.what,
+        "suites": args.what or ["all"],
         "quick": args.quick,
         "data": args.data.name if args.data else None,
         "realtime": args.realtime,

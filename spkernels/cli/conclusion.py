@@ -35,7 +35,7 @@ def _conclude(columns: int, measured: list[Cell]) -> Conclusion:
     filled = [cell for cell in measured if cell.nnz]
     cells = [cell for cell in filled if not cell.noisy]
     if not cells:
-        why = "too disturbed to tell" if filled else "nothing to tell, no matrix has an entry"
+        why = "too disturbed to tell" if filled else "nothing to gain, no matrix has an entry"
         return Conclusion(columns, None, None, None, [f"N = {columns}: {why}."])
     compared = sorted(
         (cell for cell in cells if "dense" in cell.timings), key=lambda cell: cell.sparsity

@@ -1,4 +1,4 @@
-"""``python -m spkernels demo``: whether sparsity pays, for these matrices on this machine."""
+"""``spkernels demo``: whether sparsity pays, for these matrices on this machine."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ dense NumPy and spkernels, check spkernels' result, and compare the times.
 Without MATRIX it makes its own: pruned layers of several sparsities, N:M and block patterns, an
 attention mask and a graph; that takes about half a minute. With files it measures those: .smtx
 (Deep Learning Matrix Collection), .mtx (Matrix Market), .npz (scipy.sparse.save_npz) and .mat
-(MATLAB), gzipped or not; a folder stands for all of them in it, at any depth, and FILE#KEY for one
-matrix of several in a file.
+(MATLAB), gzipped or not; a folder stands for all of them in it, at any depth, a file of several
+matrices for each of these, and FILE#KEY for one of them.
 """
 _EPILOG = f"""\
 examples:
-  python -m spkernels demo
-  python -m spkernels demo layer.smtx.gz graphs/ --columns 1 32 512
-  python -m spkernels demo weights.npz --dtype float64 --workers 1
-  python -m spkernels demo --json --no-plot > demo.json
+  %(prog)s
+  %(prog)s layer.smtx.gz graphs/ --columns 1 32 512
+  %(prog)s weights.npz --dtype float64 --workers 1
+  %(prog)s --json --no-plot > demo.json
 
 {table.COLUMNS}
 how it measures:
@@ -51,7 +51,7 @@ the plot failed, 2 if a path or an option is wrong, 130 after Ctrl-C
 """
 #: More threads than CPUs are slow, this many make no sense.
 _MOST_WORKERS = 1024
-_NO_MATPLOTLIB = "no plot: matplotlib is not installed; to get it: pip install 'spkernels[demo]'"
+_NO_MATPLOTLIB = "no plot: matplotlib is not installed; to get it: pip install matplotlib"
 
 
 def add_parser(commands: Any) -> None:
@@ -120,11 +120,14 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print, plot."""
     try:
-        found = _sources(args)
+        found, ignored = _sources(args)
         draw = None if args.no_plot else _plotter(args.output)
     except ValueError as error:
         print(error, file=sys.stderr)
         return status.USAGE
+    if ignored:
+        files = "1 file was" if ignored == 1 else f"{ignored} files were"
+        print(f"{files} ignored: not .smtx, .mtx, .npz or .mat", file=sys.stderr)
     threads = resolve_workers(args.workers) or get_num_threads()
     budget = measure.Budget(args.seconds, args.repeat, args.workers, threads, args.seed)
     if not args.json:
@@ -151,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
             "rounds": args.repeat,
             "seed": args.seed,
         }
-        everything = report.as_json(settings, measured, conclusions, drawn)
+        everything = report.as_json(settings, measured, conclusions, drawn, ignored)
         print(json.dumps(everything, indent=2, allow_nan=False))
     elif drawn is not None:
         print(f"Plot: {drawn}")
@@ -161,10 +164,10 @@ def run(args: argparse.Namespace) -> int:
     return status.OK if complete else status.INCOMPLETE
 
 
-def _sources(args: argparse.Namespace) -> list[sources.Source]:
+def _sources(args: argparse.Namespace) -> tuple[list[sources.Source], int]:
     if args.matrix:
         return sources.from_paths(args.matrix, args.seed)
-    return sources.generated(args.seed)
+    return sources.generated(args.seed), 0
 
 
 def _shower(quiet: bool) -> Callable[[Progress, measure.Cell], None]:

@@ -1,4 +1,4 @@
-"""``python -m spkernels info``: what a bug report or a C program needs to know."""
+"""``spkernels info``: what a bug report or a C program needs to know."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ the C header and library are. Please paste it into bug reports.
 """
 _EPILOG = """\
 examples:
-  python -m spkernels info
-  python -m spkernels info --json
-  SPKERNELS_ISA=avx2 python -m spkernels info     try another instruction set
+  %(prog)s
+  %(prog)s --json
+  SPKERNELS_ISA=avx2 %(prog)s     try another instruction set
 """
 #: Settings of the libraries in the process that change what a product takes.
 _PREFIXES = ("SPKERNELS_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_")

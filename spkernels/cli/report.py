@@ -55,6 +55,7 @@ def as_json(
     found: Survey,
     conclusions: Sequence[Conclusion],
     plot: str | None,
+    ignored: int,
 ) -> dict[str, Any]:
     """Return everything as plain values; what is not finite becomes None."""
     return {
@@ -63,6 +64,7 @@ def as_json(
         "results": [_cell_as_json(cell) for cell in found.cells],
         "conclusions": [asdict(conclusion) for conclusion in conclusions],
         "skipped": found.skipped,
+        "ignored": ignored,
         "interrupted": found.interrupted,
         "plot": plot,
     }

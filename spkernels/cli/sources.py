@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import datasets
+from ..bench.collection import keys_of
 
 #: A layer of a transformer, in the shape that the Deep Learning Matrix Collection has most of.
 _LAYER = (2048, 512)
@@ -50,14 +51,16 @@ def _pruned(sparsity: float, seed: int) -> Any:
     return datasets.magnitude_pruned(*_LAYER, sparsity, rng=seed)
 
 
-def from_paths(paths: Iterable[str], seed: int) -> list[Source]:
-    """Return the matrices in files and folders; ``FILE#KEY`` names one of several in a file.
+def from_paths(paths: Iterable[str], seed: int) -> tuple[list[Source], int]:
+    """Return the matrices in files and folders, and how many files of the folders are none.
 
-    Raises ValueError, with all that is wrong on lines of its own, if a path does not exist or a
-    folder holds no matrix.
+    A file of several matrices stands for all of them, ``FILE#KEY`` for one.  Raises ValueError,
+    with all that is wrong on lines of its own, if a path does not exist or a folder holds no
+    matrix.
     """
     files: list[tuple[Path, str | None]] = []
     wrong = []
+    ignored = 0
     for text in paths:
         path, key = Path(text), None
         if not path.exists() and "#" in text:
@@ -65,17 +68,28 @@ def from_paths(paths: Iterable[str], seed: int) -> list[Source]:
             path = Path(start)
         if path.is_dir():
             found = datasets.find(path)
-            files += [(file, None) for file in found]
+            files += [(file, key) for file in found for key in keys_of(file)]
+            ignored += _count_others(path, set(found))
             if not found:
                 wrong.append(f"{path}: no .smtx, .mtx, .npz or .mat file in this folder")
         elif path.exists():
-            files.append((path, key))
+            files += [(path, key) for key in (keys_of(path) if key is None else [key])]
         else:
             wrong.append(f"{path}: no such file or folder")
     if wrong:
         raise ValueError("\n".join(wrong))
     base = os.path.commonpath([file.absolute().parent for file, _ in files])
-    return [_from_file(file, key, base, seed) for file, key in files]
+    return [_from_file(file, key, base, seed) for file, key in files], ignored
+
+
+def _count_others(folder: Path, found: set[Path]) -> int:
+    """Return how many files of a folder, at any depth, are not among `found`; not hidden ones."""
+    count = 0
+    for where, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        visible = [Path(where, name) for name in files if not name.startswith(".")]
+        count += len(set(visible) - found)
+    return count
 
 
 def _from_file(path: Path, key: str | None, base: str, seed: int) -> Source:

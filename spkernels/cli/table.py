@@ -81,6 +81,8 @@ def cell_lines(cell: Cell) -> str:
 
 def verdict(cell: Cell) -> str:
     """Say who won."""
+    if not cell.nnz:
+        return "nothing to gain, it has no entries"
     if cell.noisy:
         return "too disturbed to tell"
     over_dense, over_scipy = cell.speedup("dense"), cell.speedup("scipy")

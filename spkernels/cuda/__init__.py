@@ -1,7 +1,8 @@
 """Products on NVIDIA GPUs, for arrays of CuPy, torch, and others that share their memory.
 
 `import spkernels.cuda` needs neither CUDA nor a GPU; calls that do say what is missing, as
-`why_not` does.  The kernels are in a library of their own: ``pip install spkernels-cuda13``.
+`why_not` does.  The kernels are in a library of their own, which ``pip install ./cuda`` makes in a
+clone of the repository.
 """
 
 from ._errors import CudaError, UnavailableError

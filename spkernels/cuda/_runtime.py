@@ -16,8 +16,9 @@ __all__ = ["current_device", "is_available", "library", "show_config", "why_not"
 _LEAST_CAPABILITY = "8.0"
 
 _MISSING = (
-    "spkernels' library for GPUs is not installed: pip install spkernels-cuda13, or build "
-    "spkernels with -Dcuda=enabled, or let SPKERNELS_CUDA_LIBRARY name a libspkernels_cuda.so"
+    "spkernels' library for GPUs is not installed: in a clone of the repository, "
+    "`pip install ./cuda` makes it; or build spkernels with -Dcuda=enabled, or let "
+    "SPKERNELS_CUDA_LIBRARY name a libspkernels_cuda.so"
 )
 
 _lock = threading.Lock()

@@ -35,7 +35,7 @@ def fetch_dlmc(
     Raises
     ------
     ImportError
-        If pooch is not installed (it comes with ``spkernels[bench]``).
+        If pooch is not installed (it comes with the extra ``bench``).
     ConnectionError
         If it cannot be downloaded; the message says what to put where instead.
     ValueError
@@ -104,7 +104,7 @@ def _pooch():
         import pooch
     except ImportError as missing:
         raise ImportError(
-            "downloading needs pooch; to get it: pip install 'spkernels[bench]'"
+            "downloading needs pooch; to get it: pip install pooch"
         ) from missing
     return pooch
 

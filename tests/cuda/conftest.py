@@ -18,7 +18,7 @@ LIBRARY = os.environ.get("SPKERNELS_CUDA_LIBRARY")
 def pytest_collection_modifyitems(items):
     if LIBRARY:
         return
-    skip = pytest.mark.skip(reason="SPKERNELS_CUDA_LIBRARY names no library: see cuda/README.md")
+    skip = pytest.mark.skip(reason="SPKERNELS_CUDA_LIBRARY names no library (see cuda/README.md).")
     for item in items:
         if "cuda" in item.path.parts:
             item.add_marker(skip)
@@ -40,7 +40,7 @@ def maker():
     from spkernels.cuda import _arrays
 
     if not EMULATED:
-        pytest.skip("arrays of the host are those of the GPU only where this is emulated")
+        pytest.skip("Arrays of the host are those of the GPU only where it is emulated.")
     with pytest.MonkeyPatch.context() as patch:
         made = arrays.Maker()
         patch.setattr(_arrays, "_LIBRARIES", {arrays.Tensor: made, None: made})

@@ -293,7 +293,7 @@ def test_repeated_and_unsorted_entries_count_once(library):
         np.testing.assert_array_equal(got, wanted)
 
 
-@pytest.mark.skipif(not EMULATED, reason="needs 12 GiB of which next to nothing is touched")
+@pytest.mark.skipif(not EMULATED, reason="It needs 12 GiB of which next to nothing is touched.")
 def test_rows_nearly_4_gib_apart(library):
     """Q, K, V and the output side by side."""
     apart = 2**31 - 8

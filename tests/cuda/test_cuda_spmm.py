@@ -157,7 +157,7 @@ def test_new_values(library, kernel, dtype):
     assert_product(C.get(), A, B, dtype)
 
 
-@pytest.mark.skipif(not EMULATED, reason="needs 24 GiB of which next to nothing is touched")
+@pytest.mark.skipif(not EMULATED, reason="It needs 24 GiB of which next to nothing is touched.")
 @pytest.mark.parametrize(("kernel", "dtype"), [("rows", "float32"), ("panels", "float32")])
 def test_rows_nearly_4_gib_apart(library, kernel, dtype):
     """Offsets beyond 2**31 elements, on either side."""

@@ -203,7 +203,7 @@ def test_cut(library, kernel, kind, n):
     np.testing.assert_array_equal(C, again)
 
 
-@pytest.mark.skipif(not EMULATED, reason="how tensor cores of GPUs round is not known")
+@pytest.mark.skipif(not EMULATED, reason="How tensor cores of GPUs round is not known.")
 @pytest.mark.parametrize("kind", sorted(PRODUCTS))
 @pytest.mark.parametrize(("m", "k"), [(8, 64), (20, 64), (50, 64), (100, 64), (1030, 272)])
 @pytest.mark.parametrize("n", [40, 130])
@@ -239,7 +239,7 @@ def test_new_values(library, kernel, kind):
     check_product(C.get(), A, B, kind)
 
 
-@pytest.mark.skipif(not EMULATED, reason="needs 24 GiB of which next to nothing is touched")
+@pytest.mark.skipif(not EMULATED, reason="It needs 24 GiB of which next to nothing is touched.")
 @pytest.mark.parametrize("precision", ["tf32", "3xtf32"])
 def test_rows_nearly_4_gib_apart(library, kernel, precision):
     """Rows of B and C nearly 4 GiB apart: offsets beyond 2**31 elements."""

@@ -12,7 +12,7 @@ import spkernels.cuda
 from spkernels import masks
 from spkernels.cuda import _library
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed.")
 pytestmark = pytest.mark.usefixtures("maker")
 
 QUERIES, KEYS = 5, 7

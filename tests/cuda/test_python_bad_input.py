@@ -7,7 +7,7 @@ from arrays import Capsule, Plain, Tensor
 
 import spkernels.cuda
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed.")
 pytestmark = pytest.mark.usefixtures("maker")
 
 M, K, N = 4, 3, 2

@@ -136,7 +136,7 @@ def test_the_library_that_makes_arrays(cupy, monkeypatch):
     monkeypatch.setattr(_arrays, "_LIBRARIES", {})
     monkeypatch.setattr(_arrays, "_made", {})
     monkeypatch.setitem(sys.modules, "cupy", None)  # an import of it fails
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="torch is not installed.")
     assert _arrays.default_library().name == "torch"
     monkeypatch.setattr(_arrays, "_LIBRARIES", {})
     monkeypatch.setattr(_arrays, "_made", {})

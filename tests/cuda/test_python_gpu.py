@@ -9,7 +9,7 @@ from strategies import random_dense, random_sparse
 
 import spkernels.cuda
 
-pytestmark = pytest.mark.skipif(EMULATED, reason="needs a GPU, this one is emulated")
+pytestmark = pytest.mark.skipif(EMULATED, reason="It needs a GPU, and this one is emulated.")
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +22,8 @@ def dense(*shape):
 
 
 def test_cupy(A):
-    cupy = pytest.importorskip("cupy")
-    sparse = pytest.importorskip("cupyx.scipy.sparse")
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed.")
+    sparse = pytest.importorskip("cupyx.scipy.sparse", reason="CuPy is not installed.")
     B, X, bias = dense(200, 33), dense(33, 200), dense(300)
     for given in (A, sparse.csr_matrix(A), sparse.coo_matrix(A), sparse.csc_matrix(A)):
         W = spkernels.cuda.prepare(given)
@@ -44,7 +44,7 @@ def test_cupy(A):
 
 
 def test_torch(A):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed.")
     B, X = torch.from_numpy(dense(200, 33)).cuda(), torch.from_numpy(dense(33, 200)).cuda()
     tensor = torch.sparse_csr_tensor(*map(torch.from_numpy, (A.indptr, A.indices, A.data)), A.shape)
     for given in (A, tensor, tensor.cuda(), tensor.cuda().to_sparse_coo()):
@@ -64,7 +64,7 @@ def test_torch(A):
 
 
 def test_cuda_graphs(A):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed.")
     W = spkernels.cuda.prepare(A, transpose=True)
     X, values = torch.from_numpy(dense(33, 200)).cuda(), torch.from_numpy(A.data).cuda()
     graph = torch.cuda.CUDAGraph()
@@ -83,7 +83,7 @@ def test_cuda_graphs(A):
 
 def test_the_pool_of_memory_is_not_outgrown(A):
     """Workspaces and results go back as soon as they may."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed.")
     W = spkernels.cuda.prepare(A)
     X = torch.from_numpy(dense(1024, 200)).cuda()
     _ = X @ W.T
@@ -95,8 +95,8 @@ def test_the_pool_of_memory_is_not_outgrown(A):
 
 
 def test_numba_and_dlpack(A):
-    cuda = pytest.importorskip("numba.cuda")
-    cupy = pytest.importorskip("cupy")
+    cuda = pytest.importorskip("numba.cuda", reason="numba is not installed.")
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed.")
     W = spkernels.cuda.prepare(A)
     B = dense(200, 8)
     C = W @ cuda.to_device(B)
@@ -118,7 +118,7 @@ def test_numba_and_dlpack(A):
 
 
 def test_halves():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed.")
     A = sp.random(256, 256, 0.1, "csr", np.float32, rng=np.random.default_rng(2))
     A.data = np.round(A.data * 8) / 8
     B = torch.randint(-2, 3, (256, 64)).cuda()

@@ -126,7 +126,7 @@ def test_bad_input():
 
 def test_a_layer_that_learns():
     """As doc/cuda.rst shows it: its gradients are those of the dense layer."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed.")
     shown = Path(__file__).resolve().parents[2] / "doc" / "sparse_linear.py"
     layer = runpy.run_path(shown)["SparseLinear"]
     rng = np.random.default_rng(3)

@@ -14,7 +14,7 @@ from strategies import random_dense, random_sparse, random_values
 import spkernels.cuda
 from spkernels import formats
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed.")
 pytestmark = pytest.mark.usefixtures("maker")
 
 FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")

@@ -29,7 +29,7 @@ import summary  # noqa: E402
 from device import Device, Matrix  # noqa: E402
 
 LIBRARY = os.environ.get("SPKERNELS_CUDA_LIBRARY", "")
-emulated = pytest.mark.skipif("emulated" not in LIBRARY, reason="needs the emulated library")
+emulated = pytest.mark.skipif("emulated" not in LIBRARY, reason="It needs the emulated library.")
 
 
 def random(rows, cols, seed=0):
@@ -323,7 +323,7 @@ def test_numbers_of_cusparse():
     for name in ("cusparse.h", "library_types.h"):
         path = next((at / name for at in places if (at / name).exists()), None)
         if path is None:
-            pytest.skip(f"there is no {name}")
+            pytest.skip(f"There is no {name} here.")
         text += path.read_text()
     for name, value in cusparse.ENUMERATORS.items():
         assert int(re.search(rf"\b{name}\s*=\s*(\d+)", text)[1]) == value, name
