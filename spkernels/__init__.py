@@ -13,9 +13,15 @@ except ImportError as error:  # pragma: no cover - only where the package is not
         "install the package first (pip install .)."
     ) from error
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 import scipy.sparse as _sp
 
-from . import _threads
+# threadpoolctl first, in its own way: others import it as well, scipy.io among them.
+from . import _threadpools, _threads  # noqa: F401
+
+if _TYPE_CHECKING:
+    from . import cuda as cuda
 
 
 def _refuse(error):
@@ -98,3 +104,16 @@ __all__ = [
     "spmspm",
     "spmspv",
 ]
+
+
+def __getattr__(name):
+    """Import `spkernels.cuda` where somebody names it; few processes do."""
+    if name == "cuda":
+        import importlib
+
+        return importlib.import_module(".cuda", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+
+
+def __dir__():
+    return sorted({*globals(), "cuda"})

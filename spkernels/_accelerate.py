@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, TypeVar, overload
 import scipy
 
 from ._hooks import find_hooks, make_method
+from ._locks import hold_during_fork
 from ._report import Report, Tally
 
 __all__ = ["Accelerate", "accelerate"]
@@ -44,7 +44,9 @@ class Accelerate:
 
     This is a state of the process, not of a thread: the threads that joblib or scikit-learn start
     inside a block are accelerated as well, and so is anything else that runs meanwhile.  Processes
-    forked inside a block inherit it, processes started afresh (``spawn``, loky) do not.
+    forked inside a block inherit it, processes started afresh (``spawn``, loky) do not: functions
+    that they are sent may be decorated, or enter a block.  A pickle or copy of `accelerate` is the
+    object of the process that it is loaded in, and leaves that on or off as it is.
 
     Results have the dtype, shape, container and memory order that scipy gives them, and agree with
     scipy's within rounding.  Taken are real products in float32 or float64, of CSR, CSC, COO and
@@ -164,10 +166,7 @@ class Accelerate:
         RuntimeError
             If there is no call of `enable` to undo.
         """
-        with self._lock:
-            if self._enables == 0:
-                raise RuntimeError("accelerate.disable() was called more often than enable()")
-            self._end(enables=1)
+        self._end(enables=1)
 
     def report(self, *, reset: bool = False) -> Report:
         """Tell which products were taken and which were left to scipy, and why.
@@ -207,28 +206,38 @@ class Accelerate:
         return self._tally.read(reset)
 
     def _begin(self, *, blocks=0, enables=0):
-        with self._lock:
-            if not self._replaced:
-                self._replace()
-            self._blocks += blocks
-            self._enables += enables
-
-    def _end(self, *, blocks=0, enables=0):
-        with self._lock:
-            self._blocks -= blocks
-            self._enables -= enables
-            if not self._blocks and not self._enables:
-                self._restore()
-
-    def _replace(self):
+        # Warnings run code of users, which must not meet the lock.
         hooks = find_hooks()
         if not hooks:
             warnings.warn(
                 f"accelerate() does not know how scipy {scipy.__version__} multiplies sparse by "
                 "dense: every product is left to scipy",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
+        with self._lock:
+            if not self._replaced:
+                self._replace(hooks)
+            self._blocks += blocks
+            self._enables += enables
+
+    def _end(self, *, blocks=0, enables=0):
+        with self._lock:
+            if self._enables < enables:
+                raise RuntimeError("accelerate.disable() was called more often than enable()")
+            self._blocks -= blocks
+            self._enables -= enables
+            last = not self._blocks and not self._enables
+            kept = self._restore() if last else []
+        for hook in kept:
+            warnings.warn(
+                f"{hook.owner.__name__}.{hook.name} was replaced by others while accelerate() "
+                "was on, and is left as it is",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def _replace(self, hooks):
         originals = [vars(hook.owner)[hook.name] for hook in hooks]
         self._replaced = [
             (hook, original, make_method(hook, original, self._tally))
@@ -238,17 +247,22 @@ class Accelerate:
             setattr(hook.owner, hook.name, method)
 
     def _restore(self):
+        """Put scipy's methods back; return those that others have replaced meanwhile."""
+        kept = []
         for hook, original, method in self._replaced:
             if vars(hook.owner)[hook.name] is method:
                 setattr(hook.owner, hook.name, original)
             else:
-                warnings.warn(
-                    f"{hook.owner.__name__}.{hook.name} was replaced by others while accelerate() "
-                    "was on, and is left as it is",
-                    RuntimeWarning,
-                    stacklevel=4,
-                )
+                kept.append(hook)
         self._replaced = []
+        return kept
+
+    def __repr__(self) -> str:
+        return f"<spkernels.accelerate, {'on' if self.enabled else 'off'} in this process>"
+
+    def __reduce__(self):
+        # By name: there is one of it in a process, and whether it is on is not pickled.
+        return "accelerate"
 
 
 class _Block(contextlib.ContextDecorator):
@@ -275,10 +289,5 @@ class _Block(contextlib.ContextDecorator):
 
 
 accelerate = Accelerate()
-if hasattr(os, "register_at_fork"):
-    # A child forked while another thread holds the lock would wait for it forever.
-    os.register_at_fork(
-        before=accelerate._lock.acquire,
-        after_in_child=accelerate._lock.release,
-        after_in_parent=accelerate._lock.release,
-    )
+# A child that is forked while another thread replaces scipy's methods would have half of them.
+hold_during_fork(accelerate._lock)

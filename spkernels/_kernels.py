@@ -12,13 +12,13 @@ import functools
 import time
 
 import numpy as np
-import threadpoolctl
 
 from . import _core
 from ._operands import raise_status, sparse_arrays
 from ._pattern import known_canonical
 from ._spmm import multiply_dense, multiply_packed, spmm
 from ._storage import STORAGES
+from ._threadpools import threadpoolctl
 from ._threads import resolve_workers
 from .patterns._padding import added_columns, padded
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,13 +23,17 @@ class SparseOperator(Multiplier, LinearOperator):
 
     def __init__(self, A):
         self.A = A
+        self._adjoint_made = None
         super().__init__(dtype=A.dtype, shape=A.shape)
 
-    @functools.cached_property
+    @property
     def _adjoint_operand(self):
-        # A transpose shares the arrays of A, but for BSR; a complex A is conjugated into new ones.
-        transpose = self._transposed()
-        return transpose.conj() if self.dtype.kind == "c" else transpose
+        # Not a cached_property: until Python 3.12 these hold a lock, at which a forked child waits.
+        if self._adjoint_made is None:
+            # It shares the arrays of A, but for BSR; a complex A is conjugated into new ones.
+            transpose = self._transposed()
+            self._adjoint_made = transpose.conj() if self.dtype.kind == "c" else transpose
+        return self._adjoint_made
 
     def _matmat(self, X):
         return spmm(self.A, X)

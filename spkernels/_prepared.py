@@ -6,7 +6,6 @@ import copy
 import math
 import operator
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -17,6 +16,7 @@ from . import _core, _pattern, _tuning
 from ._foreign import as_sparse, find_sparse
 from ._int8 import Int8Matrix, prepare_int8
 from ._kernels import KERNELS, width_class
+from ._locks import Lock
 from ._multiplier import Multiplier
 from ._operands import NATIVE, apart_from, check_inner, check_out, dense_array, numbers, plan_bias
 from ._sampler import PreparedPattern, prepare_pattern
@@ -91,8 +91,9 @@ class _State:
 
     def forget(self):
         """Have kernels chosen again."""
-        self.operands.clear()
+        # In this order: a width without an operand would take the longer path for good.
         self.by_width.clear()
+        self.operands.clear()
 
     def drop(self, name, n):
         """Give the memory of a packed kernel back."""
@@ -141,7 +142,7 @@ class PreparedMatrix(Multiplier, LinearOperator):
         self._parent = parent
         self._transposed = parent
         # One lock for a matrix and its transpose, whose values change together.
-        self._lock = threading.RLock() if parent is None else parent._lock
+        self._lock = Lock() if parent is None else parent._lock
         super().__init__(dtype=dtype, shape=shape)
 
     @property
@@ -159,7 +160,8 @@ class PreparedMatrix(Multiplier, LinearOperator):
     @property
     def nnz(self) -> int:
         """Stored entries, duplicates added up."""
-        return (self._parent if self._own is None else self)._own.csr.nnz
+        own = self._own
+        return (self._parent._own if own is None else own).csr.nnz
 
     @property
     def nbytes(self) -> int:
@@ -196,8 +198,8 @@ class PreparedMatrix(Multiplier, LinearOperator):
             found = state.kernel(name, n)
             if len(state.by_width) >= _MOST_WIDTHS:
                 state.forget()
-            state.by_width[n] = found
             state.operands[n] = found.operand
+            state.by_width[n] = found
         return found
 
     @overload
@@ -604,9 +606,11 @@ class PreparedMatrix(Multiplier, LinearOperator):
 
     def _replace(self, state):
         with self._lock:
-            self._own = state
+            # The transpose first: a child that is forked in between makes it again of the values
+            # that the matrix has there, the old ones.
             if self._transposed is not None:
                 self._transposed._own = None  # made again when it is used
+            self._own = state
 
     def explain(self, n: int | None = None) -> Explanation:
         """Measure every kernel that could multiply `n` columns, and say which is used and why.

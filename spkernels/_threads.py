@@ -27,8 +27,9 @@ def get_num_threads() -> int:
     -------
     int
         The number set by `set_num_threads`; else ``SPKERNELS_NUM_THREADS``; else the setting of
-        OpenMP (``OMP_NUM_THREADS``, `threadpoolctl.threadpool_limits`) capped by the CPUs that
-        affinity and cgroup leave to the process.
+        OpenMP: what ``OMP_NUM_THREADS`` or `threadpoolctl.threadpool_limits` says, or the number of
+        CPUs.  Without ``OMP_NUM_THREADS``, ``OMP_PROC_BIND`` and ``OMP_PLACES``, that is capped by
+        the CPUs that affinity and cgroup left to the process when spkernels was imported.
 
     Examples
     --------

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import threadpoolctl
 
+from .._threadpools import threadpoolctl
 from .._threads import get_num_threads, resolve_workers
 from . import measure, report, sources, status, table
 from .conclusion import conclude

@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import threadpoolctl
-
 from .. import cuda
 from .._config import show_config
+from .._threadpools import threadpoolctl
 from .table import WIDTH
 
 _DESCRIPTION = """\

@@ -269,6 +269,12 @@ class CudaMatrix:
             lambda packed: enqueue(values, packed.device, stream, _fill, packed, values)
         )
 
+    def __reduce__(self):
+        raise TypeError(
+            "a CudaMatrix cannot be pickled or copied, as it lies on a GPU: pickle the matrix that "
+            "it was made from, and prepare that again"
+        )
+
     def __repr__(self) -> str:
         rows, cols = self.shape
         return f"<CudaMatrix of {rows} x {cols}, {self.nnz} stored, {self.dtype}>"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 import weakref
 
 import numpy as np
 
+from .._locks import Lock
 from . import _library
 from ._errors import raise_status
 from ._runtime import current_device, library
@@ -95,7 +95,7 @@ class Source:
         self._rows, self._where = rows, where
         self._packed = [None, None]
         self._updated = False
-        self._lock = threading.RLock()
+        self._lock = Lock()
 
     def packed(self, turned):
         """Return the handle of the matrix, or of its transpose."""

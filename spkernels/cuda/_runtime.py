@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 from typing import Any, Literal, overload
 
+from .._locks import Lock
 from . import _library
 from ._errors import UnavailableError
 
@@ -21,7 +21,7 @@ _MISSING = (
     "SPKERNELS_CUDA_LIBRARY name a libspkernels_cuda.so"
 )
 
-_lock = threading.Lock()
+_lock = Lock()
 _loaded = None
 
 

@@ -1,0 +1,279 @@
+"""A forked child works whatever other threads did, or held, in its parent at that moment."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+import spkernels
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+# `forked_at_each_line` has a thread stop at each line that it runs in the package, and forks there.
+SETUP = """
+import os, sys, threading, time
+import numpy as np, scipy.sparse as sp, spkernels
+from spkernels import accelerate, prepare, spmm
+
+def in_child(work, seconds=20):
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+    for _ in range(1000 * seconds):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.001)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    raise SystemExit("the child hangs")
+
+FOLDER = os.path.dirname(spkernels.__file__)
+
+def stopped_thread(work, stop_at, wait):
+    '''Start a thread; return it, an event for when it stopped or ended, and one to let it go on.'''
+    stopped, go, lines = threading.Event(), threading.Event(), 0
+
+    def trace(frame, event, argument):
+        nonlocal lines
+        if not frame.f_code.co_filename.startswith(FOLDER):
+            return None
+        if event == "line":
+            lines += 1
+            if lines == stop_at:
+                where.append(f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}")
+                stopped.set()
+                go.wait(wait)
+        return trace
+
+    def run():
+        sys.settrace(trace)
+        try:
+            work()
+        finally:
+            sys.settrace(None)
+            stopped.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    stopped.wait(60)
+    return thread, go
+
+where = []
+
+def forked_at_each_line(make, work, check, wait=60, least=3):
+    '''Fork where `work(object)` stands at each of its lines; `check(object)` in the child.'''
+    for line in range(1, 10_000):
+        subject = make()
+        known = len(where)
+        thread, go = stopped_thread(lambda: work(subject), line, wait)
+        if len(where) == known:
+            thread.join()
+            break
+        code = in_child(lambda: check(subject))
+        go.set()
+        thread.join()
+        assert code == 0, where[-1]
+    assert len(where) >= least, where
+
+rng = np.random.default_rng(0)
+mask = rng.random((30, 40)) < 0.3
+OLD = np.where(mask, rng.standard_normal((30, 40)), 0)
+NEW = np.where(mask, rng.standard_normal((30, 40)), 0)
+A, LATER = sp.csr_array(OLD), sp.csr_array(NEW)
+# Explicit, so that both have one pattern.
+B, BT = np.ones((40, 5)), np.ones((30, 5))
+
+def one_of_both(W):
+    '''W and its transpose have the same values, the old ones or the new ones.'''
+    product = W @ B
+    which = [dense for dense in (OLD, NEW) if np.allclose(product, dense @ B)]
+    assert len(which) == 1
+    np.testing.assert_allclose(W.T @ BT, which[0].T @ BT)
+    np.testing.assert_allclose(BT.T @ W, BT.T @ which[0])
+
+def works(W):
+    one_of_both(W)
+    W.update_values(LATER)
+    np.testing.assert_allclose(W @ B, NEW @ B)
+    np.testing.assert_allclose(W.T @ BT, NEW.T @ BT)
+    W.T.update_values(A.T)
+    np.testing.assert_allclose(W @ B, OLD @ B)
+    np.testing.assert_allclose(W.T @ BT, OLD.T @ BT)
+
+def prepared():
+    return prepare(A, n=5, tune=False)
+
+def prepared_with_transpose():
+    W = prepared()
+    W.T @ BT
+    return W
+"""
+
+
+def test_while_a_thread_builds_the_transpose(run_script):
+    run_script(SETUP + """
+forked_at_each_line(prepared, lambda W: W.T @ BT, works, least=20)
+""")
+
+
+def test_while_a_thread_updates_values(run_script):
+    run_script(SETUP + """
+forked_at_each_line(prepared_with_transpose, lambda W: W.update_values(LATER), works, least=20)
+""")
+
+
+def test_while_a_thread_packs_for_another_width(run_script):
+    run_script(SETUP + """
+forked_at_each_line(prepared, lambda W: W @ np.ones((40, 64)), works, least=5)
+""")
+
+
+def test_while_a_thread_updates_the_transpose_of_a_transpose(run_script):
+    run_script(SETUP + """
+forked_at_each_line(
+    prepared_with_transpose, lambda W: W.T.T.T.update_values(LATER.T), works, least=20
+)
+""")
+
+
+@pytest.mark.parametrize("complex_", [False, True])
+def test_while_a_thread_makes_an_adjoint(complex_, run_script):
+    run_script(SETUP + f"""
+M = sp.csr_array(OLD + 1j * NEW) if {complex_} else A
+
+def check(operator):
+    np.testing.assert_allclose(operator.H @ BT, M.conj().T @ BT)
+    np.testing.assert_allclose(operator.T @ BT, M.T @ BT)
+
+forked_at_each_line(lambda: spkernels.aslinearoperator(M), lambda o: o.H @ BT, check)
+""")
+
+
+def test_while_a_thread_switches_scipy(run_script):
+    """The fork waits for the thread to be through with it, and half of it reaches nobody."""
+    run_script(SETUP + """
+import warnings
+warnings.simplefilter("error")
+names = ("_matmul_vector", "_matmul_multivector", "_mul_vector", "_mul_multivector")
+classes = [c for c in vars(sp).values() if isinstance(c, type)]
+bases = {base for c in classes for base in c.__mro__}
+keys = [(base, name) for base in bases for name in names if name in vars(base)]
+def methods():
+    return {(base, name): vars(base)[name] for base, name in keys}
+plain = methods()
+
+def work(ignored):
+    with accelerate():
+        A @ B
+    accelerate.report(reset=True)
+
+def check(ignored):
+    on = methods()
+    replaced = [key for key in plain if on[key] is not plain[key]]
+    assert accelerate.enabled == bool(replaced)
+    with accelerate():
+        assert len([key for key in plain if methods()[key] is not plain[key]]) >= len(replaced)
+        np.testing.assert_allclose(A @ B, OLD @ B)
+    accelerate.report(reset=True)
+    if not replaced:
+        assert methods() == plain
+
+forked_at_each_line(lambda: None, work, check, wait=0.01, least=20)
+assert methods() == plain
+""")
+
+
+def test_while_a_thread_looks_for_gpus(run_script):
+    run_script(SETUP + """
+import spkernels.cuda
+from spkernels.cuda import _runtime
+expected = spkernels.cuda.why_not()
+
+def check(ignored):
+    assert spkernels.cuda.why_not() == expected
+
+def fresh():
+    _runtime._loaded = None
+
+forked_at_each_line(fresh, lambda ignored: spkernels.cuda.why_not(), check, least=5)
+""")
+
+
+def test_while_threads_do_all_of_it_at_once(run_script):
+    run_script(SETUP + """
+W = prepared_with_transpose()
+M = sp.csr_array(np.kron(OLD, np.ones((20, 20))))
+wide = np.ones((800, 64))
+stop = threading.Event()
+
+def repeat(work):
+    while not stop.is_set():
+        work()
+
+jobs = [
+    lambda: W.update_values(LATER), lambda: W.update_values(A), lambda: W.T @ BT, lambda: W @ B,
+    lambda: spmm(M, wide, workers=2), lambda: prepare(A, tune=False).T @ BT, lambda: M @ wide,
+]
+threads = [threading.Thread(target=repeat, args=(job,)) for job in jobs]
+for thread in threads:
+    thread.start()
+
+def check():
+    works(W)
+    np.testing.assert_allclose(spmm(M, wide, workers=2), M @ wide)
+
+try:
+    with accelerate():
+        for _ in range(40):
+            assert in_child(check) == 0
+            time.sleep(0.003)
+finally:
+    stop.set()
+    for thread in threads:
+        thread.join()
+""")
+
+
+def test_the_thread_that_forks_keeps_what_it_holds(run_script):
+    run_script(SETUP + """
+W = prepared()
+
+def check():
+    assert not W._lock._lock.acquire(blocking=True) is None
+    W._lock._lock.release()
+    works(W)
+
+with W._lock, W._lock:
+    assert in_child(check) == 0
+    # The child leaves the blocks that it was forked in.
+    pid = os.fork()
+if pid == 0:
+    works(W)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+""")
+
+
+def test_every_lock_of_the_package_is_one_that_a_child_can_take():
+    folder = Path(spkernels.__file__).parent
+    made = re.compile(r"threading\.(R?Lock|Condition|(Bounded)?Semaphore|Event|Barrier)\(|"
+                      r"cached_property|allocate_lock\(")
+    where = {
+        str(path.relative_to(folder)): len(made.findall(path.read_text()))
+        for path in folder.rglob("*.py")
+    }
+    found = {name: count for name, count in where.items() if count}
+    # The switch is held during a fork; bench's barrier is of a process that does not fork.
+    comment = {"_linalg.py": 1}
+    expected = {"_locks.py": 2, "_accelerate.py": 1, str(Path("bench", "measure", "guard.py")): 1}
+    assert found == expected | comment
