@@ -13,17 +13,25 @@ from ._foreign import as_sparse, find_sparse
 from ._operands import (
     NATIVE,
     apart_from,
-    check_indices,
     check_out,
     check_out_dtype,
     dense_array,
+    native_order,
     numbers,
-    raise_status,
-    sparse_arrays,
-    to_csr,
-    transposed_arrays,
 )
 from ._threads import resolve_workers
+from ._validate import (
+    KERNEL_FORMATS,
+    is_hypersparse,
+    normalised,
+    positions,
+    raise_status,
+    sparse_arrays,
+    to_csc,
+    to_csr,
+    transposed_arrays,
+    validated,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -129,16 +137,24 @@ def spmspv(
     ids, values = _entries(x, shape, check)
     dtype = np.result_type(A.dtype, x.dtype)
     _check_out(out, shape[:1], {"A": A, "x": x})
+    if sp.issparse(A) and sp.issparse(x) and A.format != "csc":
+        A, ids = _narrowed(A, ids, check)
     if dtype not in NATIVE:
-        if check and sp.issparse(A):
-            check_indices(A, "A")
-        return _into(out, np.asarray(A @ _vector(x, ids, values, shape[1])))
+        if sp.issparse(A):
+            A = validated(A, "A", check=check)
+        # Some versions of scipy make a scalar of a row in COO times a vector.
+        product = np.asarray(A @ _vector(x, ids, values, A.shape[1])).reshape(shape[:1])
+        return _into(out, product)
     if out is not None:
         check_out_dtype(out, dtype)
     values = values.astype(dtype, copy=False)
     if not sp.issparse(A):
         return _into(out, _active_columns(A, ids, values, threads))
-    arrays = sparse_arrays(_to_csc(A, dtype, check), dtype, "A")
+    if A.format != "csc":
+        A = to_csc(A, "A", dtype=dtype, check=check)
+    arrays = sparse_arrays(A, dtype, "A")
+    if A.shape[1] > np.iinfo(np.int32).max:
+        arrays = _widened(arrays)  # for the numbers of columns
     ids, values = np.ascontiguousarray(ids, arrays[4].dtype), np.ascontiguousarray(values)
     direct = out is not None and out.flags.carray
     y = out if direct else np.empty(shape[0], dtype)
@@ -250,10 +266,11 @@ def spmspm(
     shape = (int(A.shape[0]), int(B.shape[1]))
     dtype = np.result_type(A.dtype, B.dtype)
     _check_out(out, shape, {"A": A, "B": B})
+    A, B = _with_kernels(A, "A"), _with_kernels(B, "B")
+    if not A.format == B.format in ("csr", "csc"):
+        A, B = _without_gaps(A, B)
     if dtype not in NATIVE:
-        check_indices(A, "A")
-        check_indices(B, "B")
-        return _into(out, (A @ B).toarray())
+        return _into(out, (validated(A, "A") @ validated(B, "B")).toarray())
     if out is not None:
         check_out_dtype(out, dtype)
     by_columns = _by_columns(A, B)
@@ -268,8 +285,8 @@ def spmspm(
     status = _core.spmspm(left, right, C, threads)
     if status:
         # One of them is corrupted: this tells which, and raises.
-        check_indices(A, "A")
-        check_indices(B, "B")
+        validated(A, "A")
+        validated(B, "B")
         raise_status(status, A, "A")
     return out if direct else _into(out, C.T if by_columns else C)
 
@@ -279,29 +296,38 @@ def spmspm(
 _BEGIN, _CONVERT = 8.0, 3.0
 
 
+def _with_kernels(A, name):
+    return normalised(A, name) if A.format in KERNEL_FORMATS else to_csr(A, name)
+
+
+def _without_gaps(A, B):
+    """Return both without the columns of `A`, rows of `B`, that are empty, if most of them are."""
+    if not is_hypersparse(A.shape[1], A.data.size + B.data.size):
+        return A, B
+    A, B = validated(A, "A"), validated(B, "B")
+    (rows, inner), (other, cols) = positions(A), positions(B)
+    used = np.unique(np.concatenate([inner, other]))
+    left, right = (rows, np.searchsorted(used, inner)), (np.searchsorted(used, other), cols)
+    return (
+        sp.coo_array((A.data.reshape(-1), left), shape=(A.shape[0], used.size)),
+        sp.coo_array((B.data.reshape(-1), right), shape=(used.size, B.shape[1])),
+    )
+
+
 def _by_columns(A, B):
     """Whether a product of two sparse matrices is to go by columns: which begins less often."""
-    rows, columns = _BEGIN * _stored(A), _BEGIN * _stored(B)
+    rows, columns = _BEGIN * A.data.size, _BEGIN * B.data.size
     for operand in (A, B):
-        rows += _CONVERT * _stored(operand) * (operand.format != "csr")
-        columns += _CONVERT * _stored(operand) * (operand.format != "csc")
+        rows += _CONVERT * operand.data.size * (operand.format != "csr")
+        columns += _CONVERT * operand.data.size * (operand.format != "csc")
     return columns < rows
-
-
-def _stored(A):
-    # Not nnz where that reads what was not checked yet.
-    return np.size(A.data) if A.format in ("csr", "csc", "coo", "bsr") else A.nnz
 
 
 def _as_csr(A, dtype, name, transposed):
     """Return the arrays of `A`, or of its transpose, in CSR."""
     wanted = "csc" if transposed else "csr"
     if A.format != wanted:
-        if A.format in ("csr", "csc", "coo", "bsr"):
-            check_indices(A, name)
-        # In the result's dtype first: conversions add duplicates of COO up in that of A.
-        A = A.astype(dtype, copy=False)
-        A = _to_csc(A, dtype, False) if transposed else to_csr(A, name)
+        A = (to_csc if transposed else to_csr)(A, name, dtype=dtype)
     arrays = sparse_arrays(A, dtype, name)
     return transposed_arrays(arrays) if transposed else arrays
 
@@ -409,7 +435,7 @@ def kwinners(
     >>> kwinners(X, 1, format="csr").indices
     array([0, 3], dtype=int32)
     """
-    X = np.asarray(dense_array(X, "X"))
+    X = native_order(np.asarray(dense_array(X, "X")))
     if X.dtype not in NATIVE:
         raise TypeError(f"X must be float32 or float64, got dtype {X.dtype}")
     if X.ndim == 0:
@@ -469,6 +495,11 @@ def _winners_csr(X, k, axis, out, threads):
     if out is not None:
         raise ValueError("out goes with format 'dense' only")
     m, n = X.shape
+    if n > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"X must have at most {np.iinfo(np.int32).max} columns for format 'csr', whose winners "
+            f"are found in 32 bits, got shape {X.shape}"
+        )
     indices = np.empty((m, k), np.int32)
     X = _rows(X)
     _run_kwinners(X, k, None, indices, threads)
@@ -511,11 +542,22 @@ def _entries(x, shape, check):
     if not sp.issparse(x):
         ids = np.flatnonzero(x)
         return ids, x[ids]
-    if check:
-        check_indices(x, "x")
     column = x.ndim == 2 and x.shape[1] == 1
-    x = x.tocoo()
+    x = validated(x, "x", check=check)
+    x = (x if x.format in KERNEL_FORMATS else to_csr(x, "x")).tocoo()
     return (x.row if column else x.col), x.data
+
+
+def _narrowed(A, ids, check):
+    """Return `A` and the active columns, the columns renumbered where most of them are empty."""
+    A = validated(A, "A", check=check) if A.format in KERNEL_FORMATS else to_csr(A, "A")
+    if not is_hypersparse(A.shape[1], A.data.size + ids.size):
+        return A, ids
+    rows, cols = positions(A)
+    used = np.unique(np.concatenate([cols, ids]))
+    coords = rows, np.searchsorted(used, cols)
+    A = sp.coo_array((A.data.reshape(-1), coords), shape=(A.shape[0], used.size))
+    return A, np.searchsorted(used, ids)
 
 
 def _vector(x, ids, values, size):
@@ -525,17 +567,6 @@ def _vector(x, ids, values, size):
     dense = np.zeros(size, x.dtype)
     np.add.at(dense, ids, values)
     return dense
-
-
-def _to_csc(A, dtype, check):
-    if A.format == "csc":
-        return A
-    if A.format not in ("csr", "coo", "bsr"):
-        A = to_csr(A, "A")
-    if check:
-        check_indices(A, "A")
-    # In the result's dtype first: tocsc adds duplicates of COO up in that of A.
-    return A.astype(dtype, copy=False).tocsc()
 
 
 def _check_out(out, shape, operands):

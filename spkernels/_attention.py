@@ -12,17 +12,21 @@ from ._foreign import as_sparse
 from ._operands import (
     NATIVE,
     apart_from,
-    check_indices,
     dense_array,
     dense_view,
     numbers,
-    raise_status,
     scalar,
-    sparse_arrays,
-    to_csr,
 )
 from ._sddmm import check_out, with_data
 from ._threads import resolve_workers
+from ._validate import (
+    check_pattern_columns,
+    normalised,
+    raise_status,
+    sparse_arrays,
+    to_csr,
+    with_arrays,
+)
 from .masks import Mask
 
 if TYPE_CHECKING:
@@ -226,19 +230,18 @@ def _pattern(mask, shape, threads):
         )
     if isinstance(mask, Mask):
         return mask._pattern(threads)
+    check_pattern_columns(shape, "mask")
     if mask.format != "csr":
-        check = mask.format in ("csc", "coo", "bsr")
-        if check:
-            check_indices(mask, "mask")
         mask = to_csr(mask, "mask")
     arrays = sparse_arrays(mask, None, "mask")
     status, pattern = _core.pattern_of(arrays, threads, 0)
     if status == _core.ERR_ARGUMENT:
-        # In CSR, only rows that are not sorted are refused.
-        values = np.ones(mask.indices.shape, bool)
-        mask = sp.csr_array((values, mask.indices, mask.indptr), mask.shape, copy=True)
-        mask.sort_indices()
-        status, pattern = _core.pattern_of(sparse_arrays(mask, None, "mask"), threads, 0)
+        # In CSR, only rows that are not sorted are refused; indices were found in range before.
+        _, _, _, offsets, indices, _, _ = arrays
+        ones = np.ones(len(indices), bool)
+        ordered = with_arrays(mask, indptr=offsets, indices=indices.copy(), data=ones)
+        ordered.sort_indices()
+        status, pattern = _core.pattern_of(sparse_arrays(ordered, None, "mask"), threads, 0)
     if status:
         raise_status(status, mask, "mask")
     return pattern
@@ -397,10 +400,7 @@ def masked_softmax(
     if P.dtype.kind not in "biuf":
         raise TypeError(f"P must hold real numbers, got dtype {P.dtype}")
     scale = scalar(scale, "scale")
-    if P.format != "csr":
-        if P.format in ("csc", "coo", "bsr"):
-            check_indices(P, "P")
-        P = to_csr(P, "P")
+    P = normalised(P, "P") if P.format == "csr" else to_csr(P, "P")
     dtype = P.dtype if P.dtype in NATIVE else np.dtype(np.float64)
     values = np.empty(P.data.shape, dtype) if out is None else check_out(out, P, dtype)
     arrays = sparse_arrays(P, dtype, "P")

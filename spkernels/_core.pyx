@@ -710,7 +710,10 @@ cdef tuple _take_sparse(object A, int format, spk_sparse *s):
     s.rows, s.cols = shape
     data = A.data
     if format == SPK_COO:
-        first, indices = A.row, A.col
+        try:
+            first, indices = A.row, A.col
+        except IndexError:  # fewer index arrays than dimensions
+            return None
     else:
         first, indices = A.indptr, A.indices
     if not _plain(first, 1) or not _plain(indices, 1):

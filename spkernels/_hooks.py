@@ -136,7 +136,7 @@ def _multiply(A, other, order, pays):
         return None, "dtype"
     if not pays:
         return None, "slower"
-    if A.format != "coo" and A.indptr.size and A.indptr[0] > 0:
+    if A.format != "coo" and (np.ravel(A.indptr)[:1] > 0).any():
         # No valid matrix, but scipy multiplies it without reading out of bounds.
         return None, "layout"
     return spmm(A, other, order=order), TAKEN

@@ -19,11 +19,10 @@ from ._operands import (
     dense_array,
     dense_view,
     plan_bias,
-    raise_status,
     scalar,
-    sparse_arrays,
 )
 from ._threads import resolve_workers
+from ._validate import raise_status, sparse_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -14,12 +14,12 @@ import time
 import numpy as np
 
 from . import _core
-from ._operands import raise_status, sparse_arrays
 from ._pattern import known_canonical
 from ._spmm import multiply_dense, multiply_packed, spmm
 from ._storage import STORAGES
 from ._threadpools import threadpoolctl
 from ._threads import resolve_workers
+from ._validate import raise_status, sparse_arrays
 from .patterns._padding import added_columns, padded
 
 __all__ = ["KERNELS", "Dense", "Packed", "Padded", "Rows", "blas_threads", "width_class"]

@@ -9,8 +9,8 @@ from scipy.sparse.linalg import LinearOperator
 
 from ._foreign import as_sparse
 from ._multiplier import Multiplier
-from ._operands import check_indices, to_csr
 from ._spmm import spmm
+from ._validate import KERNEL_FORMATS, to_csr, validated
 
 if TYPE_CHECKING:
     from ._typing import SparseLike
@@ -67,8 +67,7 @@ class SparseOperator(Multiplier, LinearOperator):
 
     def _transposed(self):
         # scipy transposes BSR by writing through its indices, which it does not check.
-        check_indices(self.A, "A")
-        return self.A.T
+        return validated(self.A, "A").T
 
 
 def aslinearoperator(A: SparseLike) -> LinearOperator:
@@ -110,6 +109,6 @@ def aslinearoperator(A: SparseLike) -> LinearOperator:
     A = as_sparse(A, "A")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
-    if A.format not in ("csr", "csc", "coo", "bsr"):
+    if A.format not in KERNEL_FORMATS:
         A = to_csr(A, "A")
     return SparseOperator(A)

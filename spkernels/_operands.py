@@ -13,8 +13,6 @@ __all__ = [
     "NATIVE",
     "activation_code",
     "apart_from",
-    "check_diagonals",
-    "check_indices",
     "check_inner",
     "check_out",
     "check_out_dtype",
@@ -22,171 +20,14 @@ __all__ = [
     "dense_view",
     "integral_factor",
     "is_spmatrix",
+    "native_order",
     "numbers",
     "plan_bias",
-    "raise_status",
     "scalar",
-    "sparse_arrays",
-    "to_csr",
-    "transposed_arrays",
 ]
 
 #: The dtypes that the kernels compute in; everything else is scipy's.
 NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
-
-_INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))
-
-
-def _index_array(array, name):
-    array = np.asarray(array)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must hold integers, got dtype {array.dtype}")
-    return array
-
-
-def _index_arrays(arrays):
-    """Index arrays of one native width, contiguous; copies only where they are not."""
-    wanted = np.result_type(*(array.dtype for _, array in arrays))
-    wanted = wanted if wanted in _INDEX_DTYPES else np.dtype(np.int64)
-    result = []
-    for name, array in arrays:
-        if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size:
-            if array.max() > np.iinfo(np.int64).max:
-                raise ValueError(f"{name} holds values above {np.iinfo(np.int64).max}")
-        array = np.ascontiguousarray(array, dtype=wanted)
-        result.append(array if array.flags.aligned else array.copy())
-    return result
-
-
-def _values(data, dtype, name, ndim):
-    data = np.asarray(data)
-    if data.ndim != ndim:
-        raise ValueError(f"{name} must be {ndim}-D, got shape {data.shape}")
-    if dtype is None:
-        return np.empty(data.shape, np.float32)
-    data = np.ascontiguousarray(data, dtype=dtype)
-    return data if data.flags.aligned else data.copy()
-
-
-def sparse_arrays(A, dtype, name):
-    """Return the arrays of a sparse operand, 2-D or a row, as `_core` takes them.
-
-    CSR, CSC, COO and BSR keep their format and, where dtypes allow, their arrays; other formats go
-    through `tocsr`.  Lengths are checked here, contents by the compiled module.  With dtype None,
-    for a look at the indices alone, values are left undefined.
-    """
-    if A.format not in ("csr", "csc", "coo", "bsr"):
-        A = to_csr(A, name)
-    shape = (1,) * (2 - A.ndim) + tuple(int(extent) for extent in A.shape)
-    if A.format == "coo":
-        row, col = _index_array(A.row, f"{name}.row"), _index_array(A.col, f"{name}.col")
-        row, col = _index_arrays([(f"{name}.row", row), (f"{name}.col", col)])
-        data = _values(A.data, dtype, f"{name}.data", 1)
-        if not len(row) == len(col) == len(data):
-            raise ValueError(
-                f"{name}.row, {name}.col and {name}.data must have equal lengths, "
-                f"got {len(row)}, {len(col)} and {len(data)}"
-            )
-        return _core.COO, shape, (1, 1), None, col, row, data
-    offsets = _index_array(A.indptr, f"{name}.indptr")
-    indices = _index_array(A.indices, f"{name}.indices")
-    offsets, indices = _index_arrays([(f"{name}.indptr", offsets), (f"{name}.indices", indices)])
-    block = (1, 1)
-    if A.format == "bsr":
-        data = _values(A.data, dtype, f"{name}.data", 3)
-        block = data.shape[1:]
-        if min(block) < 1 or shape[0] % block[0] or shape[1] % block[1]:
-            raise ValueError(f"{name}.data has blocks {block} that do not divide shape {shape}")
-        outer = shape[0] // block[0]
-    else:
-        data = _values(A.data, dtype, f"{name}.data", 1)
-        outer = shape[1] if A.format == "csc" else shape[0]
-    if len(offsets) != outer + 1:
-        raise ValueError(
-            f"{name}.indptr must have length {outer + 1} for shape {shape}, got {len(offsets)}"
-        )
-    code = {"csr": _core.CSR, "csc": _core.CSC, "bsr": _core.BSR}[A.format]
-    return code, shape, block, offsets, indices, None, data
-
-
-def transposed_arrays(arrays):
-    """Return the arrays of the transpose of valid ones: the same, but of BSR, whose blocks turn."""
-    code, (rows, cols), block, offsets, indices, row_indices, data = arrays
-    shape = (cols, rows)
-    if code == _core.COO:
-        return code, shape, block, None, row_indices, indices, data
-    if code == _core.BSR:
-        used = int(offsets[-1])
-        A = sp.bsr_array((data[:used], indices[:used], offsets), shape=(rows, cols))
-        return sparse_arrays(A.T, data.dtype, "")
-    code = _core.CSC if code == _core.CSR else _core.CSR
-    return code, shape, block, offsets, indices, None, data
-
-
-def to_csr(A, name):
-    """Convert an operand of a format without kernels, with all that it stores, to CSR."""
-    if A.format != "dia":
-        return A.tocsr()
-    check_diagonals(A, name)
-    result = A.tocsr()
-    if result.nnz == A.nnz:
-        return result
-    # It left the zeros of the diagonals out, which scipy's own products multiply by: infinity and
-    # NaN then make NaN.  Numbered from 1, all of the entries stay.
-    marked = A.copy()
-    marked.data = np.arange(1, A.data.size + 1).reshape(A.data.shape)
-    result = marked.tocsr()
-    result.data = A.data.reshape(-1)[result.data - 1]
-    return result
-
-
-def check_diagonals(A, name):
-    """Raise if a DIA operand lacks diagonals: scipy would read them out of bounds."""
-    if A.data.ndim != 2 or A.offsets.shape != A.data.shape[:1]:
-        raise ValueError(
-            f"{name}.data must have a row for each of {name}.offsets, "
-            f"got shapes {A.data.shape} and {A.offsets.shape}"
-        )
-
-
-def check_indices(A, name):
-    """Raise if the index arrays of `A` are corrupted: for what goes to scipy or NumPy next."""
-    if A.ndim <= 2:
-        status, _ = _core.check(sparse_arrays(A, None, name))
-        if status:
-            raise_status(status, A, name)
-        return
-    for axis, (coord, extent) in enumerate(zip(A.coords, A.shape, strict=True)):
-        if coord.size and (coord.min() < 0 or coord.max() >= extent):
-            raise ValueError(
-                f"{name}.coords[{axis}] is corrupted: an index is negative or out of range for "
-                f"shape {A.shape}"
-            )
-
-
-def raise_status(status, A, name):
-    """Raise the exception for a status other than success."""
-    text = _core.status_string(status)
-    if "memory" in text:
-        raise MemoryError(f"spkernels: {text}")
-    if "SPKERNELS_ISA" in text:
-        raise RuntimeError(f"{text}: this machine has {', '.join(_core.isa_list())}")
-    if "offsets" in text:
-        raise ValueError(
-            f"{name}.indptr is corrupted: it must start at 0, never decrease and end at or below "
-            f"len({name}.indices) and len({name}.data) ({name} has shape {A.shape})"
-        )
-    if "index" in text:
-        where = f"{name}.row or {name}.col" if A.format == "coo" else f"{name}.indices"
-        raise ValueError(
-            f"{where} is corrupted: an index is negative or out of range for shape {A.shape}"
-        )
-    if "too few entries" in text:
-        raise ValueError(f"{name} has {text}: {A.nnz}, for {A.shape[0]} x {A.shape[1]}")
-    raise ValueError(f"spkernels: {text}")
-
 
 def dense_array(value, name, convert=np.asarray):
     """Return an array_like as an array, or raise naming the argument where it is none."""
@@ -214,6 +55,11 @@ def numbers(array, name):
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
     return array
+
+
+def native_order(array):
+    """Return an array in native byte order; itself where it is that."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def dense_view(array, dtype):

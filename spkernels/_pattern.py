@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from ._operands import check_indices, to_csr
+from ._validate import KERNEL_FORMATS, positions, to_csr, validated, with_arrays
 
 __all__ = [
     "canonical",
+    "canonical_pattern",
     "first_rows",
     "known_canonical",
     "place",
@@ -16,9 +17,6 @@ __all__ = [
     "transposed",
     "with_values",
 ]
-
-#: Formats whose ``data`` has an entry per stored one, in an order of its own.
-_ORDERED = ("csr", "csc", "coo", "bsr")
 
 
 def canonical(A, dtype, name):
@@ -31,22 +29,78 @@ def canonical(A, dtype, name):
         raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
     if A.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {A.dtype}")
-    if A.format in _ORDERED:
-        check_indices(A, name)
-    # In the final dtype first: conversions add duplicates up in that of A.
-    converted = to_csr(A.astype(dtype, copy=False), name)
-    csr = sp.csr_array(converted, copy=True)
-    if A.format == "csr" and csr.has_canonical_format:
-        return csr, None
-    entries = A.tocoo() if A.format in _ORDERED else None
-    csr.sum_duplicates()
-    if entries is None:
+    if A.format not in KERNEL_FORMATS:
+        csr = sp.csr_array(to_csr(A, name, dtype=dtype), copy=True)
+        csr.sum_duplicates()
         return csr, A.format
-    # Rows are sorted: one search finds all places.
-    width = max(1, csr.shape[1])
-    rows = np.repeat(np.arange(csr.shape[0], dtype=np.int64), np.diff(csr.indptr))
-    keys = rows * width + csr.indices
-    return csr, np.searchsorted(keys, entries.row.astype(np.int64) * width + entries.col)
+    A = validated(A, name, dtype=dtype)
+    if A.format == "csr":
+        csr = sp.csr_array((A.data, A.indices, A.indptr), shape=A.shape, copy=True)
+        if csr.has_canonical_format:
+            return csr, None
+    numbered = _numbered_rows(A)
+    places, values = numbered.data, A.data.reshape(-1)
+    first = _first_of_each(numbered)
+    if first.all():
+        ordered = np.array_equal(places, np.arange(places.size))
+        slots = None if ordered else np.empty_like(places)
+        if not ordered:
+            slots[places] = np.arange(places.size)
+        values = values.copy() if ordered else values[places]
+        return known_canonical(values, numbered.indices, numbered.indptr, A.shape), slots
+    slots = np.empty_like(places)
+    slots[places] = np.cumsum(first) - 1
+    before = np.zeros(first.size + 1, numbered.indptr.dtype)
+    np.cumsum(first, out=before[1:])
+    indices, indptr = numbered.indices[first], before[numbered.indptr]
+    values = _added_up(values, slots, indices.size, values.dtype)
+    return known_canonical(values, indices, indptr, A.shape), slots
+
+
+def canonical_pattern(A, name):
+    """Return where `A` has entries, as a CSR array of True, sorted and without duplicates."""
+    if A.ndim != 2:
+        raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
+    A = validated(A, name) if A.format in KERNEL_FORMATS else to_csr(A, name)
+    csr = sp.csr_array(with_arrays(A, data=np.ones(A.data.shape, bool)), copy=True)
+    csr.sum_duplicates()
+    return csr
+
+
+def _numbered_rows(A):
+    """Return a validated matrix in CSR, sorted, each entry being its number in ``A.data``.
+
+    Duplicates stay apart.  No key of row and column is made, which might not fit in 64 bits.
+    """
+    numbers = np.arange(A.data.size)
+    if A.format == "csr":
+        csr = sp.csr_array((numbers, A.indices, A.indptr), shape=A.shape, copy=True)
+    elif A.format == "csc":
+        csr = sp.csc_array((numbers, A.indices, A.indptr), shape=A.shape).tocsr()
+    else:
+        coo = sp.coo_array((numbers, positions(A)), shape=A.shape)
+        coo.has_canonical_format = True  # else duplicates would be added up
+        csr = coo.tocsr()
+        csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=A.shape)
+    csr.sort_indices()
+    return csr
+
+
+def _first_of_each(csr):
+    """Return which entries of sorted rows are no duplicates of the one before."""
+    first = np.empty(csr.indices.size, bool)
+    first[:1] = True
+    np.not_equal(csr.indices[1:], csr.indices[:-1], out=first[1:])
+    starts = csr.indptr[:-1]
+    first[starts[starts < csr.indptr[1:]]] = True
+    return first
+
+
+def _added_up(values, slots, size, dtype):
+    """Return the sums of the values of each slot: in float64, rounded once."""
+    sums = np.bincount(slots, weights=values.astype(np.float64), minlength=size)
+    with np.errstate(over="ignore"):  # to infinity, as the sums of kernels
+        return sums.astype(dtype)
 
 
 def known_canonical(data, indices, indptr, shape):
@@ -97,5 +151,4 @@ def place(data, slots, csr):
     data = data.reshape(-1)
     if slots is None:
         return data.astype(csr.dtype)
-    weights = data.astype(np.float64)
-    return np.bincount(slots, weights=weights, minlength=csr.nnz).astype(csr.dtype)
+    return _added_up(data, slots, csr.nnz, csr.dtype)

@@ -23,6 +23,7 @@ from ._sampler import PreparedPattern, prepare_pattern
 from ._storage import check_storage, rounded
 from ._structure import Structure
 from ._threads import resolve_workers
+from ._validate import validated
 from .patterns._recognise import recognised
 
 if TYPE_CHECKING:
@@ -592,7 +593,7 @@ class PreparedMatrix(Multiplier, LinearOperator):
         """
         sparse = find_sparse(data, "data")
         if self._parent is not None:
-            self._parent.update_values(data if sparse is None else sparse.T)
+            self._parent.update_values(data if sparse is None else validated(sparse, "data").T)
             return
         own = self._own.csr
         if sparse is not None:
@@ -884,8 +885,9 @@ def prepare(
 
 def _value_type(A, dtype):
     if dtype is None:
-        dtype = A.dtype if A.dtype in NATIVE else np.result_type(A.dtype, np.float32)
-    dtype = np.dtype(dtype)
+        own = A.dtype.newbyteorder("=")
+        dtype = own if own in NATIVE else np.result_type(own, np.float32)
+    dtype = np.dtype(dtype).newbyteorder("=")
     if dtype not in NATIVE or A.dtype.kind not in "biuf":
         raise TypeError(
             f"dtype must be float32, float64 or int8 and A real, got dtype {dtype} for A of "

@@ -8,9 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core, _pattern
-from ._operands import NATIVE, apart_from, raise_status, scalar, sparse_arrays
+from ._operands import NATIVE, apart_from, scalar
 from ._sddmm import batch_out, check_out, factors, leading, native, sddmm, supported, with_data
 from ._threads import resolve_workers
+from ._validate import check_pattern_columns, raise_status, sparse_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -254,5 +255,6 @@ class PreparedPattern:
 
 def prepare_pattern(P, dtype, k, workers):
     """Return `P`, which is sparse and 2-D, inspected."""
+    check_pattern_columns(P.shape, "A")
     csr, _ = _pattern.canonical(P, dtype, "A")
     return PreparedPattern(csr, k, workers)

@@ -12,17 +12,22 @@ from ._foreign import as_sparse
 from ._operands import (
     NATIVE,
     apart_from,
-    check_indices,
     dense_array,
     dense_view,
     integral_factor,
     numbers,
-    raise_status,
     scalar,
-    sparse_arrays,
-    to_csr,
 )
 from ._threads import resolve_workers
+from ._validate import (
+    KERNEL_FORMATS,
+    normalised,
+    positions,
+    raise_status,
+    sparse_arrays,
+    to_csr,
+    validated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -276,8 +281,7 @@ def sddmm(
     X, Y = factors(P, X, Y)
     if X.ndim > 2 or Y.ndim > 2:
         return _batch(P, X, Y, out, alpha, beta, scale, workers, check)
-    if P.format not in ("csr", "csc", "coo", "bsr"):
-        P = to_csr(P, "P")
+    P = _with_kernels(P)
     dtype = supported(P.dtype, X.dtype, Y.dtype)
     real = dtype in NATIVE
     alpha, beta = scalar(alpha, "alpha", real=real), scalar(beta, "beta", real=real)
@@ -346,15 +350,19 @@ def batch_out(out, shape, dtype):
     return out
 
 
+def _with_kernels(P):
+    """Return `P` in a format with kernels, and with index arrays that scipy takes in the result."""
+    return normalised(P, "P") if P.format in KERNEL_FORMATS else to_csr(P, "P")
+
+
 def _batch(P, X, Y, out, alpha, beta, scale, workers, check):
-    if P.format not in ("csr", "csc", "coo", "bsr"):
-        P = to_csr(P, "P")
+    P = _with_kernels(P)
     lead, X, Y = leading(X, Y)
     dtype = supported(P.dtype, X.dtype, Y.dtype)
     values = batch_out(out, (*lead, *P.data.shape), dtype)
     X, Y = apart_from(out, X), apart_from(out, Y)
     if check:
-        check_indices(P, "P")
+        validated(P, "P")
     for head in np.ndindex(lead):
         S = sddmm(
             P, X[head], Y[head], alpha=alpha, beta=beta, scale=scale, workers=workers, check=False
@@ -380,20 +388,17 @@ def _each(patterns, X, Y, out, alpha, beta, scale, workers, check):
     ]
 
 
-def _index_attributes(P):
-    return ("row", "col") if P.format == "coo" else ("indptr", "indices")
-
-
 def check_out(out, P, dtype):
     if not sp.issparse(out):
         raise TypeError(f"out must be a scipy.sparse array, got {type(out).__name__}")
     if out.format != P.format or out.shape != P.shape or out.data.shape != P.data.shape:
         raise ValueError(
             f"out must have the format, shape and pattern of P ({P.format}, {P.shape}, "
-            f"{P.nnz} entries), got {out.format}, {out.shape}, {out.nnz} entries"
+            f"{P.data.size} values), got {out.format}, {out.shape}, {_held(out)} values"
         )
-    for name in _index_attributes(P):
-        mine, theirs = getattr(P, name), getattr(out, name)
+    pattern = normalised(out, "out")
+    for name in ("row", "col") if P.format == "coo" else ("indptr", "indices"):
+        mine, theirs = getattr(P, name), getattr(pattern, name)
         if mine is not theirs and not np.array_equal(mine, theirs):
             raise ValueError(f"out must have the pattern of P: out.{name} differs from P.{name}")
     if out.data.dtype != dtype:
@@ -401,6 +406,11 @@ def check_out(out, P, dtype):
     if not out.data.flags.writeable:
         raise ValueError("out.data is read-only")
     return out.data
+
+
+def _held(A):
+    """Return how many values a sparse operand holds, corrupted or not."""
+    return np.size(A.data) if A.format in KERNEL_FORMATS else A.nnz
 
 
 def native(P, X, Y, values, alpha, beta, scale, threads, check, pattern=None):
@@ -422,26 +432,10 @@ def native(P, X, Y, values, alpha, beta, scale, threads, check, pattern=None):
         values[...] = target
 
 
-def _positions(P):
-    """Rows and columns of the stored entries of a valid P, in the order of P.data."""
-    if P.format == "coo":
-        return P.row, P.col
-    if P.format == "bsr":
-        height, width = P.blocksize
-        block_rows = np.repeat(np.arange(len(P.indptr) - 1), np.diff(P.indptr))
-        rows = block_rows[:, None, None] * height + np.arange(height)[:, None]
-        cols = P.indices[: len(block_rows), None, None] * width + np.arange(width)
-        rows, cols = np.broadcast_arrays(rows, cols)
-        return rows.ravel(), cols.ravel()
-    outer = np.repeat(np.arange(len(P.indptr) - 1), np.diff(P.indptr))
-    inner = P.indices[: len(outer)]
-    return (outer, inner) if P.format == "csr" else (inner, outer)
-
-
 def _by_numpy(P, X, Y, values, alpha, beta, scale):
     """Sample in chunks of bounded size: integer, complex and other dtypes."""
-    check_indices(P, "P")
-    rows, cols = _positions(P)
+    P = validated(P, "P")
+    rows, cols = positions(P)
     old = P.data.reshape(-1)[: len(rows)]
     result = np.zeros(values.shape, values.dtype)
     flat = result.reshape(-1)

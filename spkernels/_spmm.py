@@ -13,8 +13,6 @@ from ._operands import (
     NATIVE,
     activation_code,
     apart_from,
-    check_diagonals,
-    check_indices,
     check_out,
     check_out_dtype,
     dense_array,
@@ -23,13 +21,18 @@ from ._operands import (
     is_spmatrix,
     numbers,
     plan_bias,
-    raise_status,
     scalar,
-    sparse_arrays,
-    to_csr,
-    transposed_arrays,
 )
 from ._threads import resolve_workers
+from ._validate import (
+    raise_status,
+    sparse_arrays,
+    to_csc,
+    to_csr,
+    to_kernel_format,
+    transposed_arrays,
+    validated,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -96,10 +99,11 @@ def spmm(
     ----------
     A : sparse array or matrix of shape (m, k), or array_like of shape (k,) or (m, k)
         The left operand.  CSR, CSC, COO and BSR are used as they are, but for two: BSR on the right
-        is transposed first, and COO goes through ``tocsr()``, as other formats do, where the dense
-        operand or the result is not row-major (on the right: column-major) and 2-D.  Small products
-        of DIA and DOK are left to scipy, which has no conversion to make.  Unsorted indices,
-        duplicates (which add up) and explicit zeros are fine.
+        is transposed first, and COO is compressed by the rows of the result (on the right: its
+        columns) where the dense operand or the result is not row-major (on the right: column-major)
+        and 2-D.  Other formats are converted to CSR, or to COO where they have many more rows than
+        entries.  Small products of DIA and DOK are left to scipy, which has no conversion to make.
+        Unsorted indices, duplicates (which add up) and explicit zeros are fine.
     B : array_like of shape (k,) or (k, n), or sparse array or matrix of shape (k, n)
         The right operand, sparse if `A` is dense.
     out : ndarray, optional
@@ -181,12 +185,12 @@ def spmm(
         # Before all that is looked at below, for the time.
         name = "B" if dense_first else "A"
         if S.format == "dia":
-            check_diagonals(S, name)
+            S = validated(S, name)
         by_scipy = _scipy_is_faster(S, D, dense_first, activation, check)
         if by_scipy and workers is None and _is_plain(S, D, dense_first, *options):
             return np.asarray(D @ S if dense_first else S @ D, order="C")
         if not by_scipy:
-            S = to_csr(S, name)
+            S = to_kernel_format(S, name)
             pair = (D, S) if dense_first else (S, D)
             result = _core.spmm_fast(*pair, *options, workers, check)
             if result is not None:
@@ -267,9 +271,19 @@ def _scipy_is_faster(S, D, dense_first, activation, check):
         work = S.data.size * columns
         return work <= 1000 if dense_first else columns == 1 or work <= 200_000
     if S.format == "dok" and S.nnz <= (250 if columns == 1 else 50):
-        rows, cols = S.shape
-        return not check or all(0 <= i < rows and 0 <= j < cols for i, j in S.keys())
+        return not check or _has_valid_keys(S)
     return False
+
+
+def _has_valid_keys(S):
+    """Whether scipy may multiply DOK; what is wrong with it, its conversion tells."""
+    rows, cols = S.shape
+    try:
+        kinds = {kind for i, j in S.keys() for kind in (type(i), type(j))}
+        in_range = all(0 <= i < rows and 0 <= j < cols for i, j in S.keys())
+    except (TypeError, ValueError):
+        return False
+    return in_range and all(issubclass(kind, int | np.integer) for kind in kinds)
 
 
 def _dense(array, name):
@@ -336,9 +350,9 @@ def _spmm(
         alpha = integral_factor(alpha, "alpha", dtype)
         beta = integral_factor(beta, "beta", dtype)
         _check_epilogue(shape, dtype, out, alpha, beta, bias, activation)
-        if check:
-            check_indices(S, s_name)
-        product = np.asarray(D @ S if dense_first else S @ D)
+        S = validated(S, s_name, check=check)
+        # Some versions of scipy make a scalar of a row in COO times a vector.
+        product = np.asarray(D @ S if dense_first else S @ D).reshape(shape)
         result = _finish(product, out, alpha, beta, bias, activation, layout)
         return np.asmatrix(result) if as_matrix else result
 
@@ -365,10 +379,11 @@ def _spmm(
         _has_plain_rows(view.T if dense_first else view) for view in (D, result)
     ):
         # The kernel for entries in any order walks rows; other layouts cost it a miss per element.
-        if check:
-            check_indices(S, s_name)
-        # In the result's dtype first: tocsr adds duplicates up in that of S.
-        S = S.astype(dtype, copy=False).tocsr()
+        # Compressed are the rows of the result, whose number the result has anyway.
+        convert = to_csc if dense_first else to_csr
+        S = convert(S, s_name, dtype=dtype, check=check)
+    elif S.format == "bsr" and dense_first:
+        S = validated(S, s_name, check=check)  # scipy is to transpose it
     if packed is not None:
         arrays = packed
     else:
@@ -382,8 +397,6 @@ def _spmm(
     into = target
     if dense_first:
         # D @ S = (S^T D^T)^T: transposes of everything, none of them copied but for BSR.
-        if S.format == "bsr" and check:
-            check_indices(S, s_name)
         arrays, D, into = transposed_arrays(arrays), D.T, target.T
         if target.ndim == 2:
             bias_row, bias_col = bias_col, bias_row

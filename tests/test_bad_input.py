@@ -6,6 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from corruptions import FAULTS, K, M, corrupted, operand
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import assert_spmm
@@ -14,110 +15,15 @@ from strategies import NATIVE_FORMATS, random_dense, random_sparse, seeds, set_i
 import spkernels
 from spkernels import sddmm, spmm
 
-M, K, N = 24, 30, 7
+N = 7
+CORRUPTIONS = [(fmt, name) for fmt in NATIVE_FORMATS for name in FAULTS[fmt]]
 
 
 class Anything:
     pass
 
 
-def operand(fmt, dtype=np.float32):
-    return random_sparse(np.random.default_rng(0), fmt, (M, K), 0.3, dtype)
-
-
 # Corrupted sparse operands ------------------------------------------------------------------------
-
-
-def set_entry(name, position, value):
-    def change(A):
-        array = getattr(A, name).copy()
-        array[position] = value
-        setattr(A, name, array)
-
-    change.__name__ = f"{name}[{position}]={value}"
-    return change
-
-
-def replace(name, by):
-    def change(A):
-        setattr(A, name, by(getattr(A, name)))
-
-    return change
-
-
-def swap_two(A):
-    A.indptr = A.indptr.copy()
-    A.indptr[[3, 4]] = A.indptr[[4, 3]]
-
-
-HUGE = 2**31 - 1
-COMPRESSED = {
-    "starts above 0": (set_entry("indptr", 0, 1), "indptr"),
-    "starts below 0": (set_entry("indptr", 0, -1), "indptr"),
-    "decreases": (swap_two, "indptr"),
-    "negative offset": (set_entry("indptr", 5, -7), "indptr"),
-    "offset far too large": (set_entry("indptr", 5, HUGE), "indptr"),
-    "ends beyond the entries": (set_entry("indptr", -1, HUGE), "indptr"),
-    "ends one beyond the entries": (replace("indptr", lambda a: a + (a == a[-1])), "indptr"),
-    "offsets too short": (replace("indptr", lambda a: a[:-1]), "indptr"),
-    "offsets too long": (replace("indptr", lambda a: np.append(a, a[-1])), "indptr"),
-    "no offsets": (replace("indptr", lambda a: a[:0]), "indptr"),
-    "offsets of floats": (replace("indptr", lambda a: a.astype(float)), "indptr"),
-    "offsets of booleans": (replace("indptr", lambda a: a.astype(bool)), "indptr"),
-    "offsets of objects": (replace("indptr", lambda a: a.astype(object)), "indptr"),
-    "offsets in 2-D": (replace("indptr", lambda a: a[None]), "indptr"),
-    "negative index": (set_entry("indices", 3, -1), "indices"),
-    "very negative index": (set_entry("indices", 3, -HUGE), "indices"),
-    "first index too large": (set_entry("indices", 0, 30), "indices"),
-    "last index too large": (set_entry("indices", -1, 30), "indices"),
-    "index far too large": (set_entry("indices", 3, HUGE), "indices"),
-    "indices too short": (replace("indices", lambda a: a[:-1]), "indptr"),
-    "no indices": (replace("indices", lambda a: a[:0]), "indptr"),
-    "indices of floats": (replace("indices", lambda a: a.astype(float)), "indices"),
-    "indices of complex numbers": (replace("indices", lambda a: a.astype(complex)), "indices"),
-    "indices in 2-D": (replace("indices", lambda a: a[None]), "indices"),
-    "uint64 beyond int64": (replace("indices", lambda a: a.astype(np.uint64) + 2**63), "indices"),
-    "uint32 that int32 wraps": (replace("indices", lambda a: a.astype(np.uint32) + 2**31),
-                                "indices"),
-    "values too short": (replace("data", lambda a: a[:-1]), "indptr"),
-    "no values": (replace("data", lambda a: a[:0]), "indptr"),
-    "values of a wrong dimension": (replace("data", lambda a: a[None]), "data"),
-}
-
-
-def set_coordinate(which, position, value):
-    def change(A):
-        arrays = [A.row.copy(), A.col.copy()]
-        arrays[which][position] = value
-        held = iter(arrays)
-        set_index_arrays(A, lambda _: next(held))
-
-    return change
-
-
-COORDINATES = {
-    "negative row": (set_coordinate(0, 3, -1), "row"),
-    "row too large": (set_coordinate(0, -1, M), "row"),
-    "negative column": (set_coordinate(1, 3, -1), "col"),
-    "column too large": (set_coordinate(1, 0, K), "col"),
-    "column far too large": (set_coordinate(1, 0, HUGE), "col"),
-    "values too short": (replace("data", lambda a: a[:-1]), "data"),
-    "values too long": (replace("data", lambda a: np.append(a, a[:1])), "data"),
-    "coordinates of floats": (
-        lambda A: set_index_arrays(A, lambda array: array.astype(float)), "row"
-    ),
-}
-CORRUPTIONS = [
-    *((fmt, name) for fmt in ("csr", "csc", "bsr") for name in COMPRESSED),
-    *(("coo", name) for name in COORDINATES),
-]
-
-
-def corrupted(fmt, name, dtype=np.float32):
-    change, culprit = (COORDINATES if fmt == "coo" else COMPRESSED)[name]
-    A = operand(fmt, dtype)
-    change(A)
-    return A, culprit
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.complex128])

@@ -29,7 +29,7 @@ from strategies import (
 )
 
 import spkernels
-from spkernels import _core, _kernels, _operands, _pattern, _tuning, datasets, prepare, spmm
+from spkernels import _core, _kernels, _pattern, _tuning, _validate, datasets, prepare, spmm
 from spkernels.patterns._padding import Padding
 
 KERNELS = sorted(_kernels.KERNELS)
@@ -667,17 +667,17 @@ def test_large_sparse_matrices_are_not_packed():
     A = sp.coo_array((np.ones(rows.size, np.float32), (rows, cols)), shape=(100_000,) * 2)
     W = prepare(A, n=128, tune=False)
     assert "rows" in W.kernel and "rows" in W.T.kernel
-    status, packed = _core.pack(_operands.sparse_arrays(A.tocsr(), np.float32, "A"), 128, 0, 0, 0)
+    status, packed = _core.pack(_validate.sparse_arrays(A.tocsr(), np.float32, "A"), 128, 0, 0, 0)
     assert status == 0 and packed.nbytes < 3 * 8 * A.nnz
     empty = sp.csr_array((1 << 20, 1 << 30), dtype=np.float32)
-    status, _ = _core.pack(_operands.sparse_arrays(empty, np.float32, "A"), 128, 0, 0, 0)
+    status, _ = _core.pack(_validate.sparse_arrays(empty, np.float32, "A"), 128, 0, 0, 0)
     assert "too few entries" in _core.status_string(status)
     assert "rows" in prepare(empty, tune=False).kernel
 
 
 def test_few_full_rows_are_not_padded():
     A = sp.csr_array(np.where(np.arange(512)[:, None] % 256, 0, np.ones((512, 400), np.float32)))
-    _, packed = _core.pack(_operands.sparse_arrays(A, np.float32, "A"), 1, 0, 0, 0)
+    _, packed = _core.pack(_validate.sparse_arrays(A, np.float32, "A"), 1, 0, 0, 0)
     assert packed.layout == "strips" and packed.nbytes < 20 * A.nnz
 
 

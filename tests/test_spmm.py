@@ -28,7 +28,7 @@ from strategies import (
     widths,
 )
 
-from spkernels import _core, _operands, spmm
+from spkernels import _core, _validate, spmm, spmspv
 
 # One column; tails of every length up to a vector; whole vectors; tiles whose last has one column.
 WIDTHS = [1, *range(2, 18), 31, 32, 33, 48, 63, 64, 65, 97, 100, 128, 130, 193, 200, 512, 515]
@@ -141,7 +141,7 @@ def test_dense_rows_are_cut_into_blocks(dtype, fmt, n, order):
 
 
 def kernel_of(A, B, order="C"):
-    arrays = _operands.sparse_arrays(A, A.dtype, "A")
+    arrays = _validate.sparse_arrays(A, A.dtype, "A")
     C = np.empty((A.shape[0], B.shape[1]), A.dtype, order=order)
     status, name = _core.kernel_name(arrays, B, C, 1, 0)
     assert status == 0
@@ -268,7 +268,7 @@ def test_order_of_the_result(shape, dense_first):
 @pytest.mark.parametrize("itype", INDEX_DTYPES)
 def test_native_arrays_are_used_as_they_are(fmt, itype):
     A = random_sparse(np.random.default_rng(11), fmt, (30, 42), 0.2, np.float32, itype=itype)
-    used = _operands.sparse_arrays(A, np.dtype(np.float32), "A")[3:]
+    used = _validate.sparse_arrays(A, np.dtype(np.float32), "A")[3:]
     theirs = [*index_arrays(A), A.data]
     assert all(any(array is mine for mine in used) for array in theirs)
 
@@ -657,3 +657,21 @@ def test_one_dimensional_sparse_arrays(fmt, dtype):
     np.testing.assert_array_equal(spmm(B.T, A), B.T @ A)
     assert spmm(A, B[:, 0]) == A @ B[:, 0]
     assert isinstance(spmm(A, B[:, 0]), np.ndarray)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.complex128, np.float32])
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_a_matrix_of_one_row_times_a_vector_is_a_vector(fmt, dtype):
+    """scipy 1.15 to 1.17 make a scalar of it in COO."""
+    A = sp.coo_array(np.array([[0, 1, 1]])).astype(dtype).asformat(fmt)
+    x = np.array([2, 3, 4]).astype(dtype)
+    expected = A.toarray() @ x
+    for result, wanted in (
+        (spmm(A, x), expected),
+        (spmm(A, x, bias=[10]), expected + np.array([10])),
+        (spmm(x, A.T.asformat(fmt)), expected),
+        (spmm(A, x[:, None]), expected[:, None]),
+        (spmspv(A, x), expected),
+    ):
+        assert result.shape == wanted.shape
+        np.testing.assert_array_equal(result, wanted)

@@ -11,9 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
-from .._operands import NATIVE, raise_status, sparse_arrays
+from .._operands import NATIVE
 from .._spmm import spmm
 from .._threads import resolve_workers
+from .._validate import raise_status, sparse_arrays
 from .accuracy import worst_error
 from .timing import Timing, interleave, settle
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .._arguments import as_count
-from .._pattern import canonical
+from .._pattern import canonical_pattern
 from .._structure import Structure
 from . import _library
 from ._arrays import dtype_name
@@ -412,7 +412,7 @@ def source_of(
         raise ValueError(f"precision={precision!r} is for float32, got dtype {dtype}")
     rows = rows_of(A, name, values=operations != ("attention",))
     if structure.kind not in (None, "auto"):
-        structure.check(canonical(A, np.float32, name)[0])
+        structure.check(canonical_pattern(A, name))
     return Source(rows, device, dtype, precision, kernel, operations, width)
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from .._operands import NATIVE, check_indices, sparse_arrays, to_csr
+from .._operands import NATIVE
+from .._validate import KERNEL_FORMATS, positions, to_csr, validated
 from ..formats import NMArray, NMTransposed
 from ..masks import Mask
 from ._arrays import dtype_name
@@ -119,7 +120,7 @@ def _of_tensor(A, name):
         if A.dense_dim():
             raise ValueError(f"{name} must have no dense dimensions, got {A.dense_dim()}")
         row, column = _host(A._indices())
-        return sp.coo_array((_host(A._values()), (row, column)), shape=shape)
+        return _made(sp.coo_array, (_host(A._values()), (row, column)), shape, name)
     if layout in ("sparse_csr", "sparse_bsr"):
         kind = sp.csr_array if layout == "sparse_csr" else sp.bsr_array
         offsets, indices = A.crow_indices(), A.col_indices()
@@ -130,7 +131,14 @@ def _of_tensor(A, name):
             f"{name} must have layout sparse_csr, sparse_csc, sparse_coo or sparse_bsr, got "
             f"{layout}"
         )
-    return kind((_host(A.values()), _host(indices), _host(offsets)), shape=shape)
+    return _made(kind, (_host(A.values()), _host(indices), _host(offsets)), shape, name)
+
+
+def _made(kind, arrays, shape, name):
+    try:
+        return kind(arrays, shape=shape)
+    except ValueError as error:
+        raise ValueError(f"{name} is corrupted: {error}") from None
 
 
 def rows_of(A, name, *, values=True):
@@ -139,30 +147,27 @@ def rows_of(A, name, *, values=True):
         raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
     if A.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {A.dtype}")
-    dtype = A.dtype if A.dtype in NATIVE else np.result_type(A.dtype, np.float32)
+    own = A.dtype.newbyteorder("=")
+    dtype = own if own in NATIVE else np.result_type(own, np.float32)
     dtype = dtype if dtype in NATIVE else np.dtype(np.float64)
     order = None
-    if A.format not in ("csr", "csc", "coo", "bsr"):
-        A, order = to_csr(A, name), A.format
+    if A.format in KERNEL_FORMATS:
+        A = validated(A, name, dtype=dtype)
+    else:
+        A, order = to_csr(A, name, dtype=dtype), A.format
     if A.format == "csr":
-        check_indices(A, name)  # before what lies behind the last row is cut off
-        _, shape, _, offsets, columns, _, data = sparse_arrays(A, dtype, name)
-        used = int(offsets[-1])
-        columns, data = columns[:used], data[:used]
-        kept = data.copy() if values else None
-        return Rows(shape, offsets.copy(), columns.copy(), kept, order)
-    check_indices(A, name)
+        columns, offsets = A.indices.copy(), A.indptr.copy()
+        return Rows(A.shape, offsets, columns, A.data.copy() if values else None, order)
     if A.format == "csc":
-        _, shape, _, offsets, rows, _, data = sparse_arrays(A, dtype, name)
-        used = int(offsets[-1])
-        turned = Rows(shape[::-1], offsets, rows[:used], data[:used] if values else None, None)
+        turned = Rows(A.shape[::-1], A.indptr, A.indices, A.data if values else None, None)
         return turned.T
-    coo = A.tocoo()
-    _, shape, _, _, columns, rows, data = sparse_arrays(coo, dtype, name)
+    rows, columns = positions(A)
+    columns = columns.astype(np.int32 if A.shape[1] <= 2**31 - 1 else np.int64, copy=False)
     places = np.argsort(rows, kind="stable")
-    offsets = np.zeros(shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=shape[0]), out=offsets[1:])
+    offsets = np.zeros(A.shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=A.shape[0]), out=offsets[1:])
     if len(rows) <= np.iinfo(np.int32).max and columns.dtype == np.int32:
         offsets = offsets.astype(np.int32)
     columns, offsets = _one_type(columns[places], offsets)
-    return Rows(shape, offsets, columns, data[places] if values else None, places)
+    data = A.data.reshape(-1)[places] if values else None
+    return Rows(A.shape, offsets, columns, data, places)

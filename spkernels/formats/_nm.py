@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from .._arguments import as_count
 from .._foreign import as_sparse
-from .._operands import NATIVE, dense_array
+from .._operands import NATIVE, dense_array, native_order
 from .._pattern import canonical
 from .._prepared import prepare
 from . import _bits, _file, _windows
@@ -157,7 +157,7 @@ class NMArray(Operand):
         except (TypeError, ValueError):
             raise ValueError(f"shape must be a pair of integers, got {shape!r}") from None
         self.shape = rows, cols = as_count("shape", rows, 0), as_count("shape", cols, 0)
-        values = np.array(values, order="C")
+        values = native_order(np.array(values, order="C"))
         _check_dtype(values.dtype, "values")
         if values.ndim != 3:
             raise ValueError(f"values must be 3-D, got shape {values.shape}")
@@ -232,7 +232,7 @@ class NMArray(Operand):
         ValueError: W must be 1:2, but row 0 has 2 nonzeros in window 1 (columns 2 to 3)
         """
         n, m = _as_pair(n, m)
-        W = dense_array(W, "W")
+        W = native_order(dense_array(W, "W"))
         _check_dtype(W.dtype, "W")
         if W.ndim != 2:
             raise ValueError(f"W must be 2-D, got shape {W.shape}")
@@ -280,8 +280,9 @@ class NMArray(Operand):
         """
         n, m = _as_pair(n, m)
         A = as_sparse(A, "A")
-        _check_dtype(A.dtype, "A")
-        csr, _ = canonical(A, A.dtype, "A")
+        dtype = A.dtype.newbyteorder("=")
+        _check_dtype(dtype, "A")
+        csr, _ = canonical(A, dtype, "A")
         return cls._of(csr, n, m, "A", "entries")
 
     @classmethod
@@ -401,7 +402,7 @@ class NMArray(Operand):
         TypeError
             If `dtype` is another.
         """
-        dtype = np.dtype(dtype)
+        dtype = np.dtype(dtype).newbyteorder("=")
         _check_dtype(dtype, "dtype")
         values = self.values.astype(dtype)
         return NMArray(self.shape, self.m, values, self.packed_indices, self.packed_padding)

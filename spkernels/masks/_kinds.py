@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from .. import _operands
 from .._foreign import as_sparse, find_sparse
+from .._pattern import canonical_pattern
 from ..datasets._masks import bigbird_blocks
 from ..datasets._masks import random_mask as _random_positions
 from . import _runs
@@ -500,7 +500,6 @@ def from_sparse(P: SparseLike) -> Mask:
     """
     P = as_sparse(P, "P")
     csr = _canonical(P, "P")
-    as_size(csr.shape[1], "P.shape[1]")
     runs = _runs.from_csr(csr.indptr, csr.indices)
     return _Blocks(csr.shape, 1, 1, runs, f"from_sparse({csr.nnz} entries)")
 
@@ -508,12 +507,9 @@ def from_sparse(P: SparseLike) -> Mask:
 def _canonical(P, name):
     if P.ndim != 2:
         raise ValueError(f"{name} must be 2-D, got shape {P.shape}")
-    _operands.check_indices(P, name)
-    csr = sp.csr_array(_operands.to_csr(P, name))
-    if not csr.has_canonical_format:
-        csr = csr.copy()
-        csr.sum_duplicates()
-    return csr
+    as_size(P.shape[0], f"{name}.shape[0]")
+    as_size(P.shape[1], f"{name}.shape[1]")
+    return canonical_pattern(P, name)
 
 
 def _shape(n, m=None):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._validate import MOST_PATTERN_COLUMNS
+
 __all__ = ["MOST_COLS", "at_least", "complement", "from_csr", "one_per_row", "positions"]
 
 #: Columns that a mask may have: runs hold them in 32 bits.
-MOST_COLS = np.iinfo(np.int32).max - 4096
+MOST_COLS = MOST_PATTERN_COLUMNS
 
 
 def _packed(rows, starts, stops, count):

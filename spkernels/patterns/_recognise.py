@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .._arguments import as_real
 from .._foreign import as_sparse
-from .._pattern import canonical, first_rows, transposed
+from .._pattern import canonical_pattern, first_rows, transposed
 from ._found import Pattern
 from ._grid import coarse, ones, places_of
 
@@ -90,8 +88,7 @@ def recognise(A: SparseLike, *, fill: float = USUAL_FILL) -> tuple[Pattern, ...]
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import scipy.sparse as sp
+    >>>     >>> import scipy.sparse as sp
     >>> from spkernels import patterns, prune
     >>> weight = np.random.default_rng(0).standard_normal((64, 64))
     >>> A = sp.csr_array(np.where(prune.nm(weight, 2, 4).mask, weight, 0))
@@ -103,8 +100,9 @@ def recognise(A: SparseLike, *, fill: float = USUAL_FILL) -> tuple[Pattern, ...]
     [('4x2', 1.0)]
     """
     A = as_sparse(A, "A")
-    csr, _ = canonical(A, np.dtype(np.float32), "A")
-    return recognised(csr, as_fill(fill))
+    if A.dtype.kind not in "biuf":
+        raise TypeError(f"A must hold real numbers, got dtype {A.dtype}")
+    return recognised(canonical_pattern(A, "A"), as_fill(fill))
 
 
 def recognised(csr, fill):

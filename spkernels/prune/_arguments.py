@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._operands import NATIVE, dense_array
+from .._operands import NATIVE, dense_array, native_order
 
 __all__ = ["as_flag", "as_magnitudes"]
 
@@ -17,7 +17,7 @@ def as_magnitudes(W):
 
     float32 and float64 stay what they are, other dtypes become float64.
     """
-    W = dense_array(W, "W")
+    W = native_order(dense_array(W, "W"))
     if W.ndim != 2:
         raise ValueError(f"W must be 2-D, got shape {W.shape}")
     if W.dtype.kind not in "biuf":

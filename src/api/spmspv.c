@@ -5,7 +5,9 @@
 static spk_status check(const spk_sparse *A, const void *y) {
   const spk_status status = spk_check_sparse(A);
   if (status != SPK_OK) return status;
-  return A->format != SPK_CSC || (A->rows > 0 && !y) ? SPK_ERR_ARGUMENT : SPK_OK;
+  if (A->format != SPK_CSC || (A->rows > 0 && !y)) return SPK_ERR_ARGUMENT;
+  /* Of the other columns, nothing is looked at but what is read. */
+  return spk_index(A->offsets, A->itype, 0) == 0 ? SPK_OK : SPK_ERR_INDPTR;
 }
 
 spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count, void *y,

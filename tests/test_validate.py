@@ -1,0 +1,301 @@
+"""Every operation and every format: corrupted operands are errors, odd dtypes make no difference.
+
+Values are whole and small, so that results are equal whatever the order of sums.
+"""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from corruptions import FAULTS, K, M, corrupted, operand
+from strategies import NATIVE_FORMATS, index_arrays, set_index_arrays
+
+import spkernels
+from spkernels import (
+    accelerate,
+    formats,
+    masked_softmax,
+    masks,
+    patterns,
+    prepare,
+    sddmm,
+    sparse_attention,
+    spmm,
+    spmspm,
+    spmspv,
+)
+from spkernels._pattern import canonical
+from spkernels.cuda._sparse import rows_of
+
+N = 3
+
+
+def dense(rows, cols, dtype=np.float32):
+    return (np.arange(rows * cols).reshape(rows, cols) % 7).astype(dtype)
+
+
+def other():
+    """A valid sparse matrix to multiply by, of shape (K, M)."""
+    return sp.csr_array(dense(K, M) * (dense(K, M) > 3))
+
+
+def sampled(A):
+    return sddmm(A, dense(M, 2), dense(2, K)).toarray()
+
+
+def sampled_batch(A):
+    stacked = np.stack([dense(M, 2), 2 * dense(M, 2)])
+    values = sddmm(A, stacked, dense(2, K))
+    return [sp.csr_array(sddmm(A, X, dense(2, K))).toarray() for X in stacked] + [values.shape[0]]
+
+
+def prepared_sample(A):
+    return prepare(A, op="sddmm").sddmm(dense(M, 2, A.dtype), dense(2, K, A.dtype)).toarray()
+
+
+def pattern(A):
+    """A matrix with A's pattern, or any one where that is corrupted."""
+    try:
+        return canonical(A, np.float64, "A")[0]
+    except ValueError:
+        return other().T.tocsr()
+
+
+def updated(A):
+    W = prepare(pattern(A), tune=False)
+    W.update_values(A)
+    return W @ dense(K, N)
+
+
+def updated_transpose(A):
+    W = prepare(pattern(A).T, tune=False)
+    W.T.update_values(A)
+    return W.T @ dense(K, N)
+
+
+def attended(A):
+    return sparse_attention(dense(M, 4), dense(K, 4), dense(K, 2), A)
+
+
+def accelerated(A):
+    with accelerate():
+        return A @ dense(K, N, A.dtype)
+
+
+def operator(A):
+    A = spkernels.aslinearoperator(A)
+    return [A @ dense(K, N), A.T @ dense(M, N), A.matvec(dense(K, 1)[:, 0]), A.H @ dense(M, N)]
+
+
+def host_rows(A):
+    rows = rows_of(A, "A")
+    turned = rows.T
+    return [
+        sp.csr_array((rows.values, rows.columns, rows.offsets), rows.shape).toarray(),
+        sp.csr_array((turned.values, turned.columns, turned.offsets), turned.shape).toarray(),
+    ]
+
+
+def blocks(A):
+    return masks.blocks((2 * M, 2 * K), 2, A).tocsr().toarray()
+
+
+#: Names of operations: what they call the operand, and a call that returns arrays.
+OPERATIONS = {
+    "spmm": ("A", lambda A: spmm(A, dense(K, N))),
+    "spmm, a vector": ("A", lambda A: spmm(A, dense(K, 1)[:, 0])),
+    "spmm, column-major": ("A", lambda A: spmm(A, np.asfortranarray(dense(K, N)))),
+    "spmm, right": ("B", lambda A: spmm(dense(N, M), A)),
+    "spmm, right, a vector": ("B", lambda A: spmm(dense(1, M)[0], A)),
+    "spmm, promoted": ("A", lambda A: spmm(A, dense(K, N, np.float64))),
+    "spmm, complex": ("A", lambda A: spmm(A, dense(K, N, complex))),
+    "spmm, right, complex": ("B", lambda A: spmm(dense(N, M, complex), A)),
+    "accelerate": ("A", accelerated),
+    "prepare": ("A", lambda A: prepare(A, tune=False, n=N) @ dense(K, N)),
+    "prepare, tuned": ("A", lambda A: prepare(A, tune=True, n=1) @ dense(K, 1)),
+    "prepare, right": ("A", lambda A: dense(N, M) @ prepare(A, tune=False)),
+    "prepare, pattern": ("A", lambda A: prepare(A, tune=False, pattern="auto") @ dense(K, N)),
+    "prepare, declared": ("A", lambda A: prepare(A, tune=False, pattern="32:32") @ dense(K, N)),
+    "prepare, int8": ("A", lambda A: prepare(A, dtype="int8") @ dense(K, N, np.uint8)),
+    "prepare, sddmm": ("A", prepared_sample),
+    "update_values": ("data", updated),
+    "update_values, transpose": ("data", updated_transpose),
+    "sddmm": ("P", sampled),
+    "sddmm, promoted": ("P", lambda A: sddmm(A, dense(M, 2, float), dense(2, K)).toarray()),
+    "sddmm, complex": ("P", lambda A: sddmm(A, dense(M, 2, complex), dense(2, K)).toarray()),
+    "sddmm, a batch": ("P", sampled_batch),
+    "sddmm, a list": ("P", lambda A: [S.toarray() for S in sddmm([A], dense(M, 2), dense(2, K))]),
+    "sparse_attention": ("mask", attended),
+    "masked_softmax": ("P", lambda A: masked_softmax(A).toarray()),
+    "spmspv": ("A", lambda A: spmspv(A, 1 + dense(K, 1)[:, 0])),
+    "spmspv, sparse": ("A", lambda A: spmspv(A, sp.coo_array(1 + dense(1, K)))),
+    "spmspv, complex": ("A", lambda A: spmspv(A, dense(K, 1, complex)[:, 0])),
+    "spmspm, left": ("A", lambda A: spmspm(A, other())),
+    "spmspm, right": ("B", lambda A: spmspm(other(), A)),
+    "spmspm, columns": ("A", lambda A: spmspm(A, other().tocsc())),
+    "spmspm, complex": ("A", lambda A: spmspm(A, other().astype(complex))),
+    "recognise": ("A", patterns.recognise),
+    "NMArray": ("A", lambda A: formats.NMArray.from_scipy(A, 32, 32).toarray()),
+    "masks.from_sparse": ("P", lambda A: masks.from_sparse(A).toarray()),
+    "masks.blocks": ("positions", blocks),
+    "aslinearoperator": ("A", operator),
+    "cuda.prepare, its host side": ("A", host_rows),
+}
+
+
+def is_taken(operation, fmt, fault=None):
+    """Whether it is ours: small products of other formats `accelerate` leaves to scipy."""
+    return operation != "accelerate" or (fmt in ("csr", "csc") and fault != "starts above 0")
+
+
+CASES = [
+    (operation, fmt, fault)
+    for operation in OPERATIONS
+    for fmt, faults in FAULTS.items()
+    for fault in faults
+    if is_taken(operation, fmt, fault)
+]
+
+@pytest.mark.parametrize("operation, fmt, fault", CASES)
+def test_a_corrupted_operand_is_an_error_that_names_the_array(operation, fmt, fault):
+    name, call = OPERATIONS[operation]
+    A, culprit = corrupted(fmt, fault)
+    with pytest.raises(ValueError, match=rf"\b{name}\.{culprit}\b"):
+        call(A)
+
+
+def sparse_vector(fmt, shape):
+    return sp.coo_array(1 + dense(*shape)).asformat(fmt)
+
+
+@pytest.mark.parametrize("shape", [(1, K), (K, 1)])
+@pytest.mark.parametrize("fmt", FAULTS)
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_a_corrupted_sparse_vector(fmt, shape, dtype):
+    A = sp.csc_array(dense(M, K)).astype(dtype)
+    x = sparse_vector(fmt, shape).astype(dtype)
+    np.testing.assert_array_equal(spmspv(A, x), A @ x.toarray().ravel())
+    for wrong in (-1, K, 2**31 - 1):
+        x = sparse_vector(fmt, shape).astype(dtype)
+        if fmt == "lil":
+            x.rows[0] = [wrong]
+            x.data[0] = [1.0]
+        elif fmt == "dok":
+            dict.__setitem__(getattr(x, "_dict", x), (0, wrong), dtype(1))
+        elif fmt == "dia":
+            x.offsets = np.append(x.offsets, wrong)
+        else:
+            for array in index_arrays(x):
+                array[-1] = wrong
+        with pytest.raises(ValueError, match=r"\bx\.(indptr|indices|row|rows|keys|data)\b"):
+            spmspv(A, x)
+
+
+@pytest.mark.parametrize("fmt, fault", [(fmt, fault) for fmt in NATIVE_FORMATS
+                                        for fault in FAULTS[fmt]])  # fmt: skip
+def test_a_corrupted_sparse_out(fmt, fault):
+    P = operand(fmt)
+    out, _ = corrupted(fmt, fault)
+    before = out.data.copy()
+    with pytest.raises(ValueError, match=r"^out must have|^out\."):
+        sddmm(P, dense(M, 2), dense(2, K), out=out)
+    np.testing.assert_array_equal(out.data, before)
+
+
+#: Of one dtype, and of two: offsets and indices, or rows and columns.
+INDEX_DTYPES = [
+    *((dtype, dtype) for dtype in ("i1", "u1", "i2", "u2", "u4", "i8", "u8", ">i4", ">i8", ">u2")),
+    *(("i8", "i4"), ("i4", "i8"), ("u1", "i4"), ("u8", "i4"), ("i4", "u8"), ("u8", "u4")),
+    *((">i8", "i4"), (">i4", "<i4"), ("i4", ">i8"), (">u8", "u1")),
+]
+
+
+def whole(fmt):
+    """An operand whose values are whole numbers."""
+    A = operand(fmt, density=0.15)
+    if fmt in ("lil", "dok"):
+        return sp.csr_array(np.rint(np.clip(A.toarray(), -9, 9))).asformat(fmt)
+    A.data = np.rint(np.clip(A.data, -9, 9))
+    return A
+
+
+def laid_out(array, how):
+    if how == "strided":
+        held = np.repeat(array, 2, axis=0)
+        held[1::2] = -1
+        return held[::2]
+    if how == "misaligned":
+        held = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        held[...] = array
+        return held
+    if how == "big-endian":
+        return array.astype(array.dtype.newbyteorder(">"))
+    held = array.copy()
+    held.flags.writeable = False
+    return held
+
+
+def with_index_dtypes(A, dtypes):
+    A = copy.deepcopy(A)
+    if A.format == "dia":
+        A.offsets = (A.offsets + 2).astype(dtypes[0])
+        A.data = A.data.copy()
+    elif A.format in NATIVE_FORMATS:
+        remaining = iter(dtypes)
+        set_index_arrays(A, lambda array: array.astype(next(remaining)))
+    return A
+
+
+def assert_same(result, expected):
+    if isinstance(expected, np.ndarray):
+        assert result.dtype == expected.dtype
+        np.testing.assert_array_equal(result, expected)
+    elif isinstance(expected, list):
+        for one, other in zip(result, expected, strict=True):
+            assert_same(one, other)
+    else:
+        assert result == expected
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("dtypes", INDEX_DTYPES, ids="-".join)
+def test_index_arrays_of_any_dtype(operation, dtypes):
+    _, call = OPERATIONS[operation]
+    for fmt in (*NATIVE_FORMATS, "dia"):
+        if not is_taken(operation, fmt):
+            continue
+        plain = whole(fmt)
+        if fmt == "dia":
+            plain.offsets = plain.offsets + 2  # none negative, for unsigned dtypes
+        A = with_index_dtypes(operand(fmt, density=0.15), dtypes)
+        A.data = plain.data
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = call(A)
+        assert_same(result, call(plain))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("how", ["strided", "misaligned", "read-only", "big-endian"])
+def test_arrays_of_any_layout(operation, how):
+    """Of indices and of values; big-endian values have the results of native ones."""
+    _, call = OPERATIONS[operation]
+    for fmt in FAULTS:
+        if not is_taken(operation, fmt) or (operation, how) == ("accelerate", "big-endian"):
+            continue
+        plain = whole(fmt)
+        A = copy.deepcopy(plain)
+        if fmt in NATIVE_FORMATS:
+            set_index_arrays(A, lambda array: laid_out(array, how))
+        elif fmt == "dia":
+            A.offsets = laid_out(A.offsets, how)
+        if fmt in ("lil", "dok"):
+            A.dtype = A.dtype.newbyteorder(">" if how == "big-endian" else "=")
+        else:
+            A.data = laid_out(A.data, how)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = call(A)
+        assert_same(result, call(plain))
