@@ -99,7 +99,8 @@ def aslinearoperator(A: SparseLike) -> LinearOperator:
     Examples
     --------
     >>> import numpy as np
-    >>>     >>> from scipy.sparse.linalg import cg
+    >>> import scipy.sparse as sp
+    >>> from scipy.sparse.linalg import cg
     >>> import spkernels
     >>> A = sp.csr_array([[2.0, 0.0], [0.0, 4.0]])
     >>> x, info = cg(spkernels.aslinearoperator(A), np.array([2.0, 8.0]))

@@ -52,7 +52,7 @@ def refused(tmp_path, content, *fragments, name="a.mtx"):
 def parser(request, monkeypatch):
     """Read real numbers by each of the parsers that there are, by scipy's version."""
     if request.param and not _mtx._HAS_FAST_PARSER:
-        pytest.skip("scipy before 1.12 has no fast parser")
+        pytest.skip("scipy before 1.12 has no fast parser.")
     monkeypatch.setattr(_mtx, "_HAS_FAST_PARSER", request.param)
 
 

@@ -6,19 +6,22 @@ Each line keeps its number: what a checker says of ``guide.py:33`` holds for ``g
 from __future__ import annotations
 
 import ast
+import doctest
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-_PROMPT = re.compile(r"\s*(?:>>>|\.\.\.)(?: (.*))?$")
 _FENCE = re.compile(r"```(\w*)$")
 _TESTCODE = re.compile(r"\.\. testcode::$")
 
 
 def of_doctests(lines: list[str]) -> list[str]:
     """Return the input of interactive examples, and an empty line for each other one."""
-    found = [_PROMPT.match(line) for line in lines]
-    return [(match[1] or "") if match else "" for match in found]
+    code = [""] * len(lines)
+    for example in doctest.DocTestParser().get_examples("\n".join(lines)):
+        source = example.source.splitlines()
+        code[example.lineno : example.lineno + len(source)] = source
+    return code
 
 
 def of_markdown(lines: list[str]) -> list[str]:
