@@ -203,11 +203,12 @@ def sddmm(
         and the stored entries; not for a list of patterns.
     alpha, beta : float, optional
         Factors of the product and of P's values.  The values are not read where `beta` is 0 and
-        `scale` is False: NaN in them does not spread.
+        `scale` is False: NaN in them does not spread.  In `torch.sparse.sampled_addmm`, `beta` is
+        1 by default, and 0 still reads them (torch 2.13).
     scale : bool, optional
-        Whether to multiply the product by P's values.  Both semantics are in use: False is that of
-        `torch.sparse.sampled_addmm`, True that of DGL's ``u_mul_v`` weighted by edges and of the
-        Hadamard form ``P * (X @ Y)`` of the literature.
+        Whether to multiply the product by P's values.  Both semantics are in use: False is the
+        formula of `torch.sparse.sampled_addmm`, True that of DGL's ``u_mul_v`` weighted by edges
+        and of the Hadamard form ``P * (X @ Y)`` of the literature.
     workers : int, optional
         Threads, at most; negative counts from the number of CPUs, as in `scipy.fft`.  By default
         `get_num_threads`, and fewer where the work is small.

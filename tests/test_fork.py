@@ -8,7 +8,7 @@ import pytest
 
 import spkernels
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="This system has no fork().")
 
 # `forked_at_each_line` has a thread stop at each line that it runs in the package, and forks there.
 SETUP = """

@@ -91,7 +91,7 @@ def test_pickled_and_copied(name):
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_cloudpickled(name):
-    cloudpickle = pytest.importorskip("cloudpickle")
+    cloudpickle = pytest.importorskip("cloudpickle", reason="cloudpickle is not installed.")
     value, use = OBJECTS[name]
 
     def function():
@@ -154,7 +154,7 @@ def test_decorated_functions(function):
 @pytest.mark.parametrize("with_call", [False, True])
 def test_functions_of_a_notebook(with_call):
     """cloudpickle sends them by value, with all that they name."""
-    cloudpickle = pytest.importorskip("cloudpickle")
+    cloudpickle = pytest.importorskip("cloudpickle", reason="cloudpickle is not installed.")
     scope = {"accelerate": accelerate, "__name__": "__main__"}
     exec(
         f"@accelerate{'()' if with_call else ''}\n"
@@ -201,7 +201,7 @@ def is_the_switch(value):
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_joblib(backend, run_script):
-    pytest.importorskip("joblib")
+    pytest.importorskip("joblib", reason="joblib is not installed.")
     run_script(f"""{SCRIPT}
 if __name__ == "__main__":
     import joblib
@@ -218,7 +218,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
 def test_processes_take_objects(method, run_script):
     if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"this system has no {method}")
+        pytest.skip(f"This system has no {method}.")
     run_script(f"""{SCRIPT}
 if __name__ == "__main__":
     values = [prepare(A, tune=False), prepare(A, tune=False).T, prepare(A, dtype="int8")]

@@ -88,7 +88,8 @@ def recognise(A: SparseLike, *, fill: float = USUAL_FILL) -> tuple[Pattern, ...]
 
     Examples
     --------
-    >>>     >>> import scipy.sparse as sp
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
     >>> from spkernels import patterns, prune
     >>> weight = np.random.default_rng(0).standard_normal((64, 64))
     >>> A = sp.csr_array(np.where(prune.nm(weight, 2, 4).mask, weight, 0))
