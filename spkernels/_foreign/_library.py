@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: Whether scipy has sparse arrays of one dimension, as it does from 1.13 on.
-_HAS_VECTORS = hasattr(sp.coo_array, "coords")
+_HAS_VECTORS = hasattr(sp.coo_array((1, 1)), "coords")
 
 #: Libraries whose names are told with those of their types, as several have a COO.
 _NAMED = frozenset(
