@@ -441,10 +441,11 @@ def test_peers_that_skip_a_cell_do_not_make_it_run_again(plan, tmp_path):
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "notes.txt"
-    path.write_text("hello\nworld\n")
-    with pytest.raises(ValueError, match="line 1"):
-        Results(path)
-    assert path.read_text() == "hello\nworld\n"
+    for content in (b"hello\nworld\n", b"[" * 100_000 + b"\n", b"\xff\xfe\n\n"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="notes.txt"):
+            Results(path)
+        assert path.read_bytes() == content
 
 
 def record(

@@ -90,3 +90,17 @@ def test_without_a_connection_the_message_says_where_to_put_it(server, tmp_path)
         datasets.fetch_dlmc()  # the server has no such file
     archive(tmp_path / "cache" / "dlmc.tar.gz", **{"a.smtx": b"1, 1, 0\n0 0\n\n"})
     assert datasets.find(datasets.fetch_dlmc())
+
+
+def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPKERNELS_CACHE", str(tmp_path))
+    path = tmp_path / "dlmc.tar.gz"
+    archive(path, **{"a.smtx": b"1, 1, 0\n0 0\n\n" * 999, "b.smtx": b"2, 2, 0\n0 0 0\n\n"})
+    whole = path.read_bytes()
+    damages = (whole[:-30], whole[:40], b"", b"no archive", whole[:60] + bytes(9) + whole[69:])
+    for content in damages:
+        path.write_bytes(content)
+        (tmp_path / "dlmc.tar.gz.sha256").unlink(missing_ok=True)
+        with pytest.raises(ValueError, match="dlmc.tar.gz: expected a whole tar archive, but"):
+            datasets.fetch_dlmc()
+        assert not [entry for entry in tmp_path.iterdir() if entry.is_dir()]

@@ -1,4 +1,4 @@
-"""Thousands of damaged files: each is loaded as a valid matrix, or refused by an error with its name."""
+"""Thousands of damaged files: each is a valid matrix, or refused by an error with its name."""
 
 import bz2
 import gzip
@@ -108,9 +108,10 @@ VALID = {
     "layer.nm": n_m,
 }
 
-TOKENS = [b"0", b"-1", b"1", b"3", b"4", b"7.9", b"1e400", b"nan", b"-inf", b"1.5D+02", b"0.15-100",
+TOKENS = [b"0", b"-1", b"1", b"3", b"4", b"7.9", b"1e400", b"nan", b"-inf", b"1.5D+02",
+          b"0.15-100",
           b"1000000000000", b"9223372036854775807", b"9223372036854775808", b"18446744073709551615",
-          b"99999999999999999999999", b"x", b"%", b"", b"\n", b"\x00", b"\x1a", b"1 1 1", b"+", b".",
+          b"99999999999999999999999", b"x", b"%", b"", b"\n", b"\x00", b"\x1a", b"1 1 1", b"+",
           b"general", b"symmetric", b"skew-symmetric", b"pattern", b"integer", b"array",
           b"coordinate", b"complex"]  # fmt: skip
 WORDS = [0, 1, 2, 3, 5, 8, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1]

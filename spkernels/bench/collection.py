@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from .. import datasets
+from ..datasets._compressed import suffix
 from .cells import Cell, Matrix
 from .suites import SUITES
 from .suites.common import Options, spread
@@ -34,7 +35,7 @@ def cells(suites: Sequence[str], data: Path | None, options: Options) -> list[Ce
 
 def _files(data: Path, suffixes: tuple[str, ...]) -> Iterator[Matrix]:
     for path in datasets.find(data):
-        if path.name.endswith(suffixes):
+        if suffix(path) in suffixes:
             name = path.relative_to(data).as_posix() if data.is_dir() else path.name
             kind = name.split("/")[1] if name.count("/") > 2 else name.split("/")[0]
             for key in keys_of(path):
@@ -47,7 +48,7 @@ def _files(data: Path, suffixes: tuple[str, ...]) -> Iterator[Matrix]:
 
 def keys_of(path: Path) -> Sequence[str | None]:
     """Return the keys of a file's matrices where it has several."""
-    if _OF_SEVERAL.isdisjoint(suffix.lower() for suffix in path.suffixes):
+    if suffix(path) not in _OF_SEVERAL:
         return [None]
     try:
         names = datasets.keys(path)

@@ -72,14 +72,17 @@ class Results:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    text = path.read_text()
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: no text: {error}") from None
     lines, end = [], 0
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         try:
             record = json.loads(line)
             if not isinstance(record, dict) or "line" not in record:
                 raise ValueError("not a result")
-        except ValueError:
+        except (ValueError, RecursionError):
             if end + len(line) == len(text) and not line.endswith("\n"):
                 break  # cut short by the end of its run
             raise ValueError(f"{path}, line {number}: no result: {line[:60]!r}") from None

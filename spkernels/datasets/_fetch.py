@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import importlib.util
 import os
 import shutil
 import tarfile
+import zlib
 from pathlib import Path
 
 __all__ = ["fetch_dlmc", "fetch_suitesparse"]
@@ -39,7 +42,7 @@ def fetch_dlmc(
     ConnectionError
         If it cannot be downloaded; the message says what to put where instead.
     ValueError
-        If the checksum is another.
+        If the checksum is another, or the archive is damaged.
 
     See Also
     --------
@@ -115,7 +118,7 @@ def _retrieve(url: str, folder: Path, sha256: str | None) -> Path:
     name = url.rsplit("/", 1)[1]
     archive, recorded = folder / name, folder / f"{name}.sha256"
     if sha256 is None and recorded.is_file():
-        sha256 = recorded.read_text().strip()
+        sha256 = recorded.read_text(errors="replace").strip()
     if archive.is_file():
         if sha256 is not None and _sha256(archive) != sha256.lower():
             raise ValueError(f"{archive} has another sha256 than {sha256}: delete it to start anew")
@@ -126,7 +129,7 @@ def _retrieve(url: str, folder: Path, sha256: str | None) -> Path:
                 known_hash=None if sha256 is None else f"sha256:{sha256}",
                 fname=name,
                 path=folder,
-                progressbar=True,
+                progressbar=importlib.util.find_spec("tqdm") is not None,
             )
         except ValueError as reason:
             raise ValueError(f"{url} has another sha256 than {sha256}") from reason
@@ -150,7 +153,11 @@ def _unpack(archive: Path, folder: Path) -> Path:
     if not folder.is_dir():
         partial = folder.with_name(folder.name + ".part")
         shutil.rmtree(partial, ignore_errors=True)
-        with tarfile.open(archive) as tar:
-            tar.extractall(partial, filter="data")
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(partial, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise ValueError(f"{archive}: expected a whole tar archive, but {error}") from error
         partial.rename(folder)
     return folder

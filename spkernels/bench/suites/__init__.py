@@ -5,7 +5,8 @@ A suite is a module with
 ``NAME``, ``TITLE``
     What results and headings call it.
 ``SUFFIXES``
-    Endings of the files that it reads below ``--data``; empty if it makes its matrices alone.
+    Suffixes of the files, compressed or not, that it reads below ``--data``; empty if it makes its
+    matrices alone.
 ``matrices(quick)``
     The matrices that it makes, from fixed seeds: it needs no files.
 ``cells(matrices, options)``

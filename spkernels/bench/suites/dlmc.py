@@ -13,7 +13,7 @@ from .common import product
 
 NAME = "dlmc"
 TITLE = "Pruned layers"
-SUFFIXES = (".smtx", ".smtx.gz")
+SUFFIXES = (".smtx",)
 SHAPES = ((512, 512), (2048, 512), (512, 2048), (256, 2304))
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 

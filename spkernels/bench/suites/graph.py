@@ -10,7 +10,7 @@ from .common import product
 
 NAME = "graph"
 TITLE = "Graphs"
-SUFFIXES = (".mtx", ".mtx.gz", ".mat", ".npz")
+SUFFIXES = (".mtx", ".mm", ".mat", ".npz")
 SIZES = ((3000, 4), (20_000, 10), (20_000, 50), (100_000, 10))
 
 
