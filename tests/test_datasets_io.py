@@ -3,14 +3,17 @@
 import csv
 import gzip
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse as sp
 from conftest import NO_REAL_DATA, REAL_DATA
+from corruptions import FAULTS, corrupted
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from strategies import set_index_arrays
 
 from spkernels import datasets
 
@@ -103,6 +106,73 @@ def test_save_smtx_is_reproducible_and_merges_duplicates(tmp_path):
     assert gzip.decompress((tmp_path / "a.smtx.gz").read_bytes()) == b"1, 3, 2\n0 2\n0 2\n"
     assert (tmp_path / "a.smtx.gz").read_bytes()[4:8] == bytes(4)
     assert A.nnz == 3
+
+
+def corrupted_operands():
+    for fmt, faults in FAULTS.items():
+        for name in faults:
+            yield pytest.param(fmt, name, id=f"{fmt}: {name}")
+
+
+@pytest.mark.parametrize(("fmt", "name"), corrupted_operands())
+def test_save_smtx_validates_before_it_writes(tmp_path, fmt, name):
+    path = tmp_path / "a.smtx"
+    path.write_text("what was there")
+    A, culprit = corrupted(fmt, name)
+    with pytest.raises(ValueError, match=rf"A\.{culprit}"):
+        datasets.save_smtx(path, A)
+    assert path.read_text() == "what was there" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fmt", ["csr", "csc", "coo", "bsr", "lil", "dok"])
+@pytest.mark.parametrize("dtype", [bool, np.int8, ">f8", np.float16, np.longdouble, object])
+@pytest.mark.parametrize("index", [np.uint8, np.int64, ">i4"])
+def test_save_smtx_takes_any_dtype(tmp_path, fmt, dtype, index):
+    A = example(np.float32).asformat(fmt)
+    if fmt not in ("lil", "dok"):
+        A.data = A.data.astype(dtype)
+        set_index_arrays(A, lambda array: array.astype(index))
+    elif index is not np.int64 or dtype is not bool:
+        pytest.skip("Lists and keys have no dtype of indices.")
+    datasets.save_smtx(tmp_path / "a.smtx", A)
+    B = datasets.load(tmp_path / "a.smtx", values="ones", dtype=bool)
+    stored = sp.csr_array(example(np.float32), copy=True)
+    stored.data[:] = 1
+    np.testing.assert_array_equal(B.toarray(), stored.toarray().astype(bool))
+
+
+def test_save_smtx_replaces_a_file_as_a_whole(tmp_path, monkeypatch):
+    kept, link = tmp_path / "kept.smtx", tmp_path / "link.smtx"
+    datasets.save_smtx(kept, example())
+    before = kept.read_bytes()
+    link.symlink_to(kept)
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="no space"):
+            datasets.save_smtx(kept, 2 * example())
+    assert kept.read_bytes() == before and set(tmp_path.iterdir()) == {kept, link}
+    # A link stays one, and what it leads to is replaced.
+    datasets.save_smtx(link, sp.csr_array(np.eye(3)))
+    assert link.is_symlink() and datasets.load(kept).shape == (3, 3)
+
+
+@given(
+    A=patterns(), fmt=st.sampled_from(["csr", "csc", "coo", "bsr", "dia", "lil", "dok"]),
+    container=st.sampled_from([sp.csr_array, sp.csr_matrix]), twice=st.booleans(),
+)  # fmt: skip
+def test_save_smtx_writes_what_load_takes(tmp_path_factory, A, fmt, container, twice):
+    path = tmp_path_factory.mktemp("smtx") / "a.smtx"
+    wanted = A.toarray()
+    A = container(A)
+    if twice and fmt == "coo":
+        A = A.tocoo()
+        A = type(A)((np.tile(A.data, 2), (np.tile(A.row, 2), np.tile(A.col, 2))), shape=A.shape)
+    datasets.save_smtx(path, A.asformat(fmt))
+    np.testing.assert_array_equal(datasets.load(path, values="ones").toarray(), wanted)
 
 
 def test_save_smtx_rejects_bad_arguments(tmp_path):

@@ -282,7 +282,7 @@ def test_sizes_that_a_few_bytes_claim(tmp_path, size):
     for field, line in (("real", "1 1 1"), ("pattern", "1 1"), ("integer", "1 1 1")):
         banner = head.format("coordinate", field, "general")
         refused(tmp_path, f"{banner}2 2 {size}\n{line}\n".encode(), f"{size} lines", "found 1")
-        refused(tmp_path, f"{banner}{size} 2 1\n{line}\n".encode(), f"{size} rows")
+        refused(tmp_path, f"{banner}{size} 2 1\n{line}\n".encode(), f"{size} rows", "on line 2")
         square = head.format("coordinate", field, "symmetric")
         refused(tmp_path, f"{square}{size} {size} 1\n{line}\n".encode(), f"{size} rows")
         A = load(tmp_path, f"{banner}2 {size} 1\n1 {size} {line[3:]}\n".encode())

@@ -44,13 +44,13 @@ def standard_normal(rng: np.random.Generator, size: int, dtype: np.dtype) -> np.
     return values.astype(dtype)
 
 
-def check_sizes(*sizes: int) -> None:
+def check_sizes(*sizes: int, where: str = "") -> None:
     """Raise ValueError if a dimension is too large for scipy, or was before it was clamped."""
     if max(sizes) >= INT64_MAX:
-        raise ValueError(f"expected sizes below 2**63 - 1, found {max(sizes)}")
+        raise ValueError(f"expected sizes below 2**63 - 1, found {max(sizes)}{where}")
 
 
-def check_rows(rows: int, nbytes: int) -> None:
+def check_rows(rows: int, nbytes: int, where: str = "") -> None:
     """Raise ValueError if CSR would take far more memory than what the matrix is made from.
 
     Its offsets take 8 bytes a row, whatever the entries: `nbytes` are those of the file.
@@ -59,41 +59,51 @@ def check_rows(rows: int, nbytes: int) -> None:
     if rows > limit:
         raise ValueError(
             f"expected at most {limit} rows, as a CSR array takes 8 bytes a row whatever is in "
-            f"it, found {rows} rows claimed by {nbytes} bytes"
+            f"it, found {rows} rows claimed by {nbytes} bytes{where}"
         )
 
 
-def check_positions(name: str, part: np.ndarray, size: int) -> None:
+def check_positions(name: str, part: np.ndarray, size: int, where: str = "") -> None:
     """Raise ValueError unless all of an integer array is from 0 to `size` - 1."""
     if part.size and (part.min() < 0 or part.max() >= size):
         worst = part.min() if part.min() < 0 else part.max()
-        raise ValueError(f"expected {name} from 0 to {size - 1}, found {worst}")
+        raise ValueError(f"expected {name} from 0 to {size - 1}, found {worst}{where}")
 
 
 def check_compressed(
-    indptr: np.ndarray, indices: np.ndarray, major: int, minor: int, *, major_name: str = "row"
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    major: int,
+    minor: int,
+    *,
+    major_name: str = "row",
+    places: tuple[str, str] = ("", ""),
 ) -> None:
     """Raise ValueError unless the offsets and indices describe `major` slices of `minor` places.
 
-    Compares neighbours instead of subtracting them: a difference can wrap around.
+    Compares neighbours instead of subtracting them: a difference can wrap around.  `places` end
+    the messages about either: where in a file they are.
     """
-    for name, part in (("offsets", indptr), ("indices", indices)):
+    for name, part, place in zip(
+        ("offsets", "indices"), (indptr, indices), places, strict=True
+    ):
         if part.ndim != 1 or part.dtype.kind not in "iu":
             raise ValueError(
-                f"expected a vector of integer {name}, found {part.ndim}-D {part.dtype}"
+                f"expected a vector of integer {name}, found {part.ndim}-D {part.dtype}{place}"
             )
     if indptr.size != major + 1:
-        raise ValueError(f"expected {major + 1} offsets, found {indptr.size}")
+        raise ValueError(f"expected {major + 1} offsets, found {indptr.size}{places[0]}")
     if indptr[0] != 0:
-        raise ValueError(f"expected the first offset to be 0, found {indptr[0]}")
+        raise ValueError(f"expected the first offset to be 0, found {indptr[0]}{places[0]}")
     falls = np.flatnonzero(indptr[1:] < indptr[:-1])
     if falls.size:
         raise ValueError(
             f"expected offsets that never decrease, found {indptr[falls[0] + 1]} after "
-            f"{indptr[falls[0]]} in {major_name} {falls[0]}"
+            f"{indptr[falls[0]]} in {major_name} {falls[0]}{places[0]}"
         )
     if indptr[-1] != indices.size:
         raise ValueError(
-            f"expected as many indices as the last offset says, {indptr[-1]}, found {indices.size}"
+            f"expected as many indices as the last offset says, {indptr[-1]}, found "
+            f"{indices.size}{places[1]}"
         )
-    check_positions("indices", indices, minor)
+    check_positions("indices", indices, minor, places[1])

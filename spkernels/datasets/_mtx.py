@@ -48,6 +48,7 @@ class _Header:
     rows: int
     cols: int
     lines: int
+    place: str  # of the sizes
     begin: int  # of what follows
 
     @property
@@ -77,7 +78,7 @@ def read_mtx(content: bytes) -> csr_array:
     content = _as_ascii(content)
     header = _header(content)
     i, j, values = _entries(content, header)
-    check_rows(header.rows, len(content))
+    check_rows(header.rows, len(content), header.place)
     if header.layout == "array":
         stored = values != 0
         i, j, values = i[stored], j[stored], values[stored]
@@ -106,14 +107,16 @@ def _as_ascii(content: bytes) -> bytes:
 def _header(content: bytes) -> _Header:
     stream = io.BytesIO(content)
     layout, field, symmetry = _banner(stream.readline())
-    rows, cols, *entries = _sizes(stream, 2 if layout == "array" else 3)
+    (rows, cols, *entries), place = _sizes(stream, 2 if layout == "array" else 3)
     if symmetry != "general" and rows != cols:
-        raise ValueError(f"expected a square shape of a {symmetry} matrix, found {rows} x {cols}")
+        raise ValueError(
+            f"expected a square shape of a {symmetry} matrix, found {rows} x {cols}{place}"
+        )
     # Of a symmetric array, the lower triangle.
     lines = entries[0] if entries else rows * cols
     if layout == "array" and symmetry != "general":
         lines = rows * (rows + (-1 if symmetry == "skew-symmetric" else 1)) // 2
-    return _Header(layout, field, symmetry, rows, cols, lines, stream.tell())
+    return _Header(layout, field, symmetry, rows, cols, lines, place, stream.tell())
 
 
 def _banner(line: bytes) -> list[str]:
@@ -132,23 +135,24 @@ def _banner(line: bytes) -> list[str]:
     return words[2:]
 
 
-def _sizes(stream: io.BytesIO, count: int) -> list[int]:
-    """Return the integers of the first line that is neither blank nor a comment."""
+def _sizes(stream: io.BytesIO, count: int) -> tuple[list[int], str]:
+    """Return the integers of the first line that is neither blank nor a comment, and its place."""
     number, line = 1, b""
     for number, line in enumerate(stream, 2):  # noqa: B007
         if line.strip(_END) and not line.lstrip().startswith(b"%"):
             break
     else:
         line = b""
+    place = f" on line {number}"
     words = line.rstrip(_END).split()
     # Longer ones are beyond any limit, and Python's for the digits of an int.
     if len(words) != count or not all(word.isdigit() and len(word) < 99 for word in words):
         raise ValueError(
-            f"expected a line of {count} Matrix Market sizes, found {line[:80]!r} on line {number}"
+            f"expected a line of {count} Matrix Market sizes, found {line[:80]!r}{place}"
         )
     sizes = [int(word) for word in words]
-    check_sizes(*sizes)
-    return sizes
+    check_sizes(*sizes, where=place)
+    return sizes, place
 
 
 # What follows -------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
 from .._arguments import RNG, as_dtype, as_generator
+from .._files import replaced
 from .._foreign import as_sparse
+from .._validate import validated
 from ._csr import check_compressed, check_sizes, make_csr, standard_normal
 
 VALUES = ("normal", "ones")
@@ -38,13 +40,14 @@ def parse_smtx(text: bytes) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
         raise ValueError(
             f"expected 3 integers 'rows, columns, nonzeros' on line 1, found {len(sizes)}"
         )
-    check_sizes(*sizes)
+    check_sizes(*sizes, where=" on line 1")
     rows, cols, nnz = sizes
     indptr = _integers(offsets, "row offsets on line 2")
     indices = _integers(columns, "column indices on line 3")
     if indices.size != nnz:
         raise ValueError(f"expected {nnz} column indices on line 3, found {indices.size}")
-    check_compressed(indptr, indices, rows, cols)
+    places = (" on line 2", " on line 3")
+    check_compressed(indptr, indices, rows, cols, places=places)
     return indices, indptr, (rows, cols)
 
 
@@ -66,7 +69,8 @@ def save_smtx(path: str | os.PathLike[str], A: object) -> None:
     Parameters
     ----------
     path : str or os.PathLike
-        A name that ends in ``.smtx``, or in ``.smtx.gz`` to compress the file.
+        A name that ends in ``.smtx``, or in ``.smtx.gz`` to compress the file, which is replaced
+        as a whole if it exists.
     A : scipy.sparse array or matrix
         Any format.  Its stored positions are written, explicit zeros among them; its values are
         not, for the format has no place for them.  Columns are written in order, and a position
@@ -77,7 +81,10 @@ def save_smtx(path: str | os.PathLike[str], A: object) -> None:
     TypeError
         If `A` is not sparse.
     ValueError
-        If `A` is not two-dimensional or `path` ends in another suffix.
+        If `A` is not two-dimensional, its index arrays are corrupted, or `path` ends in another
+        suffix.  Nothing is written then.
+    OSError
+        If the file cannot be written; what was there then stays.
 
     See Also
     --------
@@ -101,10 +108,12 @@ def save_smtx(path: str | os.PathLike[str], A: object) -> None:
     A = as_sparse(A, "A")
     if A.ndim != 2:
         raise ValueError(f"A: expected two dimensions, got shape {A.shape}")
-    pattern = csr_array(A, copy=True)
+    # Not in A's dtype, which may be one that scipy neither converts nor adds up.
+    pattern = csr_array(validated(A, "A", dtype=np.bool_), copy=True)
     pattern.sum_duplicates()
     header = ", ".join(map(str, (*pattern.shape, pattern.nnz)))
     lines = [" ".join(map(str, part.tolist())) for part in (pattern.indptr, pattern.indices)]
     text = "\n".join([header, *lines, ""]).encode()
     # Without a time stamp, the same pattern is the same file.
-    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix.lower() == ".gz" else text)
+    with replaced(path) as file:
+        file.write(gzip.compress(text, mtime=0) if path.suffix.lower() == ".gz" else text)
