@@ -28,9 +28,9 @@ from . import status
 from .progress import Progress
 
 _DESCRIPTION = """\
-Measure spkernels against what one would pick instead: scipy, MKL, torch, numba, dense NumPy and
-others, each in a process of its own, those that are not installed left out. Every answer is checked
-against float64 before it is timed; the peers take turns.
+Measure spkernels against what one would pick instead: scipy, MKL, AOCL-Sparse (on CPUs of AMD),
+torch, numba, dense NumPy and others, each in a process of its own, those that are not installed
+left out. Every answer is checked against float64 before it is timed; the peers take turns.
 """
 _EPILOG = """\
 suites:

@@ -144,6 +144,12 @@ def serve(name: str, cpus: list[int], requests: TextIO, replies: TextIO) -> None
     try:
         bench = Bench(name, cpus)
         greeting = bench.hello()
+    except ModuleNotFoundError as reason:
+        reply({"left out": f"{reason.name} is not installed"})
+        return
+    except ImportError as reason:
+        reply({"left out": str(reason)})
+        return
     except Exception as reason:
         reply({"left out": f"{type(reason).__name__}: {reason}"})
         return

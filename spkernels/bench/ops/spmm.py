@@ -18,6 +18,8 @@ PEERS = (
     "sparse_dot_mkl",
     "numba",
     "graphblas",
+    "aocl",
+    "onnxruntime",
     "pydata",
     "numpy dense",
     "mkl dense",

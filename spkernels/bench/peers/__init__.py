@@ -24,6 +24,8 @@ MODULES = {
     "sparse_dot_mkl": "sparse_dot",
     "numba": "numba_csr",
     "graphblas": "graphblas_csr",
+    "aocl": "aocl_csr",
+    "onnxruntime": "onnxruntime_csr",
     "pydata": "pydata_gcxs",
     "numpy dense": "numpy_dense",
     "mkl dense": "mkl_dense",

@@ -30,6 +30,8 @@ _STYLES = {
     "sparse_dot_mkl": ("#F0E442", "<"),
     "numba": ("#009E73", "D"),
     "graphblas": ("#56B4E9", ">"),
+    "aocl": ("#882255", "d"),
+    "onnxruntime": ("#44AA99", "H"),
     "pydata": ("#8C6D31", "P"),
     "numpy dense": ("#E69F00", "X"),
     "mkl dense": ("#A0522D", "*"),
