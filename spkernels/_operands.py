@@ -53,7 +53,10 @@ def dense_array(value, name, convert=np.asarray):
 def numbers(array, name):
     """Return `array` if it holds numbers, or raise naming the argument."""
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
+        # bfloat16 and the like, of which NumPy knows no arithmetic.
+        small = array.dtype.type.__module__ == "ml_dtypes"
+        line = f": {name}.astype(numpy.float32) converts it" if small else ""
+        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}{line}")
     return array
 
 
