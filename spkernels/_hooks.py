@@ -47,6 +47,7 @@ class Hook(NamedTuple):
     name: str
     operation: str
     matrix_orders: dict[str, str]  # memory order of scipy's results, by format
+    reported: str | None = None  # the format, if it is one that is only reported
 
 
 def _owner(cls, name):
@@ -111,7 +112,8 @@ def _methods(names, orders):
             shared = format in _REPORTED and owner in sp.csr_array.__mro__
             if owner is not None and not shared and (owner, name) not in seen:
                 seen.add((owner, name))
-                yield Hook(owner, name, operation, orders)
+                reported = format if format in _REPORTED else None
+                yield Hook(owner, name, operation, orders, reported)
 
 
 @functools.cache
@@ -142,52 +144,89 @@ def _multiply(A, other, order, pays):
     return spmm(A, other, order=order), TAKEN
 
 
+def _unless_one_row(A, x):
+    # Such a row in COO times a vector is a scalar in some versions of scipy.
+    return None if A.shape[0] == 1 else _core.spmm_fast(A, x)
+
+
 def make_method(hook, original, tally):
     """Return the method to put in the place of `original`."""
+    make = _reporting if hook.reported else _choosing
+    return functools.wraps(original)(make(hook, original, tally))
+
+
+# What comes first in these methods is what costs: small products take about a microsecond.  Notes
+# are taken inline for that reason.
+
+
+def _reporting(hook, original, tally):
+    format, operation = hook.reported, hook.operation
+    notes, most_notes = tally.notes, tally.MOST_NOTES
+    note = notes.append
+
+    def method(self, other):
+        note((format, self.dtype, getattr(other, "dtype", None), operation, "format"))
+        if len(notes) >= most_notes:
+            tally.count_notes()
+        return original(self, other)
+
+    return method
+
+
+def _choosing(hook, original, tally):
     operation, orders = hook.operation, hook.matrix_orders
     ndim = _NDIM[operation]
-    by_format = {rule.format: rule for rule in RULES[operation]}
+    # Rules, and the fast entry where that gives what scipy gives: row-major results.
+    by_format = {
+        rule.format: (_core.spmm_fast if orders.get(rule.format) == "C" else None, *rule)
+        for rule in RULES[operation]
+    }
+    if operation == "vector" and "coo" in by_format:
+        by_format["coo"] = (_unless_one_row, *by_format["coo"][1:])
     by_class = {
         getattr(sp, f"{format}_{kind}"): rule
         for (format, rule), kind in itertools.product(by_format.items(), _KINDS)
     }
-    # Where the fast entry gives what scipy gives: row-major results, and see `_multiply` for COO.
-    direct = frozenset(
-        format
-        for format, order in orders.items()
-        if order == "C" and not (format == "coo" and operation == "vector")
-    )
-    spmm_fast, get_num_threads = _core.spmm_fast, _core.get_num_threads
-    count = tally.add
+    get_num_threads = _core.get_num_threads
+    notes, most_notes = tally.notes, tally.MOST_NOTES
+    note = notes.append
 
-    # What comes first here is what costs: small products take about a microsecond.
-    @functools.wraps(original)
     def method(self, other):
         rule = by_class.get(type(self)) or by_format.get(self.format)
         if rule is None or type(other) is not np.ndarray or other.ndim != ndim:
             dtype = getattr(other, "dtype", None)
             outcome = "format" if rule is None else "operand"
-            count((self.format, self.dtype, dtype, operation, outcome))
+            note((self.format, self.dtype, dtype, operation, outcome))
             return original(self, other)
-        format, most_small, least_work, least_columns, least_per_row, least_threads, by_spmm = rule
+        (
+            multiply, format, most_small, most_small_rows, least_work, least_columns,
+            least_per_row, least_threads, by_spmm,
+        ) = rule  # fmt: skip
         data = self.data
         stored = data.size
         columns = 1 if ndim == 1 else other.shape[1]
         work = stored * columns
         result, outcome = None, "slower"
-        if work <= most_small or (
+        if (
+            work <= most_small and (most_small_rows is None or self.shape[0] <= most_small_rows)
+        ) or (
             work >= least_work
             and columns >= least_columns
             and stored >= least_per_row * self.shape[0]
             and (least_threads == 1 or get_num_threads() >= least_threads)
         ):
-            if format in direct:
-                result = spmm_fast(self, other)
+            if multiply is not None:
+                result = multiply(self, other)
             outcome = TAKEN
             if result is None:
-                pays = work >= by_spmm or (type(self) in by_class and data.dtype == other.dtype)
+                # What the fast entry does not take is corrupted, most often; in COO, it is an
+                # operand whose rows are not contiguous.
+                odd = format != "coo" and type(self) in by_class and data.dtype == other.dtype
+                pays = work >= by_spmm or odd
                 result, outcome = _multiply(self, other, orders[format], pays)
-        count((format, data.dtype, other.dtype, operation, outcome))
+        note((format, data.dtype, other.dtype, operation, outcome))
+        if len(notes) >= most_notes:
+            tally.count_notes()
         return original(self, other) if result is None else result
 
     return method

@@ -86,23 +86,18 @@ class Tally:
     product.  The notes are counted when there are many, and when somebody wants to know.
     """
 
-    _MOST_NOTES = 4096
+    #: Whoever appends to `notes` has them counted from so many on.
+    MOST_NOTES = 4096
 
     def __init__(self, lock):
         self._lock = lock
-        self._notes = deque()
+        self.notes = deque()
         self._counts = Counter()
-
-    def add(self, key):
-        """Note one call."""
-        self._notes.append(key)
-        if len(self._notes) >= self._MOST_NOTES:
-            self._count_notes()
 
     def read(self, reset):
         """Return the counts as a `Report`, and forget them if asked to."""
         with self._lock:
-            self._count_notes()
+            self.count_notes()
             counts = self._counts.copy()
             if reset:
                 self._counts.clear()
@@ -118,7 +113,8 @@ class Tally:
         ]
         return Report(tuple(sorted(rows, key=lambda row: (-row.count, row[:-1]))))
 
-    def _count_notes(self):
+    def count_notes(self):
+        """Count the calls that were noted by now."""
         with self._lock, contextlib.suppress(IndexError):
             while True:
-                self._counts[self._notes.popleft()] += 1
+                self._counts[self.notes.popleft()] += 1

@@ -16,7 +16,8 @@ class Rule(NamedTuple):
     """
 
     format: str
-    most_small: float = -1
+    most_small: float = -1  # work
+    most_small_rows: int | None = None  # of what is small, too
     least_work: float = 0
     least_columns: int = 0
     least_per_row: float = 0  # stored entries
@@ -33,21 +34,25 @@ RULES = {
         # 1.1 at 20 to 300 entries, 1.0 at 1,000, 0.75 to 0.95 above as the check reads what scipy
         # does not; a second thread makes up for it: 1.1 to 1.5 from 100,000 on.
         Rule("csr", most_small=1000, least_work=1e5, least_threads=2, least_by_spmm=math.inf),
-        # 1.0 to 1.2 up to 300 entries, 0.5 to 0.9 above.
-        Rule("csc", most_small=300, least_work=math.inf, least_by_spmm=math.inf),
-        # 0.1 to 1.1, without a threshold that tells them apart.
-        Rule("coo", least_work=math.inf),
-        # 0.15 to 0.65.
-        Rule("bsr", least_work=math.inf),
+        # 1.3 to 2 up to 300 entries, 0.5 to 0.9 above, and 0.4 to 0.8 from 1,000 rows on.
+        Rule("csc", 300, 300, least_work=math.inf, least_by_spmm=math.inf),
+        # 1.7 to 2.8 up to 1,000 entries in 300 rows, 0.6 to 1.2 from 1,000 rows on; 0.1 to 1.1
+        # above, without a threshold that tells them apart.
+        Rule("coo", 1000, 300, least_work=math.inf, least_by_spmm=math.inf),
+        # 1.0 to 2.0 up to 1,000 entries in 300 rows; 0.15 to 0.65 above.
+        Rule("bsr", 1000, 300, least_work=math.inf),
     ],
     "matrix": [
         # 1.0 to 5.6, and 0.9 to 1.0 with one entry per row and few columns.
         Rule("csr", least_by_spmm=8e4),
-        # 1.0 to 1.9; below 16 columns 0.3 to 1.2, with one entry per row 0.5 to 1.1.
-        Rule("csc", 1000, least_work=5e4, least_columns=16, least_per_row=4, least_by_spmm=8e4),
-        # 1.2 to 4.6; with fewer columns or entries per row 0.1 to 1.2, below this work 0.3 to 0.9.
-        Rule("coo", least_work=2e5, least_columns=16, least_per_row=10),
-        # 1.1 to 25; below this work 0.2 to 1.1, with one or two entries per row 0.7 to 3.
-        Rule("bsr", least_work=8e4, least_per_row=3),
+        # 1.5 to 2.4 where small; 1.0 to 1.9 above, below 16 columns 0.3 to 1.2, with one entry per
+        # row 0.5 to 1.1.
+        Rule("csc", 1000, 300, 5e4, least_columns=16, least_per_row=4, least_by_spmm=8e4),
+        # 1.4 to 3.3 where small; 1.2 to 4.6 above, with fewer columns or entries per row 0.1 to
+        # 1.2, below this work 0.3 to 0.9.
+        Rule("coo", 1000, 300, 2e5, least_columns=16, least_per_row=10, least_by_spmm=2e5),
+        # 1.3 to 2.4 where small; 1.1 to 25 above, below this work 0.2 to 1.1 with many rows, with
+        # one or two entries per row 0.7 to 3.
+        Rule("bsr", 1000, 300, 8e4, least_per_row=3),
     ],
 }

@@ -285,6 +285,38 @@ def test_nonfinite_values_stay_where_scipy_has_them(take_everything):
             np.testing.assert_array_equal(S @ B, expected)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("format", FORMATS)
+def test_small_products_are_taken_and_those_of_many_rows_are_not(format, kind):
+    A = make(format, kind)
+    for other in (dense(8), dense((8, 3)), np.asfortranarray(dense((8, 3)))):
+        expected = A @ other
+        with accelerate():
+            assert_same(A @ other, expected)
+        in_any_order = format == "coo" and other.ndim == 2 and not other.flags.c_contiguous
+        assert accelerate.report(reset=True).outcomes == {
+            "slower" if in_any_order else "taken": 1
+        }
+    if format == "csr":
+        return
+    A = make(format, kind, shape=(2000, 8), density=0.001)
+    for other in (dense(8), dense((8, 2))):
+        expected = A @ other
+        with accelerate():
+            assert_same(A @ other, expected)
+        assert accelerate.report(reset=True).outcomes == {"slower": 1}
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (1, 1), (2, 8)])
+def test_a_row_in_coo_is_what_scipy_makes_of_it(shape):
+    A = sp.coo_array(np.ones(shape))
+    for other in (np.arange(shape[1]) + 0.5, np.ones((shape[1], 1)), np.ones((shape[1], 2))):
+        expected = A @ other
+        with accelerate():
+            assert_same(A @ other, expected)
+    accelerate.report(reset=True)
+
+
 def test_subclasses_of_scipy_classes_are_taken(take_everything):
     class Named(sp.csr_array):
         name = "mine"
