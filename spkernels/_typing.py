@@ -21,8 +21,36 @@ class _Format(Protocol):
     def tocsr(self) -> Any: ...
 
 
-#: Any array or matrix of scipy.sparse, of any format.
-SparseLike: TypeAlias = sp.sparray | sp.spmatrix | _Format
+class _Own(Protocol):
+    """What spkernels' own formats have."""
+
+    def to_scipy(self) -> Any: ...
+
+
+class _PyData(Protocol):
+    """What arrays of pydata/sparse have."""
+
+    def to_scipy_sparse(self) -> Any: ...
+
+
+class _Torch(Protocol):
+    """What tensors of torch have: their types do not tell the sparse ones."""
+
+    def crow_indices(self) -> Any: ...
+
+
+class _Jax(Protocol):
+    """What sparse arrays of jax have."""
+
+    @property
+    def nse(self) -> int: ...
+    def todense(self) -> Any: ...
+
+
+#: Any array or matrix of scipy.sparse, of any format, and what is converted to one at no loss.
+SparseLike: TypeAlias = (
+    sp.sparray | sp.spmatrix | _Format | _Own | _PyData | _Torch | _Jax
+)
 
 #: What is returned of the class that it came in.
 Sparse = TypeVar(

@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -628,3 +629,24 @@ def test_lists_and_matrices_are_taken_as_factors():
     P = sp.csr_matrix(np.eye(2))
     X, Y = [[1.0, 2.0], [3.0, 4.0]], np.matrix([[5.0, 6.0], [7.0, 8.0]])
     np.testing.assert_array_equal(sddmm(P, X, Y).data, [19.0, 50.0])
+
+
+def test_the_formula_is_torchs_and_the_defaults_are_not():
+    torch = pytest.importorskip("torch", reason="torch is not installed.")
+    P = sp.csr_array([[0.0, 3.0], [1.0, 0.0]])
+    X, Y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]])
+
+    def sampled(**options):
+        parts = (torch.from_numpy(part) for part in (P.indptr, P.indices, P.data))
+        tensor = torch.sparse_csr_tensor(*parts, size=P.shape)
+        factors = torch.from_numpy(X), torch.from_numpy(Y)
+        return torch.sparse.sampled_addmm(tensor, *factors, **options).values().numpy()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls its CSR a beta
+        assert (sddmm(P, X, Y, alpha=2.0, beta=3.0).data == sampled(alpha=2.0, beta=3.0)).all()
+        assert (sddmm(P, X, Y, beta=1.0).data == sampled()).all()
+        assert (sddmm(P, X, Y).data == sampled(beta=0.0)).all()
+        P.data[0] = np.nan
+        assert np.isfinite(sddmm(P, X, Y).data).all()
+        assert np.isnan(sddmm(P, X, Y, beta=1.0).data).any()

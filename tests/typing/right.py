@@ -63,6 +63,15 @@ P = spkernels.prepare(A, op="sddmm")
 P.sddmm(B, B.T).toarray()
 assert_type(P.sddmm(stack, B.T), NDArray[Any])
 
+assert_type(W.linear(B.T, bias=[1.0, 2.0, 3.0], activation="relu"), NDArray[Any])
+assert_type(W.linear(stack, out=unknown), NDArray[np.float32])
+W24 = spkernels.formats.NMArray.from_scipy(A, 2, 4)
+assert_type(W24, spkernels.formats.NMArray)
+assert_type(spkernels.prepare(W24), PreparedMatrix)
+assert_type(spkernels.spmm(W24, B), NDArray[Any])
+assert_type(W24 @ B, NDArray[Any])
+assert_type(W24.T.toarray(), NDArray[Any])
+
 # Options that change what comes back.
 Q = np.ones((3, 2), np.float32)
 mask = masks.causal(3) & ~masks.window(3, 1) | masks.global_tokens(3, 1)

@@ -18,6 +18,8 @@ spmm(A, B, worker=1)  # expect-error
 spmm(A)  # expect-error
 W.spmm(B, activation="RELU")  # expect-error
 W.spmm(B, order="c")  # expect-error
+W.linear(B.T, activation="swish")  # expect-error
+W.linear(B.T, order="F")  # expect-error
 W.sddmm(B, B.T)  # expect-error-if-scipy-is-known
 prepare(A, dtype="int9")  # expect-error
 prepare(A, dtype=np.complex64)  # expect-error
@@ -39,6 +41,10 @@ shape = sparse_attention(B, B, B, A, return_lse=True).shape  # expect-error
 sparse_attention(B, B, B, B)  # expect-error-if-scipy-is-known
 datasets.load("layer.smtx", values="one")  # expect-error
 datasets.block_pruned(8, 8, (2, 2), 0.5, format="coo")  # expect-error
+spkernels.cuda.prepare(A, kernel="row")  # expect-error
+spkernels.cuda.prepare(A, precision="fp32")  # expect-error
+spkernels.cuda.prepare(A, op=("spmm", "sdmm"))  # expect-error
+spkernels.cuda.spmm(A, B, activation="rellu")  # expect-error
 accelerate.report(True)  # expect-error
 
 
