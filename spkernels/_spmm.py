@@ -25,6 +25,8 @@ from ._operands import (
 )
 from ._threads import resolve_workers
 from ._validate import (
+    is_hypersparse,
+    positions,
     raise_status,
     sparse_arrays,
     to_csc,
@@ -99,9 +101,9 @@ def spmm(
     ----------
     A : sparse array or matrix of shape (m, k), or array_like of shape (k,) or (m, k)
         The left operand.  CSR, CSC, COO and BSR are used as they are, but for two: BSR on the right
-        is transposed first, and COO is compressed by the rows of the result (on the right: its
-        columns) where the dense operand or the result is not row-major (on the right: column-major)
-        and 2-D.  Other formats are converted to CSR, or to COO where they have many more rows than
+        is transposed first, and COO goes through ``tocsr()`` (``tocsc()`` on the right, if most of
+        its rows are empty) where the dense operand or the result is not row-major (on the right:
+        column-major) and 2-D.  Other formats are converted to CSR, or to COO where they have many more rows than
         entries.  Small products of DIA and DOK are left to scipy, which has no conversion to make.
         Unsorted indices, duplicates (which add up) and explicit zeros are fine.
     B : array_like of shape (k,) or (k, n), or sparse array or matrix of shape (k, n)
@@ -267,6 +269,8 @@ def _scipy_is_faster(S, D, dense_first, activation, check):
     ):
         return False  # `_finish` has no other activation
     columns = 1 if D.ndim == 1 else D.shape[0 if dense_first else 1]
+    if S.format == "dia" and is_hypersparse(max(S.shape), S.data.size):
+        return False  # scipy fills diagonals up to that length, to transpose them
     if S.format == "dia":
         work = S.data.size * columns
         return work <= 1000 if dense_first else columns == 1 or work <= 200_000
@@ -351,6 +355,7 @@ def _spmm(
         beta = integral_factor(beta, "beta", dtype)
         _check_epilogue(shape, dtype, out, alpha, beta, bias, activation)
         S = validated(S, s_name, check=check)
+        S, D = _without_gaps(S, D, dense_first)
         # Some versions of scipy make a scalar of a row in COO times a vector.
         product = np.asarray(D @ S if dense_first else S @ D).reshape(shape)
         result = _finish(product, out, alpha, beta, bias, activation, layout)
@@ -379,8 +384,9 @@ def _spmm(
         _has_plain_rows(view.T if dense_first else view) for view in (D, result)
     ):
         # The kernel for entries in any order walks rows; other layouts cost it a miss per element.
-        # Compressed are the rows of the result, whose number the result has anyway.
-        convert = to_csc if dense_first else to_csr
+        # D @ CSR walks all rows of the operand, D @ CSC the columns, which are the result's: where
+        # eight rows and more share an entry, it takes 0.01 to 1.05 of the time, else up to 6 times.
+        convert = to_csc if dense_first and S.shape[0] > 8 * S.data.size else to_csr
         S = convert(S, s_name, dtype=dtype, check=check)
     elif S.format == "bsr" and dense_first:
         S = validated(S, s_name, check=check)  # scipy is to transpose it
@@ -417,6 +423,22 @@ def _spmm(
     if target is not result:
         result[...] = target
     return np.asmatrix(result) if as_matrix else result
+
+
+def _without_gaps(S, D, dense_first):
+    """Return both without what meets no entry of `S`, where that is most of `D`: scipy copies it.
+
+    Of 2-D operands; `S` is validated.
+    """
+    inner = S.shape[0 if dense_first else -1]
+    if S.ndim != 2 or S.format == "dia" or not is_hypersparse(inner, S.data.size):
+        return S, D
+    coords = list(positions(S))
+    axis = 0 if dense_first else 1
+    used, coords[axis] = np.unique(coords[axis], return_inverse=True)
+    shape = (used.size, S.shape[1]) if dense_first else (S.shape[0], used.size)
+    S = sp.coo_array((S.data.reshape(-1), tuple(coords)), shape=shape)
+    return S, D[..., used] if dense_first else D[used]
 
 
 def _has_plain_rows(array):

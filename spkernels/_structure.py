@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from . import _tuning
-from ._pattern import transposed
 from .patterns._check import check
 from .patterns._found import parse
-from .patterns._grid import coarse, ones, places_of
+from .patterns._grid import by_column, coarse, ones, places_of
 from .patterns._padding import Padding
 from .patterns._recognise import USUAL_FILL, as_fill, heights
 
@@ -56,9 +55,10 @@ class Structure(NamedTuple):
         if self.kind == "auto":
             ways = [Padding(h, round(csr.nnz / fill)) for h, fill, _ in heights(csr, self.fill)]
         elif self.kind == "block":
-            height = self.size[0]
-            columns = coarse(ones(transposed(csr)), height)
-            ways = [Padding(height, places_of(columns, csr.shape[::-1], 1, height))]
+            height = min(self.size[0], csr.shape[0])
+            turned, _ = by_column(csr)
+            blocks = coarse(ones(turned), height)
+            ways = [Padding(height, places_of(blocks, turned.shape, 1, height))]
         best = _tuning.best_padding(csr, ways, n, workers)
         # Rows that have their columns in common already need none.
         return None if best is None or best.nnz == csr.nnz else best

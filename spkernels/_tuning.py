@@ -172,13 +172,22 @@ def _timed(state, n, workers, names, predicted):
             if name == "rows":
                 raise
     columns = max(1, min(n, _MOST_ELEMENTS // max(1, *csr.shape)))
-    B = np.ones((csr.shape[1], columns) if n > 1 else csr.shape[1], csr.dtype)
+    B = _dense_operand(csr.shape[1], columns if n > 1 else None, csr.dtype)
     out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
     options = (out, 1.0, 0.0, None, None, None, workers)
     calls = {name: lambda k=kernel: k.multiply(B, *options) for name, kernel in kernels.items()}
     seconds = _measure(calls, BUDGET)
     scale = (state.csr.nnz / csr.nnz if csr.nnz else 1.0) * n / columns
     return kernels, {name: value * scale for name, value in seconds.items()}
+
+
+def _dense_operand(rows, columns, dtype):
+    """Return an operand to measure with, in bounded memory."""
+    shape = (rows,) if columns is None else (rows, columns)
+    # Of more rows than that, one stands for all: what is measured then lacks cache misses.
+    if rows > _MOST_ELEMENTS:
+        return np.broadcast_to(np.ones(shape[1:], dtype), shape)
+    return np.ones(shape, dtype)
 
 
 def choose(state, n, workers):

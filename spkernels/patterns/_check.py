@@ -43,19 +43,21 @@ def _balanced(grid, n, m):
     rows, cols = grid.shape
     full = cols // m  # what is left at the end of a row may hold anything
     windows = coarse(grid, m)
-    row = np.repeat(np.arange(rows), np.diff(windows.indptr))
-    whole = windows.indices < full
-    counts, number = windows.data[whole], (row * full + windows.indices)[whole]
+    lengths, whole = np.diff(windows.indptr), windows.indices < full
+    row = np.repeat(np.arange(rows), lengths)[whole]
+    place = (np.arange(windows.nnz) - np.repeat(windows.indptr[:-1], lengths))[whole]
+    counts, missing = windows.data[whole], windows.indices[whole] != place
     # The first that has another number of entries, or is not there, as it has none.
-    wrong = np.flatnonzero(counts != n)[:1]
-    missing = np.flatnonzero(number != np.arange(number.size))[:1]
-    found = [(int(number[i]), int(counts[i])) for i in wrong] + [(int(i), 0) for i in missing]
-    if not found and number.size < rows * full:
-        found = [(number.size, 0)]
+    found = [
+        (int(row[i]), int(place[i]), 0 if missing[i] else int(counts[i]))
+        for i in np.flatnonzero(missing | (counts != n))[:1]
+    ]
+    present = np.bincount(row, minlength=rows)
+    found += [(int(i), int(present[i]), 0) for i in np.flatnonzero(present < full)[:1]]
     if not found:
         return None
-    first, count = min(found)
-    return _in_window(grid, *divmod(first, full), m, count)
+    at, window, count = min(found)
+    return _in_window(grid, at, window, m, count)
 
 
 def _block(grid, v, w, fill):
@@ -70,7 +72,7 @@ def _block(grid, v, w, fill):
     columns = _range("column", col * w, w, grid.shape[1])
     wanted = "all" if fill == 1 else f"{fill:g}"
     return (
-        f"the block of {rows} and {columns} has {blocks.data[at]} of {places[at]} entries, and "
+        f"the block of {rows} and {columns} has {blocks.data[at]} of {places[at]:.0f} entries, and "
         f"blocks are {share:.4g} full on average, where {wanted} was expected (fill)"
     )
 

@@ -1,7 +1,8 @@
 """A matrix cut into blocks, of which those that hold entries are counted.
 
 A grid is a canonical CSR array with an element for each such block: the number of its entries.
-Everything takes time and memory in the number of entries, of rows and of columns.
+Everything takes time and memory in the number of entries and of rows; where there are many more
+columns than these, only columns with entries count.
 """
 
 from __future__ import annotations
@@ -9,8 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 from .._pattern import known_canonical, transposed, with_values
+from .._validate import is_hypersparse
 
-__all__ = ["areas", "coarse", "coarse_rows", "ones", "place_of", "places_of"]
+__all__ = [
+    "areas",
+    "by_column",
+    "by_row",
+    "coarse",
+    "coarse_rows",
+    "has_many_columns",
+    "ones",
+    "place_of",
+    "places_of",
+]
 
 
 def ones(csr):
@@ -21,6 +33,7 @@ def ones(csr):
 def coarse(grid, width):
     """Return the grid of blocks that are `width` columns of `grid` wide."""
     rows, cols = grid.shape
+    width = min(width, max(1, cols))  # which any dtype of indices holds
     shape = rows, -(-cols // width)
     window = grid.indices // width
     # Rows are sorted: a block begins where the window or the row changes.
@@ -35,17 +48,48 @@ def coarse(grid, width):
     return known_canonical(counts, window[starts], before[grid.indptr], shape)
 
 
+def has_many_columns(grid):
+    """Whether an array of an element per column would be most of the memory."""
+    return is_hypersparse(grid.shape[1], grid.nnz + grid.shape[0])
+
+
+def by_column(grid):
+    """Return the transpose of a grid, and the columns that its rows are: None for all of them.
+
+    Where there are many, those without entries are left out.
+    """
+    if not has_many_columns(grid):
+        return transposed(grid), None
+    columns, numbers = np.unique(grid.indices, return_inverse=True)
+    shape = grid.shape[0], columns.size
+    return transposed(known_canonical(grid.data, numbers, grid.indptr, shape)), columns
+
+
+def by_row(grid, columns, cols):
+    """Return the transpose of what `by_column` made of a grid of so many columns."""
+    turned = transposed(grid)
+    if columns is None:
+        return turned
+    shape = turned.shape[0], cols
+    return known_canonical(turned.data, columns[turned.indices], turned.indptr, shape)
+
+
 def coarse_rows(grid, height):
     """Return the grid of blocks that are `height` rows of `grid` high."""
-    return transposed(coarse(transposed(grid), height))
+    turned, columns = by_column(grid)
+    return by_row(coarse(turned, height), columns, grid.shape[1])
 
 
 def areas(grid, shape, height, width):
-    """Return the places in each block of a grid of `height` x `width`, all inside of `shape`."""
+    """Return the places in each block of a grid of `height` x `width`, all inside of `shape`.
+
+    In float64, which holds as many as there can be entries exactly, and more without overflow.
+    """
     # Blocks at the edges are smaller.
+    height, width = min(height, max(1, shape[0])), min(width, max(1, shape[1]))
     heights = np.minimum(height, shape[0] - np.arange(0, shape[0], height))
     widths = np.minimum(width, shape[1] - grid.indices.astype(np.int64) * width)
-    return np.repeat(heights, np.diff(grid.indptr)) * widths
+    return np.repeat(heights.astype(np.float64), np.diff(grid.indptr)) * widths
 
 
 def places_of(grid, shape, height, width):

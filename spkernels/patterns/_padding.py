@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._pattern import known_canonical, transposed
-from ._grid import coarse, ones
+from .._pattern import known_canonical
+from ._grid import by_column, by_row, coarse, has_many_columns, ones
 
 __all__ = ["Padding", "added_columns", "padded"]
 
@@ -21,7 +21,7 @@ class Padding(NamedTuple):
 
 def padded(csr, height):
     """Return `csr` with zeros such that every `height` rows have the same columns."""
-    turned = transposed(csr)
+    turned, columns = by_column(csr)
     blocks = coarse(ones(turned), height)
     # By columns, the entries of a block are neighbours: they go to places of their own among
     # `height` of them.
@@ -29,16 +29,22 @@ def padded(csr, height):
     values = np.zeros(blocks.nnz * height, csr.dtype)
     values[block * height + turned.indices % height] = turned.data
     rows = (blocks.indices[:, None] * height + np.arange(height)).reshape(-1)
-    ends = blocks.indptr * height
+    ends = blocks.indptr.astype(np.int64) * height
     if csr.shape[0] % height:  # the last rows are fewer
         inside = rows < csr.shape[0]
         before = np.concatenate([[0], np.cumsum(inside)])
         values, rows, ends = values[inside], rows[inside], before[ends]
-    return transposed(known_canonical(values, rows, ends, turned.shape))
+    return by_row(known_canonical(values, rows, ends, turned.shape), columns, csr.shape[1])
 
 
 def added_columns(csr, filled):
     """Return the columns that have more entries in `filled` than in `csr`."""
+    if has_many_columns(csr):
+        # Of both, the same columns have entries.
+        (columns, more), (_, less) = (
+            np.unique(A.indices, return_counts=True) for A in (filled, csr)
+        )
+        return columns[more > less].astype(csr.indices.dtype)
     cols = csr.shape[1]
     added = np.bincount(filled.indices, minlength=cols) - np.bincount(csr.indices, minlength=cols)
     return np.flatnonzero(added).astype(csr.indices.dtype)

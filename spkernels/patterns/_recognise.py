@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from .._arguments import as_real
 from .._foreign import as_sparse
-from .._pattern import canonical_pattern, first_rows, transposed
+from .._pattern import canonical_pattern, first_rows
 from ._found import Pattern
-from ._grid import coarse, ones, places_of
+from ._grid import by_column, by_row, coarse, ones, places_of
 
 if TYPE_CHECKING:
     from .._typing import SparseLike
@@ -162,10 +162,10 @@ def _balanced(grid):
 def heights(csr, least):
     """Yield the rows of blocks one column wide that are full enough, their fill and their grid.
 
-    The grid is transposed.
+    The grid is what `by_column` makes of it, with the columns.
     """
-    columns, shape = transposed(csr), csr.shape[::-1]
-    height = 1
+    columns, numbers = by_column(csr)
+    shape, height = columns.shape, 1
     for side in SIDES:
         if side > csr.shape[0]:
             return
@@ -173,7 +173,7 @@ def heights(csr, least):
         fill = csr.nnz / places_of(columns, shape, 1, height)
         if fill < least:
             return
-        yield height, fill, columns
+        yield height, fill, (columns, numbers)
 
 
 def _blocks(grid, least):
@@ -197,7 +197,7 @@ def _fills(grid, least):
             if w > grid.shape[1] or (v > 1 and (v // 2, w) not in fills):
                 break
             if wide is None:  # turning takes the longest, so only where it is needed
-                wide = grid if columns is None else transposed(columns)
+                wide = grid if columns is None else by_row(*columns, grid.shape[1])
             wide, width = coarse(wide, w // width), w
             fill = grid.nnz / places_of(wide, grid.shape, v, w)
             if fill < least:
@@ -211,7 +211,7 @@ def _complementary(grid):
     for size in SIDES:
         covered = grid.nnz / (-(-rows // size) * cols)
         if _LEAST_COVERED <= covered <= 1 and size <= rows:
-            sets = coarse(transposed(grid), size)
+            sets = coarse(by_column(grid)[0], size)
             if sets.nnz == grid.nnz:
                 return Pattern("complementary", (size,), covered)
     return None
