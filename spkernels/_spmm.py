@@ -103,9 +103,10 @@ def spmm(
         The left operand.  CSR, CSC, COO and BSR are used as they are, but for two: BSR on the right
         is transposed first, and COO goes through ``tocsr()`` (``tocsc()`` on the right, if most of
         its rows are empty) where the dense operand or the result is not row-major (on the right:
-        column-major) and 2-D.  Other formats are converted to CSR, or to COO where they have many more rows than
-        entries.  Small products of DIA and DOK are left to scipy, which has no conversion to make.
-        Unsorted indices, duplicates (which add up) and explicit zeros are fine.
+        column-major) and 2-D.  Other formats are converted to CSR, or to COO where they have many
+        more rows than entries.  Small products of DIA and DOK are left to scipy, which has no
+        conversion to make.  Unsorted indices, duplicates (which add up) and explicit zeros are
+        fine.
     B : array_like of shape (k,) or (k, n), or sparse array or matrix of shape (k, n)
         The right operand, sparse if `A` is dense.
     out : ndarray, optional
@@ -356,9 +357,10 @@ def _spmm(
         _check_epilogue(shape, dtype, out, alpha, beta, bias, activation)
         S = validated(S, s_name, check=check)
         S, D = _without_gaps(S, D, dense_first)
-        # Some versions of scipy make a scalar of a row in COO times a vector.
-        product = np.asarray(D @ S if dense_first else S @ D).reshape(shape)
-        result = _finish(product, out, alpha, beta, bias, activation, layout)
+        with np.errstate(all="ignore"):  # silent, as the kernels are
+            # Some versions of scipy make a scalar of a row in COO times a vector.
+            product = np.asarray(D @ S if dense_first else S @ D).reshape(shape)
+            result = _finish(product, out, alpha, beta, bias, activation, layout)
         return np.asmatrix(result) if as_matrix else result
 
     if out is not None:
@@ -380,6 +382,8 @@ def _spmm(
     result = np.empty(shape, dtype, order=layout) if out is None else out
     D = apart_from(out, dense_view(D, dtype))
     bias_row, bias_col = (apart_from(out, part) for part in plan_bias(bias, shape, dtype))
+    if packed is None and S.format in _CONVERTED:
+        S = to_kernel_format(S, s_name)
     if S.format == "coo" and not all(
         _has_plain_rows(view.T if dense_first else view) for view in (D, result)
     ):
@@ -430,6 +434,8 @@ def _without_gaps(S, D, dense_first):
 
     Of 2-D operands; `S` is validated.
     """
+    if S.ndim == 2 and S.format == "dia" and is_hypersparse(max(S.shape), S.data.size):
+        S = to_kernel_format(S, "")
     inner = S.shape[0 if dense_first else -1]
     if S.ndim != 2 or S.format == "dia" or not is_hypersparse(inner, S.data.size):
         return S, D

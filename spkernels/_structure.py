@@ -53,11 +53,12 @@ class Structure(NamedTuple):
             return None
         ways = []
         if self.kind == "auto":
-            ways = [Padding(h, round(csr.nnz / fill)) for h, fill, _ in heights(csr, self.fill)]
+            found = heights(ones(csr), self.fill)  # counts, as values may not add up
+            ways = [Padding(h, round(csr.nnz / fill)) for h, fill, _ in found]
         elif self.kind == "block":
             height = min(self.size[0], csr.shape[0])
-            turned, _ = by_column(csr)
-            blocks = coarse(ones(turned), height)
+            turned, _ = by_column(ones(csr))
+            blocks = coarse(turned, height)
             ways = [Padding(height, places_of(blocks, turned.shape, 1, height))]
         best = _tuning.best_padding(csr, ways, n, workers)
         # Rows that have their columns in common already need none.

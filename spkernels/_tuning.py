@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import sys
 import time
 import zlib
 from dataclasses import dataclass
@@ -71,7 +72,9 @@ def _threads(workers):
 
 def _cycles(csr, nnz, n, way):
     rows, cols = csr.shape
-    return _core.predict(rows, cols, nnz, csr.dtype == np.float64, n, _WAYS[way])
+    cycles = _core.predict(rows, cols, nnz, csr.dtype == np.float64, n, _WAYS[way])
+    # It is 0 for sizes that cannot be packed.
+    return cycles if cycles > 0 or way == "rows" else math.inf
 
 
 def _padded_cycles(csr, padding, n, workers):
@@ -181,10 +184,17 @@ def _timed(state, n, workers, names, predicted):
     return kernels, {name: value * scale for name, value in seconds.items()}
 
 
+def _has_operands(rows, dtype):
+    """Whether NumPy has arrays of so many rows."""
+    return rows * dtype.itemsize <= sys.maxsize
+
+
 def _dense_operand(rows, columns, dtype):
     """Return an operand to measure with, in bounded memory."""
     shape = (rows,) if columns is None else (rows, columns)
     # Of more rows than that, one stands for all: what is measured then lacks cache misses.
+    if not _has_operands(rows, dtype):
+        raise ValueError(f"nothing to measure: no dense operand of {dtype} has {rows} rows")
     if rows > _MOST_ELEMENTS:
         return np.broadcast_to(np.ones(shape[1:], dtype), shape)
     return np.ones(shape, dtype)
@@ -194,7 +204,7 @@ def choose(state, n, workers):
     """Measure what may be fastest, once per pattern and width; return the best kernel's name."""
     csr = state.csr
     predicted = _predictions(csr, n, workers, state.padding)
-    if csr.nnz == 0 or csr.shape[0] == 0:
+    if csr.nnz == 0 or csr.shape[0] == 0 or not _has_operands(csr.shape[1], csr.dtype):
         return "rows"
     key = _key(state, n, workers)
     if key in _known and _known[key] in predicted:

@@ -466,3 +466,22 @@ def test_explain_says_what_patterns_cost():
     assert {rows.candidate_of(found).name for found in report.patterns} == {"rows"}
     names = {found.name: report.candidate_of(found).name for found in report.patterns}
     assert names == {"balanced 16:256": "packed", "16x16": "packed"}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("pattern", [None, "auto", "4x1"])
+@pytest.mark.parametrize("n", [1, 64])
+def test_values_that_do_not_add_up_are_no_concern_of_patterns(pattern, n):
+    """Infinities of both signs, NaN, and numbers that only float64 holds."""
+    rng = np.random.default_rng(0)
+    blocks = np.kron(rng.random((16, 64)) < 0.3, np.ones((4, 1), bool))
+    blocks &= rng.random(blocks.shape) < 0.95
+    A = sp.csr_array(np.where(blocks, rng.standard_normal(blocks.shape), 0))
+    A.data[::7], A.data[3::11], A.data[5::13], A.data[6::17] = np.inf, -np.inf, np.nan, 1e300
+    W = prepare(A, pattern=pattern, fill=None if pattern is None else 0.7, n=n)
+    with np.errstate(all="ignore"):
+        expected = A @ np.ones((64, n))
+    np.testing.assert_array_equal(np.isnan(W @ np.ones((64, n))), np.isnan(expected))
+    W.update_values(A.tocoo())
+    W.explain()
+    assert W.patterns == patterns.recognise(A, fill=0.9 if pattern is None else 0.7)

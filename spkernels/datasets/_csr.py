@@ -50,6 +50,12 @@ def check_sizes(*sizes: int, where: str = "") -> None:
         raise ValueError(f"expected sizes below 2**63 - 1, found {max(sizes)}{where}")
 
 
+def check_area(names: str, rows: int, cols: int) -> None:
+    """Raise ValueError if the positions of a matrix do not fit in 64 bits."""
+    if rows * cols > INT64_MAX:
+        raise ValueError(f"{names}: expected fewer than 2**63 places, got {rows} x {cols}")
+
+
 def check_rows(rows: int, nbytes: int, where: str = "") -> None:
     """Raise ValueError if CSR would take far more memory than what the matrix is made from.
 

@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
 from .._arguments import RNG, as_count, as_dtype, as_generator, as_real
-from ._csr import from_positions
+from ._csr import check_area, from_positions
 from ._sampling import largest, merged
 
 # Above this share of all pairs, so many draws hit an edge twice that ranking all pairs is cheaper.
@@ -71,6 +71,7 @@ def power_law_graph(
     (80000, 0)
     """
     n = as_count("n", n)
+    check_area("n", n, n)
     avg_degree, exponent = as_real("avg_degree", avg_degree), as_real("exponent", exponent)
     if not 0 <= avg_degree <= n - 1:
         raise ValueError(f"avg_degree: expected a number from 0 to {n - 1}, got {avg_degree}")

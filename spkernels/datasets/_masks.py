@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from scipy.sparse import bsr_array, csr_array
 
 from .._arguments import RNG, as_count, as_dtype, as_generator, as_sparsity, kept
-from ._csr import from_positions, make_csr, ranges
+from ._csr import INT32_MAX, from_positions, make_csr, ranges
 from ._sampling import sample_rows
 
 _BLOCK_SIZES = (64, 32, 16, 8, 4, 2, 1)
@@ -63,7 +63,7 @@ def window_mask(
     >>> round(1 - A.nnz / 1024**2, 4)
     0.9001
     """
-    n = as_count("n", n)
+    n = as_count("n", n, 1, INT32_MAX)
     radius = _direct_or_nearest(
         n, "radius", radius, (0, n - 1), sparsity, lambda h: n * (2 * h + 1) - h * (h + 1)
     )
@@ -117,7 +117,7 @@ def global_mask(
            [1, 0, 0, 0],
            [1, 0, 0, 0]])
     """
-    n = as_count("n", n)
+    n = as_count("n", n, 1, INT32_MAX)
     count = _direct_or_nearest(
         n, "count", count, (0, n), sparsity, lambda g: n * n - (n - g) * (n - g)
     )
@@ -168,7 +168,7 @@ def random_mask(
     >>> datasets.random_mask(512, sparsity=0.9, rng=0).nnz == 512 * 51
     True
     """
-    n = as_count("n", n)
+    n = as_count("n", n, 1, INT32_MAX)
     per_row = _direct_or_nearest(n, "per_row", per_row, (0, n), sparsity, lambda r: n * r)
     nothing = np.empty(0, dtype=np.int64)
     flat = sample_rows(as_generator(rng), n, np.full(n, per_row), nothing)
@@ -265,7 +265,7 @@ def bigbird_blocks(
     rng: RNG = None,
 ) -> tuple[csr_array, int]:
     """Return the grid of blocks of a BigBird mask and their size; see `bigbird_mask`."""
-    n = as_count("n", n)
+    n = as_count("n", n, 1, INT32_MAX)
     window_blocks = as_count("window_blocks", window_blocks)
     if window_blocks % 2 == 0:
         raise ValueError(f"window_blocks: expected an odd number, got {window_blocks}")

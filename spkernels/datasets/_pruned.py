@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 from scipy.sparse import bsr_array, csr_array
 
 from .._arguments import RNG, as_count, as_dtype, as_generator, as_real, as_sparsity, kept
-from ._csr import from_positions, standard_normal
+from ._csr import check_area, from_positions, standard_normal
 from ._sampling import largest, sample
 
 
@@ -88,6 +88,7 @@ def magnitude_pruned(
     ((512, 2048), 104858, dtype('float32'))
     """
     m, n, sparsity = as_count("m", m), as_count("n", n), as_sparsity(sparsity)
+    check_area("m, n", m, n)
     spreads = []
     for name, value in (("row_spread", row_spread), ("col_spread", col_spread)):
         spreads.append(as_real(name, value))
@@ -141,6 +142,7 @@ def random_pruned(
     941
     """
     m, n, sparsity = as_count("m", m), as_count("n", n), as_sparsity(sparsity)
+    check_area("m, n", m, n)
     kind, rng = as_dtype(dtype, "fc"), as_generator(rng)
     flat = sample(rng, m * n, kept(m * n, sparsity))
     return from_positions(flat, standard_normal(rng, flat.size, kind), (m, n))
@@ -189,6 +191,7 @@ def nm_pruned(
            [2, 2]])
     """
     m, n, M = as_count("m", m), as_count("n", n), as_count("M", M)
+    check_area("m, n", m, n)
     N = as_count("N", N, 0, M)
     kind, rng = as_dtype(dtype, "fc"), as_generator(rng)
     groups = -(-n // M)
@@ -286,6 +289,7 @@ def block_pruned(
             raise ValueError(f"{name}: expected a multiple of the block's {part}, got {size}")
     if format not in ("csr", "bsr"):
         raise ValueError(f"format: expected 'csr' or 'bsr', got {format!r}")
+    check_area("m, n", m, n)
     kind, rng = as_dtype(dtype, "fc"), as_generator(rng)
     rows, cols = m // R, n // C
     flat = sample(rng, rows * cols, kept(rows * cols, sparsity))

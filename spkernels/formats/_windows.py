@@ -21,6 +21,8 @@ def place(csr, n, m, name, noun):
     """
     rows, cols = csr.shape
     windows = _count(cols, m)
+    if rows * windows > np.iinfo(np.int64).max // m:
+        raise MemoryError(f"{name} of shape {csr.shape} has too many windows of {m} columns")
     window = np.repeat(np.arange(rows) * windows, np.diff(csr.indptr)) + csr.indices // m
     counts = np.bincount(window, minlength=rows * windows)
     if (counts > n).any():
