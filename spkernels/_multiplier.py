@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._operands import check_out
 
-__all__ = ["Multiplier"]
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["Convertible", "Multiplier"]
 
 _MATMUL = np.matmul
 
 #: What ``X @= W`` passes: the axes that are the default, for 2-D and 1-D `X`.
 _USUAL_AXES = ([(-2, -1)] * 3, [(-1,), (-2, -1), (-1,)])
+
+#: The bytes of a dense array that is made without being asked for, at most.
+_MOST_CONVERTED = 2**30
 
 #: What looks at attributes of its arguments alone, so that these need not be arrays.
 _OF_ATTRIBUTES = {np.iscomplexobj, np.isrealobj, np.ndim, np.result_type, np.shape}
@@ -54,6 +60,25 @@ class Multiplier:
             f"numpy.{name} is not defined for {type(self).__name__}, which multiplies by @, "
             "numpy.matmul and numpy.dot"
         )
+
+
+class Convertible(Multiplier):
+    """A `Multiplier` that `numpy.asarray` and the like convert to a dense array.
+
+    pandas does so with what stands behind a frame's ``@``, and so does scipy.  A subclass has
+    ``_dense()``.
+    """
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        size = self.shape[0] * self.shape[1] * self.dtype.itemsize
+        if size > _MOST_CONVERTED:
+            raise TypeError(
+                f"a {type(self).__name__} of shape {self.shape} takes {size / 2**30:.3g} GiB as a "
+                "dense array, which is made on request alone: see toscipy() or to_scipy()"
+            )
+        if copy is False:
+            raise ValueError("a sparse matrix becomes a dense array by a copy only")
+        return self._dense().astype(dtype or self.dtype, copy=False)
 
 
 def _matmul(left, right, out=None, axes=None, **options):

@@ -17,7 +17,7 @@ from ._foreign import as_sparse, find_sparse
 from ._int8 import Int8Matrix, prepare_int8
 from ._kernels import KERNELS, width_class
 from ._locks import Lock
-from ._multiplier import Multiplier
+from ._multiplier import Convertible
 from ._operands import NATIVE, apart_from, check_inner, check_out, dense_array, numbers, plan_bias
 from ._sampler import PreparedPattern, prepare_pattern
 from ._storage import check_storage, rounded
@@ -27,7 +27,7 @@ from ._validate import validated
 from .patterns._recognise import recognised
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from ._tuning import Explanation
     from ._typing import Activation, FloatDType, Int8DType, Order, Out, SparseLike, Storage
@@ -40,9 +40,6 @@ _MOST_WIDTHS = 1000
 
 #: The columns that a matrix is prepared for where nothing is said.
 USUAL_WIDTH = 128
-
-#: The bytes of a dense array that NumPy's conversion makes, at most; more is to be asked for.
-_MOST_CONVERTED = 2**30
 
 #: The elements of a row that a pattern is prepared for where nothing is said.
 USUAL_DEPTH = 64
@@ -101,7 +98,7 @@ class _State:
         self.kernels.pop(self._key(name, n), None)
 
 
-class PreparedMatrix(Multiplier, LinearOperator):
+class PreparedMatrix(Convertible, LinearOperator):
     """A sparse matrix that was packed for products with dense ones; made by `prepare`.
 
     ``W @ B`` and ``B @ W`` multiply, `spmm` does so with options, and any number of threads may use
@@ -521,24 +518,14 @@ class PreparedMatrix(Multiplier, LinearOperator):
         )
         return None if result is None else result.T if out is None else out
 
-    def dot(self, x):
+    def dot(self, x: Any) -> Any:
         """Multiply by a dense operand, a number or another operator, as ``W @ x`` and ``x * W``."""
         if np.isscalar(x) or isinstance(x, LinearOperator):
             return super().dot(x)
         return self @ x
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """Convert it to a dense array, as `numpy.asarray` has to, up to a size."""
-        rows, cols = self.shape
-        size = rows * cols * self.dtype.itemsize
-        if size > _MOST_CONVERTED:
-            raise TypeError(
-                f"a matrix of shape {self.shape} is not converted to a dense array implicitly, as "
-                f"that takes {size / 2**30:.3g} GiB: W.toscipy().toarray() does so"
-            )
-        if copy is False:
-            raise ValueError("a sparse matrix becomes a dense array by a copy only")
-        return self._state.csr.toarray().astype(dtype or self.dtype, copy=False)
+    def _dense(self):
+        return self._state.csr.toarray()
 
     def _matmat(self, X):
         return self.spmm(X)
@@ -752,7 +739,8 @@ def prepare(
     Parameters
     ----------
     A : sparse array or matrix of shape (m, k)
-        Of any format.  Copied; duplicates are added up, explicit zeros stay.
+        Of any format, or of another library (see :ref:`foreign`).  Copied; duplicates are added up,
+        explicit zeros stay.
     n : int, optional
         Columns of the dense operands to come, 128 if nothing is said.  Others work too: what they
         need is packed at their first product.

@@ -27,6 +27,12 @@ class _Own(Protocol):
     def to_scipy(self) -> Any: ...
 
 
+class _Prepared(Protocol):
+    """What has the entries of a prepared matrix."""
+
+    def toscipy(self) -> Any: ...
+
+
 class _PyData(Protocol):
     """What arrays of pydata/sparse have."""
 
@@ -47,9 +53,24 @@ class _Jax(Protocol):
     def todense(self) -> Any: ...
 
 
+class _Frame(Protocol):
+    """What frames of pandas have, whose types do not tell the sparse ones."""
+
+    @property
+    def sparse(self) -> Any: ...
+
+
 #: Any array or matrix of scipy.sparse, of any format, and what is converted to one at no loss.
 SparseLike: TypeAlias = (
-    sp.sparray | sp.spmatrix | _Format | _Own | _PyData | _Torch | _Jax
+    sp.sparray
+    | sp.spmatrix
+    | _Format
+    | _Own
+    | _Prepared
+    | _PyData
+    | _Torch
+    | _Jax
+    | _Frame
 )
 
 #: What is returned of the class that it came in.

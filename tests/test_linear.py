@@ -415,7 +415,7 @@ def test_conversion_by_numpy():
 def test_conversion_by_numpy_has_a_limit():
     """An operator of a large graph is not made dense because some function converts it."""
     W = prepare(sp.csr_array((20_000, 20_000), dtype=np.float32), tune=False)
-    with pytest.raises(TypeError, match=r"takes 1\.49 GiB: W\.toscipy\(\)\.toarray\(\) does so"):
+    with pytest.raises(TypeError, match=r"20000\) takes 1\.49 GiB as a dense array.*toscipy\(\)"):
         np.asarray(W)
 
 

@@ -34,7 +34,7 @@ def _to_scipy(value, name):
     kind, shape, data = type(value).__name__, tuple(value.shape), np.asarray(value.data)
     if kind == "BCOO":
         indices = np.asarray(value.indices)
-        # What fills an array up to a fixed size has indices beyond the shape, and no meaning.
+        # Padding to a fixed number of entries has indices beyond the shape.
         inside = (indices < np.array(shape)).all(axis=1)
         if not inside.all():
             indices, data = indices[inside], data[inside]
@@ -43,7 +43,7 @@ def _to_scipy(value, name):
         return coordinates(value, name, (value.row, value.col), data)
     if kind in ("BCSR", "CSR", "CSC"):
         indptr, indices = np.asarray(value.indptr), np.asarray(value.indices)
-        # The same: what fills it up lies behind the last row.
+        # Here it lies behind the last row.
         used = max(0, int(indptr[-1]))
         format = "csc" if kind == "CSC" else "csr"
         return compressed(format, shape, indptr, indices[:used], data[:used])

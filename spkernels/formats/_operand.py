@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from .._multiplier import Multiplier
+from .._multiplier import Convertible
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from .._typing import Activation, Out
 
 __all__ = ["Operand"]
 
 
-class Operand(Multiplier):
+class Operand(Convertible):
     """Multiplies by dense arrays on either side, as a `PreparedMatrix` does that it makes.
 
     A subclass has `shape`, `dtype`, `toarray` and ``_multiplier()``, which returns that.
@@ -86,6 +86,5 @@ class Operand(Multiplier):
         options = {"activation": activation, "out": out, "alpha": alpha, "beta": beta}
         return self._multiplier().linear(X, bias, **options, workers=workers)
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """Convert it to a dense array, as `numpy.asarray` has to, up to a size."""
-        return self._multiplier().__array__(dtype, copy)
+    def _dense(self):
+        return self.toarray()

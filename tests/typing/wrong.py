@@ -20,6 +20,7 @@ W.spmm(B, activation="RELU")  # expect-error
 W.spmm(B, order="c")  # expect-error
 W.linear(B.T, activation="swish")  # expect-error
 W.linear(B.T, order="F")  # expect-error
+W.linear(B, out=[1.0])  # expect-error
 W.sddmm(B, B.T)  # expect-error-if-scipy-is-known
 prepare(A, dtype="int9")  # expect-error
 prepare(A, dtype=np.complex64)  # expect-error
