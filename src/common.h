@@ -74,6 +74,13 @@ static inline size_t spk_dtype_size(spk_dtype dtype) { return dtype == SPK_F32 ?
 static inline size_t spk_result_size(spk_result result) { return result <= SPK_RESULT_F32 ? 4 : 1; }
 static inline size_t spk_itype_size(spk_itype itype) { return itype == SPK_I32 ? 4 : 8; }
 
+/* x as a number of a dtype.  volatile: GCC 12 takes c ? (double)(float)x : x for either of both. */
+static inline double spk_rounded(double x, spk_dtype dtype) {
+  if (dtype != SPK_F32) return x;
+  const volatile float narrow = (float)x;
+  return (double)narrow;
+}
+
 /* Element i of an index array of either width. */
 static inline ptrdiff_t spk_index(const void *array, spk_itype itype, ptrdiff_t i) {
   return itype == SPK_I32 ? (ptrdiff_t)((const int32_t *)array)[i]

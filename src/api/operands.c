@@ -1,5 +1,19 @@
 #include "operands.h"
 
+spk_epilogue spk_rounded_epilogue(const spk_epilogue *epilogue, spk_dtype dtype) {
+  spk_epilogue e = *epilogue;
+  e.alpha = spk_rounded(e.alpha, dtype);
+  e.beta = spk_rounded(e.beta, dtype);
+  return e;
+}
+
+spk_sampling spk_rounded_sampling(const spk_sampling *sampling, spk_dtype dtype) {
+  spk_sampling s = *sampling;
+  s.alpha = spk_rounded(s.alpha, dtype);
+  s.beta = spk_rounded(s.beta, dtype);
+  return s;
+}
+
 spk_status spk_check_sparse(const spk_sparse *A) {
   if (!A || A->rows < 0 || A->cols < 0 || A->nnz < 0) return SPK_ERR_ARGUMENT;
   if ((unsigned)A->format > SPK_BSR || (unsigned)A->dtype > SPK_F64 || (unsigned)A->itype > SPK_I64)

@@ -67,11 +67,12 @@ spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, c
   if (status != SPK_OK) return status;
   if ((unsigned)epilogue->activation > SPK_SIGMOID) return SPK_ERR_ARGUMENT;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
+  const spk_epilogue e = spk_rounded_epilogue(epilogue, B->dtype);
   if (prepared->slices)
-    return spk_drive_slices(prepared->slices, B, C, epilogue, threads, spk_active_kernels());
+    return spk_drive_slices(prepared->slices, B, C, &e, threads, spk_active_kernels());
   spk_strips_plan plan;
   spk_plan_strips(prepared->strips, B, C, threads, spk_active_machine(), &plan);
-  return spk_drive_strips(prepared->strips, B, C, epilogue, &plan);
+  return spk_drive_strips(prepared->strips, B, C, &e, &plan);
 }
 
 void spk_prepared_free(spk_prepared *prepared) {

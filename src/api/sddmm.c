@@ -10,13 +10,13 @@ static spk_status sample(const spk_sparse *P, const spk_pattern *pattern, const 
                          const spk_dense *Y, void *values, const spk_sampling *sampling,
                          int threads) {
   static const spk_sampling plain = {.alpha = 1.0};
-  if (!sampling) sampling = &plain;
   spk_sparse ready;
   spk_status status = SPK_ERR_ARGUMENT;
   if (!P || (P->nnz > 0 && !values)) return status;
   ready = *P;
+  const spk_sampling s = spk_rounded_sampling(sampling ? sampling : &plain, P->dtype);
   /* P.values is not read without beta or scale, and may then be missing. */
-  if (!ready.values && sampling->beta == 0.0 && !sampling->scale) ready.values = values;
+  if (!ready.values && s.beta == 0.0 && !s.scale) ready.values = values;
   status = spk_check_sparse(&ready);
   if (status == SPK_OK) status = spk_check_dense(X);
   if (status == SPK_OK) status = spk_check_dense(Y);
@@ -40,7 +40,7 @@ static spk_status sample(const spk_sparse *P, const spk_pattern *pattern, const 
   }
   spk_sddmm_plan plan;
   spk_plan_sddmm(&ready, pattern, left, right, threads, spk_active_machine(), &plan);
-  return spk_drive_sddmm(&ready, pattern, left, right, values, sampling, &plan, kernels);
+  return spk_drive_sddmm(&ready, pattern, left, right, values, &s, &plan, kernels);
 }
 
 spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y, void *values,

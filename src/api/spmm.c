@@ -1,5 +1,4 @@
 /* spk_spmm: check, choose gather or scatter, plan, drive. */
-#include <math.h>
 #include <stdio.h>
 
 #include "../driver/drivers.h"
@@ -18,12 +17,6 @@ static int gathers(const spk_sparse *A, const spk_dense *B) {
 static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
   if (A->format == SPK_CSC || B->cols <= 1) return 0;
   return A->format == SPK_COO || B->cols > 8 || B->col_stride != 1;
-}
-
-/* Whether a sum must be whole before alpha meets it: infinity times the terms is not infinity times
- * their sum, and alpha times an empty sum is NaN. */
-static int sums_apart(const spk_sparse *A, const spk_epilogue *epilogue) {
-  return !(A->dtype == SPK_F32 ? isfinite((float)epilogue->alpha) : isfinite(epilogue->alpha));
 }
 
 static spk_status check(const spk_sparse *A, const spk_dense *B, const spk_dense *C) {
@@ -46,16 +39,17 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   status = spk_ready(&ready, wants_sorted(A, B), threads);
   if (status != SPK_OK) return status;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
+  const spk_epilogue e = spk_rounded_epilogue(epilogue, A->dtype);
+  const int keeps = e.beta != 0.0;
   const spk_kernels *kernels = spk_active_kernels();
   spk_spmm_plan plan;
   if (gathers(&ready, B)) {
     kernels = spk_kernels_for(kernels, B->dtype, B->cols);
-    spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
-    return spk_drive_gather(&ready, B, C, epilogue, &plan, kernels);
+    spk_plan_gather(&ready, B, C, keeps, threads, kernels, spk_active_machine(), &plan);
+    return spk_drive_gather(&ready, B, C, &e, &plan, kernels);
   }
-  spk_plan_scatter(&ready, B, C, sums_apart(A, epilogue), threads, kernels, spk_active_machine(),
-                   &plan);
-  return spk_drive_scatter(&ready, B, C, epilogue, &plan, kernels);
+  spk_plan_scatter(&ready, B, C, keeps, threads, kernels, spk_active_machine(), &plan);
+  return spk_drive_scatter(&ready, B, C, &e, &plan, kernels);
 }
 
 spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
@@ -76,7 +70,7 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   if (gather) kernels = spk_kernels_for(kernels, B->dtype, B->cols);
   spk_spmm_plan plan;
   if (gather)
-    spk_plan_gather(&ready, B, C, threads, kernels, spk_active_machine(), &plan);
+    spk_plan_gather(&ready, B, C, 0, threads, kernels, spk_active_machine(), &plan);
   else
     spk_plan_scatter(&ready, B, C, 0, threads, kernels, spk_active_machine(), &plan);
   char shape[32], how[96];

@@ -2,6 +2,7 @@
 #include "drivers.h"
 #include "parallel.h"
 #include "rows.h"
+#include "stage.h"
 #include "workspace.h"
 
 typedef struct job {
@@ -11,7 +12,7 @@ typedef struct job {
   const spk_spmm_plan *plan;
   const spk_kernels *kernels;
   spk_workspace space;
-  /* Where the job is: rows [k0, k1) of B for rows [r0, r1) of A. */
+  /* Where the job is: rows [k0, k1) of B, or all where sums stay apart, for rows [r0, r1) of A. */
   ptrdiff_t k0, k1, r0, r1;
 } job;
 
@@ -21,7 +22,7 @@ typedef struct job {
 /* A worker's slice of the workspace.  Each packs panels of its own: a line that another core wrote
  * costs more than packing it again (122 against 73 GFLOP/s at 512 x 512, 90% sparse, N = 128). */
 typedef struct scratch {
-  ptrdiff_t *packed; /* the tile that panel holds now, or -1 */
+  ptrdiff_t *packed; /* which panel of which tile is there now, or -1 */
   char *panel, *stage, *offsets;
 } scratch;
 
@@ -43,15 +44,17 @@ static spk_spmm_fn pick_kernel(const job *j, ptrdiff_t n) {
   return n == 1 ? k->spmm_csr_vector[t][i] : k->spmm_csr[t][i][vectors - 1];
 }
 
-static void pack_panel(const job *j, const scratch *s, ptrdiff_t t) {
+/* Rows [k0, k1) of tile t of B. */
+static void pack_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t k0, ptrdiff_t k1) {
   const ptrdiff_t tile = j->plan->tile;
   const spk_dense *B = j->B;
-  if (*s->packed == t) return;
-  *s->packed = t;
+  const ptrdiff_t number = k0 / j->plan->panel_rows * j->plan->tiles + t;
+  if (*s->packed == number) return;
+  *s->packed = number;
   j->kernels->pack[B->dtype](
       s->panel, tile,
-      spk_at(B->data, j->k0 * B->row_stride + t * tile * B->col_stride, spk_dtype_size(B->dtype)),
-      B->row_stride, B->col_stride, j->k1 - j->k0, spk_min(tile, B->cols - t * tile));
+      spk_at(B->data, k0 * B->row_stride + t * tile * B->col_stride, spk_dtype_size(B->dtype)),
+      B->row_stride, B->col_stride, k1 - k0, spk_min(tile, B->cols - t * tile));
 }
 
 static ptrdiff_t cut_tasks(const job *j) {
@@ -73,17 +76,25 @@ static void cut_rows(void *context, ptrdiff_t task, int worker) {
   }
 }
 
-/* Rows [first, last) of one tile of C; they fit the worker's slice. */
-static void run_rows(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t first, ptrdiff_t last) {
+/* What rows [k0, k1) of B add to rows [first, last) of one tile of C; these fit the worker's slice.
+ * Sums of several blocks meet in C or, where it must keep its values, in the stage, and the epilogue
+ * follows the last one. */
+static void run_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t first, ptrdiff_t last,
+                      ptrdiff_t k0, ptrdiff_t k1) {
   const spk_sparse *A = j->A;
   const spk_dense *B = j->B, *C = j->C;
   const spk_spmm_plan *plan = j->plan;
-  const spk_epilogue *e = j->epilogue;
+  spk_epilogue e = *j->epilogue;
   const size_t size = spk_dtype_size(A->dtype), isize = spk_itype_size(A->itype);
   const ptrdiff_t row = first * A->block_rows, rows = (last - first) * A->block_rows;
   const ptrdiff_t col = t * plan->tile, cols = spk_min(plan->tile, B->cols - col);
-  const ptrdiff_t first_block = j->k0 / plan->block_rows;
-  const ptrdiff_t last_block = spk_max(first_block + 1, spk_ceil_div(j->k1, plan->block_rows));
+  const ptrdiff_t first_block = k0 / plan->block_rows;
+  const ptrdiff_t last_block = spk_max(first_block + 1, spk_ceil_div(k1, plan->block_rows));
+  const int ends = last_block == plan->blocks;
+  /* alpha must meet whole sums; with 1, the last kernel finishes them as it stores. */
+  const int finish = plan->apart || (plan->blocks > 1 && e.alpha != 1.0);
+  if (e.bias_row) e.bias_row = spk_at(e.bias_row, row, size);
+  if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
   void *c = spk_at_mut(C->data, row * C->row_stride + col * C->col_stride, size);
   spk_spmm_task task = {.indices = A->indices,
                         .values = A->values,
@@ -94,19 +105,18 @@ static void run_rows(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t firs
                         .block_rows = A->block_rows,
                         .block_cols = A->block_cols,
                         .col_strideb = B->col_stride,
-                        .col_stridec = C->col_stride,
-                        .epilogue = {.alpha = e->alpha}};
+                        .col_stridec = C->col_stride};
   if (plan->pack) {
-    pack_panel(j, s, t);
+    pack_panel(j, s, t, k0, k1);
     task.B = s->panel;
     task.ldb = plan->tile;
-    task.base = j->k0;
+    task.base = k0;
   } else {
     task.B = B->rows ? spk_at(B->data, col * B->col_stride, size) : NULL;
     task.ldb = B->row_stride;
   }
   const spk_spmm_fn kernel = pick_kernel(j, cols);
-  if (plan->stage && (e->beta != 0.0 || first_block > 0))
+  if (plan->stage && !plan->apart && (e.beta != 0.0 || first_block > 0))
     j->kernels->pack[A->dtype](s->stage, plan->tile, c, C->row_stride, C->col_stride, rows, cols);
   for (ptrdiff_t b = first_block; b < last_block; b++) {
     if (plan->blocks > 1) {
@@ -116,17 +126,33 @@ static void run_rows(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t firs
       task.begin = spk_row_offsets(A, first, last, s->offsets);
       task.end = spk_at(task.begin, 1, isize);
     }
-    /* Later blocks add to what earlier ones stored; the last one finishes. */
-    task.epilogue.beta = b == 0 ? e->beta : 1.0;
-    if (b == plan->blocks - 1) {
-      if (e->bias_row) task.epilogue.bias_row = spk_at(e->bias_row, row, size);
-      if (e->bias_col) task.epilogue.bias_col = spk_at(e->bias_col, col, size);
-      task.epilogue.activation = e->activation;
+    /* Later blocks add to what earlier ones stored. */
+    task.epilogue = (spk_epilogue){.alpha = 1.0, .beta = b > 0};
+    if (b == plan->blocks - 1 && !finish) {
+      task.epilogue = e;
+      if (b > 0) task.epilogue.beta = 1.0;
     }
     kernel(&task);
   }
-  if (plan->stage)
+  if (plan->stage && finish && ends) {
+    if (!plan->apart) e.beta = 0.0;
+    spk_stage_store(j->kernels, s->stage, plan->tile, c, C, rows, cols, &e);
+  } else if (plan->stage && !plan->apart) {
     j->kernels->unpack[A->dtype](s->stage, plan->tile, c, C->row_stride, C->col_stride, rows, cols);
+  } else if (finish && ends) {
+    j->kernels->tile_finish[A->dtype](c, C->row_stride, C->col_stride, rows, cols, &e);
+  }
+}
+
+/* Rows [first, last) of one tile of C. */
+static void run_rows(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t first, ptrdiff_t last) {
+  const ptrdiff_t panel = j->plan->apart ? j->plan->panel_rows : j->k1 - j->k0;
+  ptrdiff_t k0 = j->k0;
+  do {
+    const ptrdiff_t k1 = spk_min(j->k1, k0 + panel);
+    run_panel(j, s, t, first, last, k0, k1);
+    k0 = k1;
+  } while (k0 < j->k1);
 }
 
 /* A range of rows against one tile: neighbouring tasks share the tile and so its panel. */
@@ -153,6 +179,7 @@ static void fill_rows(const job *j, ptrdiff_t first, ptrdiff_t last) {
   const int touch = C->row_stride == C->cols;
   const ptrdiff_t rows = touch ? 1 : last - first, n = touch ? (last - first) * C->cols : C->cols;
   j->kernels->tile_scale[C->dtype](c, C->row_stride, 1, rows, n, &e);
+  e.alpha = 1.0;
   j->kernels->tile_finish[C->dtype](c, C->row_stride, 1, last - first, C->cols, &e);
 }
 
@@ -186,10 +213,10 @@ spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_d
       &j.space, plan->cut_bytes,
       SPK_ALIGN + plan->panel_bytes + plan->stage_bytes + plan->offset_bytes, plan->threads);
   if (status != SPK_OK) return status;
+  for (int worker = 0; worker < plan->threads; worker++) *scratch_of(&j, worker).packed = -1;
   const ptrdiff_t rows = spk_outer_rows(A);
   do { /* once even where B has no rows: C is written all the same */
-    j.k1 = spk_min(B->rows, j.k0 + plan->panel_rows);
-    for (int worker = 0; worker < plan->threads; worker++) *scratch_of(&j, worker).packed = -1;
+    j.k1 = plan->apart ? B->rows : spk_min(B->rows, j.k0 + plan->panel_rows);
     for (j.r0 = 0; j.r0 < rows; j.r0 = j.r1) {
       j.r1 = spk_min(rows, j.r0 + plan->band_rows);
       spk_parallel(

@@ -1,6 +1,7 @@
 /* SpMM by scattering: every entry of A adds a row of B into a row of C. */
 #include "drivers.h"
 #include "parallel.h"
+#include "stage.h"
 #include "workspace.h"
 
 typedef struct job {
@@ -60,7 +61,7 @@ static void run_rows(const job *j, ptrdiff_t t, ptrdiff_t r0, ptrdiff_t r1, char
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t col = t * plan->tile, cols = spk_min(plan->tile, B->cols - col);
   void *c = spk_at_mut(C->data, r0 * C->row_stride + col * C->col_stride, size);
-  static const spk_epilogue sums = {.alpha = 1.0};
+  static const spk_epilogue zeros = {.alpha = 1.0};
   spk_epilogue e = *j->epilogue;
   if (e.bias_row) e.bias_row = spk_at(e.bias_row, r0, size);
   if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
@@ -77,20 +78,13 @@ static void run_rows(const job *j, ptrdiff_t t, ptrdiff_t r0, ptrdiff_t r1, char
                                                       : B->col_stride,
                         .col_stridec = plan->stage ? 1 : C->col_stride,
                         .row_low = r0,
-                        .row_high = r1,
-                        .epilogue = plan->apart ? sums : e};
-  if (plan->stage && task.epilogue.beta != 0.0)
-    kernels->pack[A->dtype](stage, plan->tile, c, C->row_stride, C->col_stride, r1 - r0, cols);
-  kernels->tile_scale[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &task.epilogue);
+                        .row_high = r1};
+  kernels->tile_scale[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &zeros);
   run_entries(j, &task, panel, col);
-  if (plan->apart) {
-    kernels->tile_store[A->dtype](stage, plan->tile, c, C->row_stride, C->col_stride, r1 - r0, cols,
-                                  &e);
-    return;
-  }
-  kernels->tile_finish[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &e);
   if (plan->stage)
-    kernels->unpack[A->dtype](stage, plan->tile, c, C->row_stride, C->col_stride, r1 - r0, cols);
+    spk_stage_store(kernels, stage, plan->tile, c, C, r1 - r0, cols, &e);
+  else
+    kernels->tile_finish[A->dtype](c, C->row_stride, C->col_stride, r1 - r0, cols, &e);
 }
 
 static void run_part(void *context, ptrdiff_t part, int worker) {

@@ -1,4 +1,8 @@
-/* What happens between the accumulators and C: alpha, beta, biases, activation. */
+/* What happens between the accumulators and C: alpha, beta, biases, activation.
+ *
+ * One rule for all kernels, every operation rounded to T: alpha times the finished sum, plus beta
+ * times C, plus the bias of the row, plus the bias of the column; then the activation.  Nothing is
+ * fused here: overflow and underflow are the same on all instruction sets. */
 
 /* One element through an activation other than relu, which the vector path does itself.  libm gives
  * each to within a few units in the last place; gelu is the exact form (Hendrycks and Gimpel,
@@ -32,22 +36,33 @@ static inline enum FT(store_mode) FT(store_mode_of)(const spk_epilogue *e) {
   return e->beta == 0.0 ? FT(STORE_PLAIN) : e->beta == 1.0 ? FT(STORE_ADD) : FT(STORE_GENERAL);
 }
 
+/* A vector of the general case; `mask` where `masked`. */
+SPK_INLINE void FT(store_vector)(const T *sums, T *c, const T *bias_col, VEC alpha, VEC beta,
+                                 VEC bias, const spk_epilogue *e, const int masked, MASK mask) {
+  VEC x = V(mul)(alpha, masked ? V(loadm)(sums, mask) : V(load)(sums));
+  if (e->beta != 0.0) x = V(add)(x, V(mul)(beta, masked ? V(loadm)(c, mask) : V(load)(c)));
+  if (e->bias_row) x = V(add)(x, bias);
+  if (bias_col) x = V(add)(x, masked ? V(loadm)(bias_col, mask) : V(load)(bias_col));
+  if (e->activation == SPK_RELU) x = V(relu)(x);
+  if (masked)
+    V(storem)(c, mask, x);
+  else
+    V(store)(c, x);
+}
+
 /* The general case, out of line: sums[0 .. n) of row i into the row c of C. */
 static __attribute__((noinline)) void FT(store_general)(const T *sums, T *c, ptrdiff_t i,
                                                         ptrdiff_t n, const spk_epilogue *e) {
   const VEC alpha = V(set1)((T)e->alpha), beta = V(set1)((T)e->beta);
   const VEC bias = V(set1)(e->bias_row ? ((const T *)e->bias_row)[i] : (T)0);
-  for (ptrdiff_t j = 0; j < n; j += LANES) {
-    const MASK mask = V(mask)(spk_min(LANES, n - j));
-    VEC x = V(mul)(alpha, V(loadm)(sums + j, mask));
-    if (e->beta != 0.0) x = V(fma)(beta, V(loadm)(c + j, mask), x);
-    if (e->bias_row) x = V(add)(x, bias);
-    if (e->bias_col) x = V(add)(x, V(loadm)((const T *)e->bias_col + j, mask));
-    if (e->activation == SPK_RELU) x = V(relu)(x);
-    V(storem)(c + j, mask, x);
-  }
+  const T *col = e->bias_col;
+  const MASK mask = V(mask)(n % LANES);
+  ptrdiff_t j = 0;
+  for (; j + LANES <= n; j += LANES)
+    FT(store_vector)(sums + j, c + j, col ? col + j : NULL, alpha, beta, bias, e, 0, mask);
+  if (j < n) FT(store_vector)(sums + j, c + j, col ? col + j : NULL, alpha, beta, bias, e, 1, mask);
   if (e->activation > SPK_RELU)
-    for (ptrdiff_t j = 0; j < n; j++) c[j] = FT(activate_one)(c[j], e->activation);
+    for (j = 0; j < n; j++) c[j] = FT(activate_one)(c[j], e->activation);
 }
 
 /* NV accumulators of row i into the row c of C; the last one masked if `masked`. */
@@ -81,49 +96,67 @@ static inline void FT(store_one)(T acc, T *c, ptrdiff_t i, ptrdiff_t j, const sp
   *c = e->activation == SPK_IDENTITY ? x : FT(activate_one)(x, e->activation);
 }
 
-/* Where nothing is added up, or before it is: C = beta * C, and 0 for beta == 0 whatever C held.
- * But NaN where alpha is not finite, which times an empty sum is that. */
+/* Where nothing is added up: C = alpha * 0 + beta * C, without the second term for beta == 0,
+ * whatever C held.  With alpha = 1 and beta = 0, zeros for a scatter to add to. */
 static void FT(tile_scale)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
                            ptrdiff_t n, const spk_epilogue *e) {
   const T beta = (T)e->beta, none = (T)e->alpha * (T)0;
-  if (beta == (T)1 && none == (T)0) return;
+  if (beta == (T)1 && none == (T)0) return; /* but for the sign of a zero */
   for (ptrdiff_t i = 0; i < rows; i++) {
     T *c = (T *)C + i * row_stride;
-    if (none != (T)0) {
+    if (beta != (T)0)
+      for (ptrdiff_t j = 0; j < n; j++) c[j * col_stride] = none + beta * c[j * col_stride];
+    else if (none == (T)0 && !signbit(none) && col_stride == 1)
+      memset(c, 0, (size_t)n * sizeof(T));
+    else
       for (ptrdiff_t j = 0; j < n; j++) c[j * col_stride] = none;
-    } else if (beta == (T)0) {
-      if (col_stride == 1)
-        memset(c, 0, (size_t)n * sizeof(T));
-      else
-        for (ptrdiff_t j = 0; j < n; j++) c[j * col_stride] = (T)0;
-    } else {
-      for (ptrdiff_t j = 0; j < n; j++) c[j * col_stride] *= beta;
+  }
+}
+
+/* Rows that are transposed at a time, in vectors. */
+#define SPK_STORE_VECTORS 8
+
+/* tile_store where columns of C lie whole, and not both biases are there: columns are rows then. */
+static void FT(store_columns)(const T *s, ptrdiff_t ld, T *c, ptrdiff_t col_stride, ptrdiff_t rows,
+                              ptrdiff_t n, const spk_epilogue *e) {
+  if (FT(store_mode_of)(e) == FT(STORE_PLAIN)) {
+    FT(transpose)(c, col_stride, s, ld, n, rows);
+    return;
+  }
+  T columns[LANES * SPK_STORE_VECTORS * LANES];
+  const ptrdiff_t most = SPK_STORE_VECTORS * LANES;
+  spk_epilogue here = *e;
+  here.bias_row = e->bias_col;
+  for (ptrdiff_t j0 = 0; j0 < n; j0 += LANES)
+    for (ptrdiff_t i0 = 0; i0 < rows; i0 += most) {
+      const ptrdiff_t width = spk_min(LANES, n - j0), height = spk_min(most, rows - i0);
+      FT(transpose)(columns, most, s + i0 * ld + j0, ld, width, height);
+      here.bias_col = e->bias_row ? (const T *)e->bias_row + i0 : NULL;
+      for (ptrdiff_t j = 0; j < width; j++)
+        FT(store_general)(columns + j * most, c + (j0 + j) * col_stride + i0, j0 + j, height, &here);
     }
-  }
 }
+#undef SPK_STORE_VECTORS
 
-/* After a scatter: biases and activation. */
-static void FT(tile_finish)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
-                            ptrdiff_t n, const spk_epilogue *e) {
-  if (!e->bias_row && !e->bias_col && e->activation == SPK_IDENTITY) return;
-  spk_epilogue rest = *e;
-  rest.alpha = 1.0;
-  rest.beta = 0.0;
-  for (ptrdiff_t i = 0; i < rows; i++) {
-    T *c = (T *)C + i * row_stride;
-    for (ptrdiff_t j = 0; j < n; j++)
-      FT(store_one)(c[j * col_stride], c + j * col_stride, i, j, &rest);
-  }
-}
-
-/* The whole epilogue of sums that lie row-major apart from C. */
+/* The whole epilogue of sums that lie row-major, apart from C; or, where col_stride is 1, at the
+ * places of C. */
 static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
                            ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
                            const spk_epilogue *e) {
   const enum FT(store_mode) mode = FT(store_mode_of)(e);
+  const int two_biases = e->bias_row && e->bias_col; /* whose order matters */
   const T *s = sums;
   T *c = C;
+  if (n == 1 && rows > 1 && ld == 1 && row_stride == 1 && !two_biases) {
+    /* A column whose elements are neighbours: as a row. */
+    spk_epilogue transposed = *e;
+    transposed.bias_row = e->bias_col;
+    transposed.bias_col = e->bias_row;
+    FT(tile_store)(sums, rows, C, rows, 1, 1, rows, &transposed);
+    return;
+  }
   if (col_stride == 1) {
+    if (ld == n && row_stride == n && !e->bias_row && !e->bias_col) n *= rows, rows = 1;
     const MASK mask = V(mask)(n % LANES);
     for (ptrdiff_t i = 0; i < rows; i++, s += ld, c += row_stride) {
       if (mode == FT(STORE_GENERAL)) {
@@ -142,26 +175,8 @@ static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t ro
     }
     return;
   }
-  if (row_stride == 1) {
-    /* Columns of C lie whole: blocks that are turned on the way, finished row by row in between. */
-    for (ptrdiff_t i0 = 0; i0 < rows; i0 += LANES) {
-      const ptrdiff_t height = spk_min(LANES, rows - i0);
-      for (ptrdiff_t j0 = 0; j0 < n; j0 += LANES) {
-        const ptrdiff_t width = spk_min(LANES, n - j0);
-        T *to = c + i0 + j0 * col_stride, block[LANES * LANES];
-        const T *from = s + i0 * ld + j0;
-        if (mode == FT(STORE_PLAIN)) {
-          FT(transpose_block)(to, col_stride, from, ld, width, height);
-          continue;
-        }
-        spk_epilogue here = *e;
-        if (e->bias_col) here.bias_col = (const T *)e->bias_col + j0;
-        if (e->beta != 0.0) FT(transpose_block)(block, LANES, to, col_stride, height, width);
-        for (ptrdiff_t i = 0; i < height; i++)
-          FT(store_general)(from + i * ld, block + i * LANES, i0 + i, width, &here);
-        FT(transpose_block)(to, col_stride, block, LANES, width, height);
-      }
-    }
+  if (row_stride == 1 && !two_biases) {
+    FT(store_columns)(s, ld, c, col_stride, rows, n, e);
     return;
   }
   /* Square blocks, so that as many lines of the sums as of C stay in L1. */
@@ -170,4 +185,26 @@ static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t ro
       for (ptrdiff_t j = j0; j < spk_min(n, j0 + 16); j++)
         for (ptrdiff_t i = i0; i < spk_min(rows, i0 + 16); i++)
           FT(store_one)(s[i * ld + j], c + i * row_stride + j * col_stride, i, j, e);
+}
+
+/* The same where C holds the sums itself, and so nothing that beta could meet. */
+static void FT(tile_finish)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
+                            ptrdiff_t n, const spk_epilogue *e) {
+  spk_epilogue rest = *e;
+  rest.beta = 0.0;
+  if (FT(store_mode_of)(&rest) == FT(STORE_PLAIN)) return;
+  if (col_stride != 1 && row_stride == 1 && !(e->bias_row && e->bias_col)) {
+    /* By columns, whose elements are neighbours. */
+    rest.bias_row = e->bias_col;
+    rest.bias_col = e->bias_row;
+    FT(tile_store)(C, col_stride, C, col_stride, 1, n, rows, &rest);
+  } else if (col_stride == 1) {
+    FT(tile_store)(C, row_stride, C, row_stride, 1, rows, n, &rest);
+  } else {
+    for (ptrdiff_t i = 0; i < rows; i++)
+      for (ptrdiff_t j = 0; j < n; j++) {
+        T *c = (T *)C + i * row_stride + j * col_stride;
+        FT(store_one)(*c, c, i, j, &rest);
+      }
+  }
 }

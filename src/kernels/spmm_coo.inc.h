@@ -1,12 +1,12 @@
 /* COO x dense, for entries in any order: each adds a row of B into a row of C.
  *
- * C must hold beta * C already (tile_scale); biases and activation follow (tile_finish).  A task
- * takes the entries in rows [row_low, row_high).  begin[0] .. end[0] is the range of entries.
+ * C must hold zeros (tile_scale) and then holds sums, which the epilogue finishes (tile_finish,
+ * tile_store).  A task takes the entries in rows [row_low, row_high).  begin[0] .. end[0] is the
+ * range of entries.
  */
 static void FN(spmm_coo)(const spk_spmm_task *t) {
   const I *row_of = t->rows_coo, *col_of = t->indices;
   const T *val = t->values;
-  const T alpha = (T)t->epilogue.alpha;
   const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
   const ptrdiff_t first = *(const I *)t->begin, last = *(const I *)t->end;
   const ptrdiff_t sb = t->col_strideb, sc = t->col_stridec;
@@ -20,7 +20,7 @@ static void FN(spmm_coo)(const spk_spmm_task *t) {
   if (n == 1 && ldb == 1 && ldc == 1) {
     for (ptrdiff_t p = first; p < last; p++) {
       const ptrdiff_t row = (ptrdiff_t)row_of[p] - low;
-      if ((uint64_t)row < owned) C[row] += alpha * val[p] * B[col_of[p]];
+      if ((uint64_t)row < owned) C[row] += val[p] * B[col_of[p]];
     }
     return;
   }
@@ -29,7 +29,7 @@ static void FN(spmm_coo)(const spk_spmm_task *t) {
     if ((uint64_t)row >= owned) continue;
     const T *b = B + (ptrdiff_t)col_of[p] * ldb;
     T *c = C + row * ldc;
-    const T a = alpha * val[p];
+    const T a = val[p];
     if (!unit) {
       for (ptrdiff_t j = 0; j < n; j++) c[j * sc] += a * b[j * sb];
       continue;

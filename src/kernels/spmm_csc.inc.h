@@ -1,15 +1,14 @@
 /* CSC x dense: column k of A scatters row k of B into the rows of C that it touches.
  *
- * C must hold beta * C already (tile_scale); biases and activation follow (tile_finish).  Row k of
- * B, times alpha, stays in registers; a nonzero costs NV loads and NV stores of C for NV FMAs.  A
- * task takes the entries in rows [row_low, row_high): all of them, or what a stage of C holds; one
- * element of C is summed in the same order either way.
+ * C must hold zeros (tile_scale) and then holds sums, which the epilogue finishes (tile_finish,
+ * tile_store).  Row k of B stays in registers; a nonzero costs NV loads and NV stores of C for NV
+ * FMAs.  A task takes the entries in rows [row_low, row_high): all of them, or what a stage of C
+ * holds; one element of C is summed in the same order either way.
  */
 SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const int masked) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values;
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
-  const VEC alpha = V(set1)((T)t->epilogue.alpha);
   const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
   /* Locals, as the stores to C could alias the task. */
   const ptrdiff_t low = t->row_low, ldb = t->ldb, ldc = t->ldc, cols = t->rows;
@@ -20,7 +19,7 @@ SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const in
     VEC x[8];
     SPK_UNROLL for (int v = 0; v < NV; v++) {
       const int last = masked && v == NV - 1;
-      x[v] = V(mul)(alpha, last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES));
+      x[v] = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
     }
     for (ptrdiff_t p = begin[k]; p < (ptrdiff_t)end[k]; p++) {
       const ptrdiff_t row = (ptrdiff_t)idx[p] - low;
@@ -59,11 +58,10 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_csc_column)(const spk_spmm_task *t, con
                                                      const ptrdiff_t ldb, const ptrdiff_t ldc) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values;
-  const T alpha = (T)t->epilogue.alpha;
   const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
   const ptrdiff_t low = t->row_low, cols = t->rows;
   for (ptrdiff_t k = 0; k < cols; k++) {
-    const T x = alpha * b[k * ldb];
+    const T x = b[k * ldb];
     const ptrdiff_t stop = end[k];
     for (ptrdiff_t p = begin[k]; p < stop; p++) {
       const ptrdiff_t row = (ptrdiff_t)idx[p] - low;

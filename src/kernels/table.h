@@ -262,11 +262,13 @@ typedef void (*spk_pack_fn)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t 
 typedef void (*spk_unpack_fn)(const void *src, ptrdiff_t ld, void *dst, ptrdiff_t row_stride,
                               ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols);
 
-/* C[:rows, :n] = epilogue of a product that is already in C (alpha and beta not applied again). */
+/* tile_scale: C[:rows, :n] = alpha * 0 + beta * C; tile_finish: the epilogue, without beta, of the
+ * sums that C holds. */
 typedef void (*spk_tile_fn)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
                             ptrdiff_t n, const spk_epilogue *epilogue);
 
-/* C[:rows, :n] = the whole epilogue of sums[i * ld + j], which lie apart from it. */
+/* C[:rows, :n] = the whole epilogue of sums[i * ld + j], which lie apart from C, or, where
+ * col_stride is 1, in it. */
 typedef void (*spk_store_fn)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
                              ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
                              const spk_epilogue *epilogue);

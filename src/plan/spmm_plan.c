@@ -33,6 +33,7 @@
 
 /* Tasks per thread: enough to even out rows and disturbances, few enough to cost nothing. */
 #define TASKS_PER_THREAD 8
+#define FEW_TASKS 2
 
 /* Writing an element of C counts as this many multiply-adds when threads are chosen. */
 #define STORE_WORK 0.5
@@ -128,16 +129,20 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
 /* Tasks: tiles x ranges of rows, each range with about the same number of entries. */
 static void plan_parts(const spk_sparse *A, spk_spmm_plan *plan) {
   const ptrdiff_t rows = A->rows / A->block_rows;
+  /* Each packs all panels, where sums stay apart. */
+  const int repacks = plan->apart && plan->blocks * plan->block_rows > plan->panel_rows;
+  const ptrdiff_t tasks = repacks ? FEW_TASKS : TASKS_PER_THREAD;
   plan->col_parts = plan->hollow ? 1 : plan->tiles;
   plan->row_parts = 1;
   if (plan->threads > 1)
-    plan->row_parts = spk_ceil_div((ptrdiff_t)plan->threads * TASKS_PER_THREAD, plan->col_parts);
+    plan->row_parts = spk_ceil_div((ptrdiff_t)plan->threads * tasks, plan->col_parts);
   plan->row_parts = spk_max(1, spk_min(plan->row_parts, spk_min(rows, plan->band_rows)));
   plan->threads = (int)spk_min(plan->threads, plan->col_parts * plan->row_parts);
 }
 
-void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
-                     const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan) {
+void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int keeps,
+                     int threads, const spk_kernels *kernels, const spk_machine *machine,
+                     spk_spmm_plan *plan) {
   const ptrdiff_t n = B->cols, k = B->rows, size = (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t isize = (ptrdiff_t)spk_itype_size(A->itype);
   const ptrdiff_t lanes = kernels->lanes[A->dtype], outer = spk_max(1, A->rows / A->block_rows);
@@ -160,7 +165,8 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
     plan->pack = plan_panels(A, n, k, lanes, !b_unit, machine, plan);
   plan->strided = !plan->pack && !b_unit;
   /* One lane of a vector, or rows of a block that do not fit the stage. */
-  if (is_bsr && (n == 1 || (!c_unit && A->block_rows * plan->tile * size > SCATTER_STAGE_MOST)))
+  const int wants_stage = !c_unit || (keeps && plan->blocks > 1);
+  if (is_bsr && (n == 1 || (wants_stage && A->block_rows * plan->tile * size > SCATTER_STAGE_MOST)))
     plan->strided = 1;
   if (plan->strided || !plan->pack) {
     const int strided = plan->strided;
@@ -168,7 +174,8 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
     plan->strided = strided;
     if (strided) plan->tile = n, plan->tiles = 1;
   }
-  plan->stage = !plan->strided && !c_unit;
+  plan->apart = keeps && plan->blocks > 1;
+  plan->stage = plan->apart || (!plan->strided && !c_unit);
   plan->hollow = A->format == SPK_CSR && !plan->strided && !plan->stage && plan->blocks == 1 &&
                  2.0 * entries < (double)A->rows;
   if (plan->blocks > 1) {
@@ -178,7 +185,10 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   }
   if (plan->stage) {
     const ptrdiff_t per_row = plan->tile * size * A->block_rows;
-    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, STAGE_MOST / per_row));
+    /* Sums wait there from panel to panel, which each chunk packs again. */
+    const ptrdiff_t most_bytes =
+        plan->apart && plan->panel_rows < k ? SCATTER_STAGE_MOST : STAGE_MOST;
+    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, most_bytes / per_row));
     plan->stage_bytes = spk_slice((size_t)(plan->row_chunk * per_row));
   }
   if (A->format == SPK_COO) {
@@ -188,7 +198,7 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   plan_parts(A, plan);
 }
 
-void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int apart,
+void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int keeps,
                       int threads, const spk_kernels *kernels, const spk_machine *machine,
                       spk_spmm_plan *plan) {
   const ptrdiff_t n = B->cols, k = B->rows, size = (ptrdiff_t)spk_dtype_size(A->dtype);
@@ -198,7 +208,6 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
                           .panel_rows = spk_max(1, k),
                           .block_rows = spk_max(1, k),
                           .blocks = 1,
-                          .apart = apart,
                           .row_chunk = spk_max(1, A->rows)};
   /* The tile of C is read and written at random: keep it in half of L2 where that leaves at least
    * four vectors. */
@@ -223,7 +232,7 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
   if (A->format == SPK_CSC && n > 1) {
     /* A stage holds a range of rows of C at a time; every range costs a walk over A. */
     const ptrdiff_t stage_rows = SCATTER_STAGE_MOST / (lanes * size);
-    plan->stage = apart || shared || (!c_unit && spk_ceil_div(A->rows, stage_rows) <= MOST_WALKS);
+    plan->stage = keeps || shared || (!c_unit && spk_ceil_div(A->rows, stage_rows) <= MOST_WALKS);
     plan->strided = !c_unit && !plan->stage;
     plan->pack = !plan->strided && !b_unit;
     if (plan->strided) {
@@ -235,7 +244,8 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
     }
   } else {
     plan->strided = 1;
-    plan->stage = apart || shared;
+    plan->stage = keeps || shared;
+    plan->tile = spk_min(plan->tile, n);
   }
   if (plan->stage) {
     const ptrdiff_t row_bytes = plan->tile * size;

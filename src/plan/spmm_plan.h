@@ -10,7 +10,7 @@ typedef struct spk_spmm_plan {
   int strided;           /* no row-major tiles: the kernel walks B and C through their strides */
   int pack;              /* B goes through packed panels */
   int stage;             /* C goes through a row-major buffer */
-  int apart;             /* sums end in the stage, and meet alpha and C when they are whole */
+  int apart;             /* gather: sums of several blocks meet in the stage, and C afterwards */
   int hollow;            /* most rows of A are empty: runs of them are filled at once */
   ptrdiff_t tile, tiles; /* columns of a tile, and how many tiles */
   ptrdiff_t panel_rows;  /* rows of B in a panel; all of them where nothing is packed */
@@ -26,13 +26,15 @@ typedef struct spk_spmm_plan {
 /* Times that a row of B must be read for its copy into an aligned panel to pay, with n columns. */
 double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes);
 
-/* For a gather (CSR, BSR, COO sorted by row): each row of C is written once per block of K. */
-void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int threads,
-                     const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan);
+/* `keeps`: beta is not 0, and C must keep its values until the sums are finished.
+ *
+ * For a gather (CSR, BSR, COO sorted by row): each row of C is written once per block of K. */
+void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int keeps,
+                     int threads, const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan);
 
 /* For a scatter (CSC, COO in any order): rows of B are read once and added into C, or, with
- * `apart`, into a stage. */
-void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int apart,
+ * `keeps`, into a stage. */
+void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int keeps,
                       int threads, const spk_kernels *kernels, const spk_machine *machine,
                       spk_spmm_plan *plan);
 

@@ -167,9 +167,158 @@ static void check_large(void) {
         cut_in_blocks, strided);
 }
 
+/* --- alpha meets finished sums, in every format --- */
+
+/* Every entry of A is a, of B is b and of C was old. */
+typedef struct extreme {
+  double a, b, alpha, beta, old;
+} extreme;
+
+static const extreme extremes[] = {
+    /* float, where the product of alpha and b, or of alpha and a, overflows or underflows */
+    {1e-30, 1e30, 1e10, 0, 0},
+    {1e-30, 1e30, 1e10, 1, 2},
+    {INFINITY, 1e-45, 0.5, 0, 0},
+    {1e15, 1e-44, -2.5, 0, 0},
+    {1e-38, 1e-30, 1e38, 0, 0},
+    {1e-38, 1e-3, 1e38, 0, 0},
+    {1e20, 1e20, 1e-30, 0, 0},
+    {1e19, 1e19, -1, 1, 3e38},
+    {1, 3e38, 1, 1.5, -3e38},
+    {3, 5, INFINITY, 0, 0},
+    {0, 5, INFINITY, 0, 0},
+    {3, 5, NAN, 1, 4},
+    {3, 5, 1e-60, 1e-60, NAN}, /* factors that are 0 in float */
+    {3, 5, 1e60, 0, 0},
+    /* double */
+    {1e-300, 1e300, 1e100, 0, 0},
+    {INFINITY, 5e-324, 0.5, 0, 0},
+    {1e150, 1e-323, -2.5, 0, 0},
+    {1e-300, 1e-300, 1e300, 0, 0},
+};
+
+/* Every operation rounded; what float products give in double is exact. */
+static double ruled(spk_dtype dtype, const extreme *x, double sum) {
+  const double alpha = spk_rounded(x->alpha, dtype), beta = spk_rounded(x->beta, dtype);
+  const double scaled = spk_rounded(alpha * sum, dtype);
+  if (beta == 0) return scaled;
+  return spk_rounded(scaled + spk_rounded(beta * spk_rounded(x->old, dtype), dtype), dtype);
+}
+
+static void check_ruled(const char *what, const spk_sparse *A, const extreme *x, double sum,
+                        ptrdiff_t n, layout b_layout, layout c_layout, int threads) {
+  const spk_dtype dtype = A->dtype;
+  test_case("%s %s f%d, %g * %g, alpha = %g, beta = %g, n = %td, layouts %d %d", what,
+            sparse_format_name(A->format), dtype == SPK_F32 ? 32 : 64, x->a, x->b, x->alpha,
+            x->beta, n, b_layout, c_layout);
+  matrix B = dense(dtype, A->cols, n, b_layout, 1), C = dense(dtype, A->rows, n, c_layout, 1);
+  for (ptrdiff_t j = 0; j < n; j++) {
+    for (ptrdiff_t k = 0; k < A->cols; k++) matrix_put(&B, k, j, x->b);
+    for (ptrdiff_t i = 0; i < A->rows; i++) matrix_put(&C, i, j, x->old);
+  }
+  const spk_epilogue e = {.alpha = x->alpha, .beta = x->beta};
+  const double expected = ruled(dtype, x, sum);
+  for (int way = 0; way < (A->format == SPK_CSR ? 3 : 1); way++) {
+    const matrix result = matrix_copy(&C);
+    spk_prepared *prepared = NULL;
+    if (way == 0) {
+      CHECK(spk_spmm(A, &B.view, &result.view, &e, threads) == SPK_OK);
+    } else {
+      CHECK(spk_prepare(A, way == 1 ? 1 : 64, 0, SPK_STORAGE_SAME, 1, &prepared) == SPK_OK);
+      CHECK(spk_prepared_spmm(prepared, &B.view, &result.view, &e, threads) == SPK_OK);
+      spk_prepared_free(prepared);
+    }
+    for (ptrdiff_t i = 0; i < A->rows; i++)
+      for (ptrdiff_t j = 0; j < n; j++) {
+        const double got = matrix_get(&result, i, j);
+        CHECK(isnan(expected) ? isnan(got) : got == expected, "way %d: C[%td, %td] = %.9g, not %.9g",
+              way, i, j, got, expected);
+      }
+  }
+  exact_memory_release();
+}
+
+static void check_extremes(void) {
+  enum { ROWS = 21 };
+  static const ptrdiff_t widths[] = {1, 3, 40};
+  int32_t offsets[ROWS + 1], diagonal[ROWS];
+  for (int i = 0; i <= ROWS; i++) offsets[i] = i;
+  for (int i = 0; i < ROWS; i++) diagonal[i] = (i + 1) % ROWS; /* not sorted */
+  for (size_t c = 0; c < sizeof extremes / sizeof *extremes; c++)
+    for (int format = 0; format < 5; format++)
+      for (int dtype = 0; dtype < 2; dtype++) {
+        const extreme *x = &extremes[c];
+        float singles[ROWS];
+        double doubles[ROWS];
+        for (int i = 0; i < ROWS; i++) singles[i] = (float)x->a, doubles[i] = x->a;
+        const int sorted_coo = format == 4;
+        const spk_sparse A = {.format = sorted_coo ? SPK_COO : (spk_format)format,
+                              .dtype = (spk_dtype)dtype,
+                              .itype = SPK_I32,
+                              .rows = ROWS,
+                              .cols = ROWS,
+                              .block_rows = 1,
+                              .block_cols = 1,
+                              .nnz = ROWS,
+                              .offsets = offsets,
+                              .indices = sorted_coo ? offsets : diagonal,
+                              .row_indices = sorted_coo ? offsets : diagonal,
+                              .values = dtype == SPK_F32 ? (void *)singles : doubles};
+        const double a = spk_rounded(x->a, A.dtype), b = spk_rounded(x->b, A.dtype);
+        const double sum = spk_rounded(a * b, A.dtype);
+        for (int w = 0; w < 3; w++)
+          for (int how = 0; how < OUTPUT_LAYOUTS; how++)
+            check_ruled("single", &A, x, sum, widths[w], (layout)how,
+                        (layout)((how + c) % OUTPUT_LAYOUTS), 1 + (int)c % 3);
+      }
+}
+
+/* Long rows, of which parts overflow times alpha; they are cut into blocks and panels. */
+static void check_long_rows(void) {
+  static const extreme cases[] = {{0x1p100, 1, 0x1p30, 0, 0}, {0x1p100, 1, 0x1p30, 1, 0x1p119}};
+  enum { ROWS = 40, COLS = 9000 };
+  static int32_t offsets[COLS + 1], indices[ROWS * COLS];
+  static float values[ROWS * COLS];
+  for (int format = 0; format < 4; format++)
+    for (int c = 0; c < 2; c++)
+      for (int how = 0; how < OUTPUT_LAYOUTS; how++) {
+        /* Powers of two, which add up exactly: + then -, and a smaller one. */
+        static int32_t rows[ROWS * COLS];
+        const int csc = format == SPK_CSC;
+        const ptrdiff_t outer = csc ? COLS : ROWS, inner = csc ? ROWS : COLS;
+        for (ptrdiff_t i = 0; i <= outer; i++) offsets[i] = (int32_t)(i * inner);
+        for (ptrdiff_t i = 0; i < outer; i++)
+          for (ptrdiff_t j = 0; j < inner; j++) {
+            const ptrdiff_t k = csc ? i : j, p = i * inner + j;
+            indices[p] = (int32_t)j;
+            rows[p] = (int32_t)i;
+            values[p] = k == 0 ? 0x1p90f : k % 2 == 0 ? 0.f : k < COLS / 2 ? 0x1p100f : -0x1p100f;
+          }
+        const spk_sparse A = {.format = (spk_format)format,
+                              .dtype = SPK_F32,
+                              .itype = SPK_I32,
+                              .rows = ROWS,
+                              .cols = COLS,
+                              .block_rows = 1,
+                              .block_cols = 1,
+                              .nnz = ROWS * COLS,
+                              .offsets = offsets,
+                              .indices = indices,
+                              .row_indices = rows,
+                              .values = values};
+        static const ptrdiff_t widths[] = {1, 17, 130};
+        for (int w = 0; w < 3; w++) {
+          check_ruled("long", &A, &cases[c], 0x1p90, widths[w], (layout)how,
+                      (layout)((how + w) % OUTPUT_LAYOUTS), 1 + w);
+        }
+      }
+}
+
 int main(void) {
   if (!spk_isa()) return TEST_SKIPPED;
   seed_random(1912);
+  check_extremes();
+  check_long_rows();
   check_small(2000);
   check_large();
   return test_result();

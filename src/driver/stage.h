@@ -1,0 +1,20 @@
+/* Sums that a worker has in a stage, row-major, go to C. */
+#ifndef SPK_DRIVER_STAGE_H
+#define SPK_DRIVER_STAGE_H
+
+#include "../dispatch/dispatch.h"
+
+/* The epilogue of rows x cols sums, ld apart, into the tile of C at c.  The stage is free after. */
+static inline void spk_stage_store(const spk_kernels *kernels, void *stage, ptrdiff_t ld, void *c,
+                                   const spk_dense *C, ptrdiff_t rows, ptrdiff_t cols,
+                                   const spk_epilogue *e) {
+  if (C->col_stride == 1 || cols == 1 || e->beta != 0.0) {
+    kernels->tile_store[C->dtype](stage, ld, c, C->row_stride, C->col_stride, rows, cols, e);
+    return;
+  }
+  /* Finished along its rows first: a transposition takes its time from vectors alone. */
+  kernels->tile_finish[C->dtype](stage, ld, 1, rows, cols, e);
+  kernels->unpack[C->dtype](stage, ld, c, C->row_stride, C->col_stride, rows, cols);
+}
+
+#endif
