@@ -899,6 +899,19 @@ cdef object _for_columns(dict by_width, object dense):
     return by_width.get(cnp.PyArray_DIM(array, 1) if cnp.PyArray_NDIM(array) == 2 else 1)
 
 
+cdef inline bint _walks_often(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t itemsize) noexcept:
+    return cols > 1 and <double>rows * min(cols, 64) * itemsize > 16 << 20
+
+
+def walks_often(rows, cols, itemsize):
+    """Whether CSC or unsorted COO had better become CSR before a product with beta.
+
+    Sums then meet in a stage of 1 MiB, which holds few of so many rows of the result, and the
+    entries are walked once for each stage (200,000 rows of 5 entries, 64 columns, Zen 4: 396 ms).
+    """
+    return _walks_often(rows, cols, itemsize)
+
+
 def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, order=None,
               workers=None, check=True):
     """`spmm` where nothing about the call is out of the ordinary, or None.
@@ -989,6 +1002,9 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
         _transpose_dense(&c)
         e.bias_row, e.bias_col = e.bias_col, e.bias_row
     if a.format == SPK_COO and not _has_plain_rows(&c):
+        return None
+    if (e.beta != 0.0 and (a.format == SPK_CSC or a.format == SPK_COO)
+            and _walks_often(c.rows, c.cols, cnp.PyArray_ITEMSIZE(result))):
         return None
     cdef spk_status status = _multiply(sparse, &a, &b, &c, &e, threads)
     # Corrupted operands among others, for which `spmm` has errors: nothing was written yet.

@@ -386,7 +386,11 @@ def _spmm(
     bias_row, bias_col = (apart_from(out, part) for part in plan_bias(bias, shape, dtype))
     if packed is None and S.format in _CONVERTED:
         S = to_kernel_format(S, s_name)
-    if S.format == "coo" and not all(
+    tall = beta != 0 and len(shape) == 2 and S.format in ("coo", "csr" if dense_first else "csc")
+    if tall and _core.walks_often(*(shape[::-1] if dense_first else shape), dtype.itemsize):
+        # Compressed are the rows of the result, or its columns, which it has anyway.
+        S = (to_csc if dense_first else to_csr)(S, s_name, dtype=dtype, check=check)
+    elif S.format == "coo" and not all(
         _has_plain_rows(view.T if dense_first else view) for view in (D, result)
     ):
         # The kernel for entries in any order walks rows; other layouts cost it a miss per element.

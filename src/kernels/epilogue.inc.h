@@ -4,29 +4,6 @@
  * times C, plus the bias of the row, plus the bias of the column; then the activation.  Nothing is
  * fused here: overflow and underflow are the same on all instruction sets. */
 
-/* One element through an activation other than relu, which the vector path does itself.  libm gives
- * each to within a few units in the last place; gelu is the exact form (Hendrycks and Gimpel,
- * arXiv 1606.08415), not its tanh approximation. */
-static inline T FT(activate_one)(T x, spk_activation activation) {
-  /* The limits of gelu and silu, where the formulas would multiply infinity by zero. */
-  if (x == (T)-INFINITY && (activation == SPK_GELU || activation == SPK_SILU)) return (T)-0.0;
-  switch (activation) {
-    case SPK_RELU:
-      return x < (T)0 ? (T)0 : x;
-    case SPK_GELU:
-      /* erfc keeps the relative accuracy of the left tail, where 1 + erf would cancel. */
-      return (T)0.5 * x * T_FN(erfc)(-x * (T)0.70710678118654752440);
-    case SPK_SILU:
-      return x / ((T)1 + T_FN(exp)(-x));
-    case SPK_TANH:
-      return T_FN(tanh)(x);
-    case SPK_SIGMOID:
-      return (T)1 / ((T)1 + T_FN(exp)(-x));
-    default:
-      return x;
-  }
-}
-
 /* The two cases worth a path without branches: a whole product, and a further block of K. */
 enum FT(store_mode) { FT(STORE_PLAIN), FT(STORE_ADD), FT(STORE_GENERAL) };
 

@@ -1,6 +1,7 @@
 /* The templates that depend on the value type alone. */
 #include "names.inc.h"
 #include "pack.inc.h"
+#include "activations.inc.h"
 #include "epilogue.inc.h"
 #include "spmm_strips.inc.h"
 #include "spmm_patches.inc.h"

@@ -16,12 +16,17 @@ SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const in
   T *C = t->C;
   for (ptrdiff_t k = 0; k < cols; k++) {
     const T *b = B + k * ldb;
+    const ptrdiff_t stop = (ptrdiff_t)end[k];
+    ptrdiff_t p = begin[k];
+    /* Where few rows are owned, most columns have none of them: those do not read B. */
+    while (p < stop && (uint64_t)((ptrdiff_t)idx[p] - low) >= owned) p++;
+    if (p == stop) continue;
     VEC x[8];
     SPK_UNROLL for (int v = 0; v < NV; v++) {
       const int last = masked && v == NV - 1;
       x[v] = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
     }
-    for (ptrdiff_t p = begin[k]; p < (ptrdiff_t)end[k]; p++) {
+    for (; p < stop; p++) {
       const ptrdiff_t row = (ptrdiff_t)idx[p] - low;
       if ((uint64_t)row >= owned) continue;
       T *c = C + row * ldc;

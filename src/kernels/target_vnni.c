@@ -49,6 +49,7 @@ static inline v_q32 v_q32_fma(v_q32 weights, v_q32 bytes, v_q32 sum) {
 #define T_FN(name) name##f
 #include "names.inc.h"
 #include "pack.inc.h"
+#include "activations.inc.h"
 #include "epilogue.inc.h"
 #include "spmm_strips.inc.h"
 #include "spmm_patches.inc.h"

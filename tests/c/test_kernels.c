@@ -729,7 +729,85 @@ static void check_tile_finish(spk_tile_fn kernel, spk_dtype dtype) {
     }
 }
 
+/* --- activations over the whole range --- */
+
+static long double activated(long double x, spk_activation activation) {
+  const int limit = x == -INFINITY && (activation == SPK_GELU || activation == SPK_SILU);
+  if (limit) return -0.0L;
+  switch (activation) {
+    case SPK_GELU:
+      return 0.5L * x * erfcl(-x * 0.707106781186547524400844362104849039L);
+    case SPK_SILU:
+      return x < -700 ? x * expl(x) : x / (1 + expl(-x));
+    case SPK_TANH:
+      return tanhl(x);
+    case SPK_SIGMOID:
+      return x < -700 ? expl(x) : 1 / (1 + expl(-x));
+    default:
+      return x < 0 ? 0 : x;
+  }
+}
+
+/* The distance from one number of the dtype to the next, at x. */
+static long double unit_of(long double x, spk_dtype dtype) {
+  const int bits = dtype == SPK_F32 ? 24 : 53, least = dtype == SPK_F32 ? -149 : -1074;
+  int exponent;
+  frexpl(x, &exponent);
+  const int unit = exponent - bits > least ? exponent - bits : least;
+  return ldexpl(1, x == 0 ? least : unit);
+}
+
+/* From 0 to 1. */
+static double random_unit(void) { return ldexp((double)random_below(1 << 30), -30); }
+
+static int same_sign(double a, long double b) { return !signbit(a) == !signbit(b); }
+
+static void check_activations(spk_store_fn kernel, spk_dtype dtype) {
+  static const double units[] = {[SPK_GELU] = 8, [SPK_SILU] = 6, [SPK_TANH] = 4, [SPK_SIGMOID] = 4};
+  static const double others[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1e300, -1e300};
+  enum { COUNT = 5000, OTHERS = sizeof others / sizeof *others };
+  const matrix x = matrix_input(dtype, 1, COUNT, COUNT, 1);
+  for (int i = 0; i < COUNT; i++) {
+    const int tiny = dtype == SPK_F32 ? 140 : 1060;
+    double at = i < OTHERS       ? others[i]
+                : i < COUNT / 2  ? -random_unit() * (dtype == SPK_F32 ? 110 : 760)
+                : i < COUNT * 3 / 4 ? 20 * random_unit() - 10
+                                 : ldexp(2 * random_unit() - 1, -(int)random_below(tiny));
+    if (dtype == SPK_F32 && fabs(at) > 1e299) at = at < 0 ? -3e38 : 3e38;
+    put_value(x.memory, dtype, i, at);
+  }
+  exact_memory_freeze();
+  for (int a = SPK_RELU; a <= SPK_SIGMOID; a++) {
+    test_case("activation %d of %s", a, dtype_names[dtype]);
+    const matrix y = matrix_output(dtype, 1, COUNT, COUNT, 1);
+    const spk_epilogue e = {.alpha = 1, .activation = (spk_activation)a};
+    kernel(x.view.data, COUNT, y.view.data, COUNT, 1, 1, COUNT, &e);
+    double worst = 0;
+    for (int i = 0; i < COUNT; i++) {
+      const double from = matrix_get(&x, 0, i), got = matrix_get(&y, 0, i);
+      const long double right = activated(from, e.activation);
+      if (isnan(from)) {
+        CHECK(isnan(got), "of NaN: %g", got);
+        continue;
+      }
+      if (isinf(right)) {
+        CHECK(got == (double)right, "of %g: %g", from, got);
+        continue;
+      }
+      const double off = (double)(fabsl(got - right) / unit_of(right, dtype));
+      worst = off > worst ? off : worst;
+      CHECK(off <= units[a] * (a != SPK_RELU), "of %.17g: %.17g, not %.17Lg, %g units", from, got, right,
+            off);
+      CHECK(a == SPK_RELU || from == 0 || got == 0 || same_sign(got, right), "sign of %.17g", from);
+      if (from == 0 && a > SPK_RELU && a < SPK_SIGMOID) CHECK(same_sign(got, from), "sign of zero");
+    }
+    if (getenv("SPK_TEST_VERBOSE")) printf("activation %d of %s: %.2f units\n", a, dtype_names[dtype], worst);
+  }
+  exact_memory_release();
+}
+
 static void check_tile_store(spk_store_fn kernel, spk_dtype dtype) {
+  check_activations(kernel, dtype);
   for (int how = 0; how < OUTPUT_LAYOUTS; how++)
     for (int c = 0; c < EPILOGUE_CASES; c++) {
       const epilogue_case *given = &epilogue_cases[c];
