@@ -264,6 +264,9 @@ class PreparedMatrix(Convertible, LinearOperator):
         If `B` has another dtype than `W`, the result has the one that both are promoted to, and the
         packed values are not used.
 
+        `alpha` multiplies finished sums, then follow ``beta * out``, `bias` and the activation, as
+        in `spkernels.spmm`, whichever kernel was chosen.
+
         Examples
         --------
         >>> import numpy as np

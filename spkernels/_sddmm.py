@@ -238,6 +238,10 @@ def sddmm(
 
     Notes
     -----
+    In the dtype of the result, every step rounded: the dot product is finished first; then `alpha`
+    times it, times the value of `P` with `scale`, plus `beta` times that value.  A dot product that
+    overflows or underflows stays infinite, 0 or subnormal, whatever `alpha` is.
+
     Takes ``2 * nnz * k`` operations and a workspace of a few MiB per thread.  Each stored entry
     gets its own sample: where `P` holds duplicates, each of them does (as parallel edges of a
     graph do in DGL); ``P.sum_duplicates()`` first for the other reading.  The result has the same

@@ -306,8 +306,8 @@ POINTS = np.array(
 )
 LIMITS = {"relu": (0, np.inf), "gelu": (0, np.inf), "silu": (0, np.inf), "tanh": (-1, 1),
           "sigmoid": (0, 1)}
-# Units in the last place; for gelu those that rounding x / sqrt(2) makes in its tail.
-UNITS = {"relu": 0, "gelu": 1000, "silu": 8, "tanh": 4, "sigmoid": 8}
+# Units in the last place; for gelu those that the reference makes in its tail, in float64.
+UNITS = {"relu": 0, "gelu": 1000, "silu": 6, "tanh": 4, "sigmoid": 4}
 
 
 def exactly(activation, points):

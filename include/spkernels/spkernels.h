@@ -76,7 +76,11 @@ typedef struct spk_dense {
   void *data;
 } spk_dense;
 
-/* C = activation(alpha * A @ B + beta * C + bias_row[:, None] + bias_col[None, :]).
+/* C = activation(alpha * A @ B + beta * C + bias_row[:, None] + bias_col[None, :]), in this order:
+ * sums are finished, then multiplied by alpha; beta * C is added, bias_row, bias_col.  Factors,
+ * sums and each step are rounded to the dtype: a sum that overflows stays infinite, and one that
+ * underflows stays 0 or subnormal, whatever alpha is.  This holds for all formats and layouts.
+ * Activations are right to 8 units in the last place of the result.
  * beta == 0 never reads C.  A null bias is no bias.  Both have the dtype of the operands.
  * A null epilogue stands for alpha = 1 and nothing else: C = A @ B. */
 typedef struct spk_epilogue {
@@ -87,8 +91,9 @@ typedef struct spk_epilogue {
 } spk_epilogue;
 
 /* S.values = alpha * (X @ Y at the stored positions of P) * (scale ? P.values : 1)
- *            + beta * P.values.  P.values is not read when beta == 0 and scale == 0.
- * A null sampling stands for alpha = 1 and nothing else: S.values = X @ Y at those positions. */
+ *            + beta * P.values, from left to right, each step rounded to the dtype.  P.values is
+ * not read when beta == 0 and scale == 0. A null sampling stands for alpha = 1 and nothing else:
+ * S.values = X @ Y at those positions. */
 typedef struct spk_sampling {
   double alpha, beta;
   int scale;

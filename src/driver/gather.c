@@ -77,8 +77,8 @@ static void cut_rows(void *context, ptrdiff_t task, int worker) {
 }
 
 /* What rows [k0, k1) of B add to rows [first, last) of one tile of C; these fit the worker's slice.
- * Sums of several blocks meet in C or, where it must keep its values, in the stage, and the epilogue
- * follows the last one. */
+ * Sums of several blocks meet in C or, where it must keep its values, in the stage, and the
+ * epilogue follows the last one. */
 static void run_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t first, ptrdiff_t last,
                       ptrdiff_t k0, ptrdiff_t k1) {
   const spk_sparse *A = j->A;

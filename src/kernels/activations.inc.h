@@ -1,16 +1,16 @@
 /* One element through an activation other than relu, which the vector path does itself.
  *
  * Within these units in the last place of the result, which may be subnormal, for every x: tanh 4,
- * sigmoid 4, silu 6, gelu 8 (tests/c/test_kernels.c).  Each follows libm's exp, erfc and tanh, which
- * are right to one unit or two; what is below keeps them away from where they overflow, underflow or
- * magnify a rounding of their argument. */
+ * sigmoid 4, silu 6, gelu 8 (tests/c/test_kernels.c).  Each follows libm's exp, erfc and tanh,
+ * which are right to one unit or two; what is below keeps them away from where they overflow,
+ * underflow or magnify a rounding of their argument. */
 
 /* exp(-x) overflows not far below, and 1 + exp(x) has been 1 from well above it. */
 #define SPK_FAR_LEFT ((T)(sizeof(T) == 4 ? -80 : -700))
 
 /* x Phi(x) for x < -1, in double.  The exact form of gelu (Hendrycks and Gimpel, arXiv 1606.08415),
- * not its tanh approximation: x / 2 times erfc(z), z = -x / sqrt(2), whose relative error is x^2 times
- * that of z. */
+ * not its tanh approximation: x / 2 times erfc(z), z = -x / sqrt(2), whose relative error is x^2
+ * times that of z. */
 static double FT(gelu_tail)(double x) {
   const double root = 0.70710678118654752440, rest = -4.8336466567264567e-17; /* 1 / sqrt(2) */
   /* Where rounding the result to T takes care of the error of z. */

@@ -110,7 +110,8 @@ static void FT(store_columns)(const T *s, ptrdiff_t ld, T *c, ptrdiff_t col_stri
       FT(transpose)(columns, most, s + i0 * ld + j0, ld, width, height);
       here.bias_col = e->bias_row ? (const T *)e->bias_row + i0 : NULL;
       for (ptrdiff_t j = 0; j < width; j++)
-        FT(store_general)(columns + j * most, c + (j0 + j) * col_stride + i0, j0 + j, height, &here);
+        FT(store_general)(columns + j * most, c + (j0 + j) * col_stride + i0, j0 + j, height,
+                          &here);
     }
 }
 #undef SPK_STORE_VECTORS

@@ -30,7 +30,8 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes);
  *
  * For a gather (CSR, BSR, COO sorted by row): each row of C is written once per block of K. */
 void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int keeps,
-                     int threads, const spk_kernels *kernels, const spk_machine *machine, spk_spmm_plan *plan);
+                     int threads, const spk_kernels *kernels, const spk_machine *machine,
+                     spk_spmm_plan *plan);
 
 /* For a scatter (CSC, COO in any order): rows of B are read once and added into C, or, with
  * `keeps`, into a stage. */

@@ -231,8 +231,8 @@ static void check_ruled(const char *what, const spk_sparse *A, const extreme *x,
     for (ptrdiff_t i = 0; i < A->rows; i++)
       for (ptrdiff_t j = 0; j < n; j++) {
         const double got = matrix_get(&result, i, j);
-        CHECK(isnan(expected) ? isnan(got) : got == expected, "way %d: C[%td, %td] = %.9g, not %.9g",
-              way, i, j, got, expected);
+        CHECK(isnan(expected) ? isnan(got) : got == expected,
+              "way %d: C[%td, %td] = %.9g, not %.9g", way, i, j, got, expected);
       }
   }
   exact_memory_release();
