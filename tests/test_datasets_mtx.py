@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import math
+import resource
 
 import numpy as np
 import pytest
@@ -353,6 +354,35 @@ def test_the_scanner_stays_inside_of_its_arrays(body, reals, coordinate, whole, 
     if reals:
         again = np.array(written[:nbytes].tobytes().split(), dtype=float)
         np.testing.assert_array_equal(again.reshape(found, reals), flat[:, -reals:])
+
+
+def test_without_room_for_threads(tmp_path, run_script):
+    if resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY:
+        pytest.skip("The limit of stacks cannot be raised.")
+    path = tmp_path / "a.mtx"
+    values = np.random.default_rng(0).standard_normal(100_000)
+    lines = "".join(f"{i + 1} 1 {x!r}\n" for i, x in enumerate(values.tolist()))
+    banner = f"%%MatrixMarket matrix coordinate real general\n{len(values)} 1 {len(values)}\n"
+    path.write_text(banner + lines)
+    np.save(tmp_path / "values.npy", values)
+    run_script(
+        f"""
+import os, resource, sys
+if "AGAIN" not in os.environ:
+    # Stacks of new threads are as large as the limit was when the process began.
+    resource.setrlimit(resource.RLIMIT_STACK, (2 << 30, resource.RLIM_INFINITY))
+    os.environ["AGAIN"] = "1"
+    os.execv(sys.executable, [sys.executable, __file__])
+import numpy as np
+from spkernels import datasets
+with open("/proc/self/statm") as statm:
+    used = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), resource.RLIM_INFINITY))
+A = datasets.load({str(path)!r})
+np.testing.assert_array_equal(A.data, np.load({str(tmp_path / "values.npy")!r}))
+""",
+        env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    )
 
 
 def test_files_of_scipy_come_back(tmp_path, parser):

@@ -212,7 +212,10 @@ def _parse(text: np.ndarray, count: int) -> np.ndarray:
     stream.write(b"%%%%MatrixMarket matrix array real general\n%d 1\n" % count)
     stream.write(text)
     stream.seek(0)
-    values = scipy.io.mmread(stream).ravel()
+    try:
+        values = scipy.io.mmread(stream).ravel()
+    except RuntimeError:  # it could not start its threads
+        return np.fromstring(text.tobytes(), sep="\n")
     zeros = np.flatnonzero(values == 0)
     if zeros.size:
         # It adds what it reads to zeros, by which -0 loses its sign.

@@ -54,10 +54,9 @@ class _Group:
             raise ValueError(
                 f"expected a matrix of two dimensions, found {name} {sizes.ravel()[:8].tolist()}"
             )
-        try:
-            rows, cols = (as_count(name, size, 0) for size in sizes)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+        if sizes.dtype.kind not in "iu":
+            raise ValueError(f"expected integers as {name}, found dtype {sizes.dtype}")
+        rows, cols = (as_count(name, size, 0) for size in sizes)
         return rows, cols
 
     def matrix(self) -> csr_array:
