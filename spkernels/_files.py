@@ -12,10 +12,17 @@ __all__ = ["read_bytes", "replaced"]
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Return the bytes of a file; an OSError names it, as those of reading by themselves do not."""
-    try:
+    with _named(path):
         return Path(path).read_bytes()
+
+
+@contextlib.contextmanager
+def _named(path, *others):
+    """Have an OSError of a file name `path`: in place of no file, or of one of others."""
+    try:
+        yield
     except OSError as error:
-        if error.filename is None:
+        if error.errno is not None and error.filename in (None, *map(str, others)):
             error.filename = str(path)
         raise
 
@@ -28,7 +35,7 @@ def replaced(path):
     # Not one name for all: threads and processes may write the same file.
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with unfinished.open("xb") as file:
+        with _named(path, unfinished), unfinished.open("xb") as file:
             yield file
         unfinished.replace(path)
     finally:

@@ -294,6 +294,21 @@ def test_folders_are_named(tmp_path, load):
         load(tmp_path)
 
 
+SAVE = {
+    "n:m": lambda path: NMArray.from_dense(np.eye(4), 1, 4).save(path),
+    "tuning": spkernels.save_tuning,
+    "smtx": lambda path: datasets.save_smtx(path, sp.csr_array(np.eye(2))),
+}
+
+
+@pytest.mark.parametrize("save", SAVE.values(), ids=SAVE)
+def test_what_cannot_be_written_is_named(tmp_path, save):
+    path = tmp_path / "none" / "a.smtx"
+    with pytest.raises(FileNotFoundError) as caught:
+        save(path)
+    assert caught.value.filename == str(path)
+
+
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, "\ud800\udfff", "nan"])
 def test_deep_or_odd_tuning_files_are_refused(tmp_path, content):
     path = tmp_path / "tuning.json"
@@ -366,20 +381,23 @@ def test_version_7_3_is_named_with_what_to_do(tmp_path):
             refused(path, "7.3", "'-v7'", "h5py", load=call)
 
 
-def element(kind, content):
-    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+def element(kind, content, order="<"):
+    return struct.pack(f"{order}II", kind, len(content)) + content + bytes(-len(content) % 8)
 
 
-def sparse_element(indices=(0, 1), indptr=(0, 1, 2), data=(1.0, 2.0), dims=(2, 2), flags=5, room=2):
+def sparse_element(
+    indices=(0, 1), indptr=(0, 1, 2), data=(1.0, 2.0), dims=(2, 2), flags=5, room=2, order="<",
+    number=(9, "f8"),
+):  # fmt: skip
     parts = [
-        element(6, struct.pack("<II", flags, room)),
-        element(5, np.array(dims, "<i4").tobytes()),
-        element(1, b"A"),
-        element(5, np.array(indices, "<i4").tobytes()),
-        element(5, np.array(indptr, "<i4").tobytes()),
-        element(9, np.array(data, "<f8").tobytes()),
+        element(6, struct.pack(f"{order}II", flags, room), order),
+        element(5, np.array(dims, f"{order}i4").tobytes(), order),
+        element(1, b"A", order),
+        element(5, np.array(indices, f"{order}i4").tobytes(), order),
+        element(5, np.array(indptr, f"{order}i4").tobytes(), order),
+        element(number[0], np.array(data, order + number[1]).tobytes(), order),
     ]
-    return element(14, b"".join(parts))
+    return element(14, b"".join(parts), order)
 
 
 def version_5(*elements):
@@ -392,6 +410,35 @@ def test_room_for_more_entries_than_there_are(tmp_path):
     path = tmp_path / "a.mat"
     path.write_bytes(version_5(sparse_element((0, 1, 9, -1), data=(1.0, 2.0, 3.0, 4.0), room=4)))
     assert datasets.load(path).toarray().tolist() == [[1, 0], [0, 2]]
+
+
+def test_files_of_big_endian_machines(tmp_path):
+    path = tmp_path / "a.mat"
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(">H", 0x0100) + b"MI"
+    path.write_bytes(head + sparse_element(order=">"))
+    assert datasets.load(path).toarray().tolist() == [[1, 0], [0, 2]]
+    table = np.array([[1, 2, 2], [1, 2, 2], [1.5, 2.5, 0]], ">f8")
+    path.write_bytes(struct.pack(">5i", 1002, 3, 3, 0, 2) + b"A\0" + table.tobytes())
+    assert datasets.load(path).toarray().tolist() == [[1.5, 0], [0, 2.5]]
+
+
+@pytest.mark.parametrize(
+    "number", [(1, "i1"), (2, "u1"), (3, "i2"), (4, "u2"), (5, "i4"), (7, "f4")]
+)
+def test_numbers_of_double_precision_in_fewer_bytes(tmp_path, number):
+    path = tmp_path / "a.mat"
+    path.write_bytes(version_5(sparse_element(data=(1, 127), number=number)))
+    A = datasets.load(path)
+    assert A.data.tolist() == [1, 127] and A.dtype.kind == "f"
+    assert (A + A).data.tolist() == [2, 254]
+
+
+def test_variables_of_other_classes_are_passed_over(tmp_path):
+    path = tmp_path / "a.mat"
+    for kind in (16, 17, 18, 99):
+        opaque = element(14, element(6, struct.pack("<II", kind, 0)) + element(1, b"s") * 3)
+        path.write_bytes(version_5(opaque, sparse_element(), opaque))
+        assert datasets.keys(path) == ["A"] and datasets.load(path).nnz == 2
 
 
 @pytest.mark.parametrize(

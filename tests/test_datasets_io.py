@@ -108,13 +108,9 @@ def test_save_smtx_is_reproducible_and_merges_duplicates(tmp_path):
     assert A.nnz == 3
 
 
-def corrupted_operands():
-    for fmt, faults in FAULTS.items():
-        for name in faults:
-            yield pytest.param(fmt, name, id=f"{fmt}: {name}")
-
-
-@pytest.mark.parametrize(("fmt", "name"), corrupted_operands())
+@pytest.mark.parametrize(
+    ("fmt", "name"), [(fmt, name) for fmt, faults in FAULTS.items() for name in faults]
+)
 def test_save_smtx_validates_before_it_writes(tmp_path, fmt, name):
     path = tmp_path / "a.smtx"
     path.write_text("what was there")

@@ -1,9 +1,9 @@
 """Sparse matrices to test and measure with: files of the usual formats, and seeded generators.
 
 `load` reads the Deep Learning Matrix Collection's ``.smtx``, Matrix Market, NumPy and MATLAB
-files, gzipped or not.  The generators make the sparsity patterns of deep learning: pruned layers,
-attention masks and graphs.  Each gives an exact, documented number of nonzeros, and the same
-matrix again for the same integer ``rng``, as long as NumPy does not change its random streams.
+files, compressed or not.  The generators make the sparsity patterns of deep learning: pruned
+layers, attention masks and graphs.  Each gives an exact, documented number of nonzeros, and the
+same matrix again for the same integer ``rng``, as long as NumPy does not change its random streams.
 """
 
 from ._fetch import fetch_dlmc, fetch_suitesparse

@@ -27,7 +27,7 @@ _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f
 _MATRIX, _COMPRESSED = 14, 15
 _CLASSES = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 6: "double", 7: "single",
             8: "int8", 9: "uint8", 10: "int16", 11: "uint16", 12: "int32", 13: "uint32",
-            14: "int64", 15: "uint64", 16: "function", 17: "opaque"}  # fmt: skip
+            14: "int64", 15: "uint64"}  # fmt: skip
 _STRUCT, _SPARSE = 2, 5
 _COMPLEX, _LOGICAL = 0x08, 0x02
 # SuiteSparse's files have one level; what is deeper is left alone.
@@ -117,10 +117,8 @@ def _matrix(data: memoryview, order: str, name: str, depth: int) -> Iterator[_Fo
         return
     (flags,) = struct.unpack_from(f"{order}I", first[1])
     kind, flags = flags & 0xFF, flags >> 8
-    if kind not in _CLASSES:
-        raise ValueError(f"a variable has the unknown class {kind}")
-    if _CLASSES[kind] == "opaque":  # of another layout; without a name where it is a field
-        yield name or "(an object)", "opaque", None
+    if kind not in _CLASSES:  # objects, which have another layout
+        yield name or "(an object)", f"class {kind}", None
         return
     dims = _numbers(next(parts, (0, None)), order)
     own = bytes(next(parts, (0, b""))[1]).decode("latin-1")
