@@ -159,7 +159,9 @@ def damaged_array(draw, array):
         case 0 if array.size and array.dtype.kind in "iuf":
             array = array.copy()
             worst = [0, -1, 1, 7, 8, 2**31 - 1, -(2**31)] + [np.nan] * (array.dtype.kind == "f")
-            array.flat[draw.randrange(array.size)] = draw.choice(worst)
+            array.flat[draw.randrange(array.size)] = np.array(draw.choice(worst)).astype(
+                array.dtype
+            )
             return array
         case 1:
             dtypes = ["i1", "u8", ">i4", "i8", "f8", "f2", "c16", "?", "S3", "M8[s]", "O", "V4"]
