@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,10 +41,13 @@ class Multiplier:
             if not options and inputs[1] is self:  # X @ W, without detours for the time
                 return _from_right(*inputs)
             return _matmul(*inputs, **options)
-        if ufunc is np.multiply and method == "__call__" and not options:
-            left, right = inputs
-            if np.ndim(left) == 0 and hasattr(self, "__rmul__"):
-                return self.__rmul__(np.asarray(left).item())
+        if method == "__call__" and not options:
+            if ufunc in _COMPARISONS:  # by identity, as objects do that are no arrays
+                return _COMPARISONS[ufunc](*inputs)
+            if ufunc.__name__ in _PRODUCTS:
+                return _PRODUCTS[ufunc.__name__](*inputs)
+            if ufunc is np.multiply and np.ndim(inputs[0]) == 0 and hasattr(self, "__rmul__"):
+                return self.__rmul__(np.asarray(inputs[0]).item())
         raise self._undefined(ufunc.__name__)
 
     def __array_function__(self, function, types, args, kwargs) -> Any:
@@ -116,6 +120,19 @@ def _into(out, left, right):
         raise TypeError(f"out must be of a dtype that {product.dtype} casts to, got {out.dtype}")
     np.copyto(out, product, casting="same_kind")
     return out
+
+
+def _matvec(matrix, vector):
+    return _matmul(matrix, np.asarray(vector)[..., None])[..., 0]
+
+
+def _vecmat(vector, matrix):
+    return _matmul(np.conj(vector)[..., None, :], matrix)[..., 0, :]
+
+
+#: By name, as NumPy has them from 2.2 on.
+_PRODUCTS = {"matvec": _matvec, "vecmat": _vecmat}
+_COMPARISONS = {np.equal: operator.is_, np.not_equal: operator.is_not}
 
 
 def _dot(a, b, out=None):

@@ -117,8 +117,8 @@ def scalar(value, name, *, real=True):
             ) from None
     try:
         kind = np.asarray(value).dtype.kind if np.ndim(value) == 0 else ""
-    except ValueError:  # nested sequences of unequal lengths
-        kind = ""
+    except (TypeError, ValueError, RuntimeError):
+        kind = ""  # nested sequences of unequal lengths, and tensors that NumPy cannot read
     if not kind or kind not in ("biuf" if real else "biufc"):
         raise TypeError(f"{name} must be a {'real ' if real else ''}number, got {value!r}")
     return float(value) if real else value

@@ -41,6 +41,9 @@ class Tensor:
     def __array__(self, dtype=None, copy=None):
         return self.numpy()
 
+    def __float__(self):
+        return float(self.numpy())
+
     def resolve_conj(self):
         return self
 
@@ -144,6 +147,10 @@ class DataFrame:
 
     def __array__(self, dtype=None, copy=None):
         return self._array
+
+    def change(self, array):
+        self._array = array
+        return self
 
 
 class COO:

@@ -172,6 +172,9 @@ DENSE = {
     "jax sparse": (lambda: stand_ins.jax(OTHER, "BCOO"), r"jax\.BCOO: NAME\.todense\(\)"),
     "jax traced": (lambda: stand_ins.of("jax._src.any", "X", stand_ins.Tracer)(), "it is traced"),
     "pydata": (lambda: stand_ins.COO(OTHER), r"sparse\.COO: NAME\.todense\(\)"),
+    "pandas": (
+        lambda: stand_ins.DataFrame(OTHER).change(np.full((8, 5), None)), r"NAME\.to_numpy\(float",
+    ),
     "xarray": (lambda: stand_ins.DataArray(stand_ins.COO(OTHER)), r"NAME\.data\.todense\(\)"),
     "dask": (lambda: stand_ins.Chunks(OTHER), r"dask\.Array: NAME\.compute\(\)\.toarray\(\)"),
     "anndata file": (backed, r"anndata\._CSRDataset: NAME\.to_memory\(\)\.toarray\(\)"),
@@ -300,6 +303,16 @@ def test_dense_operands_where_sparse_ones_are_expected(verb):
             VERBS[verb](operand)
 
 
+def test_numbers_that_numpy_cannot_read():
+    for options in ({"alpha": stand_ins.Tensor(2.0).change(requires_grad=True)},
+                    {"beta": stand_ins.COO(OTHER), "out": np.ones((6, 5))}):  # fmt: skip
+        with pytest.raises(TypeError, match="^(alpha|beta) must be a real number"):
+            spmm(whole_numbers(), B, **options)
+    np.testing.assert_array_equal(
+        spmm(whole_numbers(), B, alpha=stand_ins.Tensor(2.0)), spmm(whole_numbers(), B, alpha=2.0)
+    )
+
+
 def test_two_sparse_operands_are_told_of_the_other_product():
     A = whole_numbers()
     with pytest.raises(TypeError, match=r"both are sparse \(spmspm\(A, B\) makes a dense"):
@@ -343,7 +356,7 @@ def test_nothing_is_imported(run_script):
         class Tensor:
             __module__, shape = "torch", (3, 3)
             layout = "torch.strided"
-        for A in (sp.eye_array(3).tocsr(), Tensor(), np.eye(3), None, [1.0]):
+        for A in (sp.csr_array(np.eye(3)), Tensor(), np.eye(3), None, [1.0]):
             for B in (np.eye(3), Tensor(), object()):
                 try:
                     spkernels.spmm(A, B)

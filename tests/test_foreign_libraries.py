@@ -195,6 +195,19 @@ def test_products_of_pandas():
         np.testing.assert_array_equal(np.dot(W, df), A @ B)
 
 
+def test_pandas_that_is_refused():
+    pandas = library("pandas")
+    A, df = whole_numbers(), pandas.DataFrame(np.ones((8, 5)))
+    for dtype in ("Float64", object):
+        with pytest.raises(TypeError, match=r"^B .*pandas\.DataFrame: .*B\.to_numpy\(float, na_"):
+            spmm(A, df.astype(dtype))
+    for fill in (np.nan, 1.0):
+        with pytest.raises(TypeError, match="^A .*pandas.DataFrame: columns must .* filled with 0"):
+            spmm(df.astype(pandas.SparseDtype(float, fill)).T, np.ones((8, 2)))
+        with pytest.raises(TypeError, match="^A .*pandas.Series: it must be filled with 0"):
+            spmm(df[0].astype(pandas.SparseDtype(float, fill)), np.ones((8, 2)))
+
+
 def test_dask_of_csr():
     da = library("dask.array")
     A = whole_numbers()

@@ -329,6 +329,28 @@ def test_numpy_dot_of_a_stack():
         np.testing.assert_allclose(out, np.dot(A.toarray(), B))
 
 
+@pytest.mark.skipif(not hasattr(np, "matvec"), reason="NumPy has matvec and vecmat from 2.2 on.")
+def test_numpy_matvec_and_vecmat():
+    A = random_sparse(np.random.default_rng(0), "csr", (7, 9), 0.4, np.float64)
+    for W in (prepare(A, tune=False), NMArray.from_scipy(A, 4, 4)):
+        for shape in ((9,), (3, 9), (2, 3, 9)):
+            x = np.random.default_rng(1).standard_normal(shape)
+            np.testing.assert_allclose(np.matvec(W, x), np.matvec(A.toarray(), x))
+            np.testing.assert_allclose(np.vecmat(x, W.T), np.vecmat(x, A.T.toarray()))
+        x = np.array([1j] * 7)
+        np.testing.assert_allclose(np.vecmat(x, W), np.vecmat(x, A.toarray()))
+
+
+def test_comparisons_are_by_identity():
+    """As of any object: what looks for an operator in a list of arrays finds none."""
+    W, x = prepare(sp.csr_array(np.eye(3)), tune=False), np.ones(3)
+    assert (W == x) is False
+    assert (x == W) is False
+    assert (x != W) is True
+    assert (W == W) is True
+    assert W not in [x, W.T]
+
+
 def test_numpy_matmul_of_int8():
     A = sp.csr_array(np.array([[1, 0, 2], [0, -3, 0]], np.int8))
     W, B = prepare(A, dtype="int8"), np.arange(6, dtype=np.int8).reshape(3, 2)

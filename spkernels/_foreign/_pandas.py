@@ -1,6 +1,8 @@
 """Frames, series and arrays of pandas: all of them may be dense operands, too."""
 
-from ._library import Library, coordinates, not_sparse
+import numpy as np
+
+from ._library import Library, coordinates, not_sparse, unreadable
 
 __all__ = ["LIBRARY"]
 
@@ -26,7 +28,11 @@ def _to_scipy(value, name):
 
 
 def _check_dense(value, name):
-    return value
+    array = np.asarray(value)
+    if array.dtype.kind == "O":  # as of dtypes that may lack values, such as Int64
+        line = f"if it holds numbers, {name}.to_numpy(float, na_value=numpy.nan) converts it"
+        raise unreadable(value, name, line)
+    return array
 
 
 LIBRARY = Library(_is_sparse, _to_scipy, _check_dense)
