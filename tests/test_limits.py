@@ -1,4 +1,4 @@
-"""Limits of the system: threads that cannot be started."""
+"""Limits of the system: threads that cannot be started, small stacks."""
 
 import sys
 
@@ -133,8 +133,11 @@ except RuntimeError:
 """ + COMPARE)
 
 
-@pytest.mark.parametrize("variable", ["OMP_STACKSIZE", "GOMP_STACKSIZE"])
-@pytest.mark.parametrize("size", ["64M", " 65536 k ", "65536", "67108864B", "1G"])
+@pytest.mark.parametrize(
+    "variable, size",
+    [("OMP_STACKSIZE", "64M"), ("OMP_STACKSIZE", " 65536 k "), ("OMP_STACKSIZE", "67108864B"),
+     ("GOMP_STACKSIZE", "65536"), ("GOMP_STACKSIZE", "1G")],
+)
 def test_the_address_space_has_no_room_for_a_stack(variable, size, run_script):
     run_script(OPERATIONS + EXPECTED + NO_ADDRESSES + COMPARE, env={variable: size})
 
@@ -151,3 +154,23 @@ for name, operation in operations.items():
         assert bits(operation(workers)) == expected[name], (name, workers)
 assert status("Threads") >= before + 1
 """)
+
+
+@pytest.mark.every_isa
+def test_small_stacks(run_script):
+    """As musl's, and others', threads have; Python's own frames take their part of it."""
+    run_script(OPERATIONS + EXPECTED + """
+import threading
+
+def run():
+    for name, operation in operations.items():
+        for workers in (1, 2, None):
+            same[name, workers] = bits(operation(workers)) == expected[name]
+
+same = {}
+threading.stack_size(64 << 10)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+assert len(same) == 3 * len(operations) and all(same.values()), same
+""", env={"OMP_STACKSIZE": "64k"})

@@ -63,6 +63,7 @@ spk_status spk_drive_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, in
       .count = count,
       .sums = sums};
   threads = (int)spk_min(spk_choose_threads(threads, 1e12), SPK_MOST_CEILING_THREADS);
+  if (j.bytes > PTRDIFF_MAX / (size_t)threads) return SPK_ERR_MEMORY;
   j.buffers = aligned_alloc(SPK_ALIGN, j.bytes * (size_t)threads);
   if (!j.buffers) return SPK_ERR_MEMORY;
   memset(j.buffers, 0, j.bytes * (size_t)threads);

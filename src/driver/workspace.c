@@ -29,6 +29,9 @@ spk_status spk_workspace_take(spk_workspace *space, size_t shared, size_t per_wo
   per_worker = spk_slice(per_worker);
   *space = (spk_workspace){.per_worker = per_worker};
   if (shared == 0 && per_worker == 0) return SPK_OK;
+  const size_t most = PTRDIFF_MAX - SPK_ALIGN;
+  if (shared > most || per_worker > (most - shared) / (size_t)spk_max(1, workers))
+    return SPK_ERR_MEMORY;
   space->block = find_block(shared + per_worker * (size_t)workers);
   if (!space->block) return SPK_ERR_MEMORY;
   space->shared = (char *)space->block + SPK_ALIGN;

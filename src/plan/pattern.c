@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "../driver/parallel.h"
+#include "../driver/workspace.h"
 
 /* Rows, in tiles, of a task; and what a row or an entry takes, in multiply-adds. */
 #define TILES_PER_TASK 8
@@ -76,6 +77,7 @@ ptrdiff_t spk_tile_next(const spk_pattern *p, spk_tile_cursor *c, uint16_t *scra
 typedef struct making {
   const spk_sparse *P;
   spk_pattern *into;
+  spk_workspace space;
 } making;
 
 /* A new run begins where a column is not the one before or the next; rows are sorted. */
@@ -142,19 +144,27 @@ static void fill_runs(void *context, ptrdiff_t task, int worker) {
     FILL_RUNS(int64_t);
 }
 
-/* How many columns each tile has. */
+/* What a worker looks at tiles with. */
+typedef struct looking {
+  uint16_t marks[SPK_TILE_WINDOW + 4], bits[SPK_TILE_WINDOW + 4];
+  int32_t keys[SPK_TILE_WINDOW + 4];
+} looking;
+
+static looking *looking_of(const making *job, int worker) {
+  return (looking *)(void *)spk_workspace_of(&job->space, worker);
+}
+
 static void count_columns(void *context, ptrdiff_t task, int worker) {
-  (void)worker;
   const making *job = context;
   spk_pattern *p = job->into;
-  uint16_t scratch[SPK_TILE_WINDOW + 4] = {0}, bits[SPK_TILE_WINDOW + 4];
-  int32_t keys[SPK_TILE_WINDOW + 4];
+  looking *with = looking_of(job, worker);
   const ptrdiff_t end = spk_min(p->tiles, (task + 1) * TILES_PER_TASK);
   for (ptrdiff_t tile = task * TILES_PER_TASK; tile < end; tile++) {
     spk_tile_cursor cursor;
     spk_tile_begin(p, tile, &cursor);
     p->columns[tile] = 0;
-    for (ptrdiff_t count; (count = spk_tile_next(p, &cursor, scratch, keys, bits)) > 0;)
+    for (ptrdiff_t count;
+         (count = spk_tile_next(p, &cursor, with->marks, with->keys, with->bits)) > 0;)
       p->columns[tile] += count;
   }
 }
@@ -193,15 +203,38 @@ static void run_tasks(making *job, spk_task_fn fn, int threads) {
   spk_parallel(threads, (spk_phase){0}, (spk_phase){tasks, fn}, job);
 }
 
+/* How many columns each tile has. */
+static spk_status run_count_columns(making *job, int threads) {
+  const spk_status status = spk_workspace_take(&job->space, 0, sizeof(looking), threads);
+  if (status != SPK_OK) return status;
+  for (int worker = 0; worker < threads; worker++) {
+    looking *with = looking_of(job, worker);
+    memset(with->marks, 0, sizeof with->marks);
+  }
+  run_tasks(job, count_columns, threads);
+  spk_workspace_free(&job->space);
+  return SPK_OK;
+}
+
+static spk_status finish(making *job, int threads, spk_pattern **made) {
+  const spk_status status = run_count_columns(job, threads);
+  if (status == SPK_OK)
+    *made = job->into;
+  else
+    spk_pattern_free(job->into);
+  return status;
+}
+
 static int threads_for(const spk_pattern *p, ptrdiff_t items, int threads) {
-  return spk_choose_threads(threads, ROW_WORK * (double)(p->rows + items));
+  const ptrdiff_t useful = spk_choose_threads(threads, ROW_WORK * (double)(p->rows + items));
+  return (int)spk_min(useful, spk_max(1, spk_ceil_div(p->tiles, TILES_PER_TASK)));
 }
 
 spk_status spk_plan_pattern(const spk_sparse *P, int threads, spk_pattern **made) {
   if (P->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
   spk_pattern *p = new_pattern(P->rows, P->cols);
   if (!p) return SPK_ERR_MEMORY;
-  making job = {P, p};
+  making job = {.P = P, .into = p};
   const int workers = threads_for(p, P->nnz, threads);
   run_tasks(&job, count_runs, workers);
   if (!take_runs(p)) {
@@ -210,9 +243,7 @@ spk_status spk_plan_pattern(const spk_sparse *P, int threads, spk_pattern **made
   }
   p->has_duplicates = p->nnz != spk_index(P->offsets, P->itype, P->rows);
   run_tasks(&job, fill_runs, workers);
-  run_tasks(&job, count_columns, workers);
-  *made = p;
-  return SPK_OK;
+  return finish(&job, workers, made);
 }
 
 /* Whether they ascend, are not empty, and lie inside. */
@@ -250,10 +281,8 @@ spk_status spk_pattern_from_runs(const spk_runs *R, int threads, spk_pattern **m
     memcpy(p->starts, R->starts, bytes);
     memcpy(p->stops, R->stops, bytes);
   }
-  making job = {NULL, p};
-  run_tasks(&job, count_columns, threads_for(p, p->offsets[p->rows], threads));
-  *made = p;
-  return SPK_OK;
+  making job = {.into = p};
+  return finish(&job, threads_for(p, p->offsets[p->rows], threads), made);
 }
 
 void spk_pattern_free(spk_pattern *pattern) {

@@ -221,9 +221,20 @@ static void check_kept(void) {
   exact_memory_release();
 }
 
+/* The first region of a thread takes what stays with it: not of the workspace. */
+static void open_a_region(void) {
+  const sparse_shape shape = {SPK_CSR, SPK_F32, SPK_I32, 200, 300, 1, 1, 30000, 1};
+  const sparse A = sparse_random(&shape);
+  const matrix B = dense(SPK_F32, 300, 90, ROW_MAJOR), C = dense(SPK_F32, 200, 90, ROW_MAJOR);
+  test_case("a region");
+  CHECK(spk_spmm(&A.view, &B.view, &C.view, NULL, 4) == SPK_OK);
+  exact_memory_release();
+}
+
 int main(void) {
   if (!spk_isa()) return TEST_SKIPPED;
   seed_random(640);
+  open_a_region();
   for (int p = 0; p < PRODUCTS; p++)
     for (int how = 0; how <= COLUMN_MAJOR; how++) {
       const operands o = random_operands(&products[p], (layout)how);

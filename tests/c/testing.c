@@ -6,17 +6,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define UNDER_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_ASAN 1
-#endif
-#endif
-#ifndef UNDER_ASAN
-#define UNDER_ASAN 0
-#endif
-
 #define MOST_PRINTED 20
 #define MOST_BLOCKS 64
 #define FRONT 0xa5
@@ -63,7 +52,7 @@ static int taken;
 void *exact_memory(size_t bytes) {
   if (taken == MOST_BLOCKS) abort();
   const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  if (UNDER_ASAN) {
+  if (UNDER_SANITIZER) {
     blocks[taken].memory = malloc(bytes);
   } else {
     const size_t used = (bytes + page - 1) / page * page + page;
@@ -80,7 +69,7 @@ void *exact_memory(size_t bytes) {
 
 void exact_memory_freeze(void) {
   const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  for (int i = 0; !UNDER_ASAN && i < taken; i++)
+  for (int i = 0; !UNDER_SANITIZER && i < taken; i++)
     if (mprotect(blocks[i].pages, blocks[i].mapped - page, PROT_READ)) abort();
 }
 
@@ -91,7 +80,7 @@ void exact_memory_release(void) { exact_memory_release_to(0); }
 void exact_memory_release_to(int mark) {
   while (taken > mark) {
     taken--;
-    if (UNDER_ASAN) {
+    if (UNDER_SANITIZER) {
       free(blocks[taken].memory);
       continue;
     }

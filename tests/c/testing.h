@@ -8,6 +8,17 @@
 
 #include "../../src/common.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_SANITIZER 1
+#endif
+#endif
+#ifndef UNDER_SANITIZER
+#define UNDER_SANITIZER 0
+#endif
+
 /* Meson's status for a test that cannot run here. */
 #define TEST_SKIPPED 77
 
