@@ -18,7 +18,15 @@ from ._int8 import Int8Matrix, prepare_int8
 from ._kernels import KERNELS, width_class
 from ._locks import Lock
 from ._multiplier import Convertible
-from ._operands import NATIVE, apart_from, check_inner, check_out, dense_array, numbers, plan_bias
+from ._operands import (
+    NATIVE,
+    check_inner,
+    check_out,
+    check_out_dtype,
+    dense_array,
+    numbers,
+    plan_bias,
+)
 from ._sampler import PreparedPattern, prepare_pattern
 from ._storage import check_storage, rounded
 from ._structure import Structure
@@ -339,16 +347,20 @@ class PreparedMatrix(Convertible, LinearOperator):
                 f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
             )
         shape = (*B.shape[:-2], self.shape[0], B.shape[-1])
-        if out is None:
-            out = np.empty(shape, np.result_type(self.dtype, B.dtype))
-        else:
+        dtype = np.result_type(self.dtype, B.dtype)
+        if out is not None:
             check_out(out, shape)
+            check_out_dtype(out, dtype)
+        # Not `out` itself, which keeps what it holds until all products are done.
+        result = np.empty(shape, dtype)
         if shape[-1] == 1:  # a stack of vectors, which is a matrix
-            self.linear(B[..., 0], out=out[..., 0])
-            return out
-        B = apart_from(out, B)
-        for index in np.ndindex(shape[:-2]):
-            self.spmm(B[index], out=out[index])
+            self.linear(B[..., 0], out=result[..., 0])
+        else:
+            for index in np.ndindex(shape[:-2]):
+                self.spmm(B[index], out=result[index])
+        if out is None:
+            return result
+        out[...] = result
         return out
 
     def _rmatmul(self, X, out=None):

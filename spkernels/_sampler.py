@@ -8,8 +8,18 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core, _pattern
-from ._operands import NATIVE, apart_from, scalar
-from ._sddmm import batch_out, check_out, factors, leading, native, sddmm, supported, with_data
+from ._operands import NATIVE, scalar
+from ._sddmm import (
+    batch_result,
+    batch_values,
+    check_out,
+    factors,
+    leading,
+    native,
+    sddmm,
+    supported,
+    with_data,
+)
 from ._threads import resolve_workers
 from ._validate import check_pattern_columns, raise_status, sparse_arrays
 
@@ -211,15 +221,14 @@ class PreparedPattern:
             return sddmm(P, X, Y, out=out, alpha=alpha, beta=beta, scale=scale, workers=workers)
         lead, X, Y = leading(X, Y)
         if batch:
-            values = batch_out(out, (*lead, P.nnz), dtype)
-            X, Y = apart_from(out, X), apart_from(out, Y)
+            values = batch_values(out, (*lead, P.nnz), dtype)
         else:
             values = np.empty(P.nnz, dtype) if out is None else check_out(out, P, dtype)
         for head in np.ndindex(lead):
             native(P, X[head], Y[head], values[head], alpha, beta, scale, threads, False,
                    self._pattern)
         if batch:
-            return values
+            return batch_result(out, values)
         return with_data(P, values) if out is None else out
 
     def explain(self, k: int | None = None) -> str:

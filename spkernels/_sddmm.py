@@ -340,8 +340,11 @@ def leading(X, Y):
     return lead, X, np.broadcast_to(Y, (*lead, *Y.shape[-2:]))
 
 
-def batch_out(out, shape, dtype):
-    """Return the array for the values of a batch."""
+def batch_values(out, shape, dtype):
+    """Return an array for the values of a batch.
+
+    Not `out` itself, which keeps what it holds until all products are done: one of them may fail.
+    """
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
@@ -352,6 +355,14 @@ def batch_out(out, shape, dtype):
         )
     if not out.flags.writeable:
         raise ValueError("out is read-only")
+    return np.empty_like(out, subok=False)
+
+
+def batch_result(out, values):
+    """Return the values of a batch, in `out` where that is given."""
+    if out is None:
+        return values
+    out[...] = values
     return out
 
 
@@ -364,8 +375,7 @@ def _batch(P, X, Y, out, alpha, beta, scale, workers, check):
     P = _with_kernels(P)
     lead, X, Y = leading(X, Y)
     dtype = supported(P.dtype, X.dtype, Y.dtype)
-    values = batch_out(out, (*lead, *P.data.shape), dtype)
-    X, Y = apart_from(out, X), apart_from(out, Y)
+    values = batch_values(out, (*lead, *P.data.shape), dtype)
     if check:
         validated(P, "P")
     for head in np.ndindex(lead):
@@ -373,7 +383,7 @@ def _batch(P, X, Y, out, alpha, beta, scale, workers, check):
             P, X[head], Y[head], alpha=alpha, beta=beta, scale=scale, workers=workers, check=False
         )
         values[head] = S.data
-    return values
+    return batch_result(out, values)
 
 
 def _each(patterns, X, Y, out, alpha, beta, scale, workers, check):
