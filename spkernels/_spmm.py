@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
+from ._epilogue import check_epilogue, dense_product, finish
 from ._foreign import find_sparse, type_name
 from ._operands import (
     NATIVE,
@@ -280,7 +281,7 @@ def _scipy_is_faster(S, D, dense_first, activation, check):
     if D.ndim not in (1, 2) or not (
         activation is None or (type(activation) is str and activation == "relu")
     ):
-        return False  # `_finish` has no other activation
+        return False  # `finish` has no other activation
     columns = 1 if D.ndim == 1 else D.shape[0 if dense_first else 1]
     if S.format == "dia" and is_hypersparse(max(S.shape), S.data.size):
         return False  # scipy fills diagonals up to that length, to transpose them
@@ -366,30 +367,24 @@ def _spmm(
     if not native:
         alpha = integral_factor(alpha, "alpha", dtype)
         beta = integral_factor(beta, "beta", dtype)
-        _check_epilogue(shape, dtype, out, alpha, beta, bias, activation)
+        check_epilogue(shape, dtype, out, alpha, beta, bias, activation)
         S = validated(S, s_name, check=check)
         S, D = _without_gaps(S, D, dense_first)
         with np.errstate(all="ignore"):  # silent, as the kernels are
             # Some versions of scipy make a scalar of a row in COO times a vector.
             product = np.asarray(D @ S if dense_first else S @ D).reshape(shape)
-            result = _finish(product, out, alpha, beta, bias, activation, layout)
+            result = finish(product, out, alpha, beta, bias, activation, layout)
         return np.asmatrix(result) if as_matrix else result
 
     if out is not None:
         check_out_dtype(out, dtype)
     if by_scipy and dtype == S.dtype:
         bias = None if bias is None else _checked_bias(bias, shape, dtype)
+        rest = dtype.type(alpha), dtype.type(beta), bias, activation, layout
         with np.errstate(all="ignore"):  # silent, as the kernels are
-            product = np.asarray(D @ S if dense_first else S @ D, dtype)
-            return _finish(
-                product,
-                out,
-                dtype.type(alpha),
-                dtype.type(beta),
-                bias,
-                activation,
-                layout,
-            )
+            if type(S) is np.ndarray:
+                return dense_product(S, D, out, *rest)
+            return finish(np.asarray(D @ S if dense_first else S @ D, dtype), out, *rest)
 
     result = np.empty(shape, dtype, order=layout) if out is None else out
     D = apart_from(out, dense_view(D, dtype))
@@ -467,50 +462,7 @@ def _has_plain_rows(array):
     return array.ndim == 1 or array.shape[1] == 1 or array.strides[1] == array.itemsize
 
 
-def _finish(product, out, alpha, beta, bias, activation, layout):
-    """Apply the epilogue to a product of scipy: of other dtypes, or not of 2-D."""
-    result = product
-    if alpha != 1:
-        result = alpha * result
-    if beta != 0:
-        result = result + beta * out
-    if bias is not None:
-        result = result + _broadcast_bias(bias, product.shape)
-    if activation == "relu" and result.dtype.kind in "biuf":
-        result = np.maximum(result, result.dtype.type(0))
-    elif activation is not None:
-        raise TypeError(
-            f"activation {activation!r} needs a real floating result, this one is {result.dtype}"
-        )
-    if out is None:
-        return np.asarray(result, order=layout)
-    check_out_dtype(out, result.dtype)
-    out[...] = result
-    return out
-
-
-def _check_epilogue(shape, dtype, out, alpha, beta, bias, activation):
-    """Raise what `_finish` would, before the product is computed: it does all with nothing."""
-    if bias is not None:
-        bias = np.empty((0,) * len(shape), _broadcast_bias(bias, shape).dtype)
-    # The one dtype that NumPy has and scipy has not.
-    dtype = np.dtype(np.float32) if dtype == np.float16 else dtype
-    nothing = np.empty((0,) * len(shape), dtype)
-    into = None if out is None else out[(slice(0),) * len(shape)]
-    _finish(nothing, into, alpha, beta, bias, activation, "C")
-
-
 def _checked_bias(bias, shape, dtype):
     """`bias` in the dtype of the result, after the errors that the kernels' path raises."""
     plan_bias(bias, shape, dtype)
     return np.asarray(bias).astype(dtype, copy=False)
-
-
-def _broadcast_bias(bias, shape):
-    bias = numbers(dense_array(bias, "bias"), "bias")
-    try:
-        return np.broadcast_to(bias, shape)
-    except ValueError:
-        raise ValueError(
-            f"bias of shape {bias.shape} does not broadcast to the result's {shape}"
-        ) from None

@@ -1,0 +1,103 @@
+"""The epilogue of products that NumPy or scipy makes: in place, or by parts of bounded size."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._operands import apart_from, check_out_dtype, dense_array, numbers
+
+__all__ = ["broadcast_bias", "check_epilogue", "dense_product", "finish"]
+
+#: What is computed at a time where a result cannot be computed in its place, in bytes.
+_PART_BYTES = 4 << 20
+
+
+def finish(product, out, alpha, beta, bias, activation, layout):
+    """Apply the epilogue to a new array, which is overwritten where the result has its dtype."""
+    result = _finished(product, out, alpha, beta, bias, activation)
+    if out is None:
+        return np.asarray(result, order=layout)
+    check_out_dtype(out, result.dtype)
+    out[...] = result
+    return out
+
+
+def _finished(result, out, alpha, beta, bias, activation):
+    shape = result.shape
+    if alpha != 1:
+        result = _in_place(np.multiply, result, alpha)
+    if beta != 0:
+        result = _plus_old(result, beta, out)
+    if bias is not None:
+        result = _in_place(np.add, result, broadcast_bias(bias, shape))
+    if activation == "relu" and result.dtype.kind in "biuf":
+        result = _in_place(np.maximum, result, result.dtype.type(0))
+    elif activation is not None:
+        raise TypeError(
+            f"activation {activation!r} needs a real floating result, this one is {result.dtype}"
+        )
+    return result
+
+
+def check_epilogue(shape, dtype, out, alpha, beta, bias, activation):
+    """Raise what `finish` would, before the product is computed: it does all with nothing."""
+    if bias is not None:
+        bias = np.empty((0,) * len(shape), broadcast_bias(bias, shape).dtype)
+    # The one dtype that NumPy has and scipy has not.
+    dtype = np.dtype(np.float32) if dtype == np.float16 else dtype
+    nothing = np.empty((0,) * len(shape), dtype)
+    into = None if out is None else out[(slice(0),) * len(shape)]
+    finish(nothing, into, alpha, beta, bias, activation, "C")
+
+
+def dense_product(A, B, out, alpha, beta, bias, activation, layout):
+    """Return the epilogue of ``A @ B``, both dense and, as all of it, of the dtype of `A`.
+
+    Nothing as large as the result is allocated besides it, and nothing is written before all
+    memory is there.
+    """
+    shape = (A.shape[0], *B.shape[1:])
+    B = apart_from(out, np.asarray(B, A.dtype))
+    bias = None if bias is None else broadcast_bias(apart_from(out, np.asarray(bias)), shape)
+    result = np.empty(shape, A.dtype, order=layout) if out is None else out
+    if beta == 0 and result.flags.forc and result.flags.aligned:
+        np.matmul(A, B, out=result)
+        return _finished(result, None, alpha, 0, bias, activation)
+    rows = max(1, _PART_BYTES // max(1, result.itemsize * int(np.prod(shape[1:]))))
+    part = np.empty((min(rows, shape[0]), *shape[1:]), A.dtype)
+    for first in range(0, shape[0], rows):
+        these = slice(first, first + rows)
+        sums = part[: min(rows, shape[0] - first)]
+        np.matmul(A[these], B, out=sums)
+        biased = None if bias is None else bias[these]
+        finish(sums, result[these], alpha, beta, biased, activation, layout)
+    return result
+
+
+def broadcast_bias(bias, shape):
+    """Return a view of `bias` in the shape of the result."""
+    bias = numbers(dense_array(bias, "bias"), "bias")
+    try:
+        return np.broadcast_to(bias, shape)
+    except ValueError:
+        raise ValueError(
+            f"bias of shape {bias.shape} does not broadcast to the result's {shape}"
+        ) from None
+
+
+def _in_place(ufunc, array, other):
+    """Return ``ufunc(array, other)``, in `array` where that has the dtype of the result."""
+    same = array.ndim > 0 and np.result_type(array, other) == array.dtype
+    return ufunc(array, other, out=array if same else None)
+
+
+def _plus_old(result, beta, out):
+    """Return ``result + beta * out``, as `_in_place`."""
+    if result.ndim == 0 or np.result_type(result, beta, out) != result.dtype:
+        return result + beta * out
+    size = max(1, result.nbytes // max(1, result.shape[0]))
+    rows = max(1, _PART_BYTES // size)
+    for first in range(0, result.shape[0], rows):
+        these = slice(first, first + rows)
+        result[these] += beta * out[these]
+    return result
