@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._operands import check_out
+from ._operands import check_out, dense_array
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -33,12 +33,12 @@ class Multiplier:
     and ``_matmul(B, out)`` and ``_rmatmul(X, out)``, which write products of its dtype.
     """
 
-    #: Of what it stands for.
+    #: How many dimensions it has.
     ndim = 2
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options) -> Any:
         if ufunc is _MATMUL and method == "__call__":
-            if not options and inputs[1] is self:  # X @ W, without detours for the time
+            if not options and inputs[1] is self:  # X @ W: the fast path
                 return _from_right(*inputs)
             return _matmul(*inputs, **options)
         if method == "__call__" and not options:
@@ -107,13 +107,14 @@ def _from_right(left, right):
 
 def _into(out, left, right):
     """Write a product to an array of its shape, of any dtype that it may be cast to."""
-    one, other = (left, right) if isinstance(left, Multiplier) else (right, left)
-    dtype = getattr(other, "dtype", None)
-    name = "_matmul" if one is left else "_rmatmul"
-    if isinstance(dtype, np.dtype) and np.result_type(one.dtype, dtype) == getattr(
-        out, "dtype", None
-    ) and hasattr(one, name):
-        return getattr(one, name)(other, out)
+    if isinstance(left, Multiplier):
+        matrix, dense, write = left, right, getattr(left, "_matmul", None)
+    else:
+        matrix, dense, write = right, left, getattr(right, "_rmatmul", None)
+    dtypes = getattr(dense, "dtype", None), getattr(out, "dtype", None)
+    if write is not None and all(isinstance(dtype, np.dtype) for dtype in dtypes):
+        if np.result_type(matrix.dtype, dtypes[0]) == dtypes[1]:
+            return write(dense, out)
     product = _matmul(left, right)
     check_out(out, product.shape)
     if not np.can_cast(product.dtype, out.dtype, "same_kind"):
@@ -123,11 +124,11 @@ def _into(out, left, right):
 
 
 def _matvec(matrix, vector):
-    return _matmul(matrix, np.asarray(vector)[..., None])[..., 0]
+    return _matmul(matrix, dense_array(vector, "x")[..., None])[..., 0]
 
 
 def _vecmat(vector, matrix):
-    return _matmul(np.conj(vector)[..., None, :], matrix)[..., 0, :]
+    return _matmul(np.conj(dense_array(vector, "x"))[..., None, :], matrix)[..., 0, :]
 
 
 #: By name, as NumPy has them from 2.2 on.
@@ -135,12 +136,16 @@ _PRODUCTS = {"matvec": _matvec, "vecmat": _vecmat}
 _COMPARISONS = {np.equal: operator.is_, np.not_equal: operator.is_not}
 
 
+def _ndim(value, name):
+    return value.ndim if hasattr(value, "ndim") else dense_array(value, name).ndim
+
+
 def _dot(a, b, out=None):
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    if _ndim(a, "X") == 0 or _ndim(b, "B") == 0:
         if out is not None:
             raise TypeError("out must be None for the product of a matrix and a number")
         return a * b
-    if np.ndim(b) > 2:
+    if _ndim(b, "B") > 2:
         # The axes of `a` come first in numpy.dot.
         product = np.moveaxis(_matmul(a, b), -2, 0)
         if out is None:

@@ -375,7 +375,7 @@ class PreparedMatrix(Convertible, LinearOperator):
         return self.spmm(B, **options)
 
     def _rspmm(self, X, *, bias, order, out, **options):
-        """Multiply from the right with the options of `spmm`: transposed, nothing but these is."""
+        """Multiply from the right with the options of `spmm`, by way of the transpose."""
         X = numbers(dense_array(X, "A", np.asanyarray), "A")
         if X.ndim > 2:
             if order not in (None, "C"):
@@ -479,10 +479,11 @@ class PreparedMatrix(Convertible, LinearOperator):
         """
         if workers is None:
             workers = self._workers
-        if type(X) is np.ndarray and X.ndim in (1, 2):
-            result = self._rows(X, bias, activation, out, alpha, beta, workers)
+        if type(X) is np.ndarray and (X.ndim in (1, 2) or (X.ndim > 2 and out is None)):
+            flat = X if X.ndim <= 2 else _as_rows(X)
+            result = self._rows(flat, bias, activation, out, alpha, beta, workers)
             if result is not None:
-                return result
+                return result if X.ndim <= 2 else result.reshape(*X.shape[:-1], self.shape[0])
         X = numbers(dense_array(X, "X"), "X")
         rows, cols = self.shape
         if X.ndim == 0:

@@ -206,6 +206,7 @@ def test_dense_operands_that_are_refused(kind):
     for name, call in (
         ("B", lambda: spmm(A, operand)), ("B", lambda: W.spmm(operand)), ("B", lambda: W @ operand),
         ("B", lambda: nm @ operand), ("B", lambda: np.matmul(W, operand)),
+        ("B", lambda: np.dot(W, operand)),
         ("X", lambda: W.linear(operand)), ("bias", lambda: spmm(A, B, bias=operand)),
         ("X", lambda: sddmm(A, operand, Y)),
         ("V", lambda: spkernels.sparse_attention(X, Y.T, operand, A)),
@@ -301,6 +302,14 @@ def test_dense_operands_where_sparse_ones_are_expected(verb):
             continue  # of patterns
         with pytest.raises(TypeError, match=f"^[AP] must be a scipy.sparse array, .*{line}"):
             VERBS[verb](operand)
+
+
+def test_classes_without_a_module():
+    nowhere = stand_ins.of(None, "Nowhere")
+    with pytest.raises(TypeError, match="^A must be a scipy.sparse array, got Nowhere$"):
+        prepare(nowhere())
+    with pytest.raises(TypeError, match="^B must be an array of numbers, got Nowhere$"):
+        spmm(whole_numbers(), nowhere())
 
 
 def test_numbers_that_numpy_cannot_read():

@@ -453,7 +453,8 @@ def test_fast_path_of_products_from_the_right(monkeypatch):
     X, x, bias = np.ones((4, 8), np.float32), np.ones(8, np.float32), np.ones(6, np.float32)
     calls = [
         lambda: X @ W.T, lambda: x @ W.T, lambda: W.linear(X, bias, activation="relu"),
-        lambda: W.linear(x, bias), lambda: W.linear(X, out=np.empty((4, 6), np.float32)),
+        lambda: W.linear(x, bias), lambda: W.linear(X.reshape(2, 2, 8), bias),
+        lambda: W.linear(X, out=np.empty((4, 6), np.float32)),
     ]  # fmt: skip
     first = [call() for call in calls]
     monkeypatch.setattr(spkernels.PreparedMatrix, "spmm", None)

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _jax, _own, _pandas, _pydata, _refused, _torch
-from ._library import has_base, not_dense, not_sparse, type_name
+from ._library import has_base, not_dense, not_sparse, origin, type_name
 
 if TYPE_CHECKING:
     from .._typing import SparseLike
@@ -35,7 +35,7 @@ _LIBRARIES = {
 
 def _library(value):
     for base in type(value).__mro__:
-        found = _LIBRARIES.get(base.__module__.partition(".")[0])
+        found = _LIBRARIES.get(origin(base))
         if found is not None:
             return found
     return None
@@ -49,8 +49,7 @@ def _is_sparse(value):
 
 
 def _is_of(value, library, *names):
-    module = type(value).__module__.partition(".")[0]
-    return module == library and any(has_base(value, name) for name in names)
+    return origin(type(value)) == library and any(has_base(value, name) for name in names)
 
 
 def find_sparse(value: Any, name: str) -> SparseLike | None:

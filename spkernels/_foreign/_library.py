@@ -20,6 +20,7 @@ __all__ = [
     "has_base",
     "not_dense",
     "not_sparse",
+    "origin",
     "type_name",
     "unreadable",
 ]
@@ -77,6 +78,11 @@ def by_class(lines, methods):
     return Library(is_sparse, to_scipy, check_dense)
 
 
+def origin(kind):
+    """Return the first part of the name of the module that a class is from."""
+    return str(kind.__module__).partition(".")[0]
+
+
 def has_base(value, name):
     """Whether a class of some name is among the classes of `value`."""
     return any(base.__name__ == name for base in type(value).__mro__)
@@ -85,7 +91,7 @@ def has_base(value, name):
 def type_name(value):
     """Return the name of a type as users know it, without the modules inside of its library."""
     kind = type(value)
-    library = kind.__module__.partition(".")[0]
+    library = origin(kind)
     if library == "torch" and hasattr(value, "layout"):
         return f"torch.{kind.__name__} ({value.layout}, {value.dtype}, {value.device.type})"
     return f"{library}.{kind.__name__}" if library in _NAMED else kind.__name__
