@@ -702,8 +702,8 @@ cdef inline bint _plain(object array, int ndim) noexcept:
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>array))
 
 
-cdef tuple _take_sparse(object A, int format, spk_sparse *s):
-    """Return the three arrays that `s` points into, or None."""
+cdef tuple _take_sparse(object A, int format, spk_sparse *s, bint any_values):
+    """Return the three arrays that `s` points into, or None; floats, or values of any dtype."""
     shape = A.shape
     if len(shape) != 2:
         return None
@@ -722,7 +722,9 @@ cdef tuple _take_sparse(object A, int format, spk_sparse *s):
         return None
     cdef cnp.ndarray p = <cnp.ndarray>first, i = <cnp.ndarray>indices, v = <cnp.ndarray>data
     cdef int itypenum = cnp.PyArray_TYPE(i)
-    if not _is_value_type(cnp.PyArray_TYPE(v)) or cnp.PyArray_TYPE(p) != itypenum:
+    if cnp.PyArray_TYPE(p) != itypenum:
+        return None
+    if not _is_value_type(cnp.PyArray_TYPE(v)) and not any_values:
         return None
     if itypenum != cnp.NPY_INT32 and itypenum != cnp.NPY_INT64:
         return None
@@ -758,6 +760,56 @@ cdef tuple _take_sparse(object A, int format, spk_sparse *s):
     s.offsets = cnp.PyArray_DATA(p)
     s.row_indices = NULL
     return first, indices, data
+
+
+cdef inline Py_ssize_t _integer(cnp.ndarray array, Py_ssize_t at) noexcept:
+    if cnp.PyArray_ITEMSIZE(array) == 4:
+        return (<const int32_t *>cnp.PyArray_DATA(array))[at]
+    return (<const int64_t *>cnp.PyArray_DATA(array))[at]
+
+
+cdef enum:
+    MOST_DIAGONALS = 32  # that are compared with each other here
+
+
+def are_plain_diagonals(A):
+    """Return whether DIA has plain arrays, and few diagonals, all inside and none twice."""
+    data, offsets = A.data, A.offsets
+    cdef Py_ssize_t rows, cols, i, j, one
+    if not _plain(data, 2) or not _plain(offsets, 1):
+        return False
+    cdef cnp.ndarray each = <cnp.ndarray>offsets
+    cdef int typenum = cnp.PyArray_TYPE(each)
+    cdef Py_ssize_t count = cnp.PyArray_DIM(each, 0)
+    if typenum != cnp.NPY_INT32 and typenum != cnp.NPY_INT64:
+        return False
+    if count != cnp.PyArray_DIM(<cnp.ndarray>data, 0) or count > MOST_DIAGONALS:
+        return False
+    rows, cols = A.shape
+    for i in range(count):
+        one = _integer(each, i)
+        if one <= -rows or one >= cols:
+            return False
+        for j in range(i):
+            if _integer(each, j) == one:
+                return False
+    return True
+
+
+def plain_arrays(A, int format):
+    """Return the arrays of a 2-D operand as the functions above take them, values of any dtype.
+
+    None where one of them is not plain, the widths of the indices differ, or lengths do not fit.
+    """
+    cdef spk_sparse s
+    cdef tuple arrays = _take_sparse(A, format, &s, True)
+    if arrays is None:
+        return None
+    first, indices, values = arrays
+    shape, block = (s.rows, s.cols), (s.block_rows, s.block_cols)
+    if format == SPK_COO:
+        return format, shape, block, None, indices, first, values
+    return format, shape, block, first, indices, None, values
 
 
 cdef inline void _transpose_sparse(spk_sparse *s) noexcept:
@@ -948,7 +1000,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     if packed:
         a = (<Packed>A).like
     else:
-        arrays = _take_sparse(sparse, format, &a)
+        arrays = _take_sparse(sparse, format, &a, False)
     if arrays is None or a.dtype != b.dtype:
         return None
     cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>dense)
@@ -1021,7 +1073,7 @@ def spmspv_fast(A, x, out=None, workers=None, check=True):
     cdef span reach
     if _formats.get(type(A)) != CSC or not _take_dense(x, &vector):
         return None
-    cdef tuple arrays = _take_sparse(A, SPK_CSC, &a)
+    cdef tuple arrays = _take_sparse(A, SPK_CSC, &a, False)
     if arrays is None or a.dtype != vector.dtype or cnp.PyArray_NDIM(<cnp.ndarray>x) != 1:
         return None
     cdef int threads = _take_workers(workers)
@@ -1076,7 +1128,7 @@ def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None
         return None
     if cnp.PyArray_NDIM(<cnp.ndarray>X) != 2 or cnp.PyArray_NDIM(<cnp.ndarray>Y) != 2:
         return None
-    cdef tuple arrays = _take_sparse(P, format, &p), others
+    cdef tuple arrays = _take_sparse(P, format, &p, False), others
     if arrays is None or p.dtype != x.dtype or p.dtype != y.dtype:
         return None
     if x.rows != p.rows or y.cols != p.cols or x.cols != y.rows:
@@ -1100,7 +1152,7 @@ def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None
     else:
         if _formats.get(type(out)) != format:
             return None
-        others = _take_sparse(out, format, &o)
+        others = _take_sparse(out, format, &o, False)
         if others is None or o.dtype != p.dtype or o.rows != p.rows or o.cols != p.cols:
             return None
         if o.block_rows != p.block_rows or o.block_cols != p.block_cols:

@@ -297,11 +297,9 @@ def _has_valid_keys(S):
     """Whether scipy may multiply DOK; what is wrong with it, its conversion tells."""
     rows, cols = S.shape
     try:
-        kinds = {kind for i, j in S.keys() for kind in (type(i), type(j))}
-        in_range = all(0 <= i < rows and 0 <= j < cols for i, j in S.keys())
+        return all(0 <= i < rows and 0 <= j < cols for i, j in S.keys())
     except (TypeError, ValueError):
         return False
-    return in_range and all(issubclass(kind, int | np.integer) for kind in kinds)
 
 
 def _dense(array, name):
@@ -384,7 +382,12 @@ def _spmm(
         with np.errstate(all="ignore"):  # silent, as the kernels are
             if type(S) is np.ndarray:
                 return dense_product(S, D, out, *rest)
-            return finish(np.asarray(D @ S if dense_first else S @ D, dtype), out, *rest)
+            try:
+                product = np.asarray(D @ S if dense_first else S @ D, dtype)
+            except IndexError:  # of keys that are no integers
+                validated(S, s_name)
+                raise
+            return finish(product, out, *rest)
 
     result = np.empty(shape, dtype, order=layout) if out is None else out
     D = apart_from(out, dense_view(D, dtype))

@@ -76,6 +76,10 @@ def _plain(array, dtype):
     return array if array.flags.aligned else array.copy()
 
 
+def _has_dtype(array, dtype):
+    return dtype is None or array.dtype == dtype  # None itself is equal to float64
+
+
 def _values(data, dtype, name, ndim):
     """Return stored values in a dtype, or in their own in native byte order."""
     data = np.asarray(data)
@@ -150,6 +154,10 @@ def sparse_arrays(A, dtype, name):
     """
     if A.format not in KERNEL_FORMATS:
         A = to_kernel_format(A, name)
+    arrays = _core.plain_arrays(A, _CODES[A.format])
+    if arrays is not None:
+        data = arrays[-1]
+        return arrays if _has_dtype(data, dtype) else (*arrays[:-1], _plain(data, dtype))
     if A.format == "coo":
         coords, data = _coo_arrays(A, dtype, name)
         row, col = coords if A.ndim == 2 else (np.zeros_like(coords[0]), coords[0])
@@ -180,8 +188,8 @@ def validated(A, name, *, dtype=None, check=True):
 
     That is `A` itself where its arrays are what scipy makes: index arrays of one native dtype, all
     in range, values in native byte order, everything contiguous, and nothing behind the last row.
-    Else it is an operand of the same class with such arrays, in the order of `A`; but LIL becomes
-    CSR, and DOK becomes COO.
+    Else it is an operand of the same class with such arrays, in the order of `A`; but LIL and DOK
+    become CSR, and DOK becomes COO where it has many more rows than entries.
 
     Parameters
     ----------
@@ -200,20 +208,39 @@ def validated(A, name, *, dtype=None, check=True):
     ValueError
         If an array has a wrong shape, length or dtype, or an index is out of range.
     """
+    if A.format in KERNEL_FORMATS:
+        arrays = _core.plain_arrays(A, _CODES[A.format])
+        if arrays is not None and _has_dtype(arrays[-1], dtype) and _is_full(arrays):
+            if check:
+                _raise_unless_valid(arrays, A, name)
+            return A
     if A.format == "lil":
         return _csr_of_lil(A, dtype, name)
     if A.format == "dok":
-        return _coo_of_dok(A, dtype, name)
+        return _of_dok(A, dtype, name)
     if A.format == "dia":
         return _validated_dia(A, dtype, name)
     A = normalised(A, name, dtype=dtype)
     if check:
         _check_contents(A, name)
     if A.format != "coo":
+        # What lies behind the last row, some of scipy's methods take for entries.
         used = int(A.indptr[-1])
         if used < max(len(A.indices), len(A.data)):
             A = with_arrays(A, indptr=A.indptr, indices=A.indices[:used], data=A.data[:used])
     return A
+
+
+def _is_full(arrays):
+    """Whether nothing lies behind the last row."""
+    _, _, _, offsets, indices, _, data = arrays
+    return offsets is None or offsets[-1] == len(indices) == len(data)
+
+
+def _raise_unless_valid(arrays, A, name):
+    status, _ = _core.check(arrays)
+    if status:
+        raise_status(status, A, name)
 
 
 def normalised(A, name, *, dtype=None):
@@ -221,6 +248,8 @@ def normalised(A, name, *, dtype=None):
 
     These are not looked at, and what lies behind the last row stays.
     """
+    if _core.plain_arrays(A, _CODES[A.format]) is not None and _has_dtype(A.data, dtype):
+        return A
     if A.format == "coo":
         coords, data = _coo_arrays(A, dtype, name)
         own = _coordinates(A, name).values()
@@ -251,9 +280,7 @@ def with_arrays(A, **arrays):
 
 def _check_contents(A, name):
     if A.ndim <= 2:
-        status, _ = _core.check(sparse_arrays(A, None, name))
-        if status:
-            raise_status(status, A, name)
+        _raise_unless_valid(sparse_arrays(A, None, name), A, name)
         return
     for part, coord, extent in zip(_coordinates(A, name), A.coords, A.shape, strict=True):
         if coord.size and (coord.min() < 0 or coord.max() >= extent):
@@ -263,14 +290,9 @@ def _check_contents(A, name):
 
 
 def _validated_dia(A, dtype, name):
-    data, offsets = np.asarray(A.data), np.asarray(A.offsets)
-    if data.ndim != 2 or offsets.shape != data.shape[:1]:
-        raise ValueError(
-            f"{name}.data must have a row for each of {name}.offsets, "
-            f"got shapes {data.shape} and {offsets.shape}"
-        )
-    (offsets,) = _index_arrays(**{f"{name}.offsets": offsets})
-    data = _values(data, dtype, f"{name}.data", 2)
+    if _core.are_plain_diagonals(A) and _has_dtype(A.data, dtype):
+        return A
+    data, offsets = _dia_arrays(A, dtype, name)
     numbers = offsets.tolist()
     if len(set(numbers)) != len(numbers):
         raise ValueError(f"{name}.offsets is corrupted: it holds an offset twice")
@@ -284,17 +306,28 @@ def _validated_dia(A, dtype, name):
     return with_arrays(A, data=data, offsets=offsets)
 
 
+def _dia_arrays(A, dtype, name):
+    """Return the values and offsets of DIA, in native dtypes."""
+    data, offsets = np.asarray(A.data), np.asarray(A.offsets)
+    if data.ndim != 2 or offsets.shape != data.shape[:1]:
+        raise ValueError(
+            f"{name}.data must have a row for each of {name}.offsets, "
+            f"got shapes {data.shape} and {offsets.shape}"
+        )
+    (offsets,) = _index_arrays(**{f"{name}.offsets": offsets})
+    return _values(data, dtype, f"{name}.data", 2), offsets
+
+
 def _csr_of_lil(A, dtype, name):
-    lists = {}
     for part in ("rows", "data"):
-        array = lists[part] = np.asarray(getattr(A, part))
+        array = np.asarray(getattr(A, part))
         if array.shape != A.shape[:1] or array.dtype.kind != "O":
             raise ValueError(
                 f"{name}.{part} must be an array of {A.shape[0]} lists, got {array.dtype} of shape "
                 f"{array.shape}"
             )
     try:
-        lengths, held = (list(map(len, array)) for array in lists.values())
+        lengths, held = list(map(len, A.rows)), list(map(len, A.data))
     except TypeError:
         raise ValueError(f"{name}.rows and {name}.data must hold lists") from None
     if lengths != held:
@@ -317,11 +350,11 @@ def _csr_of_lil(A, dtype, name):
         raise ValueError(
             f"{name}.rows is corrupted: an index is negative or out of range for shape {A.shape}"
         )
-    return validated(csr, name, dtype=dtype, check=False)
+    return csr if _has_dtype(csr.data, dtype) else normalised(csr, name, dtype=dtype)
 
 
-def _coo_of_dok(A, dtype, name):
-    """Return the entries of DOK in COO, in the order of its keys."""
+def _of_dok(A, dtype, name):
+    """Return DOK in CSR, sorted; in COO where it is 1-D or has many more rows than entries."""
     keys, ndim = list(A.keys()), A.ndim
     try:
         places = np.array(keys).reshape(len(keys), ndim) if keys else np.empty((0, ndim), np.int32)
@@ -330,16 +363,22 @@ def _coo_of_dok(A, dtype, name):
         raise ValueError(
             f"{name}.keys() must hold {ndim} integers each and {name}.values() numbers, but {error}"
         ) from None
-    extents = np.array(A.shape, np.int64)
-    if places.dtype.kind not in "iu" or (places < 0).any() or (places >= extents).any():
+    if places.dtype.kind not in "iu" or (places < 0).any() or (places >= A.shape).any():
         raise ValueError(
             f"{name}.keys() is corrupted: an index is no integer, negative or out of range for "
             f"shape {A.shape}"
         )
-    index = np.int32 if extents.max(initial=0) <= np.iinfo(np.int32).max else np.int64
-    make = sp.coo_matrix if isinstance(A, sp.spmatrix) else sp.coo_array
-    coords = tuple(np.ascontiguousarray(places[:, axis], index) for axis in range(ndim))
-    return validated(make((data, coords), shape=A.shape), name, dtype=dtype, check=False)
+    data = _values(data, dtype, f"{name}.data", 1)
+    index = np.int32 if max(*A.shape, len(keys)) <= np.iinfo(np.int32).max else np.int64
+    coords = tuple(places[:, axis].astype(index) for axis in range(ndim))
+    kind = "matrix" if isinstance(A, sp.spmatrix) else "array"
+    if ndim != 2 or is_hypersparse(A.shape[0], len(keys)):
+        return getattr(sp, f"coo_{kind}")((data, coords), shape=A.shape)
+    row, col = coords
+    order = np.lexsort((col, row))
+    offsets = np.zeros(A.shape[0] + 1, index)
+    np.cumsum(np.bincount(row, minlength=A.shape[0]), out=offsets[1:])
+    return getattr(sp, f"csr_{kind}")((data[order], col[order], offsets), shape=A.shape)
 
 
 # Conversions --------------------------------------------------------------------------------------
@@ -368,11 +407,9 @@ def to_kernel_format(A, name, *, check=True):
     if A.format in KERNEL_FORMATS:
         return validated(A, name, check=check)
     A = validated(A, name, check=check)
-    if A.format == "csr" or A.ndim != 2:
+    if A.format != "dia":
         return A
-    if is_hypersparse(A.shape[0], A.data.size):
-        return _coo_of_dia(A) if A.format == "dia" else A
-    return _csr_of_dia(A) if A.format == "dia" else A.tocsr()
+    return _coo_of_dia(A) if is_hypersparse(A.shape[0], A.data.size) else _csr_of_dia(A)
 
 
 def is_hypersparse(extent, entries):
