@@ -97,6 +97,8 @@ assert_type(spkernels.kwinners(unknown, 1, out=unknown), NDArray[np.float32])
 spkernels.kwinners(B, 1, format="csr").toarray()
 block = datasets.block_pruned(8, 8, (2, 2), 0.5, format="bsr").blocksize
 assert_type(spkernels.show_config("dicts"), dict[str, dict[str, Any]])
+assert_type(spkernels.cuda.is_available(), bool)
+assert_type(spkernels.cuda.show_config("dicts"), dict[str, Any])
 assert_type([found.kind == "block" for found in W.patterns], list[bool])
 
 
