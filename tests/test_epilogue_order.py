@@ -246,7 +246,7 @@ def activated(activation, x):
 @pytest.mark.every_isa
 @pytest.mark.skipif(
     np.finfo(np.longdouble).maxexp == np.finfo(np.float64).maxexp,
-    reason="long double is double here, which makes no reference for it",
+    reason="Long double is double here, which makes no reference for it.",
 )
 @pytest.mark.parametrize("activation", ["relu", "silu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("dtype", DTYPES)
