@@ -149,6 +149,19 @@ def test_diagonals_outside_of_the_matrix_hold_nothing(tmp_path):
         np.testing.assert_array_equal(A, np.diag([5.0, 6.0], 1))
 
 
+def test_sums_of_integers_do_not_wrap_around(tmp_path):
+    path = tmp_path / "a.npz"
+    for dtype in ("i1", "u1", "i4", "u8"):
+        largest = np.iinfo(dtype).max
+        parts = {"row": [0, 1, 1], "col": [0, 2, 2], "shape": (3, 3), "format": "coo"}
+        np.savez(path, data=np.array([1, largest - 1, 1], dtype), **parts)
+        assert datasets.load(path).data.tolist() == [1, largest]
+        np.savez(path, data=np.array([1, largest, 1], dtype), **parts)
+        refused(path, "row 1, column 2")
+    np.savez(path, data=np.ones(3, bool), **parts)
+    assert datasets.load(path).data.tolist() == [True, True]
+
+
 # npz: damage --------------------------------------------------------------------------------------
 
 BLOCKS = {"indices": np.array([0, 1]), "indptr": np.array([0, 1, 2])}

@@ -70,6 +70,8 @@ def parser(request, monkeypatch):
         TEXT.decode().encode("utf-16"),
         TEXT.replace(b"\n", b"\r\n"),
         TEXT.replace(b"\n", b"\r"),
+        TEXT.replace(b"\n", b"\r").rstrip() + b"\r\n",
+        b"\r\n \n" + TEXT,
         TEXT + b"\x1a",
         TEXT + b"\r\n\x1a\x1a\x1a\n",
         TEXT + b"\x1a" * 900,
@@ -236,6 +238,22 @@ def test_explicit_zeros_stay_and_duplicates_are_summed(tmp_path):
         assert load(tmp_path, banner.encode()).nnz == 3
     A = load(tmp_path, TEXT.replace(b"2 1 1e3", b"1 1 1e3"))
     assert A.nnz == 2 and A[0, 0] == 1001.5
+
+
+@pytest.mark.parametrize("field", ["integer", "unsigned-integer"])
+def test_sums_of_duplicates_do_not_wrap_around(tmp_path, field):
+    largest = 2**63 - 1 if field == "integer" else 2**64 - 1
+    banner = f"%%MatrixMarket matrix coordinate {field} general\n3 3 4\n1 1 1\n"
+    numbers = [(largest - 1, 1, 0), (largest // 2, largest // 2, 1)]
+    for a, b, c in numbers:
+        A = load(tmp_path, f"{banner}2 3 {a}\n2 3 {b}\n2 3 {c}\n".encode())
+        assert A.data.tolist() == [1, largest]
+    refused(tmp_path, f"{banner}2 3 {largest}\n2 3 1\n3 3 0\n".encode(), "row 1, column 2")
+    if field == "integer":
+        body = f"2 3 {-largest}\n2 3 -1\n2 3 -1\n"
+        refused(tmp_path, (banner + body).encode(), "row 1, column 2", "-9.22e+18")
+        A = load(tmp_path, f"{banner}2 3 {-largest}\n2 3 -1\n3 3 0\n".encode())
+        assert A[1, 2] == -(2**63)
 
 
 # What is refused ----------------------------------------------------------------------------------

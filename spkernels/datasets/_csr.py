@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
 INT32_MAX = np.iinfo(np.int32).max
 INT64_MAX = np.iinfo(np.int64).max
@@ -18,6 +18,28 @@ def make_csr(
     index = np.int32 if max(*shape, indices.size) <= INT32_MAX else np.int64
     parts = (data, indices.astype(index, copy=False), indptr.astype(index, copy=False))
     return csr_array(parts, shape=shape)
+
+
+def from_triplets(
+    data: np.ndarray, row: np.ndarray, col: np.ndarray, shape: tuple[int, int]
+) -> csr_array:
+    """Assemble a CSR array from valid positions; those that are there twice are added up.
+
+    Raises ValueError where an integer dtype does not hold a sum, which scipy would wrap around.
+    """
+    A = coo_array((data, (row, col)), shape=shape).tocsr()
+    if A.nnz < data.size and data.dtype.kind in "iu":
+        sums = coo_array((data.astype(np.float64), (row, col)), shape=shape).tocsr().data
+        # Rounding changes a sum by far less than wrapping around does.
+        wrapped = np.flatnonzero(np.abs(A.data - sums) > 2.0 ** (8 * data.itemsize - 1))
+        if wrapped.size:
+            place = int(np.searchsorted(A.indptr, wrapped[0], side="right")) - 1
+            raise ValueError(
+                f"expected values that add up to an {data.dtype} at each position, found a sum of "
+                f"about {sums[wrapped[0]]:.3g} in row {place}, column {A.indices[wrapped[0]]}, "
+                f"counted from 0"
+            )
+    return A
 
 
 def from_positions(flat: np.ndarray, data: np.ndarray, shape: tuple[int, int]) -> csr_array:

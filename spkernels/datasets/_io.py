@@ -76,7 +76,8 @@ def load(
     -------
     A : scipy.sparse.csr_array
         As it is stored: explicit zeros and, in formats based on CSR, the order of the columns are
-        kept.
+        kept.  Entries of formats based on coordinates are sorted, and those of one position are
+        added up.
 
     Raises
     ------

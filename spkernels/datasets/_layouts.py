@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.sparse import bsr_array, coo_array, csc_array, csr_array, dia_array
+from scipy.sparse import bsr_array, csc_array, csr_array, dia_array
 
-from ._csr import check_compressed, check_positions, check_rows, check_sizes, make_csr
+from ._csr import (
+    check_compressed,
+    check_positions,
+    check_rows,
+    check_sizes,
+    from_triplets,
+    make_csr,
+)
 
 __all__ = ["LAYOUTS", "build"]
 
@@ -72,7 +79,7 @@ def _bsr(data, indices, indptr, shape):
 def _coo(data, row, col, shape):
     check_positions("row", row, shape[0])
     check_positions("col", col, shape[1])
-    return coo_array((data, (row, col)), shape=shape).tocsr()
+    return from_triplets(data, row, col, shape)
 
 
 def _dia(data, offsets, shape):

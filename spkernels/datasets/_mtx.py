@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.io
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 
 from .. import _scan
-from ._csr import INT32_MAX, INT64_MAX, check_rows, check_sizes
+from ._csr import INT32_MAX, INT64_MAX, check_rows, check_sizes, from_triplets
 
 __all__ = ["read_mtx"]
 
@@ -87,7 +87,7 @@ def read_mtx(content: bytes) -> csr_array:
         mirrored = _MIRRORED[header.symmetry](values[off])
         i, j = np.concatenate([i, j[off]]), np.concatenate([j, i[off]])
         values = np.concatenate([values, mirrored])
-    return coo_array((values, (i, j)), shape=(header.rows, header.cols)).tocsr()
+    return from_triplets(values, i, j, (header.rows, header.cols))
 
 
 def _as_ascii(content: bytes) -> bytes:
@@ -98,7 +98,10 @@ def _as_ascii(content: bytes) -> bytes:
         except UnicodeDecodeError as error:
             raise ValueError(f"expected text, in UTF-16 by its first bytes, but {error}") from error
     content = content.removeprefix(b"\xef\xbb\xbf")
-    return content if b"\n" in content else content.replace(b"\r", b"\n")
+    first = re.search(rb"\r\n?|\n", content)
+    if first is None or first[0] != b"\r":
+        return content
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 # The header ---------------------------------------------------------------------------------------
@@ -106,8 +109,9 @@ def _as_ascii(content: bytes) -> bytes:
 
 def _header(content: bytes) -> _Header:
     stream = io.BytesIO(content)
-    layout, field, symmetry = _banner(stream.readline())
-    (rows, cols, *entries), place = _sizes(stream, 2 if layout == "array" else 3)
+    number, line = _first_line(stream, 0)
+    layout, field, symmetry = _banner(line)
+    (rows, cols, *entries), place = _sizes(stream, number, 2 if layout == "array" else 3)
     if symmetry != "general" and rows != cols:
         raise ValueError(
             f"expected a square shape of a {symmetry} matrix, found {rows} x {cols}{place}"
@@ -135,14 +139,22 @@ def _banner(line: bytes) -> list[str]:
     return words[2:]
 
 
-def _sizes(stream: io.BytesIO, count: int) -> tuple[list[int], str]:
-    """Return the integers of the first line that is neither blank nor a comment, and its place."""
-    number, line = 1, b""
-    for number, line in enumerate(stream, 2):  # noqa: B007
-        if line.strip(_END) and not line.lstrip().startswith(b"%"):
-            break
-    else:
-        line = b""
+def _first_line(stream: io.BytesIO, before: int, comment: bytes | None = None) -> tuple[int, bytes]:
+    """Return the number and the text of the first line that is neither blank nor a comment.
+
+    `before` lines were read before; the text is empty at the end.
+    """
+    number = before
+    for line in stream:
+        number += 1
+        if line.strip(_END) and not (comment and line.lstrip().startswith(comment)):
+            return number, line
+    return number, b""
+
+
+def _sizes(stream: io.BytesIO, before: int, count: int) -> tuple[list[int], str]:
+    """Return the integers of the line of sizes, and its place."""
+    number, line = _first_line(stream, before, b"%")
     place = f" on line {number}"
     words = line.rstrip(_END).split()
     # Longer ones are beyond any limit, and Python's for the digits of an int.
