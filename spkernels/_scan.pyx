@@ -56,7 +56,9 @@ cdef inline const unsigned char *whole_number(
             fits[0] = False
         size[0] = size[0] * 10 + digit
         p += 1
-    return NULL if p == first else p
+    if p == first:
+        return NULL
+    return p
 
 
 cdef inline const unsigned char *word(
