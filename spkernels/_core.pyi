@@ -56,6 +56,8 @@ def spmm_int8(
     out_scale: float,
     out_zero_point: int,
     threads: int,
+    column_scale: NDArray[np.float32] | None = None,
+    column_zero_points: NDArray[np.int32] | None = None,
 ) -> int: ...
 def spmm_int8_fast(
     A: PackedInt8, B: NDArray[Any]

@@ -103,7 +103,9 @@ cdef extern from "spkernels/spkernels.h" nogil:
     ctypedef struct spk_requantise:
         spk_result result
         int zero_point
+        const int32_t *column_zero_points
         const float *scale
+        const float *column_scale
         const float *bias
         spk_activation activation
         float out_scale
@@ -417,15 +419,19 @@ cdef spk_status _multiply_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C,
 
 
 def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale, bias,
-              int activation, float out_scale, int out_zero_point, int threads):
+              int activation, float out_scale, int out_zero_point, int threads,
+              column_scale=None, column_zero_points=None):
     """Write what the sums become into C; return the status.  B: int8 or uint8, of any strides;
-    scale and bias: float32, one per row, or None."""
+    scale and bias: float32, one per row, or None; column_scale and column_zero_points: float32 and
+    int32, one per column, or None."""
     cdef spk_requantise how
     cdef int kind = cnp.PyArray_TYPE(C)
     how.result = <spk_result>(0 if kind == cnp.NPY_INT32 else 1 if kind == cnp.NPY_FLOAT32
                               else 2 if kind == cnp.NPY_INT8 else 3)
     how.zero_point = zero_point
+    how.column_zero_points = <const int32_t *>_data(column_zero_points)
     how.scale = <const float *>_data(scale)
+    how.column_scale = <const float *>_data(column_scale)
     how.bias = <const float *>_data(bias)
     how.activation = <spk_activation>activation
     how.out_scale = out_scale
@@ -448,6 +454,7 @@ def spmm_int8_fast(PackedInt8 A, cnp.ndarray B):
     cdef cnp.ndarray C = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_INT32, 0)
     how.result = <spk_result>0
     how.zero_point = 0
+    how.column_zero_points = NULL
     return C if _multiply_int8(A, B, C, &how, 0) == SPK_OK else None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+import sys
+import time
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -9,32 +12,36 @@ import scipy.sparse as sp
 
 from . import _core, _pattern
 from ._arguments import as_count
+from ._describe import describe
+from ._foreign import find_sparse
 from ._multiplier import Multiplier
 from ._operands import (
     activation_code,
     apart_from,
+    as_rows,
     check_inner,
     check_out,
     check_out_dtype,
     dense_array,
     dense_view,
+    numbers,
     plan_bias,
     scalar,
 )
+from ._quantise import check_sums, quantised
 from ._threads import resolve_workers
-from ._validate import raise_status, sparse_arrays
+from ._tuning import explain_int8
+from ._validate import raise_status, sparse_arrays, validated
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from ._typing import Activation, Out, QuantisedDType
+    from ._tuning import Explanation
+    from ._typing import Activation, Out, QuantisedDType, SparseLike
 
 __all__ = ["Int8Matrix", "prepare_int8"]
 
 _MOST_FLOAT = float(np.finfo(np.float32).max)
-
-#: What the magnitudes of a row may add up to: times a byte, sums still fit 32 bits.
-MOST_ROW_SUM = (2**31 - 1) // 255
 
 # A product may take a few microseconds: dtypes are looked up, as comparing them takes long.
 _INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
@@ -43,51 +50,8 @@ _RANGES = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255)}
 _RESULTS = {_INT32: _INT32, _FLOAT32: _FLOAT32, **{kind: kind for kind in _RANGES}}
 _RESULTS |= {kind.type: kind for kind in _RESULTS}
 
-
-def _first_row(csr, wrong):
-    """Return the row of the first entry for which `wrong` holds."""
-    return int(np.searchsorted(csr.indptr, np.flatnonzero(wrong)[0], side="right")) - 1
-
-
-def _largest(csr):
-    """Return the largest magnitude of each row; 0 of empty ones."""
-    largest = np.zeros(csr.shape[0])
-    filled = np.flatnonzero(np.diff(csr.indptr))
-    if filled.size:
-        largest[filled] = np.maximum.reduceat(np.abs(csr.data), csr.indptr[filled])
-    return largest
-
-
-def _quantise(csr):
-    """Return int8 values and the scale of each row, from float64 ones: symmetric, 127 steps."""
-    finite = np.isfinite(csr.data)
-    if not finite.all():
-        row = _first_row(csr, ~finite)
-        raise ValueError(f"A must be finite to be quantised, row {row} holds infinity or NaN")
-    largest = _largest(csr)
-    with np.errstate(over="ignore"):
-        scale = (largest / 127).astype(np.float32)
-    if np.isinf(scale).any():
-        row = int(np.flatnonzero(np.isinf(scale))[0])
-        raise ValueError(f"A must have scales that float32 holds, row {row} has {largest[row]:.3g}")
-    scale[scale == 0] = 1  # rows of zeros, or of so little that float32 has no step for it
-    # Subnormal steps may have been rounded down a lot: no value may exceed 127 of them.
-    short = largest > 127.5 * scale.astype(np.float64)
-    scale[short] = np.nextafter(scale[short], np.float32(np.inf))
-    steps = np.rint(csr.data / np.repeat(scale.astype(np.float64), np.diff(csr.indptr)))
-    return np.clip(steps, -127, 127).astype(np.int8), scale
-
-
-def _whole(csr):
-    """Return values that are whole numbers as int8."""
-    wrong = (csr.data < -128) | (csr.data > 127)
-    if wrong.any():
-        value = csr.data[wrong][0]
-        raise ValueError(
-            f"A must hold integers from -128 to 127 for dtype='int8' (duplicates added up), row "
-            f"{_first_row(csr, wrong)} has {value:.0f}"
-        )
-    return csr.data.astype(np.int8)
+#: Columns for which matrices are packed in other ways.
+_OTHER_WIDTHS = (1, 4, 128)
 
 
 def prepare_int8(A, n, workers, check):
@@ -96,20 +60,111 @@ def prepare_int8(A, n, workers, check):
     ``check(csr)`` raises where its pattern is not what it should be.
     """
     # float64 holds sums of duplicates, unless integers beyond 2**53 cancel each other.
-    csr, _ = _pattern.canonical(A, np.float64, "A")
+    csr, slots = _pattern.canonical(A, np.float64, "A")
     check(csr)
-    if A.dtype.kind == "f":
-        values, scale = _quantise(csr)
-    else:
-        values, scale = _whole(csr), np.ones(csr.shape[0], np.float32)
-    return Int8Matrix(_pattern.with_values(csr, values), scale, n, workers)
+    floats = A.dtype.kind == "f"
+    W = Int8Matrix(_State(*quantised(csr, floats, "A")), slots, floats, n, workers)
+    W._own.packed_for(n, workers)
+    return W
+
+
+class _State:
+    """One set of values, and what was made of it: replaced as a whole when these change.
+
+    Nothing is locked.  What is made at its first use is assigned when it is complete, and of
+    threads that come at once, one's is kept.
+    """
+
+    def __init__(self, csr, scale):
+        self.csr = csr
+        scale.flags.writeable = False
+        self.scale = scale
+        self.packed = {}
+        self._factors = 1.0, scale  # the last step of B, and what rows are multiplied by for it
+        self._transposed = None
+
+    def packed_for(self, n, workers):
+        """Return what is packed for `n` columns."""
+        width = _core.int8_width(n)
+        found = self.packed.get(width)
+        if found is None:
+            found = self.packed.setdefault(width, pack_int8(self.csr, width, workers))
+        return found
+
+    def transposed(self):
+        """Return the state of the transpose."""
+        found = self._transposed
+        if found is None:
+            found = self._transposed = _Transposed(self)
+        return found
+
+    def factors(self, step):
+        """Return what rows of sums are multiplied by, for a step of the dense operand."""
+        last, factors = self._factors
+        if last != step:
+            factors = self.scale * np.float32(step)
+            self._factors = step, factors
+        return factors
+
+    def dequantised(self):
+        """Return the values that the integers stand for, in the order of the matrix."""
+        return np.repeat(self.scale, np.diff(self.csr.indptr)) * self.csr.data
+
+    @property
+    def nbytes(self):
+        """The memory of its arrays, and of what was packed."""
+        csr = self.csr
+        arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes + self.scale.nbytes
+        return arrays + sum(packed.nbytes for packed in list(self.packed.values()))
+
+
+class _Transposed(_State):
+    """The same of a transpose, whose scales are those of its columns."""
+
+    def __init__(self, state):
+        csr = _pattern.transposed(state.csr)
+        check_sums(csr, "W.T")
+        super().__init__(csr, state.scale)
+
+    def factors(self, step):
+        """Return the one factor that all columns share, for each row."""
+        scale = self.scale
+        if scale.size and (scale != scale[0]).any():
+            raise ValueError(
+                "W.T has a scale for each column, over which its sums go: only sums (int32) can be "
+                "had; prepare(A.T, dtype='int8') quantises the transpose by its own rows"
+            )
+        one = scale[:1] if scale.size else np.ones(1, np.float32)
+        return np.repeat(one * np.float32(step), self.csr.shape[0])
+
+    def dequantised(self):
+        """Return the values that the integers stand for, in the order of the matrix."""
+        return self.scale[self.csr.indices] * self.csr.data
+
+
+def pack_int8(csr, width, workers):
+    """Pack a canonical matrix of int8 for products with `width` columns."""
+    arrays = (*sparse_arrays(csr, None, "A")[:-1], csr.data)
+    known = _core.CHECKED | _core.SORTED
+    status, made = _core.pack_int8(arrays, width, resolve_workers(workers), known)
+    if status:
+        raise_status(status, csr, "A")
+    return made
+
+
+def describe_int8(packed):
+    """Say how something packed multiplies."""
+    common = f", {100 * packed.share:.3g}% in rows with common columns" if packed.share else ""
+    which = "any four columns" if packed.layout == "quads" else "four neighbouring columns"
+    return f"{packed.layout}, {which} at a time{common}"
 
 
 class Int8Matrix(Multiplier):
     """A sparse matrix of int8, packed for products with matrices of bytes; made by `prepare`.
 
-    It stands for ``scale[:, None] * Q``, where `Q` are the integers.  ``W @ B`` and `spmm` multiply
-    `Q`, any number of threads may use it at once, and it can be pickled.
+    It stands for ``scale[:, None] * Q``, where `Q` are the integers.  ``W @ B``, ``X @ W`` and
+    ``X @ W.T`` multiply `Q`, `spmm` and `linear` (``X @ W.T``) also scale what comes out.  Any
+    number of threads may use it at once, and it can be pickled.
 
     Attributes
     ----------
@@ -120,11 +175,16 @@ class Int8Matrix(Multiplier):
     nnz : int
         Stored entries.
     nbytes : int
-        The memory that it takes, packed and as CSR.
+        The memory that it takes by now, packed and as CSR.
     scale : ndarray of shape (m,), float32
-        The factor of each row: its largest magnitude over 127, or 1 where integers were taken.
+        The factor of each row: its largest magnitude over 127, or 1 where integers were taken.  A
+        transpose has the same ones, of its columns.
     kernel : str
         What multiplies as many columns as it was prepared for.
+    T : Int8Matrix
+        The transpose, which packs what it needs when it is used.  ``X @ W.T`` needs nothing, as it
+        is done by `W`; ``W.T @ B`` and ``X @ W`` are sums over the rows of `W`, and so over its
+        scales: they are exact, but not scaled, unless all scales are equal.
 
     Notes
     -----
@@ -138,80 +198,154 @@ class Int8Matrix(Multiplier):
 
     dtype = np.dtype(np.int8)
 
-    def __init__(self, csr, scale, n, workers):
-        totals = np.bincount(
-            np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr)),
-            np.abs(csr.data.astype(np.int16)),
-            csr.shape[0],
-        )
-        if totals.max(initial=0) > MOST_ROW_SUM:
-            row = int(np.argmax(totals > MOST_ROW_SUM))
-            raise ValueError(
-                f"A must have rows whose magnitudes add up to at most {MOST_ROW_SUM}, so that sums "
-                f"fit int32, row {row} has {totals[row]:.0f}"
-            )
-        self._csr = csr
+    def __init__(self, state, slots, floats, n, workers, parent=None):
+        self._own = state  # None of a transpose, whose state is that of its parent's
+        self._slots = slots
+        self._floats = floats
         self._n = n
         self._workers = workers
-        self._packed = {}
-        self._scale = scale
-        scale.flags.writeable = False
-        self._factors = 1.0, scale  # the last step of B, and what rows are multiplied by for it
-        self._for(n)
+        self._parent = parent
+        self._transposed = parent
 
-    def _for(self, n):
-        """Return what is packed for `n` columns."""
-        width = _core.int8_width(n)
-        found = self._packed.get(width)
-        if found is None:
-            arrays = (*sparse_arrays(self._csr, None, "A")[:-1], self._csr.data)
-            known = _core.CHECKED | _core.SORTED
-            threads = resolve_workers(self._workers)
-            status, made = _core.pack_int8(arrays, width, threads, known)
-            if status:
-                raise_status(status, self._csr, "A")
-            # Of threads that come at once, one's is kept.
-            found = self._packed.setdefault(width, made)
-        return found
+    @property
+    def _state(self):
+        return self._own if self._parent is None else self._parent._own.transposed()
 
     @property
     def shape(self) -> tuple[int, int]:
         """Its shape."""
-        return self._csr.shape
+        return self._own.csr.shape if self._parent is None else self._parent.shape[::-1]
 
     @property
     def scale(self) -> NDArray[np.float32]:
-        """The factor of each row; read-only."""
-        return self._scale
+        """The factor of each row, or of each column of a transpose; read-only."""
+        return (self._parent or self)._own.scale
 
     @property
     def nnz(self) -> int:
         """Stored entries."""
-        return self._csr.nnz
+        return (self._parent or self)._own.csr.nnz
 
     @property
     def nbytes(self) -> int:
-        """The memory that it takes."""
-        csr = self._csr
-        arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes + self.scale.nbytes
-        return arrays + sum(packed.nbytes for packed in list(self._packed.values()))
+        """The memory that it takes by now."""
+        if self._parent is None:
+            return self._own.nbytes + getattr(self._slots, "nbytes", 0)
+        state = self._parent._own._transposed
+        return 0 if state is None else state.nbytes
+
+    @property
+    def T(self) -> Int8Matrix:
+        """The transpose, which packs what it needs when it is used."""
+        if self._transposed is None:
+            self._transposed = Int8Matrix(
+                None, None, self._floats, self._n, self._workers, parent=self
+            )
+        return self._transposed
 
     @property
     def kernel(self) -> str:
         """What multiplies as many columns as it was prepared for."""
-        packed = self._for(self._n)
-        common = f", {100 * packed.share:.3g}% in rows with common columns" if packed.share else ""
-        which = "any four columns" if packed.layout == "quads" else "four neighbouring columns"
-        return f"int8: {packed.layout}, {which} at a time{common}"
+        return f"int8: {describe_int8(self._state.packed_for(self._n, self._workers))}"
 
     def toscipy(self) -> sp.csr_array:
         """Return a copy of the integers as a `scipy.sparse.csr_array` of int8."""
-        return self._csr.copy()
+        return self._state.csr.copy()
 
     def dequantise(self) -> sp.csr_array:
         """Return ``scale[:, None] * Q`` as a `scipy.sparse.csr_array` of float32."""
-        factors = np.repeat(self.scale, np.diff(self._csr.indptr))
-        return _pattern.with_values(self._csr.copy(), factors * self._csr.data)
+        state = self._state
+        return _pattern.with_values(state.csr.copy(), state.dequantised())
+
+    def update_values(self, data: ArrayLike | SparseLike) -> None:
+        """Take new values for the same pattern, quantised as those that it was prepared with.
+
+        Products that run in other threads meanwhile use the old values or the new ones, never both.
+
+        Parameters
+        ----------
+        data : array_like or sparse array
+            The values in the order of the ``data`` of the CSR, CSC, COO or BSR matrix that was
+            prepared, duplicates included (for ``W.T`` too), or a sparse matrix with the same
+            pattern, in any format.  Each row gets a scale of its own again; where `W` was prepared
+            with integers, these are taken as they are.
+
+        Raises
+        ------
+        ValueError
+            If `data` has another length or pattern, or values that cannot be quantised; the old
+            ones then stay.
+        TypeError
+            If it is not real, or not of integers where `W` was prepared with these.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> import spkernels
+        >>> W = spkernels.prepare(sp.csr_array([[0.0, 2.54], [-1.27, 0.0]]), dtype="int8")
+        >>> W.update_values([1.27, 2.54])
+        >>> W.scale
+        array([0.01, 0.02], dtype=float32)
+        """
+        sparse = find_sparse(data, "data")
+        if self._parent is not None:
+            self._parent.update_values(data if sparse is None else validated(sparse, "data").T)
+            return
+        own = self._own.csr
+        if sparse is not None:
+            self._check_kind(sparse.dtype)
+            csr, _ = _pattern.canonical(sparse, np.float64, "data")
+            if not _pattern.same(csr, own):
+                raise ValueError("data must have the pattern that was prepared")
+        else:
+            data = np.asarray(data)
+            self._check_kind(data.dtype)
+            values = _pattern.place(data, self._slots, own, np.float64)
+            csr = _pattern.with_values(own, values)
+        state = _State(*quantised(csr, self._floats, "data"))
+        state.packed_for(self._n, self._workers)
+        self._own = state
+
+    def _check_kind(self, dtype):
+        if not self._floats and dtype.kind == "f":
+            raise TypeError(f"data must hold integers, as W was prepared with these, got {dtype}")
+
+    def explain(self, n: int | None = None) -> Explanation:
+        """Measure the layouts that could multiply `n` columns, and say which one does.
+
+        Parameters
+        ----------
+        n : int, optional
+            Columns; by default as many as it was prepared for.
+
+        Returns
+        -------
+        Explanation
+            Prints as a table, as that of `PreparedMatrix.explain`: what a product with bytes was
+            measured to take, and packing; "rows" is the product of the same values in float32,
+            not packed, for comparison.  Nothing is predicted: `n` alone chooses.
+
+        Examples
+        --------
+        >>> import spkernels
+        >>> A = spkernels.datasets.random_pruned(512, 512, 0.9)
+        >>> report = spkernels.prepare(A, dtype="int8").explain(64)
+        >>> report.chosen
+        'quads'
+        """
+        n = self._n if n is None else as_count("n", n, high=sys.maxsize)
+        state = self._state
+        chosen = state.packed_for(n, self._workers)
+        layouts = {}
+        for width in (n, *_OTHER_WIDTHS):
+            start = time.perf_counter()
+            packed = pack_int8(state.csr, _core.int8_width(width), self._workers)
+            seconds = time.perf_counter() - start
+            layouts.setdefault(
+                packed.layout, (packed, f"int8: {describe_int8(packed)}", seconds)
+            )
+        floats = _pattern.with_values(state.csr, state.dequantised())
+        return explain_int8(floats, layouts, n, self._workers, chosen.layout)
 
     @overload
     def spmm(
@@ -220,8 +354,8 @@ class Int8Matrix(Multiplier):
         *,
         out: None = None,
         dtype: QuantisedDType | np.dtype[Any] | None = None,
-        scale: float | None = None,
-        zero_point: int = 0,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
         bias: ArrayLike | None = None,
         activation: Activation | None = None,
         out_scale: float | None = None,
@@ -235,8 +369,8 @@ class Int8Matrix(Multiplier):
         *,
         out: Out,
         dtype: QuantisedDType | np.dtype[Any] | None = None,
-        scale: float | None = None,
-        zero_point: int = 0,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
         bias: ArrayLike | None = None,
         activation: Activation | None = None,
         out_scale: float | None = None,
@@ -249,8 +383,8 @@ class Int8Matrix(Multiplier):
         *,
         out: NDArray[Any] | None = None,
         dtype: QuantisedDType | np.dtype[Any] | None = None,
-        scale: float | None = None,
-        zero_point: int = 0,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
         bias: ArrayLike | None = None,
         activation: Activation | None = None,
         out_scale: float | None = None,
@@ -262,7 +396,7 @@ class Int8Matrix(Multiplier):
         With ``S = Q @ (B - zero_point)``, exact, the result is, by its `dtype`,
 
         - int32: ``S``
-        - float32: ``Y = activation(self.scale[:, None] * scale * S + bias)``
+        - float32: ``Y = activation((self.scale[:, None] * scale) * S + bias)``
         - int8, uint8: ``Y / out_scale``, rounded to the nearest integer, of two to the even one,
           plus `out_zero_point`, and the nearest value of `dtype` where that lies outside (the least
           for NaN)
@@ -275,10 +409,10 @@ class Int8Matrix(Multiplier):
             Where to write, with the shape and dtype of the result and any strides; returned.
         dtype : {int32, float32, int8, uint8}, optional
             Of the result: by default that of `out`, int32 where nothing is scaled, else float32.
-        scale : float, optional
-            What a step of `B` stands for, 1 by default.
-        zero_point : int, optional
-            The value of `B` that stands for 0.
+        scale : float or array_like of shape (n,) or (1, n), optional
+            What a step of `B` stands for, 1 by default; an array has one for each column (token).
+        zero_point : int or array_like of shape (n,) or (1, n), optional
+            The value of `B` that stands for 0; an array has one for each column.
         bias : array_like, optional
             Added to each row: a scalar, or of shape (m, 1); (m,) where `B` is 1-D.
         activation : {None, "relu", "gelu", "silu", "tanh", "sigmoid"}, optional
@@ -299,7 +433,8 @@ class Int8Matrix(Multiplier):
             If `B` is not dense or of another dtype, or an argument has the wrong type.
         ValueError
             If shapes do not fit, a zero point is no value of its dtype, or an option does not go
-            with the dtype of the result.
+            with the dtype of the result; or if anything but sums is asked of a transpose, unless
+            all of its scales are equal.
 
         Notes
         -----
@@ -328,54 +463,200 @@ class Int8Matrix(Multiplier):
         array([254.  ,  -6.35], dtype=float32)
         >>> W.spmm(x, scale=0.5, dtype=np.int8, out_scale=4.0, activation="relu")
         array([64,  0], dtype=int8)
+
+        A scale for each of two columns:
+
+        >>> W.spmm(np.array([[10, 20], [200, 100]], np.uint8), scale=[0.5, 1.0])
+        array([[254.  , 254.  ],
+               [ -6.35, -25.4 ]], dtype=float32)
         """
-        B = self._bytes(B)
+        B = _bytes(B, "B")
+        if B.ndim not in (1, 2):
+            raise ValueError(
+                f"B must be 1-D or 2-D, got shape {B.shape}: W @ B multiplies stacks of matrices, "
+                "W.linear(X) takes X of any shape (..., k)"
+            )
+        check_inner(self.shape, B)
         shape = (self.shape[0], *B.shape[1:])
+        per_column = ((shape[1],), (1, shape[1])) if B.ndim == 2 else ()
+        row_bias, column_bias = plan_bias(bias, shape, _FLOAT32)
+        if column_bias is not None:
+            raise ValueError(
+                f"bias must be a scalar or have shape ({shape[0]}, 1), got {np.shape(bias)}"
+            )
+        how = (scale, zero_point, activation, out_scale, out_zero_point, workers)
+        return self._multiply(B, shape, False, out, dtype, row_bias, per_column, *how)
+
+    @overload
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> NDArray[Any]: ...
+    @overload
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: Out,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> Out: ...
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: NDArray[Any] | None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> NDArray[Any]:
+        """Apply it as the weight of a linear layer: ``X @ W.T``, scaled, with bias and activation.
+
+        With ``S = (X - zero_point) @ Q.T``, exact, the result is made of `S` as by `spmm`.
+
+        Parameters
+        ----------
+        X : array_like of int8, uint8 or bool, of shape (..., k)
+            The inputs, a row for each token; any number of leading dimensions, and any strides.
+        bias : array_like of shape (m,), or a number, optional
+            Added to each row of the result.
+        activation : {None, "relu", "gelu", "silu", "tanh", "sigmoid"}, optional
+            Applied to the scaled sums.
+        out : ndarray of shape (..., m), optional
+            Where to write; returned.
+        dtype : {int32, float32, int8, uint8}, optional
+            Of the result: by default that of `out`, int32 where nothing is scaled, else float32.
+        scale : float or array_like of shape (...) or (..., 1), optional
+            What a step of `X` stands for, 1 by default; an array has one for each row of `X`.
+        zero_point : int or array_like of shape (...) or (..., 1), optional
+            The value of `X` that stands for 0; an array has one for each row of `X`.
+        out_scale, out_zero_point : float and int, optional
+            What a step of the result stands for, and which of its values stands for 0.
+        workers : int, optional
+            Threads, at most; by default as many as it was prepared for.
+
+        Returns
+        -------
+        ndarray
+            Of shape (..., m), in C order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `spmm`, naming `X`.
+
+        Notes
+        -----
+        Takes ``2 * nnz`` operations for each row of `X`.  `X` is copied only where its leading
+        dimensions are not one dimension of some stride, as of ``X.transpose(1, 0, 2)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> import spkernels
+        >>> W = spkernels.prepare(sp.csr_array([[0.0, 2.54], [-1.27, 0.0]]), dtype="int8")
+        >>> X = np.array([[[10, 200]], [[20, 100]]], np.uint8)
+        >>> W.linear(X, [1.0, 2.0], scale=[[0.5], [1.0]])
+        array([[[255.  ,  -4.35]],
+        <BLANKLINE>
+               [[255.  , -23.4 ]]], dtype=float32)
+        >>> X @ W.T
+        array([[[25400, -1270]],
+        <BLANKLINE>
+               [[12700, -2540]]], dtype=int32)
+        """
+        X = _bytes(X, "X")
+        rows, cols = self.shape
+        if X.ndim == 0:
+            raise ValueError(f"X must have shape (..., {cols}), got a number")
+        if X.shape[-1] != cols:
+            raise ValueError(
+                f"dimension mismatch in W.linear(X), which is X @ W.T: X has shape {X.shape} and W "
+                f"has shape {self.shape}"
+            )
+        lead = X.shape[:-1]
+        row_bias = None
+        if bias is not None:
+            bias = numbers(dense_array(bias, "bias"), "bias")
+            if bias.shape not in ((), (rows,)):
+                raise ValueError(f"bias must be a number or have shape ({rows},), got {bias.shape}")
+            row_bias, _ = plan_bias(bias, (rows,), _FLOAT32)
+        per_row = (lead, (*lead, 1))
+        how = (scale, zero_point, activation, out_scale, out_zero_point, workers)
+        return self._multiply(X, (*lead, rows), True, out, dtype, row_bias, per_row, *how)
+
+    def _multiply(
+        self, X, shape, by_rows, out, dtype, row_bias, shapes, scale, zero_point, activation,
+        out_scale, out_zero_point, workers,
+    ):  # fmt: skip
+        """Multiply by bytes, columns or rows: of a step or a zero point for each, or for all.
+
+        `shapes`: those that arrays of steps may have.
+        """
         if out is not None:
             check_out(out, shape)
-        scaled = not (scale is bias is activation is out_scale is None)
+        scaled = not (scale is row_bias is activation is out_scale is None)
         dtype = self._result_dtype(dtype, out, scaled)
         if out is not None:
             check_out_dtype(out, dtype)
-        zero_point = _value_of(zero_point, "zero_point", B.dtype)
+        state = self._state
+        zero, zeros = _zero_points(zero_point, X.dtype, shapes)
+        steps = None
         if dtype is _INT32:
             if scaled:
                 raise ValueError(
                     "scale, bias, activation and out_scale must be None for a result of int32"
                 )
             _no_zero(out_zero_point, dtype)
-            factors = row_bias = None
-            code, step, out_zero = 0, 1.0, 0
+            factors = None
+            code, out_step, out_zero = 0, 1.0, 0
         else:
-            factors, row_bias, code = self._epilogue(shape, scale, bias, activation)
-            step, out_zero = _output(dtype, out_scale, out_zero_point)
-        view = out
+            step, steps = _steps(scale, shapes)
+            factors, code = state.factors(step), activation_code(activation)
+            out_step, out_zero = _output(dtype, out_scale, out_zero_point)
+        result, B = out, X
         if out is None or dense_view(out, dtype) is not out:
-            view = np.empty(shape, dtype)
+            result = np.empty(shape, dtype)
+        target = result
+        if by_rows and X.ndim > 1:
+            B, target = as_rows(X).T, as_rows(result).T
+            if not np.may_share_memory(target, result) and result.size:
+                result = np.empty(shape, dtype)  # leading dimensions of `out` that are not one
+                target = as_rows(result).T
         threads = resolve_workers(self._workers if workers is None else workers)
-        packed = self._for(shape[1] if len(shape) == 2 else 1)
         status = _core.spmm_int8(
-            packed, apart_from(out, B), view, zero_point, factors, apart_from(out, row_bias), code,
-            step, out_zero, threads,
+            state.packed_for(B.shape[1] if B.ndim == 2 else 1, self._workers),
+            apart_from(out, B), target, zero, factors, apart_from(out, row_bias), code, out_step,
+            out_zero, threads, apart_from(out, steps), apart_from(out, zeros),
         )  # fmt: skip
         if status:
-            raise_status(status, self._csr, "W")
-        if out is None or view is out:
-            return view
-        out[...] = view
+            raise_status(status, state.csr, "W")
+        if out is None or result is out:
+            return result
+        out[...] = result
         return out
-
-    def _bytes(self, B):
-        if type(B) is not np.ndarray:
-            B = dense_array(B, "B")
-        if B.dtype == np.bool_:
-            B = B.view(np.uint8)
-        if B.dtype not in _RANGES:
-            raise TypeError(f"B must be of int8, uint8 or bool, got {B.dtype}: quantise it first")
-        if B.ndim not in (1, 2):
-            raise ValueError(f"B must be 1-D or 2-D, got shape {B.shape}")
-        check_inner(self.shape, B)
-        return B
 
     def _result_dtype(self, dtype, out, scaled):
         if dtype is None:
@@ -389,37 +670,134 @@ class Int8Matrix(Multiplier):
             raise TypeError(f"{name} must be of int32, float32, int8 or uint8, got {dtype}")
         return found
 
-    def _epilogue(self, shape, scale, bias, activation):
-        """Return the factors and biases of the rows, and the activation's number."""
-        step = 1.0 if scale is None else _finite(scale, "scale")
-        row_bias, column_bias = plan_bias(bias, shape, _FLOAT32)
-        if column_bias is not None:
-            raise ValueError(
-                f"bias must be a scalar or have shape ({shape[0]}, 1), got {np.shape(bias)}"
-            )
-        last, factors = self._factors
-        if last != step:
-            factors = self.scale * np.float32(step)
-            self._factors = step, factors
-        return factors, row_bias, activation_code(activation)
-
     def __matmul__(self, B: ArrayLike) -> NDArray[np.int32]:
-        if type(B) is np.ndarray and self._workers is None:
-            packed = self._packed.get(_core.int8_width(B.shape[1] if B.ndim == 2 else 1))
+        own = self._own
+        if type(B) is np.ndarray and self._workers is None and own is not None:
+            packed = own.packed.get(_core.int8_width(B.shape[1] if B.ndim == 2 else 1))
             result = None if packed is None else _core.spmm_int8_fast(packed, B)
             if result is not None:
                 return result
-        return self.spmm(B)
+        return self._matmul(B)
 
-    def _matmul(self, B, out):
-        return self.spmm(B, out=out)
+    def __rmatmul__(self, X: ArrayLike) -> NDArray[np.int32]:
+        return self._rmatmul(X)
 
-    def __repr__(self):
+    def _matmul(self, B, out=None):
+        """Multiply by a vector, a matrix, or a stack of matrices of shape (..., k, n)."""
+        B = _bytes(B, "B")
+        if B.ndim <= 2:
+            return self.spmm(B, out=out)
         rows, cols = self.shape
-        return f"<Int8Matrix of {rows} x {cols}, {self.nnz} stored>"
+        if B.shape[-2] != cols:
+            raise ValueError(
+                f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
+            )
+        shape = (*B.shape[:-2], rows, B.shape[-1])
+        if out is not None:
+            check_out(out, shape)
+            check_out_dtype(out, _INT32)
+        # Not `out` itself, which keeps what it holds until all products are done.
+        result = np.empty(shape, np.int32)
+        for index in np.ndindex(shape[:-2]):
+            self.spmm(B[index], out=result[index])
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    def _rmatmul(self, X, out=None):
+        X = _bytes(X, "X")
+        if X.ndim and X.shape[-1] != self.shape[0]:
+            raise ValueError(
+                f"dimension mismatch in X @ W: X has shape {X.shape} and W has shape {self.shape}"
+            )
+        return self.T.linear(X, out=out)
+
+    def __repr__(self) -> str:
+        state = self._own if self._parent is None else self._parent._own._transposed
+        packed = None if state is None else state.packed.get(_core.int8_width(self._n))
+        kernel = "kernel not packed yet" if packed is None else f"kernel {packed.layout}"
+        return describe(
+            "Int8Matrix",
+            self.shape,
+            f"{self.nnz} stored",
+            self.dtype,
+            "quantised by rows" if self._floats else "integers as they were",
+            f"{kernel} for {self._n} columns",
+            None if self._parent is None else "transposed",
+        )
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes
 
     def __reduce__(self):
-        return Int8Matrix, (self._csr, self.scale.copy(), self._n, self._workers)
+        if self._parent is not None:
+            return operator.attrgetter("T"), (self._parent,)
+        own = self._own
+        rest = (self._slots, self._floats, self._n, self._workers)
+        return _restore, (own.csr, own.scale, *rest)
+
+
+def _restore(csr, scale, slots, floats, n, workers):
+    W = Int8Matrix(_State(csr, scale), slots, floats, n, workers)
+    W._own.packed_for(n, workers)
+    return W
+
+
+def _bytes(value, name):
+    if type(value) is not np.ndarray:
+        value = dense_array(value, name)
+    if value.dtype == np.bool_:
+        value = value.view(np.uint8)
+    if value.dtype not in _RANGES:
+        raise TypeError(
+            f"{name} must be of int8, uint8 or bool, got {value.dtype}: quantise it first"
+        )
+    return value
+
+
+def _one_for_each(value, name, shapes):
+    """Return an array of one number for each column, or None where there is one for all."""
+    if value is None or isinstance(value, float | int) or np.ndim(value) == 0:
+        return None
+    array = numbers(dense_array(value, name), name)
+    if array.shape not in shapes:
+        wanted = " or ".join(("a number", *(f"of shape {shape}" for shape in shapes)))
+        raise ValueError(f"{name} must be {wanted}, got shape {array.shape}")
+    return array.reshape(-1)
+
+
+def _steps(scale, shapes):
+    """Return the step of B that is for all columns, and the steps that these have, or None."""
+    array = _one_for_each(scale, "scale", shapes)
+    if array is None:
+        return 1.0 if scale is None else _finite(scale, "scale"), None
+    if array.dtype.kind == "c":
+        raise TypeError(f"scale must be real, got dtype {array.dtype}")
+    with np.errstate(over="ignore"):
+        steps = np.ascontiguousarray(array, np.float32)
+    wrong = np.flatnonzero(~np.isfinite(steps))
+    if wrong.size:
+        raise ValueError(f"scale must be finite as float32, got {array[wrong[0]]} at {wrong[0]}")
+    return 1.0, steps
+
+
+def _zero_points(zero_point, dtype, shapes):
+    """Return the zero point that is for all columns, and those that these have, or None."""
+    array = _one_for_each(zero_point, "zero_point", shapes)
+    if array is None:
+        if isinstance(zero_point, np.ndarray):
+            zero_point = zero_point.item()
+        return _value_of(zero_point, "zero_point", dtype), None
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"zero_point must be of integers, got dtype {array.dtype}")
+    low, high = _RANGES[dtype]
+    wrong = np.flatnonzero((array < low) | (array > high))
+    if wrong.size:
+        raise ValueError(
+            f"zero_point must be from {low} to {high}, got {array[wrong[0]]} at {wrong[0]}"
+        )
+    return 0, np.ascontiguousarray(array, np.int32)
 
 
 def _finite(value, name):

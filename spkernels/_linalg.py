@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from ._describe import describe, held
 from ._foreign import as_sparse
 from ._multiplier import Multiplier
 from ._spmm import spmm
@@ -34,6 +35,19 @@ class SparseOperator(Multiplier, LinearOperator):
             transpose = self._transposed()
             self._adjoint_made = transpose.conj() if self.dtype.kind == "c" else transpose
         return self._adjoint_made
+
+    def __repr__(self) -> str:
+        return describe(
+            "SparseOperator",
+            self.shape,
+            f"{self.A.nnz} stored in {self.A.format.upper()}",
+            self.dtype,
+            "kernel chosen by each product",
+        )
+
+    def __sizeof__(self) -> int:
+        # What it keeps: scipy's matrices say nothing of their arrays.
+        return object.__sizeof__(self) + sum(map(held, vars(self.A).values()))
 
     def _matmat(self, X):
         return spmm(self.A, X)

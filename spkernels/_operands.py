@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = [
     "NATIVE",
     "activation_code",
     "apart_from",
+    "as_rows",
     "check_inner",
     "check_out",
     "check_out_dtype",
@@ -102,6 +104,11 @@ def apart_from(out, array):
     if array is None or out is None or not np.may_share_memory(out, array):
         return array
     return array.copy(order="K")
+
+
+def as_rows(array):
+    """Return an array of two dimensions or more as a matrix: a view where strides allow it."""
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def scalar(value, name, *, real=True):

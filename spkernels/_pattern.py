@@ -138,8 +138,12 @@ def same(one, other):
     )
 
 
-def place(data, slots, csr):
-    """Return values in the order of `csr` from those in the order of the original matrix."""
+def place(data, slots, csr, dtype=None):
+    """Return values in the order of `csr` from those in the order of the original matrix.
+
+    They have the dtype of `csr`, if no other is asked for.
+    """
+    dtype = csr.dtype if dtype is None else dtype
     if isinstance(slots, str):
         raise ValueError(f"data must be a sparse matrix, as one in {slots.upper()} was prepared")
     data = np.asarray(data)
@@ -150,5 +154,5 @@ def place(data, slots, csr):
         raise TypeError(f"data must hold real numbers, got dtype {data.dtype}")
     data = data.reshape(-1)
     if slots is None:
-        return data.astype(csr.dtype)
-    return _added_up(data, slots, csr.nnz, csr.dtype)
+        return data.astype(dtype)
+    return _added_up(data, slots, csr.nnz, dtype)

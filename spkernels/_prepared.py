@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import operator
 import sys
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -13,6 +12,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from . import _core, _pattern, _tuning
+from ._describe import describe
 from ._foreign import as_sparse, find_sparse
 from ._int8 import Int8Matrix, prepare_int8
 from ._kernels import KERNELS, width_class
@@ -20,6 +20,7 @@ from ._locks import Lock
 from ._multiplier import Convertible
 from ._operands import (
     NATIVE,
+    as_rows,
     check_inner,
     check_out,
     check_out_dtype,
@@ -480,7 +481,7 @@ class PreparedMatrix(Convertible, LinearOperator):
         if workers is None:
             workers = self._workers
         if type(X) is np.ndarray and (X.ndim in (1, 2) or (X.ndim > 2 and out is None)):
-            flat = X if X.ndim <= 2 else _as_rows(X)
+            flat = X if X.ndim <= 2 else as_rows(X)
             result = self._rows(flat, bias, activation, out, alpha, beta, workers)
             if result is not None:
                 return result if X.ndim <= 2 else result.reshape(*X.shape[:-1], self.shape[0])
@@ -505,11 +506,11 @@ class PreparedMatrix(Convertible, LinearOperator):
             return self.spmm(X, bias=bias, out=out, **options)
         if bias is not None and bias.ndim:
             bias = bias[:, None]
-        X = _as_rows(X)
+        X = as_rows(X)
         if out is None:
             result = self.spmm(X.T, bias=bias, order="F", **options)
             return result.T.reshape(shape)
-        into = _as_rows(out)
+        into = as_rows(out)
         self.spmm(X.T, bias=bias, out=into.T, **options)
         if not np.may_share_memory(into, out):  # leading dimensions that are not one
             out[...] = into.reshape(shape)
@@ -650,9 +651,24 @@ class PreparedMatrix(Convertible, LinearOperator):
             state = state.with_padding(structure.padding(state.csr, n, self._workers))
         return _tuning.explain(state, n, self._workers, chosen, used, self.patterns)
 
-    def __repr__(self):
-        rows, cols = self.shape
-        return f"<PreparedMatrix of {rows} x {cols}, {self.nnz} stored, {self.dtype}>"
+    def __repr__(self) -> str:
+        return describe(
+            "PreparedMatrix",
+            self.shape,
+            f"{self.nnz} stored",
+            self.dtype,
+            None if self._storage is None else f"stored as {self._storage}",
+            self._chosen(),
+            None if self._parent is None else "transposed",
+        )
+
+    def _chosen(self):
+        name = self._choices.get(width_class(self._n, self.dtype))
+        kernel = "kernel not chosen yet" if name is None else f"kernel {name}"
+        return f"{kernel} for {self._n} columns"
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes
 
     def __reduce__(self):
         if self._parent is not None:
@@ -664,11 +680,6 @@ class PreparedMatrix(Convertible, LinearOperator):
 
 def _restore(state, *rest):
     return PreparedMatrix(_State(*state), *rest)
-
-
-def _as_rows(array):
-    """Return an array of two dimensions or more as a matrix: a view where strides allow it."""
-    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def _width(value, name):
@@ -801,7 +812,8 @@ def prepare(
     PreparedPattern
         With ``op="sddmm"``: ``W.sddmm(X, Y)`` and ``W.explain``.
     Int8Matrix
-        With ``dtype="int8"``: ``W @ B`` and ``W.spmm``, which scales and requantises.
+        With ``dtype="int8"``: ``W @ B`` and ``X @ W.T``; ``W.spmm`` and ``W.linear``, which scale
+        and requantise; ``W.update_values`` and ``W.explain``.
 
     Raises
     ------

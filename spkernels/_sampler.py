@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core, _pattern
+from ._describe import describe
 from ._operands import NATIVE, scalar
 from ._sddmm import (
     batch_result,
@@ -258,8 +259,16 @@ class PreparedPattern:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        rows, cols = self.shape
-        return f"<PreparedPattern of {rows} x {cols}, {self.nnz} stored, {self.dtype}>"
+        return describe(
+            "PreparedPattern",
+            self.shape,
+            f"{self.nnz} stored",
+            self.dtype,
+            f"kernel chosen by each product, for rows of {self._k} elements",
+        )
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes
 
 
 def prepare_pattern(P, dtype, k, workers):

@@ -237,7 +237,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `PreparedMatrix.explain` found."""
+    """What the `explain` of a prepared matrix found."""
 
     title: str
     flops: int
@@ -282,6 +282,8 @@ class Explanation:
 
 
 def _time(seconds):
+    if math.isnan(seconds):
+        return "-"
     for unit, name in ((1.0, "s"), (1e-3, "ms")):
         if seconds >= unit:
             return f"{seconds / unit:.3g} {name}"
@@ -301,15 +303,50 @@ def explain(state, n, workers, chosen, used, patterns):
         )
         for name, kernel in kernels.items()
     )  # fmt: skip
-    rows, cols = csr.shape
-    sparsity = 1 - csr.nnz / max(1, rows * cols)
-    title = (
-        f"{rows} x {cols}, {csr.nnz} stored ({100 * sparsity:.4g}% sparse), {csr.dtype}, n = {n}, "
-        f"at most {_threads(workers)} threads, {_core.isa()}"
-    )
+    title = _title(csr, csr.dtype, n, workers)
     for name in kernels.keys() - used:
         state.drop(name, n)
     return Explanation(title, 2 * csr.nnz * n, chosen, candidates, patterns)
+
+
+def explain_int8(csr, layouts, n, workers, chosen):
+    """Measure products of int8 by layouts, and that of `csr`, which has the values in float32.
+
+    `layouts`: what was packed, what it says of itself and the seconds that it took, by name.
+    """
+    rows, cols = csr.shape
+    columns = max(1, min(n, _MOST_ELEMENTS // max(1, rows, cols)))
+    shape = (columns,) if n > 1 else ()
+    B, sums = np.zeros((cols, *shape), np.uint8), np.empty((rows, *shape), np.int32)
+    X, out = np.ones(B.shape, np.float32), np.empty(sums.shape, np.float32)
+    plain = KERNELS["rows"](csr, n)
+    threads = resolve_workers(workers)
+    calls = {
+        name: lambda packed=packed: _core.spmm_int8(
+            packed, B, sums, 0, None, None, 0, 1.0, 0, threads
+        )
+        for name, (packed, _, _) in layouts.items()
+    }
+    calls["rows"] = lambda: plain.multiply(X, out, 1.0, 0.0, None, None, None, workers)
+    seconds = _measure(calls, BUDGET)
+    scale = n / columns
+    candidates = [
+        Candidate(name, describes, math.nan, seconds[name] * scale, packing, packed.nbytes)
+        for name, (packed, describes, packing) in layouts.items()
+    ]
+    described = f"{plain.describe()}, float32"
+    candidates.append(Candidate("rows", described, math.nan, seconds["rows"] * scale, 0.0, 0))
+    title = _title(csr, np.dtype(np.int8), n, workers)
+    return Explanation(title, 2 * csr.nnz * n, chosen, tuple(candidates))
+
+
+def _title(csr, dtype, n, workers):
+    rows, cols = csr.shape
+    sparsity = 1 - csr.nnz / max(1, rows * cols)
+    return (
+        f"{rows} x {cols}, {csr.nnz} stored ({100 * sparsity:.4g}% sparse), {dtype}, n = {n}, "
+        f"at most {_threads(workers)} threads, {_core.isa()}"
+    )
 
 
 # Memory -------------------------------------------------------------------------------------------

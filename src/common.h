@@ -72,6 +72,12 @@ static inline ptrdiff_t spk_round_up(ptrdiff_t a, ptrdiff_t b) { return spk_ceil
 
 static inline size_t spk_dtype_size(spk_dtype dtype) { return dtype == SPK_F32 ? 4 : 8; }
 static inline size_t spk_result_size(spk_result result) { return result <= SPK_RESULT_F32 ? 4 : 1; }
+
+/* What all elements of B lose, as kernels take B's bytes without a sign; zero points of columns
+ * come on top. */
+static inline int32_t spk_int8_shift(const spk_requantise *how, const spk_bytes *B) {
+  return (how->column_zero_points ? 0 : how->zero_point) + (B->is_signed ? 128 : 0);
+}
 static inline size_t spk_itype_size(spk_itype itype) { return itype == SPK_I32 ? 4 : 8; }
 
 /* x as a number of a dtype.  volatile: GCC 12 takes c ? (double)(float)x : x for either of both. */

@@ -420,5 +420,7 @@ def test_arrays_that_are_malformed(changes, error, message):
 
 def test_repr():
     W = packed()
-    assert repr(W) == "<NMArray of 2 x 5, 2:3, 8 stored, float64>"
-    assert repr(W.T) == "<NMTransposed of <NMArray of 2 x 5, 2:3, 8 stored, float64>>"
+    assert repr(W) == "<NMArray of 2 x 5, 2:3, 8 stored, float64, kernel not chosen yet>"
+    assert repr(W.T) == (
+        "<NMTransposed of 5 x 2, 2:3, 8 stored, float64, kernel not chosen yet, transposed>"
+    )

@@ -215,7 +215,7 @@ def test_sums_whose_bits_are_those_of_nan(layout):
 def test_pickled_copied_and_described():
     A = sp.csr_array(np.eye(5) * [[1], [2], [3], [4], [5]])
     W = prepare(A, dtype="int8", n=4)
-    assert repr(W) == "<Int8Matrix of 5 x 5, 5 stored>" and W.dtype == np.int8
+    assert W.dtype == np.int8
     before = W.nbytes
     x = np.arange(5, dtype=np.uint8)
     for other in (pickle.loads(pickle.dumps(W)), copy.deepcopy(W), copy.copy(W)):

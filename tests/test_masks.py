@@ -153,7 +153,10 @@ def test_a_mask_that_is_used_can_be_pickled():
     assert mask.nnz
     copied = pickle.loads(pickle.dumps(mask))
     assert np.array_equal(copied.toarray(), mask.toarray())
-    assert repr(copied) == repr(mask) == "<30x30 mask: (window(radius=2) | ~causal(offset=0))>"
+    text = "(window(radius=2) | ~causal(offset=0))>"
+    assert repr(copied) == f"<Mask of 30 x 30, bool, pairs not counted yet, {text}"
+    assert copied.nnz == mask.nnz
+    assert repr(copied) == repr(mask) == f"<Mask of 30 x 30, bool, {mask.nnz} pairs, {text}"
 
 
 def test_a_described_mask_takes_memory_per_row_and_not_per_entry():

@@ -35,6 +35,10 @@ OBJECTS = {
         lambda W: W @ B,
     ),
     "int8": (prepare(A, dtype="int8"), lambda W: (W @ BYTES, W.spmm(BYTES, scale=0.5))),
+    "int8 transposed": (
+        prepare(A, dtype="int8").T,
+        lambda W: (W @ BYTES[:12], BYTES.T @ W, W.T.linear(BYTES.T, [1.0] * 12)),
+    ),
     "pattern": (prepare(A, op="sddmm"), lambda W: W.sddmm(X, Y).toarray()),
     "operator": (
         spkernels.aslinearoperator(A), lambda o: (o @ B, o.T @ X, o.H @ X, o.rmatvec(X[:, 0]))

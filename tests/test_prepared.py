@@ -406,7 +406,9 @@ def test_attributes():
     assert W.shape == (200, 300) and W.dtype == np.float32 and W.nnz == A.nnz
     assert W.T.shape == (300, 200) and W.T.nnz == A.nnz and W.T.T is W and W.H is W.T
     assert W.kernel.startswith("packed: strips of rows")
-    assert repr(W) == f"<PreparedMatrix of 200 x 300, {A.nnz} stored, float32>"
+    assert repr(W) == (
+        f"<PreparedMatrix of 200 x 300, {A.nnz} stored, float32, kernel packed for 64 columns>"
+    )
     plain = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
     assert plain + 6 * A.nnz < W.nbytes < 3 * plain
     assert W.T.nbytes == 0

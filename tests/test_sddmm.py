@@ -211,7 +211,10 @@ def test_a_prepared_pattern_says_what_it_does():
     assert (W.shape, W.nnz, W.dtype) == ((200, 200), banded.tocsr().nnz, np.float64)
     assert W.nbytes > 8 * W.nnz
     assert "97.5% by tiles of 16 rows" in W.explain()
-    assert repr(W) == f"<PreparedPattern of 200 x 200, {W.nnz} stored, float64>"
+    assert repr(W) == (
+        f"<PreparedPattern of 200 x 200, {W.nnz} stored, float64, kernel chosen by each product, "
+        "for rows of 64 elements>"
+    )
     scattered = prepare(sp.random(200, 200, density=0.02, random_state=0), op="sddmm")
     assert "all of it goes row by row" in scattered.explain(128)
     # Duplicates are added up, as in a prepared matrix; integers are computed by NumPy.

@@ -191,7 +191,8 @@ typedef struct spk_bytes {
 /* What becomes of the sums S = A @ (B - zero_point), which are exact:
  *
  *   I32     S, as int32_t
- *   F32     activation(scale[:, None] * S + bias[:, None]), rounded after each operation, as float
+ *   F32     activation((scale[:, None] * column_scale) * S + bias[:, None]), rounded after each
+ *           operation, as float
  *   S8, U8  that divided by out_scale, rounded (of two nearest ones, to the even), plus
  *           out_zero_point, and where that exceeds the type, its nearest value; NaN: its least */
 typedef enum spk_result {
@@ -203,10 +204,12 @@ typedef enum spk_result {
 
 typedef struct spk_requantise {
   spk_result result;
-  int zero_point; /* a value that B's type has */
+  int zero_point;                    /* a value that B's type has */
+  const int32_t *column_zero_points; /* such values, one per column of B, instead; NULL: none */
   const float
-      *scale;        /* one per row of A; NULL: 1.  For I32 neither this nor what follows is read */
-  const float *bias; /* the same; NULL: none */
+      *scale; /* one per row of A; NULL: 1.  For I32 neither this nor what follows is read */
+  const float *column_scale; /* one per column of B; NULL: 1 */
+  const float *bias;         /* one per row of A; NULL: none */
   spk_activation activation;
   float out_scale;
   int out_zero_point; /* a value that the result's type has */

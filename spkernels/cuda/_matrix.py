@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .._arguments import as_count
+from .._describe import describe
 from .._pattern import canonical_pattern
 from .._structure import Structure
 from . import _library
@@ -276,8 +277,21 @@ class CudaMatrix:
         )
 
     def __repr__(self) -> str:
-        rows, cols = self.shape
-        return f"<CudaMatrix of {rows} x {cols}, {self.nnz} stored, {self.dtype}>"
+        packed = self._source.known(self._turned)
+        width = self._source.width
+        name = "kernel not chosen yet" if packed is None else f"kernel {packed.kernel_name(width)}"
+        return describe(
+            "CudaMatrix",
+            self.shape,
+            f"{self.nnz} stored",
+            self.dtype,
+            f"for {' and '.join(self._source.operations)}",
+            name,
+            "transposed" if self._turned else None,
+        )
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes
 
 
 def _fill(packed, values, stream):

@@ -107,6 +107,10 @@ class Source:
                     found = self._packed[turned] = self._pack(turned)
         return found
 
+    def known(self, turned):
+        """Return the same if it was packed by now, else None."""
+        return self._packed[turned]
+
     def _pack(self, turned):
         if self._updated:
             raise ValueError(

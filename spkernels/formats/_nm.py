@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._arguments import as_count
+from .._describe import describe
 from .._foreign import as_sparse
 from .._operands import NATIVE, dense_array, native_order
 from .._pattern import canonical
@@ -127,7 +128,7 @@ class NMArray(Operand):
     >>> from spkernels import formats
     >>> W = formats.NMArray.from_dense([[0.0, 5.0, 0.0, 6.0], [7.0, 0.0, 0.0, 0.0]], 2, 4)
     >>> W
-    <NMArray of 2 x 4, 2:4, 3 stored, float64>
+    <NMArray of 2 x 4, 2:4, 3 stored, float64, kernel not chosen yet>
     >>> W @ np.ones(4)
     array([11.,  7.])
     >>> W.values
@@ -417,10 +418,16 @@ class NMArray(Operand):
         arrays = (self.values, self.packed_indices, self.packed_padding)
         return NMArray, (self.shape, self.m, *arrays)
 
-    def __repr__(self):
-        rows, cols = self.shape
-        kind = f"{self.n}:{self.m}, {self.nnz} stored, {self.dtype}"
-        return f"<NMArray of {rows} x {cols}, {kind}>"
+    def _facts(self):
+        W = self._prepared
+        kernel = "kernel not chosen yet" if W is None else W._chosen()
+        return f"{self.n}:{self.m}", f"{self.nnz} stored", self.dtype, kernel
+
+    def __repr__(self) -> str:
+        return describe("NMArray", self.shape, *self._facts())
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes
 
 
 class NMTransposed(Operand):
@@ -468,4 +475,4 @@ class NMTransposed(Operand):
         return self.T._multiplier().T
 
     def __repr__(self):
-        return f"<NMTransposed of {self.T!r}>"
+        return describe("NMTransposed", self.shape, *self.T._facts(), "transposed")

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._describe import describe, held
 from . import _runs
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Mask:
         How many pairs of them attend.
     sparsity : float
         The share of pairs that do not.
+    nbytes : int
+        The memory that it takes by now.
 
     Examples
     --------
@@ -86,6 +89,11 @@ class Mask:
         return self._pattern().nnz
 
     @property
+    def nbytes(self) -> int:
+        """The memory that it takes by now, with that of the masks that it is made of."""
+        return sum(map(held, vars(self).values()))
+
+    @property
     def sparsity(self) -> float:
         """The share of pairs that do not attend."""
         rows, cols = self.shape
@@ -124,8 +132,12 @@ class Mask:
         return _Not(self)
 
     def __repr__(self) -> str:
-        rows, cols = self.shape
-        return f"<{rows}x{cols} mask: {self._text()}>"
+        made = self._made
+        pairs = "pairs not counted yet" if made is None else f"{made.nnz} pairs"
+        return describe("Mask", self.shape, "bool", pairs, self._text())
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes
 
     def _text(self):
         raise NotImplementedError

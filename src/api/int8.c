@@ -25,6 +25,12 @@ static int is_value(int x, int is_signed) {
   return is_signed ? x >= INT8_MIN && x <= INT8_MAX : x >= 0 && x <= UINT8_MAX;
 }
 
+static int are_values(const int32_t *x, ptrdiff_t count, int is_signed) {
+  for (ptrdiff_t j = 0; x && j < count; j++)
+    if (!is_value(x[j], is_signed)) return 0;
+  return 1;
+}
+
 spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
                          ptrdiff_t col_stride, const spk_requantise *how, int threads) {
   if (!A || !B || !how || B->rows < 0 || B->cols < 0 || (unsigned)how->result > SPK_RESULT_U8 ||
@@ -37,6 +43,7 @@ spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff
   if (B->rows != A->cols) return SPK_ERR_SHAPE;
   if (A->rows == 0 || B->cols == 0) return SPK_OK;
   if (!C || (!B->data && B->rows > 0)) return SPK_ERR_ARGUMENT;
+  if (!are_values(how->column_zero_points, B->cols, B->is_signed)) return SPK_ERR_ARGUMENT;
   if (B->cols == 1) col_stride = 1; /* the stride of a lone column means nothing */
   if (!A->quads) return spk_drive_fours(A, B, C, row_stride, col_stride, how, threads);
   spk_quads_plan plan;

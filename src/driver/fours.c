@@ -52,8 +52,9 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
     spk_plan_strips(A->strips, &b, &sums, threads, spk_active_machine(), &plan);
     status = spk_drive_strips(A->strips, &b, &sums, &plain, &plan);
   }
-  const int32_t shift = how->zero_point + (B->is_signed ? 128 : 0);
-  const int done = !space->sums && how->result == SPK_RESULT_I32 && shift == 0;
+  const int32_t shift = spk_int8_shift(how, B);
+  const int unshifted = shift == 0 && !how->column_zero_points;
+  const int done = !space->sums && how->result == SPK_RESULT_I32 && unshifted;
   if (status != SPK_OK || done) return status;
   spk_quad_store_task store = {.sums = sums.data,
                                .sum_row_stride = sums.row_stride,
@@ -92,8 +93,11 @@ spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdi
   for (ptrdiff_t col = 0; status == SPK_OK && col < B->cols; col += tile) {
     spk_bytes b = *B;
     b.data = (const uint8_t *)B->data + col * B->col_stride;
-    status = run(A, &b, spk_at_mut(C, col * col_stride, size), row_stride, col_stride, how, threads,
-                 &space, spk_min(tile, B->cols - col));
+    spk_requantise here = *how;
+    if (here.column_scale) here.column_scale += col;
+    if (here.column_zero_points) here.column_zero_points += col;
+    status = run(A, &b, spk_at_mut(C, col * col_stride, size), row_stride, col_stride, &here,
+                 threads, &space, spk_min(tile, B->cols - col));
   }
   spk_workspace_free(&taken);
   return status;

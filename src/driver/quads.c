@@ -69,12 +69,14 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
   spk_requantise how = *j->how;
   if (how.scale) how.scale += row;
   if (how.bias) how.bias += row;
+  if (how.column_scale) how.column_scale += col;
+  if (how.column_zero_points) how.column_zero_points += col;
   const spk_quad_store_task store = {
       .sums = s->sums,
       .sum_row_stride = A->tile,
       .sum_col_stride = 1,
       .row_sums = j->row_sums + row,
-      .shift = how.zero_point + (j->B->is_signed ? 128 : 0),
+      .shift = spk_int8_shift(&how, j->B),
       .rows = rows,
       .cols = spk_min(A->tile, j->B->cols - col),
       .C = spk_at_mut(j->C, row * j->row_stride + col * j->col_stride, j->size),

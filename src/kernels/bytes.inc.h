@@ -113,8 +113,16 @@ SPK_INLINE void spk_quad_store_line(const spk_quad_store_task *t, ptrdiff_t i, p
     memcpy(l.u.whole, sums, (size_t)most * sizeof *sums);
   else
     for (ptrdiff_t e = 0; e < most; e++) l.u.whole[e] = e < n ? sums[e * sum_step] : 0;
+  const ptrdiff_t present = per ? each : n; /* columns */
   /* Beyond n nothing may overflow. */
-  if (!per) {
+  if (t->how->column_zero_points) {
+    const int32_t *zeros = t->how->column_zero_points + j;
+    for (ptrdiff_t r = 0; r < rows; r++)
+      for (ptrdiff_t e = 0; e < present; e++) {
+        const uint32_t less = (uint32_t)((t->shift + zeros[e]) * t->row_sums[i + r]);
+        l.u.whole[r * each + e] = (int32_t)((uint32_t)l.u.whole[r * each + e] - less);
+      }
+  } else if (!per) {
     const uint32_t less = (uint32_t)(t->shift * t->row_sums[i]);
     SPK_LINE_LOOP(e, most, l.u.whole[e] = (int32_t)((uint32_t)l.u.whole[e] - less));
   } else {
@@ -123,16 +131,21 @@ SPK_INLINE void spk_quad_store_line(const spk_quad_store_task *t, ptrdiff_t i, p
   }
   void *c = spk_at_mut(t->C, i * t->row_stride + j * t->col_stride, spk_result_size(how->result));
   if (how->result != SPK_RESULT_I32) {
+    const int by_column = how->column_scale != NULL, one = !per && !by_column;
     for (ptrdiff_t r = 0; r < rows; r++) {
       const float scale = how->scale ? how->scale[i + r] : 1.0f;
       const float bias = how->bias ? how->bias[i + r] : 0.0f;
-      for (ptrdiff_t e = 0; e < each; e++) {
-        l.scale[r * each + e] = scale;
+      for (ptrdiff_t e = 0; e < (by_column ? present : each); e++) {
+        l.scale[r * each + e] = by_column ? scale * how->column_scale[j + e] : scale;
         l.bias[r * each + e] = bias;
       }
     }
-    for (ptrdiff_t e = n; per && e < most; e++) l.scale[e] = l.bias[e] = 0.0f;
-    spk_line_scale(&l, !per, how->activation == SPK_RELU, most);
+    for (ptrdiff_t e = n; !one && e < most; e++) l.scale[e] = l.bias[e] = 0.0f;
+    /* Constants for the compiler. */
+    if (one)
+      spk_line_scale(&l, 1, how->activation == SPK_RELU, most);
+    else
+      spk_line_scale(&l, 0, how->activation == SPK_RELU, most);
     if (how->activation > SPK_RELU)
       for (ptrdiff_t e = 0; e < n; e++)
         l.u.x[e] = SPK_NAME2(f32, activate_one, SPK_ISA_NAME)(l.u.x[e], how->activation);

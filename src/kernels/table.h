@@ -110,7 +110,7 @@ typedef void (*spk_quad_panel_fn)(uint8_t *panel, const uint8_t *src, ptrdiff_t 
  * the last row. */
 typedef spk_quad_panel_fn spk_fours_fn;
 /* C = what `how` makes of sums - shift * row_sums, rows x cols, cols not above four vectors; sums
- * may be C itself. */
+ * may be C itself.  The zero points of columns, where there are any, are added to `shift`. */
 typedef struct spk_quad_store_task {
   const int32_t *sums;
   ptrdiff_t sum_row_stride, sum_col_stride;
@@ -119,7 +119,7 @@ typedef struct spk_quad_store_task {
   ptrdiff_t rows, cols;
   void *C;
   ptrdiff_t row_stride, col_stride;
-  const spk_requantise *how; /* scale, bias and row_sums begin with the first row here */
+  const spk_requantise *how; /* what is per row or column begins with the first one here */
 } spk_quad_store_task;
 typedef void (*spk_quad_store_fn)(const spk_quad_store_task *task);
 

@@ -129,9 +129,11 @@ void check_fours(spk_fours_fn kernel) {
 }
 
 /* In float, rounded as they are there: the same bits. */
-static double result_of(int32_t sum, const spk_requantise *how, ptrdiff_t i) {
+static double result_of(int32_t sum, const spk_requantise *how, ptrdiff_t i, ptrdiff_t j) {
   if (how->result == SPK_RESULT_I32) return sum;
-  const float product = (float)sum * (how->scale ? how->scale[i] : 1.0f);
+  const float row_scale = how->scale ? how->scale[i] : 1.0f;
+  const float scale = how->column_scale ? row_scale * how->column_scale[j] : row_scale;
+  const float product = (float)sum * scale;
   float x = product + (how->bias ? how->bias[i] : 0.0f);
   if (how->activation == SPK_RELU) x = x < 0 ? 0 : x;
   if (how->activation == SPK_TANH) x = tanhf(x);
@@ -152,18 +154,23 @@ void check_quad_store(spk_quad_store_fn kernel) {
   const ptrdiff_t tile = tile_of(spk_active_kernels());
   const spk_activation activations[] = {SPK_IDENTITY, SPK_RELU, SPK_TANH};
   for (ptrdiff_t n = 1; n <= tile; n = n == tile ? n + 1 : spk_min(tile, n + 1 + n / 3))
-    for (int how = 0; how < 4 * 4 * 2 * 3; how++) {
+    for (int how = 0; how < 4 * 4 * 2 * 3 * 3; how++) {
       const spk_result result = (spk_result)(how % 4);
       /* By columns, and by rows that lie side by side, there also in place of the sums. */
       const int layout = how / 4 % 4, plain = how / 16 % 2;
       const int by_column = layout == 1, close = layout >= 2;
       const ptrdiff_t pitch = close ? n : tile;
-      float scale[ROWS], bias[ROWS];
-      int32_t sums[ROWS * 64], row_sums[ROWS];
+      const int by_scale = how / 96 >= 1, by_zero = how / 96 == 2; /* of columns */
+      float scale[ROWS], bias[ROWS], *column_scale = exact_memory((size_t)n * sizeof *column_scale);
+      int32_t sums[ROWS * 64], row_sums[ROWS], *zeros = exact_memory((size_t)n * sizeof *zeros);
+      for (ptrdiff_t j = 0; j < n; j++) {
+        column_scale[j] = j % 3 == 0 ? 1.0f : (float)random_number() / 10;
+        zeros[j] = (int32_t)random_below(200);
+      }
       for (ptrdiff_t i = 0; i < ROWS; i++) {
         scale[i] = (float)random_number() / 100;
         bias[i] = (float)random_number() * 10;
-        row_sums[i] = (int32_t)random_below(1 << 24) - (1 << 23);
+        row_sums[i] = (int32_t)random_below(1 << 23) - (1 << 22);
       }
       if (!plain) scale[1] = NAN, scale[2] = INFINITY, bias[3] = -INFINITY;
       /* What is half way between two numbers, too. */
@@ -175,7 +182,9 @@ void check_quad_store(spk_quad_store_fn kernel) {
       const spk_requantise task_how = {.result = result,
                                        .scale = plain ? NULL : scale,
                                        .bias = plain ? NULL : bias,
-                                       .activation = activations[how / 32],
+                                       .column_scale = by_scale ? column_scale : NULL,
+                                       .column_zero_points = by_zero ? zeros : NULL,
+                                       .activation = activations[how / 32 % 3],
                                        .out_scale = result == SPK_RESULT_S8 ? 1.0f : 0.7f,
                                        .out_zero_point = result == SPK_RESULT_S8 ? -3 : 131};
       test_case("quad_store, %td columns, case %d", n, how);
@@ -200,7 +209,9 @@ void check_quad_store(spk_quad_store_fn kernel) {
       kernel(&task);
       for (ptrdiff_t i = 0; i < ROWS; i++)
         for (ptrdiff_t j = 0; j < n; j++) {
-          const double wanted = result_of(sums[i * pitch + j] - 7 * row_sums[i], &task_how, i);
+          const int32_t shift = by_zero ? 7 + zeros[j] : 7;
+          const int32_t sum = sums[i * pitch + j] - shift * row_sums[i];
+          const double wanted = result_of(sum, &task_how, i, j);
           const double got = element(C, result, by_column ? j * ld + i : i * ld + j);
           CHECK(got == wanted || (isnan(got) && isnan(wanted)), "[%td, %td] = %.9g, not %.9g", i, j,
                 got, wanted);

@@ -50,7 +50,12 @@ static void check_product(const sparse_shape *shape, ptrdiff_t n, int is_signed,
   if (fours && width == 7) CHECK(layout == SPK_STRIPS, "%d", layout);
   if (fours && width == 32) CHECK(layout != SPK_SLICES, "%d", layout);
   const int zero = is_signed ? -128 + (int)random_below(256) : (int)random_below(256);
-  const spk_requantise what = {.result = SPK_RESULT_I32, .zero_point = zero};
+  /* One for all columns, or one for each. */
+  int32_t *zeros = random_below(2) ? exact_memory((size_t)n * sizeof *zeros) : NULL;
+  for (ptrdiff_t j = 0; zeros && j < n; j++)
+    zeros[j] = (int32_t)random_below(256) - (is_signed ? 128 : 0);
+  const spk_requantise what = {
+      .result = SPK_RESULT_I32, .zero_point = zero, .column_zero_points = zeros};
   int32_t *C = exact_memory((size_t)(shape->rows * n) * sizeof *C);
   status = spk_int8_spmm(made, &p.B, C, how ? 1 : n, how ? shape->rows : 1, &what, threads);
   CHECK(status == SPK_OK, "%s", spk_status_string(status));
@@ -59,8 +64,8 @@ static void check_product(const sparse_shape *shape, ptrdiff_t n, int is_signed,
       int64_t sum = 0;
       for (ptrdiff_t e = spk_index(p.A.view.offsets, shape->itype, i);
            e < spk_index(p.A.view.offsets, shape->itype, i + 1); e++)
-        sum +=
-            p.values[e] * (byte_at(&p.B, spk_index(p.A.view.indices, shape->itype, e), j) - zero);
+        sum += p.values[e] * (byte_at(&p.B, spk_index(p.A.view.indices, shape->itype, e), j) -
+                              (zeros ? zeros[j] : zero));
       const int32_t got = C[how ? j * shape->rows + i : i * n + j];
       CHECK(got == sum, "[%td, %td] = %d, not %lld", i, j, got, (long long)sum);
     }
@@ -263,6 +268,10 @@ static void check_refused(void) {
   REFUSED(SPK_ERR_ARGUMENT, how.zero_point = -1);
   REFUSED(SPK_ERR_ARGUMENT, how.zero_point = 256);
   REFUSED(SPK_ERR_ARGUMENT, B.is_signed = 1; how.zero_point = 128);
+  const int32_t too_high[] = {0, 256}, too_low[] = {-1, 0}, high[] = {127, 128};
+  REFUSED(SPK_ERR_ARGUMENT, how.column_zero_points = too_high);
+  REFUSED(SPK_ERR_ARGUMENT, how.column_zero_points = too_low);
+  REFUSED(SPK_ERR_ARGUMENT, B.is_signed = 1; how.column_zero_points = high);
   REFUSED(SPK_ERR_ARGUMENT, how.result = (spk_result)4);
   REFUSED(SPK_ERR_ARGUMENT, how.result = SPK_RESULT_F32; how.activation = (spk_activation)6);
   REFUSED(SPK_ERR_ARGUMENT, how.result = SPK_RESULT_S8; how.out_zero_point = 128);
