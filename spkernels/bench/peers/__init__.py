@@ -25,7 +25,7 @@ MODULES = {
     "numba": "numba_csr",
     "graphblas": "graphblas_csr",
     "aocl": "aocl_csr",
-    "onnxruntime": "onnxruntime_csr",
+    "onnxruntime": "onnxruntime_coo",
     "pydata": "pydata_gcxs",
     "numpy dense": "numpy_dense",
     "mkl dense": "mkl_dense",
