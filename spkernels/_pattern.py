@@ -61,7 +61,8 @@ def canonical_pattern(A, name):
     """Return where `A` has entries, as a CSR array of True, sorted and without duplicates."""
     if A.ndim != 2:
         raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
-    A = validated(A, name) if A.format in KERNEL_FORMATS else to_csr(A, name)
+    # Not in A's dtype, which may be one that scipy neither converts nor adds up.
+    A = validated(A, name) if A.format in KERNEL_FORMATS else to_csr(A, name, dtype=bool)
     csr = sp.csr_array(with_arrays(A, data=np.ones(A.data.shape, bool)), copy=True)
     csr.sum_duplicates()
     return csr

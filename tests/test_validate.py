@@ -4,7 +4,9 @@ Values are whole and small, so that results are equal whatever the order of sums
 """
 
 import copy
+import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from strategies import NATIVE_FORMATS, index_arrays, set_index_arrays
 import spkernels
 from spkernels import (
     accelerate,
+    datasets,
     formats,
     masked_softmax,
     masks,
@@ -98,6 +101,13 @@ def host_rows(A):
     ]
 
 
+def saved(A):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pattern.smtx")
+        datasets.save_smtx(path, A)
+        return datasets.load(path, values="ones").toarray()
+
+
 def blocks(A):
     return masks.blocks((2 * M, 2 * K), 2, A).tocsr().toarray()
 
@@ -141,6 +151,7 @@ OPERATIONS = {
     "masks.from_sparse": ("P", lambda A: masks.from_sparse(A).toarray()),
     "masks.blocks": ("positions", blocks),
     "aslinearoperator": ("A", operator),
+    "save_smtx": ("A", saved),
     "cuda.prepare, its host side": ("A", host_rows),
 }
 
