@@ -406,7 +406,8 @@ def kwinners(
     TypeError
         If `X` is neither float32 nor float64, or an argument has the wrong type.
     ValueError
-        If `k` is negative, `format` is unknown or does not go with `X`, or `out` does not fit.
+        If `k` is negative, `format` is unknown or does not go with `X`, which has fewer than 2**31
+        columns for "csr", or `out` does not fit.
 
     See Also
     --------

@@ -134,7 +134,7 @@ def sparse_attention(
     TypeError
         If an argument has the wrong type.
     ValueError
-        If shapes do not fit, or `mask` is corrupted.
+        If shapes do not fit, or `mask` is corrupted or has more than 2147479551 columns.
 
     See Also
     --------

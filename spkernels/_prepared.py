@@ -823,7 +823,8 @@ def prepare(
         If `A` is not 2-D or corrupted, an option is unknown, `storage` cannot hold a value, or `A`
         breaks a declared pattern: the first row and window or block that does is named.  With
         int8, if `A` holds infinity, NaN or an integer that int8 does not, if the magnitudes of a
-        row add up to more than 8421504, or if it has too few entries for its shape.
+        row add up to more than 8421504, or if it has too few entries for its shape.  With
+        ``op="sddmm"``, if `A` has more than 2147479551 columns.
 
     See Also
     --------

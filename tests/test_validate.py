@@ -19,10 +19,12 @@ from spkernels import (
     accelerate,
     datasets,
     formats,
+    kwinners,
     masked_softmax,
     masks,
     patterns,
     prepare,
+    prune,
     sddmm,
     sparse_attention,
     spmm,
@@ -308,7 +310,7 @@ def assert_same(result, expected):
     if isinstance(expected, np.ndarray):
         assert result.dtype == expected.dtype
         np.testing.assert_array_equal(result, expected)
-    elif isinstance(expected, list):
+    elif isinstance(expected, list | tuple):
         for one, other in zip(result, expected, strict=True):
             assert_same(one, other)
     else:
@@ -355,3 +357,99 @@ def test_arrays_of_any_layout(operation, how):
             warnings.simplefilter("error")
             result = call(A)
         assert_same(result, call(plain))
+
+
+@pytest.mark.parametrize("dtypes", INDEX_DTYPES, ids="-".join)
+@pytest.mark.parametrize("fmt", ["csr", "csc", "coo"])
+def test_a_sparse_vector_with_indices_of_any_dtype(fmt, dtypes):
+    A = sp.csc_array(dense(M, K))
+    for shape in ((1, K), (K, 1)):
+        plain = sparse_vector(fmt, shape)
+        x = with_index_dtypes(plain, dtypes)
+        np.testing.assert_array_equal(spmspv(A, x), spmspv(A, plain))
+
+
+@pytest.mark.parametrize("dtypes", INDEX_DTYPES, ids="-".join)
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_out_with_indices_of_any_dtype(fmt, dtypes):
+    X, Y, P = dense(M, 2), dense(2, K), operand(fmt, density=0.15)
+    expected = sddmm(P, X, Y).data
+    out = with_index_dtypes(P, dtypes)
+    assert sddmm(P, X, Y, out=out) is out
+    np.testing.assert_array_equal(out.data, expected)
+    assert sddmm(out, X, Y, out=out) is out
+    np.testing.assert_array_equal(out.data, expected)
+    # What comes back, scipy takes, whatever it was given.
+    assert sddmm(with_index_dtypes(P, dtypes), X, Y).tocsr().nnz == P.tocsr().nnz
+
+
+def pruned(W):
+    return [prune.magnitude(W, 0.5), prune.nm(W, 2, 4), prune.block(W, (2, 2), 0.5)]
+
+
+def trained(W):
+    prepared = prepare(operand("coo"), tune=False)
+    prepared.update_values(W.ravel()[: operand("coo").nnz])
+    return prepared @ dense(K, N)
+
+
+def quantised(W):
+    return prepare(sp.csr_array(dense(M, K)), dtype="int8").spmm(
+        dense(K, N, np.uint8), bias=W[:M, :1]
+    )
+
+
+#: Operations with a dense operand of shape (M, K).
+DENSE_OPERATIONS = {
+    "spmm": lambda W: spmm(operand("csr").T, W),
+    "spmm, right": lambda W: spmm(W.T, operand("csr")),
+    "spmm, bias": lambda W: spmm(operand("csr"), dense(K, K), bias=W[:, :1]),
+    "prepare": lambda W: prepare(operand("csr").T, tune=False) @ W,
+    "prepare, bias": lambda W: prepare(operand("csr"), tune=False).spmm(dense(K, 2), bias=W[:, :1]),
+    "update_values": trained,
+    "int8, bias": quantised,
+    "sddmm": lambda W: sddmm(operand("csr"), W, dense(K, K)).toarray(),
+    "prepare, sddmm": lambda W: prepare(operand("csr"), op="sddmm")
+    .sddmm(W, dense(K, K))
+    .toarray(),
+    "sparse_attention": lambda W: sparse_attention(W[:4], W[:M], W[:M], masks.full(4, M)),
+    "sparse_attention, bias": lambda W: sparse_attention(
+        dense(M, 2), dense(K, 2), dense(K, 2), operand("csr"), bias=W
+    ),
+    "spmspv": lambda W: spmspv(sp.csc_array(dense(M, K)), W[0]),
+    "spmspv, dense": lambda W: spmspv(W, dense(K, 1)[:, 0]),
+    "spmspv, Fortran": lambda W: spmspv(np.asfortranarray(W), dense(K, 1)[:, 0]),
+    "kwinners": lambda W: kwinners(W, 3),
+    "kwinners, csr": lambda W: kwinners(W, 3, format="csr").toarray(),
+    "NMArray.from_dense": lambda W: formats.NMArray.from_dense(W, 32, 32).toarray(),
+    "prune": pruned,
+}
+
+
+@pytest.mark.parametrize("operation", DENSE_OPERATIONS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("how", ["strided", "misaligned", "read-only", "big-endian"])
+def test_dense_operands_of_any_layout(operation, dtype, how):
+    W = dense(M, K, dtype)
+    call = DENSE_OPERATIONS[operation]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = call(laid_out(W, how))
+    assert_same(result, call(W))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_made_of_big_endian_values_is_native(dtype):
+    W = dense(M, K, dtype)
+    swapped = W.astype(W.dtype.newbyteorder(">"))
+    made = formats.NMArray.from_dense(W, 32, 32)
+    again = formats.NMArray(
+        made.shape,
+        made.m,
+        made.values.astype(swapped.dtype),
+        made.packed_indices,
+        made.packed_padding,
+    )
+    assert made.dtype == again.dtype == made.astype(swapped.dtype).dtype == dtype
+    assert prepare(sp.csr_array(W), dtype=swapped.dtype, tune=False).dtype == dtype
+    np.testing.assert_array_equal(again.toarray(), W)

@@ -489,7 +489,7 @@ def from_sparse(P: SparseLike) -> Mask:
     Raises
     ------
     TypeError, ValueError
-        If `P` is not sparse, or corrupted.
+        If `P` is not sparse, is corrupted, or has more than 2147479551 rows or columns.
 
     Examples
     --------
