@@ -68,16 +68,16 @@ def pattern(A):
         return other().T.tocsr()
 
 
-def updated(A):
-    W = prepare(pattern(A), tune=False)
+def updated(A, dtype=None):
+    W = prepare(pattern(A), tune=False, dtype=dtype)
     W.update_values(A)
-    return W @ dense(K, N)
+    return W @ dense(K, N, np.uint8 if dtype else np.float32)
 
 
-def updated_transpose(A):
-    W = prepare(pattern(A).T, tune=False)
+def updated_transpose(A, dtype=None):
+    W = prepare(pattern(A).T, tune=False, dtype=dtype)
     W.T.update_values(A)
-    return W.T @ dense(K, N)
+    return W.T @ dense(K, N, np.uint8 if dtype else np.float32)
 
 
 def attended(A):
@@ -134,6 +134,8 @@ OPERATIONS = {
     "prepare, sddmm": ("A", prepared_sample),
     "update_values": ("data", updated),
     "update_values, transpose": ("data", updated_transpose),
+    "update_values, int8": ("data", lambda A: updated(A, "int8")),
+    "update_values, int8, transpose": ("data", lambda A: updated_transpose(A, "int8")),
     "sddmm": ("P", sampled),
     "sddmm, promoted": ("P", lambda A: sddmm(A, dense(M, 2, float), dense(2, K)).toarray()),
     "sddmm, complex": ("P", lambda A: sddmm(A, dense(M, 2, complex), dense(2, K)).toarray()),
