@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from ._operands import dense_array
 from ._validate import KERNEL_FORMATS, positions, to_csr, validated, with_arrays
 
 __all__ = [
@@ -147,7 +148,7 @@ def place(data, slots, csr, dtype=None):
     dtype = csr.dtype if dtype is None else dtype
     if isinstance(slots, str):
         raise ValueError(f"data must be a sparse matrix, as one in {slots.upper()} was prepared")
-    data = np.asarray(data)
+    data = dense_array(data, "data")
     stored = csr.nnz if slots is None else slots.size
     if data.size != stored:
         raise ValueError(f"data must have {stored} values, got shape {data.shape}")

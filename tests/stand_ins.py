@@ -27,6 +27,7 @@ class Tensor:
     def __init__(self, array, layout="strided", **parts):
         self._array, self._parts = np.asarray(array), parts
         self.shape = parts.pop("shape", self._array.shape)
+        self.ndim = len(self.shape)
         self.layout, self.dtype = f"torch.{layout}", f"torch.{self._array.dtype}"
 
     def change(self, **attributes):

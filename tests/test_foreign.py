@@ -304,6 +304,23 @@ def test_dense_operands_where_sparse_ones_are_expected(verb):
             VERBS[verb](operand)
 
 
+def test_other_arrays_that_numpy_cannot_read():
+    A = whole_numbers()
+    W, nm = prepare(A, tune=False), NMArray.from_scipy(A, 4, 4)
+    for name, call in (
+        ("data", lambda array: W.update_values(array)),
+        ("tokens", lambda array: masks.global_tokens(8, array)),
+        ("positions", lambda array: masks.blocks((8, 8), 1, array)),
+        ("values", lambda array: NMArray(nm.shape, 4, array, nm.packed_indices)),
+        ("packed_indices", lambda array: NMArray(nm.shape, 4, nm.values, array)),
+    ):
+        array = stand_ins.Tensor(np.ones((4, 2))).change(requires_grad=True)
+        with pytest.raises(TypeError, match=rf"^{name} must .*{name}\.detach\(\)"):
+            call(array)
+    W.update_values(stand_ins.Tensor(2 * A.data))
+    np.testing.assert_array_equal(W @ B, 2 * (A @ B))
+
+
 def test_classes_without_a_module():
     nowhere = stand_ins.of(None, "Nowhere")
     with pytest.raises(TypeError, match="^A must be a scipy.sparse array, got Nowhere$"):

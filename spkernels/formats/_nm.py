@@ -40,7 +40,7 @@ def _check_dtype(dtype, name):
 
 
 def _packed(array, name, shape):
-    array = np.array(array, order="C")
+    array = np.array(dense_array(array, name), order="C")
     if array.dtype != np.uint8 or array.shape != shape:
         raise ValueError(
             f"{name} must be uint8 of shape {shape}, got {array.dtype} of shape {array.shape}"
@@ -158,7 +158,7 @@ class NMArray(Operand):
         except (TypeError, ValueError):
             raise ValueError(f"shape must be a pair of integers, got {shape!r}") from None
         self.shape = rows, cols = as_count("shape", rows, 0), as_count("shape", cols, 0)
-        values = native_order(np.array(values, order="C"))
+        values = native_order(np.array(dense_array(values, "values"), order="C"))
         _check_dtype(values.dtype, "values")
         if values.ndim != 3:
             raise ValueError(f"values must be 3-D, got shape {values.shape}")

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._foreign import as_sparse, find_sparse
+from .._operands import dense_array
 from .._pattern import canonical_pattern
 from ..datasets._masks import bigbird_blocks
 from ..datasets._masks import random_mask as _random_positions
@@ -314,7 +315,7 @@ def global_tokens(n: int, tokens: int | ArrayLike) -> Mask:
             raise ValueError(f"tokens must be at most the length {n}, got {count}")
         which = np.arange(count)
     else:
-        which = np.asarray(tokens)
+        which = dense_array(tokens, "tokens")
         if which.ndim != 1 or (which.size and which.dtype.kind not in "iu"):
             raise TypeError(f"tokens must be an integer or a vector of them, got {tokens!r}")
         which = np.unique(which).astype(np.int64)
@@ -458,8 +459,8 @@ def blocks(
         if grid.shape != extent:
             raise ValueError(f"positions must have shape {extent}, got {grid.shape}")
     else:
-        pairs = np.asarray(positions).reshape(-1, 2) if np.size(positions) == 0 else positions
-        pairs = np.asarray(pairs)
+        pairs = dense_array(positions, "positions")
+        pairs = pairs.reshape(-1, 2) if pairs.size == 0 else pairs
         if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs.size and pairs.dtype.kind not in "iu"):
             raise ValueError(
                 f"positions must be pairs of integers, got {pairs.dtype} of shape {pairs.shape}"
