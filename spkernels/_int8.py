@@ -476,16 +476,25 @@ class Int8Matrix(Multiplier):
                 f"B must be 1-D or 2-D, got shape {B.shape}: W @ B multiplies stacks of matrices, "
                 "W.linear(X) takes X of any shape (..., k)"
             )
-        check_inner(self.shape, B)
-        shape = (self.shape[0], *B.shape[1:])
-        per_column = ((shape[1],), (1, shape[1])) if B.ndim == 2 else ()
-        row_bias, column_bias = plan_bias(bias, shape, _FLOAT32)
-        if column_bias is not None:
-            raise ValueError(
-                f"bias must be a scalar or have shape ({shape[0]}, 1), got {np.shape(bias)}"
-            )
-        how = (scale, zero_point, activation, out_scale, out_zero_point, workers)
-        return self._multiply(B, shape, False, out, dtype, row_bias, per_column, *how)
+        state = self._state
+        own = state.csr.shape
+        check_inner(own, B)
+        if B.ndim == 1:
+            shape, per_column = own[:1], ()
+        else:
+            n = B.shape[1]
+            shape, per_column = (own[0], n), ((n,), (1, n))
+        row_bias = None
+        if bias is not None:
+            row_bias, column_bias = plan_bias(bias, shape, _FLOAT32)
+            if column_bias is not None:
+                raise ValueError(
+                    f"bias must be a scalar or have shape ({shape[0]}, 1), got {np.shape(bias)}"
+                )
+        return self._multiply(
+            state, B, shape, False, out, dtype, row_bias, per_column, scale, zero_point,
+            activation, out_scale, out_zero_point, workers,
+        )  # fmt: skip
 
     @overload
     def linear(
@@ -588,7 +597,8 @@ class Int8Matrix(Multiplier):
                [[12700, -2540]]], dtype=int32)
         """
         X = _bytes(X, "X")
-        rows, cols = self.shape
+        state = self._state
+        rows, cols = state.csr.shape
         if X.ndim == 0:
             raise ValueError(f"X must have shape (..., {cols}), got a number")
         if X.shape[-1] != cols:
@@ -603,13 +613,14 @@ class Int8Matrix(Multiplier):
             if bias.shape not in ((), (rows,)):
                 raise ValueError(f"bias must be a number or have shape ({rows},), got {bias.shape}")
             row_bias, _ = plan_bias(bias, (rows,), _FLOAT32)
-        per_row = (lead, (*lead, 1))
-        how = (scale, zero_point, activation, out_scale, out_zero_point, workers)
-        return self._multiply(X, (*lead, rows), True, out, dtype, row_bias, per_row, *how)
+        return self._multiply(
+            state, X, (*lead, rows), True, out, dtype, row_bias, (lead, (*lead, 1)), scale,
+            zero_point, activation, out_scale, out_zero_point, workers,
+        )  # fmt: skip
 
     def _multiply(
-        self, X, shape, by_rows, out, dtype, row_bias, shapes, scale, zero_point, activation,
-        out_scale, out_zero_point, workers,
+        self, state, X, shape, by_rows, out, dtype, row_bias, shapes, scale, zero_point,
+        activation, out_scale, out_zero_point, workers,
     ):  # fmt: skip
         """Multiply by bytes, columns or rows: of a step or a zero point for each, or for all.
 
@@ -621,7 +632,6 @@ class Int8Matrix(Multiplier):
         dtype = self._result_dtype(dtype, out, scaled)
         if out is not None:
             check_out_dtype(out, dtype)
-        state = self._state
         zero, zeros = _zero_points(zero_point, X.dtype, shapes)
         steps = None
         if dtype is _INT32:
@@ -637,19 +647,23 @@ class Int8Matrix(Multiplier):
             factors, code = state.factors(step), activation_code(activation)
             out_step, out_zero = _output(dtype, out_scale, out_zero_point)
         result, B = out, X
-        if out is None or dense_view(out, dtype) is not out:
+        if out is None:
             result = np.empty(shape, dtype)
+        else:
+            if dense_view(out, dtype) is not out:
+                result = np.empty(shape, dtype)
+            B, row_bias = apart_from(out, X), apart_from(out, row_bias)
+            steps, zeros = apart_from(out, steps), apart_from(out, zeros)
         target = result
         if by_rows and X.ndim > 1:
-            B, target = as_rows(X).T, as_rows(result).T
+            B, target = as_rows(B).T, as_rows(result).T
             if not np.may_share_memory(target, result) and result.size:
                 result = np.empty(shape, dtype)  # leading dimensions of `out` that are not one
                 target = as_rows(result).T
         threads = resolve_workers(self._workers if workers is None else workers)
         status = _core.spmm_int8(
             state.packed_for(B.shape[1] if B.ndim == 2 else 1, self._workers),
-            apart_from(out, B), target, zero, factors, apart_from(out, row_bias), code, out_step,
-            out_zero, threads, apart_from(out, steps), apart_from(out, zeros),
+            B, target, zero, factors, row_bias, code, out_step, out_zero, threads, steps, zeros,
         )  # fmt: skip
         if status:
             raise_status(status, state.csr, "W")
@@ -758,7 +772,7 @@ def _bytes(value, name):
 
 def _one_for_each(value, name, shapes):
     """Return an array of one number for each column, or None where there is one for all."""
-    if value is None or isinstance(value, float | int) or np.ndim(value) == 0:
+    if np.ndim(value) == 0:
         return None
     array = numbers(dense_array(value, name), name)
     if array.shape not in shapes:
@@ -769,9 +783,11 @@ def _one_for_each(value, name, shapes):
 
 def _steps(scale, shapes):
     """Return the step of B that is for all columns, and the steps that these have, or None."""
-    array = _one_for_each(scale, "scale", shapes)
+    if scale is None:
+        return 1.0, None
+    array = None if type(scale) is float else _one_for_each(scale, "scale", shapes)
     if array is None:
-        return 1.0 if scale is None else _finite(scale, "scale"), None
+        return _finite(scale, "scale"), None
     if array.dtype.kind == "c":
         raise TypeError(f"scale must be real, got dtype {array.dtype}")
     with np.errstate(over="ignore"):
@@ -784,7 +800,7 @@ def _steps(scale, shapes):
 
 def _zero_points(zero_point, dtype, shapes):
     """Return the zero point that is for all columns, and those that these have, or None."""
-    array = _one_for_each(zero_point, "zero_point", shapes)
+    array = None if type(zero_point) is int else _one_for_each(zero_point, "zero_point", shapes)
     if array is None:
         if isinstance(zero_point, np.ndarray):
             zero_point = zero_point.item()

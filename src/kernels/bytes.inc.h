@@ -99,29 +99,26 @@ SPK_INLINE void spk_line_store(const spk_line *l, float *c, ptrdiff_t step, ptrd
 
 /* From element (i, j) on, n of a row (`per` 0), of a column (1), or of whole rows of `per` elements
  * each, which lie side by side.  The loops run to `most`, a constant that is not less than n: what
- * is beyond n is whatever follows the sums where `ahead` elements do, and does not matter. */
+ * is beyond n is whatever follows the sums where `ahead` elements do, and does not matter.
+ * `by_column`, with `per` 0: what columns have of their own counts. */
 SPK_INLINE void spk_quad_store_line(const spk_quad_store_task *t, ptrdiff_t i, ptrdiff_t j,
                                     ptrdiff_t n, const ptrdiff_t most, const ptrdiff_t per,
-                                    ptrdiff_t ahead) {
+                                    const int by_column, ptrdiff_t ahead) {
   const spk_requantise *how = t->how;
   const int32_t *sums = t->sums + i * t->sum_row_stride + j * t->sum_col_stride;
   const ptrdiff_t sum_step = per == 1 ? t->sum_row_stride : t->sum_col_stride;
   const ptrdiff_t step = per == 1 ? t->row_stride : t->col_stride;
   const ptrdiff_t rows = per ? n / per : 1, each = per ? per : 1; /* elements that differ */
+  const int one = !per && !by_column;
   spk_line l;
   if (sum_step == 1 && ahead >= most)
     memcpy(l.u.whole, sums, (size_t)most * sizeof *sums);
   else
     for (ptrdiff_t e = 0; e < most; e++) l.u.whole[e] = e < n ? sums[e * sum_step] : 0;
-  const ptrdiff_t present = per ? each : n; /* columns */
   /* Beyond n nothing may overflow. */
-  if (t->how->column_zero_points) {
-    const int32_t *zeros = t->how->column_zero_points + j;
-    for (ptrdiff_t r = 0; r < rows; r++)
-      for (ptrdiff_t e = 0; e < present; e++) {
-        const uint32_t less = (uint32_t)((t->shift + zeros[e]) * t->row_sums[i + r]);
-        l.u.whole[r * each + e] = (int32_t)((uint32_t)l.u.whole[r * each + e] - less);
-      }
+  if (by_column && how->column_zero_points) {
+    const int32_t *zeros = how->column_zero_points + j;
+    for (ptrdiff_t e = 0; e < n; e++) l.u.whole[e] -= (t->shift + zeros[e]) * t->row_sums[i];
   } else if (!per) {
     const uint32_t less = (uint32_t)(t->shift * t->row_sums[i]);
     SPK_LINE_LOOP(e, most, l.u.whole[e] = (int32_t)((uint32_t)l.u.whole[e] - less));
@@ -131,21 +128,17 @@ SPK_INLINE void spk_quad_store_line(const spk_quad_store_task *t, ptrdiff_t i, p
   }
   void *c = spk_at_mut(t->C, i * t->row_stride + j * t->col_stride, spk_result_size(how->result));
   if (how->result != SPK_RESULT_I32) {
-    const int by_column = how->column_scale != NULL, one = !per && !by_column;
+    const float *column_scale = by_column ? how->column_scale : NULL;
     for (ptrdiff_t r = 0; r < rows; r++) {
       const float scale = how->scale ? how->scale[i + r] : 1.0f;
       const float bias = how->bias ? how->bias[i + r] : 0.0f;
-      for (ptrdiff_t e = 0; e < (by_column ? present : each); e++) {
-        l.scale[r * each + e] = by_column ? scale * how->column_scale[j + e] : scale;
+      for (ptrdiff_t e = 0; e < (by_column ? n : each); e++) {
+        l.scale[r * each + e] = column_scale ? scale * column_scale[j + e] : scale;
         l.bias[r * each + e] = bias;
       }
     }
     for (ptrdiff_t e = n; !one && e < most; e++) l.scale[e] = l.bias[e] = 0.0f;
-    /* Constants for the compiler. */
-    if (one)
-      spk_line_scale(&l, 1, how->activation == SPK_RELU, most);
-    else
-      spk_line_scale(&l, 0, how->activation == SPK_RELU, most);
+    spk_line_scale(&l, one, how->activation == SPK_RELU, most);
     if (how->activation > SPK_RELU)
       for (ptrdiff_t e = 0; e < n; e++)
         l.u.x[e] = SPK_NAME2(f32, activate_one, SPK_ISA_NAME)(l.u.x[e], how->activation);
@@ -173,11 +166,28 @@ SPK_INLINE void spk_quad_store_line(const spk_quad_store_task *t, ptrdiff_t i, p
 SPK_INLINE void spk_quad_store_rows(const spk_quad_store_task *t, const ptrdiff_t per) {
   const ptrdiff_t some = SPK_QUAD_TILE / per;
   for (ptrdiff_t i = 0; i < t->rows; i += some)
-    spk_quad_store_line(t, i, 0, spk_min(some, t->rows - i) * per, SPK_QUAD_TILE, per,
+    spk_quad_store_line(t, i, 0, spk_min(some, t->rows - i) * per, SPK_QUAD_TILE, per, 0,
                         (t->rows - i) * per);
 }
 
+/* Where columns have scales or zero points of their own: row by row, apart from the rest, which is
+ * faster without these questions. */
+static void SPK_NAME1(quad_store_by_column, SPK_ISA_NAME)(const spk_quad_store_task *t) {
+  const ptrdiff_t rows = t->rows, cols = t->cols, lanes = SPK_LANES_f32;
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    const ptrdiff_t ahead = (rows - 1 - i) * spk_max(0, t->sum_row_stride) + cols;
+    if (cols <= lanes)
+      spk_quad_store_line(t, i, 0, cols, lanes, 0, 1, ahead);
+    else
+      spk_quad_store_line(t, i, 0, cols, SPK_QUAD_TILE, 0, 1, ahead);
+  }
+}
+
 static void SPK_NAME1(quad_store, SPK_ISA_NAME)(const spk_quad_store_task *t) {
+  if (t->how->column_scale || t->how->column_zero_points) {
+    SPK_NAME1(quad_store_by_column, SPK_ISA_NAME)(t);
+    return;
+  }
   const ptrdiff_t rows = t->rows, cols = t->cols, tile = SPK_QUAD_TILE, lanes = SPK_LANES_f32;
   const int side_by_side = t->sum_row_stride == cols && t->sum_col_stride == 1 &&
                            t->row_stride == cols && t->col_stride == 1;
@@ -188,21 +198,21 @@ static void SPK_NAME1(quad_store, SPK_ISA_NAME)(const spk_quad_store_task *t) {
   else if (cols <= SPK_FEW_COLUMNS)
     for (ptrdiff_t j = 0; j < cols; j++)
       for (ptrdiff_t i = 0; i < rows; i += tile)
-        spk_quad_store_line(t, i, j, spk_min(tile, rows - i), tile, 1, rows - i);
+        spk_quad_store_line(t, i, j, spk_min(tile, rows - i), tile, 1, 0, rows - i);
   else
     for (ptrdiff_t i = 0; i < rows; i++) {
       const ptrdiff_t ahead = (rows - 1 - i) * spk_max(0, t->sum_row_stride) + cols;
       if (cols == lanes)
-        spk_quad_store_line(t, i, 0, lanes, lanes, 0, ahead);
+        spk_quad_store_line(t, i, 0, lanes, lanes, 0, 0, ahead);
       else if (cols < lanes)
-        spk_quad_store_line(t, i, 0, cols, lanes, 0, ahead);
+        spk_quad_store_line(t, i, 0, cols, lanes, 0, 0, ahead);
       else if (cols == 2 * lanes)
-        spk_quad_store_line(t, i, 0, 2 * lanes, 2 * lanes, 0, ahead);
+        spk_quad_store_line(t, i, 0, 2 * lanes, 2 * lanes, 0, 0, ahead);
       else if (cols < 2 * lanes)
-        spk_quad_store_line(t, i, 0, cols, 2 * lanes, 0, ahead);
+        spk_quad_store_line(t, i, 0, cols, 2 * lanes, 0, 0, ahead);
       else if (cols == tile)
-        spk_quad_store_line(t, i, 0, tile, tile, 0, ahead);
+        spk_quad_store_line(t, i, 0, tile, tile, 0, 0, ahead);
       else
-        spk_quad_store_line(t, i, 0, cols, tile, 0, ahead);
+        spk_quad_store_line(t, i, 0, cols, tile, 0, 0, ahead);
     }
 }
