@@ -1,16 +1,22 @@
 """spkernels.cuda where the library, a driver or a GPU is missing: it says which."""
 
+import copy
+import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import scipy.sparse as sp
 from conftest import ROOT
 
 import spkernels.cuda
-from spkernels.cuda import _library, _runtime
+from spkernels.cuda import CudaMatrix, _library, _runtime
+from spkernels.cuda._packed import Source
+from spkernels.cuda._sparse import rows_of
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +171,19 @@ def test_spkernels_does_not_need_it():
         "assert not {'cupy', 'torch', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120, cwd="/")
+
+
+def test_a_matrix_says_what_it_is_and_cannot_be_pickled():
+    """Without a GPU: of a source that has packed nothing, or stands for one that has."""
+    A = sp.csr_array(np.eye(3, 4, dtype=np.float32))
+    source = Source(rows_of(A, "A"), None, "float32", "strict", "auto", ("sddmm", "spmm"), 64)
+    W = CudaMatrix(source)
+    facts = "3 stored, float32, for sddmm and spmm"
+    assert repr(W) == f"<CudaMatrix of 3 x 4, {facts}, kernel not chosen yet>"
+    assert repr(W.T) == f"<CudaMatrix of 4 x 3, {facts}, kernel not chosen yet, transposed>"
+    source._packed[0] = SimpleNamespace(kernel_name=lambda n: f"rows for {n}", nbytes=1000)
+    assert repr(W) == f"<CudaMatrix of 3 x 4, {facts}, kernel rows for 64>"
+    assert type(W).__sizeof__(W) == object.__sizeof__(W) + 1000
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="a CudaMatrix cannot be pickled or copied, as it lies"):
+            copied(W)
