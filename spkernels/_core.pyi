@@ -31,6 +31,9 @@ class Packed:
     layout: str
     block_rows: int
     shared: int
+    def unpack(
+        self, offsets: NDArray[Any], indices: NDArray[Any], values: NDArray[Any]
+    ) -> int: ...
 
 def pack(
     A: SparseArrays, width: int, block_rows: int, threads: int, flags: int, storage: int = 0

@@ -91,6 +91,8 @@ cdef extern from "spkernels/spkernels.h" nogil:
     spk_layout spk_prepared_layout(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_shared(const spk_prepared *prepared)
+    spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void *offsets,
+                                void *indices, void *values)
     void spk_prepared_free(spk_prepared *prepared)
     ctypedef struct spk_int8:
         pass
@@ -290,6 +292,17 @@ cdef class Packed:
     def shared(self):
         """The entries of rows that share what is loaded of the dense operand."""
         return spk_prepared_shared(self.handle)
+
+    def unpack(self, cnp.ndarray offsets, cnp.ndarray indices, cnp.ndarray values):
+        """Write the arrays of the matrix in CSR, whose sizes are right; return the status."""
+        cdef spk_itype itype = SPK_I32 if cnp.PyArray_ITEMSIZE(offsets) == 4 else SPK_I64
+        cdef spk_status status
+        cdef void *to_offsets = cnp.PyArray_DATA(offsets)
+        cdef void *to_indices = cnp.PyArray_DATA(indices)
+        cdef void *to_values = cnp.PyArray_DATA(values)
+        with nogil:
+            status = spk_prepared_csr(self.handle, itype, to_offsets, to_indices, to_values)
+        return <int>status
 
 
 def pack_width(bint double, Py_ssize_t n):

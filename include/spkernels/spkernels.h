@@ -173,6 +173,11 @@ ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared);
  * such rows, 2 or more in strips, as many as a vector, half or a quarter of it has lanes in slices,
  * share what is loaded of B. */
 ptrdiff_t spk_prepared_shared(const spk_prepared *prepared);
+/* The matrix that was packed, in CSR, with values as they are stored: rows + 1 offsets, as many
+ * indices and values as it has entries, all checked to fit `itype`.  In strips, rows that were sorted
+ * are again; in slices they are in no order. */
+spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void *offsets,
+                            void *indices, void *values);
 /* Gives it back; NULL is allowed. */
 void spk_prepared_free(spk_prepared *prepared);
 

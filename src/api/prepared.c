@@ -3,6 +3,7 @@
 
 #include "../driver/drivers.h"
 #include "../plan/cost.h"
+#include "../plan/unpack.h"
 #include "operands.h"
 
 #define USUAL_WIDTH 128
@@ -73,6 +74,40 @@ spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, c
   spk_strips_plan plan;
   spk_plan_strips(prepared->strips, B, C, threads, spk_active_machine(), &plan);
   return spk_drive_strips(prepared->strips, B, C, &e, &plan);
+}
+
+static void unpack(const spk_prepared *prepared, const spk_unpacked *to) {
+  if (prepared->slices)
+    spk_slices_unpack(prepared->slices, spk_active_kernels()->pick_bits, to);
+  else
+    spk_strips_unpack(prepared->strips, to);
+}
+
+spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void *offsets,
+                            void *indices, void *values) {
+  if (!prepared || !offsets || !indices || !values || (unsigned)itype > SPK_I64)
+    return SPK_ERR_ARGUMENT;
+  const spk_slices *slices = prepared->slices;
+  const ptrdiff_t rows = slices ? slices->rows : prepared->strips->rows;
+  const ptrdiff_t cols = slices ? slices->cols : prepared->strips->cols;
+  const ptrdiff_t nnz = slices ? slices->nnz : prepared->strips->nnz;
+  if (itype == SPK_I32 && (cols > INT32_MAX || nnz > INT32_MAX)) return SPK_ERR_ARGUMENT;
+  ptrdiff_t *next = calloc((size_t)rows + 1, sizeof *next);
+  if (!next) return SPK_ERR_MEMORY;
+  unpack(prepared, &(spk_unpacked){.itype = itype, .next = next});
+  ptrdiff_t first = 0;
+  for (ptrdiff_t i = 0; i <= rows; i++) {
+    const ptrdiff_t count = next[i];
+    if (itype == SPK_I32)
+      ((int32_t *)offsets)[i] = (int32_t)first;
+    else
+      ((int64_t *)offsets)[i] = (int64_t)first;
+    next[i] = first;
+    first += count;
+  }
+  unpack(prepared, &(spk_unpacked){itype, next, indices, values});
+  free(next);
+  return SPK_OK;
 }
 
 void spk_prepared_free(spk_prepared *prepared) {

@@ -40,6 +40,33 @@ static void simplify(sparse *A) {
   for (ptrdiff_t p = 0; p < A->entries; p++) values[p] = rintf(values[p] * 64) / 64;
 }
 
+/* What was packed comes out again, entry by entry, in any order where rows were not sorted or lie in
+ * slices. */
+static void check_unpacked(const sparse *A, const spk_prepared *prepared) {
+  const size_t size = spk_dtype_size(A->view.dtype), entries = (size_t)A->view.nnz;
+  int64_t *offsets = malloc(((size_t)A->view.rows + 1) * sizeof *offsets);
+  int64_t *indices = malloc((entries + 1) * sizeof *indices);
+  char *values = malloc((entries + 1) * size), *used = calloc(entries + 1, 1);
+  CHECK(spk_prepared_csr(prepared, SPK_I64, offsets, indices, values) == SPK_OK);
+  CHECK(offsets[0] == 0 && offsets[A->view.rows] == (int64_t)entries);
+  for (ptrdiff_t p = 0; p < A->view.nnz; p++) {
+    const ptrdiff_t row = A->row[p];
+    ptrdiff_t q = offsets[row];
+    while (q < offsets[row + 1] &&
+           (used[q] || indices[q] != A->col[p] ||
+            get_value(values, A->view.dtype, q) != sparse_value(A, p)))
+      q++;
+    CHECK(q < offsets[row + 1], "entry (%td, %td) is missing", row, A->col[p]);
+    used[q] = 1;
+    if (A->view.flags & SPK_SORTED && spk_prepared_layout(prepared) == SPK_STRIPS)
+      CHECK(q == p, "entry %td is at %td", p, q);
+  }
+  free(offsets);
+  free(indices);
+  free(values);
+  free(used);
+}
+
 /* Blocks of any height and any storage must do; if rows are sorted, the same bits come out. */
 static void run_prepared(const sparse *A, const matrix *B, const matrix *C, const spk_epilogue *e,
                          ptrdiff_t width, int threads) {
@@ -54,6 +81,7 @@ static void run_prepared(const sparse *A, const matrix *B, const matrix *C, cons
         (size_t)A->entries * (storage ? sizeof(uint16_t) : spk_dtype_size(A->view.dtype)));
   status = spk_prepared_spmm(prepared, &B->view, &C->view, e, threads);
   CHECK(status == SPK_OK, "prepared: %s", spk_status_string(status));
+  check_unpacked(A, prepared);
   spk_prepared_free(prepared);
 }
 
