@@ -12,6 +12,7 @@ import functools
 import time
 
 import numpy as np
+import scipy.sparse as sp
 
 from . import _core
 from ._pattern import known_canonical
@@ -45,6 +46,9 @@ class Rows:
 
     name = "rows"
     by_width = False  # whether it is packed for a number of columns
+    #: Whether it multiplies by the CSR that it was made from, and whether it can restore that.
+    needs_csr = True
+    restores = False
     nbytes = 0
     packing_seconds = 0.0
 
@@ -70,9 +74,11 @@ class Packed(Rows):
 
     name = "packed"
     by_width = True
+    needs_csr = False
+    restores = True
 
     def __init__(self, csr, n, storage=None, workers=None, height=1):
-        super().__init__(csr, n)
+        self.like = _Like(csr)
         self.storage = storage
         start = time.perf_counter()
         arrays = sparse_arrays(csr, csr.dtype, "A")
@@ -92,9 +98,29 @@ class Packed(Rows):
         result = _core.spmm_fast(self.packed, B, *options, workers, True)
         if result is not None:
             return result
-        if not _keeps_dtype(self.csr, B):
+        if not _keeps_dtype(self.like, B):
             return super().multiply(B, *options, workers)
-        return multiply_packed(self.packed, self.csr, B, *options, workers=workers)
+        return multiply_packed(self.packed, self.like, B, *options, workers=workers)
+
+    @property
+    def csr(self):
+        """What was packed, for products in other dtypes, which copy it anyway."""
+        return self.restored()
+
+    def restored(self):
+        """Return what was packed, in CSR."""
+        like = self.like
+        offsets = np.empty(like.shape[0] + 1, like.index_dtype)
+        indices, values = np.empty(like.nnz, like.index_dtype), np.empty(like.nnz, like.dtype)
+        status = self.packed.unpack(offsets, indices, values)
+        if status:
+            raise_status(status, like, "W")
+        if self.packed.layout == "slices":
+            rows = sp.csr_array((values, indices, offsets), shape=like.shape)
+            rows.has_sorted_indices = False
+            rows.sort_indices()
+            values, indices, offsets = rows.data, rows.indices, rows.indptr
+        return known_canonical(values, indices, offsets, like.shape)
 
     def describe(self):
         """Say what runs."""
@@ -115,6 +141,9 @@ class Padded(Packed):
     """
 
     name = "padded"
+    needs_csr = True
+    restores = False  # entries that are zero are no longer told from those that were added
+    csr = None
 
     def __init__(self, csr, n, storage=None, workers=None, height=1):
         start = time.perf_counter()
@@ -154,20 +183,46 @@ class Dense(Rows):
     """The zeros written out, by NumPy's BLAS with its threads."""
 
     name = "dense"
+    needs_csr = False
 
     def __init__(self, csr, n, storage=None, workers=None, height=1):
-        super().__init__(csr, n)
         start = time.perf_counter()
+        self.like = _Like(csr)
         self.dense = csr.toarray()
         self.operand = None
+        # Not where it stores zeros, which are like all others here.
+        self.restores = np.count_nonzero(self.dense) == csr.nnz
+        self.needs_csr = not self.restores
+        self._csr = csr if self.needs_csr else None
         self.packing_seconds = time.perf_counter() - start
-        self.nbytes = self.dense.nbytes
+
+    @property
+    def csr(self):
+        """What it was made from, for products that NumPy cannot make; kept from the first on."""
+        if self._csr is None:
+            self._csr = self.restored()
+        return self._csr
+
+    @property
+    def nbytes(self):
+        """The memory that it takes, without a CSR that others need."""
+        csr = None if self.needs_csr else self._csr
+        arrays = () if csr is None else (csr.data, csr.indices, csr.indptr)
+        return self.dense.nbytes + sum(array.nbytes for array in arrays)
+
+    def restored(self):
+        """Return what it was made from, in CSR."""
+        like, rows = self.like, self.dense != 0
+        offsets = np.zeros(like.shape[0] + 1, like.index_dtype)
+        np.cumsum(np.count_nonzero(rows, axis=1), out=offsets[1:])
+        indices = np.nonzero(rows)[1].astype(like.index_dtype)
+        return known_canonical(self.dense[rows], indices, offsets, like.shape)
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
         """Multiply by ``numpy.matmul`` where zeros times `B` are zeros and threads suffice."""
         simple = activation is None or (type(activation) is str and activation == "relu")
         few = (resolve_workers(workers) or _core.get_num_threads()) < blas_threads()
-        if simple and not few and _keeps_dtype(self.csr, B) and _is_finite(B):
+        if simple and not few and _keeps_dtype(self.like, B) and _is_finite(B):
             return multiply_dense(
                 self.dense, B, out, alpha, beta, bias, activation, order, workers=workers
             )
@@ -176,6 +231,17 @@ class Dense(Rows):
     def describe(self):
         """Say what runs."""
         return f"{self.name}: zeros written out, numpy.matmul"
+
+
+class _Like:
+    """What is known of a CSR array without its arrays."""
+
+    format = "csr"
+    ndim = 2
+
+    def __init__(self, csr):
+        self.shape, self.dtype, self.nnz = csr.shape, csr.dtype, csr.nnz
+        self.index_dtype = csr.indices.dtype
 
 
 KERNELS = {kernel.name: kernel for kernel in (Rows, Packed, Padded, Dense)}

@@ -59,7 +59,10 @@ class _State:
 
     def __init__(self, csr, storage, workers, padding=None):
         values = rounded(csr.data, storage)
-        self.csr = csr if values is csr.data else _pattern.with_values(csr, values)
+        self.shape, self.dtype, self.nnz = csr.shape, csr.dtype, csr.nnz
+        # The matrix in CSR, or the kernel that it is restored from: one of both.
+        self._csr = csr if values is csr.data else _pattern.with_values(csr, values)
+        self._source = None
         self.storage = storage
         self.workers = workers
         self.padding = padding
@@ -68,9 +71,39 @@ class _State:
         self.by_width = {}
         self.operands = {}
 
-    def with_values(self, values):
-        """Return a state of its own for the same pattern."""
-        csr = _pattern.with_values(self.csr, values)
+    @property
+    def csr(self):
+        """The matrix in CSR: made anew at each look where it is not kept."""
+        csr = self._csr
+        return self._source.restored() if csr is None else csr
+
+    @property
+    def nbytes(self):
+        """The memory of all that it keeps."""
+        kept = {id(kernel): kernel.nbytes for kernel in list(self.kernels.values())}
+        csr, source = self._csr, self._source
+        if csr is not None:
+            kept[id(csr)] = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes
+        if source is not None:
+            kept[id(source)] = source.nbytes
+        return sum(kept.values())
+
+    def shed(self):
+        """Keep no CSR where a kernel in use holds all of it, and none needs it."""
+        used = {id(kernel) for kernel in self.by_width.values()}
+        for key, kernel in list(self.kernels.items()):
+            if kernel.name == "rows" and id(kernel) not in used:
+                self.kernels.pop(key, None)
+        kernels = list(self.kernels.values())
+        sources = [kernel for kernel in kernels if kernel.restores and id(kernel) in used]
+        if sources and not any(kernel.needs_csr for kernel in kernels):
+            # In this order: others may look at the matrix now.
+            self._source = sources[0]
+            self._csr = None
+
+    def with_values(self, csr, values):
+        """Return a state of its own for the same pattern, which `csr` has."""
+        csr = _pattern.with_values(csr, values)
         return _State(csr, self.storage, self.workers, self.padding)
 
     def with_padding(self, padding):
@@ -80,7 +113,7 @@ class _State:
         return state
 
     def _key(self, name, n):
-        return (name, width_class(n, self.csr.dtype)) if KERNELS[name].by_width else name
+        return (name, width_class(n, self.dtype)) if KERNELS[name].by_width else name
 
     def make(self, name, csr, n):
         """Make a kernel, for these rows or some of them."""
@@ -94,6 +127,8 @@ class _State:
         if found is None:
             # Of threads that come at once, one's is kept.
             found = self.kernels.setdefault(key, self.make(name, self.csr, n))
+            if found.needs_csr:
+                self._csr = found.csr
         return found
 
     def forget(self):
@@ -123,7 +158,9 @@ class PreparedMatrix(Convertible, LinearOperator):
     nnz : int
         Stored entries, duplicates added up.
     nbytes : int
-        The memory that it takes by now.
+        The memory that it takes by now: what was packed for the numbers of columns that it has met,
+        and a copy in CSR where a kernel in use needs it.  Elsewhere CSR is restored from what was
+        packed, for `toscipy`, `T`, `update_values` and other dtypes, and given back.
     kernel : str
         The kernel that multiplies as many columns as it was prepared for.
     patterns : tuple of spkernels.patterns.Pattern
@@ -136,8 +173,8 @@ class PreparedMatrix(Convertible, LinearOperator):
     dtype: np.dtype[Any]
 
     def __init__(self, state, slots, n, workers, choices, structure, parent=None):
-        shape = state.csr.shape if parent is None else parent.shape[::-1]
-        dtype = state.csr.dtype if parent is None else parent.dtype
+        shape = state.shape if parent is None else parent.shape[::-1]
+        dtype = state.dtype if parent is None else parent.dtype
         self._storage = state.storage if parent is None else parent._storage
         self._own = state
         self._slots = slots
@@ -168,7 +205,7 @@ class PreparedMatrix(Convertible, LinearOperator):
     def nnz(self) -> int:
         """Stored entries, duplicates added up."""
         own = self._own
-        return (self._parent._own if own is None else own).csr.nnz
+        return (self._parent._own if own is None else own).nnz
 
     @property
     def nbytes(self) -> int:
@@ -176,10 +213,7 @@ class PreparedMatrix(Convertible, LinearOperator):
         state = self._own
         if state is None:
             return 0
-        csr = state.csr
-        arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes
-        arrays += getattr(self._slots, "nbytes", 0)
-        return arrays + sum(kernel.nbytes for kernel in list(state.kernels.values()))
+        return state.nbytes + getattr(self._slots, "nbytes", 0)
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
@@ -200,13 +234,14 @@ class PreparedMatrix(Convertible, LinearOperator):
             where = width_class(n, self.dtype)
             name = self._choices.get(where)
             if name is None:
-                choice = _tuning.predict(state.csr, n, self._workers, state.padding)
+                choice = _tuning.predict(state, n, self._workers, state.padding)
                 name = self._choices.setdefault(where, choice)
             found = state.kernel(name, n)
             if len(state.by_width) >= _MOST_WIDTHS:
                 state.forget()
             state.operands[n] = found.operand
             state.by_width[n] = found
+            state.shed()
         return found
 
     @overload
@@ -607,7 +642,7 @@ class PreparedMatrix(Convertible, LinearOperator):
             values = csr.data
         else:
             values = _pattern.place(data, self._slots, own)
-        self._replace(self._own.with_values(values))
+        self._replace(self._own.with_values(own, values))
 
     def _replace(self, state):
         with self._lock:
@@ -649,7 +684,9 @@ class PreparedMatrix(Convertible, LinearOperator):
         if state.padding is None:
             structure = self._structure._replace(kind="auto")
             state = state.with_padding(structure.padding(state.csr, n, self._workers))
-        return _tuning.explain(state, n, self._workers, chosen, used, self.patterns)
+        report = _tuning.explain(state, n, self._workers, chosen, used, self.patterns)
+        self._state.shed()
+        return report
 
     def __repr__(self) -> str:
         return describe(

@@ -37,6 +37,8 @@ _ROUNDS = 7
 _SETTLING = 0.02
 #: The largest dense matrix that is made to see whether it is faster, in bytes.
 _MOST_DENSE = 1 << 28
+#: The smallest whose memory matters, in bytes.
+_SMALL_DENSE = 1 << 16
 
 #: The largest dense operand or result that it is measured with, in elements.
 _MOST_ELEMENTS = 1 << 25
@@ -107,7 +109,19 @@ def _predictions(csr, n, workers, padding=None):
 def predict(csr, n, workers, padding=None):
     """Return the name of the kernel that the model says is fastest."""
     predicted = _predictions(csr, n, workers, padding)
-    return min(predicted, key=predicted.get)
+    return min(_eligible(csr, predicted), key=predicted.get)
+
+
+def _eligible(csr, names):
+    """Return the names of kernels that keep no more than the dense array has, if that is large.
+
+    Where CSR, with indices of 32 bits, takes more than its zeros written out, others take less.
+    """
+    size = csr.dtype.itemsize
+    dense = csr.shape[0] * csr.shape[1] * size
+    rows = csr.nnz * (size + 4) + 4 * (csr.shape[0] + 1)
+    large = dense >= _SMALL_DENSE and rows > dense
+    return [name for name in names if name != "rows" or not large] or list(names)
 
 
 def best_padding(csr, paddings, n, workers):
@@ -162,8 +176,9 @@ def _sample(csr, n, predicted):
 
 def _timed(state, n, workers, names, predicted):
     """Return kernels and their seconds per product, of all rows."""
-    csr = _sample(state.csr, n, predicted)
-    whole = csr is state.csr
+    own = state.csr
+    csr = _sample(own, n, predicted)
+    whole = csr is own
     kernels = {}
     for name in names:
         try:
@@ -180,7 +195,7 @@ def _timed(state, n, workers, names, predicted):
     options = (out, 1.0, 0.0, None, None, None, workers)
     calls = {name: lambda k=kernel: k.multiply(B, *options) for name, kernel in kernels.items()}
     seconds = _measure(calls, BUDGET)
-    scale = (state.csr.nnz / csr.nnz if csr.nnz else 1.0) * n / columns
+    scale = (state.nnz / csr.nnz if csr.nnz else 1.0) * n / columns
     return kernels, {name: value * scale for name, value in seconds.items()}
 
 
@@ -212,7 +227,7 @@ def choose(state, n, workers):
     least = min(predicted.values())
     names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
     _, seconds = _timed(state, n, workers, ["rows", *(set(names) - {"rows"})], predicted)
-    best = min(seconds, key=seconds.get)
+    best = min(_eligible(csr, seconds), key=seconds.get)
     for name in seconds:
         if name != best:
             state.drop(name, n)

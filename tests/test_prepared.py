@@ -410,7 +410,7 @@ def test_attributes():
         f"<PreparedMatrix of 200 x 300, {A.nnz} stored, float32, kernel packed for 64 columns>"
     )
     plain = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
-    assert plain + 6 * A.nnz < W.nbytes < 3 * plain
+    assert 6 * A.nnz < W.nbytes < plain  # what was packed gives the rest back
     assert W.T.nbytes == 0
     sliced = spkernels.show_config("dicts")["simd"]["in use"] in ("avx2", "avx512")
     layout = "slices" if sliced else "strips"

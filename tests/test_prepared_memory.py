@@ -1,12 +1,16 @@
 """What prepared matrices keep, and what their products take besides the result."""
 
+import pickle
 import tracemalloc
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import DTYPES, seeds, sparse
 
-from spkernels import spmm
+from spkernels import _pattern, _tuning, prepare, spmm
 from spkernels._epilogue import dense_product
 from spkernels._kernels import KERNELS
 
@@ -85,3 +89,106 @@ def test_other_dtypes_take_one_temporary_of_the_result():
     out[...] = 1
     spmm(A, B, out=out, alpha=2, beta=3, bias=1, activation="relu")
     np.testing.assert_array_equal(out, 2 * 8 + 3 + 1)
+
+
+# What is kept ------------------------------------------------------------------------------------
+
+
+def weights(sparsity, dtype, m=512, k=768):
+    """Random ones, or, for one half, two of any four columns."""
+    rng = np.random.default_rng(int(100 * sparsity))
+    kept = rng.random((m, k)) >= sparsity
+    if sparsity == 0.5:
+        ranks = rng.random((m, k // 4, 4)).argsort(axis=2).argsort(axis=2)
+        kept = (ranks < 2).reshape(m, k)
+    return sp.csr_array(np.where(kept, rng.standard_normal((m, k)), 0).astype(dtype))
+
+
+@pytest.mark.parametrize("n", [1, 16, 128])
+@pytest.mark.parametrize("sparsity", [0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", ["packed", "dense"])
+def test_prepared_weights_take_no_more_than_dense_ones(kernel, dtype, sparsity, n, monkeypatch):
+    monkeypatch.setattr(_tuning, "predict", lambda *_: kernel)
+    A = weights(sparsity, dtype)
+    rows, cols = A.shape
+    dense = rows * cols * A.dtype.itemsize
+    x = np.ones((cols, n), dtype)
+    prepare(A, n=n, tune=False) @ x  # loads what is loaded at first use
+    tracemalloc.start()
+    try:
+        W = prepare(A, n=n, tune=False)
+        assert kernel in W.kernel
+        W @ x
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    few = 8192  # Python's own objects, in what is traced
+    assert W.nbytes <= dense
+    assert kept <= dense + few
+    if kernel == "packed":
+        # An entry's value, and 16 bits of where it is; what pads rows besides, in slices most.
+        padding = 1.25 if n > 1 else 4
+        assert W.nbytes <= padding * A.nnz * (A.dtype.itemsize + 2) + 20_000
+        assert kept <= few  # what was packed was taken by C
+    back = W.toscipy()
+    assert back.has_canonical_format
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(A, name))
+    assert W.nbytes <= dense  # nothing stays of that
+
+
+@pytest.mark.parametrize("n", [1, 128])
+def test_a_matrix_of_two_in_four_as_it_is_chosen(n):
+    A = weights(0.5, np.float32, 1024, 1024)
+    assert prepare(A, n=n).nbytes <= 4 * 1024 * 1024
+    assert prepare(A, n=n, tune=False).nbytes <= 4 * 1024 * 1024
+
+
+@pytest.mark.every_isa
+@given(A=sparse(most=40, formats=("csr",)), n=st.sampled_from([1, 3, 16, 70]), seed=seeds)
+def test_what_was_packed_comes_back(A, n, seed):
+    W = prepare(A, n=n, tune=False)
+    own = _pattern.canonical(A, W.dtype, "A")[0]
+    kernel = KERNELS["packed"](own, n)
+    back = kernel.restored()
+    for name in ("data", "indices", "indptr"):
+        expected = getattr(own, name)
+        np.testing.assert_array_equal(getattr(back, name), expected)
+        assert getattr(back, name).dtype == expected.dtype
+    np.testing.assert_array_equal(np.signbit(back.data), np.signbit(own.data))
+
+
+@pytest.mark.parametrize("kernel", ["packed", "dense"])
+@pytest.mark.parametrize("special", [np.nan, np.inf, -0.0, 0.0, 1e-45])
+def test_values_of_every_kind_come_back(special, kernel, monkeypatch):
+    A = weights(0.7, np.float32, 64, 64)
+    A.data[::5] = special
+    monkeypatch.setattr(_tuning, "predict", lambda *_: kernel)
+    W = prepare(A, n=8, tune=False)
+    assert kernel in W.kernel
+    back = W.toscipy()
+    np.testing.assert_array_equal(back.data.view(np.uint32), A.data.view(np.uint32))
+    np.testing.assert_array_equal(back.indices, A.indices)
+    again = pickle.loads(pickle.dumps(W))
+    np.testing.assert_array_equal(again.toscipy().data.view(np.uint32), A.data.view(np.uint32))
+
+
+def test_all_that_needs_the_matrix_has_it(monkeypatch):
+    """Transposes, values, other dtypes and reports, of a matrix that is kept packed only."""
+    A = weights(0.9, np.float32, 128, 96)
+    monkeypatch.setattr(_tuning, "predict", lambda *_: "packed")
+    W = prepare(A, n=16, tune=False)
+    assert W._state._csr is None
+    rng = np.random.default_rng(3)
+    B, X = rng.standard_normal((96, 16)), rng.standard_normal((128, 5)).astype(np.float32)
+    np.testing.assert_allclose(W @ B, A @ B, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(W.T @ X, A.T @ X, rtol=1e-4, atol=1e-4)
+    assert "packed" in str(W.explain())
+    assert W._state._csr is None
+    W.update_values(2 * A)
+    np.testing.assert_array_equal(W.toscipy().toarray(), 2 * A.toarray())
+    np.testing.assert_allclose(W.T @ X, 2 * (A.T @ X), rtol=1e-4, atol=1e-4)
+    W.update_values(3 * A.data)
+    np.testing.assert_array_equal(W.toscipy().toarray(), 3 * A.toarray())
+    assert W.patterns == prepare(A).patterns
