@@ -174,8 +174,8 @@ ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared);
  * share what is loaded of B. */
 ptrdiff_t spk_prepared_shared(const spk_prepared *prepared);
 /* The matrix that was packed, in CSR, with values as they are stored: rows + 1 offsets, as many
- * indices and values as it has entries, all checked to fit `itype`.  In strips, rows that were sorted
- * are again; in slices they are in no order. */
+ * indices and values as it has entries, all checked to fit `itype`.  In strips, rows that were
+ * sorted are again; in slices they are in no order. */
 spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void *offsets,
                             void *indices, void *values);
 /* Gives it back; NULL is allowed. */

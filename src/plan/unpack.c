@@ -115,8 +115,7 @@ static void unpack_shared(const source *from, const spk_slices *A, ptrdiff_t str
     for (ptrdiff_t step = 0; step < (ptrdiff_t)run->steps && row >= 0; step++) {
       const ptrdiff_t place =
           (ptrdiff_t)A->picks[at->pick + step / of * groups + lane * groups / lanes];
-      if (place < A->cols)
-        put(from, row, place + step % of, (at->step + step) * lanes + lane);
+      if (place < A->cols) put(from, row, place + step % of, (at->step + step) * lanes + lane);
     }
   }
 }

@@ -40,8 +40,8 @@ static void simplify(sparse *A) {
   for (ptrdiff_t p = 0; p < A->entries; p++) values[p] = rintf(values[p] * 64) / 64;
 }
 
-/* What was packed comes out again, entry by entry, in any order where rows were not sorted or lie in
- * slices. */
+/* What was packed comes out again, entry by entry, in any order where rows were not sorted or lie
+ * in slices. */
 static void check_unpacked(const sparse *A, const spk_prepared *prepared) {
   const size_t size = spk_dtype_size(A->view.dtype), entries = (size_t)A->view.nnz;
   int64_t *offsets = malloc(((size_t)A->view.rows + 1) * sizeof *offsets);
@@ -52,9 +52,8 @@ static void check_unpacked(const sparse *A, const spk_prepared *prepared) {
   for (ptrdiff_t p = 0; p < A->view.nnz; p++) {
     const ptrdiff_t row = A->row[p];
     ptrdiff_t q = offsets[row];
-    while (q < offsets[row + 1] &&
-           (used[q] || indices[q] != A->col[p] ||
-            get_value(values, A->view.dtype, q) != sparse_value(A, p)))
+    while (q < offsets[row + 1] && (used[q] || indices[q] != A->col[p] ||
+                                    get_value(values, A->view.dtype, q) != sparse_value(A, p)))
       q++;
     CHECK(q < offsets[row + 1], "entry (%td, %td) is missing", row, A->col[p]);
     used[q] = 1;
