@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+# cython: language_level=3, boundscheck=False, wraparound=False
 """The compiled module: pointers in, status out.
 
 Arguments are checked by the Python modules around it, but for the ordinary calls that the fast

@@ -6,7 +6,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from ._operands import dense_array
-from ._validate import KERNEL_FORMATS, positions, to_csr, validated, with_arrays
+from ._validate import (
+    KERNEL_FORMATS,
+    normalised,
+    positions,
+    to_csr,
+    validated,
+    with_arrays,
+)
 
 __all__ = [
     "canonical",
@@ -34,9 +41,9 @@ def canonical(A, dtype, name):
         csr = sp.csr_array(to_csr(A, name, dtype=dtype), copy=True)
         csr.sum_duplicates()
         return csr, A.format
-    A = validated(A, name, dtype=dtype)
+    A = _validated_copy(A, name, dtype)
     if A.format == "csr":
-        csr = sp.csr_array((A.data, A.indices, A.indptr), shape=A.shape, copy=True)
+        csr = sp.csr_array((A.data, A.indices, A.indptr), shape=A.shape)
         if csr.has_canonical_format:
             return csr, None
     numbered = _numbered_rows(A)
@@ -63,10 +70,25 @@ def canonical_pattern(A, name):
     if A.ndim != 2:
         raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
     # Not in A's dtype, which may be one that scipy neither converts nor adds up.
-    A = validated(A, name) if A.format in KERNEL_FORMATS else to_csr(A, name, dtype=bool)
+    if A.format in KERNEL_FORMATS:
+        A = _validated_copy(A, name, None)
+    else:
+        A = to_csr(A, name, dtype=bool)
     csr = sp.csr_array(with_arrays(A, data=np.ones(A.data.shape, bool)), copy=True)
     csr.sum_duplicates()
     return csr
+
+
+def _validated_copy(A, name, dtype):
+    """Return a validated copy, in a kernels' format: nobody else can write to it after that."""
+    A = normalised(A, name, dtype=dtype)
+    if A.format != "coo":
+        own = {part: getattr(A, part).copy() for part in ("data", "indices", "indptr")}
+    elif hasattr(A, "coords"):
+        own = {"data": A.data.copy(), "coords": tuple(coord.copy() for coord in A.coords)}
+    else:
+        own = {part: getattr(A, part).copy() for part in ("data", "row", "col")}
+    return validated(with_arrays(A, **own), name, dtype=dtype)
 
 
 def _numbered_rows(A):

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+# cython: language_level=3, boundscheck=False, wraparound=False
 """A strict scanner of text whose lines are positions and numbers.
 
 It decides what a number is, and reads integers.  Real numbers it writes down, one per line, as any

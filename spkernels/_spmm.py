@@ -130,7 +130,8 @@ def spmm(
     check : bool, optional
         Whether to check the index arrays before anything is read through them, which costs a few
         percent.  With False the caller vouches for them, and for ``has_sorted_indices`` if it was
-        ever computed: a wrong index then reads outside of `B`.
+        ever computed: a wrong index then reads outside of `B`.  Nor must they change between
+        the check and the product, in another thread.
 
     Returns
     -------

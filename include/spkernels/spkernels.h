@@ -3,6 +3,12 @@
  * Plain C11, no Python, no OpenMP type.  Every function returns a status, never aborts and never
  * prints.  Sizes and strides count elements, not bytes, and are ptrdiff_t, so that products of two
  * of them above 2**31 are right.  No argument is kept after a call returns.
+ *
+ * Operands must not change while a call runs.  Index arrays are checked once, and then trusted: one
+ * that another thread writes to between check and product may be read or written through outside
+ * of the operands.  What was packed or made of a matrix (spk_prepared, spk_int8, spk_pattern) is
+ * the library's own, and spk_pattern_make and spk_pattern_from_runs notice such changes: a pattern
+ * that they make lies inside its shape, whoever writes meanwhile.
  */
 #ifndef SPKERNELS_SPKERNELS_H
 #define SPKERNELS_SPKERNELS_H

@@ -6,17 +6,19 @@
 /* Falls between the last entry of a row and the first of the next, which sortedness allows.  A fall
  * behind empty rows counts once: only the first row that starts at p holds entries.  No branch
  * depends on the lengths of the rows, which no predictor knows. */
-#define FALLS_BETWEEN_ROWS(I)                                           \
-  do {                                                                  \
-    const I *idx = A->indices, *off = A->offsets;                       \
-    const I used = off[outer];                                          \
-    ptrdiff_t i = 1;                                                    \
-    while (i < outer && off[i] == 0) i++;                               \
-    for (; i < outer && off[i] < used; i++)                             \
-      falls += (idx[off[i]] < idx[off[i] - 1]) & (off[i] < off[i + 1]); \
+#define FALLS_BETWEEN_ROWS(I)                               \
+  do {                                                      \
+    const I *idx = A->indices, *off = A->offsets;           \
+    ptrdiff_t i = 1;                                        \
+    while (i < outer && off[i] == 0) i++;                   \
+    for (; i < outer; i++) {                                \
+      const I at = off[i];                                  \
+      if (at <= 0 || at >= used) break;                     \
+      falls += (idx[at] < idx[at - 1]) & (at < off[i + 1]); \
+    }                                                       \
   } while (0)
 
-static ptrdiff_t falls_between_rows(const spk_sparse *A, ptrdiff_t outer) {
+static ptrdiff_t falls_between_rows(const spk_sparse *A, ptrdiff_t outer, ptrdiff_t used) {
   ptrdiff_t falls = 0;
   if (A->itype == SPK_I32)
     FALLS_BETWEEN_ROWS(int32_t);
@@ -59,13 +61,15 @@ static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, in
   const ptrdiff_t outer = by_column ? A->cols : A->rows / A->block_rows;
   const ptrdiff_t inner = by_column ? A->rows : A->cols / A->block_cols;
   if (!kernels->scan_offsets[A->itype](A->offsets, outer + 1, A->nnz)) return SPK_ERR_INDPTR;
-  const ptrdiff_t used = spk_index(A->offsets, A->itype, outer);
+  /* Within what there is, though somebody may write to the offsets at this moment. */
+  const ptrdiff_t used = spk_max(0, spk_min(A->nnz, spk_index(A->offsets, A->itype, outer)));
   ptrdiff_t falls = 0;
   if (!spk_drive_scan(A->indices, A->itype, used, inner, wants_sorted ? &falls : NULL, threads,
                       kernels))
     return SPK_ERR_INDEX;
   A->flags |= SPK_CHECKED;
-  if (wants_sorted && (falls == 0 || falls == falls_between_rows(A, outer))) A->flags |= SPK_SORTED;
+  if (wants_sorted && (falls == 0 || falls == falls_between_rows(A, outer, used)))
+    A->flags |= SPK_SORTED;
   return SPK_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "pattern.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "../driver/parallel.h"
@@ -77,40 +78,57 @@ ptrdiff_t spk_tile_next(const spk_pattern *p, spk_tile_cursor *c, uint16_t *scra
 typedef struct making {
   const spk_sparse *P;
   spk_pattern *into;
+  atomic_int changed; /* whether P is no longer what it was when its runs were counted */
   spk_workspace space;
 } making;
 
+/* The entries of row i.  Whoever writes to P's arrays meanwhile gets another pattern or an error,
+ * but nothing is read or written outside. */
+static void entries_of(const spk_sparse *P, ptrdiff_t i, ptrdiff_t *begin, ptrdiff_t *end) {
+  *begin = spk_max(0, spk_min(spk_index(P->offsets, P->itype, i), P->nnz));
+  *end = spk_max(*begin, spk_min(spk_index(P->offsets, P->itype, i + 1), P->nnz));
+}
+
 /* A new run begins where a column is not the one before or the next; rows are sorted. */
-#define COUNT_RUNS(I)                                           \
-  do {                                                          \
-    const I *idx = P->indices, *offsets = P->offsets;           \
-    for (ptrdiff_t i = first; i < last; i++) {                  \
-      const ptrdiff_t begin = offsets[i], end = offsets[i + 1]; \
-      int64_t runs = begin < end, repeats = 0;                  \
-      for (ptrdiff_t e = begin + 1; e < end; e++) {             \
-        runs += idx[e] - idx[e - 1] > 1;                        \
-        repeats += idx[e] == idx[e - 1];                        \
-      }                                                         \
-      p->offsets[i + 1] = runs;                                 \
-      p->entries[i + 1] = end - begin - repeats;                \
-    }                                                           \
+#define COUNT_RUNS(I)                               \
+  do {                                              \
+    const I *idx = P->indices;                      \
+    for (ptrdiff_t i = first; i < last; i++) {      \
+      ptrdiff_t begin, end;                         \
+      entries_of(P, i, &begin, &end);               \
+      int64_t runs = begin < end, repeats = 0;      \
+      for (ptrdiff_t e = begin + 1; e < end; e++) { \
+        runs += idx[e] - idx[e - 1] > 1;            \
+        repeats += idx[e] == idx[e - 1];            \
+      }                                             \
+      p->offsets[i + 1] = runs;                     \
+      p->entries[i + 1] = end - begin - repeats;    \
+    }                                               \
   } while (0)
 
-#define FILL_RUNS(I)                                            \
-  do {                                                          \
-    const I *idx = P->indices, *offsets = P->offsets;           \
-    for (ptrdiff_t i = first; i < last; i++) {                  \
-      const ptrdiff_t begin = offsets[i], end = offsets[i + 1]; \
-      int64_t run = p->offsets[i];                              \
-      if (begin == end) continue;                               \
-      p->starts[run] = (int32_t)idx[begin];                     \
-      for (ptrdiff_t e = begin + 1; e < end; e++) {             \
-        if (idx[e] - idx[e - 1] <= 1) continue;                 \
-        p->stops[run++] = (int32_t)idx[e - 1] + 1;              \
-        p->starts[run] = (int32_t)idx[e];                       \
-      }                                                         \
-      p->stops[run] = (int32_t)idx[end - 1] + 1;                \
-    }                                                           \
+/* As many runs and entries as were counted, ascending and inside. */
+#define FILL_RUNS(I)                                                               \
+  do {                                                                             \
+    const I *idx = P->indices;                                                     \
+    for (ptrdiff_t i = first; i < last; i++) {                                     \
+      ptrdiff_t e, end;                                                            \
+      entries_of(P, i, &e, &end);                                                  \
+      const int64_t stop = p->offsets[i + 1];                                      \
+      int64_t run = p->offsets[i], left = p->entries[i + 1] - p->entries[i];       \
+      I before = 0;                                                                \
+      while (e < end && run < stop) {                                              \
+        const I start = idx[e];                                                    \
+        I at = start;                                                              \
+        for (e++; e < end && (idx[e] <= at || idx[e] - 1 == at); e++) at = idx[e]; \
+        if (start < before || at < start || at >= P->cols) break;                  \
+        before = at + 1;                                                           \
+        p->starts[run] = (int32_t)start;                                           \
+        p->stops[run++] = (int32_t)before;                                         \
+        left -= before - start;                                                    \
+      }                                                                            \
+      if (e < end || run < stop || left != 0)                                      \
+        atomic_store_explicit(&job->changed, 1, memory_order_relaxed);             \
+    }                                                                              \
   } while (0)
 
 static void rows_of(const spk_pattern *p, ptrdiff_t task, ptrdiff_t *first, ptrdiff_t *last) {
@@ -133,7 +151,7 @@ static void count_runs(void *context, ptrdiff_t task, int worker) {
 
 static void fill_runs(void *context, ptrdiff_t task, int worker) {
   (void)worker;
-  const making *job = context;
+  making *job = context;
   const spk_sparse *P = job->P;
   spk_pattern *p = job->into;
   ptrdiff_t first, last;
@@ -183,14 +201,10 @@ static spk_pattern *new_pattern(ptrdiff_t rows, ptrdiff_t cols) {
   return NULL;
 }
 
-/* Once runs of each row are counted. */
+/* Once it is known where the runs and the entries of each row are. */
 static int take_runs(spk_pattern *p) {
-  for (ptrdiff_t i = 0; i < p->rows; i++) {
-    p->offsets[i + 1] += p->offsets[i];
-    p->entries[i + 1] += p->entries[i];
-  }
   const size_t runs = (size_t)p->offsets[p->rows];
-  p->nnz = p->entries[p->rows];
+  if (runs > PTRDIFF_MAX / (2 * sizeof *p->starts)) return 0;
   p->starts = malloc(runs * sizeof *p->starts + 1);
   p->stops = malloc(runs * sizeof *p->stops + 1);
   p->bytes = sizeof *p + ((size_t)p->rows + 1) * (sizeof *p->offsets + sizeof *p->entries) +
@@ -216,8 +230,7 @@ static spk_status run_count_columns(making *job, int threads) {
   return SPK_OK;
 }
 
-static spk_status finish(making *job, int threads, spk_pattern **made) {
-  const spk_status status = run_count_columns(job, threads);
+static spk_status finish(const making *job, spk_status status, spk_pattern **made) {
   if (status == SPK_OK)
     *made = job->into;
   else
@@ -230,59 +243,69 @@ static int threads_for(const spk_pattern *p, ptrdiff_t items, int threads) {
   return (int)spk_min(useful, spk_max(1, spk_ceil_div(p->tiles, TILES_PER_TASK)));
 }
 
-spk_status spk_plan_pattern(const spk_sparse *P, int threads, spk_pattern **made) {
-  if (P->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
-  spk_pattern *p = new_pattern(P->rows, P->cols);
-  if (!p) return SPK_ERR_MEMORY;
-  making job = {.P = P, .into = p};
+static spk_status make_from_entries(making *job, int threads) {
+  spk_pattern *p = job->into;
+  const spk_sparse *P = job->P;
   const int workers = threads_for(p, P->nnz, threads);
-  run_tasks(&job, count_runs, workers);
-  if (!take_runs(p)) {
-    spk_pattern_free(p);
-    return SPK_ERR_MEMORY;
+  run_tasks(job, count_runs, workers);
+  for (ptrdiff_t i = 0; i < p->rows; i++) {
+    p->offsets[i + 1] += p->offsets[i];
+    p->entries[i + 1] += p->entries[i];
   }
+  p->nnz = p->entries[p->rows];
   p->has_duplicates = p->nnz != spk_index(P->offsets, P->itype, P->rows);
-  run_tasks(&job, fill_runs, workers);
-  return finish(&job, workers, made);
+  if (!take_runs(p)) return SPK_ERR_MEMORY;
+  run_tasks(job, fill_runs, workers);
+  if (atomic_load_explicit(&job->changed, memory_order_relaxed)) return SPK_ERR_INDEX;
+  return run_count_columns(job, workers);
 }
 
-/* Whether they ascend, are not empty, and lie inside. */
-static int runs_are_right(const spk_runs *R) {
-  if (R->offsets[0] != 0) return 0;
-  for (ptrdiff_t i = 0; i < R->rows; i++) {
-    if (R->offsets[i + 1] < R->offsets[i]) return 0;
-    int64_t before = 0;
-    for (int64_t r = R->offsets[i]; r < R->offsets[i + 1]; r++) {
-      if (R->starts[r] < before || R->stops[r] <= R->starts[r] || R->stops[r] > R->cols) return 0;
-      before = R->stops[r];
+spk_status spk_plan_pattern(const spk_sparse *P, int threads, spk_pattern **made) {
+  if (P->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
+  making job = {.P = P, .into = new_pattern(P->rows, P->cols)};
+  if (!job.into) return SPK_ERR_MEMORY;
+  return finish(&job, make_from_entries(&job, threads), made);
+}
+
+/* Whether the runs ascend, are not empty, and lie inside; counts entries. */
+static int runs_are_right(spk_pattern *p) {
+  for (ptrdiff_t i = 0; i < p->rows; i++) {
+    int64_t before = 0, entries = 0;
+    for (int64_t r = p->offsets[i]; r < p->offsets[i + 1]; r++) {
+      if (p->starts[r] < before || p->stops[r] <= p->starts[r] || p->stops[r] > p->cols) return 0;
+      before = p->stops[r];
+      entries += p->stops[r] - p->starts[r];
     }
+    p->entries[i + 1] = p->entries[i] + entries;
   }
+  p->nnz = p->entries[p->rows];
   return 1;
 }
 
-spk_status spk_pattern_from_runs(const spk_runs *R, int threads, spk_pattern **made) {
-  if (!R || !made || R->rows < 0 || R->cols < 0 || !R->offsets) return SPK_ERR_ARGUMENT;
-  if (R->offsets[R->rows] > 0 && (!R->starts || !R->stops)) return SPK_ERR_ARGUMENT;
-  if (R->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
-  if (!runs_are_right(R)) return SPK_ERR_INDEX;
-  spk_pattern *p = new_pattern(R->rows, R->cols);
-  if (!p) return SPK_ERR_MEMORY;
-  for (ptrdiff_t i = 0; i < p->rows; i++) {
-    p->offsets[i + 1] = R->offsets[i + 1] - R->offsets[i];
-    for (int64_t r = R->offsets[i]; r < R->offsets[i + 1]; r++)
-      p->entries[i + 1] += R->stops[r] - R->starts[r];
-  }
-  if (!take_runs(p)) {
-    spk_pattern_free(p);
-    return SPK_ERR_MEMORY;
-  }
+/* Copied first, and then looked at: the copy does not change. */
+static spk_status make_from_runs(making *job, const spk_runs *R, int threads) {
+  spk_pattern *p = job->into;
+  memcpy(p->offsets, R->offsets, ((size_t)p->rows + 1) * sizeof *p->offsets);
+  if (p->offsets[0] != 0) return SPK_ERR_INDEX;
+  for (ptrdiff_t i = 0; i < p->rows; i++)
+    if (p->offsets[i + 1] < p->offsets[i]) return SPK_ERR_INDEX;
   const size_t bytes = (size_t)p->offsets[p->rows] * sizeof *p->starts;
+  if (bytes > 0 && (!R->starts || !R->stops)) return SPK_ERR_ARGUMENT;
+  if (!take_runs(p)) return SPK_ERR_MEMORY;
   if (bytes > 0) {
     memcpy(p->starts, R->starts, bytes);
     memcpy(p->stops, R->stops, bytes);
   }
-  making job = {.into = p};
-  return finish(&job, threads_for(p, p->offsets[p->rows], threads), made);
+  if (!runs_are_right(p)) return SPK_ERR_INDEX;
+  return run_count_columns(job, threads_for(p, p->offsets[p->rows], threads));
+}
+
+spk_status spk_pattern_from_runs(const spk_runs *R, int threads, spk_pattern **made) {
+  if (!R || !made || R->rows < 0 || R->cols < 0 || !R->offsets) return SPK_ERR_ARGUMENT;
+  if (R->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
+  making job = {.into = new_pattern(R->rows, R->cols)};
+  if (!job.into) return SPK_ERR_MEMORY;
+  return finish(&job, make_from_runs(&job, R, threads), made);
 }
 
 void spk_pattern_free(spk_pattern *pattern) {
