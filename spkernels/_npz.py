@@ -47,6 +47,8 @@ class Archive:
         try:
             # Only what is there is read, whatever size the archive's directory claims.
             content = self._zip.read(member)
+        except MemoryError:
+            raise
         except Exception as error:  # of zipfile, zlib or struct, whichever finds it first
             raise ValueError(f"expected an undamaged array {name}: {error}") from error
         return _array(name, content)
@@ -64,6 +66,8 @@ def _array(name: str, content: bytes) -> np.ndarray:
         raise ValueError(
             f"expected {name} to hold numbers, found pickled Python objects, which are not read"
         )
+    if dtype.itemsize == 0:  # any number of elements fits in no bytes
+        raise ValueError(f"expected {name} to hold numbers, found dtype {dtype}")
     claimed, found = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
     if min(shape, default=0) < 0 or claimed != found:
         raise ValueError(

@@ -118,14 +118,14 @@ def test_index_arrays_of_any_integers(tmp_path, dtype, fmt):
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("dtype", [">f8", ">f4", ">c8", "f2", ">i2"])
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">c8", "f2", ">f2", ">i2"])
 def test_values_get_a_dtype_that_scipy_computes_with(tmp_path, fmt, dtype):
     arrays = arrays_of(in_format(fmt))
     arrays["data"] = arrays["data"].astype(dtype)
     np.savez(tmp_path / "a.npz", format=fmt, **arrays)
     A = datasets.load(tmp_path / "a.npz")
     np.testing.assert_array_equal(A.toarray(), example().toarray())
-    assert A.dtype == (np.float32 if dtype == "f2" else np.dtype(dtype).newbyteorder("="))
+    assert A.dtype == (np.float32 if "f2" in dtype else np.dtype(dtype).newbyteorder("="))
 
 
 def test_coordinates_in_one_array(tmp_path):
@@ -137,6 +137,29 @@ def test_coordinates_in_one_array(tmp_path):
     refused(path, "two dimensions")
     np.savez(path, format="coo", data=np.ones(1), coords=np.zeros((3, 1), int), shape=(1, 1))
     refused(path, "two rows of coords")
+
+
+@pytest.mark.parametrize("name", ["gcxs", None])  # which older versions did not write
+@pytest.mark.parametrize("axis", [0, 1])
+def test_gcxs_of_pydata_by_its_compressed_axis(tmp_path, axis, name):
+    path = tmp_path / "a.npz"
+    A = sp.csr_array([[0, 1, 0], [2, 0, 3], [0, 0, 4]])
+    arrays = arrays_of(A if axis == 0 else A.tocsc()) | ({} if name is None else {"format": name})
+    np.savez(path, compressed_axes=[axis], fill_value=0.0, **arrays)
+    np.testing.assert_array_equal(datasets.load(path).toarray(), A.toarray())
+    for axes in ([], [2], [0, 1], 0, "0"):
+        np.savez(path, compressed_axes=axes, fill_value=0.0, **arrays)
+        refused(path, "compressed_axes")
+
+
+@pytest.mark.parametrize("fill", [1.0, np.nan, np.inf, "0", [0, 0]])
+@pytest.mark.parametrize("prefix", ["", "adj_"])
+def test_fill_values_other_than_0_are_not_lost(tmp_path, prefix, fill):
+    path = tmp_path / "a.npz"
+    A = in_format("coo")
+    arrays = {"data": A.data, "coords": [A.row, A.col], "shape": A.shape, "fill_value": fill}
+    np.savez(path, **{prefix + name: array for name, array in arrays.items()})
+    refused(path, f"{prefix}fill_value to be 0")
 
 
 def test_diagonals_outside_of_the_matrix_hold_nothing(tmp_path):
@@ -225,10 +248,10 @@ def test_formats_that_nothing_saves(tmp_path, name):
     refused(tmp_path / "a.npz", "one of csr, csc, bsr, coo, dia")
 
 
-def with_claim(array, shape):
-    """Return a ``.npy`` file whose header claims another shape than what it holds."""
+def with_claim(array, shape, descr=None):
+    """Return a ``.npy`` file whose header claims another shape or dtype than what it holds."""
     stream = io.BytesIO()
-    header = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
+    header = {"descr": descr or array.dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, header)
     return stream.getvalue() + array.tobytes()
 
@@ -246,6 +269,30 @@ def test_arrays_that_claim_more_than_there_is(tmp_path, member, shape, method):
             claimed = shape if name == member else array.shape
             archive.writestr(f"{name}.npy", with_claim(array, claimed))
     refused(path, member)
+
+
+@pytest.mark.parametrize("member", ["data", "indices", "indptr", "shape", "format"])
+@pytest.mark.parametrize("dtype", ["S0", "U0", "V0"])
+def test_elements_without_bytes(tmp_path, member, dtype):
+    # Any number of these is as long as the file claims; NumPy takes a byte each for some.
+    path = tmp_path / "a.npz"
+    parts = {name: with_claim(array, array.shape) for name, array in arrays_of(example()).items()}
+    parts[member] = with_claim(np.empty(0, dtype), (10**18,), f"|{dtype}")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(f"{name}.npy", content)
+    refused(path, f"{member} to hold numbers")
+
+
+def test_memory_that_runs_out_is_no_damage(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", **arrays_of(example()))
+
+    def read(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", read)
+    with pytest.raises(MemoryError):
+        datasets.load(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -378,6 +425,30 @@ def test_values_are_those_of_scipy(tmp_path, dtype, options):
     assert options.get("format") == "4" or (ours.dtype == bool) == (dtype is bool)
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("number", [(2, "u1"), (7, "f4"), (9, "f8")])
+@pytest.mark.parametrize("version", [4, 5])
+def test_complex_values_keep_what_is_infinite(tmp_path, version, number, order):
+    # scipy.io.loadmat makes NaN + inf j of 1 + inf j in files of version 5.
+    real = [1, 2, 3] if number[1] == "u1" else [1, np.inf, -0.0]
+    imaginary = [4, 5, 6] if number[1] == "u1" else [np.inf, 1, -np.inf]
+    if version == 4:
+        kind = {"u1": 52, "f4": 12, "f8": 2}[number[1]] + (1000 if order == ">" else 0)
+        table = np.array([[1, 2, 3, 3], [1, 2, 3, 3], [*real, 0], [*imaginary, 0]])
+        content = struct.pack(f"{order}5i", kind, 4, 4, 0, 2) + b"A\0"
+        content += table.astype(order + number[1]).tobytes()
+    else:
+        version = struct.pack(f"{order}HH", 0x0100, 0x4D49)
+        content = b"MATLAB 5.0 MAT-file".ljust(124) + version + sparse_element(
+            (0, 1, 2), (0, 1, 2, 3), real, (3, 3), 0x0805, 3, order, number, imaginary
+        )  # fmt: skip
+    (tmp_path / "a.mat").write_bytes(content)
+    A = datasets.load(tmp_path / "a.mat")
+    np.testing.assert_array_equal(A.data.real, real)
+    np.testing.assert_array_equal(A.data.imag, imaginary)
+    assert A.dtype in (np.complex64, np.complex128) and A.dtype.isnative
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (1, 1)])
 def test_empty_matlab_matrices(tmp_path, shape):
     path = mat(tmp_path / "a.mat", {"A": sp.csc_array(shape)})
@@ -400,7 +471,7 @@ def element(kind, content, order="<"):
 
 def sparse_element(
     indices=(0, 1), indptr=(0, 1, 2), data=(1.0, 2.0), dims=(2, 2), flags=5, room=2, order="<",
-    number=(9, "f8"),
+    number=(9, "f8"), imaginary=None,
 ):  # fmt: skip
     parts = [
         element(6, struct.pack(f"{order}II", flags, room), order),
@@ -408,7 +479,11 @@ def sparse_element(
         element(1, b"A", order),
         element(5, np.array(indices, f"{order}i4").tobytes(), order),
         element(5, np.array(indptr, f"{order}i4").tobytes(), order),
-        element(number[0], np.array(data, order + number[1]).tobytes(), order),
+        *(
+            element(number[0], np.array(values, order + number[1]).tobytes(), order)
+            for values in (data, imaginary)
+            if values is not None
+        ),
     ]
     return element(14, b"".join(parts), order)
 

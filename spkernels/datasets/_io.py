@@ -52,7 +52,8 @@ def load(
             A file of `scipy.sparse.save_npz`, or one that holds the arrays ``data``, ``indices``,
             ``indptr`` and ``shape`` of a CSR array under these names, or behind a prefix:
             ``adj_data``, ``adj_matrix.data``, ``adj/data``, as data sets of graphs [2]_ do.  The
-            arrays of other formats of `save_npz` may have a prefix, too.
+            arrays of other formats of `save_npz` may have a prefix, too.  Files of pydata/sparse's
+            ``save_npz`` are read if their fill value is 0.
         ``.mat``
             A sparse matrix in a MATLAB file of version 4 to 7.2, as a variable or as a field of a
             struct.  Of a file of the SuiteSparse collection this is ``Problem.A``; the positions

@@ -54,8 +54,8 @@ def _values(data: np.ndarray, ndim: int) -> np.ndarray:
         raise ValueError(f"expected numeric values as data, found dtype {data.dtype}")
     if data.ndim != ndim:
         raise ValueError(f"expected data of {ndim} dimensions, found shape {data.shape}")
-    dtype = np.dtype(np.float32) if data.dtype == np.float16 else data.dtype.newbyteorder("=")
-    return data.astype(dtype, copy=False)
+    dtype = data.dtype.newbyteorder("=")
+    return data.astype(np.float32 if dtype == np.float16 else dtype, copy=False)
 
 
 def _csr(data, indices, indptr, shape):

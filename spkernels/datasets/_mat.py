@@ -158,6 +158,15 @@ def _numbers(element: tuple[int, memoryview | None], order: str) -> np.ndarray:
     return np.frombuffer(data, order + _NUMBERS[kind])
 
 
+def _complex(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
+    # Not real + 1j * imaginary, which is NaN where the imaginary part is infinite.
+    floating = real.dtype.kind == imaginary.dtype.kind == "f"
+    dtype = np.result_type(real, imaginary, np.complex64 if floating else np.complex128)
+    values = np.empty(real.shape, dtype)
+    values.real, values.imag = real, imaginary
+    return values
+
+
 def _sparse(
     parts: list[tuple[int, memoryview]], dims: np.ndarray, flags: int, order: str
 ) -> csr_array:
@@ -176,7 +185,7 @@ def _sparse(
     if imaginary:
         if imaginary[0].size < data.size:
             raise ValueError(f"expected {data.size} imaginary parts, found {imaginary[0].size}")
-        data = data + 1j * imaginary[0][:count]
+        data = _complex(data, imaginary[0][:count])
     elif flags & _LOGICAL:
         data = data != 0
     elif data.dtype.kind in "iu" and data.itemsize < 8:
@@ -226,6 +235,6 @@ def _triplets(table: np.ndarray) -> csr_array:
     # In version 4, numbers are those of MATLAB, of double precision, in whatever bytes.
     data = table[2].astype(np.float64)
     if len(table) == 4:
-        data = data + 1j * table[3]
+        data = _complex(data, table[3])
     arrays = {"data": data[:-1], "row": row[:-1] - 1, "col": col[:-1] - 1}
     return build("coo", arrays, (int(row[-1]), int(col[-1])))

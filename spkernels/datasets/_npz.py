@@ -36,6 +36,13 @@ class _Group:
         return self.prefix + part in self.archive
 
     def layout(self) -> str:
+        if "compressed_axes" in self:  # a GCXS array of pydata/sparse
+            axes = self.get("compressed_axes").tolist()
+            if axes not in ([0], [1]):
+                raise ValueError(
+                    f"expected {self.prefix}compressed_axes to be [0] or [1], found {axes}"
+                )
+            return "csr" if axes == [0] else "csc"
         if "format" not in self:
             return next(kind for part, kind in _BY_ARRAYS.items() if part in self)
         # Files of old versions hold Unicode, others bytes.
@@ -59,8 +66,16 @@ class _Group:
         rows, cols = (as_count(name, size, 0) for size in sizes)
         return rows, cols
 
+    def check_fill_value(self) -> None:
+        """Raise ValueError where what is not stored is not 0, as pydata/sparse can have it."""
+        if "fill_value" in self:
+            found = self.get("fill_value").tolist()
+            if found != 0:
+                raise ValueError(f"expected {self.prefix}fill_value to be 0, found {found}")
+
     def matrix(self) -> csr_array:
-        layout, shape = self.layout(), self.shape()
+        shape, layout = self.shape(), self.layout()
+        self.check_fill_value()
         arrays = {"data": self.get("data")}
         if layout == "coo" and "coords" in self:
             coords = self.get("coords")
