@@ -730,9 +730,12 @@ cdef tuple _take_sparse(object A, int format, spk_sparse *s, bint any_values):
     s.rows, s.cols = shape
     data = A.data
     if format == SPK_COO:
-        try:
+        coords = getattr(A, "coords", None)
+        if coords is None:  # scipy before 1.13
             first, indices = A.row, A.col
-        except IndexError:  # fewer index arrays than dimensions
+        elif type(coords) is tuple and len(coords) == 2:
+            first, indices = coords
+        else:
             return None
     else:
         first, indices = A.indptr, A.indices

@@ -99,6 +99,9 @@ if hasattr(sp.coo_array, "coords") or hasattr(sp.coo_array((1, 1)), "coords"):
     COORDINATES["coordinates of one dimension"] = (
         replace("coords", lambda coords: coords[:1]), "coords"
     )
+    COORDINATES["coordinates of three dimensions"] = (
+        replace("coords", lambda coords: (*coords, coords[1])), "coords"
+    )
 
 
 def set_list(part, row, value):
