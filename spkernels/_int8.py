@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import sys
 import time
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,12 +17,14 @@ from ._multiplier import Multiplier
 from ._operands import (
     activation_code,
     apart_from,
+    as_extent,
     as_rows,
     check_inner,
     check_out,
     check_out_dtype,
     dense_array,
     dense_view,
+    is_single,
     numbers,
     plan_bias,
     scalar,
@@ -298,7 +299,7 @@ class Int8Matrix(Multiplier):
             if not _pattern.same(csr, own):
                 raise ValueError("data must have the pattern that was prepared")
         else:
-            data = np.asarray(data)
+            data = dense_array(data, "data")
             self._check_kind(data.dtype)
             values = _pattern.place(data, self._slots, own, np.float64)
             csr = _pattern.with_values(own, values)
@@ -333,7 +334,7 @@ class Int8Matrix(Multiplier):
         >>> report.chosen
         'quads'
         """
-        n = self._n if n is None else as_count("n", n, high=sys.maxsize)
+        n = self._n if n is None else as_extent(n, "n")
         state = self._state
         chosen = state.packed_for(n, self._workers)
         layouts = {}
@@ -772,7 +773,7 @@ def _bytes(value, name):
 
 def _one_for_each(value, name, shapes):
     """Return an array of one number for each column, or None where there is one for all."""
-    if np.ndim(value) == 0:
+    if is_single(value):
         return None
     array = numbers(dense_array(value, name), name)
     if array.shape not in shapes:

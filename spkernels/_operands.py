@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+import sys
 from numbers import Real
 
 import numpy as np
@@ -14,6 +16,7 @@ __all__ = [
     "NATIVE",
     "activation_code",
     "apart_from",
+    "as_extent",
     "as_rows",
     "check_inner",
     "check_out",
@@ -21,6 +24,7 @@ __all__ = [
     "dense_array",
     "dense_view",
     "integral_factor",
+    "is_single",
     "is_spmatrix",
     "native_order",
     "numbers",
@@ -52,6 +56,13 @@ def dense_array(value, name, convert=np.asarray):
     return array
 
 
+def is_single(value):
+    """Whether an argument is one value, and no array or sequence of them."""
+    # numpy.ndim would raise for nested sequences of unequal lengths, without a name.
+    ndim = getattr(value, "ndim", None)
+    return not hasattr(value, "__len__") if ndim is None else ndim == 0
+
+
 def numbers(array, name):
     """Return `array` if it holds numbers, or raise naming the argument."""
     if array.dtype.kind not in "biufc":
@@ -60,6 +71,17 @@ def numbers(array, name):
         line = f": {name}.astype(numpy.float32) converts it" if small else ""
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}{line}")
     return array
+
+
+def as_extent(value, name):
+    """Return a positive integer that an array may have as a dimension, or raise naming it."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if not 1 <= value <= sys.maxsize:
+        raise ValueError(f"{name} must be at least 1 and at most {sys.maxsize}, got {value}")
+    return value
 
 
 def native_order(array):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import operator
-import sys
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -20,6 +19,7 @@ from ._locks import Lock
 from ._multiplier import Convertible
 from ._operands import (
     NATIVE,
+    as_extent,
     as_rows,
     check_inner,
     check_out,
@@ -677,7 +677,7 @@ class PreparedMatrix(Convertible, LinearOperator):
         >>> report.chosen in W.kernel
         True
         """
-        n = self._n if n is None else _width(n, "n")
+        n = self._n if n is None else as_extent(n, "n")
         chosen = self._kernel(n).name
         used = set(self._choices.values())
         state = self._state
@@ -717,16 +717,6 @@ class PreparedMatrix(Convertible, LinearOperator):
 
 def _restore(state, *rest):
     return PreparedMatrix(_State(*state), *rest)
-
-
-def _width(value, name):
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if not 1 <= value <= sys.maxsize:
-        raise ValueError(f"{name} must be at least 1 and at most {sys.maxsize}, got {value}")
-    return value
 
 
 @overload
@@ -911,8 +901,8 @@ def prepare(
         raise ValueError("k is for op='sddmm', got op='spmm'")
     if tune is not True and tune is not False:
         raise TypeError(f"tune must be True or False, got {tune!r}")
-    n = USUAL_WIDTH if n is None else _width(n, "n")
-    k = USUAL_DEPTH if k is None else _width(k, "k")
+    n = USUAL_WIDTH if n is None else as_extent(n, "n")
+    k = USUAL_DEPTH if k is None else as_extent(k, "k")
     resolve_workers(workers)
     A = as_sparse(A, "A")
     if A.ndim != 2:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from . import _core, _pattern
 from ._describe import describe
-from ._operands import NATIVE, scalar
+from ._operands import NATIVE, as_extent, scalar
 from ._sddmm import (
     batch_result,
     batch_values,
@@ -244,8 +244,13 @@ class PreparedPattern:
         -------
         str
             Readable text.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `k` is no positive integer.
         """
-        k = self._k if k is None else k
+        k = self._k if k is None else as_extent(k, "k")
         tiled = self._pattern.tiled(k)
         share = tiled / self.nnz if self.nnz else 0.0
         rows, cols = self.shape

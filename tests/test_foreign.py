@@ -269,7 +269,7 @@ SPARSE = {
         lambda: prepare(whole_numbers(), op="sddmm"), r"NAME\.sddmm\(X, Y\) samples at it",
     ),
     "Int8Matrix": (lambda: prepare(whole_numbers(), dtype="int8"), r"NAME\.dequantise\(\) has its"),
-    "mask": (lambda: masks.full(6, 8), r"NAME\.tocsr\(\) writes its entries out"),
+    "mask": (lambda: masks.full(6, 8), r"got Mask: NAME\.tocsr\(\) writes its entries out"),
 }  # fmt: skip
 
 

@@ -213,6 +213,8 @@ X8 = np.zeros((4, 3), np.uint8)
         (X8, {"scale": [1, 2, 1e39, 1]}, ValueError, "scale must be finite as float32.*at 2"),
         (X8, {"scale": [1j] * 4}, TypeError, "scale must be real"),
         (X8, {"scale": ["1"] * 4}, TypeError, "scale must hold numbers"),
+        (X8, {"scale": [[1.0], [1.0, 2.0]]}, ValueError, "scale must be an array of numbers, but"),
+        (X8, {"zero_point": [[0], [0, 1]]}, ValueError, "zero_point must be an array of numbers"),
         (X8, {"zero_point": [0, 256, 0, 0]}, ValueError, "zero_point must be from 0 to 255.*at 1"),
         (X8, {"zero_point": [0, -1, 0, 0]}, ValueError, "zero_point must be from 0 to 255"),
         (X8, {"zero_point": np.zeros(4)}, TypeError, "zero_point must be of integers"),
@@ -303,6 +305,8 @@ def test_values_that_cannot_be_taken_leave_the_old_ones():
     before = W.dequantise().toarray()
     for data, error, text in [
         ([1.0, 2.0], ValueError, "data must have 3 values"),
+        ([[1.0], [2.0, 3.0]], ValueError, "data must be an array of numbers, but"),
+        (None, TypeError, "data must be an array of numbers, got NoneType"),
         ([1.0, np.nan, 2.0], ValueError, "data must be finite to be quantised, row 0"),
         ([1.0, 2.0, 1e300], ValueError, "data must have scales that float32 holds, row 1"),
         ([1j, 1, 1], TypeError, "data must hold real numbers"),
@@ -364,7 +368,7 @@ def test_explained():
             assert "nan" not in text and f"n = {n or 4}" in text and report.chosen in text
     for empty in (sp.csr_array((3, 4)), sp.csr_array((0, 4)), sp.csr_array((3, 0))):
         str(prepare(empty, dtype="int8").explain())
-    with pytest.raises(ValueError, match="n: expected an int"):
+    with pytest.raises(ValueError, match="n must be at least 1"):
         W.explain(0)
 
 

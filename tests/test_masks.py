@@ -178,6 +178,7 @@ def test_a_described_mask_takes_memory_per_row_and_not_per_entry():
         (lambda: masks.global_tokens(5, 6), ValueError, "tokens must be at most the length 5"),
         (lambda: masks.global_tokens(5, [5]), ValueError, "tokens must be from 0 to 4"),
         (lambda: masks.global_tokens(5, [0.5]), TypeError, "tokens must be"),
+        (lambda: masks.global_tokens(5, [[1], [1, 2]]), ValueError, "tokens must be an array of"),
         (lambda: masks.random(5, 6), ValueError, "per_row"),
         (lambda: masks.bigbird(100), ValueError, "multiple of the block size"),
         (lambda: masks.blocks(5, 2, []), ValueError, "shape and block_size"),

@@ -215,6 +215,9 @@ def test_a_prepared_pattern_says_what_it_does():
         f"<PreparedPattern of 200 x 200, {W.nnz} stored, float64, kernel chosen by each product, "
         "for rows of 64 elements>"
     )
+    for k, error in (("a", TypeError), (0, ValueError), (2**70, ValueError)):
+        with pytest.raises(error, match="^k must be "):
+            W.explain(k)
     scattered = prepare(sp.random(200, 200, density=0.02, random_state=0), op="sddmm")
     assert "all of it goes row by row" in scattered.explain(128)
     # Duplicates are added up, as in a prepared matrix; integers are computed by NumPy.

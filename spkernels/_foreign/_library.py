@@ -94,6 +94,8 @@ def type_name(value):
     library = origin(kind)
     if library == "torch" and hasattr(value, "layout"):
         return f"torch.{kind.__name__} ({value.layout}, {value.dtype}, {value.device.type})"
+    if library == "spkernels":  # whose kinds of masks are private
+        kind = next(base for base in kind.__mro__ if not base.__name__.startswith("_"))
     return f"{library}.{kind.__name__}" if library in _NAMED else kind.__name__
 
 

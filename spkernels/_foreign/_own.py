@@ -10,7 +10,7 @@ LIBRARY = by_class(
         "NMTransposed": (None, "{0}.toarray() converts it"),
         "PreparedMatrix": (None, "{0}.toscipy().toarray() converts it"),
         "Int8Matrix": (
-            "{0}.dequantise() has its values, {0}.toscipy() its integers, {0}.spmm(B) multiplies",
+            "{0}.dequantise() has its values, {0}.toscipy() its integers, its spmm multiplies",
             "{0}.dequantise().toarray() converts it",
         ),
         "PreparedPattern": ("{0}.sddmm(X, Y) samples at it", None),

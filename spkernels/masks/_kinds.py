@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._foreign import as_sparse, find_sparse
-from .._operands import dense_array
+from .._operands import dense_array, is_single
 from .._pattern import canonical_pattern
 from ..datasets._masks import bigbird_blocks
 from ..datasets._masks import random_mask as _random_positions
@@ -309,7 +309,7 @@ def global_tokens(n: int, tokens: int | ArrayLike) -> Mask:
            [0, 1, 0]])
     """
     n = _shape(n)[0]
-    if np.ndim(tokens) == 0:
+    if is_single(tokens):
         count = as_size(tokens, "tokens")
         if count > n:
             raise ValueError(f"tokens must be at most the length {n}, got {count}")
@@ -445,7 +445,7 @@ def blocks(
     """
     try:
         rows, cols = shape
-        height, width = (block_size,) * 2 if np.ndim(block_size) == 0 else block_size
+        height, width = (block_size,) * 2 if is_single(block_size) else block_size
     except (TypeError, ValueError):
         raise ValueError(
             f"shape and block_size must be pairs of integers, got {shape!r} and {block_size!r}"
