@@ -461,6 +461,8 @@ def test_workers_limit_both_spkernels_and_the_dense_product(capsys, brief, layer
 
 def test_missing_paths_are_named_before_anything_is_measured(tmp_path, capsys, layer):
     missing = [str(tmp_path / "no.smtx"), str(tmp_path / "neither")]
+    # Only a file has keys.
+    missing += [f"{tmp_path}#key", "#key", f"{tmp_path / 'no.mat'}#key"]
     assert main(["demo", str(layer), *missing]) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -65,7 +65,8 @@ def from_paths(paths: Iterable[str], seed: int) -> tuple[list[Source], int]:
         path, key = Path(text), None
         if not path.exists() and "#" in text:
             start, _, key = text.rpartition("#")
-            path = Path(start)
+            if Path(start).is_file():
+                path = Path(start)
         if path.is_dir():
             found = datasets.find(path)
             files += [(file, key) for file in found for key in keys_of(file)]

@@ -62,6 +62,8 @@ into: NDArray[Any] = np.matmul(B.T, W, out=np.empty((4, 3), np.float32))
 
 # The package's own types where sparse arrays are, too.
 nm = spkernels.formats.NMArray.from_scipy(A, 2, 4)
+assert_type(nm, spkernels.formats.NMArray)
+assert_type(nm.T.toarray(), NDArray[Any])
 assert_type(spkernels.prepare(nm), PreparedMatrix)
 assert_type(spkernels.prepare(nm.T, dtype="int8"), Int8Matrix)
 assert_type(spkernels.spmm(nm, B), NDArray[Any])
@@ -74,15 +76,6 @@ assert_type(W8.scale, NDArray[np.float32])
 P = spkernels.prepare(A, op="sddmm")
 P.sddmm(B, B.T).toarray()
 assert_type(P.sddmm(stack, B.T), NDArray[Any])
-
-assert_type(W.linear(B.T, bias=[1.0, 2.0, 3.0], activation="relu"), NDArray[Any])
-assert_type(W.linear(stack, out=unknown), NDArray[np.float32])
-W24 = spkernels.formats.NMArray.from_scipy(A, 2, 4)
-assert_type(W24, spkernels.formats.NMArray)
-assert_type(spkernels.prepare(W24), PreparedMatrix)
-assert_type(spkernels.spmm(W24, B), NDArray[Any])
-assert_type(W24 @ B, NDArray[Any])
-assert_type(W24.T.toarray(), NDArray[Any])
 
 # Options that change what comes back.
 Q = np.ones((3, 2), np.float32)
