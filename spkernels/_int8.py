@@ -661,10 +661,12 @@ class Int8Matrix(Multiplier):
             if not np.may_share_memory(target, result) and result.size:
                 result = np.empty(shape, dtype)  # leading dimensions of `out` that are not one
                 target = as_rows(result).T
-        threads = resolve_workers(self._workers if workers is None else workers)
+        workers = self._workers if workers is None else workers
+        packed = state.packed_for(B.shape[1] if B.ndim == 2 else 1, workers)
+        threads = resolve_workers(workers)
         status = _core.spmm_int8(
-            state.packed_for(B.shape[1] if B.ndim == 2 else 1, self._workers),
-            B, target, zero, factors, row_bias, code, out_step, out_zero, threads, steps, zeros,
+            packed, B, target, zero, factors, row_bias, code, out_step, out_zero, threads, steps,
+            zeros,
         )  # fmt: skip
         if status:
             raise_status(status, state.csr, "W")

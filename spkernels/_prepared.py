@@ -115,18 +115,19 @@ class _State:
     def _key(self, name, n):
         return (name, width_class(n, self.dtype)) if KERNELS[name].by_width else name
 
-    def make(self, name, csr, n):
-        """Make a kernel, for these rows or some of them."""
+    def make(self, name, csr, n, workers=None):
+        """Make a kernel, for these rows or some of them; `workers` as in `PreparedMatrix.spmm`."""
         height = 1 if self.padding is None else self.padding.height
-        return KERNELS[name](csr, n, self.storage, self.workers, height)
+        workers = self.workers if workers is None else workers
+        return KERNELS[name](csr, n, self.storage, workers, height)
 
-    def kernel(self, name, n):
-        """Return a kernel by its name, packed for `n` columns."""
+    def kernel(self, name, n, workers=None):
+        """Return a kernel by its name, packed for `n` columns by these workers."""
         key = self._key(name, n)
         found = self.kernels.get(key)
         if found is None:
             # Of threads that come at once, one's is kept.
-            found = self.kernels.setdefault(key, self.make(name, self.csr, n))
+            found = self.kernels.setdefault(key, self.make(name, self.csr, n, workers))
             if found.needs_csr:
                 self._csr = found.csr
         return found
@@ -227,16 +228,20 @@ class PreparedMatrix(Convertible, LinearOperator):
         """The kernel that multiplies as many columns as it was prepared for."""
         return self._kernel(self._n).describe()
 
-    def _kernel(self, n):
+    def _choice(self, n, state):
+        """Return the name of the kernel for `n` columns."""
+        where = width_class(n, self.dtype)
+        name = self._choices.get(where)
+        if name is None:
+            choice = _tuning.predict(state, n, self._workers, state.padding)
+            name = self._choices.setdefault(where, choice)
+        return name
+
+    def _kernel(self, n, workers=None):
         state = self._state
         found = state.by_width.get(n)
         if found is None:
-            where = width_class(n, self.dtype)
-            name = self._choices.get(where)
-            if name is None:
-                choice = _tuning.predict(state, n, self._workers, state.padding)
-                name = self._choices.setdefault(where, choice)
-            found = state.kernel(name, n)
+            found = state.kernel(self._choice(n, state), n, workers)
             if len(state.by_width) >= _MOST_WIDTHS:
                 state.forget()
             state.operands[n] = found.operand
@@ -340,7 +345,7 @@ class PreparedMatrix(Convertible, LinearOperator):
             )
         if B.ndim:
             check_inner(self.shape, B)
-        kernel = self._kernel(max(1, B.shape[1]) if B.ndim == 2 else 1)
+        kernel = self._kernel(max(1, B.shape[1]) if B.ndim == 2 else 1, workers)
         return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
 
     @overload
@@ -924,6 +929,15 @@ def prepare(
         choice = _tuning.choose(made._state, n, workers)
         made._choices[width_class(n, csr.dtype)] = choice
     made._kernel(n)
+    return made
+
+
+def deferred(A):
+    """Return what `prepare` makes of floats without options, but packed when it multiplies."""
+    csr, slots = _pattern.canonical(A, A.dtype, "A")
+    state, structure = _State(csr, None, None), Structure.of(None, None)
+    made = PreparedMatrix(state, slots, USUAL_WIDTH, None, {}, structure)
+    made._choice(USUAL_WIDTH, state)
     return made
 
 

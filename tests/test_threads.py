@@ -169,6 +169,42 @@ assert started(A, B, workers=4) == 2
 
 @linux_only
 @needs_openmp
+def test_one_worker_starts_no_thread_to_pack(run_script):
+    """Of matrices that pack at a product: after they were pickled, and for other widths."""
+    run_script(COUNT_THREADS + """
+import pickle
+from spkernels import formats, prepare
+
+rng = np.random.default_rng(0)
+kept = rng.random((1024, 256, 4)).argsort(axis=2) < 2
+A = sp.csr_array(np.where(kept.reshape(1024, 1024), np.float32(1), np.float32(0)))
+spkernels.set_num_threads(1)
+W, W8 = (pickle.dumps(prepare(A, tune=False, dtype=t)) for t in (None, np.int8))
+N = formats.NMArray.from_scipy(A, 2, 4)
+X, X8 = np.ones((64, 1024), np.float32), np.ones((64, 1024), np.int8)
+before = threads()
+for columns in (1, 16, 64):
+    spkernels.set_num_threads(1)
+    matrices = (pickle.loads(W), X), (N, X), (pickle.loads(W8), X8)
+    spkernels.set_num_threads(4)
+    for M, rows in matrices:
+        some = rows[:columns]
+        for part in (M, M.T) if M is not N else (M,):
+            part.linear(some, workers=1)
+            if M is not N:
+                part.spmm(some.T, workers=1)
+            assert threads() == before, (type(M).__name__, columns)
+        if M is N:
+            spkernels.spmm(M, some.T, workers=1)
+            spkernels.spmm(some, M, workers=1)
+            assert threads() == before, columns
+pickle.loads(W) @ X.T
+assert threads() > before
+""")
+
+
+@linux_only
+@needs_openmp
 def test_small_work_stays_serial(run_script):
     run_script(COUNT_THREADS + """
 spkernels.set_num_threads(4)

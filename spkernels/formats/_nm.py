@@ -12,7 +12,7 @@ from .._describe import describe
 from .._foreign import as_sparse
 from .._operands import NATIVE, dense_array, native_order
 from .._pattern import canonical
-from .._prepared import prepare
+from .._prepared import deferred
 from . import _bits, _file, _windows
 from ._operand import Operand
 
@@ -411,7 +411,7 @@ class NMArray(Operand):
     def _multiplier(self):
         W = self._prepared
         if W is None:  # of threads that come at once, the last one's is kept
-            W = self._prepared = prepare(self.to_scipy(), tune=False)
+            W = self._prepared = deferred(self.to_scipy())
         return W
 
     def __reduce__(self):
