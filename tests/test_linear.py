@@ -283,9 +283,10 @@ def test_spmm_of_a_stack_and_what_is_prepared():
 
 
 def test_spmm_of_int8_names_its_own_method():
-    W = prepare(sp.csr_array(np.eye(4)), dtype="int8")
-    with pytest.raises(TypeError, match=r"got Int8Matrix: .*A\.spmm\(B\) multiplies"):
-        spmm(W, np.ones((4, 2), np.int8))
+    W, B = prepare(sp.csr_array(np.eye(4)), dtype="int8"), np.ones((4, 4), np.int8)
+    for name, call in (("A", lambda: spmm(W, B)), ("B", lambda: spmm(B, W))):
+        with pytest.raises(TypeError, match=f"^{name} must.*got Int8Matrix: .*its spmm multiplies"):
+            call()
 
 
 # NumPy's functions --------------------------------------------------------------------------------
