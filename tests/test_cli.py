@@ -415,6 +415,10 @@ def test_one_of_several_matrices_in_a_file(tmp_path, capsys, brief):
         found = demo_json(capsys, name)
         assert [result["name"] for result in found["results"]] == ["two.mat#A", "two.mat#B"]
         assert [result["shape"] for result in found["results"]] == [[6, 8], [8, 6]]
+    # But of SuiteSparse's files the matrix, not what comes with it.
+    scipy.io.savemat(path, {"Problem": {"A": A, "Zeros": A}})
+    assert [result["name"] for result in demo_json(capsys, path)["results"]] == ["two.mat"]
+    scipy.io.savemat(path, {"A": A, "B": A})
     reason = demo_json(capsys, f"{path}#C", status=1)["skipped"][0]["reason"]
     assert "A" in reason and "B" in reason
 

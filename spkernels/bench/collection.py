@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import datasets
 from ..datasets._compressed import suffix
+from ..datasets._keys import default
 from .cells import Cell, Matrix
 from .suites import SUITES
 from .suites.common import Options, spread
@@ -47,11 +48,11 @@ def _files(data: Path, suffixes: tuple[str, ...]) -> Iterator[Matrix]:
 
 
 def keys_of(path: Path) -> Sequence[str | None]:
-    """Return the keys of a file's matrices where it has several."""
+    """Return the keys of all matrices of a file, or None alone where `load` needs no key."""
     if suffix(path) not in _OF_SEVERAL:
         return [None]
     try:
         names = datasets.keys(path)
     except (ValueError, OSError, MemoryError):
         names = []  # what reads the file will say so
-    return names if len(names) > 1 else [None]
+    return names if names and default(names) is None else [None]

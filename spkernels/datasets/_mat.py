@@ -35,8 +35,6 @@ _DEEPEST = 8
 # Of version 4: the type of numbers, and of the sparse matrices that they make.
 _NUMBERS4 = ("f8", "f4", "i4", "i2", "u2", "u1")
 _CLASSES4 = ("double", "char", "sparse")
-#: The matrix of a file of the SuiteSparse collection, whatever others come with it.
-_SUITESPARSE = "Problem.A"
 
 # What a file holds: a name, the class of a variable, and how to read it if it is sparse.
 _Found = tuple[str, str, Callable[[], csr_array] | None]
@@ -54,8 +52,6 @@ def read_mat(content: bytes, key: str | None) -> csr_array:
     if not sparse:
         listing = ", ".join(f"{name!r} ({kind})" for name, kind, _ in found)
         raise ValueError(f"expected a sparse matrix, found {listing or 'no variables'}")
-    if key is None and _SUITESPARSE in sparse:
-        key = _SUITESPARSE
     return sparse[pick(key, list(sparse))]()
 
 
