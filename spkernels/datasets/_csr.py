@@ -35,7 +35,7 @@ def from_triplets(
         if wrapped.size:
             place = int(np.searchsorted(A.indptr, wrapped[0], side="right")) - 1
             raise ValueError(
-                f"expected values that add up to an {data.dtype} at each position, found a sum of "
+                f"expected values whose sum at each position fits {data.dtype}, found a sum of "
                 f"about {sums[wrapped[0]]:.3g} in row {place}, column {A.indices[wrapped[0]]}, "
                 f"counted from 0"
             )

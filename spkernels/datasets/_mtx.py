@@ -173,7 +173,7 @@ def _sizes(stream: io.BytesIO, before: int, count: int) -> tuple[list[int], str]
 def _entries(content: bytes, header: _Header) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the rows, columns and values of a file, counted from 0."""
     stop = len(content)
-    if content.endswith(b"\x1a", max(0, stop - 1)) or content[-64:].rstrip(_BLANKS)[-1:] == b"\x1a":
+    if content[-64:].rstrip(_BLANKS).endswith(b"\x1a"):
         stop = len(content.rstrip(_END))
     begin = min(header.begin, stop)
     # As many as so many bytes can hold, and a broken one, whatever the header claims.
