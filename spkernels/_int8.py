@@ -13,13 +13,15 @@ from . import _core, _pattern
 from ._arguments import as_count
 from ._describe import describe
 from ._foreign import find_sparse
-from ._multiplier import Multiplier
+from ._multiplier import Multiplier, multiply_stack
 from ._operands import (
     activation_code,
     apart_from,
     as_extent,
     as_rows,
     check_inner,
+    check_layer,
+    check_left,
     check_out,
     check_out_dtype,
     dense_array,
@@ -599,21 +601,10 @@ class Int8Matrix(Multiplier):
         """
         X = _bytes(X, "X")
         state = self._state
-        rows, cols = state.csr.shape
-        if X.ndim == 0:
-            raise ValueError(f"X must have shape (..., {cols}), got a number")
-        if X.shape[-1] != cols:
-            raise ValueError(
-                f"dimension mismatch in W.linear(X), which is X @ W.T: X has shape {X.shape} and W "
-                f"has shape {self.shape}"
-            )
-        lead = X.shape[:-1]
-        row_bias = None
-        if bias is not None:
-            bias = numbers(dense_array(bias, "bias"), "bias")
-            if bias.shape not in ((), (rows,)):
-                raise ValueError(f"bias must be a number or have shape ({rows},), got {bias.shape}")
-            row_bias, _ = plan_bias(bias, (rows,), _FLOAT32)
+        own = state.csr.shape
+        bias = check_layer(own, X, bias)
+        lead, rows = X.shape[:-1], own[0]
+        row_bias, _ = plan_bias(bias, (rows,), _FLOAT32)
         return self._multiply(
             state, X, (*lead, rows), True, out, dtype, row_bias, (lead, (*lead, 1)), scale,
             zero_point, activation, out_scale, out_zero_point, workers,
@@ -702,32 +693,11 @@ class Int8Matrix(Multiplier):
     def _matmul(self, B, out=None):
         """Multiply by a vector, a matrix, or a stack of matrices of shape (..., k, n)."""
         B = _bytes(B, "B")
-        if B.ndim <= 2:
-            return self.spmm(B, out=out)
-        rows, cols = self.shape
-        if B.shape[-2] != cols:
-            raise ValueError(
-                f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
-            )
-        shape = (*B.shape[:-2], rows, B.shape[-1])
-        if out is not None:
-            check_out(out, shape)
-            check_out_dtype(out, _INT32)
-        # Not `out` itself, which keeps what it holds until all products are done.
-        result = np.empty(shape, np.int32)
-        for index in np.ndindex(shape[:-2]):
-            self.spmm(B[index], out=result[index])
-        if out is None:
-            return result
-        out[...] = result
-        return out
+        return self.spmm(B, out=out) if B.ndim <= 2 else multiply_stack(self, B, _INT32, out)
 
     def _rmatmul(self, X, out=None):
         X = _bytes(X, "X")
-        if X.ndim and X.shape[-1] != self.shape[0]:
-            raise ValueError(
-                f"dimension mismatch in X @ W: X has shape {X.shape} and W has shape {self.shape}"
-            )
+        check_left(self.shape, X)
         return self.T.linear(X, out=out)
 
     def __repr__(self) -> str:

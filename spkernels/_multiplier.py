@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._operands import check_out, dense_array
+from ._operands import check_inner, check_out, check_out_dtype, dense_array
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Convertible", "Multiplier"]
+__all__ = ["Convertible", "Multiplier", "multiply_stack"]
 
 _MATMUL = np.matmul
 
@@ -83,6 +83,26 @@ class Convertible(Multiplier):
         if copy is False:
             raise ValueError("a sparse matrix becomes a dense array by a copy only")
         return self._dense().astype(dtype or self.dtype, copy=False)
+
+
+def multiply_stack(W, B, dtype, out):
+    """Return ``W @ B`` of a dtype, in `out` if that is given, for `B` of shape (..., k, n)."""
+    check_inner(W.shape, B)
+    shape = (*B.shape[:-2], W.shape[0], B.shape[-1])
+    if out is not None:
+        check_out(out, shape)
+        check_out_dtype(out, dtype)
+    # Not `out` itself, which keeps what it holds until all products are done.
+    result = np.empty(shape, dtype)
+    if shape[-1] == 1:  # a stack of vectors, which is a matrix
+        W.linear(B[..., 0], out=result[..., 0])
+    else:
+        for index in np.ndindex(shape[:-2]):
+            W.spmm(B[index], out=result[index])
+    if out is None:
+        return result
+    out[...] = result
+    return out
 
 
 def _matmul(left, right, out=None, axes=None, **options):

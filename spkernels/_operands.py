@@ -19,6 +19,8 @@ __all__ = [
     "as_extent",
     "as_rows",
     "check_inner",
+    "check_layer",
+    "check_left",
     "check_out",
     "check_out_dtype",
     "dense_array",
@@ -98,11 +100,43 @@ def dense_view(array, dtype):
 
 
 def check_inner(shape, B):
-    """Raise unless a matrix of `shape`, which users have as W, can be multiplied by `B`."""
-    if B.shape[0] != shape[1]:
+    """Raise unless a matrix of `shape`, which users have as W, can be multiplied by `B`.
+
+    That is a vector, a matrix, or a stack of matrices.
+    """
+    if B.shape[-2:][0] != shape[1]:
         raise ValueError(
             f"dimension mismatch in W @ B: W has shape {shape} and B has shape {B.shape}"
         )
+
+
+def check_left(shape, X):
+    """Raise unless `X`, of one dimension or more, can be multiplied by a matrix of `shape`."""
+    if X.ndim and X.shape[-1] != shape[0]:
+        raise ValueError(
+            f"dimension mismatch in X @ W: X has shape {X.shape} and W has shape {shape}"
+        )
+
+
+def check_layer(shape, X, bias):
+    """Return the bias of a linear layer as an array, or None where there is none.
+
+    Raises unless the inputs `X` and the bias fit a weight of `shape`.
+    """
+    rows, cols = shape
+    if X.ndim == 0:
+        raise ValueError(f"X must have shape (..., {cols}), got a number")
+    if X.shape[-1] != cols:
+        raise ValueError(
+            f"dimension mismatch in W.linear(X), which is X @ W.T: X has shape {X.shape} and W has "
+            f"shape {shape}"
+        )
+    if bias is None:
+        return None
+    bias = numbers(dense_array(bias, "bias"), "bias")
+    if bias.shape not in ((), (rows,)):
+        raise ValueError(f"bias must be a number or have shape ({rows},), got {bias.shape}")
+    return bias
 
 
 def check_out(out, shape):

@@ -16,14 +16,15 @@ from ._foreign import as_sparse, find_sparse
 from ._int8 import Int8Matrix, prepare_int8
 from ._kernels import KERNELS, width_class
 from ._locks import Lock
-from ._multiplier import Convertible
+from ._multiplier import Convertible, multiply_stack
 from ._operands import (
     NATIVE,
     as_extent,
     as_rows,
     check_inner,
+    check_layer,
+    check_left,
     check_out,
-    check_out_dtype,
     dense_array,
     numbers,
     plan_bias,
@@ -383,33 +384,11 @@ class PreparedMatrix(Convertible, LinearOperator):
         B = numbers(dense_array(B, "B", np.asanyarray), "B")
         if B.ndim <= 2:
             return self.spmm(B, out=out)
-        if B.shape[-2] != self.shape[1]:
-            raise ValueError(
-                f"dimension mismatch in W @ B: W has shape {self.shape} and B has shape {B.shape}"
-            )
-        shape = (*B.shape[:-2], self.shape[0], B.shape[-1])
-        dtype = np.result_type(self.dtype, B.dtype)
-        if out is not None:
-            check_out(out, shape)
-            check_out_dtype(out, dtype)
-        # Not `out` itself, which keeps what it holds until all products are done.
-        result = np.empty(shape, dtype)
-        if shape[-1] == 1:  # a stack of vectors, which is a matrix
-            self.linear(B[..., 0], out=result[..., 0])
-        else:
-            for index in np.ndindex(shape[:-2]):
-                self.spmm(B[index], out=result[index])
-        if out is None:
-            return result
-        out[...] = result
-        return out
+        return multiply_stack(self, B, np.result_type(self.dtype, B.dtype), out)
 
     def _rmatmul(self, X, out=None):
         X = numbers(dense_array(X, "X", np.asanyarray), "X")
-        if X.ndim and X.shape[-1] != self.shape[0]:
-            raise ValueError(
-                f"dimension mismatch in X @ W: X has shape {X.shape} and W has shape {self.shape}"
-            )
+        check_left(self.shape, X)
         return self.T.linear(X, out=out)
 
     def _spmm(self, B, **options):
@@ -526,21 +505,10 @@ class PreparedMatrix(Convertible, LinearOperator):
             if result is not None:
                 return result if X.ndim <= 2 else result.reshape(*X.shape[:-1], self.shape[0])
         X = numbers(dense_array(X, "X"), "X")
-        rows, cols = self.shape
-        if X.ndim == 0:
-            raise ValueError(f"X must have shape (..., {cols}), got a number")
-        if X.shape[-1] != cols:
-            raise ValueError(
-                f"dimension mismatch in W.linear(X), which is X @ W.T: X has shape {X.shape} and W "
-                f"has shape {self.shape}"
-            )
-        shape = (*X.shape[:-1], rows)
+        bias = check_layer(self.shape, X, bias)
+        shape = (*X.shape[:-1], self.shape[0])
         if out is not None:
             check_out(out, shape)
-        if bias is not None:
-            bias = dense_array(bias, "bias")
-            if bias.shape not in ((), (rows,)):
-                raise ValueError(f"bias must be a number or have shape ({rows},), got {bias.shape}")
         options = {"activation": activation, "alpha": alpha, "beta": beta, "workers": workers}
         if X.ndim == 1:
             return self.spmm(X, bias=bias, out=out, **options)
