@@ -32,6 +32,17 @@ static spk_status run_prepared(const verb *v, int threads) {
   return status;
 }
 
+/* Back to CSR: from strips or slices, whose values may be halves. */
+static spk_status run_unpack(const verb *v, int threads) {
+  spk_prepared *made = NULL;
+  int32_t *indices = v->ids;
+  spk_status status = spk_prepare(&v->A.view, v->width, 0, (spk_storage)v->choice, threads, &made);
+  if (status == SPK_OK)
+    status = spk_prepared_csr(made, SPK_I32, v->outputs[1], indices, v->outputs[0]);
+  spk_prepared_free(made);
+  return status;
+}
+
 static spk_status run_int8(const verb *v, int threads) {
   spk_int8 *made = NULL;
   const spk_requantise how = {.result = (spk_result)v->choice, .zero_point = 3, .out_scale = 2};
@@ -243,6 +254,23 @@ static int made_prepared(int number, verb *v) {
   return 1;
 }
 
+static int made_unpack(int number, verb *v) {
+  const int vector = next(&number, 2), dtype = next(&number, 2);
+  if (number && dtype != SPK_F32) return 0;
+  v->run = run_unpack;
+  v->width = vector ? 1 : 64;
+  v->choice = number ? SPK_STORAGE_BF16 : SPK_STORAGE_SAME;
+  v->A = some(SPK_CSR, (spk_dtype)dtype, SPK_I32, 1);
+  v->ids = exact_memory((size_t)v->A.entries * sizeof(int32_t));
+  v->C = plain((spk_dtype)dtype, v->A.entries, 1);
+  writes_matrix(v, 0, &v->C);
+  const size_t bytes = (ROWS + 1) * sizeof(int32_t);
+  writes(v, 1, memset(exact_memory(bytes), 7, bytes), bytes);
+  snprintf(v->name, sizeof v->name, "unpack, vector %d, dtype %d, storage %d", vector, dtype,
+           v->choice);
+  return 1;
+}
+
 static int made_int8(int number, verb *v) {
   static const ptrdiff_t widths[] = {1, 8, 32, 128};
   const int width = next(&number, 4), result = next(&number, 4), runs = next(&number, 2);
@@ -362,6 +390,7 @@ static const struct {
 } kinds[] = {{ORDERS * 2 * COLUMNS * 2 * 2, made_spmm},
              {ORDERS, made_check},
              {3 * COLUMNS * 2 * 2 * 2, made_prepared},
+             {2 * 2 * 2, made_unpack},
              {4 * 4 * 2, made_int8},
              {ORDERS * 2 * 2 * 2, made_sddmm},
              {2 * 2 * 2, made_attention},
