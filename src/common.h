@@ -67,8 +67,28 @@ static inline int spk_lowest_bit(uint64_t bits) {
 
 static inline ptrdiff_t spk_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t spk_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-static inline ptrdiff_t spk_ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
-static inline ptrdiff_t spk_round_up(ptrdiff_t a, ptrdiff_t b) { return spk_ceil_div(a, b) * b; }
+/* a >= 0, b > 0; right for all of them, as shapes may be as large as a ptrdiff_t. */
+static inline ptrdiff_t spk_ceil_div(ptrdiff_t a, ptrdiff_t b) { return a / b + (a % b != 0); }
+/* Where the multiple exceeds PTRDIFF_MAX, that. */
+static inline ptrdiff_t spk_round_up(ptrdiff_t a, ptrdiff_t b) {
+  const ptrdiff_t more = a % b ? b - a % b : 0;
+  return a > PTRDIFF_MAX - more ? PTRDIFF_MAX : a + more;
+}
+/* a, b >= 0; where the product exceeds PTRDIFF_MAX, that. */
+static inline ptrdiff_t spk_product(ptrdiff_t a, ptrdiff_t b) {
+  ptrdiff_t product;
+  return __builtin_mul_overflow(a, b, &product) ? PTRDIFF_MAX : product;
+}
+
+/* Sizes of allocations: where they exceed SIZE_MAX, that, which no allocation gets. */
+static inline size_t spk_size_sum(size_t a, size_t b) {
+  size_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
+}
+static inline size_t spk_size_product(size_t a, size_t b) {
+  size_t product;
+  return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
+}
 
 static inline size_t spk_dtype_size(spk_dtype dtype) { return dtype == SPK_F32 ? 4 : 8; }
 static inline size_t spk_result_size(spk_result result) { return result <= SPK_RESULT_F32 ? 4 : 1; }
@@ -124,9 +144,9 @@ static inline void spk_four(const uint16_t *p, ptrdiff_t four[4]) {
 #endif
 }
 
-/* The size of a part of a workspace whose end lies on a cache line. */
+/* The size of a part of a workspace whose end lies on a cache line; SIZE_MAX stays. */
 static inline size_t spk_slice(size_t bytes) {
-  return (bytes + SPK_ALIGN - 1) / SPK_ALIGN * SPK_ALIGN;
+  return bytes > SIZE_MAX - SPK_ALIGN ? SIZE_MAX : (bytes + SPK_ALIGN - 1) / SPK_ALIGN * SPK_ALIGN;
 }
 
 #endif

@@ -24,7 +24,8 @@ extern "C" {
 
 typedef enum spk_status {
   SPK_OK = 0,
-  SPK_ERR_ARGUMENT = 1, /* a null pointer, a negative size, an unknown enum value */
+  SPK_ERR_ARGUMENT = 1, /* a null pointer, a negative size, an unknown enum value; sizes and strides
+                           of arrays that no address space holds */
   SPK_ERR_SHAPE = 2,    /* the shapes of the operands do not fit together */
   SPK_ERR_DTYPE = 3,    /* the operands differ in their dtype */
   SPK_ERR_INDPTR = 4,   /* offsets do not start at 0, decrease, or pass nnz */

@@ -51,7 +51,10 @@ static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels, int wants
                       threads, kernels) ||
       !spk_drive_scan(A->indices, A->itype, A->nnz, A->cols, NULL, threads, kernels))
     return SPK_ERR_INDEX;
-  A->flags |= SPK_CHECKED | (wants_sorted && falls == 0 && coo_in_order(A) ? SPK_SORTED : 0);
+  A->flags |= SPK_CHECKED;
+  /* Sorted rows get offsets of A's index type. */
+  const int counts = A->itype == SPK_I64 || A->nnz <= INT32_MAX;
+  if (wants_sorted && falls == 0 && counts && coo_in_order(A)) A->flags |= SPK_SORTED;
   return SPK_OK;
 }
 

@@ -43,6 +43,9 @@ spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff
   if (B->rows != A->cols) return SPK_ERR_SHAPE;
   if (A->rows == 0 || B->cols == 0) return SPK_OK;
   if (!C || (!B->data && B->rows > 0)) return SPK_ERR_ARGUMENT;
+  if (!spk_extent_fits(B->rows, B->cols, B->row_stride, B->col_stride, 1) ||
+      !spk_extent_fits(A->rows, B->cols, row_stride, col_stride, spk_result_size(how->result)))
+    return SPK_ERR_ARGUMENT;
   if (!are_values(how->column_zero_points, B->cols, B->is_signed)) return SPK_ERR_ARGUMENT;
   if (B->cols == 1) col_stride = 1; /* the stride of a lone column means nothing */
   if (!A->quads) return spk_drive_fours(A, B, C, row_stride, col_stride, how, threads);

@@ -9,6 +9,12 @@ spk_status spk_check_sparse(const spk_sparse *A);
 /* The same for a dense one. */
 spk_status spk_check_dense(const spk_dense *D);
 
+/* Whether all elements of a view lie less than PTRDIFF_MAX bytes from each other, as those of every
+ * array do: then no product of an index and a stride overflows.  The stride of a lone row or column
+ * may be anything. */
+int spk_extent_fits(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row_stride, ptrdiff_t col_stride,
+                    size_t size);
+
 /* The factors as the products use them: in the dtype of the operands. */
 spk_epilogue spk_rounded_epilogue(const spk_epilogue *epilogue, spk_dtype dtype);
 spk_sampling spk_rounded_sampling(const spk_sampling *sampling, spk_dtype dtype);

@@ -11,6 +11,7 @@ spk_status spk_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff
   if (A->dtype != B->dtype) return SPK_ERR_DTYPE;
   if (A->cols != B->rows) return SPK_ERR_SHAPE;
   if (A->rows > 0 && B->cols > 0 && !C) return SPK_ERR_ARGUMENT;
+  if (!spk_extent_fits(A->rows, B->cols, ldc, 1, spk_dtype_size(A->dtype))) return SPK_ERR_ARGUMENT;
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
   spk_sparse left = *A, right = *B;

@@ -57,8 +57,9 @@ static scratch scratch_of(const job *j, int worker) {
 }
 
 static size_t scratch_bytes(const job *j) {
-  return spk_slice(KEY_BYTES) + 2 * spk_slice(BIT_BYTES) + spk_slice(SCORE_BYTES) +
-         spk_slice(STATE_BYTES) + j->query_bytes + j->output_bytes;
+  const size_t fixed = spk_slice(KEY_BYTES) + 2 * spk_slice(BIT_BYTES) + spk_slice(SCORE_BYTES) +
+                       spk_slice(STATE_BYTES);
+  return spk_size_sum(fixed, spk_size_sum(j->query_bytes, j->output_bytes));
 }
 
 static int in_tile(const spk_pattern *mask, ptrdiff_t tile) {
@@ -146,8 +147,10 @@ static ptrdiff_t list_keys(const spk_pattern *mask, ptrdiff_t row, int64_t *run,
 static void run_rows(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t first,
                      ptrdiff_t last) {
   const spk_attention *a = j->a;
+  const size_t size = spk_dtype_size(a->dtype);
   spk_attend_task t = task_of(j, s, head, first, 1);
   for (ptrdiff_t row = first; row < last; row++) {
+    if (a->bias) t.bias = spk_at(a->bias, a->bias_offsets[head] + row * a->bias_row_stride, size);
     t.q = query(a, head, row);
     clear(j, s, 1);
     int64_t run = j->mask->offsets[row];
@@ -155,7 +158,6 @@ static void run_rows(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t f
     while ((t.count = list_keys(j->mask, row, &run, &skipped, ROW_CHUNK, s->keys)) > 0)
       j->kernels->attend_row[a->dtype](&t);
     j->kernels->attend_row_finish[a->dtype](&t, output(a, head, row), log_sum(j, head, row));
-    if (t.bias) t.bias = spk_at(t.bias, a->bias_row_stride, spk_dtype_size(a->dtype));
   }
 }
 
@@ -182,8 +184,8 @@ static int run_tile(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t ti
   j->kernels->tile_pack[f](s->q, query(a, head, row), a->q_stride, rows, a->d, a->scale);
   clear(j, s, SPK_TILE_ROWS);
   fetch(output(a, head, row), a->out_stride, rows, a->dv, size);
-  fetch(query(a, head, row + rows), a->q_stride, spk_min(SPK_TILE_ROWS, j->mask->rows - row - rows),
-        a->d, size);
+  const ptrdiff_t next = row + rows, more = spk_min(SPK_TILE_ROWS, j->mask->rows - next);
+  if (more > 0) fetch(query(a, head, next), a->q_stride, more, a->d, size);
   for (ptrdiff_t count;
        (count = spk_tile_next(j->mask, &cursor, s->marks, s->keys, s->bits)) > 0;) {
     for (int i = 0; i < SPK_TILE_ROWS; i++) s->keys[count + i] = s->keys[count - 1];
@@ -219,13 +221,15 @@ spk_status spk_drive_attention(const spk_pattern *mask, const spk_attention *att
   const size_t size = spk_dtype_size(a->dtype);
   double keys = 0;
   for (ptrdiff_t tile = 0; tile < mask->tiles; tile++) keys += weight_of(mask, tile);
-  const double work = keys * (double)(a->d + a->dv + 16) * SPK_TILE_ROWS * (double)a->heads;
-  threads = spk_choose_threads(threads, work + 100.0 * (double)(mask->rows * a->heads));
+  const double work =
+      keys * ((double)a->d + (double)a->dv + 16.0) * SPK_TILE_ROWS * (double)a->heads;
+  threads = spk_choose_threads(threads, work + 100.0 * (double)mask->rows * (double)a->heads);
   const ptrdiff_t wanted = threads > 1 ? (ptrdiff_t)threads * TASKS_PER_THREAD : 1;
   j.parts = spk_max(1, spk_min(mask->tiles, spk_ceil_div(wanted, a->heads)));
   threads = (int)spk_min(threads, j.parts * a->heads);
-  j.query_bytes = spk_slice((size_t)a->d * SPK_TILE_ROWS * size);
-  j.output_bytes = spk_slice((size_t)(a->dv + SPK_MOST_LANES) * SPK_TILE_ROWS * size);
+  const size_t width = spk_size_sum((size_t)a->dv, SPK_MOST_LANES);
+  j.query_bytes = spk_slice(spk_size_product((size_t)a->d, SPK_TILE_ROWS * size));
+  j.output_bytes = spk_slice(spk_size_product(width, SPK_TILE_ROWS * size));
   const size_t shared = spk_slice(((size_t)mask->tiles + 1) * sizeof *j.before);
   const spk_status status = spk_workspace_take(&j.space, shared, scratch_bytes(&j), threads);
   if (status != SPK_OK) return status;

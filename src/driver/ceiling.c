@@ -55,7 +55,7 @@ spk_status spk_drive_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, in
                              const spk_kernels *kernels, double *rate) {
   const ptrdiff_t lanes = kernels->lanes[dtype], size = (ptrdiff_t)spk_dtype_size(dtype);
   const ptrdiff_t step = 8 * lanes;
-  const ptrdiff_t count = spk_max(1, (ptrdiff_t)bytes / size / step) * step;
+  const ptrdiff_t count = spk_max(1, (ptrdiff_t)(bytes / (size_t)size) / step) * step;
   double sums[SPK_MOST_CEILING_THREADS] = {0};
   job j = {
       .fn = what == SPK_CEILING_FMA ? kernels->ceiling_fma[dtype] : kernels->ceiling_load[dtype],

@@ -79,14 +79,17 @@ spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdi
   /* Where no stride is 1, strips store element by element, through floats: some sums are NaN there,
    * whose bits change. */
   const int direct = size == 4 && (row_stride == 1 || col_stride == 1);
-  const ptrdiff_t column = spk_round_up(B->rows, 4), sums = direct ? 0 : 4 * A->rows;
+  const ptrdiff_t column = spk_round_up(B->rows, 4), sums = direct ? 0 : spk_product(4, A->rows);
   const ptrdiff_t most = 4 * spk_active_kernels()->lanes[SPK_F32];
-  ptrdiff_t tile = spk_min(B->cols, spk_max(1, MOST_BYTES / spk_max(1, column + sums)));
+  ptrdiff_t tile = spk_min(
+      B->cols,
+      spk_max(1, MOST_BYTES / (ptrdiff_t)spk_max(1, spk_min(PTRDIFF_MAX - column, sums) + column)));
   tile = spk_min(tile, most);
-  const size_t bytes = spk_slice((size_t)(column * tile));
+  const size_t bytes = spk_slice(spk_size_product((size_t)column, (size_t)tile));
+  const size_t summed = spk_slice(spk_size_product((size_t)sums, (size_t)tile));
   spk_workspace taken;
   spk_status status =
-      spk_workspace_take(&taken, bytes + spk_slice((size_t)(sums * tile)) + SPK_ALIGN, 0, 1);
+      spk_workspace_take(&taken, spk_size_sum(spk_size_sum(bytes, summed), SPK_ALIGN), 0, 1);
   if (status != SPK_OK) return status;
   const scratch space = {.B = (uint8_t *)taken.shared,
                          .sums = sums ? (int32_t *)(void *)(taken.shared + bytes) : NULL};

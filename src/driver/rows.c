@@ -19,13 +19,13 @@ ptrdiff_t spk_part_begin(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, p
   if (part <= 0) return first;
   if (part >= parts) return last;
   /* In doubles: entries times parts may pass 2**63. */
-  const double low_weight = (double)(entries_before(A, first) + first);
-  const double high_weight = (double)(entries_before(A, last) + last);
+  const double low_weight = (double)entries_before(A, first) + (double)first;
+  const double high_weight = (double)entries_before(A, last) + (double)last;
   const double target = low_weight + (high_weight - low_weight) * (double)part / (double)parts;
   ptrdiff_t low = first, high = last;
   while (low < high) {
     const ptrdiff_t middle = low + (high - low) / 2;
-    if ((double)(entries_before(A, middle) + middle) < target)
+    if ((double)entries_before(A, middle) + (double)middle < target)
       low = middle + 1;
     else
       high = middle;

@@ -29,12 +29,19 @@ static void run_entries(const job *j, spk_spmm_task *task, char *panel, ptrdiff_
   const spk_spmm_fn kernel = pick_kernel(j, task->n);
   const void *b = B->rows ? spk_at(B->data, col * B->col_stride, size) : NULL;
   if (A->format == SPK_COO) {
-    const int64_t wide[2] = {0, A->nnz};
-    const int32_t narrow[2] = {0, (int32_t)(A->itype == SPK_I32 ? A->nnz : 0)};
-    task->begin = A->itype == SPK_I32 ? (const void *)narrow : wide;
-    task->end = spk_at(task->begin, 1, isize);
     task->B = b;
-    kernel(task);
+    /* There may be more entries than an index of 32 bits counts. */
+    for (ptrdiff_t p = 0, count; p < A->nnz; p += count) {
+      count = spk_min(A->nnz - p, INT32_MAX);
+      const int64_t wide[2] = {0, count};
+      const int32_t narrow[2] = {0, (int32_t)count};
+      task->begin = A->itype == SPK_I32 ? (const void *)narrow : wide;
+      task->end = spk_at(task->begin, 1, isize);
+      task->rows_coo = spk_at(A->row_indices, p, isize);
+      task->indices = spk_at(A->indices, p, isize);
+      task->values = spk_at(A->values, p, size);
+      kernel(task);
+    }
     return;
   }
   for (ptrdiff_t k = 0; k < A->cols; k += plan->panel_rows) {

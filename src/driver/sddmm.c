@@ -35,7 +35,8 @@ static scratch scratch_of(const job *j, int worker) {
 }
 
 static spk_sddmm_fn pick_kernel(const job *j) {
-  const int t = j->P->dtype, i = j->P->itype;
+  const int t = j->P->dtype;
+  const int i = j->P->format == SPK_BSR ? spk_sddmm_list_itype(j->P) : j->P->itype;
   return j->plan->strided ? j->kernels->sddmm_csr_strided[t][i] : j->kernels->sddmm_csr[t][i];
 }
 
@@ -136,7 +137,8 @@ static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t f
 static void run_block_row(const job *j, const scratch *s, const spk_sddmm_task *shared,
                           ptrdiff_t block, ptrdiff_t x_row) {
   const spk_sparse *P = j->P;
-  const size_t size = spk_dtype_size(P->dtype), isize = spk_itype_size(P->itype);
+  const spk_itype itype = spk_sddmm_list_itype(P);
+  const size_t size = spk_dtype_size(P->dtype), isize = spk_itype_size(itype);
   const ptrdiff_t R = P->block_rows, W = P->block_cols;
   const ptrdiff_t p0 = spk_index(P->offsets, P->itype, block);
   const ptrdiff_t p1 = spk_index(P->offsets, P->itype, block + 1);
@@ -152,7 +154,7 @@ static void run_block_row(const job *j, const scratch *s, const spk_sddmm_task *
       for (ptrdiff_t b = 0; b < blocks; b++) {
         const ptrdiff_t col = spk_index(P->indices, P->itype, p + b) * W + w;
         for (ptrdiff_t c = 0; c < wide; c++) {
-          if (P->itype == SPK_I32)
+          if (itype == SPK_I32)
             ((int32_t *)list)[b * wide + c] = (int32_t)(col + c);
           else
             ((int64_t *)list)[b * wide + c] = col + c;
@@ -165,7 +167,7 @@ static void run_block_row(const job *j, const scratch *s, const spk_sddmm_task *
         task.indices = list;
         task.values = values;
         task.out = out;
-        task.begin = P->itype == SPK_I32 ? (const void *)bounds32 : bounds64;
+        task.begin = itype == SPK_I32 ? (const void *)bounds32 : bounds64;
         task.end = spk_at(task.begin, 1, isize);
         task.rows = 1;
         task.X = spk_at(shared->X, (x_row + r) * shared->ldx, size);
@@ -207,20 +209,34 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
   }
 }
 
+/* Entries of one row that go together: there may be more than an index of 32 bits counts. */
+#define MOST_RUN ((ptrdiff_t)1 << 30)
+
+/* The task's entries are those from p on. */
+static void point_entries(const job *j, spk_sddmm_task *task, ptrdiff_t p) {
+  const spk_sparse *P = j->P;
+  const size_t size = spk_dtype_size(P->dtype);
+  task->indices = spk_at(P->indices, p, spk_itype_size(P->itype));
+  task->values = P->values ? spk_at(P->values, p, size) : NULL;
+  task->out = spk_at_mut(j->values, p, size);
+}
+
 /* COO in any order: runs of entries of one row. */
-#define RUN_ENTRIES(I)                                \
-  do {                                                \
-    const I *row_of = P->row_indices;                 \
-    for (ptrdiff_t p = p0; p < p1;) {                 \
-      ptrdiff_t q = p + 1;                            \
-      while (q < p1 && row_of[q] == row_of[p]) q++;   \
-      const I bounds[2] = {(I)p, (I)q};               \
-      task.begin = bounds;                            \
-      task.end = bounds + 1;                          \
-      point_x(j, &s, &task, (ptrdiff_t)row_of[p], 1); \
-      kernel(&task);                                  \
-      p = q;                                          \
-    }                                                 \
+#define RUN_ENTRIES(I)                                  \
+  do {                                                  \
+    const I *row_of = P->row_indices;                   \
+    for (ptrdiff_t p = p0; p < p1;) {                   \
+      const ptrdiff_t most = spk_min(p1, p + MOST_RUN); \
+      ptrdiff_t q = p + 1;                              \
+      while (q < most && row_of[q] == row_of[p]) q++;   \
+      const I bounds[2] = {0, (I)(q - p)};              \
+      task.begin = bounds;                              \
+      task.end = bounds + 1;                            \
+      point_x(j, &s, &task, (ptrdiff_t)row_of[p], 1);   \
+      point_entries(j, &task, p);                       \
+      kernel(&task);                                    \
+      p = q;                                            \
+    }                                                   \
   } while (0)
 
 static void run_entry_part(void *context, ptrdiff_t part, int worker) {
@@ -243,8 +259,9 @@ spk_status spk_drive_sddmm(const spk_sparse *P, const spk_pattern *pattern, cons
                            const spk_dense *Yt, void *values, const spk_sampling *sampling,
                            const spk_sddmm_plan *plan, const spk_kernels *kernels) {
   job j = {P, pattern, X, Yt, values, sampling, plan, kernels, {0}};
-  const size_t bytes = plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes +
-                       plan->block_bytes + plan->tile_bytes;
+  const size_t bytes =
+      spk_size_sum(plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes,
+                   plan->block_bytes + plan->tile_bytes);
   const spk_status status = spk_workspace_take(&j.space, 0, bytes, plan->threads);
   if (status != SPK_OK) return status;
   const int by_rows = P->format != SPK_COO || (P->flags & SPK_SORTED);

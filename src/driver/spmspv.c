@@ -136,16 +136,20 @@ static void add_parts(void *context, ptrdiff_t range, int worker) {
 
 /* Parts of so many active columns, if a usual one has as many entries as the next. */
 static ptrdiff_t parts_for(const spk_sparse *A, ptrdiff_t count, ptrdiff_t pitch, double *entries) {
-  const ptrdiff_t bytes = pitch * (ptrdiff_t)spk_dtype_size(A->dtype);
+  const ptrdiff_t bytes = spk_product(pitch, (ptrdiff_t)spk_dtype_size(A->dtype));
   const ptrdiff_t most = spk_min(MOST_PARTS, MOST_SUMS / spk_max(bytes, 1));
   *entries = (double)count * (double)A->nnz / (double)spk_max(A->cols, 1);
-  const double useful = *entries / (double)spk_max(PART_ENTRIES, 2 * A->rows);
+  const double useful = *entries / (double)spk_max(PART_ENTRIES, spk_product(2, A->rows));
   return spk_max(1, useful < (double)most ? (ptrdiff_t)useful : most);
 }
 
 /* Elements from the sums of one part to those of the next. */
 static ptrdiff_t pitch_of(const spk_sparse *A) {
   return spk_round_up(A->rows, SPK_ALIGN / (ptrdiff_t)spk_dtype_size(A->dtype));
+}
+
+static size_t sum_bytes(const spk_sparse *A, ptrdiff_t parts, ptrdiff_t pitch) {
+  return spk_size_product(spk_size_product((size_t)parts, (size_t)pitch), spk_dtype_size(A->dtype));
 }
 
 /* Adds the columns that the job has now; `last`: no more will come. */
@@ -171,8 +175,7 @@ spk_status spk_drive_spmspv(const spk_sparse *A, const void *ids, const void *x,
     return SPK_OK;
   }
   spk_workspace space;
-  spk_status status =
-      spk_workspace_take(&space, (size_t)(j.parts * j.pitch) * spk_dtype_size(A->dtype), 0, 1);
+  spk_status status = spk_workspace_take(&space, sum_bytes(A, j.parts, j.pitch), 0, 1);
   if (status != SPK_OK) return status;
   j.sums = space.shared;
   status = run_parts(&j, spk_choose_threads(threads, ENTRY_WORK * entries), 1);
@@ -199,12 +202,12 @@ spk_status spk_drive_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t 
   double entries;
   job j = {.A = A, .kernels = kernels, .in_order = 1, .first = 1, .pitch = pitch_of(A), .y = y};
   const ptrdiff_t most = parts_for(A, A->cols, j.pitch, &entries);
-  const size_t sum_bytes = most > 1 ? (size_t)(most * j.pitch) * size : 0;
+  const size_t summed = most > 1 ? sum_bytes(A, most, j.pitch) : 0;
   spk_workspace space;
-  spk_status status = spk_workspace_take(&space, id_bytes + kept_bytes + sum_bytes, 0, 1);
+  spk_status status = spk_workspace_take(&space, spk_size_sum(id_bytes + kept_bytes, summed), 0, 1);
   if (status != SPK_OK) return status;
   void *ids = space.shared, *kept = ids ? space.shared + id_bytes : NULL;
-  if (sum_bytes > 0) j.sums = space.shared + id_bytes + kept_bytes;
+  if (summed > 0) j.sums = space.shared + id_bytes + kept_bytes;
   j.ids = ids;
   j.x = kept;
   ptrdiff_t active = 0;

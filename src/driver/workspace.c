@@ -32,7 +32,7 @@ spk_status spk_workspace_take(spk_workspace *space, size_t shared, size_t per_wo
   const size_t most = PTRDIFF_MAX - SPK_ALIGN;
   if (shared > most || per_worker > (most - shared) / (size_t)spk_max(1, workers))
     return SPK_ERR_MEMORY;
-  space->block = find_block(shared + per_worker * (size_t)workers);
+  space->block = find_block(shared + per_worker * (size_t)spk_max(1, workers));
   if (!space->block) return SPK_ERR_MEMORY;
   space->shared = (char *)space->block + SPK_ALIGN;
   space->slices = space->shared + shared;

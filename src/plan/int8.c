@@ -32,7 +32,8 @@ typedef struct fours {
 /* Duplicates become entries of their own. */
 static int make_fours(const spk_sparse *A, const int8_t *values, fours *f, spk_sparse *made) {
   const size_t rows = (size_t)A->rows + 1, entries = (size_t)A->nnz + 1;
-  char *memory = malloc(rows * sizeof *f->offsets + entries * sizeof *f->indices + 4 * entries);
+  char *memory = malloc(spk_size_sum(spk_size_product(rows, sizeof *f->offsets),
+                                     spk_size_product(entries, sizeof *f->indices + 4)));
   if (!memory) return 0;
   f->offsets = (int64_t *)(void *)memory;
   f->indices = f->offsets + rows;
@@ -92,7 +93,7 @@ spk_status spk_int8_make(const spk_sparse *A, const int8_t *values, ptrdiff_t wi
   m->rows = A->rows;
   m->cols = A->cols;
   m->nnz = A->nnz;
-  m->row_sums = malloc(((size_t)A->rows + 1) * sizeof *m->row_sums);
+  m->row_sums = malloc(spk_size_product((size_t)A->rows + 1, sizeof *m->row_sums));
   spk_status status = m->row_sums ? SPK_OK : SPK_ERR_MEMORY;
   if (status == SPK_OK && !add_rows(A, values, m->row_sums)) status = SPK_ERR_ARGUMENT;
   if (status == SPK_OK) status = pack(A, values, width, threads, kernels, machine, m);

@@ -204,9 +204,9 @@ static spk_pattern *new_pattern(ptrdiff_t rows, ptrdiff_t cols) {
 /* Once it is known where the runs and the entries of each row are. */
 static int take_runs(spk_pattern *p) {
   const size_t runs = (size_t)p->offsets[p->rows];
-  if (runs > PTRDIFF_MAX / (2 * sizeof *p->starts)) return 0;
-  p->starts = malloc(runs * sizeof *p->starts + 1);
-  p->stops = malloc(runs * sizeof *p->stops + 1);
+  const size_t bytes = spk_size_sum(spk_size_product(runs, sizeof *p->starts), 1);
+  p->starts = malloc(bytes);
+  p->stops = malloc(bytes);
   p->bytes = sizeof *p + ((size_t)p->rows + 1) * (sizeof *p->offsets + sizeof *p->entries) +
              ((size_t)p->tiles + 1) * sizeof *p->columns + runs * 2 * sizeof *p->starts;
   return p->starts && p->stops;
@@ -239,7 +239,8 @@ static spk_status finish(const making *job, spk_status status, spk_pattern **mad
 }
 
 static int threads_for(const spk_pattern *p, ptrdiff_t items, int threads) {
-  const ptrdiff_t useful = spk_choose_threads(threads, ROW_WORK * (double)(p->rows + items));
+  const ptrdiff_t useful =
+      spk_choose_threads(threads, ROW_WORK * ((double)p->rows + (double)items));
   return (int)spk_min(useful, spk_max(1, spk_ceil_div(p->tiles, TILES_PER_TASK)));
 }
 
@@ -267,7 +268,8 @@ spk_status spk_plan_pattern(const spk_sparse *P, int threads, spk_pattern **made
   return finish(&job, make_from_entries(&job, threads), made);
 }
 
-/* Whether the runs ascend, are not empty, and lie inside; counts entries. */
+/* Whether the runs ascend, are not empty, and lie inside, and their entries can be counted, which
+ * it does. */
 static int runs_are_right(spk_pattern *p) {
   for (ptrdiff_t i = 0; i < p->rows; i++) {
     int64_t before = 0, entries = 0;
@@ -276,6 +278,7 @@ static int runs_are_right(spk_pattern *p) {
       before = p->stops[r];
       entries += p->stops[r] - p->starts[r];
     }
+    if (entries > PTRDIFF_MAX - p->entries[i]) return 0;
     p->entries[i + 1] = p->entries[i] + entries;
   }
   p->nnz = p->entries[p->rows];
@@ -289,7 +292,7 @@ static spk_status make_from_runs(making *job, const spk_runs *R, int threads) {
   if (p->offsets[0] != 0) return SPK_ERR_INDEX;
   for (ptrdiff_t i = 0; i < p->rows; i++)
     if (p->offsets[i + 1] < p->offsets[i]) return SPK_ERR_INDEX;
-  const size_t bytes = (size_t)p->offsets[p->rows] * sizeof *p->starts;
+  const size_t bytes = spk_size_product((size_t)p->offsets[p->rows], sizeof *p->starts);
   if (bytes > 0 && (!R->starts || !R->stops)) return SPK_ERR_ARGUMENT;
   if (!take_runs(p)) return SPK_ERR_MEMORY;
   if (bytes > 0) {
@@ -303,6 +306,7 @@ static spk_status make_from_runs(making *job, const spk_runs *R, int threads) {
 spk_status spk_pattern_from_runs(const spk_runs *R, int threads, spk_pattern **made) {
   if (!R || !made || R->rows < 0 || R->cols < 0 || !R->offsets) return SPK_ERR_ARGUMENT;
   if (R->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
+  if (R->rows >= PTRDIFF_MAX / (ptrdiff_t)sizeof *R->offsets) return SPK_ERR_ARGUMENT;
   making job = {.into = new_pattern(R->rows, R->cols)};
   if (!job.into) return SPK_ERR_MEMORY;
   return finish(&job, make_from_runs(&job, R, threads), made);

@@ -145,11 +145,12 @@ static void advance(const item *items, ptrdiff_t count, spk_quad_cell *at) {
 
 /* The parts of a strip's one allocation. */
 static int take_strip(spk_quad_strip *s, ptrdiff_t blocks, const spk_quad_cell *end) {
-  const size_t cells = spk_slice((size_t)(blocks + 1) * sizeof *s->cells);
-  const size_t runs = spk_slice((size_t)end->run * sizeof *s->runs);
-  const size_t ids = spk_slice((size_t)end->item * sizeof *s->row_ids);
-  const size_t offsets = spk_slice((size_t)end->quad * 4 * sizeof *s->offsets);
-  s->bytes = cells + runs + ids + offsets + spk_slice((size_t)end->value);
+  const size_t cells = spk_slice(spk_size_product((size_t)blocks + 1, sizeof *s->cells));
+  const size_t runs = spk_slice(spk_size_product((size_t)end->run, sizeof *s->runs));
+  const size_t ids = spk_slice(spk_size_product((size_t)end->item, sizeof *s->row_ids));
+  const size_t offsets = spk_slice(spk_size_product((size_t)end->quad, 4 * sizeof *s->offsets));
+  s->bytes = spk_size_sum(spk_size_sum(cells, runs), spk_size_sum(ids, offsets));
+  s->bytes = spk_size_sum(s->bytes, spk_slice((size_t)end->value));
   char *memory = aligned_alloc(SPK_ALIGN, s->bytes);
   if (!memory) return 0;
   memset(memory, 0, s->bytes);
@@ -200,7 +201,9 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
   const ptrdiff_t first = number * all->strip_rows, blocks = all->blocks;
   s->rows = spk_min(all->strip_rows, job->A->rows - first);
   item items[STRIP_ROWS];
-  ptrdiff_t *cuts = malloc((size_t)((blocks + 1) * s->rows + 1) * sizeof *cuts);
+  const size_t cut_bytes =
+      spk_size_product((size_t)blocks + 1, (size_t)s->rows * sizeof(ptrdiff_t));
+  ptrdiff_t *cuts = malloc(spk_size_sum(cut_bytes, 1));
   if (!cuts) return;
   cut(job->A, first, s->rows, all->block_rows, blocks, cuts);
   spk_quad_cell end = {0};

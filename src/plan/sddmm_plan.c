@@ -75,7 +75,8 @@ ptrdiff_t spk_entries_in_tiles(const spk_pattern *pattern, ptrdiff_t k) {
 
 static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_machine *machine,
                         spk_sddmm_plan *plan) {
-  const ptrdiff_t n = Yt->rows, row_bytes = plan->ld * (ptrdiff_t)spk_dtype_size(P->dtype);
+  const ptrdiff_t n = Yt->rows, size = (ptrdiff_t)spk_dtype_size(P->dtype);
+  const ptrdiff_t row_bytes = spk_product(plan->ld, size);
   const double per_row = (double)P->nnz / (double)spk_max(1, P->rows);
   plan->panel_rows = spk_max(1, n);
   if (P->format == SPK_BSR || !(P->flags & SPK_SORTED)) return;
@@ -92,13 +93,14 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
                     spk_sddmm_plan *plan) {
   const ptrdiff_t k = X->cols, n = Yt->rows, size = (ptrdiff_t)spk_dtype_size(P->dtype);
   const ptrdiff_t isize = (ptrdiff_t)spk_itype_size(P->itype);
-  const ptrdiff_t entries = P->nnz * P->block_rows * P->block_cols;
-  const ptrdiff_t ld = spk_round_up(spk_max(1, k), SPK_ALIGN / size), row_bytes = ld * size;
+  const double entries = (double)P->nnz * (double)P->block_rows * (double)P->block_cols;
+  const ptrdiff_t ld = spk_round_up(spk_max(1, k), SPK_ALIGN / size),
+                  row_bytes = spk_product(ld, size);
   const int x_unit = X->col_stride == 1 || k <= 1, y_unit = Yt->col_stride == 1 || k <= 1;
   const int is_sorted = (P->flags & SPK_SORTED) != 0;
   const int by_rows = P->format != SPK_COO || is_sorted;
-  const double reuse = (double)entries / (double)spk_max(1, n);
-  *plan = (spk_sddmm_plan){.threads = spk_choose_threads(threads, (double)entries * (double)k),
+  const double reuse = entries / (double)spk_max(1, n);
+  *plan = (spk_sddmm_plan){.threads = spk_choose_threads(threads, entries * (double)k),
                            .ld = ld,
                            .panel_rows = spk_max(1, n),
                            .panels = 1,
@@ -106,14 +108,15 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
   plan->pack_x = !x_unit;
   plan->pack_y = y_unit ? reuse >= PACK_REUSE : reuse >= 1.0;
   plan_panels(P, Yt, machine, plan);
-  if (plan->pack_y && plan->panel_rows * row_bytes > Y_MOST) plan->pack_y = 0;
+  if (plan->pack_y && spk_product(plan->panel_rows, row_bytes) > Y_MOST) plan->pack_y = 0;
   /* Without copies only the strided kernel walks columns that are not unit strided. */
-  if (plan->pack_x && (!by_rows || P->block_rows * row_bytes > X_MOST || entries < P->rows))
+  if (plan->pack_x &&
+      (!by_rows || spk_product(P->block_rows, row_bytes) > X_MOST || entries < (double)P->rows))
     plan->strided = 1;
   if (!y_unit && !plan->pack_y) plan->strided = 1;
   if (plan->strided) plan->pack_x = plan->pack_y = 0;
   plan->tiles = !plan->strided && P->format != SPK_BSR && is_sorted && P->rows > 1 && k > 0 &&
-                SPK_TILE_ROWS * row_bytes <= X_MOST &&
+                row_bytes <= X_MOST / SPK_TILE_ROWS &&
                 (pattern ? 2 * spk_entries_in_tiles(pattern, k) >= P->nnz : in_runs(P));
   /* They read elements of Yt, which no alignment makes faster. */
   if (plan->tiles && y_unit) plan->pack_y = 0;
@@ -139,7 +142,8 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
     plan->offset_bytes = spk_slice((size_t)((plan->row_chunk + 1) * isize));
   }
   if (P->format == SPK_BSR)
-    plan->block_bytes = spk_slice((size_t)((2 * size + isize) * SPK_SDDMM_BLOCK_ENTRIES));
+    plan->block_bytes = spk_slice((2 * (size_t)size + spk_itype_size(spk_sddmm_list_itype(P))) *
+                                  SPK_SDDMM_BLOCK_ENTRIES);
 
   if (plan->row_chunk >= SPK_TILE_ROWS)
     plan->row_chunk -= plan->row_chunk % SPK_TILE_ROWS;

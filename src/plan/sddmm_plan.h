@@ -22,6 +22,10 @@ typedef struct spk_sddmm_plan {
 
 /* Entries of a block row that BSR samples at a time. */
 #define SPK_SDDMM_BLOCK_ENTRIES 2048
+/* The type of their columns: P's own counts blocks, and may be too narrow for columns. */
+static inline spk_itype spk_sddmm_list_itype(const spk_sparse *P) {
+  return P->cols > INT32_MAX ? SPK_I64 : P->itype;
+}
 
 /* Of so many pairs of neighbours among entries [begin, end), fewer than these, how many are
  * consecutive columns. */

@@ -84,7 +84,7 @@ static int take_plan(plan *p, const spk_slices *s) {
   *p = (plan){.slices = s->strip_rows / s->lanes};
   p->cells = p->slices * s->windows;
   p->steps = calloc((size_t)p->cells + 1, sizeof *p->steps);
-  p->rank = malloc(((size_t)p->cells + 1) * sizeof *p->rank);
+  p->rank = malloc(spk_size_product((size_t)p->cells + 1, sizeof *p->rank));
   return p->steps && p->rank;
 }
 
@@ -300,7 +300,7 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
   s->strips = spk_ceil_div(A->rows, s->strip_rows);
   s->begin = calloc((size_t)s->strips + 1, sizeof *s->begin);
   s->weights = calloc((size_t)s->strips + 1, sizeof *s->weights);
-  s->row_ids = malloc(((size_t)A->rows + 1) * sizeof *s->row_ids);
+  s->row_ids = malloc(spk_size_product((size_t)A->rows + 1, sizeof *s->row_ids));
   s->in_order = malloc((size_t)s->strips + 1);
   if (!s->begin || !s->weights || !s->row_ids || !s->in_order) goto no_memory;
   packing job = {A, s, NULL, kernels->pick_bits, 0, 0};
@@ -323,14 +323,19 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
     return SPK_OK;
   }
   const size_t vector = (size_t)lanes * spk_dtype_size(A->dtype);
-  const size_t pick_bytes = spk_slice((size_t)end->pick * vector) + SPK_ALIGN;
-  const size_t values = (size_t)(end->step * lanes), size = spk_dtype_size(A->dtype);
-  const size_t value_bytes = spk_slice(values * spk_stored_size(A->dtype, storage)) + SPK_ALIGN;
-  s->runs = malloc(((size_t)end->run + 1) * sizeof *s->runs);
-  s->cells = malloc(((size_t)end->cell + 1) * sizeof *s->cells);
+  const size_t pick_bytes =
+      spk_size_sum(spk_slice(spk_size_product((size_t)end->pick, vector)), SPK_ALIGN);
+  const size_t values = spk_size_product((size_t)end->step, (size_t)lanes),
+               size = spk_dtype_size(A->dtype);
+  const size_t stored = spk_slice(spk_size_product(values, spk_stored_size(A->dtype, storage)));
+  const size_t value_bytes = spk_size_sum(stored, SPK_ALIGN);
+  s->runs = malloc(spk_size_product((size_t)end->run + 1, sizeof *s->runs));
+  s->cells = malloc(spk_size_product((size_t)end->cell + 1, sizeof *s->cells));
   s->picks = aligned_alloc(SPK_ALIGN, pick_bytes);
   s->values = aligned_alloc(SPK_ALIGN, value_bytes);
-  job.values = storage == SPK_STORAGE_SAME ? s->values : malloc(values * size + 1);
+  job.values = storage == SPK_STORAGE_SAME
+                   ? s->values
+                   : malloc(spk_size_sum(spk_size_product(values, size), 1));
   if (!s->runs || !s->cells || !s->picks || !s->values || !job.values) {
     if (job.values != s->values) free(job.values);
     goto no_memory;

@@ -64,20 +64,22 @@ static int take_counts(counts *c, const spk_sparse *A, ptrdiff_t first, ptrdiff_
   c->first = first;
   c->entries = calloc((size_t)cells + 1, sizeof *c->entries);
   c->columns = calloc((size_t)cells + 1, sizeof *c->columns);
-  c->next = malloc(((size_t)cells + 1) * sizeof *c->next);
+  c->next = malloc(spk_size_product((size_t)cells + 1, sizeof *c->next));
   c->with = calloc((size_t)longest + 2, sizeof *c->with);
-  c->sorted = malloc(((size_t)rows + 1) * sizeof *c->sorted);
-  c->shared = malloc(((size_t)rows + 1) * sizeof *c->shared);
+  c->sorted = malloc(spk_size_product((size_t)rows + 1, sizeof *c->sorted));
+  c->shared = malloc(spk_size_product((size_t)rows + 1, sizeof *c->shared));
   return c->entries && c->columns && c->next && c->with && c->sorted && c->shared;
 }
 
 /* The parts of a strip's one allocation. */
 static int take_strip(spk_strip *s, ptrdiff_t blocks, const spk_strip_cell *end, size_t size) {
-  const size_t cells = spk_slice((size_t)(2 * blocks + 1) * sizeof *s->cells);
-  const size_t run_bytes = spk_slice((size_t)end->run * sizeof *s->runs);
-  const size_t id_bytes = spk_slice((size_t)end->row * sizeof *s->row_ids);
-  const size_t offset_bytes = spk_slice((size_t)end->offset * sizeof *s->offsets);
-  s->bytes = cells + run_bytes + id_bytes + offset_bytes + spk_slice((size_t)end->entry * size);
+  const size_t cells = spk_slice(spk_size_product(2 * (size_t)blocks + 1, sizeof *s->cells));
+  const size_t run_bytes = spk_slice(spk_size_product((size_t)end->run, sizeof *s->runs));
+  const size_t id_bytes = spk_slice(spk_size_product((size_t)end->row, sizeof *s->row_ids));
+  const size_t offset_bytes = spk_slice(spk_size_product((size_t)end->offset, sizeof *s->offsets));
+  const size_t value_bytes = spk_slice(spk_size_product((size_t)end->entry, size));
+  s->bytes = spk_size_sum(spk_size_sum(cells, run_bytes), spk_size_sum(id_bytes, offset_bytes));
+  s->bytes = spk_size_sum(s->bytes, value_bytes);
   char *memory = aligned_alloc(SPK_ALIGN, s->bytes);
   if (!memory) return 0;
   s->cells = (spk_strip_cell *)(void *)memory;
@@ -336,7 +338,7 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
     const size_t size = spk_dtype_size(A->dtype), entries = (size_t)end.entry;
     const int taken = take_strip(s, blocks, &end, spk_stored_size(A->dtype, all->storage));
     const int same = all->storage == SPK_STORAGE_SAME;
-    void *values = same ? s->values : malloc(entries * size + 1);
+    void *values = same ? s->values : malloc(spk_size_sum(spk_size_product(entries, size), 1));
     if (taken && values) {
       clear(s, values, &end, block, A->dtype);
       s->cells[0] = end = (spk_strip_cell){0};
@@ -464,8 +466,8 @@ static spk_status make_rounded(const spk_sparse *A, ptrdiff_t width, ptrdiff_t b
                                spk_storage storage, int threads, const spk_kernels *kernels,
                                const spk_machine *machine, spk_strips **made) {
   const size_t count = (size_t)A->nnz;
-  float *values = malloc(count * sizeof *values + 1);
-  uint16_t *halves = malloc(count * sizeof *halves + 1);
+  float *values = malloc(spk_size_sum(spk_size_product(count, sizeof *values), 1));
+  uint16_t *halves = malloc(spk_size_sum(spk_size_product(count, sizeof *halves), 1));
   spk_status status = SPK_ERR_MEMORY;
   if (values && halves) {
     spk_round_values(halves, A->values, count, storage);
@@ -507,7 +509,8 @@ static int is_panel(const spk_strips *A, const spk_dense *B, ptrdiff_t tile,
   const size_t row = (size_t)tile * spk_dtype_size(A->dtype);
   return A->patches && A->patched == A->nnz && B->cols == tile && B->col_stride == 1 &&
          B->row_stride == tile &&
-         ((uintptr_t)B->data % row == 0 || (size_t)A->cols * row <= machine->l1_bytes);
+         ((uintptr_t)B->data % row == 0 ||
+          spk_size_product((size_t)A->cols, row) <= machine->l1_bytes);
 }
 
 void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C, int threads,
