@@ -307,3 +307,19 @@ def outcome(csr, kind, size, fill):
     except ValueError as error:
         return str(error)
     return None
+
+
+@pytest.mark.parametrize("shape", [(2**60, 3), (3, 2**60), (2**60, 2**60)])
+@pytest.mark.parametrize("in_order", [True, False])
+def test_time_of_sampled_coo_follows_the_entries(shape, in_order):
+    """NumPy has no array of more than 2**63 bytes, whatever its strides."""
+    rows, cols = np.array([0, 0, shape[0] - 1]), np.array([0, shape[1] - 1, shape[1] - 1])
+    if not in_order:
+        rows, cols = rows[::-1].copy(), cols[::-1].copy()
+    P = sp.coo_array((np.array([1, 2, 3], np.float32), (rows, cols)), shape=shape)
+    X = np.broadcast_to(np.float32([[2]]), (shape[0], 1))
+    Y = np.broadcast_to(np.float32([[3]]), (1, shape[1]))
+    S = sddmm(P, X, Y, beta=10)
+    np.testing.assert_array_equal(S.data, [16, 26, 36])
+    np.testing.assert_array_equal(S.row, rows)
+    np.testing.assert_array_equal(S.col, cols)
