@@ -463,7 +463,8 @@ def _without_gaps(S, D, dense_first):
 
 
 def _has_plain_rows(array):
-    return array.ndim == 1 or array.shape[1] == 1 or array.strides[1] == array.itemsize
+    # NumPy gives arrays without elements strides of 0.
+    return array.ndim == 1 or array.shape[1] <= 1 or array.strides[1] == array.itemsize
 
 
 def _checked_bias(bias, shape, dtype):

@@ -85,6 +85,12 @@ def test_products_with_a_tall_matrix_on_the_right(fmt, dtype):
         np.testing.assert_array_equal(spmm(X, A), np.multiply.outer(X[..., 0], sums))
 
 
+def test_products_without_columns():
+    A = wide("coo")
+    assert spmm(A.T, np.ones((3, 0), np.float32)).shape == (LONG, 0)
+    assert spmm(np.ones((0, 3), np.float32), A).shape == (0, LONG)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_of_diagonals(dtype):
     values = np.arange(14).reshape(2, 7).astype(dtype)
