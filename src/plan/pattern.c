@@ -90,45 +90,50 @@ static void entries_of(const spk_sparse *P, ptrdiff_t i, ptrdiff_t *begin, ptrdi
 }
 
 /* A new run begins where a column is not the one before or the next; rows are sorted. */
-#define COUNT_RUNS(I)                               \
-  do {                                              \
-    const I *idx = P->indices;                      \
-    for (ptrdiff_t i = first; i < last; i++) {      \
-      ptrdiff_t begin, end;                         \
-      entries_of(P, i, &begin, &end);               \
-      int64_t runs = begin < end, repeats = 0;      \
-      for (ptrdiff_t e = begin + 1; e < end; e++) { \
-        runs += idx[e] - idx[e - 1] > 1;            \
-        repeats += idx[e] == idx[e - 1];            \
-      }                                             \
-      p->offsets[i + 1] = runs;                     \
-      p->entries[i + 1] = end - begin - repeats;    \
-    }                                               \
+#define COUNT_RUNS(I)                                  \
+  do {                                                 \
+    const I *idx = P->indices;                         \
+    for (ptrdiff_t i = first; i < last; i++) {         \
+      ptrdiff_t begin, end;                            \
+      entries_of(P, i, &begin, &end);                  \
+      int64_t runs = begin < end, repeats = 0;         \
+      for (ptrdiff_t e = begin + 1; e < end; e++) {    \
+        const I now = idx[e], previous = idx[e - 1];   \
+        runs += now > previous && now - 1 != previous; \
+        repeats += now == previous;                    \
+      }                                                \
+      p->offsets[i + 1] = runs;                        \
+      p->entries[i + 1] = end - begin - repeats;       \
+    }                                                  \
   } while (0)
 
 /* As many runs and entries as were counted, ascending and inside. */
-#define FILL_RUNS(I)                                                               \
-  do {                                                                             \
-    const I *idx = P->indices;                                                     \
-    for (ptrdiff_t i = first; i < last; i++) {                                     \
-      ptrdiff_t e, end;                                                            \
-      entries_of(P, i, &e, &end);                                                  \
-      const int64_t stop = p->offsets[i + 1];                                      \
-      int64_t run = p->offsets[i], left = p->entries[i + 1] - p->entries[i];       \
-      I before = 0;                                                                \
-      while (e < end && run < stop) {                                              \
-        const I start = idx[e];                                                    \
-        I at = start;                                                              \
-        for (e++; e < end && (idx[e] <= at || idx[e] - 1 == at); e++) at = idx[e]; \
-        if (start < before || at < start || at >= P->cols) break;                  \
-        before = at + 1;                                                           \
-        p->starts[run] = (int32_t)start;                                           \
-        p->stops[run++] = (int32_t)before;                                         \
-        left -= before - start;                                                    \
-      }                                                                            \
-      if (e < end || run < stop || left != 0)                                      \
-        atomic_store_explicit(&job->changed, 1, memory_order_relaxed);             \
-    }                                                                              \
+#define FILL_RUNS(I)                                                         \
+  do {                                                                       \
+    const I *idx = P->indices;                                               \
+    for (ptrdiff_t i = first; i < last; i++) {                               \
+      ptrdiff_t e, end;                                                      \
+      entries_of(P, i, &e, &end);                                            \
+      const int64_t stop = p->offsets[i + 1];                                \
+      int64_t run = p->offsets[i], left = p->entries[i + 1] - p->entries[i]; \
+      I before = 0;                                                          \
+      while (e < end && run < stop) {                                        \
+        const I start = idx[e];                                              \
+        I at = start;                                                        \
+        for (e++; e < end; e++) {                                            \
+          const I now = idx[e];                                              \
+          if (now > at && now - 1 != at) break;                              \
+          at = now;                                                          \
+        }                                                                    \
+        if (start < before || at < start || at >= P->cols) break;            \
+        before = at + 1;                                                     \
+        p->starts[run] = (int32_t)start;                                     \
+        p->stops[run++] = (int32_t)before;                                   \
+        left -= before - start;                                              \
+      }                                                                      \
+      if (e < end || run < stop || left != 0)                                \
+        atomic_store_explicit(&job->changed, 1, memory_order_relaxed);       \
+    }                                                                        \
   } while (0)
 
 static void rows_of(const spk_pattern *p, ptrdiff_t task, ptrdiff_t *first, ptrdiff_t *last) {
