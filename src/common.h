@@ -80,14 +80,15 @@ static inline ptrdiff_t spk_product(ptrdiff_t a, ptrdiff_t b) {
   return __builtin_mul_overflow(a, b, &product) ? PTRDIFF_MAX : product;
 }
 
-/* Sizes of allocations: where they exceed SIZE_MAX, that, which no allocation gets. */
+/* Sizes of allocations: where they exceed that of any object, PTRDIFF_MAX, which no allocation
+ * gets. */
 static inline size_t spk_size_sum(size_t a, size_t b) {
   size_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
+  return __builtin_add_overflow(a, b, &sum) || sum > PTRDIFF_MAX ? PTRDIFF_MAX : sum;
 }
 static inline size_t spk_size_product(size_t a, size_t b) {
   size_t product;
-  return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
+  return __builtin_mul_overflow(a, b, &product) || product > PTRDIFF_MAX ? PTRDIFF_MAX : product;
 }
 
 static inline size_t spk_dtype_size(spk_dtype dtype) { return dtype == SPK_F32 ? 4 : 8; }
@@ -144,9 +145,10 @@ static inline void spk_four(const uint16_t *p, ptrdiff_t four[4]) {
 #endif
 }
 
-/* The size of a part of a workspace whose end lies on a cache line; SIZE_MAX stays. */
+/* The size of a part of a workspace whose end lies on a cache line; PTRDIFF_MAX stays. */
 static inline size_t spk_slice(size_t bytes) {
-  return bytes > SIZE_MAX - SPK_ALIGN ? SIZE_MAX : (bytes + SPK_ALIGN - 1) / SPK_ALIGN * SPK_ALIGN;
+  if (bytes > (size_t)PTRDIFF_MAX - SPK_ALIGN) return PTRDIFF_MAX;
+  return (bytes + SPK_ALIGN - 1) / SPK_ALIGN * SPK_ALIGN;
 }
 
 #endif
