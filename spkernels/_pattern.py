@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -16,6 +18,7 @@ from ._validate import (
 )
 
 __all__ = [
+    "Order",
     "canonical",
     "canonical_pattern",
     "first_rows",
@@ -27,11 +30,17 @@ __all__ = [
 ]
 
 
+class Order(enum.Enum):
+    """An order of entries from which their places are computed when needed, to save the memory."""
+
+    COLUMNS = "columns"  # sorted by columns, without duplicates
+
+
 def canonical(A, dtype, name):
     """Return `A` as a CSR array of its own, sorted and without duplicates, and slots.
 
-    Slots say, for each entry of ``A.data``, which entry of the result it was added to: an array,
-    None where the order is the same, and the format's name where it has no such order.
+    Slots say, for each entry of ``A.data``, which entry of the result it was added to: an array or
+    an `Order`, None where the order is the same, and the format's name where it has no such order.
     """
     if A.ndim != 2:
         raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
@@ -50,11 +59,11 @@ def canonical(A, dtype, name):
     places, values = numbered.data, A.data.reshape(-1)
     first = _first_of_each(numbered)
     if first.all():
-        ordered = np.array_equal(places, np.arange(places.size))
-        slots = None if ordered else np.empty_like(places)
-        if not ordered:
-            slots[places] = np.arange(places.size)
-        values = values.copy() if ordered else values[places]
+        if np.array_equal(places, np.arange(places.size)):
+            slots, values = None, values.copy()
+        else:
+            by_columns = A.format == "csc" and A.has_sorted_indices
+            slots, values = Order.COLUMNS if by_columns else _inverse(places), values[places]
         return known_canonical(values, numbered.indices, numbered.indptr, A.shape), slots
     slots = np.empty_like(places)
     slots[places] = np.cumsum(first) - 1
@@ -108,6 +117,13 @@ def _numbered_rows(A):
         csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=A.shape)
     csr.sort_indices()
     return csr
+
+
+def _inverse(places):
+    """Return the inverse of a permutation."""
+    inverse = np.empty_like(places)
+    inverse[places] = np.arange(places.size)
+    return inverse
 
 
 def _first_of_each(csr):
@@ -171,6 +187,9 @@ def place(data, slots, csr, dtype=None):
     if isinstance(slots, str):
         raise ValueError(f"data must be a sparse matrix, as one in {slots.upper()} was prepared")
     data = dense_array(data, "data")
+    if slots is Order.COLUMNS:
+        numbers = np.arange(csr.nnz)
+        slots = sp.csr_array((numbers, csr.indices, csr.indptr), shape=csr.shape).tocsc().data
     stored = csr.nnz if slots is None else slots.size
     if data.size != stored:
         raise ValueError(f"data must have {stored} values, got shape {data.shape}")

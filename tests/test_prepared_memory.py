@@ -192,3 +192,21 @@ def test_all_that_needs_the_matrix_has_it(monkeypatch):
     W.update_values(3 * A.data)
     np.testing.assert_array_equal(W.toscipy().toarray(), 3 * A.toarray())
     assert W.patterns == prepare(A).patterns
+
+
+@pytest.mark.parametrize("dtype", [np.float32, "int8"])
+def test_order_of_columns_takes_no_memory(dtype):
+    """What was prepared from CSC keeps no place for each entry, and finds it for new values."""
+    A = sp.csr_array(sp.random(60, 40, 0.5, "csr", dtype=np.float32, random_state=1))
+    A.data = np.round(A.data * 100) + 1
+    options = {"dtype": dtype} if dtype == "int8" else {"tune": False}
+    by_rows, by_columns = prepare(A, **options), prepare(A.tocsc(), **options)
+    assert by_columns.nbytes == by_rows.nbytes
+    new = A.tocsc()
+    new.data = new.data[::-1].copy()
+    for W in (by_columns, pickle.loads(pickle.dumps(by_columns))):
+        W.update_values(new.data)
+        expected = prepare(new.tocsr(), **options)
+        assert (W.toscipy() != expected.toscipy()).nnz == 0
+        with pytest.raises(ValueError, match=f"data must have {A.nnz} values"):
+            W.update_values(new.data[1:])

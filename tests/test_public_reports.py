@@ -19,8 +19,8 @@ DTYPES = [np.float32, np.float64]
 
 
 def random_sparse(rows, cols, format="csr", dtype=np.float64, density=0.3, seed=0):
-    rng = np.random.default_rng(seed)
-    return sp.random_array((rows, cols), density=density, format=format, dtype=dtype, rng=rng)
+    made = sp.random(rows, cols, density, "csr", dtype=dtype, random_state=seed)
+    return sp.csr_array(made).asformat(format)
 
 
 def random_dense(*shape, dtype=np.float64):
