@@ -6,7 +6,7 @@ entries take as they come, for the microseconds; all else, errors among it, they
 """
 cimport numpy as cnp
 from libc.stdint cimport int8_t, int32_t, int64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memset
 
 cnp.import_array()
 
@@ -465,9 +465,7 @@ def spmm_int8_fast(PackedInt8 A, cnp.ndarray B):
     shape[0] = A.rows
     shape[1] = cnp.PyArray_DIM(B, 1) if ndim == 2 else 1
     cdef cnp.ndarray C = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_INT32, 0)
-    how.result = <spk_result>0
-    how.zero_point = 0
-    how.column_zero_points = NULL
+    memset(&how, 0, sizeof(how))  # the sums, of operands without zero points
     return C if _multiply_int8(A, B, C, &how, 0) == SPK_OK else None
 
 
