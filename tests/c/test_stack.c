@@ -55,7 +55,9 @@ int main(void) {
       for (int threads = 1; threads < 4; threads += 2) {
         test_case("%s, %d threads", v.name, threads);
         job j = {.v = &v, .threads = threads};
-        const size_t taken = taken_by(&j) - thread_itself;
+        /* A thread that starts and ends may reach deeper than a small call does. */
+        const size_t reached = taken_by(&j);
+        const size_t taken = reached > thread_itself ? reached - thread_itself : 0;
         CHECK(j.status == SPK_OK, "%s", spk_status_string(j.status));
         CHECK(taken <= MOST_TAKEN, "%zu bytes of the stack", taken);
         if (taken > most) most = taken;
