@@ -101,7 +101,8 @@ static inline int32_t spk_int8_shift(const spk_requantise *how, const spk_bytes 
 }
 static inline size_t spk_itype_size(spk_itype itype) { return itype == SPK_I32 ? 4 : 8; }
 
-/* x as a number of a dtype.  volatile: GCC 12 takes c ? (double)(float)x : x for either of both. */
+/* x rounded to a dtype.  volatile: GCC 12.2 drops the rounding, from -O2 on, where two neighbouring
+ * members of a struct that is returned are rounded so under a condition. */
 static inline double spk_rounded(double x, spk_dtype dtype) {
   if (dtype != SPK_F32) return x;
   const volatile float narrow = (float)x;

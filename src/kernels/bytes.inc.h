@@ -184,7 +184,8 @@ static void SPK_NAME1(quad_store_by_column, SPK_ISA_NAME)(const spk_quad_store_t
 }
 
 static void SPK_NAME1(quad_store, SPK_ISA_NAME)(const spk_quad_store_task *t) {
-  if (t->how->column_scale || t->how->column_zero_points) {
+  const int scales = t->how->result != SPK_RESULT_I32 && t->how->column_scale;
+  if (scales || t->how->column_zero_points) {
     SPK_NAME1(quad_store_by_column, SPK_ISA_NAME)(t);
     return;
   }
