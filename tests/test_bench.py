@@ -6,6 +6,7 @@ import math
 import sys
 import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,14 +14,17 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spkernels import datasets, sparse_attention
+from spkernels import accelerate, datasets, sparse_attention
 from spkernels.__main__ import main
 from spkernels.bench import analysis, ceilings, cells, collection, comparison, run
 from spkernels.bench.cells import Cell, Matrix
 from spkernels.bench.measure import check, machine, process, session, stats
-from spkernels.bench.ops import OPS
-from spkernels.bench.peers import MODULES
-from spkernels.bench.problem import Problem
+from spkernels.bench.measure.load import AFTER_NUMPY, LOADS, busy_processes
+from spkernels.bench.ops import OPS, bert_layer
+from spkernels.bench.ops.estimators import ESTIMATORS
+from spkernels.bench.ops.fused import ACTIVATIONS
+from spkernels.bench.peers import EARLIER, MODULES, numpy_dense
+from spkernels.bench.problem import LAYOUTS, Problem
 from spkernels.bench.report import tables
 from spkernels.bench.results import KEY, Results
 from spkernels.bench.suites import SUITES
@@ -103,9 +107,13 @@ def right_answer(problem):
     if problem.op == "kwinners":
         rank = np.argsort(np.argsort(-problem.x, axis=-1), axis=-1)
         return np.where(rank < OPS["kwinners"].winners(problem), problem.x, problem.x.dtype.type(0))
+    if problem.op in ESTIMATORS:
+        return ESTIMATORS[problem.op].fit(problem)
+    if problem.op in ACTIVATIONS or problem.op == "bert_layer":
+        return numpy_dense.bind(problem)()
     if problem.product == "spmm":
         return problem.sparse() @ problem.b
-    if problem.op == "dense_spmm":
+    if problem.product == "dense_spmm":
         return problem.b @ problem.sparse()
     if problem.op == "attention":
         q, k, v = (problem.operands[name] for name in "qkv")
@@ -113,7 +121,11 @@ def right_answer(problem):
     return (problem.x @ problem.yt.T)[problem.rows(), problem.indices]
 
 
-@pytest.mark.parametrize("op", OPS)
+# What estimators and a layer of BERT need is another kind of matrix.
+PRODUCTS = [op for op in OPS if op not in ESTIMATORS and op != "bert_layer"]
+
+
+@pytest.mark.parametrize("op", PRODUCTS)
 def test_problem_survives_the_file(op, tmp_path):
     problem = problem_of(op)
     problem.save(tmp_path / "p.npz")
@@ -129,7 +141,7 @@ def test_problem_survives_the_file(op, tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("width", [None, 1, 5])
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", PRODUCTS)
 def test_right_answers_pass_and_wrong_ones_do_not(op, width, dtype):
     problem = problem_of(op, width, dtype, shape=(40, 30))
     exact, bound = check.reference(problem)
@@ -143,6 +155,73 @@ def test_right_answers_pass_and_wrong_ones_do_not(op, width, dtype):
     assert "expected" in check.fault(answer.astype(np.float16), exact, bound, np.dtype(dtype))
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("container", ["csr_array", "csc_array", "coo_array", "bsr_array"])
+@pytest.mark.parametrize("op", ["habit", "dense_habit"])
+def test_layouts_are_what_they_say_and_change_no_answer(op, container, layout, tmp_path):
+    cell = replace(cell_of(op, shape=(40, 30)), container=container, layout=layout)
+    problem = cell.problem(cell.matrix.load())
+    problem.save(tmp_path / "p.npz")
+    again = Problem.load(tmp_path / "p.npz")
+    flags = again.b.flags
+    assert (flags.c_contiguous, flags.f_contiguous) == {
+        "F": (False, True), "rows apart": (False, False), "columns apart": (False, False),
+    }.get(layout, (True, False))  # fmt: skip
+    A = again.sparse()
+    index = np.int64 if layout == "int64 indices" else np.int32
+    assert type(A).__name__ == container
+    assert (A.row if A.format == "coo" else A.indices).dtype == index
+    exact, bound = check.reference(again)
+    for peer in ("scipy", "spkernels one thread", "spkernels"):
+        adapter = importlib.import_module(f"spkernels.bench.peers.{MODULES[peer]}")
+        answer = adapter.bind(again)()
+        assert check.fault(answer, exact, bound, np.dtype(np.float32)) is None
+        if layout == "result in F" and peer != "scipy":
+            assert answer.flags.f_contiguous
+
+
+@pytest.mark.parametrize("dtype", ["int64 x float32", "float32 x float64"])
+def test_operands_of_two_dtypes(dtype):
+    problem = replace(cell_of("habit"), dtype=dtype).problem(matrix().load())
+    assert f"{problem.data.dtype} x {problem.b.dtype}" == dtype
+    assert problem.dtype == np.float64
+    exact, bound = check.reference(problem)
+    answer = problem.sparse() @ problem.b
+    assert check.fault(answer, exact, bound, problem.dtype) is None
+    wrong = answer + 1e-6
+    assert check.fault(wrong, exact, bound, problem.dtype) is not None
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimators_fit_the_same_on_the_kernels(name):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed.")
+    cell = replace(cell_of(name, width=1, dtype="float64", shape=(120, 60), entries=900))
+    problem = cell.problem(cell.matrix.load())
+    if name == "NMF":
+        problem.data = np.abs(problem.data)
+    exact, bound = check.reference(problem)
+    with accelerate():
+        answer = ESTIMATORS[name].fit(problem)
+    assert check.fault(answer, exact, bound, np.dtype(np.float64)) is None
+    assert check.fault(answer * 1.1, exact, bound, np.dtype(np.float64)) is not None
+
+
+def test_a_layer_of_bert_is_the_same_by_every_peer():
+    d = 24
+    problem = cell_of("bert_layer", 7, shape=(12 * d, d), entries=6 * d * d).problem
+    problem = problem(matrix(shape=(12 * d, d), entries=6 * d * d).load())
+    exact, bound = check.reference(problem)
+    assert exact.shape == (d, 7) and abs(exact.std() - 1) < 0.01
+    assert sorted(w.shape for w in bert_layer.weights(problem).values()) == sorted(
+        [(3 * d, d), (d, d), (4 * d, d), (d, 4 * d)]
+    )
+    for peer in ("numpy dense", "spkernels"):
+        adapter = importlib.import_module(f"spkernels.bench.peers.{MODULES[peer]}")
+        answer = adapter.bind(problem)()
+        assert check.fault(answer, exact, bound, np.dtype(np.float32)) is None
+        assert check.fault(answer + 0.01, exact, bound, np.dtype(np.float32)) is not None
+
+
 def test_bound_of_an_empty_row_is_zero():
     empty = Matrix("empty", "none", lambda: sp.csr_array((3, 3), dtype=np.float32))
     problem = replace(cell_of(), matrix=empty).problem(empty.load())
@@ -153,7 +232,7 @@ def test_bound_of_an_empty_row_is_zero():
 
 def test_operations_and_bytes_are_counted():
     A = sp.csr_array(np.array([[1, 1, 0], [0, 0, 0]], np.float32))
-    of = {op: cell_of(op, 4).problem(A) for op in OPS}
+    of = {op: cell_of(op, 4).problem(A) for op in PRODUCTS}
     index_bytes = A.indptr.nbytes + A.indices.nbytes + 4 * A.nnz
     heads = of["attention"].operands["q"].shape[0]
     assert OPS["attention"].flops(of["attention"]) == 4 * heads * 2 * 4
@@ -165,7 +244,7 @@ def test_operations_and_bytes_are_counted():
     assert OPS["activations"].bytes(sparse) == index_bytes + 8 * 4 + 4 * 2 * 4
     assert OPS["kwinners"].flops(of["kwinners"]) == 4 * 3
     assert OPS["kwinners"].bytes(of["kwinners"]) == 2 * 4 * 4 * 3
-    others = OPS.keys() - {"attention", "activations", "kwinners"}
+    others = set(PRODUCTS) - {"attention", "activations", "kwinners"}
     assert [OPS[op].flops(of[op]) for op in others] == [2 * 2 * 4] * len(others)
     # Rows of B that A touches: 2 of 3; columns of X: 1 of 2; rows of X and Y together: 3 of 5.
     assert OPS["spmm"].bytes(of["spmm"]) == index_bytes + 4 * 4 * (2 + 2)
@@ -210,11 +289,12 @@ def measure():
     """A function that measures some problems with some peers, one process each."""
     opened = []
 
-    def go(*peers, cells=1, flush=False, settings=SETTINGS):
+    def go(*peers, cells=1, flush=False, load="none", settings=SETTINGS):
         workers = {name: process.Worker(path, settings) for name, path in peers}
         opened.append(session.Session(workers, settings))
         names = [name for name, _ in peers]
-        found = [opened[-1].measure(problem_of(), names, flush=flush) for _ in range(cells)]
+        measured = opened[-1].measure
+        found = [measured(problem_of(), names, flush=flush, load=load) for _ in range(cells)]
         return opened[-1], found
 
     yield go
@@ -237,6 +317,33 @@ def test_wrong_peer_is_rejected_and_never_timed(fake, measure):
     assert "times the bound" in found["wrong"].failure
     assert not found["wrong"].taken
     assert found["good"].taken
+
+
+@pytest.mark.parametrize("load", ["1 busy process", AFTER_NUMPY])
+def test_under_a_load_single_calls_are_timed(fake, measure, load, monkeypatch):
+    _, (found,) = measure(fake("one"), load=load)
+    taken = found["one"].taken
+    assert found["one"].failure is None and 2 <= len(taken) <= 4
+    assert all(0 < s["seconds"] and 0 < s["slowest"] for s in taken)
+    described = stats.describe(taken, 1.0, loaded=True)
+    assert described["dropped"] == 0 and not described["noisy"]
+    assert described["mean"] == pytest.approx(np.mean([s["seconds"] for s in taken]))
+    assert described["slowest"] == pytest.approx(np.median([s["slowest"] for s in taken]))
+
+
+def test_busy_processes_run_inside_of_the_block_alone():
+    def children():
+        listed = Path("/proc/self/task").glob("*/children")
+        return {int(pid) for path in listed for pid in path.read_text().split()}
+
+    if not Path("/proc/self/task").exists():
+        pytest.skip("This system does not list the children of a process.")
+    before = children()
+    for load in LOADS:
+        with busy_processes(load):
+            count = len(children() - before)
+        assert count == (int(load[0]) if "busy" in load else 0)
+        assert children() == before
 
 
 @pytest.mark.parametrize(
@@ -460,9 +567,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         assert path.read_bytes() == content
 
 
-def record(
-    matrix="layer", width=32, run_number=0, sparsity=0.9, threads=2, kind="random", **peers
-):
+def record(matrix="layer", width=32, run_number=0, sparsity=0.9, threads=2, kind="random", **peers):
     labels = dict(
         suite="dlmc", op="spmm", matrix=matrix, kind=kind, rows=10, cols=10, nnz=10,
         sparsity=sparsity, width=width, threads=threads, cache="warm", dtype="float32",
@@ -567,6 +672,40 @@ def test_plots_are_drawn_for_what_was_measured(tmp_path):
         assert "<svg" in (tmp_path / name).with_suffix(".svg").read_text()
 
 
+def habit(matrix, width=8, **labels):
+    """Return a function that gives the lines of a cell of the habits, from its peers' times."""
+
+    def lines(**peers):
+        changed = {"suite": "habits", "op": "habit", "layout": "C", "load": "none"} | labels
+        return [line | changed for line in record(matrix, width=width, **peers)]
+
+    return lines
+
+
+def test_the_report_on_habits_says_what_each_costs(tmp_path):
+    lines = habit("m")(scipy=4e-3, spkernels=1e-3, accelerate=2e-3, spkernels_before=2e-3)
+    lines += habit("m", layout="F")(scipy=6e-3, spkernels=1.5e-3, spkernels_before=15e-3)
+    lines += habit("layer", 128, op="fused nothing")(spkernels=1e-3, spkernels_before=1e-3)
+    lines += habit("layer", 128, op="fused gelu")(spkernels=1.1e-3, spkernels_before=3e-3)
+    lines += habit("BERT", 128, op="bert_layer")(spkernels=4e-3, spkernels_before=8e-3)
+    lines += habit("text", 1, op="NMF")(scipy=3.0, accelerate=2.0)
+    for line in habit("m", load="2 busy processes")(scipy=4e-3, spkernels=2e-3):
+        lines.append(line | {"mean": 2 * line["median"], "slowest": 3 * line["median"]})
+    text = tables.markdown(results_of(tmp_path, lines))
+    # Against scipy by both ways, and an earlier build.
+    assert "| C | float32 | 1 | 4 | 4 | m, 8 | 2 | 2 | m, 8 | - | - | - | 2 | 2 | m, 8 |" in text
+    assert "| F | float32 | 1 | 4 | 4 | m, 8 | - | - | - | 1.5 | 1.5 | m, 8 | 10 | 10 |" in text
+    assert "| gelu | layer | 1,562 | 78.1 | 10% |" in text
+    assert "| 128 | - | 8 | 4 | - | 2 |" in text
+    assert "| NMF | none | 3 | - | 2 | 1.5 |" in text
+    assert "| 2 busy processes | m, 8 | 8,000 | - | - | 4,000 | 0.5 | 0.5 | - |" in text
+
+
+def test_results_of_before_layouts_and_loads_are_read():
+    (line,) = record(spkernels=1e-3)
+    assert analysis.key_of(line)[-2:] == ("C", "none")
+
+
 # Comparisons
 
 
@@ -611,6 +750,22 @@ def test_agreement_of_speedups(tmp_path):
 
 
 # The command
+
+
+def test_earlier_builds_are_peers_where_some_python_has_them(monkeypatch, capsys, tmp_path):
+    from spkernels.cli import bench
+
+    asked = []
+
+    def run_cells(plan, results, advance):
+        asked.append([peer for peer in plan.peers if peer in EARLIER])
+        return {}
+
+    monkeypatch.setattr(bench, "run_cells", run_cells)
+    monkeypatch.chdir(tmp_path)
+    main(("bench", "tiny", "--quick"))
+    main(("bench", "tiny", "--quick", "--python", "spkernels before=old/bin/python"))
+    assert asked == [[], ["spkernels before"]]
 
 
 QUICK = ("--rounds", "2", "--seconds", "0.001", "--patience", "0", "--threads", "1")

@@ -1,4 +1,4 @@
-"""What is measured: a matrix, an operation, a width, threads and the state of the caches."""
+"""What is measured: a matrix, an operation, a width, threads and the state of the machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Cell:
-    """One comparison of peers."""
+    """One comparison of peers.
+
+    `dtype` is that of both operands, or names both: ``"int64 x float32"``, the sparse one first.
+    `layout` is one of `problem.LAYOUTS`, `load` one of `measure.load.LOADS`.
+    """
 
     suite: str
     op: str
@@ -44,6 +48,8 @@ class Cell:
     cache: str = "warm"
     dtype: str = "float32"
     container: str = "csr_array"
+    layout: str = "C"
+    load: str = "none"
 
     @property
     def key(self) -> tuple:
@@ -57,6 +63,8 @@ class Cell:
             self.cache,
             self.dtype,
             self.container,
+            self.layout,
+            self.load,
         )
 
     def problem(self, A) -> Problem:
@@ -65,15 +73,18 @@ class Cell:
         Values are normal, ones for a pattern to sample at, and whole numbers for int8.
         """
         rng = np.random.default_rng(SEED)
-        dtype = np.dtype(self.dtype)
+        sparse, _, dense = self.dtype.partition(" x ")
+        dtype = np.dtype(sparse)
         if self.op in ("sddmm", "prepared_sddmm", "attention"):
             data = np.ones(A.nnz, dtype)
-        elif self.op == "int8":
+        elif self.op == "int8" or dtype.kind in "iub":
             data = rng.integers(-127, 128, A.nnz).astype(dtype)
         else:
             data = rng.standard_normal(A.nnz).astype(dtype)
-        operands = OPS[self.op].operands(A, self.width, rng, dtype)
-        return Problem(self.op, A.shape, A.indptr, A.indices, data, operands, self.container)
+        operands = OPS[self.op].operands(A, self.width, rng, np.dtype(dense or sparse))
+        return Problem(
+            self.op, A.shape, A.indptr, A.indices, data, operands, self.container, self.layout
+        )
 
 
 def describe(cell: Cell, A, problem: Problem) -> dict:
@@ -94,6 +105,8 @@ def describe(cell: Cell, A, problem: Problem) -> dict:
         "cache": cell.cache,
         "dtype": cell.dtype,
         "container": cell.container,
+        "layout": cell.layout,
+        "load": cell.load,
         "flops": op.flops(problem),
         "bytes": op.bytes(problem),
     }

@@ -14,7 +14,12 @@ _SAME = {
     "int8": "spmm",
     "activations": "spmm",
     "prepared_sddmm": "sddmm",
+    "habit": "spmm",
+    "dense_habit": "dense_spmm",
 }
+
+#: How the dense operand may lie in memory, or the result, or how wide indices are.
+LAYOUTS = ("C", "F", "rows apart", "columns apart", "result in F", "int64 indices")
 
 
 @dataclass
@@ -28,11 +33,20 @@ class Problem:
     data: np.ndarray
     operands: dict[str, np.ndarray]
     container: str = "csr_array"
+    layout: str = "C"
+
+    def __post_init__(self) -> None:
+        self.operands = {name: arrange(array, self.layout) for name, array in self.operands.items()}
 
     @property
     def product(self) -> str:
         """The operation itself, however its operands may be prepared for it."""
         return _SAME.get(self.op, self.op)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the answer."""
+        return np.result_type(self.data, *self.operands.values())
 
     @property
     def nnz(self) -> int:
@@ -63,7 +77,15 @@ class Problem:
         import scipy.sparse
 
         arrays = (self.data, self.indices, self.indptr)
-        return getattr(scipy.sparse, self.container)(arrays, shape=self.shape)
+        format, _, kind = self.container.partition("_")
+        A = getattr(scipy.sparse, f"csr_{kind}")(arrays, shape=self.shape).asformat(format)
+        if self.layout == "int64 indices":
+            # Afterwards: the constructor takes narrower ones where these suffice.
+            if format == "coo":
+                A.coords = tuple(index.astype(np.int64) for index in A.coords)
+            else:
+                A.indices, A.indptr = A.indices.astype(np.int64), A.indptr.astype(np.int64)
+        return A
 
     def dense(self) -> np.ndarray:
         """Return the matrix with its zeros written out."""
@@ -78,6 +100,7 @@ class Problem:
             op=self.op,
             shape=self.shape,
             container=self.container,
+            layout=self.layout,
             indptr=self.indptr,
             indices=self.indices,
             data=self.data,
@@ -102,4 +125,18 @@ class Problem:
                 stored["data"],
                 operands,
                 str(stored["container"]),
+                str(stored["layout"]),
             )
+
+
+def arrange(array: np.ndarray, layout: str) -> np.ndarray:
+    """Return the same elements, lying in memory as a layout says."""
+    if layout == "F":
+        return np.asfortranarray(array)
+    if layout in ("rows apart", "columns apart"):
+        *heads, tail = array.shape
+        wide = np.zeros((*heads, 2 * tail), array.dtype)
+        kept = wide[..., :tail] if layout == "rows apart" else wide[..., ::2]
+        kept[...] = array
+        return kept
+    return array

@@ -15,14 +15,29 @@ from typing import Any
 from .measure import stats
 from .measure.session import Samples
 
-KEY = ("suite", "op", "matrix", "width", "threads", "cache", "dtype", "container")
+KEY = (
+    "suite",
+    "op",
+    "matrix",
+    "width",
+    "threads",
+    "cache",
+    "dtype",
+    "container",
+    "layout",
+    "load",
+)
+#: What cells had before these were told apart.
+_FORMERLY = {"layout": "C", "load": "none"}
 #: What identifies a measurement across files.
 PEER_KEY = (*KEY, "peer")
 
 
 def key_of(record: dict[str, Any], names: Iterable[str] = KEY) -> tuple:
     """Return the values that identify a record."""
-    return tuple(record[name] for name in names)
+    return tuple(
+        record.get(name, _FORMERLY[name]) if name in _FORMERLY else record[name] for name in names
+    )
 
 
 class Results:
@@ -107,10 +122,12 @@ def result(
     line = {"line": "result", "run": run, **labels, "peer": peer}
     if samples.failure is not None:
         return line | {"failure": samples.failure}
-    summary = stats.describe(samples.taken, typical_guard) if samples.taken else {}
+    loaded = labels["load"] != "none"
+    summary = stats.describe(samples.taken, typical_guard, loaded=loaded) if samples.taken else {}
     columns = {
         name: [rounded(sample[name]) for sample in samples.taken]
-        for name in ("seconds", "guard", "waited")
+        for name in ("seconds", "guard", "waited", "slowest")
+        if all(name in sample for sample in samples.taken)
     }
     summary = {
         name: rounded(value) if isinstance(value, float) else value

@@ -91,7 +91,7 @@ def _measure(
     rows, cols = A.shape
     too_large = rows * cols > plan.most_dense
     peers = [p for p in wanted if not (too_large and p in OPS[cell.op].DENSE)]
-    found = session.measure(problem, peers, flush=cell.cache == "flushed")
+    found = session.measure(problem, peers, flush=cell.cache == "flushed", load=cell.load)
     lines = [
         result(labels, peer, number, samples, session.typical_guard(peer))
         for peer, samples in found.items()

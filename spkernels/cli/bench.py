@@ -17,7 +17,7 @@ from ..bench.collection import cells as collect
 from ..bench.measure import machine
 from ..bench.measure.process import Settings
 from ..bench.ops import OPS
-from ..bench.peers import MODULES, SUBJECT
+from ..bench.peers import EARLIER, MODULES, SUBJECT
 from ..bench.report import tables
 from ..bench.results import Results
 from ..bench.run import Plan
@@ -42,6 +42,7 @@ suites:
   attention   attention masks: sampled products, A @ B
   fused       attention with these masks in one pass: Q, K, V in, weighted values out
   tiny        small products: the cost of a call
+  habits      layouts, formats, dtypes, busy machines, accelerate, fused activations
   all         all of them
 instead of suites:
   report FILE            make tables and plots of results again
@@ -52,6 +53,7 @@ examples:
   %(prog)s dlmc --data dlmc/ --output dlmc.jsonl --threads 1 2
   %(prog)s attention --ops sddmm --peers torch spkernels
   %(prog)s report dlmc.jsonl --folder report/
+  %(prog)s habits --python "spkernels before=old/bin/python"
   %(prog)s compare before.jsonl after.jsonl
 
 The output is one line of JSON per peer and cell. Run the same command again to go on where it was
@@ -112,7 +114,8 @@ def add_parser(commands: Any) -> None:
     how.add_argument("--no-plots", action="store_true", help="make tables alone")
     how.add_argument(
         "--python", action="append", default=[], type=_peer_python, metavar="PEER=PATH",
-        help="the Python that has a peer installed (default: this one); may be repeated",
+        help="the Python that has a peer installed (default: this one); may be repeated; that of "
+        "an earlier build makes 'spkernels before' and 'accelerate before' peers",
     )  # fmt: skip
     how.add_argument("--rounds", type=_positive, help="samples per cell, at least (default: 7)")
     how.add_argument(
@@ -200,7 +203,9 @@ def _measure_command(args: argparse.Namespace) -> int:
     name = "all" if len(suites) == len(SUITES) else "-".join(suites)
     output = args.output or Path(f"bench-{name}.jsonl")
     results = Results(output)
-    plan = Plan(cells, args.peers, settings, dict(args.python), asked=_asked(args))
+    pythons = dict(args.python)
+    peers = [peer for peer in args.peers if peer not in EARLIER or peer in pythons]
+    plan = Plan(cells, peers, settings, pythons, asked=_asked(args))
     interrupted = False
     with Progress(len(cells)) as progress:
 

@@ -24,7 +24,7 @@ def gamma(k, dtype):
 
 def reference(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Return the float64 answer and the largest error allowed, entry by entry."""
-    dtype = problem.data.dtype
+    dtype = problem.dtype
     exact, size, lengths = OPS[problem.op].reference(problem)
     bound = gamma(lengths + EXTRA_ROUNDINGS, dtype) * size
     if dtype == np.float64:

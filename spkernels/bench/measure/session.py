@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..problem import Problem
 from . import check, machine, stats
+from .load import busy_processes
 from .process import PeerLost, Settings, Worker
 
 
@@ -64,18 +66,26 @@ class Session:
         return float(np.median(guards)) if guards else float("nan")
 
     def measure(
-        self, problem: Problem, peers: Sequence[str], *, flush: bool = False
+        self,
+        problem: Problem,
+        peers: Sequence[str],
+        *,
+        flush: bool = False,
+        load: str = "none",
     ) -> dict[str, Samples]:
-        """Check the answer of every peer, then time the right ones in turn."""
+        """Check the answer of every peer, then time the right ones in turn, under a load."""
         found: dict[str, Samples] = {}
-        with tempfile.TemporaryDirectory() as folder:
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
             ready = self._load(found, problem, peers, Path(folder))
+            stack.enter_context(busy_processes(load))
             for done in range(self.settings.most_rounds):
-                if done >= self.settings.rounds and not self._unsure(found, ready):
+                if done >= self.settings.rounds and not self._unsure(found, ready, load):
                     break
-                self._wait_for_others()
+                if load == "none":
+                    self._wait_for_others()
                 for peer in list(ready):
-                    reply = self._ask(found, peer, do="sample", flush=flush)
+                    reply = self._ask(found, peer, do="sample", flush=flush, load=load)
                     if reply is None:
                         ready.remove(peer)
                         continue
@@ -111,7 +121,7 @@ class Session:
             )
             if reply is None:
                 continue
-            wrong = check.fault(np.load(answer), exact, bound, problem.data.dtype)
+            wrong = check.fault(np.load(answer), exact, bound, problem.dtype)
             answer.unlink()
             if wrong:
                 found[peer] = Samples(failure=f"wrong: {wrong}")
@@ -131,10 +141,11 @@ class Session:
             return None
         return None if "unsupported" in reply else reply
 
-    def _unsure(self, found: dict[str, Samples], peers: Sequence[str]) -> bool:
+    def _unsure(self, found: dict[str, Samples], peers: Sequence[str], load: str) -> bool:
         """Whether some peer has too few quiet samples, or its median is not known well enough."""
         for peer in peers:
-            summary = stats.describe(found[peer].taken, self.typical_guard(peer))
+            guard = self.typical_guard(peer)
+            summary = stats.describe(found[peer].taken, guard, loaded=load != "none")
             if summary["kept"] <= self.settings.rounds // 2:
                 return True
             if stats.spread(summary) > self.settings.precision:

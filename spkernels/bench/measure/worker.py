@@ -4,9 +4,10 @@ Requests
     ``{"do": "load", "problem": PATH, "answer": PATH, "seconds": S}``
         Bind the problem, twice: the second time tells what preparing a matrix takes.  Write the
         answer of one call to `answer`, choose the number of calls that fill a sample of S seconds.
-    ``{"do": "sample", "flush": BOOL}``
+    ``{"do": "sample", "flush": BOOL, "load": LOAD}``
         Time one sample; reply with the seconds per call and the two figures of `guard`.  With
-        `flush`, every call finds the caches full of other data.
+        `flush`, every call finds the caches full of other data.  Under a load, calls are timed one
+        by one, and the reply has the 95th percentile of their times as ``"slowest"``.
 
 A reply holds ``"error"`` when the request failed; a problem that a peer has no operation for is
 ``"unsupported"`` instead.
@@ -30,7 +31,8 @@ import numpy as np
 
 from ..problem import Problem
 from .guard import Guard, settle, waited
-from .placement import move_caller, restrict, spread_helpers
+from .load import disturbance
+from .placement import confine, helpers_but, move_caller, restrict, spread_helpers
 
 #: Calls before the clock starts, for this long: they wake the threads and fill the caches again.
 WARM_UP_SECONDS = 0.001
@@ -38,6 +40,8 @@ WARM_UP_SECONDS = 0.001
 
 #: Calls with flushed caches that make a sample.
 FLUSHED_CALLS = 5
+#: The length of a sample under a load: many time slices of the others.
+LOADED_SECONDS = 0.4
 #: What is written to flush the caches: more than any last level holds per core.
 FLUSH_BYTES = 128 << 20
 
@@ -83,7 +87,9 @@ class Bench:
         settle()
         return {"repeats": self.repeats, "prepare": prepare}
 
-    def sample(self, flush: bool = False) -> dict[str, Any]:
+    def sample(self, flush: bool = False, load: str = "none") -> dict[str, Any]:
+        if load != "none":
+            return self._loaded(load)
         call = self.call
         before = self.guard()
         move_caller(self.cpus)
@@ -102,6 +108,22 @@ class Bench:
         share = (waited() - waited_before) / (time.perf_counter() - start)
         settle()
         return {"seconds": seconds, "guard": max(before, self.guard()), "waited": share}
+
+    def _loaded(self, load: str) -> dict[str, Any]:
+        """Mean and 95th percentile of single calls, as they come; no thread is placed anywhere."""
+        disturb = disturbance(load)
+        for helper in helpers_but({os.getpid(), *self.guard.threads}):
+            confine(helper, self.cpus)
+        taken: list[float] = []
+        end = time.perf_counter() + LOADED_SECONDS
+        self.call()
+        while not taken or time.perf_counter() < end:
+            disturb()
+            start = time.perf_counter()
+            self.call()
+            taken.append(time.perf_counter() - start)
+        slowest = float(np.quantile(taken, 0.95))
+        return {"seconds": float(np.mean(taken)), "slowest": slowest, "guard": 0.0, "waited": 0.0}
 
     def _flushed(self) -> float:
         """The median of single calls, each after the caches were filled with other data."""

@@ -1,6 +1,6 @@
-"""Operations: one module each, found by its name in `OPS`.
+"""Operations: one module each, or one object of a module for a family, found by name in `OPS`.
 
-An operation is a module with
+An operation has
 
 ``NAME``, ``TITLE``, ``WIDTH``
     What results, tables and axes call it and its free dimension.
@@ -21,7 +21,12 @@ An operation is a module with
 from . import (
     activations,
     attention,
+    bert_layer,
+    dense_habit,
     dense_spmm,
+    estimators,
+    fused,
+    habit,
     int8,
     kwinners,
     prepared,
@@ -40,5 +45,8 @@ _MODULES = (
     attention,
     activations,
     kwinners,
+    habit,
+    dense_habit,
+    bert_layer,
 )
-OPS = {module.NAME: module for module in _MODULES}
+OPS = {op.NAME: op for op in (*_MODULES, *fused.FUSED, *estimators.ESTIMATORS.values())}

@@ -33,6 +33,12 @@ MODULES = {
     "torch sdpa": "torch_sdpa",
     "torch flex": "torch_flex",
     "spkernels prepared": "spkernels_prepared",
+    "spkernels before": "spkernels_csr",
+    "accelerate before": "spkernels_accelerate",
+    "accelerate": "spkernels_accelerate",
+    "spkernels one thread": "spkernels_one_thread",
     "spkernels": "spkernels_csr",
 }
 SUBJECT = "spkernels"
+#: Earlier builds of the package, which some other Python has: without one, nobody asks them.
+EARLIER = ("spkernels before", "accelerate before")

@@ -6,6 +6,8 @@ from functools import partial
 import numpy as np
 import scipy
 
+from ..ops.estimators import ESTIMATORS
+
 
 def versions():
     return {"scipy": scipy.__version__, "numpy": np.__version__}
@@ -17,6 +19,8 @@ def bind(problem):
         left = problem.sparse().tocsc()
         right = type(left)(problem.b.reshape(len(problem.b), -1))
         return partial(operator.matmul, left, right)
+    if problem.op in ESTIMATORS:
+        return partial(ESTIMATORS[problem.op].fit, problem)
     if problem.product == "spmm":
         return partial(operator.matmul, problem.sparse(), problem.b)
     if problem.product == "dense_spmm":

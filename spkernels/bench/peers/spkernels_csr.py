@@ -7,6 +7,8 @@ import scipy
 
 import spkernels
 
+from ..ops import bert_layer
+from ..ops.fused import ACTIVATIONS
 from ..ops.kwinners import winners
 
 
@@ -23,9 +25,20 @@ def width_of(problem):
     return problem.b.shape[1] if problem.b.ndim == 2 else 1
 
 
+def order_of(problem):
+    """Return the memory order of the result that the layout of a problem asks for."""
+    return "F" if problem.layout == "result in F" else "C"
+
+
 def bind(problem):
     if problem.op == "activations":
         return _sparse_activations(problem)
+    if problem.op == bert_layer.NAME:
+        return _bert_layer(problem)
+    if problem.op in ACTIVATIONS:
+        # Not tuned, so that activations are compared on one layout.
+        weight = spkernels.prepare(problem.sparse(), n=width_of(problem), tune=False)
+        return partial(weight.spmm, problem.b, activation=ACTIVATIONS[problem.op])
     if problem.op == "kwinners":
         return partial(spkernels.kwinners, problem.x, winners(problem))
     if problem.op == "prepared":
@@ -40,9 +53,9 @@ def bind(problem):
         pattern = spkernels.prepare(problem.sparse(), op="sddmm", k=problem.x.shape[1])
         return partial(pattern.sddmm, problem.x, problem.yt.T)
     if problem.product == "spmm":
-        return partial(spkernels.spmm, problem.sparse(), problem.b)
+        return partial(spkernels.spmm, problem.sparse(), problem.b, order=order_of(problem))
     if problem.product == "dense_spmm":
-        return partial(spkernels.spmm, problem.b, problem.sparse())
+        return partial(spkernels.spmm, problem.b, problem.sparse(), order=order_of(problem))
     if problem.product == "attention":
         mask = spkernels.masks.from_sparse(problem.sparse())
         mask.nnz  # noqa: B018 - what it holds is looked at once
@@ -51,6 +64,18 @@ def bind(problem):
     if problem.product != "sddmm":
         raise NotImplementedError(f"spkernels has no {problem.product}")
     return partial(spkernels.sddmm, problem.sparse(), problem.x, problem.yt.T)
+
+
+def _bert_layer(problem):
+    prepared = {
+        name: spkernels.prepare(weight, n=width_of(problem))
+        for name, weight in bert_layer.weights(problem).items()
+    }
+
+    def multiply(name, x, bias, activation):
+        return prepared[name].spmm(x, bias=bias[:, None], activation=activation)
+
+    return partial(bert_layer.run, problem, multiply)
 
 
 def _sparse_activations(problem):

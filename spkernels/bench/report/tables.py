@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from .. import analysis
@@ -11,6 +10,11 @@ from ..ops import OPS
 from ..peers import SUBJECT
 from ..results import Results
 from ..suites import SUITES
+from ..suites.habits import NAME as HABITS
+from . import habits
+from .text import number, table
+
+__all__ = ["markdown", "table"]
 
 #: More noise than this share of all figures, and a reader is warned.
 MUCH_NOISE = 0.1
@@ -22,26 +26,16 @@ def markdown(results: Results, plots: Sequence[tuple[str, str]] = ()) -> str:
     """Return the whole report; `plots` are (title, file name)."""
     cells = analysis.cells_of(results.results)
     parts = ["# Benchmark\n", _machine(results), _noise(cells)]
-    for (suite, op), group in analysis.grouped(cells, "suite", "op").items():
-        parts.append(_section(suite, op, group, results))
+    for (suite,), members in analysis.grouped(cells, "suite").items():
+        if suite == HABITS:
+            parts += habits.sections(members)
+            parts += sorted(set(_failures(members)))
+            continue
+        for (op,), group in analysis.grouped(members, "op").items():
+            parts.append(_section(suite, op, group, results))
     parts += [f"## {title}\n\n![{title}]({name})\n" for title, name in plots]
     parts.append(_versions(results))
     return "\n".join(part for part in parts if part)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], words: int = 1) -> str:
-    """Return a Markdown table whose first `words` columns are words, the others numbers."""
-    lines = [head, ["---"] * words + ["---:"] * (len(head) - words), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number as tables show it."""
-    if value is None or math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "never"
-    return f"{value:.{digits}g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _machine(results: Results) -> str:

@@ -13,7 +13,7 @@ A suite is a module with
     What to measure of them; `options` has ``quick``, ``ops``, ``threads`` and ``caches``.
 """
 
-from . import activations, attention, dlmc, fused, graph, layers, structured, tiny
+from . import activations, attention, dlmc, fused, graph, habits, layers, structured, tiny
 
-_MODULES = (dlmc, structured, layers, activations, graph, attention, fused, tiny)
+_MODULES = (dlmc, structured, layers, activations, graph, attention, fused, tiny, habits)
 SUITES = {module.NAME: module for module in _MODULES}

@@ -1,0 +1,57 @@
+"""Machines that are not idle: what else runs while a peer is timed.
+
+Busy processes compete for the CPUs from outside.  Products of another library in the peer's own
+process leave that library's threads spinning when the peer's turn comes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+#: Processes that never wait, by the name of the load.
+_PROCESSES = {
+    "1 busy process": 1,
+    "2 busy processes": 2,
+    "4 busy processes": 4,
+}
+AFTER_NUMPY = "after a product of NumPy's"
+AFTER_TORCH = "after a product of torch's"
+LOADS = ("none", *_PROCESSES, AFTER_NUMPY, AFTER_TORCH)
+
+#: Rows and columns of the other library's product: about a millisecond.
+_SIZE = 384
+
+
+@contextlib.contextmanager
+def busy_processes(load: str) -> Iterator[None]:
+    """Run the processes of a load, if it has any, until the end of the block."""
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(_PROCESSES.get(load, 0))
+    ]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def disturbance(load: str) -> Callable[[], object]:
+    """Return what a peer's process does before every call that is timed."""
+    if load == AFTER_NUMPY:
+        square = np.ones((_SIZE, _SIZE), np.float32)
+        return lambda: square @ square
+    if load == AFTER_TORCH:
+        try:
+            import torch
+        except ImportError:
+            raise NotImplementedError("torch is not installed") from None
+        tensor = torch.ones((_SIZE, _SIZE))
+        return lambda: tensor @ tensor
+    return lambda: None

@@ -1,0 +1,184 @@
+"""The suite of habits as tables: against scipy, C order, an earlier build and one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from .. import analysis
+from ..analysis import Cell
+from ..measure.stats import geometric_mean
+from ..ops.bert_layer import NAME as BERT_LAYER
+from ..ops.estimators import ESTIMATORS
+from ..ops.fused import ACTIVATIONS
+from ..peers import SUBJECT
+from ..results import KEY, key_of
+from .text import number, table
+
+_PRODUCTS = ("habit", "dense_habit")
+_ACCELERATE = "accelerate"
+_ONE_THREAD = "spkernels one thread"
+_BEFORE = {SUBJECT: "spkernels before", _ACCELERATE: "accelerate before"}
+
+
+def sections(cells: Sequence[Cell]) -> list[str]:
+    """Return the sections of the report on these cells."""
+    parts = []
+    for (threads,), group in analysis.grouped(cells, "threads").items():
+        heading = f"{threads} thread{'s' * (threads > 1)}"
+        products = [cell for cell in group if cell.labels["op"] in _PRODUCTS]
+        idle = [cell for cell in products if _load(cell) == "none"]
+        loaded = [cell for cell in products if _load(cell) != "none"]
+        for title, make, chosen in (
+            ("layouts, formats and dtypes", _layouts, idle),
+            ("machines that are not idle", _loads, loaded),
+            ("estimators of scikit-learn", _estimators, _of(group, ESTIMATORS)),
+            ("activations in the product", _activations, _of(group, ACTIVATIONS)),
+            ("a layer of BERT", _layers, _of(group, [BERT_LAYER])),
+        ):
+            if chosen:
+                parts.append(f"## Habits: {title}, {heading}\n\n{make(chosen)}")
+    return parts
+
+
+def _of(cells: Sequence[Cell], ops: Iterable[str]) -> list[Cell]:
+    chosen = set(ops)
+    return [cell for cell in cells if cell.labels["op"] in chosen]
+
+
+def _load(cell: Cell) -> str:
+    return cell.labels.get("load", "none")
+
+
+def _layout(cell: Cell) -> str:
+    return cell.labels.get("layout", "C")
+
+
+def _ratios(
+    cells: Iterable[Cell], over: str, under: str, figure: str = "median"
+) -> list[tuple[float, Cell]]:
+    """Return the time of a peer over that of another, with the cells where both have one."""
+    found = []
+    for cell in cells:
+        above, below = cell.seconds(over, figure), cell.seconds(under, figure)
+        if above and below:
+            found.append((above / below, cell))
+    return found
+
+
+def _summary(ratios: Sequence[tuple[float, Cell]], worst: Callable = min) -> list[str]:
+    """Return the geometric mean of ratios, the worst, and where that was."""
+    if not ratios:
+        return ["-", "-", "-"]
+    value, cell = worst(ratios, key=lambda pair: pair[0])
+    return [number(geometric_mean(ratio for ratio, _ in ratios)), number(value), _place(cell)]
+
+
+def _place(cell: Cell) -> str:
+    width = cell.labels["width"]
+    return f"{cell.labels['matrix']}, {'vector' if width is None else width}"
+
+
+def _layouts(cells: Sequence[Cell]) -> str:
+    """Speed-ups over scipy and over an earlier build, and what a layout costs against C order."""
+    in_c_order = {key_of(cell.labels): cell for cell in cells if _layout(cell) == "C"}
+    position = KEY.index("layout")
+
+    def against_c_order(group):
+        found = []
+        for cell in group:
+            key = key_of(cell.labels)
+            plain = in_c_order.get((*key[:position], "C", *key[position + 1 :]))
+            if plain is not None and cell.seconds(SUBJECT) and plain.seconds(SUBJECT):
+                found.append((cell.seconds(SUBJECT) / plain.seconds(SUBJECT), cell))
+        return found
+
+    head = ["product", "format", "layout", "dtypes", "cells"]
+    for peer in (SUBJECT, _ACCELERATE):
+        head += [f"{peer} against scipy", "worst", "on"]
+    head += ["time over C order", "worst", "on", "against before", "worst", "on"]
+    rows = []
+    for labels, group in analysis.grouped(cells, "op", "container", "layout", "dtype").items():
+        op, container, layout, dtype = labels
+        row = [
+            "dense @ sparse" if op == "dense_habit" else "sparse @ dense",
+            container.partition("_")[0].upper(),
+            layout,
+            dtype,
+            len(group),
+        ]
+        for peer in (SUBJECT, _ACCELERATE):
+            row += _summary(_ratios(group, "scipy", peer))
+        plain = layout == "C"
+        row += ["-"] * 3 if plain else _summary(against_c_order(group), max)
+        row += _summary(_ratios(group, _BEFORE[SUBJECT], SUBJECT))
+        rows.append(row)
+    return table(head, rows, 4)
+
+
+def _loads(cells: Sequence[Cell]) -> str:
+    """Mean and 95th percentile of calls, against scipy and against one thread."""
+    head = ["load", "product", "scipy, mean us", "one thread", "before", SUBJECT]
+    head += ["mean over scipy's", "95% over scipy's", "mean over one thread's"]
+    rows = []
+    for (load,), group in analysis.grouped(cells, "load").items():
+        for cell in group:
+            peers = ("scipy", _ONE_THREAD, _BEFORE[SUBJECT], SUBJECT)
+            means = [cell.seconds(peer, "mean") for peer in peers]
+            row = [load, _place(cell), *(number(t and 1e6 * t) for t in means)]
+            for rival, figure in (("scipy", "mean"), ("scipy", "slowest"), (_ONE_THREAD, "mean")):
+                ratio = _ratios([cell], SUBJECT, rival, figure)
+                row.append(number(ratio[0][0]) if ratio else "-")
+            rows.append(row)
+    return table(head, rows, 2)
+
+
+def _estimators(cells: Sequence[Cell]) -> str:
+    """Time of a fit, with and without `accelerate`."""
+    head = ["estimator", "load", "scipy, s", "accelerate before, s", "accelerate, s", "speed-up"]
+    rows = []
+    for (load,), group in analysis.grouped(cells, "load").items():
+        figure = "median" if load == "none" else "mean"
+        for cell in group:
+            times = [cell.seconds(p, figure) for p in ("scipy", _BEFORE[_ACCELERATE], _ACCELERATE)]
+            found = _ratios([cell], "scipy", _ACCELERATE, figure)
+            speedup = number(found[0][0]) if found else "-"
+            rows.append([cell.labels["op"], load, *map(number, times), speedup])
+        found = _ratios(group, "scipy", _ACCELERATE, figure)
+        rows.append(["geometric mean", load, "", "", "", _summary(found)[0]])
+    return table(head, rows, 2)
+
+
+def _activations(cells: Sequence[Cell]) -> str:
+    """Nanoseconds that an activation adds to an element, and its share of the product."""
+    nothing = next(op for op, activation in ACTIVATIONS.items() if activation is None)
+    plain = {c.labels["matrix"]: c for c in cells if c.labels["op"] == nothing}
+    head = ["activation", "matrix", "before, ns an element", f"{SUBJECT}, ns", "of the product"]
+    rows = []
+    for cell in cells:
+        without = plain.get(cell.labels["matrix"])
+        if cell is without or without is None:
+            continue
+        elements = cell.labels["rows"] * cell.labels["width"]
+        row = [ACTIVATIONS[cell.labels["op"]], cell.labels["matrix"]]
+        for peer in (_BEFORE[SUBJECT], SUBJECT):
+            with_, product = cell.seconds(peer, "min"), without.seconds(peer, "min")
+            row.append(number(1e9 * (with_ - product) / elements) if with_ and product else "-")
+        found = cell.seconds(SUBJECT, "min"), without.seconds(SUBJECT, "min")
+        row.append(f"{100 * (found[0] / found[1] - 1):.0f}%" if all(found) else "-")
+        rows.append(row)
+    return table(head, rows, 2)
+
+
+def _layers(cells: Sequence[Cell]) -> str:
+    """Milliseconds of a layer."""
+    peers = ("numpy dense", _BEFORE[SUBJECT], SUBJECT)
+    head = ["tokens", *(f"{peer}, ms" for peer in peers), "against dense", "against before"]
+    rows = []
+    for cell in cells:
+        row = [cell.labels["width"]]
+        row += [number(t and 1e3 * t) for t in (cell.seconds(peer) for peer in peers)]
+        for peer in peers[:-1]:
+            found = _ratios([cell], peer, SUBJECT)
+            row.append(number(found[0][0]) if found else "-")
+        rows.append(row)
+    return table(head, rows, 0)

@@ -1,0 +1,150 @@
+"""What people do beside what benchmarks measure: layouts, formats, dtypes, loads, activations.
+
+Nothing here may be slower than scipy, and no layout much slower than C order.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+import numpy as np
+from scipy.sparse import csr_array, kron
+
+from ... import datasets, prune
+from ..cells import SEED, Cell, Matrix
+from ..measure.load import LOADS
+from ..ops.bert_layer import NAME as BERT_LAYER
+from ..ops.estimators import ESTIMATORS
+from ..ops.fused import FUSED
+from ..problem import LAYOUTS
+from .structured import pruned
+
+NAME = "habits"
+TITLE = "Habits"
+SUFFIXES = ()
+
+#: Rows, and entries of each of them on average, of square matrices.
+SIZES = ((12, 3), (300, 10), (5000, 16), (20_000, 16))
+NODES, DEGREE = 50_000, 8
+BLOCK = 4
+WIDTHS = (None, 8, 64, 512)
+#: Pairs of dtypes other than float32 for both operands, sparse first.
+DTYPES = ("float64", "int64 x float32", "float32 x float64")
+LOADED_WIDTHS = (None, 8, 64)
+
+TEXT_SHAPE = (20_000, 10_000)
+WORDS = 100
+#: A product's size in a network: output and input features.
+LAYERS = ((2048, 512), (768, 3072))
+FEATURES = 768
+TOKENS = 128
+
+
+def _scattered(rows, entries):
+    return datasets.random_pruned(rows, rows, 1 - entries / rows, rng=SEED)
+
+
+def _blocks(rows, entries):
+    """Return blocks of ones, with so many entries in a row."""
+    share = entries / rows
+    few = datasets.random_pruned(rows // BLOCK, rows // BLOCK, max(0.0, 1 - share), rng=SEED)
+    return csr_array(kron(few, np.ones((BLOCK, BLOCK), np.float32), format="csr"))
+
+
+def _text():
+    """Return the pattern of documents by words whose frequencies follow Zipf's law."""
+    rng = np.random.default_rng(SEED)
+    rows, columns = TEXT_SHAPE
+    frequencies = 1 / np.arange(1, columns + 1)
+    words = rng.choice(columns, rows * WORDS, p=frequencies / frequencies.sum())
+    documents = np.repeat(np.arange(rows), WORDS)
+    A = csr_array((np.ones(words.size, np.float32), (documents, words)), shape=TEXT_SHAPE)
+    A.sum_duplicates()
+    A.data[:] = 1
+    return A
+
+
+def matrices(quick):
+    """Scattered entries, blocks, a graph, a text, layers of networks."""
+    sizes = SIZES[2:3] if quick else SIZES
+    for rows, entries in sizes:
+        make = partial(_scattered, rows, entries)
+        yield Matrix(f"scattered {rows:,} x {rows:,}", "scattered", make)
+    for rows, entries in sizes:
+        yield Matrix(f"blocks {rows:,} x {rows:,}", "blocks", partial(_blocks, rows, 4 * entries))
+    if not quick:
+        graph = partial(datasets.power_law_graph, NODES, DEGREE, rng=SEED)
+        yield Matrix(f"power law {NODES:,} nodes", "graph", graph)
+        yield Matrix("text", "text", _text)
+    for size in LAYERS[:1] if quick else LAYERS:
+        name = f"layer 90%, {size[0]} x {size[1]}"
+        yield Matrix(name, "layer", partial(pruned, size, prune.magnitude, 0.9))
+    if not quick:
+        weights = partial(pruned, (12 * FEATURES, FEATURES), prune.magnitude, 0.9)
+        yield Matrix("BERT 90%", "BERT", weights)
+
+
+#: Containers by the kinds of matrices that they are met with.
+_CONTAINERS = {
+    "scattered": ("csr_array", "csc_array", "coo_array"),
+    "graph": ("csr_array", "csc_array", "coo_array"),
+    "blocks": ("bsr_array",),
+}
+
+
+def cells(found, options):
+    """Return cells by the kind of each matrix."""
+    for matrix in found:
+        if matrix.kind in _CONTAINERS:
+            made = itertools.chain(_layouts(matrix, options), _loads(matrix, options))
+        elif matrix.kind == "text":
+            made = _estimators(matrix, options)
+        elif matrix.kind == "layer":
+            made = _fused(matrix, options)
+        else:
+            made = _bert(matrix, options)
+        yield from (cell for cell in made if options.ops is None or cell.op in options.ops)
+
+
+def _layouts(matrix, options):
+    containers = _CONTAINERS[matrix.kind]
+    widths = options.widths or (WIDTHS[::2] if options.quick else WIDTHS)
+    for op, container, width, threads in itertools.product(
+        ("habit", "dense_habit"), containers, widths, options.threads
+    ):
+        make = partial(Cell, NAME, op, matrix, width, threads, "warm")
+        # One vector lies one way.
+        layouts = LAYOUTS if width is not None else ("C", "columns apart", "int64 indices")
+        for layout in layouts[:2] if options.quick else layouts:
+            yield make("float32", container, layout)
+        if not options.quick:
+            for dtype in DTYPES:
+                yield make(dtype, container)
+
+
+def _loads(matrix, options):
+    if matrix.kind != "scattered" or options.quick:
+        return
+    loads = [load for load in LOADS if load != "none"]
+    for width, load, threads in itertools.product(
+        options.widths or LOADED_WIDTHS, loads, options.threads
+    ):
+        yield Cell(NAME, "habit", matrix, width, threads, "warm", "float32", "csr_array", "C", load)
+
+
+def _estimators(matrix, options):
+    loads = ("none", "2 busy processes")
+    for op, load, threads in itertools.product(ESTIMATORS, loads, options.threads):
+        # A width is asked of every cell: an estimator has one target.
+        yield Cell(NAME, op, matrix, 1, threads, "warm", "float64", "csr_array", "C", load)
+
+
+def _fused(matrix, options):
+    for op, threads in itertools.product(FUSED, options.threads):
+        yield Cell(NAME, op.NAME, matrix, TOKENS, threads)
+
+
+def _bert(matrix, options):
+    for tokens, threads in itertools.product((TOKENS, 3 * TOKENS), options.threads):
+        yield Cell(NAME, BERT_LAYER, matrix, tokens, threads)
