@@ -25,6 +25,7 @@ __all__ = [
     "known_canonical",
     "place",
     "same",
+    "some_rows",
     "transposed",
     "with_values",
 ]
@@ -161,6 +162,27 @@ def first_rows(csr, rows):
     end = csr.indptr[rows]
     shape = (rows, csr.shape[1])
     return known_canonical(csr.data[:end], csr.indices[:end], csr.indptr[: rows + 1], shape)
+
+
+def some_rows(csr, rows):
+    """Return about so many rows of a canonical matrix: ranges of them from all over it.
+
+    Ranges begin at multiples of 64 rows, so that blocks and vectors stay what they are.
+    """
+    height = 64
+    chunks = -(-csr.shape[0] // height)
+    taken = min(chunks, max(1, rows // height))
+    groups = min(taken, 8)
+    firsts = [chunks * group // groups for group in range(groups)]
+    counts = np.diff([taken * group // groups for group in range(groups + 1)])
+    spans = [slice(f * height, (f + c) * height) for f, c in zip(firsts, counts, strict=True)]
+    lengths = np.concatenate([np.diff(csr.indptr)[span] for span in spans])
+    places = [slice(csr.indptr[s.start], csr.indptr[min(s.stop, csr.shape[0])]) for s in spans]
+    indptr = np.zeros(lengths.size + 1, csr.indptr.dtype)
+    np.cumsum(lengths, out=indptr[1:])
+    indices = np.concatenate([csr.indices[place] for place in places])
+    data = np.concatenate([csr.data[place] for place in places])
+    return known_canonical(data, indices, indptr, (lengths.size, csr.shape[1]))
 
 
 def transposed(csr):

@@ -636,9 +636,10 @@ class PreparedMatrix(Convertible, LinearOperator):
         Returns
         -------
         Explanation
-            Prints as a table: what was predicted and measured per product, what packing took, how
-            many products pay for it, and which patterns `W` has.  `candidates` has the numbers,
-            `chosen` the kernel's name, `patterns` what was recognised.
+            Prints as a table: what was predicted and measured per product, by how much that varies,
+            what packing took, how many products pay for it, which patterns `W` has, and how sure
+            all of this is.  `candidates` has the numbers, `chosen` the kernel's name, `patterns`
+            what was recognised, `basis` how the times are known, `how` how the kernel was chosen.
 
         Examples
         --------
@@ -799,7 +800,7 @@ def prepare(
         The share of their places that blocks hold at least, on average: from 0.7 to 1.  If nothing
         is said, 0.9 with "auto", and all of them if blocks are declared.
     tune : bool, optional
-        Whether to measure the kernels that may suit `A` (some tenths of a second at most, once per
+        Whether to measure the kernels that may suit `A` (some hundredths of a second, once per
         pattern and width in a process, see `save_tuning`); with False a model of the machine
         chooses, and preparing takes some nanoseconds per entry.
     workers : int, optional

@@ -7,9 +7,8 @@ import math
 import os
 import platform
 import sys
-import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,9 @@ import numpy as np
 from . import _core
 from ._files import read_bytes, replaced
 from ._kernels import KERNELS, blas_threads
-from ._pattern import first_rows
+from ._locks import Lock
+from ._measuring import Calls, decide, measure
+from ._pattern import some_rows
 from ._threads import resolve_workers
 
 if TYPE_CHECKING:
@@ -26,15 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "Explanation", "load_tuning", "save_tuning"]
 
-#: Seconds that measuring may take, in all, and one product at most of that.
-BUDGET = 0.5
-_PRODUCT_SECONDS = 0.02
-#: A kernel whose model says that it takes so many times as long as the best is not measured.
-_HOPELESS = 4.0
-#: Stretches in which a kernel is measured, samples in each, and the seconds before the first one.
-_STRETCHES = 2
-_ROUNDS = 7
-_SETTLING = 0.02
+#: Seconds that measuring may take: in `prepare`, and in `explain`, which measures all there is.
+BUDGET = 0.05
+_EXPLAIN_BUDGET = 0.5
+#: Seconds of a product on one thread that is measured whole; of others, some rows and columns are.
+_PRODUCT_SECONDS = 4e-3
+#: Rows that are left of a matrix at least: what packing B costs is shared by them.
+_LEAST_ROWS = 512
+#: Columns that are left of a product, which has several tiles of them.
+_LEAST_COLUMNS = 128
+#: A kernel whose model says that it takes so many times as long as the best is not measured, unless
+#: it is plain `spmm`, which costs nothing to make.
+_HOPELESS = 3.0
 #: The largest dense matrix that is made to see whether it is faster, in bytes.
 _MOST_DENSE = 1 << 28
 #: The smallest whose memory matters, in bytes.
@@ -45,6 +49,10 @@ _MOST_ELEMENTS = 1 << 25
 
 #: What was measured in this process, or loaded: key -> name of the fastest kernel.
 _known: dict[str, str] = {}
+#: Of what was measured in this process: key -> the basis of the verdict.
+_basis: dict[str, str] = {}
+#: Products that are measured at once would disturb each other.
+_measuring = Lock()
 
 
 # Predictions --------------------------------------------------------------------------------------
@@ -102,7 +110,9 @@ def _predictions(csr, n, workers, padding=None):
     if padding is not None:
         cycles["padded"] = _padded_cycles(csr, padding, n, workers)
     if rows * cols * csr.dtype.itemsize <= _MOST_DENSE and _threads(workers) >= blas_threads():
-        cycles["dense"] = _cycles(csr, csr.nnz, n, "dense")
+        # Of our threads, as many as the BLAS has.
+        share = _threads(workers) / min(_threads(workers), blas_threads())
+        cycles["dense"] = _cycles(csr, csr.nnz, n, "dense") * share
     return {name: value * unit for name, value in cycles.items() if math.isfinite(value)}
 
 
@@ -132,71 +142,63 @@ def best_padding(csr, paddings, n, workers):
 # Measuring ----------------------------------------------------------------------------------------
 
 
-def _measure(calls, budget):
-    """Return the typical seconds of some calls, each measured in stretches of its own."""
-    # In turns they would disturb each other: the threads of a BLAS spin for some 20 ms after a
-    # product, and ours for a few.
-    best = dict.fromkeys(calls, math.inf)
-    end = time.perf_counter() + budget
-    for _ in range(_STRETCHES):
-        for name, call in calls.items():
-            best[name] = min(best[name], _typical(call, budget / (_STRETCHES * len(calls))))
-        if time.perf_counter() > end:
-            break
-    return best
+def _sample(csr, n, predicted, workers):
+    """Return rows and a number of columns to measure with: all, unless products take too long."""
+    serial = max(min(predicted.values()) * _threads(workers), 1e-12)
+    columns = min(n, max(_LEAST_COLUMNS, int(n * _PRODUCT_SECONDS / serial)))
+    columns = max(1, min(columns, _MOST_ELEMENTS // max(1, *csr.shape)))
+    serial *= columns / n
+    rows = max(_LEAST_ROWS, int(csr.shape[0] * _PRODUCT_SECONDS / serial))
+    return (csr if rows >= csr.shape[0] else some_rows(csr, rows)), columns
 
 
-def _typical(call, budget):
-    """Return the lower quartile of a call's seconds, in a stretch of at most `budget`."""
-    start = now = time.perf_counter()
-    call()
-    once = time.perf_counter() - start
-    if once >= budget:
-        return once
-    count = max(1, min(200, int(1e-3 / max(once, 1e-9))))
-    taken = []
-    while len(taken) < _ROUNDS and now - start + count * once < budget:
-        before = time.perf_counter()
-        for _ in range(count):
-            call()
-        now = time.perf_counter()
-        # The others' threads may spin until then.
-        if before - start >= _SETTLING:
-            taken.append((now - before) / count)
-    return float(np.quantile(taken, 0.25)) if taken else once
+def _product(kernel, B, out, workers):
+    """Return a call that multiplies as `PreparedMatrix.spmm` would."""
+    options = (out, 1.0, 0.0, None, None, None, workers)
+    if kernel.operand is None:
+        return lambda: kernel.multiply(B, *options)
+    return lambda: _core.spmm_fast(kernel.operand, B, *options, False)
 
 
-def _sample(csr, n, predicted):
-    """Rows enough to measure with: all of them, unless products take too long."""
-    share = _PRODUCT_SECONDS / max(min(predicted.values()), 1e-12)
-    if share >= 1:
-        return csr
-    return first_rows(csr, max(1, int(csr.shape[0] * share)))
+def _candidates(kernels, B, out, workers):
+    """Return what is to be measured of kernels, by their names."""
+    several = _threads(workers) > 1
+    calls = {}
+    for name, kernel in kernels.items():
+        parallel = _product(kernel, B, out, workers) if several else None
+        serial = None if name == "dense" and several else _product(kernel, B, out, 1)
+        calls[name] = Calls(serial, parallel, foreign=name == "dense")
+    return calls
 
 
-def _timed(state, n, workers, names, predicted):
-    """Return kernels and their seconds per product, of all rows."""
+def _timed(state, n, workers, names, predicted, thorough=False):
+    """Return kernels, and a verdict on them with their seconds per product, of all rows."""
     own = state.csr
-    csr = _sample(own, n, predicted)
-    whole = csr is own
+    csr, columns = _sample(own, n, predicted, workers)
     kernels = {}
     for name in names:
         try:
-            if whole:
+            if csr is own:
                 kernels[name] = state.kernel(name, n)
             else:
                 kernels[name] = state.make(name, csr, n)
         except MemoryError:
             if name == "rows":
                 raise
-    columns = max(1, min(n, _MOST_ELEMENTS // max(1, *csr.shape)))
     B = _dense_operand(csr.shape[1], columns if n > 1 else None, csr.dtype)
     out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
-    options = (out, 1.0, 0.0, None, None, None, workers)
-    calls = {name: lambda k=kernel: k.multiply(B, *options) for name, kernel in kernels.items()}
-    seconds = _measure(calls, BUDGET)
+    calls = _candidates(kernels, B, out, workers)
+    verdict = _verdict(calls, predicted, _eligible(own, kernels), workers, thorough)
     scale = (state.nnz / csr.nnz if csr.nnz else 1.0) * n / columns
-    return kernels, {name: value * scale for name, value in seconds.items()}
+    seconds = {name: value * scale for name, value in verdict.seconds.items()}
+    return kernels, replace(verdict, seconds=seconds)
+
+
+def _verdict(calls, predicted, eligible, workers, thorough):
+    budget = _EXPLAIN_BUDGET if thorough else BUDGET
+    with _measuring:
+        found = measure(calls, budget=budget, threads=_threads(workers), thorough=thorough)
+    return decide(found, predicted, eligible)
 
 
 def _has_operands(rows, dtype):
@@ -226,13 +228,33 @@ def choose(state, n, workers):
         return _known[key]
     least = min(predicted.values())
     names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
-    _, seconds = _timed(state, n, workers, ["rows", *(set(names) - {"rows"})], predicted)
-    best = min(_eligible(csr, seconds), key=seconds.get)
-    for name in seconds:
-        if name != best:
+    names = ["rows", *(name for name in names if name != "rows")]
+    if len(names) == 1:
+        _known[key], _basis[key] = "rows", "predicted"
+        return "rows"
+    _, verdict = _timed(state, n, workers, names, predicted)
+    for name in verdict.seconds:
+        if name != verdict.best:
             state.drop(name, n)
-    _known[key] = best
-    return best
+    _known[key], _basis[key] = verdict.best, verdict.basis
+    return verdict.best
+
+
+def _how(state, n, workers, chosen):
+    """Say how the kernel in use for `n` columns was chosen."""
+    key = _key(state, n, workers)
+    if _known.get(key) != chosen:
+        return "chosen by the model, without measuring"
+    return _CHOSEN[_basis.get(key, "loaded")]
+
+
+_CHOSEN = {
+    "measured": "chosen by measuring",
+    "CPU time": "chosen by the CPU time of one thread, as other processes were running",
+    "within noise": "not sure: the model chose among kernels that differed by less than the noise",
+    "predicted": "chosen by the model: nothing else came close, or the machine was too busy",
+    "loaded": "chosen by a measurement that was loaded",
+}
 
 
 # Reports ------------------------------------------------------------------------------------------
@@ -248,6 +270,8 @@ class Candidate:
     measured: float
     packing: float
     nbytes: int
+    #: By which share two halves of the measurements differ.
+    spread: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -259,6 +283,11 @@ class Explanation:
     chosen: str
     candidates: tuple[Candidate, ...]
     patterns: tuple[Pattern, ...] = ()
+    #: How the times above are known: "measured"; "CPU time" of one thread, where other processes
+    #: were running; "within noise" if the fastest differ by less; "predicted" by the model.
+    basis: str = "measured"
+    #: How the kernel in use was chosen.
+    how: str = ""
 
     def candidate_of(self, pattern: Pattern) -> Candidate:
         """Return the kernel that makes use of a pattern."""
@@ -268,8 +297,8 @@ class Explanation:
         return found.get(name, found["rows"])
 
     def __str__(self):
-        heads = ("predicted", "measured", "GFLOP/s", "packing")
-        widths = (10, 10, 8, 10)
+        heads = ("predicted", "measured", "spread", "GFLOP/s", "packing")
+        widths = (10, 10, 7, 8, 10)
         titles = " ".join(f"{h:>{w}}" for h, w in zip(heads, widths, strict=True))
         lines = [self.title, f"{'kernel':8} {titles}  pays"]
         plain = next(c.measured for c in self.candidates if c.name == "rows")
@@ -281,11 +310,15 @@ class Explanation:
             mark = "*" if c.name == self.chosen else " "
             lines.append(
                 f"{mark}{c.name:7} {_time(c.predicted):>10} {_time(c.measured):>10} "
-                f"{self.flops / c.measured / 1e9:8.1f} {_time(c.packing):>10}  {pays}"
+                f"{_share(c.spread):>7} {self.flops / c.measured / 1e9:8.1f} "
+                f"{_time(c.packing):>10}  {pays}"
             )
         best = min(self.candidates, key=lambda c: c.measured)
         used = next(c for c in self.candidates if c.name == self.chosen)
         lines.append(f"* in use: {used.describes}")
+        if self.how:
+            lines.append(f"  {self.how}")
+        lines.append(f"  {_BASES[self.basis]}")
         if best.name != self.chosen:
             share = 100 * (used.measured / best.measured - 1)
             lines.append(f"  {best.name} was {share:.0f}% faster this time")
@@ -294,6 +327,20 @@ class Explanation:
             cost = f"{c.name}, predicted {_time(c.predicted)}, measured {_time(c.measured)}"
             lines.append(f"pattern {pattern}: {cost}")
         return "\n".join(lines)
+
+
+#: What is said of the times of a report.
+_BASES = {
+    "measured": "sure: measured on all threads, which nothing disturbed",
+    "CPU time": "less sure: other processes were running, so that it is the CPU time of one thread "
+    "that was compared",
+    "within noise": "not sure: the fastest differ by less than the noise",
+    "predicted": "not sure: other processes were running, so that the model was asked",
+}
+
+
+def _share(spread):
+    return f"{100 * spread:.1f}%" if math.isfinite(spread) else "-"
 
 
 def _time(seconds):
@@ -309,19 +356,23 @@ def explain(state, n, workers, chosen, used, patterns):
     """Measure all kernels; keep what was packed for those in `used`."""
     csr = state.csr
     predicted = _predictions(csr, n, workers, state.padding)
-    kernels, seconds = _timed(state, n, workers, list(predicted), predicted)
+    names = ["rows", *(name for name in predicted if name != "rows")]
+    kernels, verdict = _timed(state, n, workers, names, predicted, thorough=True)
     share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # of what was measured, or a sample
     candidates = tuple(
         Candidate(
-            name, kernel.describe(), predicted[name], seconds[name],
-            kernel.packing_seconds * share, int(kernel.nbytes * share),
+            name, kernel.describe(), predicted[name], verdict.seconds[name],
+            kernel.packing_seconds * share, int(kernel.nbytes * share), verdict.spread[name],
         )
         for name, kernel in kernels.items()
     )  # fmt: skip
     title = _title(csr, csr.dtype, n, workers)
+    how = _how(state, n, workers, chosen)
     for name in kernels.keys() - used:
         state.drop(name, n)
-    return Explanation(title, 2 * csr.nnz * n, chosen, candidates, patterns)
+    return Explanation(
+        title, 2 * csr.nnz * n, chosen, candidates, patterns, verdict.basis, how
+    )
 
 
 def explain_int8(csr, layouts, n, workers, chosen):
@@ -335,24 +386,38 @@ def explain_int8(csr, layouts, n, workers, chosen):
     B, sums = np.zeros((cols, *shape), np.uint8), np.empty((rows, *shape), np.int32)
     X, out = np.ones(B.shape, np.float32), np.empty(sums.shape, np.float32)
     plain = KERNELS["rows"](csr, n)
-    threads = resolve_workers(workers)
-    calls = {
-        name: lambda packed=packed: _core.spmm_int8(
-            packed, B, sums, 0, None, None, 0, 1.0, 0, threads
-        )
-        for name, (packed, _, _) in layouts.items()
-    }
-    calls["rows"] = lambda: plain.multiply(X, out, 1.0, 0.0, None, None, None, workers)
-    seconds = _measure(calls, BUDGET)
-    scale = n / columns
+    several = _threads(workers) > 1
+
+    def int8_calls(packed):
+        def call(threads):
+            return lambda: _core.spmm_int8(
+                packed, B, sums, 0, None, None, 0, 1.0, 0, resolve_workers(threads)
+            )
+
+        return Calls(call(1), call(workers) if several else None)
+
+    calls = {name: int8_calls(packed) for name, (packed, _, _) in layouts.items()}
+    calls |= _candidates({"rows": plain}, X, out, workers)
+    # Nothing is predicted: of those within the noise, the one in use is named.
+    preferred = {name: float(name != chosen) for name in calls}
+    verdict = _verdict(calls, preferred, None, workers, thorough=True)
+    seconds, scale = verdict.seconds, n / columns
     candidates = [
-        Candidate(name, describes, math.nan, seconds[name] * scale, packing, packed.nbytes)
+        Candidate(
+            name, describes, math.nan, seconds[name] * scale, packing, packed.nbytes,
+            verdict.spread[name],
+        )
         for name, (packed, describes, packing) in layouts.items()
-    ]
+    ]  # fmt: skip
     described = f"{plain.describe()}, float32"
-    candidates.append(Candidate("rows", described, math.nan, seconds["rows"] * scale, 0.0, 0))
+    candidates.append(
+        Candidate(
+            "rows", described, math.nan, seconds["rows"] * scale, 0.0, 0, verdict.spread["rows"]
+        )
+    )
     title = _title(csr, np.dtype(np.int8), n, workers)
-    return Explanation(title, 2 * csr.nnz * n, chosen, tuple(candidates))
+    how = "chosen by the number of columns alone"
+    return Explanation(title, 2 * csr.nnz * n, chosen, tuple(candidates), (), verdict.basis, how)
 
 
 def _title(csr, dtype, n, workers):
@@ -399,6 +464,8 @@ def _cpu_name():
 def save_tuning(path: str | os.PathLike[str]) -> None:
     """Write what `prepare` has measured in this process to a file, for `load_tuning`.
 
+    Choices that it was not sure of, as kernels differed by less than the noise, are left out.
+
     Parameters
     ----------
     path : str or os.PathLike
@@ -418,7 +485,9 @@ def save_tuning(path: str | os.PathLike[str]) -> None:
     ...     spkernels.save_tuning(path)
     ...     spkernels.load_tuning(path)
     """
-    text = json.dumps({"format": 1, "machine": _machine(), "kernels": dict(_known)}, indent=1)
+    unsure = {key for key, basis in list(_basis.items()) if basis == "within noise"}
+    kernels = {key: name for key, name in list(_known.items()) if key not in unsure}
+    text = json.dumps({"format": 1, "machine": _machine(), "kernels": kernels}, indent=1)
     with replaced(path) as file:
         file.write(text.encode())
 
@@ -449,3 +518,5 @@ def load_tuning(path: str | os.PathLike[str]) -> None:
     if machine != _machine():
         raise ValueError(f"{path}: expected tuning of this machine, {_machine()}, found {machine}")
     _known.update(kernels)
+    for key in kernels:
+        _basis.pop(key, None)

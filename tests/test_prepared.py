@@ -30,6 +30,7 @@ from strategies import (
 
 import spkernels
 from spkernels import _core, _kernels, _pattern, _tuning, _validate, datasets, prepare, spmm
+from spkernels._measuring import Verdict
 from spkernels.patterns._padding import Padding
 
 KERNELS = sorted(_kernels.KERNELS)
@@ -64,6 +65,7 @@ def choose(W, choices):
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
     monkeypatch.setattr(_tuning, "_known", {})
+    monkeypatch.setattr(_tuning, "_basis", {})
 
 
 # Products -----------------------------------------------------------------------------------------
@@ -572,13 +574,25 @@ def test_updated_rows_are_known_to_be_sorted():
 # Choices ------------------------------------------------------------------------------------------
 
 
+def verdict_for(fastest, basis="measured"):
+    """A verdict for one of the ways, after each was used."""
+
+    def verdict(candidates, *_, **__):
+        for calls in candidates.values():
+            for call in (calls.serial, calls.parallel):
+                if call is not None:
+                    call()
+        best = fastest if fastest in candidates else min(candidates)
+        return Verdict(best, dict.fromkeys(candidates, 1.0), dict.fromkeys(candidates, 0.1), basis)
+
+    return verdict
+
+
 @pytest.mark.parametrize("n", [1, 16, 128])
 @pytest.mark.parametrize("fastest", KERNELS)
 def test_the_fastest_is_chosen(monkeypatch, fastest, n):
     monkeypatch.setattr(_tuning, "_HOPELESS", np.inf)
-    monkeypatch.setattr(
-        _tuning, "_measure", lambda calls, _: {k: 1.0 + (k != fastest) for k in calls}
-    )
+    monkeypatch.setattr(_tuning, "_verdict", verdict_for(fastest))
     A = in_vectors(np.random.default_rng(0), 4, 1, (64, 64), 0.4, np.float32, holes=0.1)
     W = prepare(A, n=n, pattern="auto", fill=0.8)
     assert W.kernel.startswith(fastest + ":")
@@ -589,43 +603,68 @@ def test_the_fastest_is_chosen(monkeypatch, fastest, n):
 def test_a_pattern_is_measured_once(monkeypatch):
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
     W = prepare(A, n=8)
-    monkeypatch.setattr(_tuning, "_measure", None)
+    monkeypatch.setattr(_tuning, "_verdict", None)
     assert prepare(2 * A, n=8).kernel == W.kernel
     with pytest.raises(TypeError):
         prepare(A, n=9)
     prepare(A, n=9, tune=False)
 
 
-def test_long_products_are_measured_on_some_rows(monkeypatch):
-    A = datasets.random_pruned(640, 64, 0.6, rng=0)
+def test_plain_products_are_always_measured(monkeypatch):
+    """However slow the model says they are: they cost nothing to make."""
     seen = []
 
-    def measure(calls, budget):
-        assert budget <= 1
-        for call in calls.values():
-            call()
-        return dict.fromkeys(calls, 1.0)
+    def verdict(candidates, *_, **__):
+        seen.append(set(candidates))
+        same = dict.fromkeys(candidates, 1.0)
+        return Verdict("rows", same, same, "measured")
 
-    first_rows = _tuning.first_rows
-    monkeypatch.setattr(_tuning, "_measure", measure)
+    monkeypatch.setattr(_tuning, "_verdict", verdict)
+    monkeypatch.setattr(_tuning, "_HOPELESS", 1.0)
+    A = datasets.random_pruned(256, 256, 0.6, rng=0)
+    assert prepare(A, n=32, tune=False).kernel.startswith("packed")
+    assert prepare(A, n=32).kernel.startswith("rows") and seen == [{"rows", "packed"}]
+
+
+def test_nothing_is_measured_where_nothing_is_to_choose(monkeypatch):
+    monkeypatch.setattr(_tuning, "_verdict", None)
+    rows = np.arange(4000)
+    A = sp.coo_array((np.ones(4000, np.float32), (rows, 25 * rows)), shape=(100_000,) * 2)
+    assert prepare(A, n=64).kernel.startswith("rows")
+
+
+@pytest.mark.parametrize("n, columns", [(1, 1), (64, 64), (2000, 128)])
+def test_long_products_are_measured_on_some_rows_and_columns(monkeypatch, n, columns):
+    A = datasets.random_pruned(6400, 64, 0.6, rng=0)
+    A = sp.vstack([A, sp.csr_array((100, 64), dtype=A.dtype)], "csr")
+    seen = []
+
+    def product(kernel, B, out, workers):
+        seen.append((kernel.csr, B, out))
+        return lambda: kernel.multiply(B, out, 1.0, 0.0, None, None, None, workers)
+
+    monkeypatch.setattr(_tuning, "_product", product)
     monkeypatch.setattr(_tuning, "_PRODUCT_SECONDS", 1e-9)
-    monkeypatch.setattr(
-        _tuning, "first_rows", lambda csr, rows: seen.append(rows) or first_rows(csr, rows)
-    )
-    assert prepare(A, n=64).kernel
-    assert 1 <= seen[0] < 640
+    assert prepare(A, n=n).kernel
+    for csr, B, out in seen:
+        assert csr.shape == (512, 64) and out.shape[0] == 512
+        assert B.shape == ((64, columns) if n > 1 else (64,))
+        # Of all parts of it, whole rows.
+        found = [i for i in range(0, 6500, 64) if i + 64 <= 6500]
+        ours = csr[:64].toarray()
+        assert np.array_equal(ours, A[:64].toarray())
+        assert any(np.array_equal(csr[448:].toarray(), A[i : i + 64].toarray()) for i in found[50:])
 
 
-def test_tuning_is_bounded(monkeypatch):
-    clock = iter(np.arange(1e6))  # every look at it, a second later
-    monkeypatch.setattr(_tuning.time, "perf_counter", lambda: next(clock))
-    counts = {"a": 0, "b": 0}
-
-    def call(name):
-        counts[name] += 1
-
-    found = _tuning._measure({name: lambda n=name: call(n) for name in counts}, 0.5)
-    assert counts == {"a": 1, "b": 1} and found == {"a": 1.0, "b": 1.0}
+@pytest.mark.parametrize("rows", [1, 63, 64, 65, 500, 1000, 1023, 1024, 1025])
+@pytest.mark.parametrize("taken", [1, 64, 200, 512, 900])
+def test_some_rows_are_rows_of_the_matrix(rows, taken):
+    A = sp.csr_array(np.arange(1, 2 * rows + 1, dtype=np.float64).reshape(rows, 2))
+    some = _pattern.some_rows(_pattern.canonical(A, A.dtype, "A")[0], taken)
+    assert min(rows, max(1, taken - 64)) <= some.shape[0] <= max(taken, 64)
+    numbers = some.toarray()[:, 0] // 2
+    assert (np.diff(numbers) > 0).all() and numbers[-1] < rows
+    assert np.array_equal(some.toarray(), A.toarray()[numbers.astype(int)])
 
 
 def test_explain():
@@ -641,9 +680,31 @@ def test_explain():
         text = str(report)
         assert f"n = {n or 64}," in text and "300 x 200, 6000 stored (90% sparse)" in text
         assert f"\n*{report.chosen}" in text and "* in use: " in text
+        assert all(c.spread >= 0 for c in report.candidates)
+        assert report.basis in ("measured", "CPU time", "within noise", "predicted")
+        assert "sure: " in text and report.how in text and report.how.startswith(("chosen", "not"))
     with pytest.raises(ValueError, match="n must be at least 1"):
         W.explain(0)
     assert "0 stored" in str(prepare(sp.csr_array((3, 4))).explain())
+
+
+@pytest.mark.parametrize(
+    "basis, says",
+    [
+        ("measured", "chosen by measuring"),
+        ("CPU time", "chosen by the CPU time of one thread"),
+        ("within noise", "not sure"),
+        ("predicted", "chosen by the model"),
+    ],
+)
+def test_a_report_says_how_the_kernel_was_chosen(monkeypatch, basis, says):
+    A = datasets.random_pruned(64, 64, 0.6, rng=0)
+    monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed", basis))
+    report = prepare(A, n=8).explain()
+    assert report.how.startswith(says) and report.basis == basis
+    assert str(report).count("sure: ") >= 1
+    untuned = prepare(A, n=9, tune=False).explain()
+    assert untuned.how == "chosen by the model, without measuring"
 
 
 def test_a_report_says_when_packing_pays():
@@ -657,6 +718,7 @@ def test_a_report_says_when_packing_pays():
     )
     lines = str(_tuning.Explanation("title", 10**6, "rows", found)).splitlines()
     assert lines[0] == "title" and "packed was 200% faster this time" in lines[-1]
+    assert lines[-2] == "  sure: measured on all threads, which nothing disturbed"
     assert lines[2].startswith(" packed ") and lines[2].endswith("after 5 products")
     assert lines[3].startswith("*rows") and lines[3].endswith("at once")
     assert lines[4].endswith("never") and "1 s" in lines[4]
@@ -718,12 +780,22 @@ def test_large_dense_matrices_are_not_made():
 def test_tuning_is_saved_and_loaded(tmp_path, monkeypatch):
     path = tmp_path / "tuning.json"
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
+    monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed", "within noise"))
+    prepare(A, n=4)
+    spkernels.save_tuning(path)
+    assert json.loads(path.read_text())["kernels"] == {}  # what is not sure is not for others
+    monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed"))
     W = prepare(A, n=8)
     spkernels.save_tuning(path)
     monkeypatch.setattr(_tuning, "_known", {})
-    monkeypatch.setattr(_tuning, "_measure", None)
+    monkeypatch.setattr(_tuning, "_verdict", None)
     spkernels.load_tuning(path)
-    assert prepare(A, n=8).kernel == W.kernel
+    loaded = prepare(A, n=8)
+    assert loaded.kernel == W.kernel
+    monkeypatch.undo()
+    monkeypatch.setattr(_tuning, "_known", {})
+    spkernels.load_tuning(path)
+    assert "chosen by a measurement that was loaded" in str(loaded.explain())
     assert [p.name for p in tmp_path.iterdir()] == ["tuning.json"]
 
 
