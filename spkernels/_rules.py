@@ -31,14 +31,15 @@ class Rule(NamedTuple):
 # before it multiplies; in these scipy does 10,000 to 80,000 units of work.
 RULES = {
     "vector": [
-        # 1.1 at 20 to 300 entries, 1.0 at 1,000, 0.75 to 0.95 above as the check reads what scipy
-        # does not; a second thread makes up for it: 1.1 to 1.5 from 100,000 on.
+        # 1.1 at 20 to 300 entries, 1.0 at 1,000, 0.85 to 1.4 above on one thread; two make it 1.4
+        # to 2.2 from 100,000 on.
         Rule("csr", most_small=1000, least_work=1e5, least_threads=2, least_by_spmm=math.inf),
-        # 1.3 to 2 up to 300 entries, 0.5 to 0.9 above, and 0.4 to 0.8 from 1,000 rows on.
-        Rule("csc", 300, 300, least_work=math.inf, least_by_spmm=math.inf),
-        # 1.7 to 2.8 up to 1,000 entries in 300 rows, 0.6 to 1.2 from 1,000 rows on; 0.1 to 1.1
-        # above, without a threshold that tells them apart.
-        Rule("coo", 1000, 300, least_work=math.inf, least_by_spmm=math.inf),
+        # 1.3 to 2 up to 300 entries, 0.5 to 0.9 above, and 0.4 to 0.8 from 1,000 rows on; by
+        # partial sums 0.8 to 1.0 on one thread, 1.2 to 1.8 on two.
+        Rule("csc", 300, 300, 1e5, least_per_row=2, least_threads=2, least_by_spmm=math.inf),
+        # 1.7 to 2.8 up to 1,000 entries in 300 rows, 0.6 to 1.2 from 1,000 rows on; by partial sums
+        # 0.8 to 1.0 on one thread and 1.2 to 1.8 on two, three times that where rows are sorted.
+        Rule("coo", 1000, 300, 1e5, least_per_row=2, least_threads=2, least_by_spmm=math.inf),
         # 1.0 to 2.0 up to 1,000 entries in 300 rows; 0.15 to 0.65 above.
         Rule("bsr", 1000, 300, least_work=math.inf),
     ],

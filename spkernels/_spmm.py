@@ -154,7 +154,8 @@ def spmm(
 
     Notes
     -----
-    Takes ``2 * nnz * n`` operations and a workspace of a few MiB per thread, whatever the shapes.
+    Takes ``2 * nnz * n`` operations and a workspace of a few MiB per thread, for CSC and COO up to
+    16 MiB in all, whatever the shapes.
     Sparse operands of other libraries are converted, see :ref:`foreign`; what `prepare` returns
     multiplies as by its own `PreparedMatrix.spmm`.
     Structural zeros do not read `B`: NaN in a row of `B` reaches only rows of the result with an

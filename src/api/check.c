@@ -58,11 +58,14 @@ static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels, int wants
   return SPK_OK;
 }
 
+static ptrdiff_t outer_of(const spk_sparse *A) {
+  return A->format == SPK_CSC ? A->cols : A->rows / A->block_rows;
+}
+
 static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, int wants_sorted,
                                    int threads) {
-  const int by_column = A->format == SPK_CSC;
-  const ptrdiff_t outer = by_column ? A->cols : A->rows / A->block_rows;
-  const ptrdiff_t inner = by_column ? A->rows : A->cols / A->block_cols;
+  const ptrdiff_t outer = outer_of(A);
+  const ptrdiff_t inner = A->format == SPK_CSC ? A->rows : A->cols / A->block_cols;
   if (!kernels->scan_offsets[A->itype](A->offsets, outer + 1, A->nnz)) return SPK_ERR_INDPTR;
   /* Within what there is, though somebody may write to the offsets at this moment. */
   const ptrdiff_t used = spk_max(0, spk_min(A->nnz, spk_index(A->offsets, A->itype, outer)));
@@ -84,6 +87,13 @@ spk_status spk_ready(spk_sparse *A, int wants_sorted, int threads) {
   A->flags &= ~SPK_SORTED;
   return A->format == SPK_COO ? check_coo(A, kernels, wants_sorted, threads)
                               : check_compressed(A, kernels, wants_sorted, threads);
+}
+
+spk_status spk_check_offsets(const spk_sparse *A) {
+  const spk_kernels *kernels = spk_active_kernels();
+  if (A->format == SPK_COO || A->flags & SPK_CHECKED) return SPK_OK;
+  return kernels->scan_offsets[A->itype](A->offsets, outer_of(A) + 1, A->nnz) ? SPK_OK
+                                                                              : SPK_ERR_INDPTR;
 }
 
 spk_status spk_check(spk_sparse *A, int threads) {

@@ -19,6 +19,21 @@ static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
   return A->format == SPK_COO || B->cols > 8 || B->col_stride != 1;
 }
 
+/* Columns up to which COO is not looked at for being sorted: finding that out, and where rows
+ * begin, costs more than it saves. */
+#define FEW_COLUMNS 16
+
+/* Whether partial sums make the product, with the kernels and the plan for that; of A, the shape
+ * and the number of entries decide. */
+static int sums_parts(const spk_sparse *A, const spk_dense *B, int threads,
+                      const spk_kernels **kernels, spk_partial_plan *plan) {
+  const int checked = (A->flags & SPK_CHECKED) != 0;
+  if (A->format == SPK_BSR || (A->format == SPK_CSR && (checked || B->cols != 1))) return 0;
+  if (A->format == SPK_COO && B->cols > FEW_COLUMNS && (!checked || gathers(A, B))) return 0;
+  *kernels = spk_kernels_for(spk_active_kernels(), B->dtype, B->cols);
+  return spk_plan_partial(A, B, threads, *kernels, spk_active_machine(), plan);
+}
+
 static spk_status check(const spk_sparse *A, const spk_dense *B, const spk_dense *C) {
   spk_status status = spk_check_sparse(A);
   if (status == SPK_OK) status = spk_check_dense(B);
@@ -35,13 +50,22 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   spk_status status = check(A, B, C);
   if (status != SPK_OK) return status;
   if ((unsigned)epilogue->activation > SPK_SIGMOID) return SPK_ERR_ARGUMENT;
+  const spk_epilogue e = spk_rounded_epilogue(epilogue, A->dtype);
+  const spk_kernels *kernels;
+  spk_partial_plan partial;
+  if (sums_parts(A, B, threads, &kernels, &partial)) {
+    /* Indices are checked as they are used (kernels/partial_sums.inc.h). */
+    status = spk_check_offsets(A);
+    return status == SPK_OK ? spk_drive_partial(A, B, C, &e, &partial, kernels) : status;
+  }
   spk_sparse ready = *A;
   status = spk_ready(&ready, wants_sorted(A, B), threads);
   if (status != SPK_OK) return status;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
-  const spk_epilogue e = spk_rounded_epilogue(epilogue, A->dtype);
+  if (sums_parts(&ready, B, threads, &kernels, &partial))
+    return spk_drive_partial(&ready, B, C, &e, &partial, kernels);
   const int keeps = e.beta != 0.0;
-  const spk_kernels *kernels = spk_active_kernels();
+  kernels = spk_active_kernels();
   spk_spmm_plan plan;
   if (gathers(&ready, B)) {
     kernels = spk_kernels_for(kernels, B->dtype, B->cols);
@@ -65,8 +89,20 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
     snprintf(name, size, "spmm_%s_empty", formats[A->format]);
     return SPK_OK;
   }
+  const spk_kernels *kernels;
+  spk_partial_plan partial;
+  if (sums_parts(A, B, threads, &kernels, &partial) ||
+      sums_parts(&ready, B, threads, &kernels, &partial)) {
+    char shape[32] = "vector";
+    if (B->cols > 1)
+      snprintf(shape, sizeof shape, "1x%tdv", spk_ceil_div(partial.tile, kernels->lanes[A->dtype]));
+    snprintf(name, size, "spmm_%s_%s%s, partial sums of %td parts, %d thread%s", formats[A->format],
+             shape, partial.pack ? " packed" : "", partial.parts, partial.threads,
+             partial.threads == 1 ? "" : "s");
+    return SPK_OK;
+  }
   const int gather = gathers(&ready, B);
-  const spk_kernels *kernels = spk_active_kernels();
+  kernels = spk_active_kernels();
   if (gather) kernels = spk_kernels_for(kernels, B->dtype, B->cols);
   spk_spmm_plan plan;
   if (gather)

@@ -4,6 +4,7 @@
 
 #include "../common.h"
 #include "../dispatch/dispatch.h"
+#include "../plan/partial_sums.h"
 #include "../plan/sddmm_plan.h"
 #include "../plan/pattern.h"
 #include "../plan/int8.h"
@@ -18,6 +19,12 @@ spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_d
 /* CSC, COO in any order. */
 spk_status spk_drive_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                              const spk_epilogue *epilogue, const spk_spmm_plan *plan,
+                             const spk_kernels *kernels);
+
+/* CSC, COO in any order, and CSR with a vector, by partial sums.  Offsets are checked; indices are
+ * here, each just before it is used: nothing is written to C on SPK_ERR_INDEX. */
+spk_status spk_drive_partial(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
+                             const spk_epilogue *epilogue, const spk_partial_plan *plan,
                              const spk_kernels *kernels);
 
 spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C,

@@ -73,6 +73,16 @@ static inline void FT(store_one)(T acc, T *c, ptrdiff_t i, ptrdiff_t j, const sp
   *c = e->activation == SPK_IDENTITY ? x : FT(activate_one)(x, e->activation);
 }
 
+/* Partial sums of the same elements, added in the order of the parts. */
+static void FT(partial_add)(void *sums, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t count) {
+  T *s = sums;
+  for (ptrdiff_t i = 0; i < count; i += LANES) {
+    VEC x = V(load)(s + i);
+    for (ptrdiff_t part = 1; part < parts; part++) x = V(add)(x, V(load)(s + part * stride + i));
+    V(store)(s + i, x);
+  }
+}
+
 /* Where nothing is added up: C = alpha * 0 + beta * C, without the second term for beta == 0,
  * whatever C held.  With alpha = 1 and beta = 0, zeros for a scatter to add to. */
 static void FT(tile_scale)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,

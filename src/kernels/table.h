@@ -15,6 +15,9 @@
 #define SPK_MAX_VECTORS 8
 /* Widest BSR tile, in vectors. */
 #define SPK_MAX_BSR_VECTORS 4
+/* Widest tile of partial sums, in vectors: with stores of four, what a wider one would save of
+ * reading the entries is hidden. */
+#define SPK_MAX_PARTIAL_VECTORS 4
 /* Widest tile of strips, in vectors, and the most sums of strips in registers. */
 #define SPK_MAX_STRIP_VECTORS 4
 #define SPK_MAX_STRIP_SUMS 16
@@ -37,6 +40,8 @@ typedef struct spk_spmm_task {
   ptrdiff_t block_rows, block_cols;   /* BSR only */
   ptrdiff_t col_strideb, col_stridec; /* strided kernels only */
   ptrdiff_t row_low, row_high;        /* scatter kernels: rows of C that this task adds to */
+  uint64_t bound, col_bound;          /* partial sums: indices are below; col_bound: those of COO */
+  int *outside;                       /* partial sums: set where one is not */
   spk_epilogue epilogue;              /* biases already moved to the tile */
 } spk_spmm_task;
 
@@ -261,6 +266,10 @@ typedef void (*spk_pack_fn)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t 
 /* dst[i * row_stride + j * col_stride] = src[i * ld + j], rows x cols. */
 typedef void (*spk_unpack_fn)(const void *src, ptrdiff_t ld, void *dst, ptrdiff_t row_stride,
                               ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols);
+
+/* sums[i] += sums[part * stride + i] for i < count, part = 1 .. parts - 1, in this order; whole
+ * vectors of them are there. */
+typedef void (*spk_partial_add_fn)(void *sums, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t count);
 
 /* tile_scale: C[:rows, :n] = alpha * 0 + beta * C; tile_finish: the epilogue, without beta, of the
  * sums that C holds. */

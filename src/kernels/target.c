@@ -92,6 +92,7 @@
 #define TV_WIDTHS_OF(most) TV_WIDTHS_##most
 #define WIDTHS_SPK_MAX_VECTORS WIDTHS_8
 #define WIDTHS_SPK_MAX_BSR_VECTORS WIDTHS_4
+#define WIDTHS_SPK_MAX_PARTIAL_VECTORS WIDTHS_4
 #define WIDTHS_OF(most) WIDTHS_##most
 
 #define SPK_KERNEL_TI(field, fn)                                                              \

@@ -2,10 +2,12 @@
 
 #include "../driver/parallel.h"
 #include "parts.h"
+#include "partial_sums.h"
 #include "quads.h"
 #include "strips.h"
 
-/* The workspace stays below a few MiB per thread whatever the shapes. */
+/* The workspace stays below a few MiB per thread whatever the shapes; that of partial sums, which
+ * threads share, below SPK_PARTIAL_MOST. */
 #define STAGE_MOST ((ptrdiff_t)1 << 16)
 #define SCATTER_STAGE_MOST ((ptrdiff_t)1 << 20)
 #define CUT_MOST ((ptrdiff_t)1 << 18)
@@ -46,7 +48,9 @@ size_t spk_workspace_limit(void) {
   const size_t gather = (size_t)(SPK_PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
   const size_t strips = spk_strips_workspace_limit(), quads = spk_quads_workspace_limit();
   const size_t packed = strips > quads ? strips : quads;
-  return gather > packed ? gather : packed;
+  const size_t partial = (size_t)(SPK_PARTIAL_MOST + SPK_PANEL_MOST);
+  const size_t rows = gather > packed ? gather : packed;
+  return rows > partial ? rows : partial;
 }
 
 static double work_of(const spk_sparse *A, ptrdiff_t n) {

@@ -670,6 +670,133 @@ static void check_spmm_coo(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype)
   check_scatter_layouts("spmm_coo", kernel, dtype, itype, 1);
 }
 
+/* --- partial sums: CSR, CSC and COO --- */
+
+/* Rows of the sums: all that entries name; one of them is out of bounds where `wrong`. */
+static void check_partial(const char *field, spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype,
+                          ptrdiff_t n, spk_format format, int wrong, int sorted) {
+  test_case("%s %s %s, n = %td, wrong %d, sorted %d", field, dtype_names[dtype], itype_names[itype],
+            n, wrong, sorted);
+  const size_t isize = spk_itype_size(itype), size = spk_dtype_size(dtype);
+  const ptrdiff_t lanes = table->lanes[dtype], ld = n == 1 ? 1 : spk_round_up(n, lanes);
+  const ptrdiff_t bound = format == SPK_CSR ? ROWS : C_ROWS;
+  const ptrdiff_t sum_rows = format == SPK_CSR ? ROWS : C_ROWS;
+  entries a = random_entries(dtype, itype, bound, 0, 1);
+  const matrix B = random_input(dtype, ROWS, n, tile_layout());
+  void *rows_coo = NULL;
+  ptrdiff_t first = 0, last = a.count;
+  if (format == SPK_COO) {
+    rows_coo = exact_memory((size_t)a.count * isize);
+    first = STRAYS, last = a.count - STRAYS;
+    for (ptrdiff_t p = 0; p < a.count; p++) {
+      const int stray = p < first || p >= last;
+      const ptrdiff_t row = sorted ? (p - first) * C_ROWS / a.count : random_below(C_ROWS);
+      put_index(rows_coo, itype, p, stray ? STRAY : row);
+      put_index(a.indices, itype, p, stray ? STRAY : random_below(ROWS));
+      put_value(a.values, dtype, p, stray ? NAN : random_number());
+    }
+  }
+  const ptrdiff_t outer = format == SPK_COO ? 1 : a.rows;
+  int found = 0;
+  for (ptrdiff_t k = 0; wrong && k < outer && !found; k++) {
+    const ptrdiff_t p = format == SPK_COO ? last - 1 : begin_of(&a, k);
+    if (format != SPK_COO && p == end_of(&a, k)) continue;
+    const ptrdiff_t beyond = wrong == 1 ? -1 : bound;
+    if (format == SPK_COO && wrong == 3)
+      put_index(rows_coo, itype, p, C_ROWS);
+    else
+      put_index(a.indices, itype, p, format == SPK_COO ? (wrong == 1 ? -1 : ROWS) : beyond);
+    found = 1;
+  }
+  exact_memory_freeze();
+  matrix C = matrix_output(dtype, sum_rows, ld, ld, 1);
+  for (ptrdiff_t i = 0; i < sum_rows; i++)
+    for (ptrdiff_t j = 0; j < ld; j++) matrix_put(&C, i, j, 0);
+  int outside = 0;
+  const spk_spmm_task task = {.indices = spk_at(a.indices, format == SPK_COO ? first : 0, isize),
+                              .values = spk_at(a.values, format == SPK_COO ? first : 0, size),
+                              .begin = a.begin,
+                              .end = a.end,
+                              .rows_coo = rows_coo ? spk_at(rows_coo, first, isize) : NULL,
+                              .B = B.view.data,
+                              .C = C.view.data,
+                              .ldb = B.view.row_stride,
+                              .rows = format == SPK_COO ? last - first : a.rows,
+                              .n = n,
+                              .bound = (uint64_t)bound,
+                              .col_bound = ROWS,
+                              .outside = &outside};
+  kernel(&task);
+  CHECK(outside == found, "outside is %d", outside);
+  for (ptrdiff_t i = 0; i < sum_rows && !found; i++)
+    for (ptrdiff_t j = 0; j < n; j++) {
+      exact e = {0};
+      for (ptrdiff_t k = 0; k < outer; k++) {
+        const ptrdiff_t from = format == SPK_COO ? first : begin_of(&a, k);
+        const ptrdiff_t to = format == SPK_COO ? last : end_of(&a, k);
+        for (ptrdiff_t p = from; p < to; p++) {
+          const ptrdiff_t index = index_of(&a, p);
+          const ptrdiff_t row = format == SPK_CSR   ? k
+                                : format == SPK_CSC ? index
+                                                    : spk_index(rows_coo, itype, p);
+          const ptrdiff_t col = format == SPK_CSC ? k : index;
+          if (row == i) exact_add(&e, value_of(&a, p) * matrix_get(&B, col, j));
+        }
+      }
+      CHECK(exact_matches(e, dtype, matrix_get(&C, i, j)), "sums[%td, %td] = %.17g, not %.17g", i,
+            j, matrix_get(&C, i, j), e.value);
+    }
+  exact_memory_release();
+}
+
+static void check_partial_cases(const char *field, spk_spmm_fn kernel, spk_dtype dtype,
+                                spk_itype itype, ptrdiff_t n, spk_format format) {
+  for (int wrong = 0; wrong < (format == SPK_COO ? 4 : 3); wrong++)
+    for (int sorted = 0; sorted < (format == SPK_COO ? 2 : 1); sorted++)
+      for (int repeat = 0; repeat < 3; repeat++)
+        check_partial(field, kernel, dtype, itype, n, format, wrong, sorted);
+}
+
+static void check_partial_csc(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
+  FOR_TILE(n, dtype, vectors)
+  if (n > 1) check_partial_cases("partial_csc", kernel, dtype, itype, n, SPK_CSC);
+}
+
+static void check_partial_coo(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
+  FOR_TILE(n, dtype, vectors)
+  if (n > 1) check_partial_cases("partial_coo", kernel, dtype, itype, n, SPK_COO);
+}
+
+static void check_partial_csr_vector(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  check_partial_cases("partial_csr_vector", kernel, dtype, itype, 1, SPK_CSR);
+}
+
+static void check_partial_csc_vector(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  check_partial_cases("partial_csc_vector", kernel, dtype, itype, 1, SPK_CSC);
+}
+
+static void check_partial_coo_vector(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  check_partial_cases("partial_coo_vector", kernel, dtype, itype, 1, SPK_COO);
+}
+
+static void check_partial_add(spk_partial_add_fn kernel, spk_dtype dtype) {
+  const ptrdiff_t count = 3 * SPK_MOST_LANES, stride = count + SPK_MOST_LANES;
+  for (ptrdiff_t parts = 1; parts <= 5; parts++) {
+    test_case("partial_add %s, %td parts", dtype_names[dtype], parts);
+    const matrix sums = random_output(dtype, parts, stride, 0);
+    const matrix old = matrix_copy(&sums);
+    kernel(sums.view.data, sums.view.row_stride, parts, count);
+    for (ptrdiff_t j = 0; j < stride; j++) {
+      double sum = matrix_get(&old, 0, j);
+      for (ptrdiff_t part = 1; part < parts && j < count; part++)
+        sum = dtype == SPK_F32 ? (double)((float)sum + (float)matrix_get(&old, part, j))
+                               : sum + matrix_get(&old, part, j);
+      CHECK(matrix_get(&sums, 0, j) == sum, "sums[%td]", j);
+    }
+    exact_memory_release();
+  }
+}
+
 static void check_tile_scale(spk_tile_fn kernel, spk_dtype dtype) {
   const double betas[] = {0, 1, -0.75};
   for (int how = 0; how < OUTPUT_LAYOUTS; how++)

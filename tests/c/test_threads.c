@@ -2,7 +2,9 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "epilogues.h"
 #include "exact.h"
 #include "matrix.h"
 #include "sparse.h"
@@ -186,6 +188,90 @@ static void check_spmspv(void) {
   }
 }
 
+/* Products by partial sums: right, the same bits for every number of threads, and nothing written
+ * where an index of any part is out of range. */
+static const struct {
+  sparse_shape shape;
+  ptrdiff_t n;
+} partial[] = {
+    {{SPK_CSR, SPK_F32, SPK_I32, 1301, 900, 1, 1, 30000, 1}, 1},
+    {{SPK_CSR, SPK_F64, SPK_I64, 300, 2000, 1, 1, 30000, 0}, 1},
+    {{SPK_CSC, SPK_F32, SPK_I32, 900, 1301, 1, 1, 70000, 1}, 1},
+    {{SPK_CSC, SPK_F64, SPK_I64, 5000, 700, 1, 1, 70000, 0}, 1},
+    {{SPK_CSC, SPK_F32, SPK_I64, 700, 900, 1, 1, 20000, 1}, 9},
+    {{SPK_CSC, SPK_F64, SPK_I32, 700, 900, 1, 1, 20000, 0}, 75},
+    {{SPK_COO, SPK_F32, SPK_I32, 900, 1301, 1, 1, 70000, 1}, 1},
+    {{SPK_COO, SPK_F64, SPK_I64, 900, 1301, 1, 1, 70000, 0}, 1},
+    {{SPK_COO, SPK_F32, SPK_I64, 700, 900, 1, 1, 20000, 1}, 5},
+    {{SPK_COO, SPK_F64, SPK_I32, 700, 900, 1, 1, 20000, 0}, 75},
+};
+enum { PARTIAL = sizeof partial / sizeof *partial };
+
+static void break_index(const product *p, const matrix *before, ptrdiff_t entry, int of_rows) {
+  const spk_sparse *A = &p->A.view;
+  const ptrdiff_t bound = of_rows ? A->rows : A->format == SPK_CSC ? A->rows : A->cols;
+  void *indices = (void *)(uintptr_t)(of_rows ? A->row_indices : A->indices);
+  const ptrdiff_t was = spk_index(indices, A->itype, entry);
+  const ptrdiff_t wrong[] = {bound, -1};
+  for (int w = 0; w < 2; w++)
+    for (int threads = 1; threads < 4; threads++) {
+      put_index(indices, A->itype, entry, wrong[w]);
+      const int mark = exact_memory_mark();
+      const matrix ct = matrix_copy(before);
+      CHECK(spk_spmm(A, &p->B.view, &ct.view, NULL, threads) == SPK_ERR_INDEX,
+            "index %td of entry %td, %d threads", wrong[w], entry, threads);
+      CHECK(matrix_same_bits(before, &ct), "written, %d threads", threads);
+      exact_memory_release_to(mark);
+    }
+  put_index(indices, A->itype, entry, was);
+}
+
+static void check_partial_sums(void) {
+  for (int s = 0; s < PARTIAL; s++)
+    for (int how = 0; how < OUTPUT_LAYOUTS; how++) {
+      const sparse_shape *shape = &partial[s].shape;
+      const ptrdiff_t m = shape->rows, n = partial[s].n;
+      test_case("partial sums, %s %td x %td, n = %td, layout %d", sparse_format_name(shape->format),
+                m, shape->cols, n, how);
+      const product p = random_product(shape, n, (layout)how);
+      ptrdiff_t row_stride, col_stride;
+      matrix_strides(m, n, (layout)((how + s) % OUTPUT_LAYOUTS), 0, &row_stride, &col_stride);
+      const matrix C = matrix_output(shape->dtype, m, n, row_stride, col_stride);
+      const matrix bias = matrix_input(shape->dtype, n, 1, 1, 1), c1 = matrix_copy(&C);
+      const spk_epilogue e = {.alpha = 0.75, .beta = s % 2, .bias_col = bias.memory};
+      char name[160];
+      CHECK(spk_spmm_kernel_name(&p.A.view, &p.B.view, &C.view, 2, name, sizeof name) == SPK_OK);
+      CHECK(strstr(name, "partial sums"), "%s", name);
+      CHECK(spk_spmm(&p.A.view, &p.B.view, &c1.view, &e, 1) == SPK_OK);
+      exact *expected = calloc((size_t)(m * n), sizeof *expected);
+      if (!expected) abort();
+      for (ptrdiff_t q = 0; q < p.A.entries; q++)
+        for (ptrdiff_t j = 0; j < n; j++)
+          exact_add(&expected[p.A.row[q] * n + j],
+                    sparse_value(&p.A, q) * matrix_get(&p.B, p.A.col[q], j));
+      for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < n; j++) {
+          const exact x = exact_epilogue(expected[i * n + j], &e, matrix_get(&C, i, j), 0,
+                                         matrix_get(&bias, j, 0));
+          CHECK(exact_matches(x, shape->dtype, matrix_get(&c1, i, j)), "C[%td, %td]", i, j);
+        }
+      free(expected);
+      CHECK(matrix_gaps_intact(&c1));
+      for (int c = 0; c < COUNTS; c++) {
+        const matrix ct = matrix_copy(&C);
+        CHECK(spk_spmm(&p.A.view, &p.B.view, &ct.view, &e, counts[c]) == SPK_OK);
+        CHECK(matrix_same_bits(&c1, &ct), "%d threads", counts[c]);
+      }
+      if (how == 0)
+        for (int end = 0; end < 3; end++) {
+          const ptrdiff_t entry = end * (p.A.view.nnz - 1) / 2;
+          break_index(&p, &C, entry, 0);
+          if (shape->format == SPK_COO) break_index(&p, &C, entry, 1);
+        }
+      exact_memory_release();
+    }
+}
+
 typedef struct caller {
   const product *p;
   matrix C, values;
@@ -254,6 +340,7 @@ int main(void) {
   check_underflow();
   check_same_bits();
   check_spmspv();
+  check_partial_sums();
   check_calls_at_once();
   return test_result();
 }

@@ -228,6 +228,26 @@ static int made_spmm(int number, verb *v) {
   return 1;
 }
 
+/* Enough entries for partial sums. */
+static int made_partial(int number, verb *v) {
+  static const spk_format formats[] = {SPK_CSR, SPK_CSC, SPK_COO};
+  const spk_format format = formats[next(&number, 3)];
+  const layout how = (layout)next(&number, 2);
+  const ptrdiff_t n = number ? 9 : 1;
+  ptrdiff_t row_stride, col_stride;
+  if (n > 1 && format == SPK_CSR) return 0;
+  const sparse_shape shape = {format, SPK_F32, SPK_I32, ROWS, COLS, 1, 1, 70000, 0};
+  v->run = run_spmm;
+  v->A = sparse_random(&shape);
+  matrix_strides(COLS, n, how, 0, &row_stride, &col_stride);
+  v->B = matrix_input(SPK_F32, COLS, n, row_stride, col_stride);
+  v->C = matrix_output(SPK_F32, ROWS, n, n, 1);
+  writes_matrix(v, 0, &v->C);
+  snprintf(v->name, sizeof v->name, "spmm by partial sums, format %d, n = %td, layout %d", format,
+           n, how);
+  return 1;
+}
+
 static int made_check(int number, verb *v) {
   const int order = next(&number, ORDERS);
   v->run = run_check;
@@ -388,6 +408,7 @@ static const struct {
   int count;
   int (*make)(int, verb *);
 } kinds[] = {{ORDERS * 2 * COLUMNS * 2 * 2, made_spmm},
+             {3 * 2 * 2, made_partial},
              {ORDERS, made_check},
              {3 * COLUMNS * 2 * 2 * 2, made_prepared},
              {2 * 2 * 2, made_unpack},

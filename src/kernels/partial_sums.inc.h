@@ -1,0 +1,195 @@
+/* CSC and COO x dense into partial sums: a part of the entries adds to sums of all rows, which no
+ * other part touches and which start at zero.
+ *
+ * Rows of the sums are whole vectors, side by side; what follows the last column of B is never read
+ * there, so that no store is masked.  (A load after a masked store waits until that has left the
+ * store queue: 2.9 ns per entry with 8 columns of float32 on Zen 4, 1.1 without.)
+ *
+ * Each index is compared with its bound just before it is used.  The branch is predicted, and where
+ * loads bind, it costs nothing; a pass over the indices before costs 0.1 to 0.3 ns per entry, as it
+ * waits for memory that the product would read anyway.  A kernel that meets a wrong index sets
+ * `outside` and returns.
+ */
+#define U SPK_CAT2(u, I)
+#define SPK_BOUND(index, bound)                    \
+  do {                                             \
+    if (__builtin_expect((index) >= (bound), 0)) { \
+      *t->outside = 1;                             \
+      return;                                      \
+    }                                              \
+  } while (0)
+
+SPK_INLINE void FN(partial_csc_tile)(const spk_spmm_task *t, const int NV, const int masked) {
+  const I *idx = t->indices, *begin = t->begin, *end = t->end;
+  const T *val = t->values, *b = t->B;
+  const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
+  const ptrdiff_t ldb = t->ldb, cols = t->rows;
+  const U bound = (U)t->bound;
+  T *C = t->C;
+  for (ptrdiff_t k = 0; k < cols; k++, b += ldb) {
+    const ptrdiff_t stop = (ptrdiff_t)end[k];
+    VEC x[SPK_MAX_PARTIAL_VECTORS];
+    SPK_UNROLL for (int v = 0; v < NV; v++) {
+      const int last = masked && v == NV - 1;
+      x[v] = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
+    }
+    for (ptrdiff_t p = (ptrdiff_t)begin[k]; p < stop; p++) {
+      const U row = (U)idx[p];
+      SPK_BOUND(row, bound);
+      T *c = C + (ptrdiff_t)row * (NV * LANES);
+      const VEC a = V(set1)(val[p]);
+      SPK_UNROLL for (int v = 0; v < NV; v++)
+          V(store)(c + v * LANES, V(fma)(a, x[v], V(load)(c + v * LANES)));
+    }
+  }
+}
+
+/* The first `rows` entries of rows_coo, indices and values.  The sums of the row at hand stay in
+ * registers: entries that are sorted by row would otherwise wait for the stores before. */
+SPK_INLINE void FN(partial_coo_tile)(const spk_spmm_task *t, const int NV, const int masked) {
+  const I *row_of = t->rows_coo, *col_of = t->indices;
+  const T *val = t->values, *B = t->B;
+  const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
+  const ptrdiff_t ldb = t->ldb, count = t->rows;
+  const U bound = (U)t->bound, col_bound = (U)t->col_bound;
+  T *c = t->C; /* row 0 */
+  U at = 0;
+  VEC sums[SPK_MAX_PARTIAL_VECTORS];
+  SPK_UNROLL for (int v = 0; v < NV; v++) sums[v] = V(load)(c + v * LANES);
+  for (ptrdiff_t p = 0; p < count; p++) {
+    const U row = (U)row_of[p], col = (U)col_of[p];
+    SPK_BOUND(row, bound);
+    SPK_BOUND(col, col_bound);
+    if (row != at) {
+      SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);
+      at = row;
+      c = (T *)t->C + (ptrdiff_t)row * (NV * LANES);
+      SPK_UNROLL for (int v = 0; v < NV; v++) sums[v] = V(load)(c + v * LANES);
+    }
+    const T *b = B + (ptrdiff_t)col * ldb;
+    const VEC a = V(set1)(val[p]);
+    SPK_UNROLL for (int v = 0; v < NV; v++) {
+      const int last = masked && v == NV - 1;
+      const VEC x = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
+      sums[v] = V(fma)(a, x, sums[v]);
+    }
+  }
+  SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);
+}
+
+#define SPK_PARTIAL(NV)                                           \
+  static void FN(partial_csc_1x##NV##v)(const spk_spmm_task *t) { \
+    if (t->n == NV * LANES)                                       \
+      FN(partial_csc_tile)(t, NV, 0);                             \
+    else                                                          \
+      FN(partial_csc_tile)(t, NV, 1);                             \
+  }                                                               \
+  static void FN(partial_coo_1x##NV##v)(const spk_spmm_task *t) { \
+    if (t->n == NV * LANES)                                       \
+      FN(partial_coo_tile)(t, NV, 0);                             \
+    else                                                          \
+      FN(partial_coo_tile)(t, NV, 1);                             \
+  }
+SPK_PARTIAL(1)
+SPK_PARTIAL(2)
+SPK_PARTIAL(3)
+SPK_PARTIAL(4)
+#undef SPK_PARTIAL
+
+/* n == 1: sums side by side, B with any stride. */
+SPK_SCALAR_LOOPS static void FN(partial_csc_vector)(const spk_spmm_task *t) {
+  const I *idx = t->indices, *begin = t->begin, *end = t->end;
+  const T *val = t->values, *b = t->B;
+  const ptrdiff_t ldb = t->ldb, cols = t->rows;
+  const U bound = (U)t->bound;
+  T *C = t->C;
+  for (ptrdiff_t k = 0; k < cols; k++, b += ldb) {
+    const T x = *b;
+    const ptrdiff_t stop = (ptrdiff_t)end[k];
+    for (ptrdiff_t p = (ptrdiff_t)begin[k]; p < stop; p++) {
+      const U row = (U)idx[p];
+      SPK_BOUND(row, bound);
+      C[row] += val[p] * x;
+    }
+  }
+}
+
+/* Neighbours of the first entries that share a row, of so many, from which on entries are taken to
+ * be sorted by row. */
+#define PROBED 64
+#define MANY_SHARED 24
+
+/* Where entries are sorted by row, the sum of a row stays in a register: they would otherwise wait
+ * for the store before (3.1 ns per entry, and 0.9 so).  Both loops compute the same bits. */
+SPK_SCALAR_LOOPS static void FN(partial_coo_vector)(const spk_spmm_task *t) {
+  const I *row_of = t->rows_coo, *col_of = t->indices;
+  const T *val = t->values, *B = t->B;
+  const ptrdiff_t ldb = t->ldb, count = t->rows;
+  const U bound = (U)t->bound, col_bound = (U)t->col_bound;
+  T *C = t->C;
+  ptrdiff_t shared = 0;
+  for (ptrdiff_t p = 1; p < spk_min(count, PROBED); p++) shared += row_of[p] == row_of[p - 1];
+  if (shared < MANY_SHARED) {
+    for (ptrdiff_t p = 0; p < count; p++) {
+      const U row = (U)row_of[p], col = (U)col_of[p];
+      SPK_BOUND(row, bound);
+      SPK_BOUND(col, col_bound);
+      C[row] += val[p] * B[(ptrdiff_t)col * ldb];
+    }
+    return;
+  }
+  U at = 0;
+  T sum = C[0];
+  for (ptrdiff_t p = 0; p < count; p++) {
+    const U row = (U)row_of[p], col = (U)col_of[p];
+    SPK_BOUND(row, bound);
+    SPK_BOUND(col, col_bound);
+    if (row != at) {
+      C[at] = sum;
+      at = row;
+      sum = C[at];
+    }
+    sum += val[p] * B[(ptrdiff_t)col * ldb];
+  }
+  C[at] = sum;
+}
+#undef PROBED
+#undef MANY_SHARED
+
+/* CSR, n == 1, whose indices are columns: sums[i] of row i. */
+SPK_SCALAR_LOOPS static void FN(partial_csr_vector)(const spk_spmm_task *t) {
+  const I *idx = t->indices, *begin = t->begin, *end = t->end;
+  const T *val = t->values, *B = t->B;
+  const ptrdiff_t rows = t->rows, ldb = t->ldb;
+  const U bound = (U)t->bound;
+  T *C = t->C;
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    ptrdiff_t p = begin[i];
+    const ptrdiff_t stop = end[i];
+    T s0 = 0;
+    /* As in spmm_csr_vector, and to its bits. */
+    if (stop - p >= 32) {
+      T s1 = 0, s2 = 0, s3 = 0;
+      for (; p + 4 <= stop; p += 4) {
+        const U i0 = (U)idx[p], i1 = (U)idx[p + 1], i2 = (U)idx[p + 2], i3 = (U)idx[p + 3];
+        SPK_BOUND(i0, bound);
+        SPK_BOUND(i1, bound);
+        SPK_BOUND(i2, bound);
+        SPK_BOUND(i3, bound);
+        s0 += val[p] * B[(ptrdiff_t)i0 * ldb];
+        s1 += val[p + 1] * B[(ptrdiff_t)i1 * ldb];
+        s2 += val[p + 2] * B[(ptrdiff_t)i2 * ldb];
+        s3 += val[p + 3] * B[(ptrdiff_t)i3 * ldb];
+      }
+      s0 = (s0 + s1) + (s2 + s3);
+    }
+    for (; p < stop; p++) {
+      const U col = (U)idx[p];
+      SPK_BOUND(col, bound);
+      s0 += val[p] * B[(ptrdiff_t)col * ldb];
+    }
+    C[i] = s0;
+  }
+}
+#undef SPK_BOUND
+#undef U

@@ -1,0 +1,113 @@
+#include "partial_sums.h"
+
+#include "../driver/parallel.h"
+#include "parts.h"
+
+/* Multiply-adds from which on sums of their own pay for their zeros and for being added, and from
+ * which on reading the indices once saves more than storing sums apart costs. */
+#define LEAST_WORK 60000.0
+#define LEAST_ENTRIES 16384
+/* Zeros and sums of a row cost a part about 0.04 ns a byte, an entry 1 ns and a thirtieth for each
+ * byte of its row of B (Zen 4): parts are at most so many that they cost a fifth of the entries. */
+#define SUM_BYTE 0.04
+#define ENTRY 1.0
+#define ENTRY_BYTE 0.03
+#define SUMS_SHARE 0.2
+/* A power of two, as threads are most often. */
+#define MOST_PARTS 16
+/* Multiply-adds of a part, so that its task is worth being taken by a thread. */
+#define LEAST_PART 15000.0
+/* Rows of B that CSC packs at a time. */
+#define PACKED_ROWS 256
+/* Ranges of rows of CSR, which share one array of sums. */
+#define ROW_PARTS 32
+/* Bytes of sums that a task adds up, at most, and elements at least. */
+#define BAND_BYTES ((ptrdiff_t)1 << 16)
+#define BAND_LEAST 2048
+
+static ptrdiff_t sums_of(const spk_sparse *A, ptrdiff_t tile) {
+  const double bytes = (double)A->rows * (double)tile * (double)spk_dtype_size(A->dtype);
+  if (bytes > (double)SPK_PARTIAL_MOST) return SPK_PARTIAL_MOST + 1;
+  return (ptrdiff_t)spk_slice((size_t)A->rows * (size_t)tile * spk_dtype_size(A->dtype));
+}
+
+static ptrdiff_t copy_of(const spk_sparse *A, ptrdiff_t tile, int copies) {
+  const double bytes = (double)A->cols * (double)tile * (double)spk_dtype_size(A->dtype);
+  if (!copies) return 0;
+  if (bytes > (double)SPK_PARTIAL_MOST) return SPK_PARTIAL_MOST + 1;
+  return (ptrdiff_t)spk_slice((size_t)A->cols * (size_t)tile * spk_dtype_size(A->dtype));
+}
+
+/* How many parts of `sums` bytes fit beside `copy` bytes. */
+static ptrdiff_t parts_that_fit(ptrdiff_t sums, ptrdiff_t copy) {
+  return copy > SPK_PARTIAL_MOST ? 0 : (SPK_PARTIAL_MOST - copy) / spk_max(1, sums);
+}
+
+/* Tasks that add sums up and store them: whole cache lines of sums. */
+static ptrdiff_t band_of(const spk_sparse *A, ptrdiff_t tile) {
+  const ptrdiff_t most = spk_max(1, BAND_BYTES / (tile * (ptrdiff_t)spk_dtype_size(A->dtype)));
+  const ptrdiff_t even = spk_min(most, spk_ceil_div(A->rows, MOST_PARTS));
+  return spk_round_up(spk_max(spk_ceil_div(BAND_LEAST, tile), even), SPK_MOST_LANES);
+}
+
+static int plan_rows(const spk_sparse *A, int threads, spk_partial_plan *plan) {
+  const ptrdiff_t sums = sums_of(A, 1);
+  if (A->nnz < LEAST_ENTRIES || sums > SPK_PARTIAL_MOST) return 0;
+  *plan = (spk_partial_plan){.threads = spk_choose_threads(threads, (double)A->nnz),
+                             .parts = ROW_PARTS,
+                             .arrays = 1,
+                             .tile = 1,
+                             .tiles = 1,
+                             .band = band_of(A, 1),
+                             .sums_bytes = (size_t)sums};
+  if (plan->threads == 1) plan->parts = 1;
+  return 1;
+}
+
+/* The widest tile of which two arrays of sums fit, in vectors. */
+static ptrdiff_t widest_tile(const spk_sparse *A, ptrdiff_t n, ptrdiff_t lanes, int copies,
+                             const spk_machine *machine) {
+  /* Sums are read and written at random: in half of L2, where that leaves two vectors. */
+  const ptrdiff_t fits = (ptrdiff_t)machine->l2_bytes / 2 / spk_max(1, sums_of(A, lanes));
+  ptrdiff_t most = spk_max(2, spk_min(SPK_MAX_PARTIAL_VECTORS, fits));
+  while (most > 1 && parts_that_fit(sums_of(A, spk_tile_of(n, lanes, most)),
+                                    copy_of(A, spk_tile_of(n, lanes, most), copies)) < 2)
+    most--;
+  return most;
+}
+
+int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
+                     const spk_kernels *kernels, const spk_machine *machine,
+                     spk_partial_plan *plan) {
+  const ptrdiff_t n = B->cols, size = (ptrdiff_t)spk_dtype_size(A->dtype);
+  const ptrdiff_t lanes = kernels->lanes[A->dtype];
+  const double entries = (double)A->nnz, work = entries * (double)n;
+  if (A->rows == 0 || entries < (double)A->rows) return 0;
+  if (A->format == SPK_CSR) return plan_rows(A, threads, plan);
+  if (work < LEAST_WORK) return 0;
+  *plan = (spk_partial_plan){.pack = n > 1 && B->col_stride != 1, .tile = 1, .tiles = n};
+  const int copies = plan->pack && A->format == SPK_COO;
+  if (n > 1) {
+    plan->tile = spk_tile_of(n, lanes, widest_tile(A, n, lanes, copies, machine));
+    plan->tiles = spk_ceil_div(n, plan->tile);
+  }
+  const ptrdiff_t sums = sums_of(A, plan->tile), copy = copy_of(A, plan->tile, copies);
+  const ptrdiff_t fit = parts_that_fit(sums, copy);
+  if (fit < 2) return 0;
+  plan->parts = 2;
+  const double row = SUM_BYTE * (double)(plan->tile * size);
+  const double entry = ENTRY + ENTRY_BYTE * (double)(spk_min(n, plan->tile) * size);
+  const double pay = SUMS_SHARE * entries * entry / (row * (double)A->rows);
+  while (2 * plan->parts <= spk_min(fit, MOST_PARTS) && 2.0 * (double)plan->parts <= pay &&
+         2.0 * (double)plan->parts * LEAST_PART <= work)
+    plan->parts *= 2;
+  plan->arrays = plan->parts;
+  plan->threads = (int)spk_min(spk_choose_threads(threads, work), plan->parts);
+  plan->band = band_of(A, plan->tile);
+  plan->sums_bytes = (size_t)sums;
+  plan->copy_bytes = (size_t)copy;
+  if (plan->pack && A->format == SPK_CSC)
+    plan->panel_bytes = spk_slice((size_t)(PACKED_ROWS * plan->tile * size));
+  plan->panel_rows = plan->panel_bytes ? PACKED_ROWS : spk_max(1, A->cols);
+  return 1;
+}
