@@ -8,6 +8,20 @@
 
 /* Rows that share what packing B took: about as many as a part of a product has. */
 #define ROWS_PER_PANEL 2000.0
+/* Cycles that a row takes in strips, however few entries it has, and more of them for a vector. */
+#define ROW_START 4.0
+#define VECTOR_ROW_START 8.0
+/* What a row with few entries in a block takes for each vector of its sums, where these leave L1
+ * between blocks; it hides behind so many entries.  Citation graphs of 2700 to 3300 nodes, and one
+ * of 23000 with 8 entries a row, took 1.3 to 1.7 times what was predicted without that (N = 64 and
+ * 128, Zen 4). */
+#define SUMS_FROM_L2 12.0
+#define HIDING_ENTRIES 8.0
+/* Cycles of a mispredicted branch, which ends the loop over a row of so many entries or more: rows
+ * of 3 entries (N = 16) took 0.6 of what was predicted with all of it. */
+#define MISPREDICTED 16.0
+#define UNPREDICTABLE 8.0
+
 /* Rows of B in the blocks of strips of a matrix that is just not too sparse for them. */
 #define FEWEST_BLOCK_ROWS 512.0
 
@@ -48,6 +62,18 @@ double spk_strip_row_cost(const spk_sparse *A, double shared, ptrdiff_t block, p
   return (per_row * entry + used * 6.0 * (double)vectors) / tuning->fmas;
 }
 
+/* What waits for sums of rows that have few entries in each block. */
+static double few_entries_cost(const spk_sparse *A, ptrdiff_t block, ptrdiff_t tile,
+                               ptrdiff_t vectors, const spk_machine *machine) {
+  const double per_row = entries_per_row(A), blocks = ceil((double)A->cols / (double)block);
+  const double used = blocks * (1.0 - exp(-per_row / blocks));
+  if (blocks <= 1.0 || used <= 0) return 0;
+  /* Beside them, L1 holds what is loaded of B. */
+  const double bytes = 2.0 * SPK_STRIP_ROWS * (double)tile * (double)spk_dtype_size(A->dtype);
+  const double exposed = exp(-per_row / used / HIDING_ENTRIES);
+  return used * SUMS_FROM_L2 * (double)vectors * missing(bytes, machine) * exposed;
+}
+
 /* Steps of a cell: the most that `lanes` rows have in a window, if entries lie at random. */
 static double steps_of(double mean, double density, double lanes) {
   const double spread = sqrt(mean * (1.0 - density));
@@ -72,15 +98,18 @@ static double strips_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *k
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
   const ptrdiff_t block = spk_strips_block(A, 0, vectors, kernels, machine);
   const double row = spk_strip_row_cost(A, 0, block, vectors, kernels, machine);
-  const double more = 2.0 * (double)vectors + packing_cost(A, (double)vectors);
-  return tiles * rows * (row + more / spk_tuning_for(kernels, machine)->fmas);
+  const double more = 2.0 * (double)vectors + packing_cost(A, (double)vectors) +
+                      few_entries_cost(A, block, tile, vectors, machine);
+  const double start = n == 1 ? VECTOR_ROW_START : ROW_START;
+  return tiles * rows * (row + more / spk_tuning_for(kernels, machine)->fmas + start);
 }
 
 /* A lone vector of columns has 4 sums in flight, of which a row's end adds up all. */
 static double rows_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
                         const spk_machine *machine) {
   const double rows = (double)A->rows, per_row = entries_per_row(A);
-  if (n == 1) return rows * (1.5 * per_row + 10.0);
+  const double x_bytes = (double)A->cols * (double)spk_dtype_size(A->dtype);
+  if (n == 1) return rows * (1.5 * (1.0 + 2.0 * missing(x_bytes, machine)) * per_row + 7.0);
   const ptrdiff_t tile = spk_strips_tile(A->dtype, n, kernels, machine);
   kernels = spk_kernels_for(kernels, A->dtype, n);
   const double fmas = spk_tuning_for(kernels, machine)->fmas;
@@ -91,8 +120,8 @@ static double rows_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *ker
       vectors * (1.0 + 1.2 * missing(bytes, machine)) / fmas + (vectors > 1 ? 1.0 / fmas : 1.5);
   const double reads = spk_panel_reads(n, kernels->lanes[A->dtype]) * (double)A->cols;
   const double packs = (double)A->nnz >= reads ? packing_cost(A, vectors) : 0.0;
-  /* Its loop ends in a mispredicted branch. */
-  return tiles * rows * (per_row * entry + (2.0 * vectors + packs) / fmas + 16.0);
+  const double end = MISPREDICTED * fmin(1.0, per_row / UNPREDICTABLE);
+  return tiles * rows * (per_row * entry + (2.0 * vectors + packs) / fmas + end);
 }
 
 /* By a BLAS; a vector streams the matrix from the outer caches. */
