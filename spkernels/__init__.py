@@ -70,6 +70,7 @@ from ._attention import masked_softmax, sparse_attention  # noqa: E402
 from ._config import show_config  # noqa: E402
 from ._int8 import Int8Matrix  # noqa: E402
 from ._linalg import aslinearoperator  # noqa: E402
+from ._prepare_many import prepare_many  # noqa: E402
 from ._prepared import PreparedMatrix, prepare  # noqa: E402
 from ._sampler import PreparedPattern  # noqa: E402
 from ._sddmm import sddmm  # noqa: E402
@@ -94,6 +95,7 @@ __all__ = [
     "masks",
     "patterns",
     "prepare",
+    "prepare_many",
     "prune",
     "save_tuning",
     "sddmm",

@@ -830,6 +830,7 @@ def prepare(
     See Also
     --------
     spmm : one product, without preparation.
+    prepare_many : the matrices of a network, in parallel.
     aslinearoperator : for scipy's solvers, without preparation.
     spkernels.patterns.recognise : says which structure a matrix has.
 
@@ -867,6 +868,13 @@ def prepare(
     Traceback (most recent call last):
     ValueError: A breaks pattern='2:4': row 1 has 3 entries in window 0 (columns 0 to 3)
     """
+    options = check_options(op, n, k, storage, pattern, fill, tune, workers)
+    made = inspected(A, op=op, n=n, k=k, dtype=dtype, workers=workers, **options)
+    return chosen(made, tune)
+
+
+def check_options(op, n, k, storage, pattern, fill, tune, workers):
+    """Raise where options of `prepare` are wrong; return those that `inspected` takes."""
     if op not in ("spmm", "sddmm"):
         raise ValueError(f"op must be 'spmm' or 'sddmm', got {op!r}")
     if op == "sddmm" and any(value is not None for value in (n, storage, pattern, fill)):
@@ -875,13 +883,17 @@ def prepare(
         raise ValueError("k is for op='sddmm', got op='spmm'")
     if tune is not True and tune is not False:
         raise TypeError(f"tune must be True or False, got {tune!r}")
+    resolve_workers(workers)
+    return {"storage": storage, "structure": Structure.of(pattern, fill)}
+
+
+def inspected(A, *, op, n, k, dtype, workers, storage, structure):
+    """Return what `prepare` makes of a matrix, before a kernel is chosen."""
     n = USUAL_WIDTH if n is None else as_extent(n, "n")
     k = USUAL_DEPTH if k is None else as_extent(k, "k")
-    resolve_workers(workers)
     A = as_sparse(A, "A")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
-    structure = Structure.of(pattern, fill)
     if op == "spmm" and dtype is not None and np.dtype(dtype) == np.int8:
         if storage is not None:
             raise ValueError(f"storage must be None with dtype int8, got {storage!r}")
@@ -893,11 +905,26 @@ def prepare(
     csr, slots = _pattern.canonical(A, value_type, "A")
     structure.check(csr)
     state = _State(csr, storage, workers, structure.padding(csr, n, workers))
-    made = PreparedMatrix(state, slots, n, workers, {}, structure)
-    if tune:
-        choice = _tuning.choose(made._state, n, workers)
-        made._choices[width_class(n, csr.dtype)] = choice
-    made._kernel(n)
+    return PreparedMatrix(state, slots, n, workers, {}, structure)
+
+
+def packed_ahead(made, tune):
+    """Pack what choosing a kernel will need: this may be done in any thread."""
+    if isinstance(made, PreparedMatrix):
+        if tune:
+            _tuning.pack_candidates(made._own, made._n, made._workers)
+        else:
+            made._kernel(made._n)
+    return made
+
+
+def chosen(made, tune):
+    """Have the kernel chosen and packed for a matrix that was `inspected`."""
+    if isinstance(made, PreparedMatrix):
+        if tune:
+            choice = _tuning.choose(made._own, made._n, made._workers)
+            made._choices[width_class(made._n, made.dtype)] = choice
+        made._kernel(made._n)
     return made
 
 

@@ -20,6 +20,7 @@ from ._kernels import KERNELS, blas_threads
 from ._locks import Lock
 from ._measuring import Calls, decide, measure
 from ._pattern import some_rows
+from ._probe import CYCLE, WAYS, factor
 from ._threads import resolve_workers
 
 if TYPE_CHECKING:
@@ -57,12 +58,6 @@ _measuring = Lock()
 
 # Predictions --------------------------------------------------------------------------------------
 
-#: Seconds of a cycle: a rough guess, as only ratios decide.
-_CYCLE = 0.3e-9
-
-#: How `_core.predict` numbers the kernels.
-_WAYS = {"rows": 0, "packed": 1, "dense": 2}
-
 #: What products take where 2, 4, 8 or 16 rows share their columns, as a share of what scattered
 #: entries take: with a vector, with columns that fill one SIMD vector, and with more.  Of 120
 #: products (Zen 5, 2048 x 2048, 90 and 95% sparse, vectors of 2 to 16 rows that are 75 to 95% full,
@@ -82,7 +77,7 @@ def _threads(workers):
 
 def _cycles(csr, nnz, n, way):
     rows, cols = csr.shape
-    cycles = _core.predict(rows, cols, nnz, csr.dtype == np.float64, n, _WAYS[way])
+    cycles = _core.predict(rows, cols, nnz, csr.dtype == np.float64, n, WAYS[way])
     # It is 0 for sizes that cannot be packed.
     return cycles if cycles > 0 or way == "rows" else math.inf
 
@@ -105,7 +100,7 @@ def _predictions(csr, n, workers, padding=None):
     allowed.
     """
     rows, cols = csr.shape
-    unit = _CYCLE / _threads(workers)
+    unit = CYCLE / _threads(workers)
     cycles = {way: _cycles(csr, csr.nnz, n, way) for way in ("rows", "packed")}
     if padding is not None:
         cycles["padded"] = _padded_cycles(csr, padding, n, workers)
@@ -114,6 +109,16 @@ def _predictions(csr, n, workers, padding=None):
         share = _threads(workers) / min(_threads(workers), blas_threads())
         cycles["dense"] = _cycles(csr, csr.nnz, n, "dense") * share
     return {name: value * unit for name, value in cycles.items() if math.isfinite(value)}
+
+
+def _calibrated(csr, n, workers, padding=None):
+    """Return the same, corrected by what this machine was measured to take for other products."""
+    predicted = _predictions(csr, n, workers, padding)
+    with _measuring:
+        return {
+            name: seconds * factor("packed" if name == "padded" else name, n)
+            for name, seconds in predicted.items()
+        }
 
 
 def predict(csr, n, workers, padding=None):
@@ -217,21 +222,40 @@ def _dense_operand(rows, columns, dtype):
     return np.ones(shape, dtype)
 
 
+def _measured_names(state, predicted):
+    """Return the names of the kernels that are measured: one where nothing is to be chosen."""
+    csr = state.csr
+    if csr.nnz == 0 or csr.shape[0] == 0 or not _has_operands(csr.shape[1], csr.dtype):
+        return ["rows"]
+    least = min(predicted.values())
+    names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
+    return ["rows", *(name for name in names if name != "rows")]
+
+
+def pack_candidates(state, n, workers):
+    """Pack what `choose` will measure whole, but for dense arrays, which take most memory."""
+    predicted = _calibrated(state.csr, n, workers, state.padding)
+    known = _known.get(_key(state, n, workers))
+    names = _measured_names(state, predicted) if known not in predicted else [known]
+    if len(names) > 1 and _sample(state.csr, n, predicted, workers)[0] is not state.csr:
+        return
+    for name in names:
+        if name != "dense":
+            try:
+                state.kernel(name, n)
+            except MemoryError:  # said where it is needed, if it is
+                return
+
+
 def choose(state, n, workers):
     """Measure what may be fastest, once per pattern and width; return the best kernel's name."""
-    csr = state.csr
-    predicted = _predictions(csr, n, workers, state.padding)
-    if csr.nnz == 0 or csr.shape[0] == 0 or not _has_operands(csr.shape[1], csr.dtype):
+    predicted = _calibrated(state.csr, n, workers, state.padding)
+    names = _measured_names(state, predicted)
+    if len(names) == 1:
         return "rows"
     key = _key(state, n, workers)
     if key in _known and _known[key] in predicted:
         return _known[key]
-    least = min(predicted.values())
-    names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
-    names = ["rows", *(name for name in names if name != "rows")]
-    if len(names) == 1:
-        _known[key], _basis[key] = "rows", "predicted"
-        return "rows"
     _, verdict = _timed(state, n, workers, names, predicted)
     for name in verdict.seconds:
         if name != verdict.best:
@@ -355,7 +379,7 @@ def _time(seconds):
 def explain(state, n, workers, chosen, used, patterns):
     """Measure all kernels; keep what was packed for those in `used`."""
     csr = state.csr
-    predicted = _predictions(csr, n, workers, state.padding)
+    predicted = _calibrated(csr, n, workers, state.padding)
     names = ["rows", *(name for name in predicted if name != "rows")]
     kernels, verdict = _timed(state, n, workers, names, predicted, thorough=True)
     share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # of what was measured, or a sample

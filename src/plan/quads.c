@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../driver/parallel.h"
+#include "packing.h"
 #include "parts.h"
 
 #define STRIP_ROWS 256
@@ -264,8 +264,7 @@ spk_status spk_quads_make(const spk_sparse *A, const int8_t *values, int threads
   spk_status status = q->strip && q->weights ? SPK_OK : SPK_ERR_MEMORY;
   if (status == SPK_OK) {
     packing job = {A, values, q};
-    spk_parallel(spk_choose_threads(threads, 8.0 * (double)A->nnz), (spk_phase){0},
-                 (spk_phase){q->strips, pack_strip}, &job);
+    spk_run_packing(threads, A->nnz, (spk_phase){q->strips, pack_strip}, &job);
     for (ptrdiff_t i = 0; i < q->strips; i++) {
       if (!q->strip[i].cells) status = SPK_ERR_MEMORY;
       q->shared += q->strip[i].shared;

@@ -7,6 +7,7 @@
 
 #include "../driver/parallel.h"
 #include "alike.h"
+#include "packing.h"
 #include "parts.h"
 #include "storage.h"
 
@@ -304,8 +305,7 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
   s->in_order = malloc((size_t)s->strips + 1);
   if (!s->begin || !s->weights || !s->row_ids || !s->in_order) goto no_memory;
   packing job = {A, s, NULL, kernels->pick_bits, 0, 0};
-  const int most = spk_choose_threads(threads, 8.0 * (double)A->nnz);
-  spk_parallel(most, (spk_phase){0}, (spk_phase){s->strips, plan_strip}, &job);
+  spk_run_packing(threads, A->nnz, (spk_phase){s->strips, plan_strip}, &job);
   if (atomic_load(&job.failed)) goto no_memory;
   for (ptrdiff_t i = 0; i < s->strips; i++) {
     spk_slice_strip *next = &s->begin[i + 1], *last = &s->begin[i];
@@ -342,7 +342,7 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
   }
   memset(s->picks, 0xff, pick_bytes); /* the last element of a window, whatever its bits */
   memset(job.values, 0, values * size);
-  spk_parallel(most, (spk_phase){0}, (spk_phase){s->strips, fill_strip}, &job);
+  spk_run_packing(threads, A->nnz, (spk_phase){s->strips, fill_strip}, &job);
   if (storage != SPK_STORAGE_SAME) {
     spk_round_values(s->values, job.values, values, storage);
     free(job.values);

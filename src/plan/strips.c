@@ -7,6 +7,7 @@
 #include "../driver/parallel.h"
 #include "alike.h"
 #include "cost.h"
+#include "packing.h"
 #include "parts.h"
 #include "storage.h"
 
@@ -439,8 +440,7 @@ static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   int whole = s->strip && s->weights;
   if (whole) {
     packing job = {A, s};
-    spk_parallel(spk_choose_threads(threads, 8.0 * (double)A->nnz), (spk_phase){0},
-                 (spk_phase){s->strips, pack_strip}, &job);
+    spk_run_packing(threads, A->nnz, (spk_phase){s->strips, pack_strip}, &job);
     for (ptrdiff_t i = 0; i < s->strips; i++) {
       whole = whole && s->strip[i].cells;
       for (ptrdiff_t r = 0; whole && r < s->strip[i].cells[2 * blocks].run; r++) {

@@ -47,6 +47,8 @@ assert_type(spkernels.prepare(A, dtype="int8"), Int8Matrix)
 assert_type(spkernels.prepare(A, dtype=np.int8, n=4), Int8Matrix)
 assert_type(spkernels.prepare(A, dtype=np.dtype(np.int8)), Int8Matrix)
 assert_type(spkernels.prepare(A, op="sddmm", k=4), PreparedPattern)
+assert_type(spkernels.prepare_many([A, A], n=[1, 4], jobs=2), list[PreparedMatrix])
+assert_type(spkernels.prepare_many((A for _ in range(2)), dtype="int8"), list[Int8Matrix])
 assert_type(W @ B, NDArray[Any])
 left: NDArray[Any] = B.T @ W
 left = B.T @ W.T
