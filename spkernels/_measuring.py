@@ -1,9 +1,9 @@
 """Which of some products is fastest, measured on a machine that may be busy.
 
-Two clocks are read.  The CPU time of this thread, for products on one thread: it stands still while
-other processes have the CPU, nothing else takes part, and so its minima repeat.  Wall time, for
-products on as many threads as they will have: that is what counts, but only where no thread lost
-its CPU meanwhile, which involuntary context switches tell.
+Two clocks are read.  The CPU time of this thread, for what one thread does of a product: it stands
+still while other processes have the CPU, nothing else takes part, and so its minima repeat.  Wall
+time, for products on as many threads as they will have: that is what counts, but only where no
+thread lost its CPU meanwhile, which involuntary context switches tell.
 
 The CPU time of all threads together would say less than either: it holds the time that threads spin
 in, and Linux adds up that of running threads only at the ticks of its scheduler.  Nor does the CPU
@@ -50,7 +50,7 @@ _DOUBT = 1.15
 _UNKNOWN = 0.1
 #: Candidates that differ by more than that are no ties, however noisy the machine is.
 _MOST_NOISE = 0.5
-#: On all threads, a product takes no longer than on one, but for what starting them takes.
+#: On all threads, a product takes no longer than all shares on one, but for starting them.
 _SLOWER, _START = 1.15, 1e-5
 #: The share of samples in which no thread lost its CPU from which on wall times are compared.
 #: Mostly it is all or nothing: beside four busy processes on two CPUs hardly any are calm.
@@ -58,8 +58,8 @@ _CALM = 0.6
 #: Wall time by CPU time, on one thread, from which on the machine is so crowded that nothing on all
 #: threads is measured: one product may take 0.3 s there instead of 0.1 ms.
 _CROWDED, _CROWDED_MORE = 1.5, 1e-3
-#: Of two candidates on one thread, how much slower one is that will not win on two threads; on
-#: more, they may differ more in how well these share the work.
+#: How much slower one candidate is on one thread that will not win on two; on more, candidates may
+#: differ more in how well these share the work.
 _CLEAR = 0.3
 
 
@@ -77,7 +77,7 @@ class SystemClock:
 
 
 class Calls(NamedTuple):
-    """A product on this thread alone, where it can be had, and on all threads."""
+    """One thread's share of a product, on this thread, where it can be had; all of it on all."""
 
     serial: Callable[[], object] | None
     parallel: Callable[[], object] | None
@@ -94,13 +94,12 @@ class Timing:
     #: Those of `parallel` in which no thread lost its CPU.
     clean: list[float] = field(default_factory=list)
 
-    @property
-    def is_believable(self) -> bool:
+    def is_believable(self, shares: float) -> bool:
         """Whether wall times tell what products on all threads take on an idle machine."""
         few = len(self.clean) < 2 or 2 * len(self.clean) < len(self.parallel)
         if len(self.clean) < _LEAST_CLEAN and few:
             return False
-        return not self.serial or min(self.clean) <= _SLOWER * min(self.serial) + _START
+        return not self.serial or min(self.clean) <= _SLOWER * shares * min(self.serial) + _START
 
 
 @dataclass
@@ -109,7 +108,8 @@ class Measurements:
 
     timings: dict[str, Timing]
     crowded: bool = False
-    threads: int = 2
+    #: Into how many a product is divided, one for each thread.
+    shares: int = 1
 
     @property
     def calmness(self) -> float:
@@ -135,14 +135,15 @@ class Verdict:
 # Measuring ----------------------------------------------------------------------------------------
 
 
-def measure(candidates, clock=SystemClock, budget=BUDGET, threads=2, thorough=False):
+def measure(candidates, clock=SystemClock, budget=BUDGET, shares=1, uneven=False, thorough=False):
     """Return the `Measurements` of some candidates.
 
-    `threads`: those of parallel calls.  It ends early where one candidate is clearly the best,
-    unless it is to be `thorough`.  Each is called a few times, however long that takes.
+    `shares`: of how many a serial call does one.  It ends early where one candidate is clearly the
+    best, unless it is to be `thorough`.  Each is called a few times, however long that takes.
+    `uneven`: whether some may have more threads than others.
     """
     timings = {name: Timing() for name in candidates}
-    found = Measurements(timings, threads=threads)
+    found = Measurements(timings, shares=shares)
     end = clock.wall() + budget
     serial = {name: calls.serial for name, calls in candidates.items() if calls.serial}
     wall, used = clock.wall(), clock.cpu()
@@ -150,7 +151,7 @@ def measure(candidates, clock=SystemClock, budget=BUDGET, threads=2, thorough=Fa
     wall, used = clock.wall() - wall, clock.cpu() - used
     found.crowded = bool(serial) and wall > _CROWDED * used + _CROWDED_MORE
     # Threads share the work of some candidates less well than that of others.
-    clear = 1.0 + _CLEAR * math.log2(max(2, threads))
+    clear = _HOPELESS if uneven else 1.0 + _CLEAR * math.log2(max(2, shares))
     left = left if thorough else _within(left, timings, clear)
     parallel = {
         name: calls.parallel
@@ -227,7 +228,8 @@ def _measure_parallel(calls, found, clock, end, seconds, thorough, once=False):
         if number + 1 >= _LEAST_STRETCHES and found.calmness < _CALM and not thorough:
             break
         if number + 1 >= _LEAST_STRETCHES and all(
-            timings[n].is_believable and _spread(timings[n].clean) <= _EQUAL for n in calls
+            timings[n].is_believable(found.shares) and _spread(timings[n].clean) <= _EQUAL
+            for n in calls
         ):
             break
 
@@ -283,16 +285,13 @@ def decide(found, predicted, eligible=None):
     own = {name: t for name, t in timings.items() if t.serial}
     foreign = {name: t for name, t in timings.items() if not t.serial}
     measured = [t for t in timings.values() if t.parallel]
-    quiet = found.calmness >= _CALM and all(t.is_believable for t in measured)
-    # How much faster all threads are than one: the most that was seen, as noise only takes from it.
-    gains = [min(t.serial) / min(t.clean) for t in own.values() if t.clean and t.is_believable]
-    gain = max(1.0, *gains) if gains else float(found.threads)
+    quiet = found.calmness >= _CALM and all(t.is_believable(found.shares) for t in measured)
     seconds, spread = {}, {}
     for name, t in own.items():
         if quiet and t.clean:
             seconds[name], spread[name] = min(t.clean), _spread(t.clean)
         else:
-            seconds[name], spread[name] = min(t.serial) / gain, _spread(t.serial)
+            seconds[name], spread[name] = min(t.serial), _spread(t.serial)
     best = min(seconds, key=seconds.get, default=None)
     guessed = set()
     for name, t in foreign.items():

@@ -63,7 +63,7 @@ def _factors():
             cycles = _core.predict(*csr.shape, csr.nnz, False, n, WAYS[name])
             if timing.serial:
                 seconds[name] = min(timing.serial) / cycles
-            elif timing.is_believable:
+            elif timing.is_believable(1):
                 seconds[name] = min(timing.clean) * blas_threads() / cycles
         for name, value in seconds.items():
             share = value / seconds["rows"]

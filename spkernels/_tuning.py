@@ -37,6 +37,8 @@ _PRODUCT_SECONDS = 4e-3
 _LEAST_ROWS = 512
 #: Columns that are left of a product, which has several tiles of them.
 _LEAST_COLUMNS = 128
+#: Multiply-adds that start a thread (src/driver/parallel.c), and rows of a share at least.
+_WORK_PER_THREAD, _LEAST_SHARE = 40000, 64
 #: A kernel whose model says that it takes so many times as long as the best is not measured, unless
 #: it is plain `spmm`, which costs nothing to make.
 _HOPELESS = 3.0
@@ -165,13 +167,15 @@ def _product(kernel, B, out, workers):
     return lambda: _core.spmm_fast(kernel.operand, B, *options, False)
 
 
-def _candidates(kernels, B, out, workers):
-    """Return what is to be measured of kernels, by their names."""
+def _candidates(kernels, shares, rows, B, out, workers):
+    """Return what is to be measured of kernels, and of those of one thread's rows, by name."""
     several = _threads(workers) > 1
     calls = {}
     for name, kernel in kernels.items():
         parallel = _product(kernel, B, out, workers) if several else None
-        serial = None if name == "dense" and several else _product(kernel, B, out, 1)
+        serial = None
+        if name != "dense" or not several:
+            serial = _product(shares[name], B, out[:rows], 1)
         calls[name] = Calls(serial, parallel, foreign=name == "dense")
     return calls
 
@@ -180,29 +184,43 @@ def _timed(state, n, workers, names, predicted, thorough=False):
     """Return kernels, and a verdict on them with their seconds per product, of all rows."""
     own = state.csr
     csr, columns = _sample(own, n, predicted, workers)
-    kernels = {}
+    part, parts = _one_share(csr, columns, workers)
+    kernels, shares = {}, {}
     for name in names:
         try:
-            if csr is own:
-                kernels[name] = state.kernel(name, n)
-            else:
-                kernels[name] = state.make(name, csr, n)
+            kernel = state.kernel(name, n) if csr is own else state.make(name, csr, n)
+            shares[name] = kernel
+            if part is not csr and name != "dense":
+                shares[name] = state.make(name, part, n, 1)
+            kernels[name] = kernel
         except MemoryError:
             if name == "rows":
                 raise
     B = _dense_operand(csr.shape[1], columns if n > 1 else None, csr.dtype)
     out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
-    calls = _candidates(kernels, B, out, workers)
-    verdict = _verdict(calls, predicted, _eligible(own, kernels), workers, thorough)
+    calls = _candidates(kernels, shares, part.shape[0], B, out, workers)
+    # Kernels count their work in other ways: of the smallest products, some have one thread.
+    uneven = csr.nnz * columns < 4 * _WORK_PER_THREAD
+    verdict = _verdict(calls, predicted, _eligible(own, kernels), parts, thorough, uneven)
     scale = (state.nnz / csr.nnz if csr.nnz else 1.0) * n / columns
     seconds = {name: value * scale for name, value in verdict.seconds.items()}
     return kernels, replace(verdict, seconds=seconds)
 
 
-def _verdict(calls, predicted, eligible, workers, thorough):
+def _one_share(csr, columns, workers):
+    """Return the rows that one of the threads of a product has, and how many such shares are."""
+    threads = min(_threads(workers), int(csr.nnz * columns / _WORK_PER_THREAD))
+    rows = csr.shape[0] // max(1, threads)
+    if threads <= 1 or rows < _LEAST_SHARE:
+        return csr, 1
+    part = some_rows(csr, rows)
+    return part, csr.nnz / max(1, part.nnz)
+
+
+def _verdict(calls, predicted, eligible, shares, thorough, uneven=False):
     budget = _EXPLAIN_BUDGET if thorough else BUDGET
     with _measuring:
-        found = measure(calls, budget=budget, threads=_threads(workers), thorough=thorough)
+        found = measure(calls, budget=budget, shares=shares, uneven=uneven, thorough=thorough)
     return decide(found, predicted, eligible)
 
 
@@ -421,10 +439,10 @@ def explain_int8(csr, layouts, n, workers, chosen):
         return Calls(call(1), call(workers) if several else None)
 
     calls = {name: int8_calls(packed) for name, (packed, _, _) in layouts.items()}
-    calls |= _candidates({"rows": plain}, X, out, workers)
+    calls |= _candidates({"rows": plain}, {"rows": plain}, rows, X, out, workers)
     # Nothing is predicted: of those within the noise, the one in use is named.
     preferred = {name: float(name != chosen) for name in calls}
-    verdict = _verdict(calls, preferred, None, workers, thorough=True)
+    verdict = _verdict(calls, preferred, None, 1, thorough=True)
     seconds, scale = verdict.seconds, n / columns
     candidates = [
         Candidate(

@@ -645,15 +645,19 @@ def test_long_products_are_measured_on_some_rows_and_columns(monkeypatch, n, col
 
     monkeypatch.setattr(_tuning, "_product", product)
     monkeypatch.setattr(_tuning, "_PRODUCT_SECONDS", 1e-9)
-    assert prepare(A, n=n).kernel
+    assert prepare(A, n=n, workers=2).kernel
+    blocks = [A[i : i + 64].toarray() for i in range(0, 6400, 64)]
+    heights = set()
     for csr, B, out in seen:
-        assert csr.shape == (512, 64) and out.shape[0] == 512
+        heights.add(csr.shape[0])
+        assert csr.shape[1] == 64 and out.shape[0] == csr.shape[0]
         assert B.shape == ((64, columns) if n > 1 else (64,))
         # Of all parts of it, whole rows.
-        found = [i for i in range(0, 6500, 64) if i + 64 <= 6500]
-        ours = csr[:64].toarray()
-        assert np.array_equal(ours, A[:64].toarray())
-        assert any(np.array_equal(csr[448:].toarray(), A[i : i + 64].toarray()) for i in found[50:])
+        first, last = csr[:64].toarray(), csr[-64:].toarray()
+        assert np.array_equal(first, blocks[0])
+        assert any(np.array_equal(last, block) for block in blocks[50:])
+    # All threads have them, or one its share.
+    assert heights == ({512, 256} if n > 1 else {512})
 
 
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 500, 1000, 1023, 1024, 1025])
