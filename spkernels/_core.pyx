@@ -170,6 +170,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
     const char *spk_status_string(spk_status status)
     int spk_abi_version()
     size_t spk_workspace_limit()
+    size_t spk_copy_limit(ptrdiff_t rows)
     ctypedef enum spk_ceiling:
         SPK_CEILING_FMA
         SPK_CEILING_LOAD
@@ -1250,6 +1251,11 @@ def abi_version():
 def workspace_limit():
     """Return the bytes of workspace that a call may take per thread."""
     return spk_workspace_limit()
+
+
+def copy_limit(Py_ssize_t rows):
+    """Return the bytes that a call may take besides to copy columns of a dense operand."""
+    return spk_copy_limit(rows)
 
 
 def ceiling(bint loads, bint double_precision, size_t size, int threads):

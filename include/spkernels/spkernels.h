@@ -328,6 +328,10 @@ const char *spk_status_string(spk_status status);
 
 /* The bytes of workspace that a call may take per thread. */
 size_t spk_workspace_limit(void);
+/* The bytes that spk_spmm may take besides, for all threads together, to copy columns of a B of so
+ * many rows, if elements of its rows are no neighbours: 14 MiB, or 64 bytes a row if that is more.
+ */
+size_t spk_copy_limit(ptrdiff_t rows);
 
 /* What this machine can do at most with the vectors in use, on all threads at once: FMA operations
  * from registers per second (an FMA counts as 2), or bytes loaded per second by threads that each

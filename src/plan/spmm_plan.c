@@ -6,7 +6,7 @@
 #include "quads.h"
 #include "strips.h"
 
-/* The workspace stays below a few MiB per thread whatever the shapes; that of partial sums, which
+/* The workspace of a thread stays below a few MiB whatever the shapes; that of partial sums, which
  * threads share, below SPK_PARTIAL_MOST. */
 #define STAGE_MOST ((ptrdiff_t)1 << 16)
 #define SCATTER_STAGE_MOST ((ptrdiff_t)1 << 20)
@@ -33,6 +33,19 @@
 /* Entries of a row that must fall to each panel, where B takes several, for packing to pay. */
 #define ROW_IN_PANEL 24.0
 
+/* B whose columns do not lie side by side is copied: by all workers together, some tiles at a time,
+ * or, where its rows are read at least so often, by each worker into panels that stay in its cache.
+ * A copy takes 0.1 to 0.25 ns an element, an FMA 0.03.  Where a row is read more seldom than
+ * COPY_LEAST times, elements are read where they are. */
+#define PANEL_REUSE 32.0
+#define COPY_LEAST 0.25
+/* A vector is copied where it is long enough for its lines to leave L1. */
+#define COPY_LEAST_VECTOR 2.0
+#define COPY_LEAST_ROWS 256
+/* Bytes that are copied at a time, unless a single vector of columns takes more: the workspace is
+ * kept from call to call up to 16 MiB (driver/workspace.c). */
+#define COPY_MOST ((ptrdiff_t)14 << 20)
+
 /* Tasks per thread: enough to even out rows and disturbances, few enough to cost nothing. */
 #define TASKS_PER_THREAD 8
 #define FEW_TASKS 2
@@ -51,6 +64,10 @@ size_t spk_workspace_limit(void) {
   const size_t partial = (size_t)(SPK_PARTIAL_MOST + SPK_PANEL_MOST);
   const size_t rows = gather > packed ? gather : packed;
   return rows > partial ? rows : partial;
+}
+
+size_t spk_copy_limit(ptrdiff_t rows) {
+  return spk_size_product((size_t)spk_max(rows, COPY_MOST / SPK_ALIGN), SPK_ALIGN);
 }
 
 static double work_of(const spk_sparse *A, ptrdiff_t n) {
@@ -87,10 +104,9 @@ static ptrdiff_t widest_packed(const spk_sparse *A, ptrdiff_t k, double per_row,
 }
 
 /* Panels of B: how many rows, and where the rows of A are cut so that a block of a panel lies in
- * L1. Returns 0 where B cannot be packed, or need not (must_pack: it has no unit stride) and should
- * not. */
+ * L1. Returns 0 where B cannot be packed, or should not. */
 static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes,
-                       int must_pack, const spk_machine *machine, spk_spmm_plan *plan) {
+                       const spk_machine *machine, spk_spmm_plan *plan) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), grain = A->block_cols;
   const double entries = (double)A->nnz * (double)A->block_rows * (double)A->block_cols;
   const double per_row = entries / (double)spk_max(1, A->rows);
@@ -106,13 +122,13 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
      */
     if (!sorted && plan->tile > lanes) {
       plan->tile = lanes;
-      return plan_panels(A, n, k, lanes, must_pack, machine, plan);
+      return plan_panels(A, n, k, lanes, machine, plan);
     }
     if (!sorted || grain * row_bytes > most) return 0;
     plan->panel_rows = most / row_bytes / grain * grain;
     /* Every panel after the first reads and writes C again: a graph has too few entries a row. */
     const double panels = (double)spk_ceil_div(k, plan->panel_rows);
-    if (must_pack ? per_row < panels : per_row < ROW_IN_PANEL * panels) return 0;
+    if (per_row < ROW_IN_PANEL * panels) return 0;
   }
   plan->block_rows = plan->panel_rows;
   if (sorted && A->format != SPK_BSR) {
@@ -130,13 +146,25 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   return 1;
 }
 
+/* Copies of tiles of B, as wide as fits. */
+static void plan_copy(ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes, ptrdiff_t size,
+                      spk_spmm_plan *plan) {
+  const ptrdiff_t vectors = COPY_MOST / spk_product(spk_max(1, k), lanes * size);
+  plan->copy = 1;
+  cut_columns(plan, n, lanes, spk_min(spk_max(1, vectors), plan->tile / lanes) * lanes);
+  plan->copy_ld = n == 1 ? 1 : plan->tile;
+  const ptrdiff_t tile_bytes = spk_product(k, plan->copy_ld * size);
+  plan->copy_tiles = spk_max(1, spk_min(plan->tiles, COPY_MOST / spk_max(1, tile_bytes)));
+  plan->copy_bytes = spk_size_product((size_t)tile_bytes, (size_t)plan->copy_tiles);
+}
+
 /* Tasks: tiles x ranges of rows, each range with about the same number of entries. */
 static void plan_parts(const spk_sparse *A, spk_spmm_plan *plan) {
   const ptrdiff_t rows = A->rows / A->block_rows;
   /* Each packs all panels, where sums stay apart. */
   const int repacks = plan->apart && plan->blocks * plan->block_rows > plan->panel_rows;
   const ptrdiff_t tasks = repacks ? FEW_TASKS : TASKS_PER_THREAD;
-  plan->col_parts = plan->hollow ? 1 : plan->tiles;
+  plan->col_parts = plan->hollow ? 1 : plan->copy_tiles;
   plan->row_parts = 1;
   if (plan->threads > 1)
     plan->row_parts = spk_ceil_div((ptrdiff_t)plan->threads * tasks, plan->col_parts);
@@ -165,19 +193,26 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   cut_columns(plan, n, lanes, most * lanes);
   const spk_spmm_plan whole = *plan;
   const double pays = spk_panel_reads(n, lanes);
-  if (n > 1 && (b_unit ? n > lanes && reuse >= pays : reuse >= 1.0))
-    plan->pack = plan_panels(A, n, k, lanes, !b_unit, machine, plan);
-  plan->strided = !plan->pack && !b_unit;
+  if (n > 1 && (b_unit ? n > lanes && reuse >= pays : reuse >= PANEL_REUSE))
+    plan->pack = plan_panels(A, n, k, lanes, machine, plan);
+  if (!plan->pack) *plan = whole;
   /* One lane of a vector, or rows of a block that do not fit the stage. */
   const int wants_stage = !c_unit || (keeps && plan->blocks > 1);
   if (is_bsr && (n == 1 || (wants_stage && A->block_rows * plan->tile * size > SCATTER_STAGE_MOST)))
     plan->strided = 1;
-  if (plan->strided || !plan->pack) {
-    const int strided = plan->strided;
-    *plan = whole;
-    plan->strided = strided;
-    if (strided) plan->tile = n, plan->tiles = 1;
+  const int far = n == 1 && B->row_stride != 1 && k >= COPY_LEAST_ROWS;
+  if (!plan->pack && !plan->strided && (far ? reuse >= COPY_LEAST_VECTOR : !b_unit)) {
+    if (reuse >= COPY_LEAST)
+      plan_copy(n, k, lanes, size, plan);
+    else
+      plan->strided = 1;
   }
+  if (plan->strided) {
+    *plan = whole;
+    plan->strided = 1;
+    plan->tile = n, plan->tiles = 1;
+  }
+  if (!plan->copy) plan->copy_tiles = plan->tiles;
   plan->apart = keeps && plan->blocks > 1;
   plan->stage = plan->apart || (!plan->strided && !c_unit);
   plan->hollow = A->format == SPK_CSR && !plan->strided && !plan->stage && plan->blocks == 1 &&

@@ -9,17 +9,20 @@ typedef struct spk_spmm_plan {
   int threads;
   int strided;           /* no row-major tiles: the kernel walks B and C through their strides */
   int pack;              /* B goes through packed panels */
+  int copy;              /* all workers copy some tiles of B first, then all of them use them */
   int stage;             /* C goes through a row-major buffer */
   int apart;             /* gather: sums of several blocks meet in the stage, and C afterwards */
   int hollow;            /* most rows of A are empty: runs of them are filled at once */
   ptrdiff_t tile, tiles; /* columns of a tile, and how many tiles */
+  ptrdiff_t copy_tiles;  /* tiles that are copied at a time; all of them where nothing is copied */
+  ptrdiff_t copy_ld;     /* columns of a copied tile */
   ptrdiff_t panel_rows;  /* rows of B in a panel; all of them where nothing is packed */
   ptrdiff_t block_rows;  /* rows of B between two cuts of the rows of A */
   ptrdiff_t blocks;      /* how many such blocks */
   ptrdiff_t band_rows;   /* rows of A whose cuts are held at a time */
   ptrdiff_t row_chunk;   /* rows of A between two looks at a worker's workspace */
   ptrdiff_t col_parts, row_parts; /* tasks: tiles or groups of them x ranges of rows */
-  size_t cut_bytes;               /* workspace of all workers */
+  size_t cut_bytes, copy_bytes;   /* workspace of all workers */
   size_t panel_bytes, stage_bytes, offset_bytes; /* workspace of each */
 } spk_spmm_plan;
 
