@@ -62,7 +62,7 @@ def show_config(
             "available CPUs": available_cpus(),
             "OpenMP": _core.openmp(),
             "workspace per thread, bytes": _core.workspace_limit(),
-            "copied columns, bytes": _core.copy_limit(0),
+            "workspace of all threads, bytes": _core.shared_limit(0),
         },
         "python": {
             "version": platform.python_version(),

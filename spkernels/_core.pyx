@@ -170,7 +170,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
     const char *spk_status_string(spk_status status)
     int spk_abi_version()
     size_t spk_workspace_limit()
-    size_t spk_copy_limit(ptrdiff_t rows)
+    size_t spk_shared_limit(ptrdiff_t rows)
     ctypedef enum spk_ceiling:
         SPK_CEILING_FMA
         SPK_CEILING_LOAD
@@ -1253,9 +1253,9 @@ def workspace_limit():
     return spk_workspace_limit()
 
 
-def copy_limit(Py_ssize_t rows):
-    """Return the bytes that a call may take besides to copy columns of a dense operand."""
-    return spk_copy_limit(rows)
+def shared_limit(Py_ssize_t rows):
+    """Return the bytes that all threads of a call may take together, for a B of so many rows."""
+    return spk_shared_limit(rows)
 
 
 def ceiling(bint loads, bint double_precision, size_t size, int threads):

@@ -154,10 +154,10 @@ def spmm(
 
     Notes
     -----
-    Takes ``2 * nnz * n`` operations and a workspace of a few MiB per thread, for CSC and COO up to
-    16 MiB in all, whatever the shapes.  Besides, where elements of a row of the dense operand (on
-    the left: of a column) are no neighbours, 14 MiB or 64 bytes for each row (column) hold copies
-    of some columns (rows) at a time.
+    Takes ``2 * nnz * n`` operations and a workspace of a few MiB per thread, whatever the shapes;
+    16 MiB besides, for all threads together, for CSC, COO and dense operands in F order (on the
+    left: in C order) or with other strides, of which up to 64 bytes for each row (column) are
+    copied at a time.
     Sparse operands of other libraries are converted, see :ref:`foreign`; what `prepare` returns
     multiplies as by its own `PreparedMatrix.spmm`.
     Structural zeros do not read `B`: NaN in a row of `B` reaches only rows of the result with an

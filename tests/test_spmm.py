@@ -153,12 +153,17 @@ def test_deep_and_dense_products_take_the_paths_they_are_here_for():
     rng = np.random.default_rng(5)
     deep = random_sparse(rng, "csr", (2200, K), 0.01, np.float32)
     dense = random_sparse(rng, "csr", (61, 1500), 0.9, np.float32)
-    thin = random_sparse(rng, "csr", (37, 53), 0.01, np.float32)
+    thin = random_sparse(rng, "csr", (37, 530), 0.004, np.float32)
     assert "packed, blocks" in kernel_of(deep, random_dense(rng, (K, 70), np.float32))
     assert "packed, blocks" in kernel_of(deep, random_dense(rng, (K, 70), np.float32, "F"))
     assert "packed, blocks" in kernel_of(dense, random_dense(rng, (1500, 64), np.float32))
-    assert "strided" in kernel_of(thin, random_dense(rng, (53, 16), np.float32, "F"))
-    assert "vector" in kernel_of(thin, random_dense(rng, (53, 1), np.float32))
+    assert "strided" in kernel_of(thin, random_dense(rng, (530, 16), np.float32, "F"))
+    assert "vector" in kernel_of(thin, random_dense(rng, (530, 1), np.float32))
+    graph = random_sparse(rng, "csr", (300, K), 4 / 300, np.float32)
+    for layout in ("F", "rows apart", "columns apart"):
+        assert ("copied" in kernel_of(graph, random_dense(rng, (K, 24), np.float32, layout))) == (
+            layout != "rows apart"
+        )
 
 
 @pytest.mark.every_isa

@@ -121,6 +121,8 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
     snprintf(how, sizeof how, " packed, blocks of %td rows", plan.block_rows);
   else if (plan.pack)
     snprintf(how, sizeof how, " packed");
+  else if (plan.copy)
+    snprintf(how, sizeof how, " copied");
   snprintf(name, size, "spmm_%s_%s%s, %d thread%s", formats[A->format], shape, how, plan.threads,
            plan.threads == 1 ? "" : "s");
   return SPK_OK;

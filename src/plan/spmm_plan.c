@@ -37,7 +37,7 @@
  * or, where its rows are read at least so often, by each worker into panels that stay in its cache.
  * A copy takes 0.1 to 0.25 ns an element, an FMA 0.03.  Where a row is read more seldom than
  * COPY_LEAST times, elements are read where they are. */
-#define PANEL_REUSE 32.0
+#define PANEL_REUSE 16.0
 #define COPY_LEAST 0.25
 /* A vector is copied where it is long enough for its lines to leave L1. */
 #define COPY_LEAST_VECTOR 2.0
@@ -61,13 +61,11 @@ size_t spk_workspace_limit(void) {
   const size_t gather = (size_t)(SPK_PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
   const size_t strips = spk_strips_workspace_limit(), quads = spk_quads_workspace_limit();
   const size_t packed = strips > quads ? strips : quads;
-  const size_t partial = (size_t)(SPK_PARTIAL_MOST + SPK_PANEL_MOST);
-  const size_t rows = gather > packed ? gather : packed;
-  return rows > partial ? rows : partial;
+  return gather > packed ? gather : packed;
 }
 
-size_t spk_copy_limit(ptrdiff_t rows) {
-  return spk_size_product((size_t)spk_max(rows, COPY_MOST / SPK_ALIGN), SPK_ALIGN);
+size_t spk_shared_limit(ptrdiff_t rows) {
+  return spk_size_product((size_t)spk_max(rows, SPK_PARTIAL_MOST / SPK_ALIGN), SPK_ALIGN);
 }
 
 static double work_of(const spk_sparse *A, ptrdiff_t n) {
