@@ -66,8 +66,8 @@ class Accelerate:
     >>> import numpy as np
     >>> import scipy.sparse as sp
     >>> from spkernels import accelerate
-    >>> A = sp.csr_array(np.tri(500, 400))
-    >>> B = np.ones((400, 32))
+    >>> A = sp.csr_array(np.tri(50, 40))
+    >>> B = np.ones((40, 32))
     >>> with accelerate():
     ...     C = A @ B
     >>> print(accelerate.report(reset=True))
@@ -179,8 +179,9 @@ class Accelerate:
         Returns
         -------
         Report
-            With ``taken``, ``left``, ``outcomes`` (a dictionary) and ``calls`` (a row for each
-            format, dtype, operation and outcome); prints as a table.
+            With ``taken``, ``left``, ``outcomes`` (a dictionary), ``contended`` (products that had
+            fewer threads, or waited for one, as others were using the CPUs) and ``calls`` (a row
+            for each format, dtype, operation and outcome); prints as a table.
 
         Notes
         -----

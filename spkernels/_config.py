@@ -61,6 +61,7 @@ def show_config(
             "default": _core.get_num_threads(),
             "available CPUs": available_cpus(),
             "OpenMP": _core.openmp(),
+            "contended regions": _core.contended_regions(),
             "workspace per thread, bytes": _core.workspace_limit(),
             "workspace of all threads, bytes": _core.shared_limit(0),
         },

@@ -167,6 +167,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
     const char *spk_isa()
     const char *const *spk_isa_list()
     const char *spk_openmp()
+    size_t spk_contended_regions()
     const char *spk_status_string(spk_status status)
     int spk_abi_version()
     size_t spk_workspace_limit()
@@ -1214,6 +1215,11 @@ def set_num_threads(int threads):
 def limit_threads(int limit):
     """Cap the OpenMP setting; 0 for no cap."""
     spk_limit_threads(limit)
+
+
+def contended_regions():
+    """Return how often contention for CPUs took threads from a parallel region, or held it up."""
+    return spk_contended_regions()
 
 
 def isa():

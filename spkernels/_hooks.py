@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from . import _core
 from ._operands import NATIVE
-from ._report import TAKEN
+from ._report import CONTENDED, TAKEN
 from ._rules import RULES
 from ._spmm import spmm
 
@@ -28,6 +28,9 @@ __all__ = ["Hook", "find_hooks", "make_method"]
 _NAMES = (("_matmul_vector", "_matmul_multivector"), ("_mul_vector", "_mul_multivector"))
 _OPERATIONS = ("vector", "matrix")
 _NDIM = {"vector": 1, "matrix": 2}
+
+# Less work than this never uses threads.
+_SERIAL_WORK = 10_000
 
 # The formats with kernels, and those that are hooked only to be reported.
 _FORMATS = ("csr", "csc", "coo", "bsr")
@@ -187,7 +190,7 @@ def _choosing(hook, original, tally):
         getattr(sp, f"{format}_{kind}"): rule
         for (format, rule), kind in itertools.product(by_format.items(), _KINDS)
     }
-    get_num_threads = _core.get_num_threads
+    get_num_threads, contended_regions = _core.get_num_threads, _core.contended_regions
     notes, most_notes = tally.notes, tally.MOST_NOTES
     note = notes.append
 
@@ -207,6 +210,7 @@ def _choosing(hook, original, tally):
         columns = 1 if ndim == 1 else other.shape[1]
         work = stored * columns
         result, outcome = None, "slower"
+        before = contended_regions() if work > _SERIAL_WORK else None
         if (
             work <= most_small and (most_small_rows is None or self.shape[0] <= most_small_rows)
         ) or (
@@ -225,6 +229,8 @@ def _choosing(hook, original, tally):
                 pays = work >= by_spmm or odd
                 result, outcome = _multiply(self, other, orders[format], pays)
         note((format, data.dtype, other.dtype, operation, outcome))
+        if before is not None and contended_regions() != before:
+            note(CONTENDED)
         if len(notes) >= most_notes:
             tally.count_notes()
         return original(self, other) if result is None else result

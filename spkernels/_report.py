@@ -7,10 +7,13 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["TAKEN", "Calls", "Report", "Tally"]
+__all__ = ["CONTENDED", "TAKEN", "Calls", "Report", "Tally"]
 
 #: The outcome of a call that ran on the kernels; the others say why it did not.
 TAKEN = "taken"
+
+#: What is noted, beside the outcome, of a call that contention for CPUs took threads from.
+CONTENDED = ("contended",)
 
 
 class Calls(NamedTuple):
@@ -46,9 +49,14 @@ class Report:
     ----------
     calls : tuple of Calls
         The counts, the largest first.
+    contended : int
+        How many of the products on the kernels met contention: they ran on fewer threads because
+        others were using the CPUs, or waited for a thread that had lost its CPU.  Calls from
+        several threads at once may count for each other.
     """
 
     calls: tuple[Calls, ...] = ()
+    contended: int = 0
 
     @property
     def taken(self) -> int:
@@ -76,6 +84,8 @@ class Report:
             "  ".join([*map(str.ljust, row[:-1], widths), row[-1].rjust(widths[-1])])
             for row in rows
         ]
+        if self.contended:
+            lines.append(f"met contention for CPUs: {self.contended}")
         return "\n".join([f"taken {self.taken}, left to scipy {self.left}", *lines])
 
 
@@ -83,7 +93,8 @@ class Tally:
     """Counts of (format, dtype, dtype, operation, outcome).
 
     A call is noted in a deque, whose append is atomic: a lock would cost a tenth of a small
-    product.  The notes are counted when there are many, and when somebody wants to know.
+    product.  The notes are counted when there are many, and when somebody wants to know.  Where it
+    met contention, a note of its own says so.
     """
 
     #: Whoever appends to `notes` has them counted from so many on.
@@ -101,6 +112,7 @@ class Tally:
             counts = self._counts.copy()
             if reset:
                 self._counts.clear()
+        contended = counts.pop(CONTENDED, 0)
         rows = [
             Calls(
                 format,
@@ -111,7 +123,7 @@ class Tally:
             )
             for (format, left, right, operation, outcome), count in counts.items()
         ]
-        return Report(tuple(sorted(rows, key=lambda row: (-row.count, row[:-1]))))
+        return Report(tuple(sorted(rows, key=lambda row: (-row.count, row[:-1]))), contended)
 
     def count_notes(self):
         """Count the calls that were noted by now."""

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spkernels
-from spkernels import _accelerate, _hooks, accelerate
+from spkernels import _accelerate, _core, _hooks, accelerate
 from spkernels._rules import Rule
 
 FORMATS = ("csr", "csc", "coo", "bsr")
@@ -615,9 +615,25 @@ def test_report(take_everything):
     assert lines[0] == "taken 7, left to scipy 4"
     assert lines[1].split() == ["format", "dtype", "operation", "outcome", "count"]
     assert lines[2].split() == ["csr", "float32", "matrix", "taken", "3"]
-    assert len(lines) == 2 + len(report.calls)
+    assert len(lines) == 2 + len(report.calls) + (report.contended > 0)
     assert accelerate.report(reset=True) == report
     assert accelerate.report().calls == ()
+
+
+def test_the_report_counts_products_that_met_contention(monkeypatch):
+    regions = iter([0, 0, 0, 1, 1, 1, 1, 5])
+    monkeypatch.setattr(_core, "contended_regions", lambda: next(regions))
+    A, small, B = make(shape=(60, 50)), make(shape=(6, 5)), np.ones((50, 80))
+    accelerate.report(reset=True)
+    with accelerate():
+        for _ in range(4):
+            A @ B
+        small @ B[:5]  # no work for threads: it is not asked
+    report = accelerate.report()
+    assert (report.taken, report.contended) == (5, 2)
+    assert str(report).splitlines()[-1] == "met contention for CPUs: 2"
+    assert accelerate.report(reset=True).contended == 2
+    assert accelerate.report().contended == 0
 
 
 def test_unknown_scipy_warns_and_leaves_everything(monkeypatch):

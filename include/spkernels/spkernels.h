@@ -314,6 +314,9 @@ ptrdiff_t spk_pattern_tiled(const spk_pattern *pattern, ptrdiff_t k);
 int spk_get_num_threads(void);
 void spk_set_num_threads(int threads);
 void spk_limit_threads(int limit);
+/* How often, until now, a parallel region of the process had fewer threads because other programs
+ * or threads were seen to use the CPUs, or waited for a thread that had lost its CPU to them. */
+size_t spk_contended_regions(void);
 
 /* Instruction sets: the one in use, and all that this build and this machine share,
  * from the narrowest to the widest; NULL ends the list. */

@@ -1,7 +1,5 @@
 #include "parallel.h"
 
-#include <limits.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 #ifdef _OPENMP
@@ -15,6 +13,9 @@
 /* Below this many multiply-adds per thread, waking one costs more than it saves: a region costs
  * 1 - 5 microseconds, in which one core does some 30,000 multiply-adds. */
 #define WORK_PER_THREAD 40000.0
+/* From so much on, some 20 milliseconds on one thread, all threads are used however busy the
+ * machine is: a time slice that one of them loses is short against what they save. */
+#define LONG_WORK 2e8
 
 static atomic_int user_threads;  /* spk_set_num_threads; 0: not set */
 static atomic_int limit_threads; /* affinity and cgroup; 0: none */
@@ -50,21 +51,9 @@ static void run_serially(spk_phase phase, void *context) {
 #define SPK_STR(x) SPK_STR_(x)
 const char *spk_openmp(void) { return SPK_STR(_OPENMP); }
 
-/* libgomp keeps its pool of threads, which belongs to the thread that ran the region, across
- * fork(), where the pool's threads no longer exist: the next region of the child would wait for
- * them forever, also where it was another user of the same libgomp who ran the first one.  So a
- * child starts threads of its own for each region. */
-static atomic_int forked;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+void spk_parallel_init(void) { spk_pool_init(); }
 
-static void after_fork_in_child(void) { atomic_store_explicit(&forked, 1, memory_order_relaxed); }
-
-static void prepare(void) {
-  pthread_atfork(NULL, NULL, after_fork_in_child);
-  spk_pool_init();
-}
-
-void spk_parallel_init(void) { pthread_once(&once, prepare); }
+size_t spk_contended_regions(void) { return spk_pool_contended(); }
 
 /* Asked once: libgomp makes a system call of it. */
 static int most_threads(void) {
@@ -84,96 +73,60 @@ int spk_choose_threads(int requested, double work) {
   const int most =
       requested < 0 ? (int)-spk_max(requested, -SPK_MOST_THREADS) : spk_get_num_threads();
   const double useful = work / WORK_PER_THREAD;
-  const int threads = useful < most ? (int)useful : most;
-  return threads < most_threads() ? threads : most_threads();
+  int threads = useful < most ? (int)useful : most;
+  threads = threads < most_threads() ? threads : most_threads();
+  return threads > 1 && work < LONG_WORK ? spk_pool_undisturbed(threads) : threads;
 }
 
 typedef struct region {
   spk_phase phases[2];
   int threads; /* for which there are ranges of tasks; no more of them run */
   void *context;
-  spk_counter *counters;       /* threads for each phase */
-  spk_pool *pool;              /* whose threads run it, if OpenMP does */
+  spk_seat *seats;             /* one per thread */
   atomic_ptrdiff_t first_done; /* tasks of the first phase */
-  atomic_int arrived;          /* workers */
+  atomic_uint second;          /* a gate: all of those are done */
   spk_places places;
 } region;
 
-static void run_tasks(region *r, int phase, int worker, int ranges) {
+static void run_tasks(region *r, int phase, int worker) {
   const ptrdiff_t tasks = r->phases[phase].tasks;
-  spk_counter *counters = r->counters + (ptrdiff_t)phase * r->threads;
+  const int ranges = r->threads;
   for (int w = 0; w < ranges; w++) {
     const int range = worker + w < ranges ? worker + w : worker + w - ranges;
     const ptrdiff_t begin = tasks * range / ranges, end = tasks * (range + 1) / ranges;
     for (;;) {
       const ptrdiff_t task =
-          begin + atomic_fetch_add_explicit(&counters[range].next, 1, memory_order_relaxed);
+          begin + atomic_fetch_add_explicit(&r->seats[range].next[phase], 1, memory_order_relaxed);
       if (task >= end) break;
       r->phases[phase].fn(r->context, task, worker);
-      if (phase == 0) atomic_fetch_add_explicit(&r->first_done, 1, memory_order_release);
+      if (phase == 0 &&
+          atomic_fetch_add_explicit(&r->first_done, 1, memory_order_acq_rel) == tasks - 1)
+        spk_gate_open(&r->second);
     }
   }
 }
 
-/* Looks at what is waited for before the CPU is offered to others. */
-#define LOOKS 200
-/* Offers of the CPU to workers that have yet to begin. */
-#define OFFERS 1000
-
-/* Not a barrier: who has yet to begin is not waited for, as others do its tasks. */
-static void await_first_phase(region *r) {
-  for (int looks = 0;
-       atomic_load_explicit(&r->first_done, memory_order_acquire) < r->phases[0].tasks; looks++)
-    if (looks >= LOOKS) spk_yield();
-}
-
-static void run_worker(region *r, int worker, int ranges) {
+static void run_worker(void *context, int worker) {
+  region *r = context;
   if (worker > 0) spk_take_place(&r->places);
   if (r->phases[0].tasks > 0) {
-    run_tasks(r, 0, worker, ranges);
-    await_first_phase(r);
+    run_tasks(r, 0, worker);
+    /* Not a barrier: who has yet to begin is not waited for, as others do its tasks. */
+    spk_gate_await(&r->second);
   }
-  run_tasks(r, 1, worker, ranges);
+  run_tasks(r, 1, worker);
 }
 
-static void run_by_openmp(region *r) {
-#pragma omp parallel num_threads(r->threads)
-  {
-    /* Fewer than asked for at the limits of OpenMP. */
-    const int worker = omp_get_thread_num(), workers = omp_get_num_threads();
-    if (worker > 0)
-      spk_pool_join(r->pool);
-    else
-      r->pool->last = workers;
-    atomic_fetch_add_explicit(&r->arrived, 1, memory_order_relaxed);
-    run_worker(r, worker, workers);
-    /* The end of the region waits for all workers.  One may be queued behind this very thread, and
-     * would stay there for as long as libgomp spins. */
-    for (int i = 0; i < OFFERS; i++) {
-      if (atomic_load_explicit(&r->arrived, memory_order_relaxed) >= workers) break;
-      spk_yield();
-    }
-  }
-}
-
-static void run_one_of_threads(void *context, int worker) {
-  region *r = context;
-  run_worker(r, worker, r->threads);
-}
-
-/* A region in one of the caller's gets one thread if OpenMP says so, else threads of its own, as
- * OpenMP would start new ones as well, and end the process if that fails. */
+/* A region in one of the caller's has one thread if OpenMP says so. */
 static int is_alone(void) {
   return omp_get_level() > 0 && omp_get_active_level() >= omp_get_max_active_levels();
 }
 
 void spk_parallel(int threads, spk_phase first, spk_phase second, void *context) {
-  threads = (int)spk_min(spk_min(threads, most_threads()), spk_max(first.tasks, second.tasks));
+  threads = (int)spk_min(threads, spk_max(first.tasks, second.tasks));
   if (threads > 1) spk_parallel_init();
-  spk_pool *pool = threads > 1 && !is_alone() ? spk_pool_of_thread(most_threads()) : NULL;
-  const int starts = omp_get_level() > 0 || atomic_load_explicit(&forked, memory_order_relaxed);
-  if (pool && !starts) threads = spk_pool_provide(pool, threads);
-  if (!pool || threads <= 1) {
+  spk_job *job = threads > 1 && !is_alone() ? spk_pool_claim(&threads, most_threads()) : NULL;
+  if (!job) {
     run_serially(first, context);
     run_serially(second, context);
     return;
@@ -181,17 +134,14 @@ void spk_parallel(int threads, spk_phase first, spk_phase second, void *context)
   region r = {.phases = {first, second},
               .threads = threads,
               .context = context,
-              .counters = pool->counters,
-              .pool = pool};
-  for (int i = 0; i < 2 * threads; i++) atomic_init(&r.counters[i].next, 0);
+              .seats = spk_job_seats(job)};
   atomic_init(&r.first_done, 0);
-  atomic_init(&r.arrived, 0);
+  atomic_init(&r.second, 0);
   spk_places_init(&r.places);
   spk_take_place(&r.places);
-  if (starts)
-    spk_run_on_threads(threads, run_one_of_threads, &r);
-  else
-    run_by_openmp(&r);
+  spk_job_open(job, run_worker, &r);
+  run_worker(&r, 0);
+  spk_job_close(job);
 }
 
 #else
@@ -199,6 +149,8 @@ void spk_parallel(int threads, spk_phase first, spk_phase second, void *context)
 const char *spk_openmp(void) { return NULL; }
 
 void spk_parallel_init(void) {}
+
+size_t spk_contended_regions(void) { return 0; }
 
 int spk_choose_threads(int requested, double work) {
   (void)requested;

@@ -1,97 +1,482 @@
 #include "pool.h"
 
-#include <ctype.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "contention.h"
+#include "placement.h"
 #include "threads.h"
 
-/* What OpenMP may allocate for a region of another size than the last, with room to spare: libgomp
- * takes some KiB and less than 512 bytes a thread, and ends the process without. */
-#define TEAM_BYTES 16384
-#define MEMBER_BYTES 1024
+/* Jobs at once.  Callers that find none work alone. */
+#define JOBS 16
 
-/* Regions for which a thread that could not be started is not tried for again. */
+/* How long one looks without and with offering the CPU, before one sleeps. */
+#define LOOKING (20 * SPK_MICROSECOND)
+#define CALLER_OFFERS (100 * SPK_MICROSECOND)
+/* A worker, for its next job: as long as jobs come within that time, else shortly.  Waking one
+ * takes the caller 8 microseconds and the worker 15 (Zen 4, two virtual CPUs that were idle). */
+#define LONG_WAIT (2 * SPK_MILLISECOND)
+#define SHORT_WAIT (50 * SPK_MICROSECOND)
+/* Looks between two at the clock. */
+#define LOOKS 16
+
+/* A worker that does nothing but look, and finds such a time gone, has lost its CPU.  What the
+ * system itself does in between takes less; a time slice of another thread takes more. */
+#define GAP (200 * SPK_MICROSECOND)
+/* Lost in the middle of work: so much, and that part of the time that passed. */
+#define LOST_PART 4
+/* Later after it was woken: the CPU was busy. */
+#define LATE (500 * SPK_MICROSECOND)
+/* A probe: so long undisturbed while it offers the CPU. */
+#define PROBE (100 * SPK_MICROSECOND)
+/* Threads look at what they lost no more often; callers not over longer times. */
+#define LOST_CHECK (300 * SPK_MICROSECOND)
+#define CALLER_MEMORY (100 * SPK_MILLISECOND)
+
+/* Claims for which a thread that could not be started is not tried for again. */
 #define POSTPONED 64
 
-/* Not _Thread_local: glibc ends the process where it has no memory for that. */
-static pthread_key_t own, joined;
-static int has_keys;
-static size_t stack_bytes; /* of OpenMP's threads; 0: the system's default */
+/* Of a job: whether it may be joined, whether its caller sleeps, and the workers inside. */
+#define OPEN 0x10000u
+#define CALLER_SLEEPS 0x20000u
+#define INSIDE 0xffffu
 
-static void release(void *pointer) {
-  spk_pool *pool = pointer;
-  if (atomic_fetch_sub_explicit(&pool->holders, 1, memory_order_acq_rel) == 1) free(pool);
+struct spk_job {
+  _Alignas(SPK_ALIGN) atomic_uint state;
+  atomic_int disturbed; /* a worker inside lost its CPU */
+  int bit;
+  int threads;
+  int whole; /* claimed for more than run undisturbed: parked workers come as well */
+  spk_job_fn fn;
+  void *context;
+  spk_seat *seats;
+  int seat_count;
+  pthread_t caller;
+  spk_usage usage; /* of that caller */
+};
+
+static spk_job jobs[JOBS];
+#define ALL_JOBS ((1u << JOBS) - 1)
+static atomic_uint claimed; /* jobs, by bits */
+
+typedef struct worker {
+  pthread_t thread;
+  int id;
+  int64_t patience;
+  spk_usage before;
+} worker;
+
+static worker workers[SPK_MOST_THREADS];
+
+/* Jobs that may be joined, by bits; workers without a job sleep on it while it is 0. */
+static _Alignas(SPK_ALIGN) atomic_uint open_jobs;
+static _Alignas(SPK_ALIGN) atomic_int sleeping, looking;
+static _Atomic(int64_t) woken_at; /* when somebody woke sleepers of whom none has come; 0: not so */
+static atomic_int quit,
+    give_up; /* give_up: a caller lost its CPU, so that one worker is too many */
+static _Alignas(SPK_ALIGN) atomic_int started;
+static atomic_flag starting = ATOMIC_FLAG_INIT;
+static int postponed; /* by who has `starting` */
+/* Parked workers sleep on `calls`, which counts how often they were called. */
+static atomic_uint calls;
+static _Atomic(int64_t) probed_at; /* 0: nobody is to be probed */
+static spk_contention contention;
+static atomic_size_t contended;
+
+static void count_contended(void) {
+  atomic_fetch_add_explicit(&contended, 1, memory_order_relaxed);
 }
 
-static void leave(void *pointer) {
-  spk_pool *pool = pointer;
-  atomic_fetch_sub_explicit(&pool->members, 1, memory_order_relaxed);
-  release(pool);
+size_t spk_pool_contended(void) { return atomic_load_explicit(&contended, memory_order_relaxed); }
+
+/* Waiting ------------------------------------------------------------------------------------- */
+
+/* Whether *word changed within the time that it pays to stay awake. */
+static int changes_soon(atomic_uint *word, unsigned value) {
+  int64_t start = 0;
+  for (;;) {
+    for (int i = 0; i < LOOKS; i++) {
+      if (atomic_load_explicit(word, memory_order_acquire) != value) return 1;
+      spk_relax();
+    }
+    const int64_t now = spk_now();
+    if (start == 0) start = now;
+    if (now - start > LOOKING + CALLER_OFFERS) return 0;
+    if (now - start > LOOKING) spk_yield();
+  }
 }
 
-/* As OpenMP reads it: a number, of KiB where no unit follows.  0 where it is none. */
-static size_t size_in_environment(const char *name) {
-  static const char units[] = "bkmg";
-  const char *text = getenv(name);
-  char *end = NULL;
-  if (!text) return 0;
-  const unsigned long long number = strtoull(text, &end, 10);
-  if (end == text) return 0;
-  while (isspace((unsigned char)*end)) end++;
-  const char *unit = *end ? strchr(units, tolower((unsigned char)*end)) : units + 1;
-  const int shift = unit ? 10 * (int)(unit - units) : 0;
-  return unit && number <= SIZE_MAX >> shift ? (size_t)number << shift : 0;
+enum { SHUT, SHUT_AND_AWAITED, OPENED };
+
+void spk_gate_await(atomic_uint *gate) {
+  unsigned seen = SHUT;
+  changes_soon(gate, SHUT);
+  atomic_compare_exchange_strong(gate, &seen, SHUT_AND_AWAITED);
+  while (atomic_load_explicit(gate, memory_order_acquire) != OPENED)
+    spk_sleep(gate, SHUT_AND_AWAITED);
 }
 
-void spk_pool_init(void) {
-  has_keys = pthread_key_create(&own, release) == 0 && pthread_key_create(&joined, leave) == 0;
-  stack_bytes = size_in_environment("OMP_STACKSIZE");
-  if (stack_bytes == 0) stack_bytes = size_in_environment("GOMP_STACKSIZE");
+void spk_gate_open(atomic_uint *gate) {
+  if (atomic_exchange(gate, OPENED) == SHUT_AND_AWAITED) spk_wake(gate, INT_MAX);
 }
 
-spk_pool *spk_pool_of_thread(int most) {
-  if (!has_keys) return NULL;
-  spk_pool *pool = pthread_getspecific(own);
-  if (pool) return pool;
-  pool = aligned_alloc(SPK_ALIGN, spk_slice(sizeof *pool) + 2 * (size_t)most * sizeof(spk_counter));
-  if (!pool) return NULL;
-  atomic_init(&pool->members, 0);
-  atomic_init(&pool->holders, 1);
-  pool->last = 1;
-  pool->postponed = 0;
-  if (pthread_setspecific(own, pool) == 0) return pool;
-  free(pool);
+/* Workers ------------------------------------------------------------------------------------- */
+
+/* The number of a worker in a job, the same at every call if it can be; 0: it is full. */
+static int take_seat(spk_job *job, int id) {
+  const int others = job->threads - 1;
+  for (int i = 0; i < others; i++) {
+    const int seat = 1 + (id + i) % others;
+    if (!atomic_load_explicit(&job->seats[seat].taken, memory_order_relaxed) &&
+        !atomic_exchange_explicit(&job->seats[seat].taken, 1, memory_order_relaxed))
+      return seat;
+  }
+  return 0;
+}
+
+static void retract(const spk_job *job) {
+  const unsigned bit = 1u << job->bit;
+  if (atomic_load_explicit(&open_jobs, memory_order_relaxed) & bit)
+    atomic_fetch_and_explicit(&open_jobs, ~bit, memory_order_relaxed);
+}
+
+/* The last one out wakes the caller.  The job is not touched after that. */
+static void leave(spk_job *job) {
+  const unsigned before = atomic_fetch_sub_explicit(&job->state, 1, memory_order_acq_rel);
+  if ((before & INSIDE) == 1 && (before & CALLER_SLEEPS)) spk_wake(&job->state, 1);
+}
+
+/* What a worker lost since its last look at that; 0 where it is not worth speaking of. */
+static int64_t lost(worker *self) {
+  const spk_usage now = spk_thread_usage();
+  const int64_t time = spk_usage_lost(&self->before, &now), all = now.wall - self->before.wall;
+  self->before = now;
+  return time > GAP && time > all / LOST_PART ? time : 0;
+}
+
+/* Work for a job, if it is open and not full: whether the worker was inside.  *cost is what it
+ * lost there. */
+static int work_for(spk_job *job, worker *self, int64_t *cost) {
+  unsigned state = atomic_load_explicit(&job->state, memory_order_relaxed);
+  do {
+    if (!(state & OPEN)) return 0;
+  } while (!atomic_compare_exchange_weak_explicit(&job->state, &state, state + 1,
+                                                  memory_order_acquire, memory_order_relaxed));
+  if ((int)(state & INSIDE) + 2 >= job->threads) retract(job);
+  const int seat = take_seat(job, self->id);
+  *cost = 0;
+  if (seat > 0) {
+    const int64_t begin = spk_now();
+    job->fn(job->context, seat);
+    if (spk_now() - begin > GAP && (*cost = lost(self)) > 0)
+      atomic_store_explicit(&job->disturbed, 1, memory_order_relaxed);
+  }
+  retract(job); /* all of its tasks are taken */
+  leave(job);
+  return seat > 0;
+}
+
+static unsigned joinable(void) {
+  return atomic_load_explicit(&open_jobs, memory_order_acquire) & ALL_JOBS;
+}
+
+/* Any open job, if there is one. */
+static int work_for_any(worker *self, int64_t *cost) {
+  unsigned open;
+  *cost = 0;
+  while ((open = joinable()) != 0) {
+    /* Workers begin with different ones. */
+    const unsigned later = open >> self->id % JOBS << self->id % JOBS;
+    if (work_for(&jobs[spk_lowest_bit(later ? later : open)], self, cost)) return 1;
+    spk_relax();
+  }
+  return 0;
+}
+
+typedef enum outcome { FOUND, NOTHING, DISTURBED } outcome;
+
+/* Until there is a job, or patience ends. */
+static outcome look_for_job(const worker *self) {
+  int64_t start = 0, last = 0;
+  for (;;) {
+    for (int i = 0; i < LOOKS; i++) {
+      if (joinable()) return FOUND;
+      spk_relax();
+    }
+    const int64_t now = spk_now();
+    if (start == 0) start = last = now;
+    if (now - last > GAP) return DISTURBED;
+    if (atomic_load_explicit(&give_up, memory_order_relaxed) && atomic_exchange(&give_up, 0))
+      return DISTURBED;
+    if (now - start > self->patience || atomic_load_explicit(&quit, memory_order_relaxed))
+      return NOTHING;
+    last = now;
+    if (now - start > LOOKING) spk_yield();
+  }
+}
+
+/* Job after job, until none comes: whether it lost its CPU, and what that cost a job. */
+static int work_while_awake(worker *self, int64_t *cost) {
+  outcome seen;
+  *cost = 0;
+  self->before = spk_thread_usage();
+  do {
+    atomic_fetch_add(&looking, 1);
+    seen = look_for_job(self);
+    atomic_fetch_sub(&looking, 1);
+    if (seen != FOUND) break;
+    if (work_for_any(self, cost) && *cost == 0 && spk_now() - self->before.wall > LOST_CHECK)
+      *cost = lost(self);
+  } while (*cost == 0);
+  return seen == DISTURBED || *cost > 0;
+}
+
+/* Until a job is opened: whether it came late then. */
+static int sleep_until_called(worker *self) {
+  const int64_t begin = spk_now();
+  atomic_fetch_add(&sleeping, 1);
+  while (atomic_load(&open_jobs) == 0) spk_sleep(&open_jobs, 0);
+  atomic_fetch_sub(&sleeping, 1);
+  const int64_t now = spk_now(), called = atomic_exchange(&woken_at, 0);
+  self->patience = now - begin < LONG_WAIT ? LONG_WAIT : SHORT_WAIT;
+  return called != 0 && now - called > LATE;
+}
+
+/* Whether the CPU is nobody else's: who wants it gets it. */
+static int is_undisturbed(void) {
+  const int64_t start = spk_now();
+  for (int64_t now = start, last = start; now - start < PROBE; last = now) {
+    spk_yield();
+    now = spk_now();
+    if (now - last > GAP) return 0;
+  }
+  return 1;
+}
+
+/* Until a probe finds it undisturbed. */
+static void stay_parked(worker *self) {
+  while (!atomic_load(&quit)) {
+    int64_t cost;
+    const unsigned seen = atomic_load(&calls);
+    const int64_t probed = atomic_exchange(&probed_at, 0);
+    if (probed != 0) {
+      const int undisturbed = spk_now() - probed < LATE && is_undisturbed();
+      if (undisturbed) {
+        spk_contention_release(&contention, spk_now());
+        return;
+      }
+      spk_contention_postpone(&contention, spk_now());
+    }
+    if (!work_for_any(self, &cost)) spk_sleep(&calls, seen);
+  }
+}
+
+static void *run_worker(void *argument) {
+  worker *self = argument;
+  spk_thread_wake_politely();
+  self->patience = LONG_WAIT;
+  while (!atomic_load(&quit)) {
+    int64_t cost;
+    if (!work_while_awake(self, &cost) && !sleep_until_called(self)) continue;
+    spk_contention_park(&contention, spk_now(), cost);
+    stay_parked(self);
+    self->patience = LONG_WAIT;
+  }
   return NULL;
 }
 
-/* volatile: else a compiler may assume that it has. */
-static int has_memory_for(int threads) {
-  void *volatile memory = malloc(TEAM_BYTES + MEMBER_BYTES * (size_t)threads);
-  const int has = memory != NULL;
-  free(memory);
-  return has;
+/* Starting and ending ---------------------------------------------------------------------------
+ */
+
+/* Have `wanted` workers, or as many as the system allows. */
+static int have_workers(int wanted) {
+  int count = atomic_load_explicit(&started, memory_order_acquire);
+  if (count >= wanted || atomic_flag_test_and_set(&starting)) return count;
+  count = atomic_load_explicit(&started, memory_order_relaxed);
+  if (postponed > 0)
+    postponed--;
+  else
+    while (count < wanted && !atomic_load(&quit)) {
+      worker *w = &workers[count];
+      w->id = count;
+      if (!spk_thread_start(&w->thread, run_worker, w)) {
+        postponed = POSTPONED;
+        break;
+      }
+      atomic_store_explicit(&started, ++count, memory_order_release);
+    }
+  atomic_flag_clear(&starting);
+  return count;
 }
 
-int spk_pool_provide(spk_pool *pool, int wanted) {
-  const int members = atomic_load_explicit(&pool->members, memory_order_relaxed);
-  const int has = (int)spk_min(pool->last, members + 1);
-  if (wanted == pool->last && wanted <= has) return wanted;
-  if (wanted > has && pool->postponed > 0) {
-    pool->postponed--;
-    wanted = has;
+/* The child has none of the threads, and whatever jobs there were are not its own. */
+static void after_fork_in_child(void) {
+  atomic_store(&open_jobs, 0);
+  atomic_store(&claimed, 0);
+  atomic_store(&sleeping, 0);
+  atomic_store(&looking, 0);
+  atomic_store(&give_up, 0);
+  atomic_store(&woken_at, 0);
+  atomic_store(&probed_at, 0);
+  atomic_store(&started, 0);
+  atomic_flag_clear(&starting);
+  postponed = 0;
+  spk_contention_reset(&contention);
+  for (int i = 0; i < JOBS; i++) {
+    atomic_store(&jobs[i].state, 0);
+    jobs[i].usage = (spk_usage){0};
   }
-  if (wanted <= 1 || !has_memory_for(wanted)) return 1;
-  if (wanted <= has) return wanted;
-  const int more = spk_startable_threads(wanted - has, stack_bytes);
-  if (more < wanted - has) pool->postponed = POSTPONED;
-  return has + more;
 }
 
-void spk_pool_join(spk_pool *pool) {
-  spk_pool *before = pthread_getspecific(joined);
-  if (before == pool || pthread_setspecific(joined, pool) != 0) return;
-  atomic_fetch_add_explicit(&pool->holders, 1, memory_order_relaxed);
-  atomic_fetch_add_explicit(&pool->members, 1, memory_order_relaxed);
-  if (before) leave(before);
+static void init(void) {
+  for (int i = 0; i < JOBS; i++) jobs[i].bit = i;
+  spk_contention_reset(&contention);
+  pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+void spk_pool_init(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, init);
+}
+
+#if defined(__GNUC__)
+/* When the library is unloaded, or the process ends.  Workers that are inside a job are somebody's
+ * whom the end of the process does not wait for either. */
+__attribute__((destructor)) static void end_workers(void) {
+  atomic_store(&quit, 1);
+  if (atomic_flag_test_and_set(&starting)) return;
+  for (int i = 0; i < JOBS; i++)
+    if (atomic_load(&jobs[i].state) != 0) return;
+  atomic_fetch_or(&open_jobs, ~ALL_JOBS); /* no job, but nobody goes to sleep any more */
+  spk_wake(&open_jobs, INT_MAX);
+  atomic_fetch_add(&calls, 1);
+  spk_wake(&calls, INT_MAX);
+  const int count = atomic_exchange(&started, 0);
+  for (int i = 0; i < count; i++) pthread_join(workers[i].thread, NULL);
+}
+#endif
+
+/* Callers ---------------------------------------------------------------------------------------
+ */
+
+static spk_job *find_job(void) {
+  unsigned taken = atomic_load_explicit(&claimed, memory_order_relaxed);
+  for (;;) {
+    const unsigned free = ~taken & ALL_JOBS;
+    if (!free) return NULL;
+    const int bit = spk_lowest_bit(free);
+    if (atomic_compare_exchange_weak_explicit(&claimed, &taken, taken | 1u << bit,
+                                              memory_order_acquire, memory_order_relaxed))
+      return &jobs[bit];
+  }
+}
+
+static void give_back(spk_job *job) {
+  atomic_fetch_and_explicit(&claimed, ~(1u << job->bit), memory_order_release);
+}
+
+static int has_seats(spk_job *job, int threads) {
+  if (job->seat_count >= threads) return 1;
+  free(job->seats);
+  job->seats = aligned_alloc(SPK_ALIGN, (size_t)threads * sizeof *job->seats);
+  job->seat_count = job->seats ? threads : 0;
+  return job->seats != NULL;
+}
+
+static int undisturbed_of(int count) {
+  return count - atomic_load_explicit(&contention.parked, memory_order_relaxed);
+}
+
+spk_job *spk_pool_claim(int *threads, int most) {
+  const int wanted = (int)spk_min(*threads, most);
+  if (wanted <= 1 || atomic_load_explicit(&quit, memory_order_relaxed)) return NULL;
+  const int count = have_workers(wanted - 1);
+  *threads = (int)spk_min(wanted, count + 1);
+  if (*threads <= 1) return NULL;
+  spk_job *job = find_job();
+  if (!job) return NULL;
+  if (!has_seats(job, *threads)) {
+    give_back(job);
+    return NULL;
+  }
+  job->threads = *threads;
+  job->whole = *threads - 1 > undisturbed_of(count);
+  for (int i = 0; i < *threads; i++) {
+    atomic_init(&job->seats[i].next[0], 0);
+    atomic_init(&job->seats[i].next[1], 0);
+    atomic_init(&job->seats[i].taken, 0);
+  }
+  return job;
+}
+
+spk_seat *spk_job_seats(spk_job *job) { return job->seats; }
+
+void spk_job_open(spk_job *job, spk_job_fn fn, void *context) {
+  job->fn = fn;
+  job->context = context;
+  atomic_store_explicit(&job->disturbed, 0, memory_order_relaxed);
+  atomic_store_explicit(&job->state, OPEN, memory_order_release);
+  atomic_fetch_or(&open_jobs, 1u << job->bit);
+  const int asleep = atomic_load(&sleeping);
+  const int missing = job->threads - 1 - (int)spk_max(0, atomic_load(&looking));
+  if (missing > 0 && asleep > 0) {
+    int64_t nobody = 0;
+    atomic_compare_exchange_strong(&woken_at, &nobody, spk_now());
+    spk_wake(&open_jobs, missing);
+  }
+  if (job->whole) {
+    atomic_fetch_add(&calls, 1);
+    spk_wake(&calls, job->threads - 1);
+  }
+}
+
+/* Where the caller itself lost its CPU, there are more threads than CPUs for them: a worker gives
+ * up, and leaves its CPU to whoever has taken the caller's. */
+static void check_caller(spk_job *job) {
+  const int64_t now = spk_now();
+  if (now - job->usage.wall < LOST_CHECK) return;
+  const spk_usage before = job->usage;
+  const int same = pthread_equal(job->caller, pthread_self());
+  job->caller = pthread_self();
+  job->usage = spk_thread_usage();
+  const int64_t all = job->usage.wall - before.wall;
+  const int64_t time = spk_usage_lost(&before, &job->usage);
+  if (same && all < CALLER_MEMORY && time > GAP && time > all / LOST_PART)
+    atomic_store_explicit(&give_up, 1, memory_order_relaxed);
+}
+
+void spk_job_close(spk_job *job) {
+  retract(job);
+  unsigned state = atomic_fetch_and_explicit(&job->state, ~OPEN, memory_order_acq_rel) & ~OPEN;
+  int64_t start = 0;
+  while (state & INSIDE) {
+    if (start == 0) start = spk_now();
+    if (!changes_soon(&job->state, state)) {
+      atomic_fetch_or(&job->state, CALLER_SLEEPS);
+      state |= CALLER_SLEEPS;
+      if (atomic_load(&job->state) == state) spk_sleep(&job->state, state);
+    }
+    state = atomic_load_explicit(&job->state, memory_order_acquire);
+  }
+  atomic_store_explicit(&job->state, 0, memory_order_relaxed);
+  if (atomic_load_explicit(&job->disturbed, memory_order_relaxed)) count_contended();
+  check_caller(job);
+  give_back(job);
+}
+
+int spk_pool_undisturbed(int wanted) {
+  const int parked = atomic_load_explicit(&contention.parked, memory_order_relaxed);
+  if (parked == 0) return wanted;
+  const int count = have_workers(wanted - 1);
+  const int fit = (int)spk_max(1, 1 + spk_max(count, wanted - 1) - parked);
+  const int64_t now = spk_now();
+  if (spk_contention_probe(&contention, now)) {
+    atomic_store(&probed_at, now);
+    atomic_fetch_add(&calls, 1);
+    spk_wake(&calls, 1);
+  }
+  if (wanted <= fit) return wanted;
+  count_contended();
+  return fit;
 }

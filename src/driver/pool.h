@@ -1,7 +1,17 @@
-/* What is known of the threads that OpenMP keeps for a thread that opens parallel regions.
+/* The worker threads of the process.
  *
- * OpenMP starts the threads that a region lacks, and ends the process if it cannot.  So a region
- * asks here first, and is opened with no more threads than there are or can be started. */
+ * There is one pool, whoever calls.  A caller claims a job, opens it to the workers, does all of
+ * its work itself as far as nobody else does, and closes it: then it waits for the workers that are
+ * inside, and for no others.  So a worker that has not come holds nobody up.
+ *
+ * Jobs lie in the pool, not with their callers: a worker may look at one at any time, and joins by
+ * one compare-and-swap on its state, which fails once the job was closed.  What the caller passed
+ * it reads after that alone.
+ *
+ * Between jobs a worker looks for the next one for a while and then sleeps.  When it sees that it
+ * lost its CPU to somebody else, it is parked (contention.h): products do without it until a probe
+ * finds the CPU free.  Workers inside a job know nothing of this, so a job may as well last for
+ * many steps with a barrier between them. */
 #ifndef SPK_DRIVER_POOL_H
 #define SPK_DRIVER_POOL_H
 
@@ -9,30 +19,44 @@
 
 #include "../common.h"
 
-/* The next task of a worker's range, on a cache line of its own. */
-typedef struct spk_counter {
-  _Alignas(SPK_ALIGN) atomic_ptrdiff_t next;
-} spk_counter;
+/* What belongs to a worker's number within a job: the next task of its range, for two phases, and
+ * whether a worker has that number.  On a cache line of its own. */
+typedef struct spk_seat {
+  _Alignas(SPK_ALIGN) atomic_ptrdiff_t next[2];
+  atomic_int taken;
+} spk_seat;
 
-typedef struct spk_pool {
-  atomic_int members; /* threads that have worked in a region of it, and have not ended */
-  atomic_int holders; /* these and the thread that it belongs to: the last one frees it */
-  int last;           /* threads of its last region: OpenMP ends those that a region leaves out */
-  int postponed; /* regions that do not ask for more threads, as the last one that did got none */
-  spk_counter counters[]; /* of its regions: two for each thread */
-} spk_pool;
+typedef void (*spk_job_fn)(void *context, int worker);
 
+typedef struct spk_job spk_job;
+
+/* Once, before all others: prepares for fork(). */
 void spk_pool_init(void);
 
-/* The pool of the calling thread, for regions of up to `most` threads, always the same number;
- * NULL: no memory. */
-spk_pool *spk_pool_of_thread(int most);
+/* A job for at most `*threads`, the caller among them, no more than `most`, which is always the
+ * same number; threads are started where there are too few.  NULL where there is none but the
+ * caller; else *threads is how many there can be. */
+spk_job *spk_pool_claim(int *threads, int most);
 
-/* How many threads, at most `wanted`, the next region can have: those that OpenMP has, and those
- * that were seen to be startable a moment ago. */
-int spk_pool_provide(spk_pool *pool, int wanted);
+/* One per thread that the job was claimed for; all of them are empty. */
+spk_seat *spk_job_seats(spk_job *job);
 
-/* By each thread that works in a region of the pool but the one that opened it. */
-void spk_pool_join(spk_pool *pool);
+/* Have workers call fn(context, worker), each with another number from 1 on. */
+void spk_job_open(spk_job *job, spk_job_fn fn, void *context);
+
+/* Nobody joins any more; wait for those who did.  The job is given back. */
+void spk_job_close(spk_job *job);
+
+/* How many of `wanted` threads can be expected to run undisturbed.  Probes now and then. */
+int spk_pool_undisturbed(int wanted);
+
+/* Regions, until now, that had fewer threads because of contention, or waited for a worker that
+ * had lost its CPU. */
+size_t spk_pool_contended(void);
+
+/* A gate that those inside a job wait at: 0 at first.  They look at it, then offer their CPU to
+ * others, then sleep. */
+void spk_gate_await(atomic_uint *gate);
+void spk_gate_open(atomic_uint *gate);
 
 #endif

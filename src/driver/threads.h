@@ -1,20 +1,53 @@
-/* Threads of the system, without OpenMP.  Nothing here fails: where a thread cannot be started,
- * there are fewer of them. */
+/* What the system offers to threads: starting one, sleeping on a word, clocks. */
 #ifndef SPK_DRIVER_THREADS_H
 #define SPK_DRIVER_THREADS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "../common.h"
 
 /* The most threads of a region.  More than this would only cost memory. */
 #define SPK_MOST_THREADS 256
 
-/* How many threads, at most `wanted`, the system allows to exist in addition to those that there
- * are.  They are started, all at once, with stacks of `stack_bytes` (0: the system's default), and
- * are gone when this returns. */
-int spk_startable_threads(int wanted, size_t stack_bytes);
+#define SPK_MICROSECOND ((int64_t)1000)
+#define SPK_MILLISECOND ((int64_t)1000000)
 
-/* Call run(context, worker) for worker 0, here, and for as many of 1 .. workers-1 as can be
- * started, each on a thread of its own; wait for all. */
-void spk_run_on_threads(int workers, void (*run)(void *context, int worker), void *context);
+/* Start a thread with a small stack; 0 where the system refuses it. */
+int spk_thread_start(pthread_t *thread, void *(*fn)(void *), void *argument);
+
+/* Have the calling thread, if it is scheduled as usual, not preempt others when it wakes. */
+void spk_thread_wake_politely(void);
+
+/* Sleep while *word is `expected`, until somebody wakes it; it may return for no reason. */
+void spk_sleep(atomic_uint *word, unsigned expected);
+/* Wake up to `most` threads that sleep on a word.  It is not read: its memory may be gone. */
+void spk_wake(atomic_uint *word, int most);
+
+/* Nanoseconds of a clock that never goes back. */
+int64_t spk_now(void);
+
+/* What the calling thread had of the CPU until now. */
+typedef struct spk_usage {
+  int64_t wall, cpu; /* nanoseconds */
+  long sleeps;       /* how often it gave the CPU up to wait for something */
+} spk_usage;
+spk_usage spk_thread_usage(void);
+
+/* What the thread lost to others, as far as that is known: between two looks it either ran or
+ * waited for a CPU, if it never slept. */
+static inline int64_t spk_usage_lost(const spk_usage *before, const spk_usage *after) {
+  if (after->sleeps != before->sleeps) return 0;
+  return (after->wall - before->wall) - (after->cpu - before->cpu);
+}
+
+/* In a loop that waits for another thread. */
+static inline void spk_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb"); /* `yield` is a no-op on most cores */
+#endif
+}
 
 #endif

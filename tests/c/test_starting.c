@@ -1,8 +1,7 @@
 /* Threads that cannot be started: a product has the same bits with those that there are.
  *
- * The system's limits are played by a pthread_create of the program, which the OpenMP runtime calls
- * as well: no more than `allowed` of its threads exist at once.  A runtime that cannot start one
- * ends the process, and so this test.
+ * The system's limits are played by a pthread_create of the program: no more than `allowed` of its
+ * threads exist at once.  Each case runs in a child, which begins without threads.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,7 +27,7 @@ static void ended(void *unused) {
   atomic_fetch_sub(&alive, 1);
 }
 
-/* However it ends: libgomp calls pthread_exit for those of a thread that ends. */
+/* However it ends: libgomp calls pthread_exit for its own. */
 static void *run(void *argument) {
   const start s = *(start *)argument;
   void *result;
@@ -79,8 +78,7 @@ static void allow(int more) {
 
 static int more_allowed;
 
-static void *check_limit(void *argument) {
-  const matrix *C = argument;
+static void check_limit(const matrix *C) {
   test_case("%d more threads may exist", more_allowed);
   allow(more_allowed);
   for (int call = 0; call < 3; call++) {
@@ -88,47 +86,42 @@ static void *check_limit(void *argument) {
     CHECK(agrees(C, 2));
     CHECK(agrees(C, WANTED));
   }
-  CHECK(atomic_load(&alive) <= atomic_load(&allowed));
+  CHECK(atomic_load(&alive) == more_allowed, "%d threads", atomic_load(&alive));
   CHECK(more_allowed == WANTED - 1 || atomic_load(&refusals) > 0, "nothing was refused");
-  return NULL;
 }
 
 /* A limit that is lifted is noticed, though a thread is not asked for at every call. */
-static void *check_recovery(void *argument) {
-  const matrix *C = argument;
+static void check_recovery(const matrix *C) {
   test_case("threads that are there again");
   allow(0);
   for (int call = 0; call < MANY_CALLS; call++) CHECK(agrees(C, WANTED));
   const int tries = atomic_load(&refusals);
   CHECK(tries > 0 && tries < MANY_CALLS / 10, "%d tries in %d calls", tries, MANY_CALLS);
-  const int before = atomic_load(&alive);
   allow(WANTED);
   for (int call = 0; call < MANY_CALLS; call++) CHECK(agrees(C, WANTED));
-  CHECK(atomic_load(&alive) == before + WANTED - 1, "%d threads", atomic_load(&alive) - before);
-  return NULL;
+  CHECK(atomic_load(&alive) == WANTED - 1, "%d threads", atomic_load(&alive));
 }
 
-/* Another user of the runtime ends threads of the pool with a smaller region. */
-static void *check_shared_runtime(void *argument) {
-  const matrix *C = argument;
-  test_case("a smaller region of somebody else");
-  allow(WANTED);
-  for (int round = 0; round < 3; round++) {
-    CHECK(agrees(C, WANTED));
-#pragma omp parallel num_threads(2)
-    {
-    }
-    /* They go on their own time. */
-    for (int i = 0; i < 1000 && atomic_load(&alive) > 2; i++) usleep(1000);
-    allow(round % 2);
-    CHECK(agrees(C, WANTED));
-    allow(WANTED);
+static void *call_once(void *argument) {
+  const matrix mine = matrix_copy(argument);
+  return agrees(&mine, WANTED) ? argument : NULL;
+}
+
+/* The threads are those of the process, whoever calls. */
+static void check_shared(const matrix *C) {
+  test_case("callers on threads of their own");
+  for (int call = 0; call < 3; call++) {
+    pthread_t thread;
+    void *good = NULL;
+    if (pthread_create(&thread, NULL, call_once, (void *)(uintptr_t)C)) abort();
+    pthread_join(thread, &good);
+    CHECK(good);
+    for (int i = 0; i < 10000 && atomic_load(&alive) > WANTED - 1; i++) usleep(1000);
+    CHECK(atomic_load(&alive) == WANTED - 1, "%d threads", atomic_load(&alive));
   }
-  return NULL;
 }
 
-static void *check_nested(void *argument) {
-  const matrix *C = argument;
+static void check_nested(const matrix *C) {
   for (int levels = 1; levels < 3; levels++)
     for (int more = 0; more < 3; more++) {
       test_case("inside a region, %d levels are parallel, %d more threads", levels, more);
@@ -145,38 +138,40 @@ static void *check_nested(void *argument) {
       CHECK(good == 2);
       CHECK(levels > 1 || atomic_load(&refusals) == 0);
     }
-  return NULL;
 }
 
-static void *check_fork(void *argument) {
-  const matrix *C = argument;
+static void check_fork(const matrix *C) {
   for (int more = 0; more < WANTED; more++) {
-    test_case("a child, %d more threads", more);
+    test_case("a child of a process with threads, %d more", more);
     atomic_store(&allowed, 1 << 20);
     CHECK(agrees(C, WANTED));
     fflush(stdout);
     const pid_t child = fork();
     if (child == 0) {
       alarm(60);
+      atomic_store(&alive, 0);
       allow(more);
       const int same = agrees(C, WANTED) && agrees(C, 2) && agrees(C, 1);
-      _exit(same && atomic_load(&most_alive) <= atomic_load(&allowed) ? 0 : 1);
+      _exit(same && atomic_load(&alive) == more ? 0 : 1);
     }
     int status = 0;
     CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
   }
-  return NULL;
 }
 
-/* From a thread that has no pool of threads yet. */
-static void on_new_thread(void *(*fn)(void *), const matrix *C) {
-  pthread_t thread;
-  atomic_store(&allowed, 1 << 20);
-  if (pthread_create(&thread, NULL, fn, (void *)(uintptr_t)C)) abort();
-  pthread_join(thread, NULL);
-  /* What OpenMP started for it ends when it does. */
-  for (int i = 0; i < 10000 && atomic_load(&alive) > 0; i++) usleep(1000);
-  CHECK(atomic_load(&alive) == 0, "%d threads stay", atomic_load(&alive));
+static void in_child(void (*check)(const matrix *), const matrix *C) {
+  fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(100);
+    check(C);
+    const int result = test_result();
+    fflush(stdout);
+    _exit(result);
+  }
+  int status = 0;
+  test_case("a child");
+  CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
 
 int main(void) {
@@ -190,10 +185,11 @@ int main(void) {
   allow(0);
   CHECK(spk_spmm(&A.view, &B.view, &expected.view, NULL, 1) == SPK_OK);
   CHECK(atomic_load(&refusals) == 0, "it tried to start one");
-  for (more_allowed = 0; more_allowed < WANTED; more_allowed++) on_new_thread(check_limit, &C);
-  on_new_thread(check_recovery, &C);
-  on_new_thread(check_shared_runtime, &C);
-  on_new_thread(check_nested, &C);
-  on_new_thread(check_fork, &C);
+  allow(1 << 20);
+  for (more_allowed = 0; more_allowed < WANTED; more_allowed++) in_child(check_limit, &C);
+  in_child(check_recovery, &C);
+  in_child(check_shared, &C);
+  in_child(check_nested, &C);
+  in_child(check_fork, &C);
   return test_result();
 }
