@@ -32,6 +32,12 @@ cdef extern from "spkernels/spkernels.h" nogil:
         SPK_SILU
         SPK_TANH
         SPK_SIGMOID
+        SPK_GELU_TANH
+        SPK_LEAKY_RELU
+        SPK_ELU
+        SPK_HARDSWISH
+        SPK_HARDSIGMOID
+        SPK_RELU6
     unsigned SPK_SORTED
     unsigned SPK_CHECKED
     ctypedef struct spk_sparse:
@@ -196,6 +202,12 @@ cdef dict _activations = {
     "silu": <int>SPK_SILU,
     "tanh": <int>SPK_TANH,
     "sigmoid": <int>SPK_SIGMOID,
+    "gelu_tanh": <int>SPK_GELU_TANH,
+    "leaky_relu": <int>SPK_LEAKY_RELU,
+    "elu": <int>SPK_ELU,
+    "hardswish": <int>SPK_HARDSWISH,
+    "hardsigmoid": <int>SPK_HARDSIGMOID,
+    "relu6": <int>SPK_RELU6,
 }
 ACTIVATIONS = _activations
 

@@ -30,11 +30,14 @@ def _finished(result, out, alpha, beta, bias, activation):
         result = _plus_old(result, beta, out)
     if bias is not None:
         result = _in_place(np.add, result, broadcast_bias(bias, shape))
-    if activation == "relu" and result.dtype.kind in "biuf":
+    if activation in ("relu", "relu6") and result.dtype.kind in "biuf":
         result = _in_place(np.maximum, result, result.dtype.type(0))
+        if activation == "relu6":
+            result = _in_place(np.minimum, result, result.dtype.type(6))
     elif activation is not None:
         raise TypeError(
-            f"activation {activation!r} needs a real floating result, this one is {result.dtype}"
+            f"activation {activation!r} needs a result of float32 or float64, this one is "
+            f"{result.dtype}"
         )
     return result
 

@@ -418,8 +418,8 @@ class Int8Matrix(Multiplier):
             The value of `B` that stands for 0; an array has one for each column.
         bias : array_like, optional
             Added to each row: a scalar, or of shape (m, 1); (m,) where `B` is 1-D.
-        activation : {None, "relu", "gelu", "silu", "tanh", "sigmoid"}, optional
-            Applied to the scaled sums.
+        activation : str, optional
+            Applied to the scaled sums, as in `spkernels.spmm`.
         out_scale, out_zero_point : float and int, optional
             What a step of the result stands for, and which of its values stands for 0.
         workers : int, optional
@@ -442,8 +442,9 @@ class Int8Matrix(Multiplier):
         Notes
         -----
         Floating-point operations are float32 and rounded one by one, so that results have the same
-        bits for all instruction sets and numbers of threads, but for what the C library's functions
-        give for "gelu", "silu", "tanh" and "sigmoid".
+        bits for all instruction sets and numbers of threads; but for activations that take an
+        exponential, whose last bit instruction sets without a fused multiply-add may give
+        otherwise.
 
         References
         ----------
@@ -553,8 +554,8 @@ class Int8Matrix(Multiplier):
             The inputs, a row for each token; any number of leading dimensions, and any strides.
         bias : array_like of shape (m,), or a number, optional
             Added to each row of the result.
-        activation : {None, "relu", "gelu", "silu", "tanh", "sigmoid"}, optional
-            Applied to the scaled sums.
+        activation : str, optional
+            Applied to the scaled sums, as in `spkernels.spmm`.
         out : ndarray of shape (..., m), optional
             Where to write; returned.
         dtype : {int32, float32, int8, uint8}, optional

@@ -462,8 +462,8 @@ class PreparedMatrix(Convertible, LinearOperator):
             The inputs, a row for each; any number of leading dimensions, and any strides.
         bias : array_like of shape (m,), or a number, optional
             Added to each row of the result.
-        activation : {None, "relu", "gelu", "silu", "tanh", "sigmoid"}, optional
-            Applied last.
+        activation : str, optional
+            Applied last, as in `spkernels.spmm`.
         out : ndarray of shape (..., m), optional
             Where to write; returned.  May be `X` itself if W is square.
         alpha, beta : float, optional

@@ -103,7 +103,19 @@ Stack: TypeAlias = (
 #: What only an array of unknown dimensions is taken for: it might be either of these.
 Unranked: TypeAlias = np.ndarray[tuple[int], np.dtype[Any]]
 
-Activation: TypeAlias = Literal["relu", "gelu", "silu", "tanh", "sigmoid"]
+Activation: TypeAlias = Literal[
+    "relu",
+    "gelu",
+    "silu",
+    "tanh",
+    "sigmoid",
+    "gelu_tanh",
+    "leaky_relu",
+    "elu",
+    "hardswish",
+    "hardsigmoid",
+    "relu6",
+]
 Order: TypeAlias = Literal["C", "F", "K"]
 Storage: TypeAlias = Literal["float16", "bfloat16"]
 CudaOperation: TypeAlias = Literal["spmm", "sddmm", "attention"]

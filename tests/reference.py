@@ -14,9 +14,15 @@ ACTIVATIONS = {
     "silu": lambda x: x * special.expit(x),
     "tanh": np.tanh,
     "sigmoid": special.expit,
+    "gelu_tanh": lambda x: x * special.expit(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)),
+    "leaky_relu": lambda x: np.where(x < 0, 0.01 * x, x),
+    "elu": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
+    "hardswish": lambda x: x * (np.clip(x + 3, 0, 6) / 6),
+    "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "relu6": lambda x: np.clip(x, 0, 6),
 }
 # No derivative of them exceeds this.
-LIPSCHITZ = 1.2
+LIPSCHITZ = 1.5
 
 
 def entries(S):

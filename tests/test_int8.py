@@ -260,7 +260,7 @@ X = np.zeros((3, 2), np.uint8)
         ({"scale": 1.0, "out_zero_point": 1}, ValueError, "0 for a result of float32, got 1"),
         ({"bias": np.ones(2)}, ValueError, r"bias must be a scalar or have shape \(2, 1\)"),
         ({"bias": np.ones(5)}, ValueError, "bias"),
-        ({"activation": "elu"}, ValueError, "activation must be one of"),
+        ({"activation": "elus"}, ValueError, "activation must be one of"),
         ({"activation": 3}, ValueError, "activation must be one of"),
         ({"out": np.zeros((2, 2))}, TypeError, "out must be of int32, float32, int8 or uint8"),
         ({"out": np.zeros((3, 2), np.int32)}, ValueError, r"out must have shape \(2, 2\)"),

@@ -225,7 +225,7 @@ X8 = np.zeros((4, 3), np.uint8)
         (X8, {"bias": np.ones((2, 1))}, ValueError, r"bias must be a number or have shape \(2,\)"),
         (X8, {"out": np.zeros((2, 4), np.int32)}, ValueError, r"out must have shape \(4, 2\)"),
         (X8, {"workers": 0}, ValueError, "workers"),
-        (X8, {"activation": "elu"}, ValueError, "activation must be one of"),
+        (X8, {"activation": "elus"}, ValueError, "activation must be one of"),
     ],
 )
 def test_bad_layers_are_named(X, options, error, text):

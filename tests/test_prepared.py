@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import assert_spmm
+from reference import ACTIVATIONS, assert_spmm
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg
 from strategies import (
     DTYPES,
@@ -295,7 +295,7 @@ def test_values_that_16_bits_cannot_hold():
 
 
 @pytest.mark.every_isa
-@pytest.mark.parametrize("activation", [None, "relu", "gelu", "silu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_options(dtype, kernel, activation):

@@ -211,7 +211,7 @@ def test_relu_keeps_the_dtype_of_booleans():
     assert spmm(A, np.ones((3, 2), bool), activation="relu").dtype == bool
 
 
-@pytest.mark.parametrize("activation", ["gelu", "silu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("activation", [a for a in ACTIVATIONS if a not in (None, "relu", "relu6")])
 def test_no_curved_activation_of_integers(activation):
     A = sp.csr_array(np.eye(3, dtype=int))
     with pytest.raises(TypeError, match=f"activation '{activation}'.*int"):
@@ -305,9 +305,10 @@ POINTS = np.array(
      1e-3, 0.5, 1, 5, 9, 20, 88.7, 100, 1e4, 1e30, 3e38, np.inf, np.nan]
 )
 LIMITS = {"relu": (0, np.inf), "gelu": (0, np.inf), "silu": (0, np.inf), "tanh": (-1, 1),
-          "sigmoid": (0, 1)}
+          "sigmoid": (0, 1), "gelu_tanh": (0, np.inf), "leaky_relu": (-np.inf, np.inf),
+          "elu": (-1, np.inf), "hardswish": (0, np.inf), "hardsigmoid": (0, 1), "relu6": (0, 6)}
 # Units in the last place; for gelu those that the reference makes in its tail, in float64.
-UNITS = {"relu": 0, "gelu": 1000, "silu": 6, "tanh": 4, "sigmoid": 4}
+UNITS = {"relu": 0, "gelu": 1000, "gelu_tanh": 1000, "relu6": 0}
 
 
 def exactly(activation, points):
@@ -333,7 +334,7 @@ def test_activations_of_special_and_extreme_values(dtype, activation, fmt):
                 result = spmm(A, points, activation=activation, order=order)
             expected = exactly(activation, points)
             np.testing.assert_allclose(
-                result, expected, rtol=UNITS[activation] * np.finfo(dtype).eps,
+                result, expected, rtol=UNITS.get(activation, 4) * np.finfo(dtype).eps,
                 atol=np.finfo(dtype).smallest_normal,
             )
 

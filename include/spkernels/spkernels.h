@@ -45,7 +45,13 @@ typedef enum spk_activation {
   SPK_GELU = 2, /* x * Phi(x), the exact form with erf */
   SPK_SILU = 3,
   SPK_TANH = 4,
-  SPK_SIGMOID = 5
+  SPK_SIGMOID = 5,
+  SPK_GELU_TANH = 6,    /* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) */
+  SPK_LEAKY_RELU = 7,   /* x where x >= 0, else 0.01 * x */
+  SPK_ELU = 8,          /* x where x >= 0, else exp(x) - 1 */
+  SPK_HARDSWISH = 9,    /* x * hardsigmoid(x) */
+  SPK_HARDSIGMOID = 10, /* min(6, max(0, x + 3)) / 6 */
+  SPK_RELU6 = 11        /* min(6, max(0, x)) */
 } spk_activation;
 
 /* What is known of a sparse operand; spk_check finds it. */
@@ -87,7 +93,7 @@ typedef struct spk_dense {
  * sums are finished, then multiplied by alpha; beta * C is added, bias_row, bias_col.  Factors,
  * sums and each step are rounded to the dtype: a sum that overflows stays infinite, and one that
  * underflows stays 0 or subnormal, whatever alpha is.  This holds for all formats and layouts.
- * Activations are right to 8 units in the last place of the result.
+ * Activations are right to 2 units in the last place of the result.
  * beta == 0 never reads C.  A null bias is no bias.  Both have the dtype of the operands.
  * A null epilogue stands for alpha = 1 and nothing else: C = A @ B. */
 typedef struct spk_epilogue {

@@ -19,7 +19,10 @@ ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 PRECISIONS = {"strict": 0, "tf32": 1, "3xtf32": 2}
 KERNELS = {"auto": 0, "rows": 1, "panels": 2, "gather": 3, "bitmap": 4}
 OPERATIONS = {"spmm": 1, "sddmm": 2, "attention": 4}
-ACTIVATIONS = {None: 0, "relu": 1, "gelu": 2, "silu": 3, "tanh": 4, "sigmoid": 5}
+ACTIVATIONS = {
+    None: 0, "relu": 1, "gelu": 2, "silu": 3, "tanh": 4, "sigmoid": 5, "gelu_tanh": 6,
+    "leaky_relu": 7, "elu": 8, "hardswish": 9, "hardsigmoid": 10, "relu6": 11,
+}  # fmt: skip
 
 OK, ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE, ERR_INDPTR, ERR_INDEX, ERR_MEMORY = range(7)
 ERR_DRIVER, ERR_DEVICE, ERR_RUNTIME, ERR_WORKSPACE, ERR_PREPARED = range(100, 105)

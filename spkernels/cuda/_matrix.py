@@ -115,8 +115,8 @@ class CudaMatrix:
         bias : number or array on the GPU, optional
             Added to the product: of shape (n,) or (1, n) along the columns, (m, 1) along the rows;
             (m,) where the result is 1-D; contiguous.
-        activation : {None, "relu", "gelu", "silu", "tanh", "sigmoid"}, optional
-            Applied last.  "gelu" is the exact form, ``x * Phi(x)``.
+        activation : str, optional
+            Applied last: the same as in `spkernels.spmm`.
         order : {None, "C", "F", "K"}, optional
             Memory layout of a new result; None is "C", "K" follows `B`.
         stream : int or object with ``__cuda_stream__``, ``cuda_stream`` or ``ptr``, optional

@@ -36,7 +36,7 @@ spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff
   if (!A || !B || !how || B->rows < 0 || B->cols < 0 || (unsigned)how->result > SPK_RESULT_U8 ||
       !is_value(how->zero_point, B->is_signed))
     return SPK_ERR_ARGUMENT;
-  if (how->result != SPK_RESULT_I32 && (unsigned)how->activation > SPK_SIGMOID)
+  if (how->result != SPK_RESULT_I32 && (unsigned)how->activation > SPK_RELU6)
     return SPK_ERR_ARGUMENT;
   if (how->result >= SPK_RESULT_S8 && !is_value(how->out_zero_point, how->result == SPK_RESULT_S8))
     return SPK_ERR_ARGUMENT;

@@ -66,7 +66,7 @@ spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, c
   if (!epilogue) epilogue = &plain;
   const spk_status status = check(prepared, B, C);
   if (status != SPK_OK) return status;
-  if ((unsigned)epilogue->activation > SPK_SIGMOID) return SPK_ERR_ARGUMENT;
+  if ((unsigned)epilogue->activation > SPK_RELU6) return SPK_ERR_ARGUMENT;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
   const spk_epilogue e = spk_rounded_epilogue(epilogue, B->dtype);
   if (prepared->slices)

@@ -49,7 +49,7 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   if (!epilogue) epilogue = &plain;
   spk_status status = check(A, B, C);
   if (status != SPK_OK) return status;
-  if ((unsigned)epilogue->activation > SPK_SIGMOID) return SPK_ERR_ARGUMENT;
+  if ((unsigned)epilogue->activation > SPK_RELU6) return SPK_ERR_ARGUMENT;
   const spk_epilogue e = spk_rounded_epilogue(epilogue, A->dtype);
   const spk_kernels *kernels;
   spk_partial_plan partial;

@@ -140,8 +140,7 @@ SPK_INLINE void spk_quad_store_line(const spk_quad_store_task *t, ptrdiff_t i, p
     for (ptrdiff_t e = n; !one && e < most; e++) l.scale[e] = l.bias[e] = 0.0f;
     spk_line_scale(&l, one, how->activation == SPK_RELU, most);
     if (how->activation > SPK_RELU)
-      for (ptrdiff_t e = 0; e < n; e++)
-        l.u.x[e] = SPK_NAME2(f32, activate_one, SPK_ISA_NAME)(l.u.x[e], how->activation);
+      SPK_NAME2(f32, activate_row, SPK_ISA_NAME)(l.u.x, n, how->activation);
   }
   if (how->result <= SPK_RESULT_F32) {
     spk_line_store(&l, c, step, n);

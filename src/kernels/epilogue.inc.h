@@ -13,33 +13,58 @@ static inline enum FT(store_mode) FT(store_mode_of)(const spk_epilogue *e) {
   return e->beta == 0.0 ? FT(STORE_PLAIN) : e->beta == 1.0 ? FT(STORE_ADD) : FT(STORE_GENERAL);
 }
 
-/* A vector of the general case; `mask` where `masked`. */
-SPK_INLINE void FT(store_vector)(const T *sums, T *c, const T *bias_col, VEC alpha, VEC beta,
-                                 VEC bias, const spk_epilogue *e, const int masked, MASK mask) {
-  VEC x = V(mul)(alpha, masked ? V(loadm)(sums, mask) : V(load)(sums));
-  if (e->beta != 0.0) x = V(add)(x, V(mul)(beta, masked ? V(loadm)(c, mask) : V(load)(c)));
-  if (e->bias_row) x = V(add)(x, bias);
-  if (bias_col) x = V(add)(x, masked ? V(loadm)(bias_col, mask) : V(load)(bias_col));
-  if (e->activation == SPK_RELU) x = V(relu)(x);
-  if (masked)
-    V(storem)(c, mask, x);
-  else
-    V(store)(c, x);
+/* Activations other than relu are applied to blocks of C that are still in L1: takes one out of e
+ * for that, or nothing, SPK_IDENTITY. */
+static inline spk_activation FT(take_activation)(spk_epilogue *e) {
+  const spk_activation activation = e->activation;
+  if (activation <= SPK_RELU) return SPK_IDENTITY;
+  e->activation = SPK_IDENTITY;
+  return activation;
 }
 
-/* The general case, out of line: sums[0 .. n) of row i into the row c of C. */
-static __attribute__((noinline)) void FT(store_general)(const T *sums, T *c, ptrdiff_t i,
-                                                        ptrdiff_t n, const spk_epilogue *e) {
-  const VEC alpha = V(set1)((T)e->alpha), beta = V(set1)((T)e->beta);
-  const VEC bias = V(set1)(e->bias_row ? ((const T *)e->bias_row)[i] : (T)0);
+/* After how many rows of n elements it is to be applied: all of them where there is none. */
+static inline ptrdiff_t FT(rows_together)(spk_activation taken, ptrdiff_t rows, ptrdiff_t n) {
+  const ptrdiff_t bytes = 8192;
+  return taken ? 1 + bytes / spk_max(1, n * (ptrdiff_t)sizeof(T)) : rows;
+}
+
+/* What a vector of the general case takes part in, besides the sums. */
+typedef struct FT(store_terms) {
+  VEC alpha, beta, bias;
+  int old, row, relu;
+} FT(store_terms);
+
+/* A vector of the general case; `mask` where `masked`. */
+SPK_INLINE void FT(store_vector)(const T *sums, const T *old, T *to, const T *bias_col,
+                                 const FT(store_terms) * t, const int masked, MASK mask) {
+  VEC x = V(mul)(t->alpha, masked ? V(loadm)(sums, mask) : V(load)(sums));
+  if (t->old) x = V(add)(x, V(mul)(t->beta, masked ? V(loadm)(old, mask) : V(load)(old)));
+  if (t->row) x = V(add)(x, t->bias);
+  if (bias_col) x = V(add)(x, masked ? V(loadm)(bias_col, mask) : V(load)(bias_col));
+  if (t->relu) x = V(relu)(x);
+  if (masked)
+    V(storem)(to, mask, x);
+  else
+    V(store)(to, x);
+}
+
+/* The general case, out of line: of sums[0 .. n) of row i and the row `old` of C, where it goes.
+ * But for activations that FT(take_activation) takes. */
+static __attribute__((noinline)) void FT(store_general)(const T *sums, const T *old, T *to,
+                                                        ptrdiff_t i, ptrdiff_t n,
+                                                        const spk_epilogue *e) {
+  const FT(store_terms) t = {V(set1)((T)e->alpha),
+                             V(set1)((T)e->beta),
+                             V(set1)(e->bias_row ? ((const T *)e->bias_row)[i] : (T)0),
+                             e->beta != 0.0,
+                             e->bias_row != NULL,
+                             e->activation == SPK_RELU};
   const T *col = e->bias_col;
   const MASK mask = V(mask)(n % LANES);
   ptrdiff_t j = 0;
   for (; j + LANES <= n; j += LANES)
-    FT(store_vector)(sums + j, c + j, col ? col + j : NULL, alpha, beta, bias, e, 0, mask);
-  if (j < n) FT(store_vector)(sums + j, c + j, col ? col + j : NULL, alpha, beta, bias, e, 1, mask);
-  if (e->activation > SPK_RELU)
-    for (j = 0; j < n; j++) c[j] = FT(activate_one)(c[j], e->activation);
+    FT(store_vector)(sums + j, old + j, to + j, col ? col + j : NULL, &t, 0, mask);
+  if (j < n) FT(store_vector)(sums + j, old + j, to + j, col ? col + j : NULL, &t, 1, mask);
 }
 
 /* NV accumulators of row i into the row c of C; the last one masked if `masked`. */
@@ -49,7 +74,7 @@ SPK_INLINE void FT(store_row)(const VEC *acc, T *c, ptrdiff_t i, ptrdiff_t n, co
   if (mode == FT(STORE_GENERAL)) {
     T sums[SPK_MAX_VECTORS * LANES];
     SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(sums + v * LANES, acc[v]);
-    FT(store_general)(sums, c, i, n, e);
+    FT(store_general)(sums, c, c, i, n, e);
     return;
   }
   SPK_UNROLL for (int v = 0; v < NV; v++) {
@@ -64,13 +89,40 @@ SPK_INLINE void FT(store_row)(const VEC *acc, T *c, ptrdiff_t i, ptrdiff_t n, co
   }
 }
 
-/* The same for one scalar. */
-static inline void FT(store_one)(T acc, T *c, ptrdiff_t i, ptrdiff_t j, const spk_epilogue *e) {
-  T x = (T)e->alpha * acc;
-  if (e->beta != 0.0) x += (T)e->beta * *c;
+/* The general case of rows of C that lie anywhere, and all of whose sums, ld apart, are neighbours
+ * and may be overwritten. */
+static __attribute__((noinline)) void FT(store_rows)(T *sums, ptrdiff_t ld, T *C, ptrdiff_t ldc,
+                                                     const uint16_t *ids, ptrdiff_t rows,
+                                                     ptrdiff_t n, const spk_epilogue *whole) {
+  spk_epilogue e = *whole;
+  const spk_activation activation = FT(take_activation)(&e);
+  for (ptrdiff_t g = 0; g < rows; g++) {
+    T *s = sums + g * ld, *c = C + ids[g] * ldc;
+    FT(store_general)(s, c, activation ? s : c, ids[g], n, &e);
+  }
+  if (!activation) return;
+  FT(activate_row)(sums, rows * ld, activation);
+  const MASK mask = V(mask)(n % LANES);
+  for (ptrdiff_t g = 0; g < rows; g++) {
+    const T *s = sums + g * ld;
+    T *c = C + ids[g] * ldc;
+    ptrdiff_t j = 0;
+    for (; j + LANES <= n; j += LANES) V(store)(c + j, V(load)(s + j));
+    if (j < n) V(storem)(c + j, mask, V(loadm)(s + j, mask));
+  }
+}
+
+/* The general case of one scalar, but for activations that FT(take_activation) takes. */
+static inline T FT(finished)(T sum, const T *old, ptrdiff_t i, ptrdiff_t j, const spk_epilogue *e) {
+  T x = (T)e->alpha * sum;
+  if (e->beta != 0.0) x += (T)e->beta * *old;
   if (e->bias_row) x += ((const T *)e->bias_row)[i];
   if (e->bias_col) x += ((const T *)e->bias_col)[j];
-  *c = e->activation == SPK_IDENTITY ? x : FT(activate_one)(x, e->activation);
+  return e->activation == SPK_RELU && x < (T)0 ? (T)0 : x;
+}
+
+static inline void FT(store_one)(T sum, T *c, ptrdiff_t i, ptrdiff_t j, const spk_epilogue *e) {
+  *c = FT(finished)(sum, c, i, j, e);
 }
 
 /* Partial sums of the same elements, added in the order of the parts. */
@@ -119,18 +171,18 @@ static void FT(store_columns)(const T *s, ptrdiff_t ld, T *c, ptrdiff_t col_stri
       const ptrdiff_t width = spk_min(LANES, n - j0), height = spk_min(most, rows - i0);
       FT(transpose)(columns, most, s + i0 * ld + j0, ld, width, height);
       here.bias_col = e->bias_row ? (const T *)e->bias_row + i0 : NULL;
-      for (ptrdiff_t j = 0; j < width; j++)
-        FT(store_general)(columns + j * most, c + (j0 + j) * col_stride + i0, j0 + j, height,
-                          &here);
+      for (ptrdiff_t j = 0; j < width; j++) {
+        T *to = c + (j0 + j) * col_stride + i0;
+        FT(store_general)(columns + j * most, to, to, j0 + j, height, &here);
+      }
     }
 }
 #undef SPK_STORE_VECTORS
 
-/* The whole epilogue of sums that lie row-major, apart from C; or, where col_stride is 1, at the
- * places of C. */
-static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
-                           ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
-                           const spk_epilogue *e) {
+/* FT(tile_store), but for activations that FT(take_activation) takes. */
+static void FT(tile_store_sums)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
+                                ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
+                                const spk_epilogue *e) {
   const enum FT(store_mode) mode = FT(store_mode_of)(e);
   const int two_biases = e->bias_row && e->bias_col; /* whose order matters */
   const T *s = sums;
@@ -140,7 +192,7 @@ static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t ro
     spk_epilogue transposed = *e;
     transposed.bias_row = e->bias_col;
     transposed.bias_col = e->bias_row;
-    FT(tile_store)(sums, rows, C, rows, 1, 1, rows, &transposed);
+    FT(tile_store_sums)(sums, rows, C, rows, 1, 1, rows, &transposed);
     return;
   }
   if (col_stride == 1) {
@@ -148,7 +200,7 @@ static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t ro
     const MASK mask = V(mask)(n % LANES);
     for (ptrdiff_t i = 0; i < rows; i++, s += ld, c += row_stride) {
       if (mode == FT(STORE_GENERAL)) {
-        FT(store_general)(s, c, i, n, e);
+        FT(store_general)(s, c, c, i, n, e);
         continue;
       }
       ptrdiff_t j = 0;
@@ -175,6 +227,24 @@ static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t ro
           FT(store_one)(s[i * ld + j], c + i * row_stride + j * col_stride, i, j, e);
 }
 
+/* The whole epilogue of sums that lie row-major, apart from C; or, where col_stride is 1, at the
+ * places of C. */
+static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
+                           ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
+                           const spk_epilogue *e) {
+  spk_epilogue part = *e;
+  const spk_activation activation = FT(take_activation)(&part);
+  /* Where columns lie whole, all rows are stored before the first is back. */
+  const ptrdiff_t some = col_stride == 1 ? FT(rows_together)(activation, rows, n) : rows;
+  for (ptrdiff_t i = 0; i < rows; i += some) {
+    const ptrdiff_t count = spk_min(some, rows - i);
+    T *c = (T *)C + i * row_stride;
+    if (e->bias_row) part.bias_row = (const T *)e->bias_row + i;
+    FT(tile_store_sums)((const T *)sums + i * ld, ld, c, row_stride, col_stride, count, n, &part);
+    if (activation) FT(activate_tile)(c, row_stride, col_stride, count, n, activation);
+  }
+}
+
 /* The same where C holds the sums itself, and so nothing that beta could meet. */
 static void FT(tile_finish)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
                             ptrdiff_t n, const spk_epilogue *e) {
@@ -189,10 +259,12 @@ static void FT(tile_finish)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride,
   } else if (col_stride == 1) {
     FT(tile_store)(C, row_stride, C, row_stride, 1, rows, n, &rest);
   } else {
+    const spk_activation activation = FT(take_activation)(&rest);
     for (ptrdiff_t i = 0; i < rows; i++)
       for (ptrdiff_t j = 0; j < n; j++) {
         T *c = (T *)C + i * row_stride + j * col_stride;
         FT(store_one)(*c, c, i, j, &rest);
       }
+    if (activation) FT(activate_tile)(C, row_stride, col_stride, rows, n, activation);
   }
 }

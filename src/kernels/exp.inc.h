@@ -1,27 +1,64 @@
-/* exp(x) for x <= 0, as softmax needs it: within 1.02 units in the last place in float32 and 1.6
- * in float64 where the result is normal, 0 where it would not be, NaN for NaN.
+/* The exponential that softmax and the activations share, on U vectors at once, at most
+ * SPK_TOGETHER: chains of dependent FMAs, for which one vector alone would wait.  (The macros are
+ * undefined in activations.inc.h.) */
+#define SPK_TOGETHER 4
+#define EACH SPK_UNROLL for (int u = 0; u < U; u++)
+/* Added to a number, it leaves no bits for a fraction; and the lowest ones are an exponent's. */
+#define SPK_MAGIC (sizeof(T) == 4 ? 0x1.8p23 + 127 : 0x1.8p52 + 1023)
+
+/* A polynomial in x, the highest term first. */
+SPK_INLINE void FT(polynomial)(const double *terms, const int count, const VEC *x, VEC *y,
+                               const int U) {
+  EACH y[u] = V(set1)((T)terms[0]);
+  SPK_UNROLL for (int i = 1; i < count; i++) EACH y[u] = V(fma)(y[u], x[u], V(set1)((T)terms[i]));
+}
+
+/* exp(x + rest) = 2^n (1 + p), |p| < 0.42, and 2^(n + shift), which is to be normal.  `rest`, NULL
+ * for 0, is what x lacks.  NaN makes p NaN.
  *
- * 2^n times a polynomial in what is left of x, |r| <= log(2) / 2: in float32 a minimax one of
- * degree 6 (its own error is 4e-9), in float64 Taylor's of degree 13 (4e-18).
- */
-SPK_INLINE VEC FT(exp)(VEC x) {
+ * p = r + r^2 q(r) where r is x less n log(2), |r| <= log(2) / 2, and q minimises the greatest
+ * relative error of p (Remez' exchange on 200 bits, coefficients rounded): 2^-26.0 in float32,
+ * 2^-61.2 in float64. */
+SPK_INLINE void FT(exp_parts)(const VEC *x, const VEC *rest, const int shift, VEC *p, VEC *power,
+                              const int U) {
   const int single = sizeof(T) == 4;
-  /* log(2^-126), log(2^-1022); -log(2) in two parts, the first of few bits */
-  const VEC low = V(set1)((T)(single ? -0x1.5d589ep+6 : -0x1.6232bdd7abcd2p+9));
+  /* -log(2) in two parts, the first of few bits */
   const VEC high_part = V(set1)((T)(single ? -0x1.62e4p-1 : -0x1.62e42feep-1));
   const VEC low_part = V(set1)((T)(single ? -0x1.7f7d1cf79abcap-20 : -0x1.a39ef35793c76p-33));
-  static const double f32_terms[] = {0x1.68b5bcp-10, 0x1.123bb6p-7, 0x1.555b06p-5, 0x1.55548ep-3,
-                                     0x1.fffff8p-2};
-  static const double f64_terms[] = {
-      1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
-      1.0 / 5040,       1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      1.0 / 2};
-  const double *terms = single ? f32_terms : f64_terms;
-  const int count = single ? 5 : 12;
+  static const double f32_terms[] = {0x1.6aca88p-10, 0x1.122fe0p-7, 0x1.555790p-5, 0x1.5554a6p-3,
+                                     0x1.fffffep-2};
+  static const double f64_terms[] = {0x1.1fdd55d115e5bp-29,
+                                     0x1.af6a400a131bdp-26,
+                                     0x1.27e497f5cce28p-22,
+                                     0x1.71ddf1ca5a597p-19,
+                                     0x1.a01a01c399582p-16,
+                                     0x1.a01a01b26c61ep-13,
+                                     0x1.6c16c16c11836p-10,
+                                     0x1.111111110f0a5p-7,
+                                     0x1.555555555555dp-5,
+                                     0x1.555555555555ap-3,
+                                     0x1.0p-1};
+  const VEC magic = V(set1)((T)(SPK_MAGIC + shift));
+  VEC n[SPK_TOGETHER], r[SPK_TOGETHER], q[SPK_TOGETHER];
+  EACH power[u] = V(fma)(x[u], V(set1)((T)0x1.71547652b82fep+0), magic);
+  EACH n[u] = V(sub)(power[u], magic);
+  EACH r[u] = V(fma)(n[u], high_part, x[u]);
+  if (rest)
+    EACH r[u] = V(add)(r[u], V(fma)(n[u], low_part, rest[u]));
+  else
+    EACH r[u] = V(fma)(n[u], low_part, r[u]);
+  FT(polynomial)(single ? f32_terms : f64_terms, single ? 5 : 11, r, q, U);
+  EACH p[u] = V(fma)(V(mul)(r[u], r[u]), q[u], r[u]);
+  EACH power[u] = V(pow2)(power[u]);
+}
+
+/* exp(x) for x <= 0, as softmax needs it: within 1.1 units in the last place where the result is
+ * normal, 0 where it would not be, NaN for NaN. */
+SPK_INLINE VEC FT(exp)(VEC x) {
+  /* log(2^-126), log(2^-1022) */
+  const VEC low = V(set1)((T)(sizeof(T) == 4 ? -0x1.5d589ep+6 : -0x1.6232bdd7abcd2p+9));
   const VEC y = V(max)(low, x);
-  const VEC n = V(round)(V(mul)(y, V(set1)((T)0x1.71547652b82fep+0)));
-  const VEC r = V(fma)(n, low_part, V(fma)(n, high_part, y));
-  VEC p = V(set1)((T)terms[0]);
-  SPK_UNROLL for (int i = 1; i < count; i++) p = V(fma)(p, r, V(set1)((T)terms[i]));
-  p = V(add)(V(fma)(V(mul)(r, r), p, r), V(set1)((T)1));
-  return V(zero_below)(V(scale)(p, n), x, low);
+  VEC p, power;
+  FT(exp_parts)(&y, NULL, 0, &p, &power, 1);
+  return V(below)(x, low, V(zero)(), V(fma)(power, p, power));
 }

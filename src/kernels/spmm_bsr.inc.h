@@ -5,7 +5,7 @@
  */
 SPK_INLINE void FN(spmm_bsr_rows)(const spk_spmm_task *t, ptrdiff_t block, ptrdiff_t r,
                                   const int MR, const int NV, const int masked, MASK mask,
-                                  enum FT(store_mode) mode) {
+                                  enum FT(store_mode) mode, const spk_epilogue *e) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const ptrdiff_t R = t->block_rows, W = t->block_cols, area = R * W;
   VEC acc[4 * SPK_MAX_BSR_VECTORS];
@@ -27,21 +27,28 @@ SPK_INLINE void FN(spmm_bsr_rows)(const spk_spmm_task *t, ptrdiff_t block, ptrdi
   }
   for (int q = 0; q < MR; q++) {
     const ptrdiff_t i = block * R + r + q;
-    FT(store_row)(acc + q * NV, (T *)t->C + i * t->ldc, i, t->n, NV, masked, mask, mode,
-                  &t->epilogue);
+    FT(store_row)(acc + q * NV, (T *)t->C + i * t->ldc, i, t->n, NV, masked, mask, mode, e);
   }
 }
 
 SPK_INLINE void FN(spmm_bsr_tile)(const spk_spmm_task *t, const int NV, const int masked) {
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
-  const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
-  for (ptrdiff_t block = 0; block < t->rows; block++) {
-    ptrdiff_t r = 0;
-    for (; r + 4 <= t->block_rows; r += 4)
-      FN(spmm_bsr_rows)(t, block, r, 4, NV, masked, mask, mode);
-    for (; r + 2 <= t->block_rows; r += 2)
-      FN(spmm_bsr_rows)(t, block, r, 2, NV, masked, mask, mode);
-    for (; r < t->block_rows; r++) FN(spmm_bsr_rows)(t, block, r, 1, NV, masked, mask, mode);
+  spk_epilogue e = t->epilogue;
+  const spk_activation activation = FT(take_activation)(&e);
+  const enum FT(store_mode) mode = FT(store_mode_of)(&e);
+  const ptrdiff_t R = t->block_rows;
+  const ptrdiff_t some = spk_ceil_div(FT(rows_together)(activation, t->rows * R, t->n), R);
+  for (ptrdiff_t block = 0; block < t->rows;) {
+    const ptrdiff_t from = block, stop = spk_min(t->rows, block + some);
+    for (; block < stop; block++) {
+      ptrdiff_t r = 0;
+      for (; r + 4 <= R; r += 4) FN(spmm_bsr_rows)(t, block, r, 4, NV, masked, mask, mode, &e);
+      for (; r + 2 <= R; r += 2) FN(spmm_bsr_rows)(t, block, r, 2, NV, masked, mask, mode, &e);
+      for (; r < R; r++) FN(spmm_bsr_rows)(t, block, r, 1, NV, masked, mask, mode, &e);
+    }
+    if (activation)
+      FT(activate_tile)((T *)t->C + from * R * t->ldc, t->ldc, 1, (stop - from) * R, t->n,
+                        activation);
   }
 }
 
@@ -62,6 +69,8 @@ SPK_SPMM_BSR(4)
 SPK_SCALAR_LOOPS static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const ptrdiff_t R = t->block_rows, W = t->block_cols;
+  spk_epilogue e = t->epilogue;
+  const spk_activation activation = FT(take_activation)(&e);
   for (ptrdiff_t block = 0; block < t->rows; block++)
     for (ptrdiff_t r = 0; r < R; r++)
       for (ptrdiff_t j = 0; j < t->n; j++) {
@@ -73,6 +82,7 @@ SPK_SCALAR_LOOPS static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
           for (ptrdiff_t c = 0; c < W; c++) s += a[c] * b[c * t->ldb];
         }
         const ptrdiff_t i = block * R + r;
-        FT(store_one)(s, (T *)t->C + i * t->ldc + j * t->col_stridec, i, j, &t->epilogue);
+        FT(store_one)(s, (T *)t->C + i * t->ldc + j * t->col_stridec, i, j, &e);
       }
+  if (activation) FT(activate_tile)(t->C, t->ldc, t->col_stridec, t->rows * R, t->n, activation);
 }

@@ -44,16 +44,23 @@ SPK_INLINE void FN(spmm_csr_row)(VEC *acc, const I *idx, const T *val, ptrdiff_t
 SPK_INLINE void FN(spmm_csr_tile)(const spk_spmm_task *t, const int NV, const int masked) {
   const I *begin = t->begin, *end = t->end;
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
-  const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
+  spk_epilogue e = t->epilogue;
+  const spk_activation activation = FT(take_activation)(&e);
+  const enum FT(store_mode) mode = FT(store_mode_of)(&e);
   /* Locals, as the stores to C could alias the task. */
   const I *idx = t->indices;
   const T *val = t->values, *B = t->B;
   const ptrdiff_t rows = t->rows, n = t->n, ldb = t->ldb, ldc = t->ldc, base = t->base;
+  const ptrdiff_t some = FT(rows_together)(activation, rows, n);
   T *c = t->C;
-  for (ptrdiff_t i = 0; i < rows; i++, c += ldc) {
-    VEC acc[SPK_MAX_VECTORS];
-    FN(spmm_csr_row)(acc, idx, val, begin[i], end[i], B, ldb, base, NV, masked, mask);
-    FT(store_row)(acc, c, i, n, NV, masked, mask, mode, &t->epilogue);
+  for (ptrdiff_t i = 0; i < rows;) {
+    const ptrdiff_t from = i, stop = spk_min(rows, i + some);
+    for (; i < stop; i++, c += ldc) {
+      VEC acc[SPK_MAX_VECTORS];
+      FN(spmm_csr_row)(acc, idx, val, begin[i], end[i], B, ldb, base, NV, masked, mask);
+      FT(store_row)(acc, c, i, n, NV, masked, mask, mode, &e);
+    }
+    if (activation) FT(activate_tile)(c - (stop - from) * ldc, ldc, 1, stop - from, n, activation);
   }
 }
 
@@ -83,7 +90,9 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_csr_vector_rows)(const spk_spmm_task *t
   const T *B = (const T *)((uintptr_t)t->B - (uintptr_t)(t->base * ldb * (ptrdiff_t)sizeof(T)));
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values;
-  const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
+  spk_epilogue e = t->epilogue;
+  const spk_activation activation = FT(take_activation)(&e);
+  const enum FT(store_mode) mode = FT(store_mode_of)(&e);
   const ptrdiff_t rows = t->rows, ldc = t->ldc;
   T *c = t->C;
   for (ptrdiff_t i = 0; i < rows; i++, c += ldc) {
@@ -106,8 +115,9 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_csr_vector_rows)(const spk_spmm_task *t
     if (mode == FT(STORE_PLAIN))
       *c = s0;
     else
-      FT(store_one)(s0, c, i, 0, &t->epilogue);
+      FT(store_one)(s0, c, i, 0, &e);
   }
+  if (activation) FT(activate_tile)(t->C, ldc, 1, rows, 1, activation);
 }
 
 SPK_SCALAR_LOOPS static void FN(spmm_csr_vector)(const spk_spmm_task *t) {
@@ -124,6 +134,8 @@ SPK_SCALAR_LOOPS static void FN(spmm_csr_strided)(const spk_spmm_task *t) {
   const T *val = t->values;
   const T *B = t->B;
   const ptrdiff_t sb = t->col_strideb, sc = t->col_stridec;
+  spk_epilogue e = t->epilogue;
+  const spk_activation activation = FT(take_activation)(&e);
   for (ptrdiff_t i = 0; i < t->rows; i++) {
     T *c = (T *)t->C + i * t->ldc;
     ptrdiff_t j = 0;
@@ -137,16 +149,17 @@ SPK_SCALAR_LOOPS static void FN(spmm_csr_strided)(const spk_spmm_task *t) {
         s2 += a * b[2 * sb];
         s3 += a * b[3 * sb];
       }
-      FT(store_one)(s0, c + j * sc, i, j, &t->epilogue);
-      FT(store_one)(s1, c + (j + 1) * sc, i, j + 1, &t->epilogue);
-      FT(store_one)(s2, c + (j + 2) * sc, i, j + 2, &t->epilogue);
-      FT(store_one)(s3, c + (j + 3) * sc, i, j + 3, &t->epilogue);
+      FT(store_one)(s0, c + j * sc, i, j, &e);
+      FT(store_one)(s1, c + (j + 1) * sc, i, j + 1, &e);
+      FT(store_one)(s2, c + (j + 2) * sc, i, j + 2, &e);
+      FT(store_one)(s3, c + (j + 3) * sc, i, j + 3, &e);
     }
     for (; j < t->n; j++) {
       T s = 0;
       for (ptrdiff_t p = begin[i]; p < (ptrdiff_t)end[i]; p++)
         s += val[p] * B[((ptrdiff_t)idx[p] - t->base) * t->ldb + j * sb];
-      FT(store_one)(s, c + j * sc, i, j, &t->epilogue);
+      FT(store_one)(s, c + j * sc, i, j, &e);
     }
   }
+  if (activation) FT(activate_tile)(t->C, t->ldc, sc, t->rows, t->n, activation);
 }

@@ -51,6 +51,10 @@ SPK_INLINE void FT(patch_rows)(const spk_strip_task *t, const T *panel, const T 
         V(patch_store)(c + p * HALF, next + p * HALF, acc[g / 2 * NP + p]);
   }
   if (direct) return;
+  if (mode == FT(STORE_GENERAL)) {
+    FT(store_rows)(whole, width, C, ldc, ids, G, t->n, &t->epilogue);
+    return;
+  }
   const MASK mask = V(mask)(t->n);
   for (int g = 0; g < G; g++) {
     const VEC row = V(loadm)(whole + g * width, mask);

@@ -73,8 +73,7 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
      */
     T whole[SPK_MAX_STRIP_SUMS * LANES];
     SPK_UNROLL for (int i = 0; i < G * NV; i++) V(store)(whole + i * LANES, acc[i]);
-    for (int g = 0; g < G; g++)
-      FT(store_general)(whole + g * NV * LANES, C + ids[g] * ldc, ids[g], n, &t->epilogue);
+    FT(store_rows)(whole, NV * LANES, C, ldc, ids, G, n, &t->epilogue);
     return;
   }
   const MASK mask = V(mask)(n - (NV - 1) * LANES);

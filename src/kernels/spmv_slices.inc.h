@@ -177,12 +177,15 @@ static void FT(spmv_slices)(const spk_slice_task *t) {
   T *C = t->C;
   const uint32_t *ids = t->row_ids;
   const ptrdiff_t rows = t->rows, first = t->first, ldc = t->ldc;
-  if (FT(store_mode_of)(&t->epilogue) != FT(STORE_PLAIN)) {
+  spk_epilogue e = t->epilogue;
+  const spk_activation activation = FT(take_activation)(&e);
+  if (FT(store_mode_of)(&e) != FT(STORE_PLAIN))
     for (ptrdiff_t i = 0; i < rows; i++) {
       const ptrdiff_t row = ids ? (ptrdiff_t)ids[i] : first + i;
-      FT(store_one)(sums[i], C + row * ldc, row, 0, &t->epilogue);
+      sums[i] = FT(finished)(sums[i], C + row * ldc, row, 0, &e);
     }
-  } else if (ids) {
+  if (activation) FT(activate_row)(sums, rows, activation);
+  if (ids) {
     for (ptrdiff_t i = 0; i < rows; i++) C[ids[i] * ldc] = sums[i];
   } else if (ldc == 1) {
     memcpy(C + first, sums, (size_t)rows * sizeof(T));

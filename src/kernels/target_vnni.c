@@ -49,7 +49,13 @@ static inline v_q32 v_q32_fma(v_q32 weights, v_q32 bytes, v_q32 sum) {
 #define T_FN(name) name##f
 #include "names.inc.h"
 #include "pack.inc.h"
-#include "activations.inc.h"
+static void FT(activate_row)(T *x, ptrdiff_t n, spk_activation activation) {
+  (void)x, (void)n, (void)activation;
+}
+static void FT(activate_tile)(T *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
+                              ptrdiff_t n, spk_activation activation) {
+  (void)C, (void)row_stride, (void)col_stride, (void)rows, (void)n, (void)activation;
+}
 #include "epilogue.inc.h"
 #include "spmm_strips.inc.h"
 #include "spmm_patches.inc.h"

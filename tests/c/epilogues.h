@@ -26,6 +26,8 @@ static const epilogue_case epilogue_cases[] = {
     {"silu and bias", 1, 0, 0, 1, 0, SPK_SILU},
     {"tanh and beta", 1, 0.5, 0, 0, 0, SPK_TANH},
     {"sigmoid and all", -0.5, 1, 1, 1, 0, SPK_SIGMOID},
+    {"gelu_tanh and all", 0.25, -1, 1, 1, 0, SPK_GELU_TANH},
+    {"hardswish and bias", 0.5, 0, 1, 0, 0, SPK_HARDSWISH},
 };
 enum { EPILOGUE_CASES = sizeof epilogue_cases / sizeof *epilogue_cases };
 

@@ -21,6 +21,18 @@ static double activate(double x, spk_activation activation) {
       return tanh(x);
     case SPK_SIGMOID:
       return 1 / (1 + exp(-x));
+    case SPK_GELU_TANH:
+      return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+    case SPK_LEAKY_RELU:
+      return x < 0 ? 0.01 * x : x;
+    case SPK_ELU:
+      return x < 0 ? expm1(x) : x;
+    case SPK_HARDSWISH:
+      return x * fmin(6, fmax(0, x + 3)) / 6;
+    case SPK_HARDSIGMOID:
+      return fmin(6, fmax(0, x + 3)) / 6;
+    case SPK_RELU6:
+      return fmin(6, x < 0 ? 0 : x);
     case SPK_IDENTITY:
       break;
   }
@@ -34,11 +46,11 @@ exact exact_epilogue(exact dot, const spk_epilogue *e, double old, double bias_r
   if (e->bias_row) exact_add(&dot, bias_row);
   if (e->bias_col) exact_add(&dot, bias_col);
   if (e->activation == SPK_IDENTITY) return dot;
-  /* No activation is steeper than 1.13 (gelu); its own rounding is a few units of its value and of
-   * its argument. */
+  /* No activation is steeper than 1.5 (hardswish); its own rounding is a few units of its value and
+   * of its argument. */
   dot.value = activate(dot.value, e->activation);
   if (e->activation != SPK_RELU) {
-    dot.magnitude = 1.13 * dot.magnitude + fabs(dot.value);
+    dot.magnitude = 1.5 * dot.magnitude + fabs(dot.value);
     dot.roundings += 8;
   }
   return dot;

@@ -273,7 +273,7 @@ static void check_refused(void) {
   REFUSED(SPK_ERR_ARGUMENT, how.column_zero_points = too_low);
   REFUSED(SPK_ERR_ARGUMENT, B.is_signed = 1; how.column_zero_points = high);
   REFUSED(SPK_ERR_ARGUMENT, how.result = (spk_result)4);
-  REFUSED(SPK_ERR_ARGUMENT, how.result = SPK_RESULT_F32; how.activation = (spk_activation)6);
+  REFUSED(SPK_ERR_ARGUMENT, how.result = SPK_RESULT_F32; how.activation = (spk_activation)12);
   REFUSED(SPK_ERR_ARGUMENT, how.result = SPK_RESULT_S8; how.out_zero_point = 128);
   REFUSED(SPK_ERR_ARGUMENT, how.result = SPK_RESULT_U8; how.out_zero_point = -1);
 #undef REFUSED

@@ -218,7 +218,7 @@ static void check_dense(void) {
   CHECK(spk_sddmm(A, NULL, &o.Y.view, o.values.memory, NULL, 1) == SPK_ERR_ARGUMENT);
   CHECK(spk_sddmm(A, &o.X.view, NULL, o.values.memory, NULL, 1) == SPK_ERR_ARGUMENT);
   CHECK(spk_sddmm(A, &o.X.view, &o.Y.view, NULL, NULL, 1) == SPK_ERR_ARGUMENT);
-  const spk_epilogue unknown = {.alpha = 1, .activation = (spk_activation)6};
+  const spk_epilogue unknown = {.alpha = 1, .activation = (spk_activation)12};
   CHECK(spk_spmm(A, &o.B.view, &o.C.view, &unknown, 1) == SPK_ERR_ARGUMENT);
   char name[8];
   CHECK(spk_spmm_kernel_name(A, &o.B.view, &o.C.view, 1, NULL, 8) == SPK_ERR_ARGUMENT);
@@ -340,7 +340,7 @@ static void check_prepared_arguments(void) {
     const matrix c = matrix_copy(&o.C);
     const matrix wide = matrix_input(SPK_F32, COLS, N + 1, N + 1, 1);
     const matrix f64 = matrix_input(SPK_F64, COLS, N, N, 1);
-    const spk_epilogue unknown = {.alpha = 1, .activation = (spk_activation)9};
+    const spk_epilogue unknown = {.alpha = 1, .activation = (spk_activation)12};
     CHECK(spk_prepared_spmm(NULL, B, C, NULL, 1) == SPK_ERR_ARGUMENT);
     CHECK(spk_prepared_spmm(p, NULL, C, NULL, 1) == SPK_ERR_ARGUMENT);
     CHECK(spk_prepared_spmm(p, B, C, &unknown, 1) == SPK_ERR_ARGUMENT);

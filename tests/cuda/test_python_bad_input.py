@@ -140,9 +140,9 @@ CASES = {
     ),
     "activation": (
         (of(K, N),),
-        {"activation": "relu6"},
+        {"activation": "relu7"},
         ValueError,
-        "activation must be one of None, 'relu'.*got 'relu6'",
+        "activation must be one of None, 'relu'.*got 'relu7'",
     ),
     "bias's shape": (
         (of(K, N),),

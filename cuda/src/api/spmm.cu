@@ -19,7 +19,7 @@ int64_t stride_of_rows(const spk_cuda_dense &B) {
 }
 
 int check_epilogue(const spk_epilogue &e, spk_cuda_dtype dtype) {
-  if (!is_up_to(e.activation, SPK_SIGMOID)) return SPK_ERR_ARGUMENT;
+  if (!is_up_to(e.activation, SPK_RELU6)) return SPK_ERR_ARGUMENT;
   const bool aligned =
       is_element_aligned(e.bias_row, dtype) && is_element_aligned(e.bias_col, dtype);
   return aligned ? SPK_OK : SPK_ERR_ARGUMENT;

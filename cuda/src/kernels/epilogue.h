@@ -18,10 +18,18 @@ struct Epilogue {
   int plain;      /* alpha == 1 and nothing else */
 };
 
+/* min(6, max(0, x)); NaN and -0 stay. */
+template <class S>
+SPK_DEVICE S up_to_six(S x) {
+  return x < 0 ? S(0) : x > 6 ? S(6) : x;
+}
+
 template <class S>
 SPK_OUTLINED S activate(S x, int activation) {
-  /* The limits of gelu and silu, where the formulas would multiply infinity by zero. */
-  if (x == -S(INFINITY) && (activation == SPK_GELU || activation == SPK_SILU)) return S(-0.0);
+  /* The limits of these, where the formulas would multiply infinity by zero. */
+  if (x == -S(INFINITY) && (activation == SPK_GELU || activation == SPK_SILU ||
+                            activation == SPK_GELU_TANH || activation == SPK_HARDSWISH))
+    return S(-0.0);
   switch (activation) {
     case SPK_RELU:
       return x < 0 ? S(0) : x; /* NaN stays */
@@ -33,6 +41,22 @@ SPK_OUTLINED S activate(S x, int activation) {
       return tanh(x);
     case SPK_SIGMOID:
       return 1 / (1 + exp(-x));
+    case SPK_GELU_TANH: {
+      /* x / 2 (1 + tanh(z / 2)), z = 2 sqrt(2 / pi) (x + 0.044715 x^3); z times x would overflow.
+       */
+      const S c = x > 30 ? S(30) : x;
+      return x / (1 + exp(S(-1.5957691216057307117) * (c + S(0.044715) * c * c * c)));
+    }
+    case SPK_LEAKY_RELU:
+      return x < 0 ? S(0.01) * x : x;
+    case SPK_ELU:
+      return x < 0 ? expm1(x) : x;
+    case SPK_HARDSWISH:
+      return x >= 3 ? x : x * (up_to_six(x + 3) / 6);
+    case SPK_HARDSIGMOID:
+      return up_to_six(x + 3) / 6;
+    case SPK_RELU6:
+      return up_to_six(x);
     default:
       return x;
   }

@@ -94,11 +94,23 @@ static inline void v_f32_storem(float *p, m_f32 m, v_f32 a) {
   if (n & 1) _mm_store_ss(p, part);
 }
 static inline v_f32 v_f32_add(v_f32 a, v_f32 b) { return _mm256_add_ps(a, b); }
+static inline v_f32 v_f32_sub(v_f32 a, v_f32 b) { return _mm256_sub_ps(a, b); }
 static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return _mm256_mul_ps(a, b); }
+static inline v_f32 v_f32_div(v_f32 a, v_f32 b) { return _mm256_div_ps(a, b); }
 static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmadd_ps(a, b, c); }
+static inline v_f32 v_f32_fnma(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fnmadd_ps(a, b, c); }
+static inline v_f32 v_f32_rest(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmsub_ps(a, b, c); }
 /* max returns its second operand when one is NaN: the order matters. */
 static inline v_f32 v_f32_relu(v_f32 a) { return _mm256_max_ps(_mm256_setzero_ps(), a); }
 static inline v_f32 v_f32_max(v_f32 a, v_f32 b) { return _mm256_max_ps(a, b); }
+static inline v_f32 v_f32_min(v_f32 a, v_f32 b) { return _mm256_min_ps(a, b); }
+static inline v_f32 v_f32_abs(v_f32 a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline v_f32 v_f32_copysign(v_f32 a, v_f32 x) {
+  return _mm256_or_ps(v_f32_abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0f), x));
+}
+static inline v_f32 v_f32_below(v_f32 x, v_f32 y, v_f32 a, v_f32 b) {
+  return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
+}
 static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
   const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
   const __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), lane);
@@ -107,13 +119,8 @@ static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
 static inline unsigned v_f32_nonzeros(v_f32 a) {
   return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_NEQ_UQ));
 }
-static inline v_f32 v_f32_zero_below(v_f32 a, v_f32 x, v_f32 low) {
-  return _mm256_and_ps(a, _mm256_cmp_ps(x, low, _CMP_NLT_UQ));
-}
-static inline v_f32 v_f32_round(v_f32 a) { return _mm256_round_ps(a, 8); }
-static inline v_f32 v_f32_scale(v_f32 a, v_f32 n) {
-  const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-  return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+static inline v_f32 v_f32_pow2(v_f32 m) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(m), 23));
 }
 static inline float v_f32_reduce(v_f32 a) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -170,10 +177,22 @@ static inline void v_f64_storem(double *p, m_f64 m, v_f64 a) {
   if (n & 1) _mm_store_sd(p, part);
 }
 static inline v_f64 v_f64_add(v_f64 a, v_f64 b) { return _mm256_add_pd(a, b); }
+static inline v_f64 v_f64_sub(v_f64 a, v_f64 b) { return _mm256_sub_pd(a, b); }
 static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return _mm256_mul_pd(a, b); }
+static inline v_f64 v_f64_div(v_f64 a, v_f64 b) { return _mm256_div_pd(a, b); }
 static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fmadd_pd(a, b, c); }
+static inline v_f64 v_f64_fnma(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fnmadd_pd(a, b, c); }
+static inline v_f64 v_f64_rest(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fmsub_pd(a, b, c); }
 static inline v_f64 v_f64_relu(v_f64 a) { return _mm256_max_pd(_mm256_setzero_pd(), a); }
 static inline v_f64 v_f64_max(v_f64 a, v_f64 b) { return _mm256_max_pd(a, b); }
+static inline v_f64 v_f64_min(v_f64 a, v_f64 b) { return _mm256_min_pd(a, b); }
+static inline v_f64 v_f64_abs(v_f64 a) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a); }
+static inline v_f64 v_f64_copysign(v_f64 a, v_f64 x) {
+  return _mm256_or_pd(v_f64_abs(a), _mm256_and_pd(_mm256_set1_pd(-0.0), x));
+}
+static inline v_f64 v_f64_below(v_f64 x, v_f64 y, v_f64 a, v_f64 b) {
+  return _mm256_blendv_pd(b, a, _mm256_cmp_pd(x, y, _CMP_LT_OQ));
+}
 static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
   const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
   const __m256i set = _mm256_and_si256(_mm256_set1_epi64x((long long)bits), lane);
@@ -182,15 +201,8 @@ static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
 static inline unsigned v_f64_nonzeros(v_f64 a) {
   return (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_NEQ_UQ));
 }
-static inline v_f64 v_f64_zero_below(v_f64 a, v_f64 x, v_f64 low) {
-  return _mm256_and_pd(a, _mm256_cmp_pd(x, low, _CMP_NLT_UQ));
-}
-static inline v_f64 v_f64_round(v_f64 a) { return _mm256_round_pd(a, 8); }
-/* Added to 2^52 + 2^51, n ends in the lowest bits. */
-static inline v_f64 v_f64_scale(v_f64 a, v_f64 n) {
-  const __m256d exponent = _mm256_add_pd(n, _mm256_set1_pd(0x1.8p52 + 1023));
-  return _mm256_mul_pd(a,
-                       _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(exponent), 52)));
+static inline v_f64 v_f64_pow2(v_f64 m) {
+  return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(m), 52));
 }
 static inline double v_f64_reduce(v_f64 a) {
   const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));

@@ -88,22 +88,33 @@ static inline void v_f32_store(float *p, v_f32 a) { _mm512_storeu_ps(p, a); }
 static inline v_f32 v_f32_loadm(const float *p, m_f32 m) { return _mm512_maskz_loadu_ps(m, p); }
 static inline void v_f32_storem(float *p, m_f32 m, v_f32 a) { _mm512_mask_storeu_ps(p, m, a); }
 static inline v_f32 v_f32_add(v_f32 a, v_f32 b) { return _mm512_add_ps(a, b); }
+static inline v_f32 v_f32_sub(v_f32 a, v_f32 b) { return _mm512_sub_ps(a, b); }
 static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return _mm512_mul_ps(a, b); }
+static inline v_f32 v_f32_div(v_f32 a, v_f32 b) { return _mm512_div_ps(a, b); }
 static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline v_f32 v_f32_fnma(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline v_f32 v_f32_rest(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmsub_ps(a, b, c); }
 /* max returns its second operand when one is NaN: the order matters. */
 static inline v_f32 v_f32_relu(v_f32 a) { return _mm512_max_ps(_mm512_setzero_ps(), a); }
 static inline v_f32 v_f32_max(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
+static inline v_f32 v_f32_min(v_f32 a, v_f32 b) { return _mm512_min_ps(a, b); }
+static inline v_f32 v_f32_abs(v_f32 a) { return _mm512_abs_ps(a); }
+static inline v_f32 v_f32_copysign(v_f32 a, v_f32 x) {
+  const v_f32 sign = _mm512_set1_ps(-0.0f);
+  return _mm512_or_ps(_mm512_andnot_ps(sign, a), _mm512_and_ps(sign, x));
+}
+static inline v_f32 v_f32_below(v_f32 x, v_f32 y, v_f32 a, v_f32 b) {
+  return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), a);
+}
 static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
   return _mm512_mask_mov_ps(b, (__mmask16)bits, a);
 }
 static inline unsigned v_f32_nonzeros(v_f32 a) {
   return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_NEQ_UQ);
 }
-static inline v_f32 v_f32_zero_below(v_f32 a, v_f32 x, v_f32 low) {
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ), a);
+static inline v_f32 v_f32_pow2(v_f32 m) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(m), 23));
 }
-static inline v_f32 v_f32_round(v_f32 a) { return _mm512_roundscale_ps(a, 8); }
-static inline v_f32 v_f32_scale(v_f32 a, v_f32 n) { return _mm512_scalef_ps(a, n); }
 static inline float v_f32_reduce(v_f32 a) { return _mm512_reduce_add_ps(a); }
 static inline __m512 spk_fold4_f32(const v_f32 a[4]) {
   const __m512 t0 = _mm512_add_ps(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
@@ -187,21 +198,32 @@ static inline void v_f64_store(double *p, v_f64 a) { _mm512_storeu_pd(p, a); }
 static inline v_f64 v_f64_loadm(const double *p, m_f64 m) { return _mm512_maskz_loadu_pd(m, p); }
 static inline void v_f64_storem(double *p, m_f64 m, v_f64 a) { _mm512_mask_storeu_pd(p, m, a); }
 static inline v_f64 v_f64_add(v_f64 a, v_f64 b) { return _mm512_add_pd(a, b); }
+static inline v_f64 v_f64_sub(v_f64 a, v_f64 b) { return _mm512_sub_pd(a, b); }
 static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return _mm512_mul_pd(a, b); }
+static inline v_f64 v_f64_div(v_f64 a, v_f64 b) { return _mm512_div_pd(a, b); }
 static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmadd_pd(a, b, c); }
+static inline v_f64 v_f64_fnma(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fnmadd_pd(a, b, c); }
+static inline v_f64 v_f64_rest(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmsub_pd(a, b, c); }
 static inline v_f64 v_f64_relu(v_f64 a) { return _mm512_max_pd(_mm512_setzero_pd(), a); }
 static inline v_f64 v_f64_max(v_f64 a, v_f64 b) { return _mm512_max_pd(a, b); }
+static inline v_f64 v_f64_min(v_f64 a, v_f64 b) { return _mm512_min_pd(a, b); }
+static inline v_f64 v_f64_abs(v_f64 a) { return _mm512_abs_pd(a); }
+static inline v_f64 v_f64_copysign(v_f64 a, v_f64 x) {
+  const v_f64 sign = _mm512_set1_pd(-0.0);
+  return _mm512_or_pd(_mm512_andnot_pd(sign, a), _mm512_and_pd(sign, x));
+}
+static inline v_f64 v_f64_below(v_f64 x, v_f64 y, v_f64 a, v_f64 b) {
+  return _mm512_mask_mov_pd(b, _mm512_cmp_pd_mask(x, y, _CMP_LT_OQ), a);
+}
 static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
   return _mm512_mask_mov_pd(b, (__mmask8)bits, a);
 }
 static inline unsigned v_f64_nonzeros(v_f64 a) {
   return _mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_NEQ_UQ);
 }
-static inline v_f64 v_f64_zero_below(v_f64 a, v_f64 x, v_f64 low) {
-  return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, low, _CMP_NLT_UQ), a);
+static inline v_f64 v_f64_pow2(v_f64 m) {
+  return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(m), 52));
 }
-static inline v_f64 v_f64_round(v_f64 a) { return _mm512_roundscale_pd(a, 8); }
-static inline v_f64 v_f64_scale(v_f64 a, v_f64 n) { return _mm512_scalef_pd(a, n); }
 static inline double v_f64_reduce(v_f64 a) { return _mm512_reduce_add_pd(a); }
 static inline __m512d spk_fold2_f64(v_f64 a, v_f64 b) {
   return _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));

@@ -10,15 +10,19 @@
  *   v_X_mask(n)        the mask of the first n lanes, 0 <= n <= lanes
  *   v_X_load, store    lanes from and to memory of any alignment
  *   v_X_loadm, storem  the masked lanes only: others read as 0, are not written and never fault
- *   v_X_add, mul       lane by lane
+ *   v_X_add, sub, mul, div   lane by lane
  *   v_X_fma(a, b, c)   a * b + c (one rounding where the ISA has it)
- *   v_X_relu(a)        max(a, 0); NaN stays NaN
- *   v_X_max(a, b)      the greater; b where one of them is NaN
+ *   v_X_fnma(a, b, c)  c - a * b, likewise
+ *   v_X_rest(a, b, c)  a * b - c, rounded once, where c is about a * b: what a rounded product or a
+ *                      quotient lacks
+ *   v_X_relu(a)        0 where a < 0, else a: NaN and -0 stay
+ *   v_X_max(a, b), min   the greater, the lesser; b where one of them is NaN
+ *   v_X_abs(a), copysign(a, x)   without its sign, with that of x
+ *   v_X_below(x, y, a, b)   a in the lanes where x < y, else b
  *   v_X_keep(a, bits, b)        a in the lanes whose bit is set, counted from the lowest, else b
  *   v_X_nonzeros(a)    a bit for each lane that is not zero, counted so; NaN is not
- *   v_X_zero_below(a, x, low)   0 in the lanes where x < low, else a
- *   v_X_round(a)       to the nearest integer, |a| < 2^20
- *   v_X_scale(a, n)    a * 2^n for integers n from -126 to 127; NaN stays NaN
+ *   v_X_pow2(m)        2^n for m = 1.5 * 2^23 + 127 + n in float, 1.5 * 2^52 + 1023 + n in double:
+ *                      n is an integer, and the result normal
  *   v_X_reduce(a)      the sum of the lanes
  *   v_X_reduce8(a, y)  y[i] = sum of the lanes of a[i], i < 8: one transposition for all eight
  *   v_X_transpose(a)   a[i] and a[j] exchange lanes j and i, i, j < lanes
@@ -55,6 +59,7 @@
 #ifndef SPK_SIMD_SCALAR_H
 #define SPK_SIMD_SCALAR_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -66,116 +71,146 @@
 #define SPK_LANES_f64 2
 #define SPK_SIMD_REGISTERS 16
 
-/* MAGIC: added to a number, it leaves no bits for a fraction; BITS, BIAS, SHIFT: where exponents
- * are. */
-#define SPK_SCALAR_VOCABULARY(X, T, MAGIC, BITS, BIAS, SHIFT)                                \
-  typedef struct {                                                                           \
-    T lane[SPK_LANES_##X];                                                                   \
-  } v_##X;                                                                                   \
-  typedef ptrdiff_t m_##X;                                                                   \
-  static inline v_##X v_##X##_set1(T x) {                                                    \
-    v_##X r;                                                                                 \
-    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = x;                                   \
-    return r;                                                                                \
-  }                                                                                          \
-  static inline void v_##X##_set2(const T *p, v_##X x[2]) {                                  \
-    x[0] = v_##X##_set1(p[0]);                                                               \
-    x[1] = v_##X##_set1(p[1]);                                                               \
-  }                                                                                          \
-  static inline void v_##X##_set4(const T *p, v_##X x[4]) {                                  \
-    v_##X##_set2(p, x);                                                                      \
-    v_##X##_set2(p + 2, x + 2);                                                              \
-  }                                                                                          \
-  static inline v_##X v_##X##_zero(void) { return v_##X##_set1((T)0); }                      \
-  static inline m_##X v_##X##_mask(ptrdiff_t n) { return n; }                                \
-  static inline v_##X v_##X##_load(const T *p) {                                             \
-    v_##X r;                                                                                 \
-    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = p[i];                                \
-    return r;                                                                                \
-  }                                                                                          \
-  static inline void v_##X##_store(T *p, v_##X a) {                                          \
-    for (int i = 0; i < SPK_LANES_##X; i++) p[i] = a.lane[i];                                \
-  }                                                                                          \
-  static inline v_##X v_##X##_loadm(const T *p, m_##X m) {                                   \
-    v_##X r;                                                                                 \
-    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = i < m ? p[i] : (T)0;                 \
-    return r;                                                                                \
-  }                                                                                          \
-  static inline void v_##X##_storem(T *p, m_##X m, v_##X a) {                                \
-    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
-      if (i < m) p[i] = a.lane[i];                                                           \
-  }                                                                                          \
-  static inline void v_##X##_transpose(v_##X a[SPK_LANES_##X]) {                             \
-    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
-      for (int j = 0; j < i; j++) {                                                          \
-        const T x = a[i].lane[j];                                                            \
-        a[i].lane[j] = a[j].lane[i];                                                         \
-        a[j].lane[i] = x;                                                                    \
-      }                                                                                      \
-  }                                                                                          \
-  static inline v_##X v_##X##_add(v_##X a, v_##X b) {                                        \
-    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] += b.lane[i];                          \
-    return a;                                                                                \
-  }                                                                                          \
-  static inline v_##X v_##X##_mul(v_##X a, v_##X b) {                                        \
-    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] *= b.lane[i];                          \
-    return a;                                                                                \
-  }                                                                                          \
-  static inline v_##X v_##X##_fma(v_##X a, v_##X b, v_##X c) {                               \
-    for (int i = 0; i < SPK_LANES_##X; i++) c.lane[i] += a.lane[i] * b.lane[i];              \
-    return c;                                                                                \
-  }                                                                                          \
-  static inline v_##X v_##X##_relu(v_##X a) {                                                \
-    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = a.lane[i] < (T)0 ? (T)0 : a.lane[i]; \
-    return a;                                                                                \
-  }                                                                                          \
-  static inline v_##X v_##X##_max(v_##X a, v_##X b) {                                        \
-    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
-      a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];                             \
-    return a;                                                                                \
-  }                                                                                          \
-  static inline v_##X v_##X##_keep(v_##X a, unsigned bits, v_##X b) {                        \
-    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
-      if (!(bits >> i & 1)) a.lane[i] = b.lane[i];                                           \
-    return a;                                                                                \
-  }                                                                                          \
-  static inline unsigned v_##X##_nonzeros(v_##X a) {                                         \
-    unsigned bits = 0;                                                                       \
-    for (int i = 0; i < SPK_LANES_##X; i++) bits |= (unsigned)(a.lane[i] != (T)0) << i;      \
-    return bits;                                                                             \
-  }                                                                                          \
-  static inline v_##X v_##X##_zero_below(v_##X a, v_##X x, v_##X low) {                      \
-    for (int i = 0; i < SPK_LANES_##X; i++)                                                  \
-      if (x.lane[i] < low.lane[i]) a.lane[i] = (T)0;                                         \
-    return a;                                                                                \
-  }                                                                                          \
-  static inline v_##X v_##X##_round(v_##X a) {                                               \
-    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = (a.lane[i] + (MAGIC)) - (MAGIC);     \
-    return a;                                                                                \
-  }                                                                                          \
-  static inline v_##X v_##X##_scale(v_##X a, v_##X n) {                                      \
-    for (int i = 0; i < SPK_LANES_##X; i++) {                                                \
-      const int whole = n.lane[i] == n.lane[i] ? (int)n.lane[i] : 0;                         \
-      const BITS bits = (BITS)(whole + BIAS) << SHIFT;                                       \
-      T power;                                                                               \
-      memcpy(&power, &bits, sizeof power);                                                   \
-      a.lane[i] *= power;                                                                    \
-    }                                                                                        \
-    return a;                                                                                \
-  }                                                                                          \
-  static inline T v_##X##_reduce(v_##X a) {                                                  \
-    T s = a.lane[0];                                                                         \
-    for (int i = 1; i < SPK_LANES_##X; i++) s += a.lane[i];                                  \
-    return s;                                                                                \
-  }                                                                                          \
-  static inline void v_##X##_reduce8(const v_##X a[8], T y[8]) {                             \
-    for (int i = 0; i < 8; i++) y[i] = v_##X##_reduce(a[i]);                                 \
+/* Products of floats are exact in double.  For doubles fma is a call where the ISA has none, but
+ * few elements need it. */
+#define SPK_REST_f32(a, b, c) ((float)((double)(a) * (b) - (c)))
+#define SPK_REST_f64(a, b, c) fma(a, b, -(c))
+
+/* BITS, SHIFT: an unsigned integer of the size of T, and where exponents begin in it. */
+#define SPK_SCALAR_VOCABULARY(X, T, REST, BITS, SHIFT)                                         \
+  typedef struct {                                                                             \
+    T lane[SPK_LANES_##X];                                                                     \
+  } v_##X;                                                                                     \
+  typedef ptrdiff_t m_##X;                                                                     \
+  static inline v_##X v_##X##_set1(T x) {                                                      \
+    v_##X r;                                                                                   \
+    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = x;                                     \
+    return r;                                                                                  \
+  }                                                                                            \
+  static inline void v_##X##_set2(const T *p, v_##X x[2]) {                                    \
+    x[0] = v_##X##_set1(p[0]);                                                                 \
+    x[1] = v_##X##_set1(p[1]);                                                                 \
+  }                                                                                            \
+  static inline void v_##X##_set4(const T *p, v_##X x[4]) {                                    \
+    v_##X##_set2(p, x);                                                                        \
+    v_##X##_set2(p + 2, x + 2);                                                                \
+  }                                                                                            \
+  static inline v_##X v_##X##_zero(void) { return v_##X##_set1((T)0); }                        \
+  static inline m_##X v_##X##_mask(ptrdiff_t n) { return n; }                                  \
+  static inline v_##X v_##X##_load(const T *p) {                                               \
+    v_##X r;                                                                                   \
+    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = p[i];                                  \
+    return r;                                                                                  \
+  }                                                                                            \
+  static inline void v_##X##_store(T *p, v_##X a) {                                            \
+    for (int i = 0; i < SPK_LANES_##X; i++) p[i] = a.lane[i];                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_loadm(const T *p, m_##X m) {                                     \
+    v_##X r;                                                                                   \
+    for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = i < m ? p[i] : (T)0;                   \
+    return r;                                                                                  \
+  }                                                                                            \
+  static inline void v_##X##_storem(T *p, m_##X m, v_##X a) {                                  \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                    \
+      if (i < m) p[i] = a.lane[i];                                                             \
+  }                                                                                            \
+  static inline void v_##X##_transpose(v_##X a[SPK_LANES_##X]) {                               \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                    \
+      for (int j = 0; j < i; j++) {                                                            \
+        const T x = a[i].lane[j];                                                              \
+        a[i].lane[j] = a[j].lane[i];                                                           \
+        a[j].lane[i] = x;                                                                      \
+      }                                                                                        \
+  }                                                                                            \
+  static inline v_##X v_##X##_add(v_##X a, v_##X b) {                                          \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] += b.lane[i];                            \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_sub(v_##X a, v_##X b) {                                          \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] -= b.lane[i];                            \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_mul(v_##X a, v_##X b) {                                          \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] *= b.lane[i];                            \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_div(v_##X a, v_##X b) {                                          \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] /= b.lane[i];                            \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_fma(v_##X a, v_##X b, v_##X c) {                                 \
+    for (int i = 0; i < SPK_LANES_##X; i++) c.lane[i] += a.lane[i] * b.lane[i];                \
+    return c;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_fnma(v_##X a, v_##X b, v_##X c) {                                \
+    for (int i = 0; i < SPK_LANES_##X; i++) c.lane[i] -= a.lane[i] * b.lane[i];                \
+    return c;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_rest(v_##X a, v_##X b, v_##X c) {                                \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = REST(a.lane[i], b.lane[i], c.lane[i]); \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_relu(v_##X a) {                                                  \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = a.lane[i] < (T)0 ? (T)0 : a.lane[i];   \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_max(v_##X a, v_##X b) {                                          \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                    \
+      a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];                               \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_min(v_##X a, v_##X b) {                                          \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                    \
+      a.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];                               \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_abs(v_##X a) {                                                   \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = (T)fabs(a.lane[i]);                    \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_copysign(v_##X a, v_##X x) {                                     \
+    for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = (T)copysign(a.lane[i], x.lane[i]);     \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_below(v_##X x, v_##X y, v_##X a, v_##X b) {                      \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                    \
+      b.lane[i] = x.lane[i] < y.lane[i] ? a.lane[i] : b.lane[i];                               \
+    return b;                                                                                  \
+  }                                                                                            \
+  static inline v_##X v_##X##_keep(v_##X a, unsigned bits, v_##X b) {                          \
+    for (int i = 0; i < SPK_LANES_##X; i++)                                                    \
+      if (!(bits >> i & 1)) a.lane[i] = b.lane[i];                                             \
+    return a;                                                                                  \
+  }                                                                                            \
+  static inline unsigned v_##X##_nonzeros(v_##X a) {                                           \
+    unsigned bits = 0;                                                                         \
+    for (int i = 0; i < SPK_LANES_##X; i++) bits |= (unsigned)(a.lane[i] != (T)0) << i;        \
+    return bits;                                                                               \
+  }                                                                                            \
+  static inline v_##X v_##X##_pow2(v_##X m) {                                                  \
+    for (int i = 0; i < SPK_LANES_##X; i++) {                                                  \
+      BITS bits;                                                                               \
+      memcpy(&bits, &m.lane[i], sizeof bits);                                                  \
+      bits <<= SHIFT;                                                                          \
+      memcpy(&m.lane[i], &bits, sizeof bits);                                                  \
+    }                                                                                          \
+    return m;                                                                                  \
+  }                                                                                            \
+  static inline T v_##X##_reduce(v_##X a) {                                                    \
+    T s = a.lane[0];                                                                           \
+    for (int i = 1; i < SPK_LANES_##X; i++) s += a.lane[i];                                    \
+    return s;                                                                                  \
+  }                                                                                            \
+  static inline void v_##X##_reduce8(const v_##X a[8], T y[8]) {                               \
+    for (int i = 0; i < 8; i++) y[i] = v_##X##_reduce(a[i]);                                   \
   }
 
-SPK_SCALAR_VOCABULARY(f32, float, 0x1.8p23f, uint32_t, 127, 23)
-SPK_SCALAR_VOCABULARY(f64, double, 0x1.8p52, uint64_t, 1023, 52)
+SPK_SCALAR_VOCABULARY(f32, float, SPK_REST_f32, uint32_t, 23)
+SPK_SCALAR_VOCABULARY(f64, double, SPK_REST_f64, uint64_t, 52)
 
 #undef SPK_SCALAR_VOCABULARY
+#undef SPK_REST_f32
+#undef SPK_REST_f64
 
 typedef struct {
   uint8_t byte[4 * SPK_LANES_f32];
