@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _core
 from ._files import read_bytes, replaced
-from ._kernels import KERNELS, blas_threads
+from ._kernels import KERNELS, blas_threads, width_class
 from ._locks import Lock
 from ._measuring import Calls, decide, measure
 from ._pattern import some_rows
@@ -167,15 +167,19 @@ def _product(kernel, B, out, workers):
     return lambda: _core.spmm_fast(kernel.operand, B, *options, False)
 
 
-def _candidates(kernels, shares, rows, B, out, workers):
-    """Return what is to be measured of kernels, and of those of one thread's rows, by name."""
+def _candidates(kernels, shares, B, out, workers, rows=None, width=None):
+    """Return what is to be measured of kernels, by their names.
+
+    `shares`: the same kernels of the rows that one thread has, so many, with so many columns.
+    """
     several = _threads(workers) > 1
+    B_share, out_share = (B, out[:rows]) if B.ndim == 1 else (B[:, :width], out[:rows, :width])
     calls = {}
     for name, kernel in kernels.items():
         parallel = _product(kernel, B, out, workers) if several else None
         serial = None
         if name != "dense" or not several:
-            serial = _product(shares[name], B, out[:rows], 1)
+            serial = _product(shares[name], B_share, out_share, 1)
         calls[name] = Calls(serial, parallel, foreign=name == "dense")
     return calls
 
@@ -184,7 +188,7 @@ def _timed(state, n, workers, names, predicted, thorough=False):
     """Return kernels, and a verdict on them with their seconds per product, of all rows."""
     own = state.csr
     csr, columns = _sample(own, n, predicted, workers)
-    part, parts = _one_share(csr, columns, workers)
+    part, width, parts = _one_share(csr, columns, workers)
     kernels, shares = {}, {}
     for name in names:
         try:
@@ -198,7 +202,7 @@ def _timed(state, n, workers, names, predicted, thorough=False):
                 raise
     B = _dense_operand(csr.shape[1], columns if n > 1 else None, csr.dtype)
     out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
-    calls = _candidates(kernels, shares, part.shape[0], B, out, workers)
+    calls = _candidates(kernels, shares, B, out, workers, part.shape[0], width)
     # Kernels count their work in other ways: of the smallest products, some have one thread.
     uneven = csr.nnz * columns < 4 * _WORK_PER_THREAD
     verdict = _verdict(calls, predicted, _eligible(own, kernels), parts, thorough, uneven)
@@ -208,13 +212,18 @@ def _timed(state, n, workers, names, predicted, thorough=False):
 
 
 def _one_share(csr, columns, workers):
-    """Return the rows that one of the threads of a product has, and how many such shares are."""
+    """Return the rows and the columns of one thread's share, and how many such shares there are.
+
+    As the drivers deal out tiles of columns, and parts of the rows where threads outnumber these.
+    """
     threads = min(_threads(workers), int(csr.nnz * columns / _WORK_PER_THREAD))
-    rows = csr.shape[0] // max(1, threads)
-    if threads <= 1 or rows < _LEAST_SHARE:
-        return csr, 1
-    part = some_rows(csr, rows)
-    return part, csr.nnz / max(1, part.nnz)
+    tile = width_class(columns, csr.dtype)
+    tiles = -(-columns // tile)
+    groups = max(1, min(threads, tiles))
+    width = min(columns, -(-tiles // groups) * tile)
+    rows = csr.shape[0] // max(1, threads // groups)
+    part = some_rows(csr, rows) if _LEAST_SHARE <= rows < csr.shape[0] else csr
+    return part, width, csr.nnz / max(1, part.nnz) * columns / width
 
 
 def _verdict(calls, predicted, eligible, shares, thorough, uneven=False):
@@ -439,7 +448,7 @@ def explain_int8(csr, layouts, n, workers, chosen):
         return Calls(call(1), call(workers) if several else None)
 
     calls = {name: int8_calls(packed) for name, (packed, _, _) in layouts.items()}
-    calls |= _candidates({"rows": plain}, {"rows": plain}, rows, X, out, workers)
+    calls |= _candidates({"rows": plain}, {"rows": plain}, X, out, workers)
     # Nothing is predicted: of those within the noise, the one in use is named.
     preferred = {name: float(name != chosen) for name in calls}
     verdict = _verdict(calls, preferred, None, 1, thorough=True)

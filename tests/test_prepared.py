@@ -622,7 +622,7 @@ def test_plain_products_are_always_measured(monkeypatch):
     monkeypatch.setattr(_tuning, "_verdict", verdict)
     monkeypatch.setattr(_tuning, "_HOPELESS", 1.0)
     A = datasets.random_pruned(256, 256, 0.6, rng=0)
-    assert prepare(A, n=32, tune=False).kernel.startswith("packed")
+    monkeypatch.setattr(_tuning, "_calibrated", lambda *_: {"rows": 9.0, "packed": 1.0})
     assert prepare(A, n=32).kernel.startswith("rows") and seen == [{"rows", "packed"}]
 
 
@@ -647,17 +647,16 @@ def test_long_products_are_measured_on_some_rows_and_columns(monkeypatch, n, col
     monkeypatch.setattr(_tuning, "_PRODUCT_SECONDS", 1e-9)
     assert prepare(A, n=n, workers=2).kernel
     blocks = [A[i : i + 64].toarray() for i in range(0, 6400, 64)]
-    heights = set()
+    sizes = set()
     for csr, B, out in seen:
-        heights.add(csr.shape[0])
-        assert csr.shape[1] == 64 and out.shape[0] == csr.shape[0]
-        assert B.shape == ((64, columns) if n > 1 else (64,))
+        sizes.add(out.size)
+        assert csr.shape[1] == 64 == B.shape[0] and out.shape == (csr.shape[0], *B.shape[1:])
         # Of all parts of it, whole rows.
         first, last = csr[:64].toarray(), csr[-64:].toarray()
         assert np.array_equal(first, blocks[0])
         assert any(np.array_equal(last, block) for block in blocks[50:])
-    # All threads have them, or one its share.
-    assert heights == ({512, 256} if n > 1 else {512})
+    # All threads have that, or one its share: of the rows or of the columns.
+    assert sizes == ({512 * columns, 256 * columns} if n > 1 else {512})
 
 
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 500, 1000, 1023, 1024, 1025])
