@@ -306,7 +306,9 @@ def decide(found, predicted, eligible=None):
     names = [name for name in seconds if eligible is None or name in eligible]
     best = min(names, key=seconds.get)
     noise = {name: max(_EQUAL, _finite(spread[name]), _finite(spread[best])) for name in names}
-    ties = [name for name in names if seconds[name] <= seconds[best] * (1 + noise[name])]
+    # A guess is no tie of what was measured: it wins by being better or not at all.
+    rivals = [name for name in names if name == best or name not in guessed]
+    ties = [name for name in rivals if seconds[name] <= seconds[best] * (1 + noise[name])]
     chosen = min(ties, key=lambda name: predicted[name])
     basis = "measured" if quiet else "CPU time"
     if len(ties) > 1 and max(noise[name] for name in ties) > _EQUAL:

@@ -154,6 +154,17 @@ def test_a_foreign_product_is_left_to_the_model_on_a_busy_machine():
         assert ("dense", "parallel") not in machine.calls
 
 
+def test_a_guess_does_not_win_by_noise():
+    """The dense product, not measured as others were running, is not chosen among noisy ones."""
+    timings = {"packed": Timing([1.0, 1.4, 1.3, 1.5]), "rows": Timing([2.0] * 4), "dense": Timing()}
+    predicted = {"packed": 1.0, "rows": 2.0, "dense": 0.95}
+    verdict = decide(Measurements(timings, crowded=True, shares=2), predicted)
+    assert verdict.best == "packed" and verdict.basis == "CPU time"
+    predicted["dense"] = 0.5
+    verdict = decide(Measurements(timings, crowded=True, shares=2), predicted)
+    assert verdict.best == "dense" and verdict.basis == "predicted"
+
+
 @pytest.mark.parametrize("dense", [42 * US, 66 * US])
 def test_own_products_are_not_measured_while_foreign_threads_spin(dense):
     """Their spinning would double what follows, and the dense product win wrongly."""
