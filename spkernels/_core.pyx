@@ -8,6 +8,8 @@ cimport numpy as cnp
 from libc.stdint cimport int8_t, int32_t, int64_t
 from libc.string cimport memcmp, memset
 
+from numpy import promote_types
+
 cnp.import_array()
 
 cdef extern from "spkernels/spkernels.h" nogil:
@@ -183,6 +185,9 @@ cdef extern from "spkernels/spkernels.h" nogil:
         SPK_CEILING_LOAD
     spk_status spk_measure_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, int threads,
                                    double *rate)
+
+cdef extern from "numpy/ndarraytypes.h":
+    int NPY_HALF
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
@@ -734,13 +739,16 @@ cdef inline bint _plain(object array, int ndim) noexcept:
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>array))
 
 
-cdef tuple _take_sparse(object A, int format, spk_sparse *s, bint any_values):
-    """Return the three arrays that `s` points into, or None; floats, or values of any dtype."""
+cdef tuple _take_sparse(object A, int format, spk_sparse *s, bint any_values, object data=None):
+    """Return the three arrays that `s` points into, or None; floats, or values of any dtype.
+
+    `data`: values to use instead of those of `A`."""
     shape = A.shape
     if len(shape) != 2:
         return None
     s.rows, s.cols = shape
-    data = A.data
+    if data is None:
+        data = A.data
     if format == SPK_COO:
         coords = getattr(A, "coords", None)
         if coords is None:  # scipy before 1.13
@@ -986,8 +994,19 @@ cdef object _for_columns(dict by_width, object dense):
     return by_width.get(cnp.PyArray_DIM(array, 1) if cnp.PyArray_NDIM(array) == 2 else 1)
 
 
+cdef enum:
+    MOST_SUMS = 1 << 24  # bytes that partial sums take in all (src/plan/partial_sums.h)
+    MOST_VECTOR = 64  # bytes
+
+
+cdef inline bint _sums_fit(ptrdiff_t rows, ptrdiff_t cols) noexcept:
+    """Whether partial sums fit for a result of `rows` rows, and a copy of `cols` rows beside."""
+    return (2.0 * <double>rows + <double>cols) * MOST_VECTOR <= MOST_SUMS
+
+
 cdef inline bint _walks_often(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t itemsize) noexcept:
-    return cols > 1 and <double>rows * min(cols, 64) * itemsize > 16 << 20
+    return (cols > 1 and <double>rows * min(cols, 64) * itemsize > 16 << 20
+            and not _sums_fit(rows, 0))
 
 
 def walks_often(rows, cols, itemsize):
@@ -999,15 +1018,79 @@ def walks_often(rows, cols, itemsize):
     return _walks_often(rows, cols, itemsize)
 
 
+cdef inline bint _takes_strides(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t nnz,
+                                ptrdiff_t n) noexcept:
+    return nnz >= rows and <double>nnz * n >= 60000 and _sums_fit(rows, cols)
+
+
+def takes_strides(rows, cols, nnz, n):
+    """Whether COO of so many entries needs no conversion where operands are not row-major.
+
+    The sums of its rows, and a copy of some columns of the dense operand, fit the workspace.
+    """
+    return _takes_strides(rows, cols, nnz, n)
+
+
+cdef dict _promoted = {}
+
+
+cdef int _promote(int a, int b) except -1:
+    """Return what NumPy promotes two types to, by their numbers."""
+    key = (a, b)
+    found = _promoted.get(key)
+    if found is None:
+        found = promote_types(cnp.PyArray_DescrFromType(a), cnp.PyArray_DescrFromType(b)).num
+        _promoted[key] = found
+    return found
+
+
+cdef inline bint _is_real(object array) noexcept:
+    """An ndarray of booleans, integers, float16, float32 or float64."""
+    if not cnp.PyArray_CheckExact(array):
+        return False
+    cdef int typenum = cnp.PyArray_TYPE(<cnp.ndarray>array)
+    return typenum <= cnp.NPY_DOUBLE or typenum == NPY_HALF
+
+
+cdef object _spmm_mixed(object sparse, object dense, bint dense_first, object out, object alpha,
+                        object beta, object bias, object activation, object order, object workers,
+                        object check):
+    """`spmm_fast` of operands of different types: each is converted to what NumPy promotes both to.
+
+    None where that is not what the kernels compute in, or where types are not what is odd."""
+    cdef bint packed = type(sparse) is Packed
+    cdef object data = None if packed else sparse.data
+    cdef int own, other, wanted
+    if not _is_real(dense) or not (packed or _is_real(data)):
+        return None
+    if packed:
+        own = cnp.NPY_FLOAT32 if (<Packed>sparse).like.dtype == SPK_F32 else cnp.NPY_FLOAT64
+    else:
+        own = cnp.PyArray_TYPE(<cnp.ndarray>data)
+    other = cnp.PyArray_TYPE(<cnp.ndarray>dense)
+    wanted = _promote(own, other)
+    # The copy has rows that follow each other, whereas "K" asks for the order of what came.
+    if own == other or not _is_value_type(wanted) or (packed and wanted != own) or order == "K":
+        return None
+    if other != wanted:
+        dense = cnp.PyArray_Cast(<cnp.ndarray>dense, wanted)
+    if own != wanted:
+        data = cnp.PyArray_Cast(<cnp.ndarray>data, wanted)
+    cdef tuple pair = (dense, sparse) if dense_first else (sparse, dense)
+    return spmm_fast(pair[0], pair[1], out, alpha, beta, bias, activation, order, workers, check,
+                     data)
+
+
 def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, order=None,
-              workers=None, check=True):
+              workers=None, check=True, data=None):
     """`spmm` where nothing about the call is out of the ordinary, or None.
 
     Ordinary: Packed, scipy's own classes of CSR, CSC, COO and BSR (on the left) with native arrays,
-    an ndarray of their dtype, an `out` apart from all of these, a bias that need not be broadcast
-    or converted, Python numbers.  It is here, and not in Python, so that a call costs about a
-    microsecond and each option a small part of one.  `A` may be a dict that has one of these, or
-    none, for the columns of `B`.
+    an ndarray, both of real numbers that NumPy promotes to float32 or float64, an `out` apart from
+    all of these, a bias that need not be broadcast or converted, Python numbers.  It is here, and
+    not in Python, so that a call costs about a microsecond and each option a small part of one.
+    `A` may be a dict that has one of these, or none, for the columns of `B`.  `data`: values that
+    stand for those of the sparse operand.
     """
     if type(A) is dict:
         A = _for_columns(<dict>A, B)
@@ -1029,15 +1112,17 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
         if format is None:
             return None
         sparse, dense = B, A
-    if not _take_dense(dense, &b):
-        return None
     cdef tuple arrays = (None, None, None)
+    cdef bint taken = _take_dense(dense, &b)
     if packed:
         a = (<Packed>A).like
-    else:
-        arrays = _take_sparse(sparse, format, &a, False)
-    if arrays is None or a.dtype != b.dtype:
-        return None
+    elif taken:
+        arrays = _take_sparse(sparse, format, &a, False, data)
+    if not taken or arrays is None or a.dtype != b.dtype:
+        if data is not None:  # converted before
+            return None
+        return _spmm_mixed(sparse, dense, dense_first, out, alpha, beta, bias, activation, order,
+                           workers, check)
     cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>dense)
     if dense_first:
         # D @ S = (S^T D^T)^T, as in `spmm`.
@@ -1049,7 +1134,8 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     if a.cols != b.rows:
         return None
     # The rule of `spmm` for entries in any order; the result's own rows follow below.
-    if a.format == SPK_COO and not _has_plain_rows(&b):
+    cdef bint any_rows = a.format != SPK_COO or _takes_strides(a.rows, a.cols, a.nnz, b.cols)
+    if not any_rows and not _has_plain_rows(&b):
         return None
     if not _take_number(alpha, &e.alpha) or not _take_number(beta, &e.beta):
         return None
@@ -1088,7 +1174,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     if dense_first and ndim == 2:
         _transpose_dense(&c)
         e.bias_row, e.bias_col = e.bias_col, e.bias_row
-    if a.format == SPK_COO and not _has_plain_rows(&c):
+    if not any_rows and not _has_plain_rows(&c):
         return None
     if (e.beta != 0.0 and (a.format == SPK_CSC or a.format == SPK_COO)
             and _walks_often(c.rows, c.cols, cnp.PyArray_ITEMSIZE(result))):

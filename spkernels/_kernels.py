@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
+from ._operands import NATIVE, dense_array
 from ._pattern import known_canonical
 from ._spmm import multiply_dense, multiply_packed, spmm
 from ._storage import STORAGES
@@ -51,6 +52,8 @@ class Rows:
     restores = False
     nbytes = 0
     packing_seconds = 0.0
+    #: The dtype of products that did not use what was packed, or None.
+    promoted = None
 
     def __init__(self, csr, n, storage=None, workers=None, height=1):
         self.csr = csr
@@ -89,8 +92,8 @@ class Packed(Rows):
             raise_status(status, csr, "A")
         self.operand = self.packed
         self.packing_seconds = time.perf_counter() - start
-        self.nbytes = self.packed.nbytes
         self.entries = csr.nnz
+        self._promoted = None
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
         """Multiply by the packed values, if `B` has their dtype."""
@@ -98,13 +101,49 @@ class Packed(Rows):
         result = _core.spmm_fast(self.packed, B, *options, workers, True)
         if result is not None:
             return result
+        csr = self._promoted
+        if csr is not None and type(B) is np.ndarray and B.dtype == csr.dtype != self.like.dtype:
+            result = _core.spmm_fast(csr, B, *options, workers, False)
+            if result is not None:
+                return result
         if not _keeps_dtype(self.like, B):
-            return super().multiply(B, *options, workers)
+            csr = self._promoted_csr(B)
+            return spmm(
+                csr, B, out=out, alpha=alpha, beta=beta, bias=bias, activation=activation,
+                order=order, workers=workers, check=False,
+            )  # fmt: skip
         return multiply_packed(self.packed, self.like, B, *options, workers=workers)
+
+    def _promoted_csr(self, B):
+        """Return the matrix for products with a `B` of another dtype.
+
+        It is in their dtype where that is one of the kernels', and kept from the first one on.
+        """
+        dtype = _promoted(B, self.like.dtype)
+        csr = self._promoted
+        if csr is None or csr.dtype != dtype:
+            csr = self.csr
+            csr = known_canonical(
+                csr.data.astype(dtype, copy=False), csr.indices, csr.indptr, csr.shape
+            )
+            self._promoted = csr
+        return csr
+
+    @property
+    def promoted(self):
+        """The dtype of products that did not use what was packed, or None."""
+        return None if self._promoted is None else self._promoted.dtype
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        csr = self._promoted
+        arrays = () if csr is None else (csr.data, csr.indices, csr.indptr)
+        return self.packed.nbytes + sum(array.nbytes for array in arrays)
 
     @property
     def csr(self):
-        """What was packed, for products in other dtypes, which copy it anyway."""
+        """What was packed."""
         return self.restored()
 
     def restored(self):
@@ -153,8 +192,12 @@ class Padded(Packed):
         self.csr = csr
         self.height = height
         self._sum = _sum_over(added_columns(csr, filled), csr)
-        self.nbytes += self._sum.data.nbytes + self._sum.indices.nbytes
         self.packing_seconds = time.perf_counter() - start
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        return super().nbytes + self._sum.data.nbytes + self._sum.indices.nbytes
 
     def _suits(self, B, workers):
         """Whether the zeros that were added make zeros with `B`.
@@ -257,6 +300,12 @@ def _is_finite(B):
     """Whether zeros times all of `B` are zeros; False also where finite sums overflow."""
     with np.errstate(all="ignore"):
         return np.isfinite(np.sum(B))
+
+
+def _promoted(B, own):
+    """Return the dtype of products of `own` with `B` if the kernels compute in it, else `own`."""
+    dtype = np.result_type(dense_array(B, "B", np.asanyarray).dtype, own)
+    return dtype if dtype in NATIVE else own
 
 
 def _keeps_dtype(csr, B):

@@ -76,6 +76,16 @@ class Report:
             totals[row.outcome] += row.count
         return dict(totals)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What slows products down that ran on the kernels, and what to do about it."""
+        taken = {row.dtype for row in self.calls if row.outcome == TAKEN}
+        mixed = sorted(dtype for dtype in taken if " x " in dtype)
+        return tuple(
+            f"{dtype}: each product converts an operand; one dtype for both is faster"
+            for dtype in mixed
+        )
+
     def __str__(self):
         """Lay the counts out as a table."""
         rows = [Calls._fields, *((*row[:-1], str(row.count)) for row in self.calls)]
@@ -86,6 +96,7 @@ class Report:
         ]
         if self.contended:
             lines.append(f"met contention for CPUs: {self.contended}")
+        lines.extend(f"note: {note}" for note in self.notes)
         return "\n".join([f"taken {self.taken}, left to scipy {self.left}", *lines])
 
 

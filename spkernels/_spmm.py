@@ -102,12 +102,12 @@ def spmm(
     ----------
     A : sparse array or matrix of shape (m, k), or array_like of shape (k,) or (m, k)
         The left operand.  CSR, CSC, COO and BSR are used as they are, but for two: BSR on the right
-        is transposed first, and COO goes through ``tocsr()`` (``tocsc()`` on the right, if most of
-        its rows are empty) where the dense operand or the result is not row-major (on the right:
-        column-major) and 2-D.  Other formats are converted to CSR, or to COO where they have many
-        more rows than entries.  Small products of DIA and DOK are left to scipy, which has no
-        conversion to make.  Unsorted indices, duplicates (which add up) and explicit zeros are
-        fine.
+        is transposed first, and COO with few entries or more than some 80,000 rows and columns goes
+        through ``tocsr()`` (``tocsc()`` on the right, if most of its rows are empty) where the
+        dense operand or the result is not row-major (on the right: column-major) and 2-D.  Other
+        formats are converted to CSR, or to COO where they have many more rows than entries.  Small
+        products of DIA and DOK are left to scipy, which has no conversion to make.  Unsorted
+        indices, duplicates (which add up) and explicit zeros are fine.
     B : array_like of shape (k,) or (k, n), or sparse array or matrix of shape (k, n)
         The right operand, sparse if `A` is dense.
     out : ndarray, optional
@@ -174,7 +174,7 @@ def spmm(
     it.  Neither gives a warning.
 
     CSC, COO that is not sorted, and CSR on the right become CSR (CSC) at each call with `beta`
-    where the result is tall: more than 16 MiB in the first 64 columns.
+    where the result is tall: more than 130,000 rows, and 16 MiB in the first 64 columns.
 
     References
     ----------
@@ -405,8 +405,10 @@ def _spmm(
     if tall and _core.walks_often(*(shape[::-1] if dense_first else shape), dtype.itemsize):
         # Compressed are the rows of the result, or its columns, which it has anyway.
         S = (to_csc if dense_first else to_csr)(S, s_name, dtype=dtype, check=check)
-    elif S.format == "coo" and not all(
-        _has_plain_rows(view.T if dense_first else view) for view in (D, result)
+    elif (
+        S.format == "coo"
+        and not all(_has_plain_rows(view.T if dense_first else view) for view in (D, result))
+        and not _takes_strides(S, result, dense_first)
     ):
         # The kernel for entries in any order walks rows; other layouts cost it a miss per element.
         # D @ CSR walks all rows of the operand, D @ CSC the columns, which are the result's: where
@@ -466,6 +468,11 @@ def _without_gaps(S, D, dense_first):
     shape = (used.size, S.shape[1]) if dense_first else (S.shape[0], used.size)
     S = sp.coo_array((S.data.reshape(-1), tuple(coords)), shape=shape)
     return S, D[..., used] if dense_first else D[used]
+
+
+def _takes_strides(S, result, dense_first):
+    rows, cols = S.shape[::-1] if dense_first else S.shape
+    return _core.takes_strides(rows, cols, S.data.size, result.size // max(1, rows))
 
 
 def _has_plain_rows(array):

@@ -339,6 +339,8 @@ class Explanation:
     basis: str = "measured"
     #: How the kernel in use was chosen.
     how: str = ""
+    #: What slows products down that were made, and what to do about it.
+    notes: tuple[str, ...] = ()
 
     def candidate_of(self, pattern: Pattern) -> Candidate:
         """Return the kernel that makes use of a pattern."""
@@ -377,6 +379,7 @@ class Explanation:
             c = self.candidate_of(pattern)
             cost = f"{c.name}, predicted {_time(c.predicted)}, measured {_time(c.measured)}"
             lines.append(f"pattern {pattern}: {cost}")
+        lines.extend(f"note: {note}" for note in self.notes)
         return "\n".join(lines)
 
 
@@ -419,10 +422,22 @@ def explain(state, n, workers, chosen, used, patterns):
     )  # fmt: skip
     title = _title(csr, csr.dtype, n, workers)
     how = _how(state, n, workers, chosen)
+    notes = _notes(state)
     for name in kernels.keys() - used:
         state.drop(name, n)
     return Explanation(
-        title, 2 * csr.nnz * n, chosen, candidates, patterns, verdict.basis, how
+        title, 2 * csr.nnz * n, chosen, candidates, patterns, verdict.basis, how, notes
+    )
+
+
+def _notes(state):
+    """Return what is to be said of products that were made."""
+    found = {kernel.promoted for kernel in list(state.kernels.values())} - {None}
+    return tuple(
+        f"products with operands of other dtypes do not use what was packed: they ran on a CSR in "
+        f"{dtype}, which is kept; convert the operand to {state.dtype}, or prepare the matrix in "
+        f"{dtype}"
+        for dtype in sorted(found, key=str)
     )
 
 

@@ -384,9 +384,21 @@ def test_sizes_that_are_taken(format, stored, rows, columns, threads, taken):
     assert accelerate.report().outcomes == {"taken" if taken else "slower": 1}
 
 
+def test_operands_of_two_dtypes_follow_the_same_rule():
+    A = sp.csr_array(np.arange(39_000).reshape(100, -1) + 1)
+    with accelerate():
+        A @ dense((A.shape[1], 2))
+        A @ dense(A.shape[1])
+        A[:2] @ dense(A.shape[1])
+    assert accelerate.report().outcomes == {"taken": 2, "slower": 1}
+
+
 @pytest.mark.parametrize(("stored", "columns", "taken"), [(39_000, 2, False), (41_000, 2, True)])
-def test_conversion_takes_a_larger_size(stored, columns, taken):
-    A = sp.csr_array(np.arange(stored).reshape(100, -1) + 1)
+def test_what_goes_by_way_of_python_takes_a_larger_size(stored, columns, taken):
+    class Named(sp.csr_array):
+        name = "mine"
+
+    A = Named(np.arange(stored).reshape(100, -1) + 1.0)
     with accelerate():
         A @ dense((A.shape[1], columns))
         A @ dense(A.shape[1])
@@ -615,7 +627,7 @@ def test_report(take_everything):
     assert lines[0] == "taken 7, left to scipy 4"
     assert lines[1].split() == ["format", "dtype", "operation", "outcome", "count"]
     assert lines[2].split() == ["csr", "float32", "matrix", "taken", "3"]
-    assert len(lines) == 2 + len(report.calls) + (report.contended > 0)
+    assert len(lines) == 2 + len(report.calls) + (report.contended > 0) + len(report.notes)
     assert accelerate.report(reset=True) == report
     assert accelerate.report().calls == ()
 
