@@ -10,9 +10,12 @@
 #include "threads.h"
 #endif
 
-/* Below this many multiply-adds per thread, waking one costs more than it saves: a region costs
- * 1 - 5 microseconds, in which one core does some 30,000 multiply-adds. */
+/* Below this many multiply-adds per thread, a second one costs more than it saves: two threads that
+ * are awake are as fast as one at 90,000, which take 10 microseconds (Zen 4, CSR, 8 columns). */
 #define WORK_PER_THREAD 40000.0
+/* From so much on it pays to wake a thread for it: the caller loses 8 microseconds and the thread
+ * comes after 15 (Zen 4, two virtual CPUs), when one core would have done some 170,000. */
+#define WAKE_WORK 400000.0
 /* From so much on, some 20 milliseconds on one thread, all threads are used however busy the
  * machine is: a time slice that one of them loses is short against what they save. */
 #define LONG_WORK 2e8
@@ -75,7 +78,7 @@ int spk_choose_threads(int requested, double work) {
   const double useful = work / WORK_PER_THREAD;
   int threads = useful < most ? (int)useful : most;
   threads = threads < most_threads() ? threads : most_threads();
-  return threads > 1 && work < LONG_WORK ? spk_pool_undisturbed(threads) : threads;
+  return threads > 1 && work < LONG_WORK ? spk_pool_threads(threads, work < WAKE_WORK) : threads;
 }
 
 typedef struct region {

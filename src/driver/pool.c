@@ -465,7 +465,18 @@ void spk_job_close(spk_job *job) {
   give_back(job);
 }
 
-int spk_pool_undisturbed(int wanted) {
+/* Whether short work is to wake workers that are all asleep: if there was some a moment ago, as the
+ * next will find them awake. */
+static int wakes_for_short_work(void) {
+  static _Atomic(int64_t) last;
+  const int64_t now = spk_now();
+  return now - atomic_exchange_explicit(&last, now, memory_order_relaxed) < LONG_WAIT;
+}
+
+int spk_pool_threads(int wanted, int is_short) {
+  if (is_short && atomic_load_explicit(&looking, memory_order_relaxed) <= 0 &&
+      atomic_load_explicit(&sleeping, memory_order_relaxed) > 0 && !wakes_for_short_work())
+    return 1;
   const int parked = atomic_load_explicit(&contention.parked, memory_order_relaxed);
   if (parked == 0) return wanted;
   const int count = have_workers(wanted - 1);

@@ -47,8 +47,9 @@ void spk_job_open(spk_job *job, spk_job_fn fn, void *context);
 /* Nobody joins any more; wait for those who did.  The job is given back. */
 void spk_job_close(spk_job *job);
 
-/* How many of `wanted` threads can be expected to run undisturbed.  Probes now and then. */
-int spk_pool_undisturbed(int wanted);
+/* How many of `wanted` threads to use: those that can be expected to run undisturbed, and none that
+ * had to be woken for work that takes no longer than that.  Probes parked workers now and then. */
+int spk_pool_threads(int wanted, int is_short);
 
 /* Regions, until now, that had fewer threads because of contention, or waited for a worker that
  * had lost its CPU. */

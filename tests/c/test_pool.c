@@ -205,7 +205,7 @@ static void run_long(void *context, ptrdiff_t task, int worker) {
 /* Regions until workers are used, or until they are not; 0: never. */
 static int regions_until(int undisturbed) {
   for (const int64_t end = spk_now() + 60000 * SPK_MILLISECOND; spk_now() < end;) {
-    if ((spk_pool_undisturbed(2) == 2) == undisturbed) return 1;
+    if ((spk_pool_threads(2, 0) == 2) == undisturbed) return 1;
     spk_parallel(2, (spk_phase){0}, (spk_phase){8, run_long}, NULL);
   }
   return 0;
@@ -223,7 +223,7 @@ static void check_contention(void) {
     if (pthread_create(&burners[i], NULL, burn, NULL)) abort();
   const size_t before = spk_pool_contended();
   CHECK(regions_until(0), "workers are used all the time");
-  CHECK(spk_pool_undisturbed(2) == 2 || spk_pool_contended() > before, "it is not counted");
+  CHECK(spk_pool_threads(2, 0) == 2 || spk_pool_contended() > before, "it is not counted");
   CHECK(is_right(2), "parked workers");
   atomic_store(&stop, 1);
   for (int i = 0; i < 2; i++) pthread_join(burners[i], NULL);
