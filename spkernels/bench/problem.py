@@ -14,6 +14,7 @@ _SAME = {
     "int8": "spmm",
     "activations": "spmm",
     "prepared_sddmm": "sddmm",
+    "chosen": "spmm",
     "habit": "spmm",
     "dense_habit": "dense_spmm",
 }

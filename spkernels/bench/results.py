@@ -133,4 +133,5 @@ def result(
         name: rounded(value) if isinstance(value, float) else value
         for name, value in summary.items()
     }
-    return line | {"prepare": rounded(samples.prepare), "samples": columns} | summary
+    prepared = {"prepare": rounded(samples.prepare), "first prepare": rounded(samples.first)}
+    return line | prepared | {"samples": columns} | summary

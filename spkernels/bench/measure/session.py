@@ -23,6 +23,7 @@ class Samples:
     """What one peer did on one cell."""
 
     prepare: float = 0.0
+    first: float = 0.0
     taken: list[stats.Sample] = field(default_factory=list)
     failure: str | None = None
 
@@ -126,7 +127,7 @@ class Session:
             if wrong:
                 found[peer] = Samples(failure=f"wrong: {wrong}")
             else:
-                found[peer] = Samples(prepare=reply["prepare"])
+                found[peer] = Samples(prepare=reply["prepare"], first=reply["first"])
                 ready.append(peer)
         return ready
 

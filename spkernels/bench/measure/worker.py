@@ -2,8 +2,9 @@
 
 Requests
     ``{"do": "load", "problem": PATH, "answer": PATH, "seconds": S}``
-        Bind the problem, twice: the second time tells what preparing a matrix takes.  Write the
-        answer of one call to `answer`, choose the number of calls that fill a sample of S seconds.
+        Bind the problem, twice: the second time tells what preparing a matrix takes, the first
+        what it takes where nothing is remembered of such a one.  Write the answer of one call to
+        `answer`, choose the number of calls that fill a sample of S seconds.
     ``{"do": "sample", "flush": BOOL, "load": LOAD}``
         Time one sample; reply with the seconds per call and the two figures of `guard`.  With
         `flush`, every call finds the caches full of other data.  Under a load, calls are timed one
@@ -73,10 +74,11 @@ class Bench:
     def load(self, problem: str, answer: str, seconds: float) -> dict[str, Any]:
         self.call = None  # frees the last problem before the next one comes
         inputs = Problem.load(Path(problem))
-        self.peer.bind(inputs)
         start = time.perf_counter()
+        self.peer.bind(inputs)
+        middle = time.perf_counter()
         call = self.peer.bind(inputs)
-        prepare = time.perf_counter() - start
+        prepare = time.perf_counter() - middle
         np.save(answer, self.peer.to_numpy(call(), inputs), allow_pickle=False)
         spread_helpers(self.cpus, self.guard.threads)
         move_caller(self.cpus)
@@ -85,7 +87,7 @@ class Bench:
             per_call = _seconds_per_call(call, max(2, int(seconds / 10 / per_call)))
         self.call, self.repeats = call, max(1, round(seconds / per_call))
         settle()
-        return {"repeats": self.repeats, "prepare": prepare}
+        return {"repeats": self.repeats, "prepare": prepare, "first": middle - start}
 
     def sample(self, flush: bool = False, load: str = "none") -> dict[str, Any]:
         if load != "none":

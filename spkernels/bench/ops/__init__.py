@@ -22,6 +22,7 @@ from . import (
     activations,
     attention,
     bert_layer,
+    chosen,
     dense_habit,
     dense_spmm,
     estimators,
@@ -48,5 +49,6 @@ _MODULES = (
     habit,
     dense_habit,
     bert_layer,
+    chosen,
 )
 OPS = {op.NAME: op for op in (*_MODULES, *fused.FUSED, *estimators.ESTIMATORS.values())}

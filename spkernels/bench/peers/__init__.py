@@ -33,6 +33,7 @@ MODULES = {
     "torch sdpa": "torch_sdpa",
     "torch flex": "torch_flex",
     "spkernels prepared": "spkernels_prepared",
+    "spkernels plain": "spkernels_plain",
     "spkernels before": "spkernels_csr",
     "accelerate before": "spkernels_accelerate",
     "accelerate": "spkernels_accelerate",

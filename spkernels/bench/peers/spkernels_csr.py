@@ -41,7 +41,7 @@ def bind(problem):
         return partial(weight.spmm, problem.b, activation=ACTIVATIONS[problem.op])
     if problem.op == "kwinners":
         return partial(spkernels.kwinners, problem.x, winners(problem))
-    if problem.op == "prepared":
+    if problem.op in ("prepared", "chosen"):
         return partial(spkernels.prepare(problem.sparse(), n=width_of(problem)).spmm, problem.b)
     if problem.op == "int8":
         if problem.data.dtype != np.float32:

@@ -8,6 +8,7 @@ from .. import analysis
 from ..analysis import Cell
 from ..measure.stats import geometric_mean
 from ..ops.bert_layer import NAME as BERT_LAYER
+from ..ops.chosen import NAME as CHOSEN
 from ..ops.estimators import ESTIMATORS
 from ..ops.fused import ACTIVATIONS
 from ..peers import SUBJECT
@@ -33,6 +34,7 @@ def sections(cells: Sequence[Cell]) -> list[str]:
             ("machines that are not idle", _loads, loaded),
             ("estimators of scikit-learn", _estimators, _of(group, ESTIMATORS)),
             ("activations in the product", _activations, _of(group, ACTIVATIONS)),
+            ("what prepare chooses", _chosen, _of(group, [CHOSEN])),
             ("a layer of BERT", _layers, _of(group, [BERT_LAYER])),
         ):
             if chosen:
@@ -167,6 +169,26 @@ def _activations(cells: Sequence[Cell]) -> str:
         row.append(f"{100 * (found[0] / found[1] - 1):.0f}%" if all(found) else "-")
         rows.append(row)
     return table(head, rows, 2)
+
+
+def _chosen(cells: Sequence[Cell]) -> str:
+    """Against plain `spmm` and the dense product, of which the faster one counts."""
+    head = ["load", "cells", "against the faster", "worst", "on", "within 10% of it or faster"]
+    head += ["ms to prepare (median)", "most"]
+    rows = []
+    for (load,), group in analysis.grouped(cells, "load").items():
+        figure = "median" if load == "none" else "mean"
+        found = [
+            (speedup, cell)
+            for cell in group
+            if (speedup := cell.speedup(("numpy dense", "spkernels plain"), figure))
+        ]
+        first = sorted(c.peers[SUBJECT]["first prepare"] for _, c in found)
+        within = sum(speedup >= 1 / 1.1 for speedup, _ in found)
+        row = [load, len(found), *_summary(found), f"{within} of {len(found)}"]
+        row += [number(1e3 * first[len(first) // 2]), number(1e3 * first[-1])] if first else []
+        rows.append(row)
+    return table(head, rows)
 
 
 def _layers(cells: Sequence[Cell]) -> str:

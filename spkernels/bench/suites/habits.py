@@ -15,6 +15,7 @@ from ... import datasets, prune
 from ..cells import SEED, Cell, Matrix
 from ..measure.load import LOADS
 from ..ops.bert_layer import NAME as BERT_LAYER
+from ..ops.chosen import NAME as CHOSEN
 from ..ops.estimators import ESTIMATORS
 from ..ops.fused import FUSED
 from ..problem import LAYOUTS
@@ -35,8 +36,21 @@ LOADED_WIDTHS = (None, 8, 64)
 
 TEXT_SHAPE = (20_000, 10_000)
 WORDS = 100
-#: A product's size in a network: output and input features.
-LAYERS = ((2048, 512), (768, 3072))
+#: Layers of a network: output and input features, sparsity.
+LAYERS = (
+    (2048, 512, 0.9),
+    (768, 3072, 0.9),
+    (2048, 512, 0.59),
+    (1024, 1024, 0.9),
+    (768, 3072, 0.5),
+    (768, 3072, 0.7),
+    (768, 3072, 0.98),
+    (64, 64, 0.7),
+)
+#: Those of them whose activations are measured.
+FUSED_LAYERS = 2
+CHOSEN_WIDTHS = (None, 8, 64, 128)
+CITATIONS = (3300, 3)
 FEATURES = 768
 TOKENS = 128
 
@@ -65,6 +79,11 @@ def _text():
     return A
 
 
+def _name(layer):
+    rows, columns, sparsity = layer
+    return f"layer {100 * sparsity:g}%, {rows} x {columns}"
+
+
 def matrices(quick):
     """Scattered entries, blocks, a graph, a text, layers of networks."""
     sizes = SIZES[2:3] if quick else SIZES
@@ -77,10 +96,12 @@ def matrices(quick):
         graph = partial(datasets.power_law_graph, NODES, DEGREE, rng=SEED)
         yield Matrix(f"power law {NODES:,} nodes", "graph", graph)
         yield Matrix("text", "text", _text)
-    for size in LAYERS[:1] if quick else LAYERS:
-        name = f"layer 90%, {size[0]} x {size[1]}"
-        yield Matrix(name, "layer", partial(pruned, size, prune.magnitude, 0.9))
+    for rows, columns, sparsity in LAYERS[:1] if quick else LAYERS:
+        make = partial(pruned, (rows, columns), prune.magnitude, sparsity)
+        yield Matrix(_name((rows, columns, sparsity)), "layer", make)
     if not quick:
+        few = partial(datasets.power_law_graph, *CITATIONS, rng=SEED)
+        yield Matrix(f"power law {CITATIONS[0]:,} nodes", "citations", few)
         weights = partial(pruned, (12 * FEATURES, FEATURES), prune.magnitude, 0.9)
         yield Matrix("BERT 90%", "BERT", weights)
 
@@ -101,7 +122,9 @@ def cells(found, options):
         elif matrix.kind == "text":
             made = _estimators(matrix, options)
         elif matrix.kind == "layer":
-            made = _fused(matrix, options)
+            made = itertools.chain(_fused(matrix, options), _chosen(matrix, options))
+        elif matrix.kind == "citations":
+            made = _chosen(matrix, options)
         else:
             made = _bert(matrix, options)
         yield from (cell for cell in made if options.ops is None or cell.op in options.ops)
@@ -140,7 +163,17 @@ def _estimators(matrix, options):
         yield Cell(NAME, op, matrix, 1, threads, "warm", "float64", "csr_array", "C", load)
 
 
+def _chosen(matrix, options):
+    loads = ("none",) if options.quick else ("none", "4 busy processes")
+    for width, load, threads in itertools.product(
+        options.widths or CHOSEN_WIDTHS, loads, options.threads
+    ):
+        yield Cell(NAME, CHOSEN, matrix, width, threads, "warm", "float32", "csr_array", "C", load)
+
+
 def _fused(matrix, options):
+    if matrix.name not in {_name(layer) for layer in LAYERS[:FUSED_LAYERS]}:
+        return
     for op, threads in itertools.product(FUSED, options.threads):
         yield Cell(NAME, op.NAME, matrix, TOKENS, threads)
 
