@@ -995,13 +995,15 @@ cdef object _for_columns(dict by_width, object dense):
 
 
 cdef enum:
-    MOST_SUMS = 1 << 24  # bytes that partial sums take in all (src/plan/partial_sums.h)
-    MOST_VECTOR = 64  # bytes
+    MOST_SUMS = 1 << 23  # bytes of two arrays of partial sums (src/plan/partial_sums.c)
+    MOST_PARTIAL = 1 << 24  # with a copy of some columns
+    MOST_VECTOR = 64
 
 
 cdef inline bint _sums_fit(ptrdiff_t rows, ptrdiff_t cols) noexcept:
     """Whether partial sums fit for a result of `rows` rows, and a copy of `cols` rows beside."""
-    return (2.0 * <double>rows + <double>cols) * MOST_VECTOR <= MOST_SUMS
+    cdef double sums = 2.0 * MOST_VECTOR * <double>rows
+    return sums <= MOST_SUMS and sums + MOST_VECTOR * <double>cols <= MOST_PARTIAL
 
 
 cdef inline bint _walks_often(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t itemsize) noexcept:

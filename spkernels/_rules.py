@@ -21,6 +21,8 @@ class Rule(NamedTuple):
     least_work: float = 0
     least_columns: int = 0
     least_per_row: float = 0  # stored entries
+    few_columns: int = 0  # below least_columns: so many at least, from so many per row on
+    few_per_row: float = math.inf
     least_threads: int = 1
     least_by_spmm: float = 0  # work, where `spmm` has to convert or is called by way of Python
 
@@ -36,22 +38,22 @@ RULES = {
         Rule("csr", most_small=1000, least_work=1e5, least_threads=2, least_by_spmm=math.inf),
         # 1.3 to 2 up to 300 entries, 0.5 to 0.9 above, and 0.4 to 0.8 from 1,000 rows on; by
         # partial sums 0.8 to 1.0 on one thread, 1.2 to 1.8 on two.
-        Rule("csc", 300, 300, 1e5, least_per_row=2, least_threads=2, least_by_spmm=math.inf),
+        Rule("csc", 300, 300, 1e5, least_per_row=4, least_threads=2, least_by_spmm=math.inf),
         # 1.7 to 2.8 up to 1,000 entries in 300 rows, 0.6 to 1.2 from 1,000 rows on; by partial sums
         # 0.8 to 1.0 on one thread and 1.2 to 1.8 on two, three times that where rows are sorted.
-        Rule("coo", 1000, 300, 1e5, least_per_row=2, least_threads=2, least_by_spmm=math.inf),
+        Rule("coo", 1000, 300, 1e5, least_per_row=4, least_threads=2, least_by_spmm=math.inf),
         # 1.0 to 2.0 up to 1,000 entries in 300 rows; 0.15 to 0.65 above.
         Rule("bsr", 1000, 300, least_work=math.inf),
     ],
     "matrix": [
         # 1.0 to 5.6, and 0.9 to 1.0 with one entry per row and few columns.
         Rule("csr", least_by_spmm=8e4),
-        # 1.5 to 2.4 where small; 1.0 to 1.9 above, below 16 columns 0.3 to 1.2, with one entry per
-        # row 0.5 to 1.1.
-        Rule("csc", 1000, 300, 5e4, least_columns=16, least_per_row=4, least_by_spmm=8e4),
-        # 1.4 to 3.3 where small; 1.2 to 4.6 above, with fewer columns or entries per row 0.1 to
-        # 1.2, below this work 0.3 to 0.9.
-        Rule("coo", 1000, 300, 2e5, least_columns=16, least_per_row=10, least_by_spmm=2e5),
+        # 1.5 to 2.4 where small; 1.0 to 1.9 above.  Below 16 columns by partial sums 1.1 to 2.2
+        # from 8 entries per row on, with fewer 0.6 to 1.5; with one entry per row 0.5 to 1.1.
+        Rule("csc", 1000, 300, 5e4, 16, 4, few_columns=2, few_per_row=8, least_by_spmm=8e4),
+        # 1.4 to 3.3 where small; 1.1 to 4.6 above, more where rows are sorted; with fewer entries
+        # per row 0.5 to 2, below this work 0.3 to 1.6.
+        Rule("coo", 1000, 300, 1e5, least_columns=2, least_per_row=10, least_by_spmm=2e5),
         # 1.3 to 2.4 where small; 1.1 to 25 above, below this work 0.2 to 1.1 with many rows, with
         # one or two entries per row 0.7 to 3.
         Rule("bsr", 1000, 300, 8e4, least_per_row=3),

@@ -102,7 +102,7 @@ def spmm(
     ----------
     A : sparse array or matrix of shape (m, k), or array_like of shape (k,) or (m, k)
         The left operand.  CSR, CSC, COO and BSR are used as they are, but for two: BSR on the right
-        is transposed first, and COO with few entries or more than some 80,000 rows and columns goes
+        is transposed first, and COO with few entries or more than some 65,000 rows or columns goes
         through ``tocsr()`` (``tocsc()`` on the right, if most of its rows are empty) where the
         dense operand or the result is not row-major (on the right: column-major) and 2-D.  Other
         formats are converted to CSR, or to COO where they have many more rows than entries.  Small
@@ -174,7 +174,7 @@ def spmm(
     it.  Neither gives a warning.
 
     CSC, COO that is not sorted, and CSR on the right become CSR (CSC) at each call with `beta`
-    where the result is tall: more than 130,000 rows, and 16 MiB in the first 64 columns.
+    where the result is tall: more than 65,000 rows, and 16 MiB in the first 64 columns.
 
     References
     ----------

@@ -7,12 +7,16 @@
  * which on reading the indices once saves more than storing sums apart costs. */
 #define LEAST_WORK 60000.0
 #define LEAST_ENTRIES 16384
-/* Zeros and sums of a row cost a part about 0.04 ns a byte, an entry 1 ns and a thirtieth for each
- * byte of its row of B (Zen 4): parts are at most so many that they cost a fifth of the entries. */
-#define SUM_BYTE 0.04
+/* Zeros and sums of a row cost a part about 0.1 ns a byte, an entry 1 ns and 0.03 for each byte of
+ * its row of B (Zen 4): more than two parts are at most so many that they cost an eighth of the
+ * entries, as they do on one thread too. */
+#define SUM_BYTE 0.1
 #define ENTRY 1.0
 #define ENTRY_BYTE 0.03
-#define SUMS_SHARE 0.2
+#define SUMS_SHARE 0.12
+/* Bytes of two arrays of sums for several columns: larger ones wait for memory (100,000 rows of 3
+ * or 5, 8 and 16 columns: 0.6 to 0.8 of the speed of adding to C itself). */
+#define TILE_MOST ((ptrdiff_t)1 << 23)
 /* A power of two, as threads are most often. */
 #define MOST_PARTS 16
 /* Multiply-adds of a part, so that its task is worth being taken by a thread. */
@@ -70,9 +74,10 @@ static ptrdiff_t widest_tile(const spk_sparse *A, ptrdiff_t n, ptrdiff_t lanes, 
   /* Sums are read and written at random: in half of L2, where that leaves two vectors. */
   const ptrdiff_t fits = (ptrdiff_t)machine->l2_bytes / 2 / spk_max(1, sums_of(A, lanes));
   ptrdiff_t most = spk_max(2, spk_min(SPK_MAX_PARTIAL_VECTORS, fits));
-  while (most > 1 && parts_that_fit(sums_of(A, spk_tile_of(n, lanes, most)),
-                                    copy_of(A, spk_tile_of(n, lanes, most), copies)) < 2)
-    most--;
+  for (; most > 1; most--) {
+    const ptrdiff_t tile = spk_tile_of(n, lanes, most), sums = sums_of(A, tile);
+    if (2 * sums <= TILE_MOST && parts_that_fit(sums, copy_of(A, tile, copies)) >= 2) break;
+  }
   return most;
 }
 
@@ -93,7 +98,7 @@ int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
   }
   const ptrdiff_t sums = sums_of(A, plan->tile), copy = copy_of(A, plan->tile, copies);
   const ptrdiff_t fit = parts_that_fit(sums, copy);
-  if (fit < 2) return 0;
+  if (fit < 2 || (n > 1 && 2 * sums > TILE_MOST)) return 0;
   plan->parts = 2;
   const double row = SUM_BYTE * (double)(plan->tile * size);
   const double entry = ENTRY + ENTRY_BYTE * (double)(spk_min(n, plan->tile) * size);
