@@ -49,7 +49,7 @@ def _factors():
     found = {}
     csr = _layer()
     for n in _WIDTHS:
-        kernels = {name: KERNELS[name](csr, n) for name in ("rows", "packed", "dense")}
+        kernels = {name: KERNELS[name](csr, n, workers=1) for name in ("rows", "packed", "dense")}
         B = np.ones((csr.shape[1], n) if n > 1 else csr.shape[1], csr.dtype)
         out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
         calls = {name: _calls(kernel, B, out) for name, kernel in kernels.items()}
