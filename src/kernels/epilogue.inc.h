@@ -96,7 +96,8 @@ static __attribute__((noinline)) void FT(store_rows)(T *sums, ptrdiff_t ld, T *C
                                                      ptrdiff_t n, const spk_epilogue *whole) {
   spk_epilogue e = *whole;
   const spk_activation activation = FT(take_activation)(&e);
-  for (ptrdiff_t g = 0; g < rows; g++) {
+  const int plain = FT(store_mode_of)(&e) == FT(STORE_PLAIN);
+  for (ptrdiff_t g = 0; g < rows && !plain; g++) {
     T *s = sums + g * ld, *c = C + ids[g] * ldc;
     FT(store_general)(s, c, activation ? s : c, ids[g], n, &e);
   }
