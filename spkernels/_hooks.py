@@ -232,7 +232,7 @@ def _choosing(hook, original, tally):
                 pays = work >= by_spmm or odd
                 result, outcome = _multiply(self, other, orders[format], pays)
         note((format, data.dtype, other.dtype, operation, outcome))
-        if before is not None and contended_regions() != before:
+        if before is not None and contended_regions() != before and outcome is TAKEN:
             note(CONTENDED)
         if len(notes) >= most_notes:
             tally.count_notes()

@@ -316,6 +316,69 @@ assert spkernels.get_num_threads() == 1
 """, env=CLEAN)
 
 
+POOL = '''
+import os, threading
+everywhere = os.sched_getaffinity(0)
+import numpy as np, scipy.sparse as sp, spkernels
+
+A = sp.csr_array(sp.random(3000, 2000, 0.02, "csr", np.float32, 0))
+B = np.ones((2000, 64), np.float32)
+
+def run(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+
+def product():
+    spkernels.spmm(A, B, workers=3)
+
+def pinned_product():
+    os.sched_setaffinity(0, {min(everywhere)})
+    product()
+
+def workers():
+    names = {int(tid): open(f"/proc/self/task/{tid}/comm").read().strip()
+             for tid in os.listdir("/proc/self/task")}
+    return [tid for tid, name in names.items() if name == "spkernels"]
+'''
+
+
+@linux_only
+@needs_openmp
+@pytest.mark.parametrize(
+    "first, env",
+    [
+        ("run(pinned_product)", {}),
+        ("product()", {"OMP_PROC_BIND": "true"}),
+        ("product()", {"OMP_PLACES": "threads"}),
+        ("run(product)", {"OMP_PROC_BIND": "spread"}),
+    ],
+)
+def test_workers_run_on_the_cpus_of_the_process(first, env, run_script):
+    """Not only where the thread may that happened to start them, or the one that OpenMP bound."""
+    run_script(POOL + f"""
+{first}
+product()
+assert len(workers()) == 2
+for tid in workers():
+    assert os.sched_getaffinity(tid) == everywhere, (os.sched_getaffinity(tid), everywhere)
+""", env={**CLEAN, **env})
+
+
+@linux_only
+@needs_openmp
+def test_workers_take_no_signals(run_script):
+    """A process that waits for a signal gets it, as if there were no workers."""
+    run_script(POOL + """
+import signal
+product()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+for _ in range(20):
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.sigtimedwait({signal.SIGTERM}, 30).si_signo == signal.SIGTERM
+""", env={**CLEAN, "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
+
+
 @needs_openmp
 def test_a_quota_caps_the_default(run_script, tmp_path):
     (tmp_path / "cpu.max").write_text("100000 100000\n")

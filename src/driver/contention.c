@@ -11,45 +11,35 @@
 #define CALM 8
 
 void spk_contention_reset(spk_contention *c) {
-  atomic_store(&c->parked, 0);
   atomic_store(&c->probe_at, 0);
   atomic_store(&c->interval, 0);
   atomic_store(&c->undisturbed_since, 0);
 }
 
-/* Several workers may be disturbed by one event: only the first one makes the interval longer. */
-static void back_off(spk_contention *c, int64_t now, int64_t cost) {
-  int64_t interval = atomic_load(&c->interval), probe_at = atomic_load(&c->probe_at);
-  if (now < probe_at && cost == 0) return;
+void spk_contention_park(spk_contention *c, int64_t now, int64_t cost) {
+  int64_t interval = atomic_load(&c->interval);
   const int calm = now - atomic_load(&c->undisturbed_since) > CALM * interval;
   interval = calm ? SHORTEST : 2 * interval;
   if (interval < SHORTEST) interval = SHORTEST;
   if (interval < COST_SHARE * cost) interval = COST_SHARE * cost;
   if (interval > LONGEST) interval = LONGEST;
-  if (probe_at < now + interval) atomic_store(&c->probe_at, now + interval);
   atomic_store(&c->interval, interval);
-}
-
-void spk_contention_park(spk_contention *c, int64_t now, int64_t cost) {
-  atomic_fetch_add(&c->parked, 1);
-  back_off(c, now, cost);
+  atomic_store(&c->probe_at, now + interval);
 }
 
 void spk_contention_postpone(spk_contention *c, int64_t now) {
   atomic_store(&c->undisturbed_since, now);
-  atomic_store(&c->probe_at, now);
-  back_off(c, now, 0);
+  spk_contention_park(c, now, 0);
 }
 
 void spk_contention_release(spk_contention *c, int64_t now) {
   atomic_store(&c->undisturbed_since, now);
-  atomic_store(&c->probe_at, now); /* the next one may follow */
-  atomic_fetch_sub(&c->parked, 1);
+  atomic_store(&c->probe_at, 0);
 }
 
 int spk_contention_probe(spk_contention *c, int64_t now) {
   int64_t at = atomic_load_explicit(&c->probe_at, memory_order_relaxed);
-  if (now < at) return 0;
+  if (at == 0 || now < at) return 0;
   const int64_t interval = atomic_load_explicit(&c->interval, memory_order_relaxed);
   return atomic_compare_exchange_strong(&c->probe_at, &at, now + spk_max(interval, SHORTEST));
 }

@@ -4,6 +4,8 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+#include <pthread.h>
+#include <stdlib.h>
 
 #include "placement.h"
 #include "pool.h"
@@ -54,7 +56,28 @@ static void run_serially(spk_phase phase, void *context) {
 #define SPK_STR(x) SPK_STR_(x)
 const char *spk_openmp(void) { return SPK_STR(_OPENMP); }
 
-void spk_parallel_init(void) { spk_pool_init(); }
+/* The CPUs of OpenMP's places, where it binds threads: the calling one, then, is bound to one of
+ * them, and workers must not be. */
+static const spk_cpus *bound_cpus(void) {
+  static spk_cpus cpus;
+  const int places = omp_get_num_places();
+  for (int place = 0; place < places; place++) {
+    const int count = omp_get_place_num_procs(place);
+    int *ids = malloc((size_t)spk_max(1, count) * sizeof *ids);
+    if (!ids) return NULL;
+    omp_get_place_proc_ids(place, ids);
+    for (int i = 0; i < count; i++) spk_cpus_add(&cpus, ids[i]);
+    free(ids);
+  }
+  return places > 0 ? &cpus : NULL;
+}
+
+static void init(void) { spk_pool_init(bound_cpus()); }
+
+void spk_parallel_init(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, init);
+}
 
 size_t spk_contended_regions(void) { return spk_pool_contended(); }
 

@@ -1,6 +1,7 @@
 #include "placement.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 void spk_places_init(spk_places *places) {
   for (int i = 0; i < SPK_MOST_CPUS / 64; i++) atomic_init(&places->taken[i], 0);
@@ -36,7 +37,22 @@ void spk_take_place(spk_places *places) {
   sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
+void spk_widen_place(const spk_cpus *wide) {
+  cpu_set_t now, all;
+  if (sched_getaffinity(0, sizeof now, &now) != 0) return;
+  if (wide) {
+    CPU_ZERO(&all);
+    for (int cpu = 0; cpu < SPK_MOST_CPUS && cpu < CPU_SETSIZE; cpu++)
+      if (wide->bits[cpu / 64] >> cpu % 64 & 1) CPU_SET(cpu, &all);
+  } else if (sched_getaffinity(getpid(), sizeof all, &all) != 0) {
+    return;
+  }
+  if (CPU_COUNT(&all) > CPU_COUNT(&now)) sched_setaffinity(0, sizeof all, &all);
+}
+
 #else
+
+void spk_widen_place(const spk_cpus *wide) { (void)wide; }
 
 void spk_take_place(spk_places *places) { (void)places; }
 

@@ -6,6 +6,15 @@
 
 #define SPK_MOST_CPUS 1024
 
+/* A set of CPUs, by bits. */
+typedef struct spk_cpus {
+  unsigned long long bits[SPK_MOST_CPUS / 64];
+} spk_cpus;
+
+static inline void spk_cpus_add(spk_cpus *cpus, int cpu) {
+  if (cpu >= 0 && cpu < SPK_MOST_CPUS) cpus->bits[cpu / 64] |= 1ull << cpu % 64;
+}
+
 /* The CPUs that threads of a region were seen on. */
 typedef struct spk_places {
   atomic_ullong taken[SPK_MOST_CPUS / 64];
@@ -16,6 +25,10 @@ void spk_places_init(spk_places *places);
 /* Note the CPU of the calling thread; where another thread of the region has it, move to a free
  * one, if there is one that this thread may use. */
 void spk_take_place(spk_places *places);
+
+/* Let the calling thread, a worker, run on all CPUs that the process may use, where it came to
+ * fewer as whoever started it has fewer: those of `wide`, or of the main thread if that is NULL. */
+void spk_widen_place(const spk_cpus *wide);
 
 /* Let another thread run on this CPU. */
 void spk_yield(void);

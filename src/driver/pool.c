@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <pthread.h>
-#include <stdlib.h>
 
 #include "contention.h"
 #include "placement.h"
@@ -47,24 +46,27 @@ struct spk_job {
   atomic_int disturbed; /* a worker inside lost its CPU */
   int bit;
   int threads;
-  int whole; /* claimed for more than run undisturbed: parked workers come as well */
+  int parked; /* workers that come as well, as it was claimed for more than run undisturbed */
   spk_job_fn fn;
   void *context;
-  spk_seat *seats;
-  int seat_count;
   pthread_t caller;
   spk_usage usage; /* of that caller */
 };
 
 static spk_job jobs[JOBS];
+static spk_seat seats[JOBS][SPK_MOST_THREADS];
+static const spk_cpus *allowed;
 #define ALL_JOBS ((1u << JOBS) - 1)
 static atomic_uint claimed; /* jobs, by bits */
 
 typedef struct worker {
-  pthread_t thread;
+  _Alignas(SPK_ALIGN) pthread_t thread;
   int id;
   int64_t patience;
   spk_usage before;
+  spk_contention contention;
+  atomic_uint calls;          /* counts how often it was called; it sleeps on that while parked */
+  _Atomic(int64_t) probed_at; /* 0: it is not to be probed */
 } worker;
 
 static worker workers[SPK_MOST_THREADS];
@@ -73,15 +75,14 @@ static worker workers[SPK_MOST_THREADS];
 static _Alignas(SPK_ALIGN) atomic_uint open_jobs;
 static _Alignas(SPK_ALIGN) atomic_int sleeping, looking;
 static _Atomic(int64_t) woken_at; /* when somebody woke sleepers of whom none has come; 0: not so */
-static atomic_int quit,
-    give_up; /* give_up: a caller lost its CPU, so that one worker is too many */
+static atomic_int quit;
+/* When a caller lost its CPU, so that one worker is too many; 0: not so. */
+static _Atomic(int64_t) given_up;
 static _Alignas(SPK_ALIGN) atomic_int started;
 static atomic_flag starting = ATOMIC_FLAG_INIT;
-static int postponed; /* by who has `starting` */
-/* Parked workers sleep on `calls`, which counts how often they were called. */
-static atomic_uint calls;
-static _Atomic(int64_t) probed_at; /* 0: nobody is to be probed */
-static spk_contention contention;
+static int postponed;                           /* by who has `starting` */
+static _Alignas(SPK_ALIGN) atomic_int parked;   /* workers */
+static _Atomic(int64_t) next_probe = INT64_MAX; /* of any of them, not before this time */
 static atomic_size_t contended;
 
 static void count_contended(void) {
@@ -124,12 +125,13 @@ void spk_gate_open(atomic_uint *gate) {
 /* Workers ------------------------------------------------------------------------------------- */
 
 /* The number of a worker in a job, the same at every call if it can be; 0: it is full. */
-static int take_seat(spk_job *job, int id) {
+static int take_seat(const spk_job *job, int id) {
   const int others = job->threads - 1;
   for (int i = 0; i < others; i++) {
     const int seat = 1 + (id + i) % others;
-    if (!atomic_load_explicit(&job->seats[seat].taken, memory_order_relaxed) &&
-        !atomic_exchange_explicit(&job->seats[seat].taken, 1, memory_order_relaxed))
+    spk_seat *s = &seats[job->bit][seat];
+    if (!atomic_load_explicit(&s->taken, memory_order_relaxed) &&
+        !atomic_exchange_explicit(&s->taken, 1, memory_order_relaxed))
       return seat;
   }
   return 0;
@@ -207,7 +209,8 @@ static outcome look_for_job(const worker *self) {
     const int64_t now = spk_now();
     if (start == 0) start = last = now;
     if (now - last > GAP) return DISTURBED;
-    if (atomic_load_explicit(&give_up, memory_order_relaxed) && atomic_exchange(&give_up, 0))
+    if (atomic_load_explicit(&given_up, memory_order_relaxed) != 0 &&
+        now - atomic_exchange(&given_up, 0) < CALLER_MEMORY)
       return DISTURBED;
     if (now - start > self->patience || atomic_load_explicit(&quit, memory_order_relaxed))
       return NOTHING;
@@ -232,15 +235,25 @@ static int work_while_awake(worker *self, int64_t *cost) {
   return seen == DISTURBED || *cost > 0;
 }
 
-/* Until a job is opened: whether it came late then. */
+/* Whether a worker that has slept since `begin` comes late now. */
+static int is_late(int64_t begin) {
+  const int64_t called = atomic_exchange(&woken_at, 0);
+  return called > begin && spk_now() - called > LATE;
+}
+
+/* Until a job is opened: whether it came late then.  The job may be gone by that time, and then the
+ * next call is not to be taken for that one. */
 static int sleep_until_called(worker *self) {
   const int64_t begin = spk_now();
+  int late = 0;
   atomic_fetch_add(&sleeping, 1);
-  while (atomic_load(&open_jobs) == 0) spk_sleep(&open_jobs, 0);
+  while (atomic_load(&open_jobs) == 0 && !late) {
+    spk_sleep(&open_jobs, 0);
+    late = is_late(begin);
+  }
   atomic_fetch_sub(&sleeping, 1);
-  const int64_t now = spk_now(), called = atomic_exchange(&woken_at, 0);
-  self->patience = now - begin < LONG_WAIT ? LONG_WAIT : SHORT_WAIT;
-  return called != 0 && now - called > LATE;
+  self->patience = spk_now() - begin < LONG_WAIT ? LONG_WAIT : SHORT_WAIT;
+  return late;
 }
 
 /* Whether the CPU is nobody else's: who wants it gets it. */
@@ -254,32 +267,55 @@ static int is_undisturbed(void) {
   return 1;
 }
 
+/* A parked worker. */
+static void call(worker *w) {
+  atomic_fetch_add(&w->calls, 1);
+  spk_wake(&w->calls, 1);
+}
+
+static int is_parked(worker *w) { return atomic_load(&w->contention.probe_at) != 0; }
+
+static void note_probe(worker *w) {
+  const int64_t at = atomic_load(&w->contention.probe_at);
+  int64_t next = atomic_load(&next_probe);
+  while (at != 0 && at < next && !atomic_compare_exchange_weak(&next_probe, &next, at)) {
+  }
+}
+
 /* Until a probe finds it undisturbed. */
 static void stay_parked(worker *self) {
-  while (!atomic_load(&quit)) {
+  for (;;) {
     int64_t cost;
-    const unsigned seen = atomic_load(&calls);
-    const int64_t probed = atomic_exchange(&probed_at, 0);
+    const unsigned seen = atomic_load(&self->calls);
+    if (atomic_load(&quit)) return; /* after `seen`: whoever sets it calls afterwards */
+    const int64_t probed = atomic_exchange(&self->probed_at, 0);
     if (probed != 0) {
-      const int undisturbed = spk_now() - probed < LATE && is_undisturbed();
-      if (undisturbed) {
-        spk_contention_release(&contention, spk_now());
+      const int is_in_time = spk_now() - probed < LATE;
+      spk_widen_place(allowed); /* it may be more by now */
+      if (is_in_time && is_undisturbed()) {
+        spk_contention_release(&self->contention, spk_now());
+        atomic_fetch_sub(&parked, 1);
         return;
       }
-      spk_contention_postpone(&contention, spk_now());
+      spk_contention_postpone(&self->contention, spk_now());
+      note_probe(self);
     }
-    if (!work_for_any(self, &cost)) spk_sleep(&calls, seen);
+    if (!work_for_any(self, &cost)) spk_sleep(&self->calls, seen);
   }
 }
 
 static void *run_worker(void *argument) {
   worker *self = argument;
+  spk_thread_set_name("spkernels");
   spk_thread_wake_politely();
+  spk_widen_place(allowed);
   self->patience = LONG_WAIT;
   while (!atomic_load(&quit)) {
     int64_t cost;
     if (!work_while_awake(self, &cost) && !sleep_until_called(self)) continue;
-    spk_contention_park(&contention, spk_now(), cost);
+    atomic_fetch_add(&parked, 1);
+    spk_contention_park(&self->contention, spk_now(), cost);
+    note_probe(self);
     stay_parked(self);
     self->patience = LONG_WAIT;
   }
@@ -316,28 +352,28 @@ static void after_fork_in_child(void) {
   atomic_store(&claimed, 0);
   atomic_store(&sleeping, 0);
   atomic_store(&looking, 0);
-  atomic_store(&give_up, 0);
+  atomic_store(&given_up, 0);
   atomic_store(&woken_at, 0);
-  atomic_store(&probed_at, 0);
+  atomic_store(&parked, 0);
+  atomic_store(&next_probe, INT64_MAX);
   atomic_store(&started, 0);
   atomic_flag_clear(&starting);
   postponed = 0;
-  spk_contention_reset(&contention);
+  spk_sleep_after_fork();
+  for (int i = 0; i < SPK_MOST_THREADS; i++) {
+    atomic_store(&workers[i].probed_at, 0);
+    spk_contention_reset(&workers[i].contention);
+  }
   for (int i = 0; i < JOBS; i++) {
     atomic_store(&jobs[i].state, 0);
     jobs[i].usage = (spk_usage){0};
   }
 }
 
-static void init(void) {
+void spk_pool_init(const spk_cpus *cpus) {
+  allowed = cpus;
   for (int i = 0; i < JOBS; i++) jobs[i].bit = i;
-  spk_contention_reset(&contention);
   pthread_atfork(NULL, NULL, after_fork_in_child);
-}
-
-void spk_pool_init(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, init);
 }
 
 #if defined(__GNUC__)
@@ -350,9 +386,8 @@ __attribute__((destructor)) static void end_workers(void) {
     if (atomic_load(&jobs[i].state) != 0) return;
   atomic_fetch_or(&open_jobs, ~ALL_JOBS); /* no job, but nobody goes to sleep any more */
   spk_wake(&open_jobs, INT_MAX);
-  atomic_fetch_add(&calls, 1);
-  spk_wake(&calls, INT_MAX);
   const int count = atomic_exchange(&started, 0);
+  for (int i = 0; i < count; i++) call(&workers[i]);
   for (int i = 0; i < count; i++) pthread_join(workers[i].thread, NULL);
 }
 #endif
@@ -376,41 +411,30 @@ static void give_back(spk_job *job) {
   atomic_fetch_and_explicit(&claimed, ~(1u << job->bit), memory_order_release);
 }
 
-static int has_seats(spk_job *job, int threads) {
-  if (job->seat_count >= threads) return 1;
-  free(job->seats);
-  job->seats = aligned_alloc(SPK_ALIGN, (size_t)threads * sizeof *job->seats);
-  job->seat_count = job->seats ? threads : 0;
-  return job->seats != NULL;
-}
-
 static int undisturbed_of(int count) {
-  return count - atomic_load_explicit(&contention.parked, memory_order_relaxed);
+  return count - atomic_load_explicit(&parked, memory_order_relaxed);
 }
 
 spk_job *spk_pool_claim(int *threads, int most) {
-  const int wanted = (int)spk_min(*threads, most);
+  const int wanted = (int)spk_min(*threads, spk_min(most, SPK_MOST_THREADS));
   if (wanted <= 1 || atomic_load_explicit(&quit, memory_order_relaxed)) return NULL;
   const int count = have_workers(wanted - 1);
   *threads = (int)spk_min(wanted, count + 1);
   if (*threads <= 1) return NULL;
   spk_job *job = find_job();
   if (!job) return NULL;
-  if (!has_seats(job, *threads)) {
-    give_back(job);
-    return NULL;
-  }
   job->threads = *threads;
-  job->whole = *threads - 1 > undisturbed_of(count);
+  job->parked = (int)spk_max(0, *threads - 1 - undisturbed_of(count));
   for (int i = 0; i < *threads; i++) {
-    atomic_init(&job->seats[i].next[0], 0);
-    atomic_init(&job->seats[i].next[1], 0);
-    atomic_init(&job->seats[i].taken, 0);
+    spk_seat *seat = &seats[job->bit][i];
+    atomic_init(&seat->next[0], 0);
+    atomic_init(&seat->next[1], 0);
+    atomic_init(&seat->taken, 0);
   }
   return job;
 }
 
-spk_seat *spk_job_seats(spk_job *job) { return job->seats; }
+spk_seat *spk_job_seats(spk_job *job) { return seats[job->bit]; }
 
 void spk_job_open(spk_job *job, spk_job_fn fn, void *context) {
   job->fn = fn;
@@ -425,10 +449,11 @@ void spk_job_open(spk_job *job, spk_job_fn fn, void *context) {
     atomic_compare_exchange_strong(&woken_at, &nobody, spk_now());
     spk_wake(&open_jobs, missing);
   }
-  if (job->whole) {
-    atomic_fetch_add(&calls, 1);
-    spk_wake(&calls, job->threads - 1);
-  }
+  for (int i = 0, left = job->parked; left > 0 && i < SPK_MOST_THREADS; i++)
+    if (is_parked(&workers[i])) {
+      call(&workers[i]);
+      left--;
+    }
 }
 
 /* Where the caller itself lost its CPU, there are more threads than CPUs for them: a worker gives
@@ -443,7 +468,7 @@ static void check_caller(spk_job *job) {
   const int64_t all = job->usage.wall - before.wall;
   const int64_t time = spk_usage_lost(&before, &job->usage);
   if (same && all < CALLER_MEMORY && time > GAP && time > all / LOST_PART)
-    atomic_store_explicit(&give_up, 1, memory_order_relaxed);
+    atomic_store_explicit(&given_up, now, memory_order_relaxed);
 }
 
 void spk_job_close(spk_job *job) {
@@ -473,20 +498,31 @@ static int wakes_for_short_work(void) {
   return now - atomic_exchange_explicit(&last, now, memory_order_relaxed) < LONG_WAIT;
 }
 
+/* Probe a parked worker, if it is time for one. */
+static void probe_one(void) {
+  const int64_t now = spk_now();
+  int64_t next = atomic_load_explicit(&next_probe, memory_order_relaxed);
+  if (now < next || !atomic_compare_exchange_strong(&next_probe, &next, INT64_MAX)) return;
+  const int count = atomic_load_explicit(&started, memory_order_acquire);
+  worker *due = NULL;
+  for (int i = 0; i < count; i++) {
+    if (!due && spk_contention_probe(&workers[i].contention, now)) due = &workers[i];
+    note_probe(&workers[i]);
+  }
+  if (!due) return;
+  atomic_store(&due->probed_at, now);
+  call(due);
+}
+
 int spk_pool_threads(int wanted, int is_short) {
   if (is_short && atomic_load_explicit(&looking, memory_order_relaxed) <= 0 &&
       atomic_load_explicit(&sleeping, memory_order_relaxed) > 0 && !wakes_for_short_work())
     return 1;
-  const int parked = atomic_load_explicit(&contention.parked, memory_order_relaxed);
-  if (parked == 0) return wanted;
+  const int absent = atomic_load_explicit(&parked, memory_order_relaxed);
+  if (absent == 0) return wanted;
   const int count = have_workers(wanted - 1);
-  const int fit = (int)spk_max(1, 1 + spk_max(count, wanted - 1) - parked);
-  const int64_t now = spk_now();
-  if (spk_contention_probe(&contention, now)) {
-    atomic_store(&probed_at, now);
-    atomic_fetch_add(&calls, 1);
-    spk_wake(&calls, 1);
-  }
+  const int fit = (int)spk_max(1, 1 + spk_max(count, wanted - 1) - absent);
+  probe_one();
   if (wanted <= fit) return wanted;
   count_contended();
   return fit;

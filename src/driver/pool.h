@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "../common.h"
+#include "placement.h"
 
 /* What belongs to a worker's number within a job: the next task of its range, for two phases, and
  * whether a worker has that number.  On a cache line of its own. */
@@ -30,12 +31,13 @@ typedef void (*spk_job_fn)(void *context, int worker);
 
 typedef struct spk_job spk_job;
 
-/* Once, before all others: prepares for fork(). */
-void spk_pool_init(void);
+/* Once, before all others: prepares for fork().  Workers run on these CPUs, which stay where they
+ * are; NULL: where their starter or the main thread may, whichever has more. */
+void spk_pool_init(const spk_cpus *cpus);
 
-/* A job for at most `*threads`, the caller among them, no more than `most`, which is always the
- * same number; threads are started where there are too few.  NULL where there is none but the
- * caller; else *threads is how many there can be. */
+/* A job for at most `*threads`, the caller among them, no more than `most`; threads are started
+ * where there are too few.  NULL where there is none but the caller; else *threads is how many
+ * there can be. */
 spk_job *spk_pool_claim(int *threads, int most);
 
 /* One per thread that the job was claimed for; all of them are empty. */

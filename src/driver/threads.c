@@ -1,6 +1,7 @@
 #include "threads.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <time.h>
 
 #ifdef __linux__
@@ -13,11 +14,21 @@
 /* No frame of the library is larger than 16 KiB, but what the address sanitizer makes of it. */
 #define STACK_BYTES ((size_t)1 << 20)
 
+/* Those that a thread causes itself: handlers that report a crash are to see them. */
+static const int own_signals[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+
 int spk_thread_start(pthread_t *thread, void *(*fn)(void *), void *argument) {
   pthread_attr_t attributes;
+  sigset_t blocked, before;
   if (pthread_attr_init(&attributes) != 0) return 0;
   pthread_attr_setstacksize(&attributes, STACK_BYTES);
+  sigfillset(&blocked);
+  for (size_t i = 0; i < sizeof own_signals / sizeof *own_signals; i++)
+    sigdelset(&blocked, own_signals[i]);
+  /* The thread begins with the mask of its creator. */
+  pthread_sigmask(SIG_SETMASK, &blocked, &before);
   const int status = pthread_create(thread, &attributes, fn, argument);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
   pthread_attr_destroy(&attributes);
   return status == 0;
 }
@@ -33,6 +44,10 @@ int64_t spk_now(void) {
 }
 
 #ifdef __linux__
+
+void spk_thread_set_name(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+void spk_sleep_after_fork(void) {}
 
 void spk_thread_wake_politely(void) {
   const struct sched_param none = {0};
@@ -59,11 +74,19 @@ spk_usage spk_thread_usage(void) {
 
 #else
 
+void spk_thread_set_name(const char *name) { (void)name; }
+
 void spk_thread_wake_politely(void) {}
 
 /* One lock for all words: threads sleep seldom. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
+
+/* Another thread of the parent may have held the lock. */
+void spk_sleep_after_fork(void) {
+  pthread_mutex_init(&lock, NULL);
+  pthread_cond_init(&woken, NULL);
+}
 
 void spk_sleep(atomic_uint *word, unsigned expected) {
   pthread_mutex_lock(&lock);

@@ -13,8 +13,12 @@
 #define SPK_MICROSECOND ((int64_t)1000)
 #define SPK_MILLISECOND ((int64_t)1000000)
 
-/* Start a thread with a small stack; 0 where the system refuses it. */
+/* Start a thread with a small stack and without signals, which are for the process's own threads;
+ * 0 where the system refuses it. */
 int spk_thread_start(pthread_t *thread, void *(*fn)(void *), void *argument);
+
+/* Give the calling thread a name that debuggers and `top` show: 15 characters at most. */
+void spk_thread_set_name(const char *name);
 
 /* Have the calling thread, if it is scheduled as usual, not preempt others when it wakes. */
 void spk_thread_wake_politely(void);
@@ -26,6 +30,9 @@ void spk_wake(atomic_uint *word, int most);
 
 /* Nanoseconds of a clock that never goes back. */
 int64_t spk_now(void);
+
+/* In the child of a fork(), where no other thread is left. */
+void spk_sleep_after_fork(void);
 
 /* What the calling thread had of the CPU until now. */
 typedef struct spk_usage {
