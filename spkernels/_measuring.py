@@ -286,12 +286,16 @@ def decide(found, predicted, eligible=None):
     foreign = {name: t for name, t in timings.items() if not t.serial}
     measured = [t for t in timings.values() if t.parallel]
     quiet = found.calmness >= _CALM and all(t.is_believable(found.shares) for t in measured)
+    # All threads may take longer than one thread for its share.  So what was given up on one thread
+    # takes by as much longer than measured as the others did at most: it stays behind these.
+    ratios = [min(t.clean) / max(min(t.serial), 1e-12) for t in own.values() if t.clean]
+    stretch = max(ratios, default=1.0) if quiet else 1.0
     seconds, spread = {}, {}
     for name, t in own.items():
         if quiet and t.clean:
             seconds[name], spread[name] = min(t.clean), _spread(t.clean)
         else:
-            seconds[name], spread[name] = min(t.serial), _spread(t.serial)
+            seconds[name], spread[name] = min(t.serial) * stretch, _spread(t.serial)
     best = min(seconds, key=seconds.get, default=None)
     guessed = set()
     for name, t in foreign.items():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable, Sequence, Sized
+import sys
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, overload
 
 from . import _core
 from ._arguments import as_count
 from ._foreign import find_sparse
+from ._operands import as_extent
 from ._prepared import check_options, chosen, inspected, packed_ahead
 from ._threads import resolve_workers
 
@@ -100,8 +102,8 @@ def prepare_many(
     Raises
     ------
     TypeError, ValueError
-        As `prepare`, for the first matrix of which it does, named by its index; and if `n` has
-        another length than `matrices`, or `jobs` is below 1.
+        As `prepare`, for the first matrix of which it does, named by its index; and if `n` is no
+        number of columns or has another length than `matrices`, or `jobs` is below 1.
 
     See Also
     --------
@@ -120,6 +122,7 @@ def prepare_many(
     """
     options = check_options("spmm", n, None, storage, pattern, fill, tune, workers)
     jobs = _default_jobs(workers) if jobs is None else as_count("jobs", jobs)
+    batch = min(_PER_JOB * jobs, sys.maxsize)
 
     def pack(numbered):
         index, (matrix, columns) = numbered
@@ -134,7 +137,7 @@ def prepare_many(
     with ThreadPoolExecutor(jobs, "spkernels-prepare") as pool:
         run = pool.map if jobs > 1 else map
         # Nobody holds the matrices of a batch when the next one is asked for.
-        while packed := list(run(pack, list(itertools.islice(numbered, _PER_JOB * jobs)))):
+        while packed := list(run(pack, list(itertools.islice(numbered, batch)))):
             # What is measured must have the machine to itself.
             for made in packed:
                 with _Named(len(results)):
@@ -156,13 +159,18 @@ def _with_columns(matrices, n):
     if n is None:
         return zip(matrices, itertools.repeat(n))
     try:
-        return zip(matrices, itertools.repeat(operator.index(n)))
+        same = operator.index(n)
     except TypeError:
         pass  # of several
+    else:
+        return zip(matrices, itertools.repeat(as_extent(same, "n")))
+    wrong = TypeError(f"n must be an integer or a sequence of integers, got {n!r}")
+    if isinstance(n, Mapping | Set):  # these are not in the order of the matrices
+        raise wrong
     try:
         columns = list(map(operator.index, n))
     except TypeError:
-        raise TypeError(f"n must be an integer or a sequence of integers, got {n!r}") from None
+        raise wrong from None
     if isinstance(matrices, Sized) and len(matrices) != len(columns):
         raise _wrong_length(len(columns), len(matrices))
     return _paired(matrices, columns)

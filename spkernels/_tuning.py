@@ -249,11 +249,20 @@ def _dense_operand(rows, columns, dtype):
     return np.ones(shape, dtype)
 
 
-def _measured_names(state, predicted):
-    """Return the names of the kernels that are measured: one where nothing is to be chosen."""
+def _settled(state, n, workers):
+    """Return the name of the kernel of which nothing is measured, or None.
+
+    Plain `spmm` where nothing is multiplied or no operand exists; else what was chosen before.
+    """
     csr = state.csr
     if csr.nnz == 0 or csr.shape[0] == 0 or not _has_operands(csr.shape[1], csr.dtype):
-        return ["rows"]
+        return "rows"
+    known = _known.get(_key(state, n, workers))
+    return known if known in _predictions(csr, n, workers, state.padding) else None
+
+
+def _measured_names(predicted):
+    """Return the names of the kernels that are measured; plain `spmm` is always among them."""
     least = min(predicted.values())
     names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
     return ["rows", *(name for name in names if name != "rows")]
@@ -261,11 +270,12 @@ def _measured_names(state, predicted):
 
 def pack_candidates(state, n, workers):
     """Pack what `choose` will measure whole, but for dense arrays, which take most memory."""
-    predicted = _calibrated(state.csr, n, workers, state.padding)
-    known = _known.get(_key(state, n, workers))
-    names = _measured_names(state, predicted) if known not in predicted else [known]
-    if len(names) > 1 and _sample(state.csr, n, predicted, workers)[0] is not state.csr:
-        return
+    names = [_settled(state, n, workers)]
+    if names == [None]:
+        predicted = _calibrated(state.csr, n, workers, state.padding)
+        names = _measured_names(predicted)
+        if len(names) > 1 and _sample(state.csr, n, predicted, workers)[0] is not state.csr:
+            return
     for name in names:
         if name != "dense":
             try:
@@ -276,17 +286,18 @@ def pack_candidates(state, n, workers):
 
 def choose(state, n, workers):
     """Measure what may be fastest, once per pattern and width; return the best kernel's name."""
+    settled = _settled(state, n, workers)
+    if settled is not None:
+        return settled
     predicted = _calibrated(state.csr, n, workers, state.padding)
-    names = _measured_names(state, predicted)
+    names = _measured_names(predicted)
     if len(names) == 1:
         return "rows"
-    key = _key(state, n, workers)
-    if key in _known and _known[key] in predicted:
-        return _known[key]
     _, verdict = _timed(state, n, workers, names, predicted)
     for name in verdict.seconds:
         if name != verdict.best:
             state.drop(name, n)
+    key = _key(state, n, workers)
     _known[key], _basis[key] = verdict.best, verdict.basis
     return verdict.best
 
@@ -530,7 +541,8 @@ def _cpu_name():
 def save_tuning(path: str | os.PathLike[str]) -> None:
     """Write what `prepare` has measured in this process to a file, for `load_tuning`.
 
-    Choices that it was not sure of, as kernels differed by less than the noise, are left out.
+    Choices that the model made are left out: kernels differed by less than the noise there, or the
+    machine was too busy to measure the one that was chosen.
 
     Parameters
     ----------
@@ -551,8 +563,10 @@ def save_tuning(path: str | os.PathLike[str]) -> None:
     ...     spkernels.save_tuning(path)
     ...     spkernels.load_tuning(path)
     """
-    unsure = {key for key, basis in list(_basis.items()) if basis == "within noise"}
-    kernels = {key: name for key, name in list(_known.items()) if key not in unsure}
+    by_model = {
+        key for key, basis in list(_basis.items()) if basis in ("within noise", "predicted")
+    }
+    kernels = {key: name for key, name in list(_known.items()) if key not in by_model}
     text = json.dumps({"format": 1, "machine": _machine(), "kernels": kernels}, indent=1)
     with replaced(path) as file:
         file.write(text.encode())

@@ -238,6 +238,19 @@ def test_what_alone_has_several_threads_may_win():
     assert decide(measure(candidates, machine, uneven=True), predicted).best == "packed"
 
 
+@pytest.mark.parametrize("foreign", [{}, {"dense": 200 * US}])
+def test_what_was_given_up_does_not_win_by_its_time_on_one_thread(foreign):
+    """All threads take 1.8 times as long as one for its share: so would what was not tried."""
+    machine = Machine()
+    serial = {"rows": 100 * US, "padded": 105 * US, "packed": 140 * US}
+    parallel = {name: 1.8 * seconds for name, seconds in serial.items()} | foreign
+    found = measure(machine.candidates(serial, parallel, set(foreign)), machine, shares=2)
+    assert ("packed", "parallel") not in machine.calls and found.timings["rows"].clean
+    verdict = decide(found, dict.fromkeys(parallel, 1.0))
+    assert verdict.best == "rows" and verdict.basis == "measured"
+    assert verdict.seconds["packed"] > 1.3 * verdict.seconds["rows"]
+
+
 @pytest.mark.parametrize("scale", [1 * US, 100 * US, 10 * MS, 1.0])
 @pytest.mark.parametrize("contended", [0.0, 1.0])
 def test_time_is_bounded(scale, contended):

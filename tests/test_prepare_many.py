@@ -27,7 +27,7 @@ def layers(count=7):
     ]
 
 
-@pytest.mark.parametrize("jobs", [None, 1, 2, 3, 50])
+@pytest.mark.parametrize("jobs", [None, 1, 2, 3, 50, 10**30])
 @pytest.mark.parametrize("tune", [True, False])
 def test_each_is_prepared_in_order(jobs, tune):
     matrices = layers()
@@ -87,9 +87,13 @@ def test_errors_of_arguments():
         for given in (matrices, iter(matrices)):
             with pytest.raises(ValueError, match="n must have a number for each matrix, got"):
                 prepare_many(given, n=wrong, tune=False)
-    for wrong in (1.5, "four", [1.0, 2.0, 3.0], {}):
-        with pytest.raises((TypeError, ValueError), match="n must"):
+    wrong_types = 1.5, "four", [1.0, 2.0, 3.0], {4: 1, 5: 1, 6: 1}, {4, 5, 6}, np.ones((3, 1), int)
+    for wrong in wrong_types:
+        with pytest.raises(TypeError, match="^n must be an integer or a sequence of integers, got"):
             prepare_many(matrices, n=wrong, tune=False)
+    for given in (matrices, []):  # of all, not of the first
+        with pytest.raises(ValueError, match="^n must be at least 1"):
+            prepare_many(given, n=0, tune=False)
     with pytest.raises(ValueError, match="jobs: expected an int of at least 1, got 0"):
         prepare_many(matrices, jobs=0)
     with pytest.raises(TypeError, match="jobs: expected an int, got 1.5"):

@@ -783,10 +783,11 @@ def test_large_dense_matrices_are_not_made():
 def test_tuning_is_saved_and_loaded(tmp_path, monkeypatch):
     path = tmp_path / "tuning.json"
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
-    monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed", "within noise"))
-    prepare(A, n=4)
+    for n, basis in ((4, "within noise"), (5, "predicted")):  # where the model chose
+        monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed", basis))
+        prepare(A, n=n)
     spkernels.save_tuning(path)
-    assert json.loads(path.read_text())["kernels"] == {}  # what is not sure is not for others
+    assert json.loads(path.read_text())["kernels"] == {}
     monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed"))
     W = prepare(A, n=8)
     spkernels.save_tuning(path)
@@ -800,6 +801,23 @@ def test_tuning_is_saved_and_loaded(tmp_path, monkeypatch):
     spkernels.load_tuning(path)
     assert "chosen by a measurement that was loaded" in str(loaded.explain())
     assert [p.name for p in tmp_path.iterdir()] == ["tuning.json"]
+
+
+def test_what_is_settled_is_not_measured(tmp_path, monkeypatch):
+    """Nor is the machine, for what was loaded or has nothing to choose."""
+    path = tmp_path / "tuning.json"
+    A = datasets.random_pruned(64, 64, 0.6, rng=0)
+    monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed"))
+    W = prepare(A, n=8)
+    spkernels.save_tuning(path)
+    monkeypatch.setattr(_tuning, "_known", {})
+    spkernels.load_tuning(path)
+    monkeypatch.setattr(_tuning, "_verdict", None)
+    monkeypatch.setattr(_tuning, "factor", None)
+    assert prepare(A, n=8).kernel == W.kernel
+    assert [W.kernel for W in spkernels.prepare_many([A, A], n=8)] == [W.kernel] * 2
+    for shape in [(0, 5), (5, 0), (5, 5)]:
+        assert prepare(sp.csr_array(shape, dtype=np.float32), n=8).kernel.startswith("rows")
 
 
 @pytest.mark.parametrize("content", ["", "hello", "[]", '{"format": 1}', '{"kernels": 3}'])
