@@ -147,10 +147,10 @@ def sparse_attention(
     attends to: masks whose neighbouring queries share most keys (windows, blocks, global tokens)
     run at nearly the rate of a dense product; where queries share few, each goes alone.
 
-    Softmax is taken online over blocks of keys [1]_ [2]_, its exponentials are within 1.02 units in
-    the last place in float32, 1.6 in float64.  Values of keys that a query does not attend to do
-    not reach it, infinity and NaN among them.  Results have the same bits for every number of
-    threads.
+    Softmax is taken online over blocks of keys [1]_ [2]_; its exponentials are within 1.1 units in
+    the last place, and 0 where they would be subnormal.  Values of keys that a query does not
+    attend to do not reach it, infinity and NaN among them.  Results have the same bits for every
+    number of threads.
 
     References
     ----------
@@ -381,8 +381,8 @@ def masked_softmax(
 
     Notes
     -----
-    Takes two passes over the values and no memory.  Exponentials are within 1.02 units in the last
-    place in float32, 1.6 in float64.
+    Takes two passes over the values and no memory.  Exponentials are within 1.1 units in the last
+    place, and 0 where they would be subnormal.
 
     Examples
     --------

@@ -442,9 +442,9 @@ class Int8Matrix(Multiplier):
         Notes
         -----
         Floating-point operations are float32 and rounded one by one, so that results have the same
-        bits for all instruction sets and numbers of threads; but for activations that take an
-        exponential, whose last bit instruction sets without a fused multiply-add may give
-        otherwise.
+        bits for all instruction sets and numbers of threads; but for "hardswish" and activations
+        that take an exponential, whose last bit instruction sets without a fused multiply-add may
+        give otherwise.
 
         References
         ----------

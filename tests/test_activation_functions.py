@@ -1,12 +1,15 @@
 """Activations: the same bits wherever they are applied, and PyTorch's values at the edges."""
 
+import typing
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from reference import ACTIVATIONS
 from strategies import DTYPES, NATIVE_FORMATS, random_sparse
 
-from spkernels import prepare, spmm
+from spkernels import _core, _typing, prepare, spmm
+from spkernels.cuda import _library
 
 NAMES = [name for name in ACTIVATIONS if name]
 RNG = np.random.default_rng(0)
@@ -24,6 +27,13 @@ def same_bits(a, b):
     assert a.shape == b.shape
     np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(np.signbit(a), np.signbit(b))
+
+
+def test_all_lists_of_activations_agree():
+    assert ACTIVATIONS.keys() == _core.ACTIVATIONS.keys()
+    assert _core.ACTIVATIONS == _library.ACTIVATIONS
+    assert set(typing.get_args(_typing.Activation)) == set(NAMES)
+    assert all(f'"{name}"' in spmm.__doc__ for name in NAMES)
 
 
 @pytest.mark.every_isa

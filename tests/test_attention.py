@@ -344,6 +344,28 @@ def test_masked_softmax(P, scale):
         assert (abs(got.data[row] - weights / weights.sum()) <= slack * weights + tiny).all()
 
 
+@pytest.mark.every_isa
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exponentials_of_masked_softmax(dtype):
+    """Within 1.1 units: beside exp(0) = 1, of which they change no bit, they are the result."""
+    low, high, wider = {
+        np.float32: (-87.33, -17.4, np.float64), np.float64: (-708.3, -37.5, np.longdouble)
+    }[dtype]  # fmt: skip
+    scores = np.linspace(low, high, 100_000).astype(dtype)
+    rows = np.stack([np.zeros_like(scores), scores], axis=1)
+    P = sp.csr_array(
+        (rows.ravel(), np.tile([0, 1], scores.size), np.arange(scores.size + 1) * 2),
+        shape=rows.shape,
+    )
+    result = masked_softmax(P).data[1::2]
+    exact = np.exp(scores.astype(wider))
+    unit = np.spacing(exact.astype(dtype)).astype(wider)
+    slack = 0 if np.finfo(wider).nmant > np.finfo(dtype).nmant + 5 else 1
+    assert (np.abs(result - exact) <= (1.1 + slack) * unit).all()
+    P.data[1::2] = low - 1  # where they would be subnormal
+    np.testing.assert_array_equal(masked_softmax(P).data, np.tile([1, 0], scores.size))
+
+
 def test_masked_softmax_in_place():
     P = sp.csr_array(np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [-np.inf, 0.0, -np.inf]]))
     expected = masked_softmax(P).toarray()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reference
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +21,9 @@ from spkernels.bench import analysis, ceilings, cells, collection, comparison, r
 from spkernels.bench.cells import Cell, Matrix
 from spkernels.bench.measure import check, machine, process, session, stats
 from spkernels.bench.measure.load import AFTER_NUMPY, LOADS, busy_processes
-from spkernels.bench.ops import OPS, bert_layer
+from spkernels.bench.ops import OPS, bert_layer, fused
 from spkernels.bench.ops.estimators import ESTIMATORS
-from spkernels.bench.ops.fused import ACTIVATIONS
+from spkernels.bench.ops.fused import ACTIVATIONS, FUNCTIONS, FUSED
 from spkernels.bench.peers import EARLIER, MODULES, numpy_dense
 from spkernels.bench.problem import LAYOUTS, Problem
 from spkernels.bench.report import tables
@@ -119,6 +120,20 @@ def right_answer(problem):
         q, k, v = (problem.operands[name] for name in "qkv")
         return sparse_attention(q, k, v, problem.sparse())
     return (problem.x @ problem.yt.T)[problem.rows(), problem.indices]
+
+
+def test_formulas_of_activations_and_their_slopes():
+    x = np.concatenate([np.linspace(-12, 12, 4801), [-1e30, 1e30]])
+    assert FUNCTIONS.keys() == reference.ACTIVATIONS.keys()
+    for op in FUSED:
+        with np.errstate(all="ignore"):
+            value = FUNCTIONS[op.activation](x)
+            exact = reference.ACTIVATIONS[op.activation](x)
+            narrow = numpy_dense._ACTIVATIONS[op.activation](x.astype(np.float32))
+        np.testing.assert_allclose(value, exact, rtol=1e-14, atol=1e-14, err_msg=op.NAME)
+        steepest = np.max(np.abs(np.diff(value[:-2]) / np.diff(x[:-2])))
+        assert steepest <= fused.LIPSCHITZ, op.NAME
+        assert narrow.dtype == np.float32, op.NAME
 
 
 # What estimators and a layer of BERT need is another kind of matrix.
