@@ -68,6 +68,8 @@ cdef extern from "spkernels/spkernels.h" nogil:
         int scale
     spk_status spk_init()
     spk_status spk_check(spk_sparse *A, int threads)
+    spk_status spk_transpose_blocks(const spk_sparse *A, void *offsets, void *indices,
+                                    void *values)
     spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                         const spk_epilogue *epilogue, int threads)
     spk_status spk_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
@@ -855,6 +857,43 @@ def plain_arrays(A, int format):
     return format, shape, block, first, indices, None, values
 
 
+cdef tuple _transpose_blocks(spk_sparse *s, int typenum):
+    """Make `s`, in BSR, its transpose; return the arrays that it points into then, or None."""
+    cdef cnp.npy_intp dims[3]
+    cdef int itypenum = cnp.NPY_INT32 if s.itype == SPK_I32 else cnp.NPY_INT64
+    cdef spk_status status
+    dims[0] = s.cols // s.block_cols + 1
+    cdef cnp.ndarray offsets = cnp.PyArray_EMPTY(1, dims, itypenum, 0)
+    dims[0], dims[1], dims[2] = s.nnz, s.block_cols, s.block_rows
+    cdef cnp.ndarray indices = cnp.PyArray_EMPTY(1, dims, itypenum, 0)
+    cdef cnp.ndarray values = cnp.PyArray_EMPTY(3, dims, typenum, 0)
+    cdef void *to_offsets = cnp.PyArray_DATA(offsets)
+    cdef void *to_indices = cnp.PyArray_DATA(indices)
+    cdef void *to_values = cnp.PyArray_DATA(values)
+    with nogil:
+        status = spk_transpose_blocks(s, to_offsets, to_indices, to_values)
+    if status != SPK_OK:
+        return None
+    s.rows, s.cols = s.cols, s.rows
+    s.block_rows, s.block_cols = s.block_cols, s.block_rows
+    s.offsets, s.indices, s.values = to_offsets, to_indices, to_values
+    s.flags = SPK_CHECKED | SPK_SORTED
+    return offsets, indices, values
+
+
+def transpose_blocks(tuple A):
+    """Return the arrays of the transpose of BSR, which are valid, from those of a valid one."""
+    cdef spk_sparse s
+    _fill_sparse(&s, A, SPK_CHECKED)
+    arrays = _transpose_blocks(&s, cnp.PyArray_TYPE(<cnp.ndarray>A[6]))
+    if arrays is None:
+        raise ValueError("index arrays changed while they were read")
+    offsets, indices, values = arrays
+    used = offsets[-1]
+    shape, block = (s.rows, s.cols), (s.block_rows, s.block_cols)
+    return A[0], shape, block, offsets, indices[:used], None, values[:used]
+
+
 cdef inline void _transpose_sparse(spk_sparse *s) noexcept:
     """All but BSR, whose blocks would have to turn."""
     s.rows, s.cols = s.cols, s.rows
@@ -1114,7 +1153,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
         if format is None:
             return None
         sparse, dense = B, A
-    cdef tuple arrays = (None, None, None)
+    cdef tuple arrays = (None, None, None), turned = None
     cdef bint taken = _take_dense(dense, &b)
     if packed:
         a = (<Packed>A).like
@@ -1128,9 +1167,15 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>dense)
     if dense_first:
         # D @ S = (S^T D^T)^T, as in `spmm`.
-        if a.format == SPK_BSR:
+        if a.format != SPK_BSR:
+            _transpose_sparse(&a)
+        elif a.rows == b.rows if ndim == 1 else a.rows == b.cols:
+            a.flags = _trusted_flags(sparse, check is not False)
+            turned = _transpose_blocks(&a, cnp.PyArray_TYPE(<cnp.ndarray>dense))
+            if turned is None:
+                return None
+        else:
             return None
-        _transpose_sparse(&a)
         if ndim == 2:
             _transpose_dense(&b)
     if a.cols != b.rows:
@@ -1148,7 +1193,8 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     threads = _take_workers(workers)
     if threads < 0 or not (check is True or check is False):
         return None
-    a.flags = 0 if packed else _trusted_flags(sparse, check)
+    if turned is None:
+        a.flags = 0 if packed else _trusted_flags(sparse, check)
     dims[0], dims[1] = a.rows, b.cols
     if dense_first and ndim == 2:
         dims[0], dims[1] = b.cols, a.rows

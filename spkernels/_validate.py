@@ -173,9 +173,7 @@ def transposed_arrays(arrays):
     if code == _core.COO:
         return code, shape, block, None, row_indices, indices, data
     if code == _core.BSR:
-        used = int(offsets[-1])
-        A = sp.bsr_array((data[:used], indices[:used], offsets), shape=(rows, cols))
-        return sparse_arrays(A.T, data.dtype, "")
+        return _core.transpose_blocks(arrays)
     code = _core.CSC if code == _core.CSR else _core.CSR
     return code, shape, block, offsets, indices, None, data
 

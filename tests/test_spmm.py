@@ -148,6 +148,28 @@ def kernel_of(A, B, order="C"):
     return name
 
 
+@pytest.mark.parametrize("itype", INDEX_DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("block", [(1, 1), (2, 2), (3, 2), (1, 4), (5, 3)])
+def test_blocks_are_transposed(block, dtype, itype):
+    rng = np.random.default_rng(8)
+    height, width = block
+    entries = rng.integers(0, 9, 40)
+    indptr = np.r_[0, np.sort(rng.integers(0, 40, 6)), 40].astype(itype)
+    values = rng.standard_normal((43, height, width)).astype(dtype)  # and some behind the last row
+    indices = np.r_[entries, 0, 0, 0].astype(itype)
+    A = sp.bsr_array((values, indices, indptr), shape=(7 * height, 9 * width))
+    arrays = _validate.sparse_arrays(A, np.dtype(dtype), "A")
+    _, shape, turned, offsets, columns, _, blocks = _core.transpose_blocks(arrays)
+    assert (shape, turned) == (A.shape[::-1], (width, height))
+    assert len(columns) == len(blocks) == 40
+    T = sp.bsr_array((blocks, columns, offsets), shape=shape)
+    assert (T.toarray() == A.toarray().T).all()
+    for n in (1, 9):
+        D = rng.standard_normal((n, 7 * height)).astype(dtype)
+        assert_spmm(spmm(D, A), D, A)
+
+
 def test_deep_and_dense_products_take_the_paths_they_are_here_for():
     """The matrices above reach panels, blocks of panels and kernels for any strides."""
     rng = np.random.default_rng(5)

@@ -116,6 +116,10 @@ typedef struct spk_sampling {
  * success set SPK_CHECKED and, if it holds, SPK_SORTED in A->flags.  threads: as for spk_spmm. */
 spk_status spk_check(spk_sparse *A, int threads);
 
+/* The transpose of A, in BSR, whose blocks are transposed too: A->cols / A->block_cols + 1 offsets,
+ * A->nnz indices (in order in each row) and blocks. */
+spk_status spk_transpose_blocks(const spk_sparse *A, void *offsets, void *indices, void *values);
+
 /* C (m x n) from A (m x k, sparse) and B (k x n, dense), which must not overlap C.
  * threads > 0: so many; threads < 0: at most -threads, fewer where the work is small; threads == 0:
  * the same for the default, spk_get_num_threads().  With one, no thread is started.  Where the

@@ -5,12 +5,20 @@
  * fused here: overflow and underflow are the same on all instruction sets. */
 
 /* The two cases worth a path without branches: a whole product, and a further block of K. */
-enum FT(store_mode) { FT(STORE_PLAIN), FT(STORE_ADD), FT(STORE_GENERAL) };
+enum FT(store_mode) { FT(STORE_PLAIN), FT(STORE_ADD), FT(STORE_GENERAL), FT(STORE_RELU) };
 
 static inline enum FT(store_mode) FT(store_mode_of)(const spk_epilogue *e) {
   if (e->alpha != 1.0 || e->bias_row || e->bias_col || e->activation != SPK_IDENTITY)
     return FT(STORE_GENERAL);
   return e->beta == 0.0 ? FT(STORE_PLAIN) : e->beta == 1.0 ? FT(STORE_ADD) : FT(STORE_GENERAL);
+}
+
+/* For store_row: relu alone takes no detour, which would take 4 ns for each row. */
+static inline enum FT(store_mode) FT(row_mode_of)(const spk_epilogue *e) {
+  spk_epilogue rest = *e;
+  rest.activation = SPK_IDENTITY;
+  const int plain = FT(store_mode_of)(&rest) == FT(STORE_PLAIN);
+  return plain && e->activation == SPK_RELU ? FT(STORE_RELU) : FT(store_mode_of)(e);
 }
 
 /* Activations other than relu are applied to blocks of C that are still in L1: takes one out of e
@@ -82,6 +90,7 @@ SPK_INLINE void FT(store_row)(const VEC *acc, T *c, ptrdiff_t i, ptrdiff_t n, co
     const int last = masked && v == NV - 1;
     VEC x = acc[v];
     if (mode == FT(STORE_ADD)) x = V(add)(x, last ? V(loadm)(d, mask) : V(load)(d));
+    if (mode == FT(STORE_RELU)) x = V(relu)(x);
     if (last)
       V(storem)(d, mask, x);
     else

@@ -35,7 +35,7 @@ SPK_INLINE void FN(spmm_bsr_tile)(const spk_spmm_task *t, const int NV, const in
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
   spk_epilogue e = t->epilogue;
   const spk_activation activation = FT(take_activation)(&e);
-  const enum FT(store_mode) mode = FT(store_mode_of)(&e);
+  const enum FT(store_mode) mode = FT(row_mode_of)(&e);
   const ptrdiff_t R = t->block_rows;
   const ptrdiff_t some = spk_ceil_div(FT(rows_together)(activation, t->rows * R, t->n), R);
   for (ptrdiff_t block = 0; block < t->rows;) {
@@ -65,24 +65,56 @@ SPK_SPMM_BSR(3)
 SPK_SPMM_BSR(4)
 #undef SPK_SPMM_BSR
 
+/* MR rows of a block times one column.  W: a constant where it is small. */
+SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_sums)(const spk_spmm_task *t, ptrdiff_t block,
+                                                   ptrdiff_t r, ptrdiff_t j, const int MR,
+                                                   const ptrdiff_t W, const int plain) {
+  const I *idx = t->indices, *begin = t->begin, *end = t->end;
+  const ptrdiff_t R = t->block_rows, ldb = t->ldb;
+  const T *values = t->values, *B = (const T *)t->B + j * t->col_strideb;
+  T s[4] = {0};
+  for (ptrdiff_t p = begin[block]; p < (ptrdiff_t)end[block]; p++) {
+    const T *a = values + (p * R + r) * W;
+    const T *b = B + ((ptrdiff_t)idx[p] * W - t->base) * ldb;
+    for (ptrdiff_t c = 0; c < W; c++) {
+      const T x = b[c * ldb];
+      SPK_UNROLL for (int q = 0; q < MR; q++) s[q] += a[q * W + c] * x;
+    }
+  }
+  SPK_UNROLL for (int q = 0; q < MR; q++) {
+    const ptrdiff_t i = block * R + r + q;
+    T *c = (T *)t->C + i * t->ldc + j * t->col_stridec;
+    if (plain)
+      *c = s[q];
+    else
+      FT(store_one)(s[q], c, i, j, &t->epilogue);
+  }
+}
+
+SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_columns)(const spk_spmm_task *t, const ptrdiff_t W) {
+  const int plain = FT(store_mode_of)(&t->epilogue) == FT(STORE_PLAIN);
+  const ptrdiff_t R = t->block_rows;
+  for (ptrdiff_t block = 0; block < t->rows; block++) {
+    ptrdiff_t r = 0;
+    for (; r + 4 <= R; r += 4)
+      for (ptrdiff_t j = 0; j < t->n; j++) FN(spmm_bsr_sums)(t, block, r, j, 4, W, plain);
+    for (; r + 2 <= R; r += 2)
+      for (ptrdiff_t j = 0; j < t->n; j++) FN(spmm_bsr_sums)(t, block, r, j, 2, W, plain);
+    for (; r < R; r++)
+      for (ptrdiff_t j = 0; j < t->n; j++) FN(spmm_bsr_sums)(t, block, r, j, 1, W, plain);
+  }
+}
+
 /* Any strides, and n == 1, where a masked vector would carry one lane. */
 SPK_SCALAR_LOOPS static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
-  const I *idx = t->indices, *begin = t->begin, *end = t->end;
-  const ptrdiff_t R = t->block_rows, W = t->block_cols;
-  spk_epilogue e = t->epilogue;
-  const spk_activation activation = FT(take_activation)(&e);
-  for (ptrdiff_t block = 0; block < t->rows; block++)
-    for (ptrdiff_t r = 0; r < R; r++)
-      for (ptrdiff_t j = 0; j < t->n; j++) {
-        T s = 0;
-        for (ptrdiff_t p = begin[block]; p < (ptrdiff_t)end[block]; p++) {
-          const T *a = (const T *)t->values + (p * R + r) * W;
-          const T *b =
-              (const T *)t->B + ((ptrdiff_t)idx[p] * W - t->base) * t->ldb + j * t->col_strideb;
-          for (ptrdiff_t c = 0; c < W; c++) s += a[c] * b[c * t->ldb];
-        }
-        const ptrdiff_t i = block * R + r;
-        FT(store_one)(s, (T *)t->C + i * t->ldc + j * t->col_stridec, i, j, &e);
-      }
-  if (activation) FT(activate_tile)(t->C, t->ldc, t->col_stridec, t->rows * R, t->n, activation);
+  spk_spmm_task task = *t;
+  const spk_activation activation = FT(take_activation)(&task.epilogue);
+  if (t->block_cols == 2)
+    FN(spmm_bsr_columns)(&task, 2);
+  else if (t->block_cols == 4)
+    FN(spmm_bsr_columns)(&task, 4);
+  else
+    FN(spmm_bsr_columns)(&task, t->block_cols);
+  if (activation)
+    FT(activate_tile)(t->C, t->ldc, t->col_stridec, t->rows * t->block_rows, t->n, activation);
 }

@@ -46,7 +46,7 @@ SPK_INLINE void FN(spmm_csr_tile)(const spk_spmm_task *t, const int NV, const in
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
   spk_epilogue e = t->epilogue;
   const spk_activation activation = FT(take_activation)(&e);
-  const enum FT(store_mode) mode = FT(store_mode_of)(&e);
+  const enum FT(store_mode) mode = FT(row_mode_of)(&e);
   /* Locals, as the stores to C could alias the task. */
   const I *idx = t->indices;
   const T *val = t->values, *B = t->B;
