@@ -342,8 +342,8 @@ const char *spk_status_string(spk_status status);
 /* The bytes of workspace that a call may take per thread. */
 size_t spk_workspace_limit(void);
 /* The bytes that spk_spmm may take besides, for all threads together: 16 MiB, or 64 bytes for each
- * of the rows of B if that is more.  They hold partial sums of CSC and COO, and columns of a B whose
- * rows are not contiguous. */
+ * of the rows of B if that is more.  They hold partial sums of CSC and COO, and columns of a B
+ * whose rows are not contiguous. */
 size_t spk_shared_limit(ptrdiff_t rows);
 
 /* What this machine can do at most with the vectors in use, on all threads at once: FMA operations

@@ -1,11 +1,51 @@
 /* Bytes into panels, and sums of whole numbers into what is wanted. */
 
+/* Rows of a panel whose elements are the neighbours, 8 columns of 8 rows at a time: a word holds a
+ * column's, and words become rows by swaps of halves. */
+static void SPK_NAME1(bytes_across, SPK_ISA_NAME)(uint8_t *to, const uint8_t *src,
+                                                  ptrdiff_t col_stride, ptrdiff_t rows,
+                                                  ptrdiff_t cols) {
+  for (ptrdiff_t j = 0; j < cols; j += 8)
+    for (ptrdiff_t i = 0; i < rows; i += 8) {
+      const ptrdiff_t down = spk_min(8, rows - i), across = spk_min(8, cols - j);
+      uint64_t x[8] = {0};
+      for (ptrdiff_t c = 0; c < across; c++) {
+        const uint8_t *from = src + (j + c) * col_stride + i;
+        if (down == 8)
+          memcpy(&x[c], from, 8);
+        else
+          memcpy(&x[c], from, (size_t)down);
+      }
+      SPK_UNROLL for (int half = 4; half > 0; half /= 2) {
+        const int bits = 8 * half;
+        const uint64_t low = half == 4   ? 0x00000000ffffffffu
+                             : half == 2 ? 0x0000ffff0000ffffu
+                                         : 0x00ff00ff00ff00ffu;
+        SPK_UNROLL for (int c = 0; c < 8; c++) {
+          if (c & half) continue;
+          const uint64_t swap = ((x[c] >> bits) ^ x[c + half]) & low;
+          x[c] ^= swap << bits;
+          x[c + half] ^= swap;
+        }
+      }
+      for (ptrdiff_t r = 0; r < down; r++) memcpy(to + (i + r) * SPK_QUAD_TILE + j, &x[r], 8);
+    }
+}
+
 /* Rows of B, ordered for v_u8_quads; what comes after their last column does not matter, and is
  * read with it where the rows below lie there. */
 static void SPK_NAME1(quad_panel, SPK_ISA_NAME)(uint8_t *panel, const uint8_t *src,
                                                 ptrdiff_t row_stride, ptrdiff_t col_stride,
                                                 ptrdiff_t rows, ptrdiff_t cols, uint8_t flip) {
   const ptrdiff_t last = (rows - 1) * row_stride + cols; /* the end of them all */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  if (row_stride == 1 && col_stride != 1 && cols > 1) {
+    SPK_NAME1(bytes_across, SPK_ISA_NAME)(panel, src, col_stride, rows, cols);
+    for (ptrdiff_t i = 0; i < rows; i++, panel += SPK_QUAD_TILE)
+      v_u8_store(panel, v_u8_order(v_u8_load(panel), flip));
+    return;
+  }
+#endif
   for (ptrdiff_t i = 0; i < rows; i++, panel += SPK_QUAD_TILE) {
     const uint8_t *s = src + i * row_stride;
     uint8_t row[SPK_QUAD_TILE] = {0};
