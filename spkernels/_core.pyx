@@ -1061,13 +1061,15 @@ def walks_often(rows, cols, itemsize):
 
 cdef inline bint _takes_strides(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t nnz,
                                 ptrdiff_t n) noexcept:
-    return nnz >= rows and <double>nnz * n >= 60000 and _sums_fit(rows, cols)
+    # Small ones are done before a conversion would be, which takes 40 us.
+    return <double>nnz * n < 60000 or (nnz >= rows and _sums_fit(rows, cols))
 
 
 def takes_strides(rows, cols, nnz, n):
     """Whether COO of so many entries needs no conversion where operands are not row-major.
 
-    The sums of its rows, and a copy of some columns of the dense operand, fit the workspace.
+    It is small, or the sums of its rows, and a copy of some columns of the dense operand, fit the
+    workspace.
     """
     return _takes_strides(rows, cols, nnz, n)
 
