@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 
-from ._operands import apart_from, check_out_dtype, dense_array, numbers
+from . import _core
+from ._operands import NATIVE, apart_from, check_out_dtype, dense_array, numbers
 
 __all__ = ["broadcast_bias", "check_epilogue", "dense_product", "finish"]
 
 #: What is computed at a time where a result cannot be computed in its place, in bytes.
 _PART_BYTES = 4 << 20
+
+#: Matrices of one row whose products have no terms.
+_NO_TERMS = {dtype: sp.csr_array((1, 0), dtype=dtype) for dtype in NATIVE}
 
 
 def finish(product, out, alpha, beta, bias, activation, layout):
@@ -30,7 +35,9 @@ def _finished(result, out, alpha, beta, bias, activation):
         result = _plus_old(result, beta, out)
     if bias is not None:
         result = _in_place(np.add, result, broadcast_bias(bias, shape))
-    if activation in ("relu", "relu6") and result.dtype.kind in "biuf":
+    if activation not in (None, "relu") and result.dtype in NATIVE:
+        result = _activated(result, activation)
+    elif activation in ("relu", "relu6") and result.dtype.kind in "biuf":
         result = _in_place(np.maximum, result, result.dtype.type(0))
         if activation == "relu6":
             result = _in_place(np.minimum, result, result.dtype.type(6))
@@ -92,6 +99,17 @@ def _in_place(ufunc, array, other):
     """Return ``ufunc(array, other)``, in `array` where that has the dtype of the result."""
     same = array.ndim > 0 and np.result_type(array, other) == array.dtype
     return ufunc(array, other, out=array if same else None)
+
+
+def _activated(array, activation):
+    """Return the activation of an array as kernels have it, in place where it is contiguous."""
+    if not (array.flags.forc and array.flags.behaved):
+        array = array.copy()
+    # The epilogue of a product without terms: -1 times their sum is -0, added to what is there.
+    flat = np.asarray(array).reshape(1, -1, order="A")
+    none = np.empty((0, flat.shape[1]), array.dtype)
+    _core.spmm_fast(_NO_TERMS[array.dtype], none, flat, -1.0, 1.0, None, str(activation), workers=1)
+    return array
 
 
 def _plus_old(result, beta, out):

@@ -263,9 +263,8 @@ class Dense(Rows):
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
         """Multiply by ``numpy.matmul`` where zeros times `B` are zeros and threads suffice."""
-        simple = activation is None or (type(activation) is str and activation == "relu")
         few = (resolve_workers(workers) or _core.get_num_threads()) < blas_threads()
-        if simple and not few and _keeps_dtype(self.like, B) and _is_finite(B):
+        if not few and _keeps_dtype(self.like, B) and _is_finite(B):
             return multiply_dense(
                 self.dense, B, out, alpha, beta, bias, activation, order, workers=workers
             )

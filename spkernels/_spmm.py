@@ -211,7 +211,7 @@ def spmm(
         name = "B" if dense_first else "A"
         if S.format == "dia":
             S = validated(S, name)
-        by_scipy = _scipy_is_faster(S, D, dense_first, activation, check)
+        by_scipy = _scipy_is_faster(S, D, dense_first, check)
         if by_scipy and workers is None and _is_plain(S, D, dense_first, *options):
             return np.asarray(D @ S if dense_first else S @ D, order="C")
         if not by_scipy:
@@ -258,7 +258,7 @@ def multiply_packed(packed, csr, B, *options, workers):
 
 
 def multiply_dense(dense, B, *options, workers):
-    """`spmm` of a matrix with its zeros written out; activations are None and "relu"."""
+    """`spmm` of a matrix with its zeros written out."""
     resolve_workers(workers)
     return _spmm(dense, _dense(B, "B"), "W", "B", False, True, *options, 0, False)
 
@@ -275,7 +275,7 @@ def _is_plain(S, D, dense_first, out, alpha, beta, bias, activation, order):
     )
 
 
-def _scipy_is_faster(S, D, dense_first, activation, check):
+def _scipy_is_faster(S, D, dense_first, check):
     """Whether scipy has the product before a conversion to CSR would be done.
 
     Scipy's products of DIA walk the diagonals, those of DOK the entries, in Python; tocsr() alone
@@ -285,10 +285,8 @@ def _scipy_is_faster(S, D, dense_first, activation, check):
     above; on the right 0.8 below 1000, 0.6 to 2.3 above.  DOK: one column 0.1 to 0.75 up to 300
     entries, more columns 0.5 to 0.7 at 30 and 1.3 at 90.  LIL is converted by scipy too.
     """
-    if D.ndim not in (1, 2) or not (
-        activation is None or (type(activation) is str and activation == "relu")
-    ):
-        return False  # `finish` has no other activation
+    if D.ndim not in (1, 2):
+        return False
     columns = 1 if D.ndim == 1 else D.shape[0 if dense_first else 1]
     if S.format == "dia" and is_hypersparse(max(S.shape), S.data.size):
         return False  # scipy fills diagonals up to that length, to transpose them

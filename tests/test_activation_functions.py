@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from reference import ACTIVATIONS
 from strategies import DTYPES, NATIVE_FORMATS, random_sparse
 
-from spkernels import _core, _typing, prepare, spmm
+from spkernels import _core, _kernels, _typing, prepare, spmm
 from spkernels.cuda import _library
 
 NAMES = [name for name in ACTIVATIONS if name]
@@ -63,6 +63,32 @@ def test_the_same_bits_of_prepared_matrices(activation):
         B = 3 * RNG.standard_normal((64, n) if n else 64).astype(np.float32)
         same_bits(W.spmm(B, activation=activation), applied(W.spmm(B), activation))
         same_bits(W.linear(B.T, activation=activation), applied(W.linear(B.T), activation))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", NAMES)
+def test_the_same_bits_after_products_of_numpy_and_scipy(monkeypatch, activation, dtype):
+    """Nor does the dense kernel of a prepared matrix leave the product to a CSR for them."""
+    monkeypatch.setattr(_kernels, "blas_threads", lambda: 1)
+    A = random_sparse(RNG, "csr", (130, 64), 0.5, dtype)
+    kernel = _kernels.KERNELS["dense"](A, 8)
+    for n in (1, 9):
+        B = 3 * RNG.standard_normal((64, n)).astype(dtype)
+        bias = RNG.standard_normal(n).astype(dtype)
+        old = RNG.choice(np.array([np.inf, -np.inf, np.nan, 1, -9], dtype), (130, n))
+        for order, beta in (("C", 0.0), ("F", 0.0), ("C", 1.0), ("F", 1.0)):
+            plain, fused = (
+                kernel.multiply(B, old.copy(order), 0.5, beta, bias, name, None, None)
+                for name in (None, activation)
+            )
+            same_bits(fused, applied(plain, activation))
+    assert kernel._csr is None
+    few = sp.dia_array((np.ones((2, 9), dtype), [0, 1]), shape=(9, 9))
+    D = 3 * RNG.standard_normal((9, 4)).astype(dtype)
+    for S in (few, few.todok()):
+        same_bits(spmm(S, D, activation=activation), applied(spmm(S, D), activation))
+        same_bits(spmm(D.T, S, activation=activation), applied(spmm(D.T, S), activation))
+    assert spmm(few, D[:, :0], activation=activation).shape == (9, 0)
 
 
 @pytest.mark.every_isa
