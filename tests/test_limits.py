@@ -178,7 +178,7 @@ thread = threading.Thread(target=run)
 thread.start()
 thread.join()
 assert len(same) == 3 * len(operations) and all(same.values()), same
-""", env={"OMP_STACKSIZE": "64k"})
+""")
 
 
 # Operations that write to `out`, which is some MiB; what they do on the way takes about as much.

@@ -60,7 +60,8 @@ const char *spk_openmp(void) { return SPK_STR(_OPENMP); }
  * them, and workers must not be. */
 static const spk_cpus *bound_cpus(void) {
   static spk_cpus cpus;
-  const int places = omp_get_num_places();
+  const int binds = omp_get_proc_bind() != omp_proc_bind_false;
+  const int places = binds ? omp_get_num_places() : 0;
   for (int place = 0; place < places; place++) {
     const int count = omp_get_place_num_procs(place);
     int *ids = malloc((size_t)spk_max(1, count) * sizeof *ids);

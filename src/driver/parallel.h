@@ -22,7 +22,8 @@ void spk_parallel(int threads, spk_phase first, spk_phase second, void *context)
 void spk_parallel_init(void);
 
 /* Threads for a call that asked for `requested`: exactly so many if positive, at most that many if
- * negative, at most the default if 0; fewer where the work, in multiply-adds, is small. */
+ * negative, at most the default if 0; fewer where the work, in multiply-adds, is small, or the
+ * machine busy. */
 int spk_choose_threads(int requested, double work);
 
 #endif

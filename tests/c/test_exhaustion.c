@@ -110,7 +110,7 @@ static void check_verb(const verb *v, int threads) {
     }
 }
 
-/* What is known of a thread's pool takes memory at its first region, and is needed for none. */
+/* A thread's first region takes no memory that it cannot do without. */
 static void *check_first_region(void *argument) {
   const verb *v = argument;
   void *expected[MOST_OUTPUTS] = {NULL, NULL};
