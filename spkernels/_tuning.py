@@ -314,7 +314,7 @@ _CHOSEN = {
     "measured": "chosen by measuring",
     "CPU time": "chosen by the CPU time of one thread, as other processes were running",
     "within noise": "not sure: the model chose among kernels that differed by less than the noise",
-    "predicted": "chosen by the model: nothing else came close, or the machine was too busy",
+    "predicted": "chosen by the model, as other processes were running",
     "loaded": "chosen by a measurement that was loaded",
 }
 

@@ -58,7 +58,6 @@ def test_the_same_bits_in_all_formats_and_layouts(activation, dtype):
 def test_the_same_bits_of_prepared_matrices(activation):
     A = random_sparse(RNG, "csr", (130, 64), 0.2, np.float32)
     for n in (None, 1, 5, 40):
-        # By the model: the dense product has no other activation than relu.
         W = prepare(A, n=n or 1, tune=False)
         B = 3 * RNG.standard_normal((64, n) if n else 64).astype(np.float32)
         same_bits(W.spmm(B, activation=activation), applied(W.spmm(B), activation))

@@ -697,7 +697,7 @@ def test_explain():
         ("measured", "chosen by measuring"),
         ("CPU time", "chosen by the CPU time of one thread"),
         ("within noise", "not sure"),
-        ("predicted", "chosen by the model"),
+        ("predicted", "chosen by the model, as other processes were running"),
     ],
 )
 def test_a_report_says_how_the_kernel_was_chosen(monkeypatch, basis, says):

@@ -116,7 +116,8 @@ class CudaMatrix:
             Added to the product: of shape (n,) or (1, n) along the columns, (m, 1) along the rows;
             (m,) where the result is 1-D; contiguous.
         activation : str, optional
-            Applied last: the same as in `spkernels.spmm`.
+            Applied last: the same as in `spkernels.spmm`, by CUDA's exponential and error function:
+            results are a few units in the last place off, and those below 1e-36 may be 0.
         order : {None, "C", "F", "K"}, optional
             Memory layout of a new result; None is "C", "K" follows `B`.
         stream : int or object with ``__cuda_stream__``, ``cuda_stream`` or ``ptr``, optional
