@@ -118,7 +118,7 @@ def test_relu6_of_integers():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", NAMES)
 def test_values_of_pytorch(activation, dtype):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed.")
     functional = torch.nn.functional
     theirs = {
         "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
