@@ -212,8 +212,6 @@ def test_estimators_fit_the_same_on_the_kernels(name):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed.")
     cell = replace(cell_of(name, width=1, dtype="float64", shape=(120, 60), entries=900))
     problem = cell.problem(cell.matrix.load())
-    if name == "NMF":
-        problem.data = np.abs(problem.data)
     exact, bound = check.reference(problem)
     with accelerate():
         answer = ESTIMATORS[name].fit(problem)

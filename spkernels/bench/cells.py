@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .ops import OPS
+from .ops.estimators import ESTIMATORS
 from .problem import Problem
 
 SEED = 20240
@@ -70,7 +71,8 @@ class Cell:
     def problem(self, A) -> Problem:
         """Make the inputs, from a fixed seed.
 
-        Values are normal, ones for a pattern to sample at, and whole numbers for int8.
+        Values are normal, ones for a pattern to sample at, whole numbers for int8, and not negative
+        for estimators, as the weights of words are.
         """
         rng = np.random.default_rng(SEED)
         sparse, _, dense = self.dtype.partition(" x ")
@@ -81,6 +83,8 @@ class Cell:
             data = rng.integers(-127, 128, A.nnz).astype(dtype)
         else:
             data = rng.standard_normal(A.nnz).astype(dtype)
+            if self.op in ESTIMATORS:
+                data = np.abs(data)
         operands = OPS[self.op].operands(A, self.width, rng, np.dtype(dense or sparse))
         return Problem(
             self.op, A.shape, A.indptr, A.indices, data, operands, self.container, self.layout
