@@ -5,10 +5,9 @@
 /* Between probes, at least and at most. */
 #define SHORTEST (4 * SPK_MILLISECOND)
 #define LONGEST (1000 * SPK_MILLISECOND)
-/* What a worker cost that was lost in the middle of a task, against the time until the next try. */
-#define COST_SHARE 32
-/* Undisturbed for so many intervals: the next one is the shortest again. */
-#define CALM 8
+/* What a worker cost that was lost in the middle of a task, against the time until the next try: a
+ * second thread is worth far more than 6%, and one that is never free costs no more than that. */
+#define COST_SHARE 16
 
 void spk_contention_reset(spk_contention *c) {
   atomic_store(&c->probe_at, 0);
@@ -18,7 +17,10 @@ void spk_contention_reset(spk_contention *c) {
 
 void spk_contention_park(spk_contention *c, int64_t now, int64_t cost) {
   int64_t interval = atomic_load(&c->interval);
-  const int calm = now - atomic_load(&c->undisturbed_since) > CALM * interval;
+  /* Undisturbed for longer than it was parked: the next interval is as short as the first.  A
+   * virtual machine takes a CPU away for milliseconds some times a second; where every such time
+   * made the next interval longer, solvers ran on one thread half of the time. */
+  const int calm = now - atomic_load(&c->undisturbed_since) > interval;
   interval = calm ? SHORTEST : 2 * interval;
   if (interval < SHORTEST) interval = SHORTEST;
   if (interval < COST_SHARE * cost) interval = COST_SHARE * cost;

@@ -211,8 +211,17 @@ static void check_backoff(void) {
   test_case("what cost a product much is not");
   now += 60000 * ms;
   spk_contention_park(&c, now, 4 * ms);
-  CHECK(!spk_contention_probe(&c, now + 20 * 4 * ms), "the cost is a small part of the time");
+  CHECK(!spk_contention_probe(&c, now + 12 * 4 * ms), "the cost is a small part of the time");
   CHECK(spk_contention_probe(&c, now + 2000 * ms));
+  spk_contention_release(&c, now += 2000 * ms);
+  test_case("disturbances now and then do not keep it parked longer and longer");
+  for (int i = 0; i < 20; i++) {
+    now += 200 * ms;
+    spk_contention_park(&c, now, 2 * ms);
+    now += 100 * ms;
+    CHECK(spk_contention_probe(&c, now), "disturbance %d", i);
+    spk_contention_release(&c, now);
+  }
 }
 
 #ifdef __linux__
