@@ -76,8 +76,8 @@ static void copy_rows(void *context, ptrdiff_t task, int worker) {
   const spk_pack_fn pack = j->kernels->pack[B->dtype];
   for (ptrdiff_t t = j->t0; t < j->t1; t++) {
     const ptrdiff_t col = t * j->plan->tile, cols = spk_min(j->plan->tile, B->cols - col);
-    const void *from = spk_at(B->data, k * B->row_stride + col * B->col_stride,
-                              spk_dtype_size(B->dtype));
+    const void *from =
+        spk_at(B->data, k * B->row_stride + col * B->col_stride, spk_dtype_size(B->dtype));
     if (B->cols == 1) /* as a row, the stride of a lone column meaning nothing */
       pack(copy_of(j, t, k), 0, from, 0, B->row_stride, 1, rows);
     else
@@ -249,9 +249,9 @@ static void run_tiles(job *j) {
       /* What is copied is not cut: there is one band. */
       const spk_phase first = plan->copy ? (spk_phase){spk_ceil_div(k, COPY_ROWS), copy_rows}
                                          : (spk_phase){cut_tasks(j), cut_rows};
-      spk_parallel(
-          plan->threads, first,
-          (spk_phase){tiles * plan->row_parts, plan->hollow ? run_hollow_part : run_part}, j);
+      spk_parallel(plan->threads, first,
+                   (spk_phase){tiles * plan->row_parts, plan->hollow ? run_hollow_part : run_part},
+                   j);
     }
     j->k0 = j->k1;
   } while (j->k0 < k);

@@ -71,11 +71,12 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_sums)(const spk_spmm_task *t, ptrdi
                                                    const ptrdiff_t W, const int plain) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const ptrdiff_t R = t->block_rows, ldb = t->ldb;
-  const T *values = t->values, *B = (const T *)t->B + j * t->col_strideb;
+  const T *values = t->values, *B = t->B;
   T s[4] = {0};
   for (ptrdiff_t p = begin[block]; p < (ptrdiff_t)end[block]; p++) {
     const T *a = values + (p * R + r) * W;
-    const T *b = B + ((ptrdiff_t)idx[p] * W - t->base) * ldb;
+    /* Not before there is an entry: a B without rows may be NULL. */
+    const T *b = B + ((ptrdiff_t)idx[p] * W - t->base) * ldb + j * t->col_strideb;
     for (ptrdiff_t c = 0; c < W; c++) {
       const T x = b[c * ldb];
       SPK_UNROLL for (int q = 0; q < MR; q++) s[q] += a[q * W + c] * x;
