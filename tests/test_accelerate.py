@@ -293,7 +293,10 @@ def test_small_products_are_taken_and_those_of_many_rows_are_not(format, kind):
         expected = A @ other
         with accelerate():
             assert_same(A @ other, expected)
-        assert accelerate.report(reset=True).outcomes == {"taken": 1}
+        # Older versions of scipy multiply COO by such matrices into results in F order.
+        taken = format != "coo" or other.ndim == 1 or expected.flags.c_contiguous
+        outcome = "taken" if taken else "slower"
+        assert accelerate.report(reset=True).outcomes == {outcome: 1}
     if format == "csr":
         return
     A = make(format, kind, shape=(2000, 8), density=0.001)
