@@ -376,6 +376,9 @@ def test_sizes_that_are_taken(format, stored, rows, columns, threads, taken):
         A = sp.coo_array((np.ones(stored), at), shape=(rows, 400)).asformat(format)
     assert A.nnz == stored
     B = dense(400) if columns is None else dense((400, columns))
+    if format == "coo" and columns and not (A @ B).flags.c_contiguous:
+        # Into results in F order, as older versions of scipy make them, from more work on.
+        taken = taken and stored * columns >= 2e5
     try:
         spkernels.set_num_threads(threads)
         with accelerate():
