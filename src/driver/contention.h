@@ -1,9 +1,9 @@
 /* When a worker that lost its CPU to others may try again.
  *
  * A worker that finds itself disturbed is parked: products do without it.  It is probed at growing
- * intervals, so that what trying costs stays a small part of the time, and soon again where it was
- * undisturbed for long.  Each worker is judged by itself: on many CPUs, the one that is busy all
- * the time says nothing about the others. */
+ * intervals, so that what trying costs stays a small part of the time, and soon again where it ran
+ * undisturbed for longer than it had been parked.  Each worker is judged by itself: on many CPUs,
+ * the one that is busy all the time says nothing about the others. */
 #ifndef SPK_DRIVER_CONTENTION_H
 #define SPK_DRIVER_CONTENTION_H
 

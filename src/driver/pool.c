@@ -196,7 +196,7 @@ static int work_for_any(worker *self, int64_t *cost) {
   return 0;
 }
 
-typedef enum outcome { FOUND, NOTHING, CROWDED_OUT, DISTURBED } outcome;
+typedef enum outcome { FOUND, NOTHING, DISTURBED } outcome;
 
 /* Until there is a job, or patience ends. */
 static outcome look_for_job(const worker *self) {
@@ -208,7 +208,10 @@ static outcome look_for_job(const worker *self) {
     }
     const int64_t now = spk_now();
     if (start == 0) start = last = now;
-    if (now - last > GAP) return CROWDED_OUT;
+    /* Another thread of the process may have had work for the CPU, as a BLAS between two products:
+     * no product was held up.  Asleep, the worker is out of its way, and whether it comes when it
+     * is called tells. */
+    if (now - last > GAP) return NOTHING;
     if (atomic_load_explicit(&given_up, memory_order_relaxed) != 0 &&
         now - atomic_exchange(&given_up, 0) < CALLER_MEMORY)
       return DISTURBED;
@@ -228,10 +231,6 @@ static int work_while_awake(worker *self, int64_t *cost) {
     atomic_fetch_add(&looking, 1);
     seen = look_for_job(self);
     atomic_fetch_sub(&looking, 1);
-    /* Another thread of the process may have had work for the CPU, as a BLAS between two products:
-     * no product was held up.  Asleep, the worker is out of its way, and whether it comes when it
-     * is called tells. */
-    if (seen == CROWDED_OUT) self->patience = SHORT_WAIT;
     if (seen != FOUND) break;
     if (work_for_any(self, cost) && *cost == 0 && spk_now() - self->before.wall > LOST_CHECK)
       *cost = lost(self);

@@ -61,6 +61,16 @@ static void expect_all(operands *o, spk_status expected) {
     CHECK((status == SPK_OK) == (prepared != NULL));
     spk_prepared_free(prepared);
   }
+  if (o->A.view.format == SPK_BSR && expected == SPK_ERR_INDEX) {
+    const ptrdiff_t offsets = o->A.view.cols / o->A.view.block_cols + 1;
+    const size_t bytes = (size_t)(offsets + o->A.view.nnz) * sizeof(int64_t);
+    int64_t *arrays = exact_memory(bytes), *before = exact_memory(bytes);
+    memset(arrays, 7, bytes);
+    memcpy(before, arrays, bytes);
+    expect_status(o, expected, "transpose blocks",
+                  spk_transpose_blocks(&o->A.view, arrays, arrays + offsets, o->values.memory));
+    CHECK(memcmp(arrays, before, bytes) == 0);
+  }
   expect_status(o, expected, "kernel name",
                 spk_spmm_kernel_name(&o->A.view, &o->B.view, &o->C.view, 1, name, sizeof name));
   if (expected != SPK_OK) {

@@ -133,6 +133,11 @@ static spk_status run_kwinners(const verb *v, int threads) {
                       v->outputs[1], threads);
 }
 
+static spk_status run_transpose(const verb *v, int threads) {
+  (void)threads; /* it has one */
+  return spk_transpose_blocks(&v->A.view, v->ids, v->outputs[1], v->outputs[0]);
+}
+
 static spk_status run_ceiling(const verb *v, int threads) {
   double rate;
   return spk_measure_ceiling((spk_ceiling)v->choice, SPK_F32, 1 << 12, threads, &rate);
@@ -374,6 +379,21 @@ static int made_vector(int number, verb *v) {
   return 1;
 }
 
+static int made_transpose(int number, verb *v) {
+  const int dtype = next(&number, 2);
+  snprintf(v->name, sizeof v->name, "transposed blocks, dtype %d", dtype);
+  v->run = run_transpose;
+  v->A = some(SPK_BSR, (spk_dtype)dtype, SPK_I32, 1);
+  v->ids = exact_memory((COLS / 4 + 1) * sizeof(int32_t));
+  v->C = plain((spk_dtype)dtype, v->A.view.nnz, 16);
+  writes_matrix(v, 0, &v->C);
+  const size_t bytes = (size_t)v->A.view.nnz * sizeof(int32_t);
+  void *indices = exact_memory(bytes);
+  memset(indices, 7, bytes);
+  writes(v, 1, indices, bytes);
+  return 1;
+}
+
 static int made_other(int number, verb *v) {
   const int what = next(&number, 5), dtype = next(&number, 2);
   snprintf(v->name, sizeof v->name, "other %d, dtype %d", what, dtype);
@@ -416,6 +436,7 @@ static const struct {
              {ORDERS * 2 * 2 * 2, made_sddmm},
              {2 * 2 * 2, made_attention},
              {2 * 2 * 2, made_vector},
+             {2, made_transpose},
              {5 * 2, made_other}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
