@@ -11,6 +11,8 @@ from typing import Any, TypeVar, overload
 
 import scipy
 
+from ._arguments import as_count
+from ._blas_threads import begin_limit, end_limit
 from ._hooks import find_hooks, make_method
 from ._locks import hold_during_fork
 from ._report import Report, Tally
@@ -88,20 +90,26 @@ class Accelerate:
         self._lock = threading.RLock()
         self._tally = Tally(self._lock)
         self._blocks = 0
-        self._enables = 0
+        self._enables = []  # the limit of BLAS threads of each
         self._replaced = []
 
     @overload
-    def __call__(self) -> _Block: ...
+    def __call__(self, *, blas_threads: int | None = None) -> _Block: ...
     @overload
-    def __call__(self, function: Function) -> Function: ...
-    def __call__(self, function=None):
+    def __call__(self, function: Function, *, blas_threads: int | None = None) -> Function: ...
+    def __call__(self, function=None, *, blas_threads=None):
         """Return a context manager, and decorator, that accelerates what runs inside of it.
 
         Parameters
         ----------
         function : callable, optional
             What to decorate: ``@accelerate`` is the same as ``@accelerate()``.
+        blas_threads : int, optional
+            The most threads that a BLAS of the process (OpenBLAS, MKL, BLIS) may use meanwhile;
+            by default that is left alone.  Solvers that take dot products between sparse products
+            are faster with 1, as OpenBLAS's threads keep a CPU busy for milliseconds after each of
+            them; work that is mostly dense is slower.  Of several blocks at once, the smallest
+            number counts; each BLAS has its own number again when the last one has ended.
 
         Returns
         -------
@@ -112,7 +120,9 @@ class Accelerate:
         ------
         TypeError
             If what is decorated is a class, or runs after it has returned, as generators and
-            coroutines do.
+            coroutines do; if `blas_threads` is not an integer.
+        ValueError
+            If `blas_threads` is below 1.
 
         Warns
         -----
@@ -131,15 +141,28 @@ class Accelerate:
         >>> power(sp.csr_array([[0.0, 2.0], [1.0, 0.0]]), [1.0, 1.0], 2)
         array([2., 2.])
         """
-        return _Block(self) if function is None else _Block(self)(function)
+        block = _Block(self, _as_limit(blas_threads))
+        return block if function is None else block(function)
 
     @property
     def enabled(self) -> bool:
         """Whether scipy's methods are replaced at this moment."""
         return bool(self._replaced)
 
-    def enable(self) -> None:
+    def enable(self, *, blas_threads: int | None = None) -> None:
         """Accelerate from now on, until `disable` was called as often as `enable`.
+
+        Parameters
+        ----------
+        blas_threads : int, optional
+            The most threads that a BLAS of the process may use until then, as for a block.
+
+        Raises
+        ------
+        TypeError
+            If `blas_threads` is not an integer.
+        ValueError
+            If `blas_threads` is below 1.
 
         Warns
         -----
@@ -156,17 +179,23 @@ class Accelerate:
         >>> accelerate.enabled
         False
         """
-        self._begin(enables=1)
+        limit = _as_limit(blas_threads)
+        self._begin(limit, enables=[limit])
 
     def disable(self) -> None:
-        """Undo one call of `enable`; blocks that are running keep on.
+        """Undo the latest call of `enable`; blocks that are running keep on.
 
         Raises
         ------
         RuntimeError
             If there is no call of `enable` to undo.
         """
-        self._end(enables=1)
+        with self._lock:
+            if not self._enables:
+                raise RuntimeError("accelerate.disable() was called more often than enable()")
+            limit = self._enables.pop()
+            kept = self._restore_if_unused()
+        self._end(limit, kept)
 
     def report(self, *, reset: bool = False) -> Report:
         """Tell which products were taken and which were left to scipy, and why.
@@ -206,7 +235,7 @@ class Accelerate:
         """
         return self._tally.read(reset)
 
-    def _begin(self, *, blocks=0, enables=0):
+    def _begin(self, limit, *, blocks=0, enables=()):
         # Warnings run code of users, which must not meet the lock.
         hooks = find_hooks()
         if not hooks:
@@ -216,20 +245,22 @@ class Accelerate:
                 RuntimeWarning,
                 stacklevel=3,
             )
+        if limit is not None:
+            begin_limit(limit)
         with self._lock:
             if not self._replaced:
                 self._replace(hooks)
             self._blocks += blocks
-            self._enables += enables
+            self._enables.extend(enables)
 
-    def _end(self, *, blocks=0, enables=0):
+    def _end_block(self):
         with self._lock:
-            if self._enables < enables:
-                raise RuntimeError("accelerate.disable() was called more often than enable()")
-            self._blocks -= blocks
-            self._enables -= enables
-            last = not self._blocks and not self._enables
-            kept = self._restore() if last else []
+            self._blocks -= 1
+            return self._restore_if_unused()
+
+    def _end(self, limit, kept):
+        if limit is not None:
+            end_limit(limit)
         for hook in kept:
             warnings.warn(
                 f"{hook.owner.__name__}.{hook.name} was replaced by others while accelerate() "
@@ -247,9 +278,11 @@ class Accelerate:
         for hook, _, method in self._replaced:
             setattr(hook.owner, hook.name, method)
 
-    def _restore(self):
+    def _restore_if_unused(self):
         """Put scipy's methods back; return those that others have replaced meanwhile."""
         kept = []
+        if self._blocks or self._enables:
+            return kept
         for hook, original, method in self._replaced:
             if vars(hook.owner)[hook.name] is method:
                 setattr(hook.owner, hook.name, original)
@@ -267,8 +300,9 @@ class Accelerate:
 
 
 class _Block(contextlib.ContextDecorator):
-    def __init__(self, switch: Accelerate):
+    def __init__(self, switch: Accelerate, blas_threads: int | None):
         self._switch = switch
+        self._blas_threads = blas_threads
 
     def __call__(self, function: Function) -> Function:
         """Decorate a function; the block would be over before the body of others begins."""
@@ -282,11 +316,15 @@ class _Block(contextlib.ContextDecorator):
         return super().__call__(function)
 
     def __enter__(self) -> Accelerate:
-        self._switch._begin(blocks=1)
+        self._switch._begin(self._blas_threads, blocks=1)
         return self._switch
 
     def __exit__(self, *exception: object) -> None:
-        self._switch._end(blocks=1)
+        self._switch._end(self._blas_threads, self._switch._end_block())
+
+
+def _as_limit(blas_threads):
+    return None if blas_threads is None else as_count("blas_threads", blas_threads)
 
 
 accelerate = Accelerate()

@@ -703,7 +703,9 @@ def test_the_report_on_habits_says_what_each_costs(tmp_path):
     lines += habit("BERT", 128, op="bert_layer")(spkernels=4e-3, spkernels_before=8e-3)
     for line in habit("layer", op="chosen")(spkernels_plain=2e-3, numpy_dense=4e-3, spkernels=1e-3):
         lines.append(line | {"first prepare": 0.02})
-    lines += habit("text", 1, op="NMF")(scipy=3.0, accelerate=2.0)
+    lines += habit("text", 1, op="NMF")(
+        scipy=3.0, scipy_one_BLAS_thread=2.5, accelerate=2.0, accelerate_one_BLAS_thread=1.0
+    )
     for line in habit("m", load="2 busy processes")(scipy=4e-3, spkernels=2e-3):
         lines.append(line | {"mean": 2 * line["median"], "slowest": 3 * line["median"]})
     text = tables.markdown(results_of(tmp_path, lines))
@@ -713,7 +715,8 @@ def test_the_report_on_habits_says_what_each_costs(tmp_path):
     assert "| gelu | layer | 1,562 | 78.1 | 10% |" in text
     assert "| 128 | - | 8 | 4 | - | 2 |" in text
     assert "| none | 1 | 2 | 2 | layer, 8 | 1 of 1 | 20 | 20 |" in text
-    assert "| NMF | none | 3 | - | 2 | 1.5 |" in text
+    assert "| NMF | none | 3 | 2.5 | - | 2 | 1 | 1.5 | 3 | 2.5 |" in text
+    assert "| geometric mean | none |  |  |  |  |  | 1.5 | 3 | 2.5 |" in text
     assert "| 2 busy processes | m, 8 | 8,000 | - | - | 4,000 | 0.5 | 0.5 | - |" in text
 
 

@@ -29,10 +29,12 @@ class Cell:
         """Return the time of a peer, or None where it has none."""
         return self.peers.get(peer, {}).get(figure)
 
-    def speedup(self, rivals: Sequence[str], figure: str = "median") -> float | None:
+    def speedup(
+        self, rivals: Sequence[str], figure: str = "median", subject: str = SUBJECT
+    ) -> float | None:
         """Return how many times faster than the best of some rivals the subject was."""
         times = [t for peer in rivals if (t := self.seconds(peer, figure)) is not None]
-        own = self.seconds(SUBJECT, figure)
+        own = self.seconds(subject, figure)
         return min(times) / own if times and own else None
 
     def rate(self, peer: str) -> float | None:

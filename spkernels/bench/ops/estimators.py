@@ -61,7 +61,13 @@ class Estimator:
     """The operation of fitting one estimator."""
 
     WIDTH = "targets"
-    PEERS = ("scipy", "accelerate before", "accelerate")
+    PEERS = (
+        "scipy",
+        "scipy one BLAS thread",
+        "accelerate before",
+        "accelerate",
+        "accelerate one BLAS thread",
+    )
     DENSE = ()
 
     def __init__(self, name: str, fit: Callable[[Any, np.ndarray], np.ndarray]) -> None:

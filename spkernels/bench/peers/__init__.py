@@ -18,6 +18,7 @@ that cannot be imported is left out, with the error as the reason.
 #: Modules by the names that results use.
 MODULES = {
     "scipy": "scipy_csr",
+    "scipy one BLAS thread": "scipy_one_blas_thread",
     "mkl": "mkl_csr",
     "mkl bsr": "mkl_bsr",
     "torch": "torch_csr",
@@ -37,6 +38,7 @@ MODULES = {
     "spkernels before": "spkernels_csr",
     "accelerate before": "spkernels_accelerate",
     "accelerate": "spkernels_accelerate",
+    "accelerate one BLAS thread": "accelerate_one_blas_thread",
     "spkernels one thread": "spkernels_one_thread",
     "spkernels": "spkernels_csr",
 }

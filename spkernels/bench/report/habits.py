@@ -17,6 +17,7 @@ from .text import number, table
 
 _PRODUCTS = ("habit", "dense_habit")
 _ACCELERATE = "accelerate"
+_ONE_BLAS_THREAD = " one BLAS thread"
 _ONE_THREAD = "spkernels one thread"
 _BEFORE = {SUBJECT: "spkernels before", _ACCELERATE: "accelerate before"}
 
@@ -135,18 +136,27 @@ def _loads(cells: Sequence[Cell]) -> str:
 
 
 def _estimators(cells: Sequence[Cell]) -> str:
-    """Time of a fit, with and without `accelerate`."""
-    head = ["estimator", "load", "scipy, s", "accelerate before, s", "accelerate, s", "speed-up"]
+    """Time of a fit, with and without `accelerate`, over the faster of scipy's two."""
+    rivals = ("scipy", f"scipy{_ONE_BLAS_THREAD}")
+    peers = (*rivals, _BEFORE[_ACCELERATE], _ACCELERATE, f"{_ACCELERATE}{_ONE_BLAS_THREAD}")
+    ours = peers[-2:]
+    head = ["estimator", "load", *(f"{peer}, s" for peer in peers)]
+    head += [f"{peer} against scipy" for peer in ours] + [f"{ours[1]} against the faster scipy"]
     rows = []
     for (load,), group in analysis.grouped(cells, "load").items():
         figure = "median" if load == "none" else "mean"
+        speedups = {}
         for cell in group:
-            times = [cell.seconds(p, figure) for p in ("scipy", _BEFORE[_ACCELERATE], _ACCELERATE)]
-            found = _ratios([cell], "scipy", _ACCELERATE, figure)
-            speedup = number(found[0][0]) if found else "-"
-            rows.append([cell.labels["op"], load, *map(number, times), speedup])
-        found = _ratios(group, "scipy", _ACCELERATE, figure)
-        rows.append(["geometric mean", load, "", "", "", _summary(found)[0]])
+            found = [cell.speedup(("scipy",), figure, peer) for peer in ours]
+            found.append(cell.speedup(rivals, figure, ours[1]))
+            speedups[cell.labels["op"]] = found
+            times = [cell.seconds(peer, figure) for peer in peers]
+            rows.append([cell.labels["op"], load, *map(number, times), *map(number, found)])
+        means = [
+            geometric_mean(value for value in column if value)
+            for column in zip(*speedups.values(), strict=True)
+        ]
+        rows.append(["geometric mean", load, *([""] * len(peers)), *map(number, means)])
     return table(head, rows, 2)
 
 
