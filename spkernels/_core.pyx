@@ -473,21 +473,24 @@ def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale,
     return <int>_multiply_int8(A, B, C, &how, threads)
 
 
-def spmm_int8_fast(PackedInt8 A, cnp.ndarray B):
-    """Return the sums with B as int32, on the default threads, or None where that takes more than
-    a look."""
+def spmm_int8_fast(PackedInt8 A, cnp.ndarray B, bint by_rows=False):
+    """Return the sums with B, or with its rows (``B @ A.T``), as int32, on the default threads, or
+    None where that takes more than a look."""
     cdef int ndim = cnp.PyArray_NDIM(B), kind = cnp.PyArray_TYPE(B)
     cdef cnp.npy_intp shape[2]
     cdef spk_requantise how
     if not (kind == cnp.NPY_INT8 or kind == cnp.NPY_UINT8) or not 1 <= ndim <= 2:
         return None
-    if cnp.PyArray_DIM(B, 0) != A.cols:
+    by_rows = by_rows and ndim == 2
+    if cnp.PyArray_DIM(B, by_rows) != A.cols:
         return None
-    shape[0] = A.rows
-    shape[1] = cnp.PyArray_DIM(B, 1) if ndim == 2 else 1
-    cdef cnp.ndarray C = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_INT32, 0)
+    shape[by_rows] = A.rows
+    shape[not by_rows] = cnp.PyArray_DIM(B, not by_rows) if ndim == 2 else 1
+    cdef cnp.ndarray result = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_INT32, 0), C = result
+    if by_rows:
+        B, C = cnp.PyArray_Transpose(B, NULL), cnp.PyArray_Transpose(C, NULL)
     memset(&how, 0, sizeof(how))  # the sums, of operands without zero points
-    return C if _multiply_int8(A, B, C, &how, 0) == SPK_OK else None
+    return result if _multiply_int8(A, B, C, &how, 0) == SPK_OK else None
 
 
 def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, int threads, unsigned flags):

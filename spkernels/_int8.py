@@ -689,6 +689,12 @@ class Int8Matrix(Multiplier):
         return self._matmul(B)
 
     def __rmatmul__(self, X: ArrayLike) -> NDArray[np.int32]:
+        W = self._parent
+        if type(X) is np.ndarray and W is not None and W._workers is None:
+            packed = W._own.packed.get(_core.int8_width(X.shape[0] if X.ndim == 2 else 1))
+            result = None if packed is None else _core.spmm_int8_fast(packed, X, True)
+            if result is not None:
+                return result
         return self._rmatmul(X)
 
     def _matmul(self, B, out=None):

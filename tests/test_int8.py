@@ -61,6 +61,9 @@ def test_sums_are_exact(drawn, layout, dtype, vector, data):
     zero = data.draw(st.integers(info.min, info.max))
     got = W @ laid
     assert got.dtype == np.int32 and np.array_equal(got, dense @ B.astype(np.int64))
+    from_right = laid.T @ W.T
+    assert from_right.dtype == np.int32 and np.array_equal(from_right, got.T)
+    assert from_right.flags.c_contiguous and from_right.shape == got.T.shape
     wanted = dense @ (B.astype(np.int64) - zero)
     assert np.array_equal(W.spmm(laid, zero_point=zero), wanted)
     out = lay_out(np.zeros(wanted.shape, np.int32), data.draw(layouts))

@@ -76,9 +76,9 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
 spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
                            ptrdiff_t col_stride, const spk_requantise *how, int threads) {
   const size_t size = spk_result_size(how->result);
-  /* Where no stride is 1, strips store element by element, through floats: some sums are NaN there,
-   * whose bits change. */
-  const int direct = size == 4 && (row_stride == 1 || col_stride == 1);
+  /* Where rows of C lie whole.  (Where columns do, sums are finished by rows all the same, as
+   * lines of them are faster than those of columns.) */
+  const int direct = size == 4 && col_stride == 1;
   const ptrdiff_t column = spk_round_up(B->rows, 4), sums = direct ? 0 : spk_product(4, A->rows);
   const ptrdiff_t most = 4 * spk_active_kernels()->lanes[SPK_F32];
   ptrdiff_t tile = spk_min(

@@ -115,9 +115,10 @@ typedef void (*spk_quad_panel_fn)(uint8_t *panel, const uint8_t *src, ptrdiff_t 
  * the last row. */
 typedef spk_quad_panel_fn spk_fours_fn;
 /* C = what `how` makes of sums - shift * row_sums, rows x cols, cols not above four vectors; sums
- * may be C itself.  The zero points of columns, where there are any, are added to `shift`. */
+ * may be C itself, with its strides, or are overwritten.  The zero points of columns, where there
+ * are any, are added to `shift`. */
 typedef struct spk_quad_store_task {
-  const int32_t *sums;
+  int32_t *sums;
   ptrdiff_t sum_row_stride, sum_col_stride;
   const int32_t *row_sums;
   int32_t shift;

@@ -72,19 +72,20 @@ void check_quads(spk_quad_fn kernel) {
 void check_quad_panel(spk_quad_panel_fn kernel) {
   const spk_kernels *table = spk_active_kernels();
   const ptrdiff_t tile = tile_of(table);
-  enum { ROWS = 5 };
+  enum { MOST = 150 }; /* more than two vectors have bytes */
   for (ptrdiff_t n = 1; n <= tile; n += 1 + n / 5)
-    for (int how = 0; how < 4; how++) {
+    for (int how = 0; how < 8; how++) {
+      const ptrdiff_t rows = how & 4 ? MOST : 5;
       const uint8_t flip = how & 1 ? 0x80 : 0;
-      const ptrdiff_t row_stride = how & 2 ? 1 : n + 3, col_stride = how & 2 ? ROWS + 2 : 1;
+      const ptrdiff_t row_stride = how & 2 ? 1 : n + 3, col_stride = how & 2 ? rows + 2 : 1;
       test_case("quad_panel, %td columns, case %d", n, how);
-      const ptrdiff_t held = (ROWS - 1) * row_stride + (n - 1) * col_stride + 1;
+      const ptrdiff_t held = (rows - 1) * row_stride + (n - 1) * col_stride + 1;
       uint8_t *B = exact_memory((size_t)held);
       for (ptrdiff_t i = 0; i < held; i++) B[i] = random_byte();
       exact_memory_freeze();
-      uint8_t *panel = exact_memory((size_t)(ROWS * tile));
-      kernel(panel, B, row_stride, col_stride, ROWS, n, flip);
-      for (uint16_t i = 0; i < ROWS; i++) {
+      uint8_t *panel = exact_memory((size_t)(rows * tile));
+      kernel(panel, B, row_stride, col_stride, rows, n, flip);
+      for (uint16_t i = 0; i < rows; i++) {
         const uint16_t offsets[] = {i, i, i, i};
         const int8_t w[] = {0, 0, 1, 0};
         const uint16_t id = 0;
@@ -151,17 +152,18 @@ static double element(const void *C, spk_result result, ptrdiff_t at) {
 }
 
 void check_quad_store(spk_quad_store_fn kernel) {
-  enum { ROWS = 21 };
+  enum { ROWS = 83 }; /* more than a vector has bytes */
   const ptrdiff_t tile = tile_of(spk_active_kernels());
   const spk_activation activations[] = {SPK_IDENTITY, SPK_RELU, SPK_TANH};
   for (ptrdiff_t n = 1; n <= tile; n = n == tile ? n + 1 : spk_min(tile, n + 1 + n / 3))
-    for (int how = 0; how < 4 * 4 * 2 * 3 * 3; how++) {
+    for (int how = 0; how < 4 * 6 * 2 * 3 * 3; how++) {
       const spk_result result = (spk_result)(how % 4);
-      /* By columns, and by rows that lie side by side, there also in place of the sums. */
-      const int layout = how / 4 % 4, plain = how / 16 % 2;
-      const int by_column = layout == 1, close = layout >= 2;
-      const ptrdiff_t pitch = close ? n : tile;
-      const int by_scale = how / 96 >= 1, by_zero = how / 96 == 2; /* of columns */
+      /* By columns, and by rows that lie side by side, there also in place of the sums; by columns
+       * from such sums, and with gaps in rows and columns. */
+      const int layout = how / 4 % 6, plain = how / 24 % 2;
+      const int by_column = layout == 1 || layout >= 4, close = layout >= 2;
+      const ptrdiff_t pitch = close ? n : tile, step = layout == 5 ? 2 : 1;
+      const int by_scale = how / 144 >= 1, by_zero = how / 144 == 2; /* of columns */
       float scale[ROWS], bias[ROWS], *column_scale = exact_memory((size_t)n * sizeof *column_scale);
       int32_t sums[ROWS * 64], row_sums[ROWS], *zeros = exact_memory((size_t)n * sizeof *zeros);
       for (ptrdiff_t j = 0; j < n; j++) {
@@ -185,18 +187,21 @@ void check_quad_store(spk_quad_store_fn kernel) {
                                        .bias = plain ? NULL : bias,
                                        .column_scale = by_scale ? column_scale : NULL,
                                        .column_zero_points = by_zero ? zeros : NULL,
-                                       .activation = activations[how / 32 % 3],
+                                       .activation = activations[how / 48 % 3],
                                        .out_scale = result == SPK_RESULT_S8 ? 1.0f : 0.7f,
                                        .out_zero_point = result == SPK_RESULT_S8 ? -3 : 131};
       test_case("quad_store, %td columns, case %d", n, how);
       const size_t size = result <= SPK_RESULT_F32 ? 4 : 1;
-      const ptrdiff_t ld = by_column ? ROWS + 2 : close ? n : n + 2;
-      const size_t held = (size_t)(by_column ? (n - 1) * ld + ROWS : (ROWS - 1) * ld + n);
+      const ptrdiff_t ld = by_column ? step * (ROWS + 2) : close ? n : n + 2;
+      const size_t held =
+          (size_t)(by_column ? (n - 1) * ld + step * (ROWS - 1) + 1 : (ROWS - 1) * ld + n);
       char *C = exact_memory(held * size);
       memset(C, 77, held * size);
       const int in_place = layout == 3 && size == 4;
       if (in_place) memcpy(C, sums, held * size);
-      const spk_quad_store_task task = {.sums = in_place ? (const int32_t *)(const void *)C : sums,
+      int32_t scratch[ROWS * 64];
+      memcpy(scratch, sums, sizeof sums);
+      const spk_quad_store_task task = {.sums = in_place ? (int32_t *)(void *)C : scratch,
                                         .sum_row_stride = pitch,
                                         .sum_col_stride = 1,
                                         .row_sums = row_sums,
@@ -204,7 +209,7 @@ void check_quad_store(spk_quad_store_fn kernel) {
                                         .rows = ROWS,
                                         .cols = n,
                                         .C = C,
-                                        .row_stride = by_column ? 1 : ld,
+                                        .row_stride = by_column ? step : ld,
                                         .col_stride = by_column ? ld : 1,
                                         .how = &task_how};
       kernel(&task);
@@ -213,14 +218,14 @@ void check_quad_store(spk_quad_store_fn kernel) {
           const int32_t shift = by_zero ? 7 + zeros[j] : 7;
           const int32_t sum = sums[i * pitch + j] - shift * row_sums[i];
           const double wanted = result_of(sum, &task_how, i, j);
-          const double got = element(C, result, by_column ? j * ld + i : i * ld + j);
+          const double got = element(C, result, by_column ? j * ld + i * step : i * ld + j);
           CHECK(got == wanted || (isnan(got) && isnan(wanted)), "[%td, %td] = %.9g, not %.9g", i, j,
                 got, wanted);
         }
       int gaps = 0;
       for (size_t at = 0; at < held; at++) {
         const ptrdiff_t inner = (ptrdiff_t)at % ld;
-        if (inner >= (by_column ? ROWS : n))
+        if (inner >= (by_column ? step * ROWS : n) || (by_column && inner % step))
           for (size_t b = 0; b < size; b++) gaps += C[at * size + b] != 77;
       }
       CHECK(gaps == 0, "%d bytes between elements written", gaps);
