@@ -62,6 +62,29 @@ def test_vectors(A, layout, seed):
     assert_spmm(spmm(y, A), y, A)
 
 
+@pytest.mark.every_isa
+@pytest.mark.parametrize("fmt", ["csr", "csc", "coo"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("per_row", [0.6, 3, 9])
+def test_vectors_with_rows_of_many_lengths(fmt, dtype, per_row):
+    """Most rows are short, some empty, some longer than what is summed at a time."""
+    rng = np.random.default_rng(7)
+    m, k = 12_003 if per_row > 1 else 30_001, 1_900
+    counts = rng.poisson(per_row, m)
+    counts[[0, m // 2, m - 1]] = 700, 1_600, 513
+    counts[20:700] = 0
+    rows = np.repeat(np.arange(m), counts)
+    cols = rng.integers(0, k, rows.size)
+    A = from_entries(fmt, rows, cols, random_values(rng, rows.size, dtype), (m, k))
+    for S in (A, A.T):
+        x = random_values(rng, S.shape[1], dtype)
+        assert_spmm(spmm(S, x), S, x)
+        apart = np.zeros((S.shape[1], 2), dtype)
+        apart[:, 1] = x
+        np.testing.assert_array_equal(spmm(S, apart[:, 1]), spmm(S, x))
+        np.testing.assert_array_equal(spmm(S, x, workers=1), spmm(S, x, workers=3))
+
+
 @given(A=sparse(most=40), n=st.integers(0, 40), workers=st.integers(1, 7), seed=seeds)
 def test_any_number_of_workers(A, n, workers, seed):
     B = random_dense(np.random.default_rng(seed), (A.shape[1], n), A.dtype)

@@ -28,9 +28,11 @@ static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
 static int sums_parts(const spk_sparse *A, const spk_dense *B, int threads,
                       const spk_kernels **kernels, spk_partial_plan *plan) {
   const int checked = (A->flags & SPK_CHECKED) != 0;
-  if (A->format == SPK_BSR || (A->format == SPK_CSR && (checked || B->cols != 1))) return 0;
+  if (A->format == SPK_BSR || (A->format == SPK_CSR && B->cols != 1)) return 0;
   if (A->format == SPK_COO && B->cols > FEW_COLUMNS && (!checked || gathers(A, B))) return 0;
-  *kernels = spk_kernels_for(spk_active_kernels(), B->dtype, B->cols);
+  *kernels = spk_active_kernels();
+  /* Rows of CSR go by whole vectors even then (kernels/vector_sums.inc.h). */
+  if (A->format != SPK_CSR) *kernels = spk_kernels_for(*kernels, B->dtype, B->cols);
   return spk_plan_partial(A, B, threads, *kernels, spk_active_machine(), plan);
 }
 

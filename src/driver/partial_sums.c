@@ -108,9 +108,11 @@ static void sum_part(void *context, ptrdiff_t part, int worker) {
   spk_spmm_task task = {.C = sums_of(j, plan->arrays > 1 ? part : 0),
                         .ldb = plan->pack ? plan->tile : j->B->row_stride,
                         .n = tile_columns(j),
-                        .outside = &outside};
+                        .outside = &outside,
+                        .by_blocks = plan->by_blocks,
+                        .streams = plan->streams};
   if (atomic_load_explicit(&j->outside, memory_order_relaxed)) return;
-  if (plan->arrays > 1) memset(task.C, 0, plan->sums_bytes);
+  if (j->A->format != SPK_CSR) memset(task.C, 0, plan->sums_bytes);
   if (j->A->format == SPK_COO)
     sum_entries(j, &task, part);
   else

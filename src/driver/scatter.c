@@ -86,7 +86,10 @@ static void run_rows(const job *j, ptrdiff_t t, ptrdiff_t r0, ptrdiff_t r1, char
                         .col_stridec = plan->stage ? 1 : C->col_stride,
                         .row_low = r0,
                         .row_high = r1};
-  kernels->tile_scale[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &zeros);
+  if (task.ldc == cols && (cols == 1 || task.col_stridec == 1)) /* one long row: one memset */
+    kernels->tile_scale[A->dtype](task.C, 0, 1, 1, (r1 - r0) * cols, &zeros);
+  else
+    kernels->tile_scale[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &zeros);
   run_entries(j, &task, panel, col);
   if (plan->stage)
     spk_stage_store(kernels, stage, plan->tile, c, C, r1 - r0, cols, &e);

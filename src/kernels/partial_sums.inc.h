@@ -1,5 +1,5 @@
-/* CSC and COO x dense into partial sums: a part of the entries adds to sums of all rows, which no
- * other part touches and which start at zero.
+/* CSC and COO x dense into partial sums (vectors: vector_sums.inc.h): a part of the entries adds to
+ * sums of all rows, which no other part touches and which start at zero.
  *
  * Rows of the sums are whole vectors, side by side; what follows the last column of B is never read
  * there, so that no store is masked.  (A load after a masked store waits until that has left the
@@ -95,101 +95,5 @@ SPK_PARTIAL(2)
 SPK_PARTIAL(3)
 SPK_PARTIAL(4)
 #undef SPK_PARTIAL
-
-/* n == 1: sums side by side, B with any stride. */
-SPK_SCALAR_LOOPS static void FN(partial_csc_vector)(const spk_spmm_task *t) {
-  const I *idx = t->indices, *begin = t->begin, *end = t->end;
-  const T *val = t->values, *b = t->B;
-  const ptrdiff_t ldb = t->ldb, cols = t->rows;
-  const U bound = (U)t->bound;
-  T *C = t->C;
-  for (ptrdiff_t k = 0; k < cols; k++, b += ldb) {
-    const T x = *b;
-    const ptrdiff_t stop = (ptrdiff_t)end[k];
-    for (ptrdiff_t p = (ptrdiff_t)begin[k]; p < stop; p++) {
-      const U row = (U)idx[p];
-      SPK_BOUND(row, bound);
-      C[row] += val[p] * x;
-    }
-  }
-}
-
-/* Neighbours of the first entries that share a row, of so many, from which on entries are taken to
- * be sorted by row. */
-#define PROBED 64
-#define MANY_SHARED 24
-
-/* Where entries are sorted by row, the sum of a row stays in a register: they would otherwise wait
- * for the store before (3.1 ns per entry, and 0.9 so).  Both loops compute the same bits. */
-SPK_SCALAR_LOOPS static void FN(partial_coo_vector)(const spk_spmm_task *t) {
-  const I *row_of = t->rows_coo, *col_of = t->indices;
-  const T *val = t->values, *B = t->B;
-  const ptrdiff_t ldb = t->ldb, count = t->rows;
-  const U bound = (U)t->bound, col_bound = (U)t->col_bound;
-  T *C = t->C;
-  ptrdiff_t shared = 0;
-  for (ptrdiff_t p = 1; p < spk_min(count, PROBED); p++) shared += row_of[p] == row_of[p - 1];
-  if (shared < MANY_SHARED) {
-    for (ptrdiff_t p = 0; p < count; p++) {
-      const U row = (U)row_of[p], col = (U)col_of[p];
-      SPK_BOUND(row, bound);
-      SPK_BOUND(col, col_bound);
-      C[row] += val[p] * B[(ptrdiff_t)col * ldb];
-    }
-    return;
-  }
-  U at = 0;
-  T sum = C[0];
-  for (ptrdiff_t p = 0; p < count; p++) {
-    const U row = (U)row_of[p], col = (U)col_of[p];
-    SPK_BOUND(row, bound);
-    SPK_BOUND(col, col_bound);
-    if (row != at) {
-      C[at] = sum;
-      at = row;
-      sum = C[at];
-    }
-    sum += val[p] * B[(ptrdiff_t)col * ldb];
-  }
-  C[at] = sum;
-}
-#undef PROBED
-#undef MANY_SHARED
-
-/* CSR, n == 1, whose indices are columns: sums[i] of row i. */
-SPK_SCALAR_LOOPS static void FN(partial_csr_vector)(const spk_spmm_task *t) {
-  const I *idx = t->indices, *begin = t->begin, *end = t->end;
-  const T *val = t->values, *B = t->B;
-  const ptrdiff_t rows = t->rows, ldb = t->ldb;
-  const U bound = (U)t->bound;
-  T *C = t->C;
-  for (ptrdiff_t i = 0; i < rows; i++) {
-    ptrdiff_t p = begin[i];
-    const ptrdiff_t stop = end[i];
-    T s0 = 0;
-    /* As in spmm_csr_vector, and to its bits. */
-    if (stop - p >= 32) {
-      T s1 = 0, s2 = 0, s3 = 0;
-      for (; p + 4 <= stop; p += 4) {
-        const U i0 = (U)idx[p], i1 = (U)idx[p + 1], i2 = (U)idx[p + 2], i3 = (U)idx[p + 3];
-        SPK_BOUND(i0, bound);
-        SPK_BOUND(i1, bound);
-        SPK_BOUND(i2, bound);
-        SPK_BOUND(i3, bound);
-        s0 += val[p] * B[(ptrdiff_t)i0 * ldb];
-        s1 += val[p + 1] * B[(ptrdiff_t)i1 * ldb];
-        s2 += val[p + 2] * B[(ptrdiff_t)i2 * ldb];
-        s3 += val[p + 3] * B[(ptrdiff_t)i3 * ldb];
-      }
-      s0 = (s0 + s1) + (s2 + s3);
-    }
-    for (; p < stop; p++) {
-      const U col = (U)idx[p];
-      SPK_BOUND(col, bound);
-      s0 += val[p] * B[(ptrdiff_t)col * ldb];
-    }
-    C[i] = s0;
-  }
-}
 #undef SPK_BOUND
 #undef U

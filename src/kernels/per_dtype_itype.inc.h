@@ -5,5 +5,6 @@
 #include "spmspv_csc.inc.h"
 #include "spmm_coo.inc.h"
 #include "partial_sums.inc.h"
+#include "vector_sums.inc.h"
 #include "spmm_bsr.inc.h"
 #include "sddmm_csr.inc.h"

@@ -3,10 +3,14 @@
 #include "../driver/parallel.h"
 #include "parts.h"
 
-/* Multiply-adds from which on sums of their own pay for their zeros and for being added, and from
- * which on reading the indices once saves more than storing sums apart costs. */
-#define LEAST_WORK 60000.0
-#define LEAST_ENTRIES 16384
+/* Entries from which on reading the indices once saves more than storing sums apart costs. */
+#define LEAST_ENTRIES 256
+/* Entries of a row below which zeros and sums of it cost more than that. */
+#define LEAST_PER_ROW 0.5
+/* Multiply-adds, and entries of a row, from which on there is more than one part: with fewer there
+ * is one thread (driver/parallel.c), or another array of sums costs too much. */
+#define LEAST_WORK 80000.0
+#define PARTED_ROW 2.0
 /* Zeros and sums of a row cost a part about 0.1 ns a byte, an entry 1 ns and 0.03 for each byte of
  * its row of B (Zen 4): more than two parts are at most so many that they cost an eighth of the
  * entries, as they do on one thread too. */
@@ -28,6 +32,25 @@
 /* Bytes of sums that a task adds up, at most, and elements at least. */
 #define BAND_BYTES ((ptrdiff_t)1 << 16)
 #define BAND_LEAST 2048
+
+/* Times a vector, rows (columns) go by blocks where they are short.  Of double and of columns,
+ * only where there are so many entries that the branch predictor does not learn the lengths of
+ * rows from product to product: it knows 60,000 entries by heart, not 160,000 (Zen 4); unless they
+ * are the shortest.  Of float, a row has less than one and a half vectors. */
+#define SHORT_F32 1.5
+#define SHORT_F64 6.0
+#define SHORT_COLUMN 6.0
+#define SHORTEST 2.0
+#define LEARNED 100000
+
+static int goes_by_blocks(const spk_sparse *A, ptrdiff_t lanes) {
+  const double entries = (double)A->nnz;
+  const int learned = A->nnz <= LEARNED;
+  if (A->format == SPK_CSC) return !learned && entries < SHORT_COLUMN * (double)A->cols;
+  if (A->format != SPK_CSR) return 0;
+  if (A->dtype == SPK_F32) return entries < SHORT_F32 * (double)lanes * (double)A->rows;
+  return entries < (learned ? SHORTEST : SHORT_F64) * (double)A->rows;
+}
 
 static ptrdiff_t sums_of(const spk_sparse *A, ptrdiff_t tile) {
   const double bytes = (double)A->rows * (double)tile * (double)spk_dtype_size(A->dtype);
@@ -54,14 +77,16 @@ static ptrdiff_t band_of(const spk_sparse *A, ptrdiff_t tile) {
   return spk_round_up(spk_max(spk_ceil_div(BAND_LEAST, tile), even), SPK_MOST_LANES);
 }
 
-static int plan_rows(const spk_sparse *A, int threads, spk_partial_plan *plan) {
+static int plan_rows(const spk_sparse *A, ptrdiff_t lanes, int threads, spk_partial_plan *plan) {
   const ptrdiff_t sums = sums_of(A, 1);
-  if (A->nnz < LEAST_ENTRIES || sums > SPK_PARTIAL_MOST) return 0;
+  if (sums > SPK_PARTIAL_MOST) return 0;
   *plan = (spk_partial_plan){.threads = spk_choose_threads(threads, (double)A->nnz),
                              .parts = ROW_PARTS,
                              .arrays = 1,
                              .tile = 1,
                              .tiles = 1,
+                             .by_blocks = goes_by_blocks(A, lanes),
+                             .streams = A->nnz > LEARNED,
                              .band = band_of(A, 1),
                              .sums_bytes = (size_t)sums};
   if (plan->threads == 1) plan->parts = 1;
@@ -87,9 +112,8 @@ int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
   const ptrdiff_t n = B->cols, size = (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   const double entries = (double)A->nnz, work = entries * (double)n;
-  if (A->rows == 0 || entries < (double)A->rows) return 0;
-  if (A->format == SPK_CSR) return plan_rows(A, threads, plan);
-  if (work < LEAST_WORK) return 0;
+  if (entries < LEAST_ENTRIES || entries < LEAST_PER_ROW * (double)A->rows) return 0;
+  if (A->format == SPK_CSR) return plan_rows(A, lanes, threads, plan);
   *plan = (spk_partial_plan){.pack = n > 1 && B->col_stride != 1, .tile = 1, .tiles = n};
   const int copies = plan->pack && A->format == SPK_COO;
   if (n > 1) {
@@ -99,14 +123,16 @@ int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
   const ptrdiff_t sums = sums_of(A, plan->tile), copy = copy_of(A, plan->tile, copies);
   const ptrdiff_t fit = parts_that_fit(sums, copy);
   if (fit < 2 || (n > 1 && 2 * sums > TILE_MOST)) return 0;
-  plan->parts = 2;
+  plan->parts = work < LEAST_WORK || entries < PARTED_ROW * (double)A->rows ? 1 : 2;
   const double row = SUM_BYTE * (double)(plan->tile * size);
   const double entry = ENTRY + ENTRY_BYTE * (double)(spk_min(n, plan->tile) * size);
   const double pay = SUMS_SHARE * entries * entry / (row * (double)A->rows);
-  while (2 * plan->parts <= spk_min(fit, MOST_PARTS) && 2.0 * (double)plan->parts <= pay &&
-         2.0 * (double)plan->parts * LEAST_PART <= work)
+  while (plan->parts > 1 && 2 * plan->parts <= spk_min(fit, MOST_PARTS) &&
+         2.0 * (double)plan->parts <= pay && 2.0 * (double)plan->parts * LEAST_PART <= work)
     plan->parts *= 2;
   plan->arrays = plan->parts;
+  plan->by_blocks = goes_by_blocks(A, lanes);
+  plan->streams = A->nnz > LEARNED;
   plan->threads = (int)spk_min(spk_choose_threads(threads, work), plan->parts);
   plan->band = band_of(A, plan->tile);
   plan->sums_bytes = (size_t)sums;

@@ -673,16 +673,30 @@ static void check_spmm_coo(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype)
 
 /* --- partial sums: CSR, CSC and COO --- */
 
+/* Rows one after the other, as kernels of vectors want them: what was between them belongs to the
+ * one before. */
+static void join_rows(entries *a, ptrdiff_t width) {
+  put_index(a->begin, a->itype, 0, 0);
+  for (ptrdiff_t i = 0; i < a->rows; i++)
+    put_index(a->end, a->itype, i, i + 1 < a->rows ? begin_of(a, i + 1) : a->count);
+  for (ptrdiff_t p = 0; p < a->count; p++)
+    if (index_of(a, p) == STRAY) {
+      put_index(a->indices, a->itype, p, random_below(width));
+      put_value(a->values, a->dtype, p, random_number());
+    }
+}
+
 /* Rows of the sums: all that entries name; one of them is out of bounds where `wrong`. */
 static void check_partial(const char *field, spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype,
-                          ptrdiff_t n, spk_format format, int wrong, int sorted) {
-  test_case("%s %s %s, n = %td, wrong %d, sorted %d", field, dtype_names[dtype], itype_names[itype],
-            n, wrong, sorted);
+                          ptrdiff_t n, spk_format format, int wrong, int sorted, int loop) {
+  test_case("%s %s %s, n = %td, wrong %d, sorted %d, loop %d", field, dtype_names[dtype],
+            itype_names[itype], n, wrong, sorted, loop);
   const size_t isize = spk_itype_size(itype), size = spk_dtype_size(dtype);
   const ptrdiff_t lanes = table->lanes[dtype], ld = n == 1 ? 1 : spk_round_up(n, lanes);
   const ptrdiff_t bound = format == SPK_CSR ? ROWS : C_ROWS;
   const ptrdiff_t sum_rows = format == SPK_CSR ? ROWS : C_ROWS;
   entries a = random_entries(dtype, itype, bound, 0, 1);
+  if (n == 1 && format != SPK_COO) join_rows(&a, bound);
   const matrix B = random_input(dtype, ROWS, n, tile_layout());
   void *rows_coo = NULL;
   ptrdiff_t first = 0, last = a.count;
@@ -726,7 +740,9 @@ static void check_partial(const char *field, spk_spmm_fn kernel, spk_dtype dtype
                               .n = n,
                               .bound = (uint64_t)bound,
                               .col_bound = ROWS,
-                              .outside = &outside};
+                              .outside = &outside,
+                              .by_blocks = loop == 1,
+                              .streams = loop == 2};
   kernel(&task);
   CHECK(outside == found, "outside is %d", outside);
   for (ptrdiff_t i = 0; i < sum_rows && !found; i++)
@@ -755,7 +771,8 @@ static void check_partial_cases(const char *field, spk_spmm_fn kernel, spk_dtype
   for (int wrong = 0; wrong < (format == SPK_COO ? 4 : 3); wrong++)
     for (int sorted = 0; sorted < (format == SPK_COO ? 2 : 1); sorted++)
       for (int repeat = 0; repeat < 3; repeat++)
-        check_partial(field, kernel, dtype, itype, n, format, wrong, sorted);
+        for (int loop = 0; loop < (n == 1 ? 3 : 1); loop++)
+          check_partial(field, kernel, dtype, itype, n, format, wrong, sorted, loop);
 }
 
 static void check_partial_csc(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {

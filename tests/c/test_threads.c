@@ -196,6 +196,14 @@ static const struct {
 } partial[] = {
     {{SPK_CSR, SPK_F32, SPK_I32, 1301, 900, 1, 1, 30000, 1}, 1},
     {{SPK_CSR, SPK_F64, SPK_I64, 300, 2000, 1, 1, 30000, 0}, 1},
+    /* Short rows and columns, by blocks: with vectors of up to 16 lanes; and one part. */
+    {{SPK_CSR, SPK_F32, SPK_I32, 9001, 700, 1, 1, 33000, 0}, 1},
+    {{SPK_CSR, SPK_F32, SPK_I64, 9001, 700, 1, 1, 6000, 1}, 1},
+    {{SPK_CSR, SPK_F64, SPK_I32, 40001, 700, 1, 1, 110000, 1}, 1},
+    {{SPK_CSC, SPK_F32, SPK_I32, 900, 30001, 1, 1, 110000, 0}, 1},
+    {{SPK_CSC, SPK_F64, SPK_I64, 5000, 60001, 1, 1, 110000, 1}, 1},
+    {{SPK_CSC, SPK_F32, SPK_I32, 900, 700, 1, 1, 3000, 1}, 1},
+    {{SPK_COO, SPK_F32, SPK_I32, 900, 700, 1, 1, 3000, 0}, 3},
     {{SPK_CSC, SPK_F32, SPK_I32, 900, 1301, 1, 1, 70000, 1}, 1},
     {{SPK_CSC, SPK_F64, SPK_I64, 5000, 700, 1, 1, 70000, 0}, 1},
     {{SPK_CSC, SPK_F32, SPK_I64, 700, 900, 1, 1, 20000, 1}, 9},

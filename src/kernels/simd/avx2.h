@@ -11,6 +11,7 @@
 #define SPK_LANES_f32 8
 #define SPK_LANES_f64 4
 #define SPK_SIMD_REGISTERS 16
+#define SPK_MASKS_LOADS
 #define SPK_PICK_BITS 4
 
 typedef __m256i spk_codes;

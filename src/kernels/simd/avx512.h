@@ -11,6 +11,7 @@
 #define SPK_LANES_f32 16
 #define SPK_LANES_f64 8
 #define SPK_SIMD_REGISTERS 32
+#define SPK_MASKS_LOADS
 #define SPK_PICK_BITS 5
 #define SPK_PATCHES
 

@@ -9,7 +9,8 @@
  *   v_X_set2, set4     (p, x): x[i], all lanes p[i], for i < 2 or 4; one load where the ISA can
  *   v_X_mask(n)        the mask of the first n lanes, 0 <= n <= lanes
  *   v_X_load, store    lanes from and to memory of any alignment
- *   v_X_loadm, storem  the masked lanes only: others read as 0, are not written and never fault
+ *   v_X_loadm, storem  the masked lanes only: others read as 0, are not written and never fault;
+ *                      SPK_MASKS_LOADS is defined where loadm is as fast as load
  *   v_X_add, sub, mul, div   lane by lane
  *   v_X_fma(a, b, c)   a * b + c (one rounding where the ISA has it)
  *   v_X_fnma(a, b, c)  c - a * b, likewise
