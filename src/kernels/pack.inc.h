@@ -48,6 +48,63 @@ static void FT(transpose_in)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t s
                             spk_min(LANES, rows - i), spk_min(LANES, cols - j));
 }
 
+/* The same where elements of a row of src lie `step` apart, a constant.  All that lies there is
+ * transposed, of which compilers leave out what is not stored: for 2, 5 shuffles instead of 4.
+ * Reads step - 1 elements behind the last. */
+SPK_INLINE void FT(transpose_block_every)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t src_ld,
+                                          const int step) {
+  SPK_UNROLL for (int part = 0; part < step; part++) {
+    const T *s = src + part * LANES;
+    VEC block[LANES];
+    SPK_UNROLL for (int j = 0; j < LANES; j++, s += src_ld) {
+      SPK_ONE_POINTER(s);
+      block[j] = V(load)(s);
+    }
+    V(transpose)(block);
+    SPK_UNROLL for (int i = 0; i < LANES; i++) {
+      if ((part * LANES + i) % step) continue;
+      SPK_ONE_POINTER(dst);
+      V(store)(dst, block[i]);
+      dst += dst_ld;
+    }
+  }
+}
+
+/* Rows that are brought together at a time: vectors are loaded long after the stores to them, which
+ * would delay them otherwise. */
+#define SPK_CLOSE_ROWS 16
+
+/* The same where they lie `step` apart: dst[i * dst_ld + j] = src[j * src_ld + i * step]. */
+static void FT(transpose_in_apart)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t src_ld,
+                                   ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols) {
+  T close[SPK_ALIGN / sizeof(T) * SPK_CLOSE_ROWS];
+  for (ptrdiff_t j = 0; j < cols; j += SPK_LINE) {
+    const ptrdiff_t across = spk_min(SPK_LINE, cols - j);
+    ptrdiff_t i = 0;
+    if (step >= 2 && step <= 4 && across % LANES == 0)
+      for (; i + LANES < rows; i += LANES)
+        for (ptrdiff_t c = j; c < j + across; c += LANES) {
+          T *d = dst + i * dst_ld + c;
+          const T *s = src + c * src_ld + i * step;
+          if (step == 2)
+            FT(transpose_block_every)(d, dst_ld, s, src_ld, 2);
+          else if (step == 3)
+            FT(transpose_block_every)(d, dst_ld, s, src_ld, 3);
+          else
+            FT(transpose_block_every)(d, dst_ld, s, src_ld, 4);
+        }
+    for (; i < rows; i += SPK_CLOSE_ROWS) {
+      const ptrdiff_t down = spk_min(SPK_CLOSE_ROWS, rows - i);
+      for (ptrdiff_t c = 0; c < across; c++) {
+        const T *s = src + (j + c) * src_ld + i * step;
+        for (ptrdiff_t r = 0; r < down; r++, s += step) close[c * SPK_CLOSE_ROWS + r] = *s;
+      }
+      FT(transpose)(dst + i * dst_ld + j, dst_ld, close, SPK_CLOSE_ROWS, down, across);
+    }
+  }
+}
+#undef SPK_CLOSE_ROWS
+
 /* Rows whose elements are neighbours.  memcpy takes longer where rows are short. */
 SPK_INLINE void FT(pack_rows)(T *d, ptrdiff_t ld, const T *s, ptrdiff_t row_stride, ptrdiff_t rows,
                               ptrdiff_t cols) {
@@ -71,6 +128,8 @@ static void FT(pack)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_str
                      ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols) {
   T *d = dst;
   const T *s = src;
+  /* As one long row where that is what they are: rows of 8 elements take 3 times as long. */
+  if (ld == cols && row_stride == cols * col_stride && col_stride != 1) cols *= rows, rows = 1;
   if (col_stride == 1) {
     FT(pack_rows)(d, ld, s, row_stride, rows, cols);
     return;
@@ -94,14 +153,11 @@ static void FT(pack)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_str
     }
     return;
   }
-  for (ptrdiff_t i0 = 0; i0 < rows; i0 += SPK_PACK_BLOCK) {
-    const ptrdiff_t i1 = spk_min(rows, i0 + SPK_PACK_BLOCK);
-    for (ptrdiff_t j0 = 0; j0 < cols; j0 += SPK_PACK_BLOCK) {
-      const ptrdiff_t j1 = spk_min(cols, j0 + SPK_PACK_BLOCK);
-      for (ptrdiff_t j = j0; j < j1; j++)
-        for (ptrdiff_t i = i0; i < i1; i++) d[i * ld + j] = s[i * row_stride + j * col_stride];
-    }
-  }
+  if (row_stride < 0 && rows > 0)
+    FT(transpose_in_apart)(d + (rows - 1) * ld, -ld, s + (rows - 1) * row_stride, col_stride,
+                           -row_stride, rows, cols);
+  else
+    FT(transpose_in_apart)(d, ld, s, col_stride, row_stride, rows, cols);
 }
 
 static void FT(pack_panel)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_stride,

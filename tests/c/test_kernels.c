@@ -1152,6 +1152,26 @@ static void check_pack(spk_pack_fn kernel, spk_dtype dtype) {
         check_copied(&from, &to);
         exact_memory_release();
       }
+  /* Elements of a column that lie near each other, and columns far apart; and rows of which one
+   * begins where the other ends, as all of every second element of an array do. */
+  for (ptrdiff_t step = -5; step <= 5; step++)
+    for (int r = 0; r < EXTENTS; r++)
+      for (int c = 0; c < EXTENTS; c++)
+        for (int across = 0; across < 2; across++) {
+          const ptrdiff_t rows = extents[r], cols = extents[c];
+          const ptrdiff_t far = step * (across ? cols : rows) + (across ? 0 : 3);
+          if (step == 0) continue;
+          test_case("pack %s %td x %td, %td apart, %s", dtype_names[dtype], rows, cols, step,
+                    across ? "rows" : "columns");
+          const matrix from =
+              matrix_input(dtype, rows, cols, across ? far : step, across ? step : far);
+          exact_memory_freeze();
+          const matrix to = matrix_output(dtype, rows, cols, spk_max(1, cols), 1);
+          kernel(to.view.data, to.view.row_stride, from.view.data, from.view.row_stride,
+                 from.view.col_stride, rows, cols);
+          check_copied(&from, &to);
+          exact_memory_release();
+        }
 }
 
 /* Into whole vectors, with zeros after the last column. */
