@@ -44,9 +44,11 @@ SPK_INLINE void FN(partial_csc_tile)(const spk_spmm_task *t, const int NV, const
   }
 }
 
-/* The first `rows` entries of rows_coo, indices and values.  The sums of the row at hand stay in
- * registers: entries that are sorted by row would otherwise wait for the stores before. */
-SPK_INLINE void FN(partial_coo_tile)(const spk_spmm_task *t, const int NV, const int masked) {
+/* The first `rows` entries of rows_coo, indices and values.  Where `sorted`, the sums of the row at
+ * hand stay in registers: entries that are sorted by row would otherwise wait for the stores
+ * before.  To the same bits. */
+SPK_INLINE void FN(partial_coo_tile)(const spk_spmm_task *t, const int NV, const int masked,
+                                     const int sorted) {
   const I *row_of = t->rows_coo, *col_of = t->indices;
   const T *val = t->values, *B = t->B;
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
@@ -60,8 +62,8 @@ SPK_INLINE void FN(partial_coo_tile)(const spk_spmm_task *t, const int NV, const
     const U row = (U)row_of[p], col = (U)col_of[p];
     SPK_BOUND(row, bound);
     SPK_BOUND(col, col_bound);
-    if (row != at) {
-      SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);
+    if (!sorted || row != at) {
+      if (sorted) SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);
       at = row;
       c = (T *)t->C + (ptrdiff_t)row * (NV * LANES);
       SPK_UNROLL for (int v = 0; v < NV; v++) sums[v] = V(load)(c + v * LANES);
@@ -73,9 +75,25 @@ SPK_INLINE void FN(partial_coo_tile)(const spk_spmm_task *t, const int NV, const
       const VEC x = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
       sums[v] = V(fma)(a, x, sums[v]);
     }
+    if (!sorted) SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);
   }
-  SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);
+  if (sorted) SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);
 }
+
+/* Neighbours of the first entries that share a row, of so many, from which on entries are taken to
+ * be sorted by row.  A change of row that no predictor knows takes as long as waiting for some
+ * stores. */
+#define PROBED 64
+#define MANY_SHARED 50
+
+static int FN(has_runs)(const spk_spmm_task *t) {
+  const I *row_of = t->rows_coo;
+  ptrdiff_t shared = 0;
+  for (ptrdiff_t p = 1; p < spk_min(t->rows, PROBED); p++) shared += row_of[p] == row_of[p - 1];
+  return shared >= MANY_SHARED;
+}
+#undef PROBED
+#undef MANY_SHARED
 
 #define SPK_PARTIAL(NV)                                           \
   static void FN(partial_csc_1x##NV##v)(const spk_spmm_task *t) { \
@@ -85,10 +103,15 @@ SPK_INLINE void FN(partial_coo_tile)(const spk_spmm_task *t, const int NV, const
       FN(partial_csc_tile)(t, NV, 1);                             \
   }                                                               \
   static void FN(partial_coo_1x##NV##v)(const spk_spmm_task *t) { \
-    if (t->n == NV * LANES)                                       \
-      FN(partial_coo_tile)(t, NV, 0);                             \
+    const int runs = FN(has_runs)(t);                             \
+    if (t->n == NV * LANES && runs)                               \
+      FN(partial_coo_tile)(t, NV, 0, 1);                          \
+    else if (t->n == NV * LANES)                                  \
+      FN(partial_coo_tile)(t, NV, 0, 0);                          \
+    else if (runs)                                                \
+      FN(partial_coo_tile)(t, NV, 1, 1);                          \
     else                                                          \
-      FN(partial_coo_tile)(t, NV, 1);                             \
+      FN(partial_coo_tile)(t, NV, 1, 0);                          \
   }
 SPK_PARTIAL(1)
 SPK_PARTIAL(2)

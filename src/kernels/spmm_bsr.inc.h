@@ -106,11 +106,62 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_columns)(const spk_spmm_task *t, co
   }
 }
 
+/* One column side by side, small blocks of N x N: as a vector of products for each block, which are
+ * summed once a row.  The loop over blocks is the only branch, and so the only one to mispredict
+ * where rows have few or none. */
+SPK_INLINE void FN(spmm_bsr_squares)(const spk_spmm_task *t, const int N, const int plain) {
+  const I *idx = t->indices, *begin = t->begin, *end = t->end;
+  const T *values = t->values;
+  /* As an integer: a B without rows may be NULL. */
+  const uintptr_t B = (uintptr_t)t->B - (uintptr_t)(t->base * (ptrdiff_t)sizeof(T));
+  const ptrdiff_t rows = t->rows;
+  T *C = t->C;
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    T s[4 * 4] = {0};
+    const ptrdiff_t stop = end[i];
+    for (ptrdiff_t p = begin[i]; p < stop; p++) {
+      const T *a = values + p * (N * N);
+      const T *b = (const T *)(B + (uintptr_t)(idx[p] * (ptrdiff_t)(N * sizeof(T))));
+      SPK_UNROLL for (int q = 0; q < N; q++) SPK_UNROLL for (int w = 0; w < N; w++) s[q * N + w] +=
+          a[q * N + w] * b[w];
+    }
+    SPK_UNROLL for (int q = 0; q < N; q++) {
+      T sum = s[q * N];
+      SPK_UNROLL for (int w = 1; w < N; w++) sum += s[q * N + w];
+      if (plain)
+        C[i * N + q] = sum;
+      else
+        FT(store_one)(sum, C + i * N + q, i * N + q, 0, &t->epilogue);
+    }
+  }
+}
+
+static void FN(spmm_bsr_squares_2)(const spk_spmm_task *t, int plain) {
+  plain ? FN(spmm_bsr_squares)(t, 2, 1) : FN(spmm_bsr_squares)(t, 2, 0);
+}
+
+static void FN(spmm_bsr_squares_3)(const spk_spmm_task *t, int plain) {
+  plain ? FN(spmm_bsr_squares)(t, 3, 1) : FN(spmm_bsr_squares)(t, 3, 0);
+}
+
+static void FN(spmm_bsr_squares_4)(const spk_spmm_task *t, int plain) {
+  plain ? FN(spmm_bsr_squares)(t, 4, 1) : FN(spmm_bsr_squares)(t, 4, 0);
+}
+
 /* Any strides, and n == 1, where a masked vector would carry one lane. */
 SPK_SCALAR_LOOPS static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
   spk_spmm_task task = *t;
   const spk_activation activation = FT(take_activation)(&task.epilogue);
-  if (t->block_cols == 2)
+  const int plain = FT(store_mode_of)(&task.epilogue) == FT(STORE_PLAIN);
+  const int lone = t->n == 1 && t->ldb == 1 && t->ldc == 1;
+  const ptrdiff_t square = lone && t->block_rows == t->block_cols ? t->block_cols : 0;
+  if (square == 2)
+    FN(spmm_bsr_squares_2)(&task, plain);
+  else if (square == 3)
+    FN(spmm_bsr_squares_3)(&task, plain);
+  else if (square == 4)
+    FN(spmm_bsr_squares_4)(&task, plain);
+  else if (t->block_cols == 2)
     FN(spmm_bsr_columns)(&task, 2);
   else if (t->block_cols == 4)
     FN(spmm_bsr_columns)(&task, 4);

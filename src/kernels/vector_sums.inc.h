@@ -28,10 +28,6 @@
 /* Bytes of B up to which loads of several sums at once pay.  With more, which lie in L3, they take
  * longer (Zen 4, 1.6 MB: 1.45 ns an entry with four sums, 1.24 with one). */
 #define NEAR ((size_t)1 << 19)
-/* COO: of the first entries, how many share the row of the one before, where sums of rows are made
- * first. */
-#define PROBED 64
-#define MANY_SHARED 58
 
 /* Whether all of these indices are below the bound: neither is negative, nor bound - 1 - index. */
 static __attribute__((noinline)) int FN(are_inside)(const I *idx, ptrdiff_t count, U bound) {
@@ -332,20 +328,17 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(coo_entries)(const spk_spmm_task *t, const pt
   return 1;
 }
 
-SPK_SCALAR_LOOPS SPK_INLINE int FN(coo_vector)(const spk_spmm_task *t, const ptrdiff_t ldb) {
-  const I *row_of = t->rows_coo;
-  ptrdiff_t shared = 0;
-  for (ptrdiff_t p = 1; p < spk_min(t->rows, PROBED); p++) shared += row_of[p] == row_of[p - 1];
-  return shared >= MANY_SHARED ? FN(coo_entries)(t, ldb, 1) : FN(coo_entries)(t, ldb, 0);
-}
-
-static void FN(partial_coo_vector)(const spk_spmm_task *t) {
-  if (!(t->ldb == 1 ? FN(coo_vector)(t, 1) : FN(coo_vector)(t, t->ldb))) *t->outside = 1;
+SPK_SCALAR_LOOPS static void FN(partial_coo_vector)(const spk_spmm_task *t) {
+  const int runs = FN(has_runs)(t);
+  int right;
+  if (t->ldb == 1)
+    right = runs ? FN(coo_entries)(t, 1, 1) : FN(coo_entries)(t, 1, 0);
+  else
+    right = runs ? FN(coo_entries)(t, t->ldb, 1) : FN(coo_entries)(t, t->ldb, 0);
+  if (!right) *t->outside = 1;
 }
 #undef BLOCK
 #undef LONG_ROW
 #undef NEAR
-#undef PROBED
-#undef MANY_SHARED
 #undef FEW
 #undef U

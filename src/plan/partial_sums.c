@@ -36,8 +36,11 @@
 /* Times a vector, rows (columns) go by blocks where they are short.  Of double and of columns,
  * only where there are so many entries that the branch predictor does not learn the lengths of
  * rows from product to product: it knows 60,000 entries by heart, not 160,000 (Zen 4); unless they
- * are the shortest.  Of float, a row has less than one and a half vectors. */
+ * are the shortest.  Of float, a row has less than one and a half vectors, or so many entries where
+ * the vector is larger than L2 holds beside A. */
 #define SHORT_F32 1.5
+#define SHORT_FAR 12.0
+#define FAR_BYTES ((double)(1 << 19))
 #define SHORT_F64 6.0
 #define SHORT_COLUMN 6.0
 #define SHORTEST 2.0
@@ -48,7 +51,11 @@ static int goes_by_blocks(const spk_sparse *A, ptrdiff_t lanes) {
   const int learned = A->nnz <= LEARNED;
   if (A->format == SPK_CSC) return !learned && entries < SHORT_COLUMN * (double)A->cols;
   if (A->format != SPK_CSR) return 0;
-  if (A->dtype == SPK_F32) return entries < SHORT_F32 * (double)lanes * (double)A->rows;
+  if (A->dtype == SPK_F32) {
+    const double most = SHORT_F32 * (double)lanes;
+    const int far = (double)A->cols * 4.0 > FAR_BYTES;
+    return entries < (far && most > SHORT_FAR ? SHORT_FAR : most) * (double)A->rows;
+  }
   return entries < (learned ? SHORTEST : SHORT_F64) * (double)A->rows;
 }
 
