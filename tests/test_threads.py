@@ -71,6 +71,25 @@ def test_spmm_has_the_same_bits_for_any_number_of_workers(fmt, dtype, shape, den
     )
 
 
+@pytest.mark.every_isa
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape, n", [((300, 500), 64), ((90, 5000), 64), ((400, 300), 33)])
+def test_spmm_has_the_same_bits_wherever_B_begins(shape, n, dtype):
+    rng = np.random.default_rng(4)
+    A = random_sparse(rng, "csr", shape, 15 / shape[0], dtype)
+    B = random_dense(rng, (shape[1], n), dtype)
+    width = n + -n % 16
+    memory = np.empty(shape[1] * width + 32, dtype)
+    start = -memory.ctypes.data % 64 // memory.itemsize  # where a cache line begins
+    products = []
+    for offset in (0, 2, 5):
+        rows = memory[start + offset :][: shape[1] * width].reshape(shape[1], width)
+        rows[:, :n] = B
+        products += [spmm(A, rows[:, :n], workers=workers) for workers in (1, 2)]
+    for product in products[1:]:
+        np.testing.assert_array_equal(product, products[0])
+
+
 @pytest.mark.usefixtures("exact_workers")
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("shape, density", SHAPES)

@@ -151,6 +151,11 @@ static void FT(tile_scale)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, 
                            ptrdiff_t n, const spk_epilogue *e) {
   const T beta = (T)e->beta, none = (T)e->alpha * (T)0;
   if (beta == (T)1 && none == (T)0) return; /* but for the sign of a zero */
+  if (n == 1 || (row_stride == 1 && col_stride != 1)) {
+    /* Along columns. */
+    const ptrdiff_t one = n == 1 ? 0 : col_stride, down = row_stride, count = rows;
+    rows = n, n = count, col_stride = down, row_stride = one;
+  }
   for (ptrdiff_t i = 0; i < rows; i++) {
     T *c = (T *)C + i * row_stride;
     if (beta != (T)0)
@@ -189,6 +194,33 @@ static void FT(store_columns)(const T *s, ptrdiff_t ld, T *c, ptrdiff_t col_stri
 }
 #undef SPK_STORE_VECTORS
 
+/* Elements of C that are brought together at a time. */
+#define SPK_STORE_TOGETHER 512
+
+/* tile_store to C of any strides: block by block through rows that lie whole (with beta 0.6 ns an
+ * element, 11 one by one). */
+static void FT(store_strided)(const T *s, ptrdiff_t ld, T *c, ptrdiff_t row_stride,
+                              ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
+                              const spk_epilogue *e) {
+  T block[SPK_STORE_TOGETHER];
+  const ptrdiff_t wide = rows < 16 ? SPK_STORE_TOGETHER / spk_max(1, rows) : 2 * 16;
+  const ptrdiff_t high = SPK_STORE_TOGETHER / wide;
+  for (ptrdiff_t i = 0; i < rows; i += high)
+    for (ptrdiff_t j = 0; j < n; j += wide) {
+      const ptrdiff_t height = spk_min(high, rows - i), width = spk_min(wide, n - j);
+      T *to = c + i * row_stride + j * col_stride;
+      spk_epilogue here = *e;
+      if (e->bias_col) here.bias_col = (const T *)e->bias_col + j;
+      if (e->beta != 0.0) FT(pack)(block, wide, to, row_stride, col_stride, height, width);
+      for (ptrdiff_t r = 0; r < height; r++) {
+        T *row = block + r * wide;
+        FT(store_general)(s + (i + r) * ld + j, row, row, i + r, width, &here);
+      }
+      FT(unpack)(block, wide, to, row_stride, col_stride, height, width);
+    }
+}
+#undef SPK_STORE_TOGETHER
+
 /* FT(tile_store), but for activations that FT(take_activation) takes. */
 static void FT(tile_store_sums)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
                                 ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
@@ -197,12 +229,12 @@ static void FT(tile_store_sums)(const void *sums, ptrdiff_t ld, void *C, ptrdiff
   const int two_biases = e->bias_row && e->bias_col; /* whose order matters */
   const T *s = sums;
   T *c = C;
-  if (n == 1 && rows > 1 && ld == 1 && row_stride == 1 && !two_biases) {
-    /* A column whose elements are neighbours: as a row. */
+  if (n == 1 && rows > 1 && ld == 1 && !two_biases) {
+    /* A column whose sums are neighbours: as a row. */
     spk_epilogue transposed = *e;
     transposed.bias_row = e->bias_col;
     transposed.bias_col = e->bias_row;
-    FT(tile_store_sums)(sums, rows, C, rows, 1, 1, rows, &transposed);
+    FT(tile_store_sums)(sums, rows, C, rows, row_stride, 1, rows, &transposed);
     return;
   }
   if (col_stride == 1) {
@@ -229,12 +261,7 @@ static void FT(tile_store_sums)(const void *sums, ptrdiff_t ld, void *C, ptrdiff
     FT(store_columns)(s, ld, c, col_stride, rows, n, e);
     return;
   }
-  /* Square blocks, so that as many lines of the sums as of C stay in L1. */
-  for (ptrdiff_t i0 = 0; i0 < rows; i0 += 16)
-    for (ptrdiff_t j0 = 0; j0 < n; j0 += 16)
-      for (ptrdiff_t j = j0; j < spk_min(n, j0 + 16); j++)
-        for (ptrdiff_t i = i0; i < spk_min(rows, i0 + 16); i++)
-          FT(store_one)(s[i * ld + j], c + i * row_stride + j * col_stride, i, j, e);
+  FT(store_strided)(s, ld, c, row_stride, col_stride, rows, n, e);
 }
 
 /* The whole epilogue of sums that lie row-major, apart from C; or, where col_stride is 1, at the

@@ -30,6 +30,13 @@
 #define PACK_REUSE 8.0
 #define PACK_REUSE_NARROW 16.0 /* one or two vectors */
 
+/* Where rows of B begin with a whole vector, no load straddles lines, and packing pays later, the
+ * more so as each thread packs for itself: 768 x 3072, 98% sparse, 15 reads of a row, 64 columns,
+ * one thread 152 us packed and 127 not, with AVX2 151 and 148; at 23 reads 212 and 192, 208 and 226
+ * (Zen 4).  With more columns than this, rows of B lie too far apart. */
+#define ALIGNED_REUSE 22.0
+#define ALIGNED_VECTORS 8
+
 /* Entries of a row that must fall to each panel, where B takes several, for packing to pay. */
 #define ROW_IN_PANEL 24.0
 
@@ -144,6 +151,13 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   return 1;
 }
 
+/* Whether B serves as its own panels: with the same tiles and cuts, for the same bits. */
+static int is_panel(const spk_dense *B, double reuse, ptrdiff_t lanes) {
+  const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(B->dtype), vector = lanes * size;
+  return reuse < ALIGNED_REUSE && B->cols <= ALIGNED_VECTORS * lanes && B->col_stride == 1 &&
+         (uintptr_t)B->data % (size_t)vector == 0 && B->row_stride % lanes == 0;
+}
+
 /* Copies of tiles of B, as wide as fits. */
 static void plan_copy(ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes, ptrdiff_t size,
                       spk_spmm_plan *plan) {
@@ -193,7 +207,10 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   const double pays = spk_panel_reads(n, lanes);
   if (n > 1 && (b_unit ? n > lanes && reuse >= pays : reuse >= PANEL_REUSE))
     plan->pack = plan_panels(A, n, k, lanes, machine, plan);
-  if (!plan->pack) *plan = whole;
+  if (!plan->pack)
+    *plan = whole;
+  else if (is_panel(B, reuse, lanes))
+    plan->pack = 0, plan->panel_bytes = 0;
   /* One lane of a vector, or rows of a block that do not fit the stage. */
   const int wants_stage = !c_unit || (keeps && plan->blocks > 1);
   if (is_bsr && (n == 1 || (wants_stage && A->block_rows * plan->tile * size > SCATTER_STAGE_MOST)))
