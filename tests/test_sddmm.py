@@ -656,3 +656,19 @@ def test_the_formula_is_torchs_and_the_defaults_are_not():
         P.data[0] = np.nan
         assert np.isfinite(sddmm(P, X, Y).data).all()
         assert np.isnan(sddmm(P, X, Y, beta=1.0).data).any()
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("fmt", NATIVE_FORMATS)
+def test_factors_too_large_for_a_panel_in_any_layout(fmt, in_order):
+    rng = np.random.default_rng(5)
+    m, k = 6000, 50  # a copy of Y takes more than 1 MiB
+    P = random_sparse(rng, fmt, (m, m), 3 / m, np.float32, in_order=in_order)
+    m = P.shape[0]
+    X, Y = random_dense(rng, (m, k), np.float32), random_dense(rng, (k, m), np.float32)
+    for layout in ("C", "every other column", "all reversed"):
+        x, y = lay_out(X, "F"), lay_out(Y, layout)
+        first, second = (sddmm(P, x, y, workers=workers) for workers in (1, 2))
+        assert_sddmm(first, P, X, Y)
+        np.testing.assert_array_equal(first.data, second.data)

@@ -343,7 +343,7 @@ const char *spk_status_string(spk_status status);
 size_t spk_workspace_limit(void);
 /* The bytes that spk_spmm may take besides, for all threads together: 16 MiB, or 64 bytes for each
  * of the rows of B if that is more.  They hold partial sums of CSC and COO, and columns of a B
- * whose rows are not contiguous. */
+ * whose rows are not contiguous.  spk_sddmm takes 16 MiB at most, for a Yt whose rows are not. */
 size_t spk_shared_limit(ptrdiff_t rows);
 
 /* What this machine can do at most with the vectors in use, on all threads at once: FMA operations

@@ -49,15 +49,30 @@ static void run_task(const job *j, const scratch *s, const spk_sddmm_task *task,
     pick_kernel(j)(task);
 }
 
+/* Rows of Yt that a task copies. */
+#define COPY_ROWS 256
+
+static void copy_rows(void *context, ptrdiff_t part, int worker) {
+  const job *j = context;
+  const spk_dense *Yt = j->Yt;
+  const size_t size = spk_dtype_size(Yt->dtype);
+  const ptrdiff_t row = part * COPY_ROWS;
+  (void)worker;
+  j->kernels->pack[Yt->dtype](spk_at_mut(j->space.shared, row * j->plan->ld, size), j->plan->ld,
+                              spk_at(Yt->data, row * Yt->row_stride, size), Yt->row_stride,
+                              Yt->col_stride, spk_min(COPY_ROWS, Yt->rows - row), Yt->cols);
+}
+
 /* A task over the operands where they lie; callers replace what they packed. */
 static spk_sddmm_task plain_task(const job *j) {
+  const int copied = j->plan->copy_y;
   return (spk_sddmm_task){.indices = j->P->indices,
                           .values = j->P->values,
                           .out = j->values,
                           .X = j->X->data,
-                          .Yt = j->Yt->data,
+                          .Yt = copied ? j->space.shared : j->Yt->data,
                           .ldx = j->X->row_stride,
-                          .ldy = j->Yt->row_stride,
+                          .ldy = copied ? j->plan->ld : j->Yt->row_stride,
                           .k = j->X->cols,
                           .col_stridex = j->X->col_stride,
                           .col_stridey = j->Yt->col_stride,
@@ -262,10 +277,11 @@ spk_status spk_drive_sddmm(const spk_sparse *P, const spk_pattern *pattern, cons
   const size_t bytes =
       spk_size_sum(plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes,
                    plan->block_bytes + plan->tile_bytes);
-  const spk_status status = spk_workspace_take(&j.space, 0, bytes, plan->threads);
+  const spk_status status = spk_workspace_take(&j.space, plan->copy_bytes, bytes, plan->threads);
   if (status != SPK_OK) return status;
   const int by_rows = P->format != SPK_COO || (P->flags & SPK_SORTED);
-  spk_parallel(plan->threads, (spk_phase){0},
+  const ptrdiff_t copies = plan->copy_y ? spk_ceil_div(Yt->rows, COPY_ROWS) : 0;
+  spk_parallel(plan->threads, (spk_phase){copies, copy_rows},
                (spk_phase){plan->parts, by_rows ? run_row_part : run_entry_part}, &j);
   spk_workspace_free(&j.space);
   return SPK_OK;

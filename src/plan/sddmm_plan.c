@@ -8,6 +8,8 @@
 #define Y_MOST ((ptrdiff_t)1 << 20)
 #define CUT_MOST ((ptrdiff_t)1 << 18)
 #define PARTS_PER_THREAD 8
+/* Bytes of Yt that are copied whole: the workspace is kept from call to call up to 16 MiB. */
+#define COPY_MOST ((ptrdiff_t)14 << 20)
 
 /* Times that a row of Yt must be read for its copy to an aligned panel to pay. */
 #define PACK_REUSE 24.0
@@ -108,13 +110,19 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
   plan->pack_x = !x_unit;
   plan->pack_y = y_unit ? reuse >= PACK_REUSE : reuse >= 1.0;
   plan_panels(P, Yt, machine, plan);
-  if (plan->pack_y && spk_product(plan->panel_rows, row_bytes) > Y_MOST) plan->pack_y = 0;
+  const ptrdiff_t panel = spk_product(plan->panel_rows, row_bytes);
+  /* Each worker would pack all panels again for every chunk of rows. */
+  const ptrdiff_t copy = spk_product(spk_max(1, n), row_bytes);
+  plan->copy_y = !y_unit && reuse >= 1.0 && reuse < PACK_REUSE && copy <= COPY_MOST &&
+                 (plan->panel_rows < n || panel > Y_MOST);
+  if (plan->copy_y || panel > Y_MOST) plan->pack_y = 0;
   /* Without copies only the strided kernel walks columns that are not unit strided. */
   if (plan->pack_x &&
       (!by_rows || spk_product(P->block_rows, row_bytes) > X_MOST || entries < (double)P->rows))
     plan->strided = 1;
-  if (!y_unit && !plan->pack_y) plan->strided = 1;
-  if (plan->strided) plan->pack_x = plan->pack_y = 0;
+  if (!y_unit && !plan->pack_y && !plan->copy_y) plan->strided = 1;
+  if (plan->strided) plan->pack_x = plan->pack_y = plan->copy_y = 0;
+  if (plan->copy_y) plan->copy_bytes = spk_slice((size_t)copy);
   plan->tiles = !plan->strided && P->format != SPK_BSR && is_sorted && P->rows > 1 && k > 0 &&
                 row_bytes <= X_MOST / SPK_TILE_ROWS &&
                 (pattern ? 2 * spk_entries_in_tiles(pattern, k) >= P->nnz : in_runs(P));

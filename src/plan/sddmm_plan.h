@@ -11,11 +11,13 @@ typedef struct spk_sddmm_plan {
   int strided;          /* the kernel walks X and Yt through their strides */
   int tiles;            /* rows go by tiles of SPK_TILE_ROWS, where they have columns in common */
   int pack_x, pack_y;   /* rows of X, rows of Yt go through packed panels */
+  int copy_y;           /* all workers copy Yt first, then all of them use it */
   ptrdiff_t ld;         /* elements between rows of a panel: whole cache lines */
   ptrdiff_t panel_rows; /* rows of Yt in a panel; all of them where Yt is not packed */
   ptrdiff_t panels;     /* more than one only where rows of P are sorted and can be cut */
   ptrdiff_t row_chunk;  /* rows of P between two looks at the workspace */
   ptrdiff_t parts;      /* tasks: ranges of rows (of entries, for COO in any order) */
+  size_t copy_bytes;    /* workspace of all workers */
   size_t x_bytes, y_bytes, cut_bytes, offset_bytes, block_bytes,
       tile_bytes; /* workspace per worker */
 } spk_sddmm_plan;

@@ -89,7 +89,7 @@ static void check_product(const product *x, const operands *o, layout how, int t
           verb ? spk_sddmm(&o->A.view, &o->X.view, &o->Y.view, out->memory, NULL, threads)
                : spk_spmm(&o->A.view, &o->B.view, &out->view, NULL, threads);
       const int shares = x->a.format == SPK_CSC || x->a.format == SPK_COO || how != ROW_MAJOR;
-      const size_t shared = verb || !shares ? 0 : spk_shared_limit(x->a.cols);
+      const size_t shared = !shares || (verb && how == ROW_MAJOR) ? 0 : spk_shared_limit(x->a.cols);
       const size_t bound = spk_workspace_limit() * (size_t)threads + shared;
       CHECK(largest <= bound, "%s takes %zu bytes, the bound is %zu", name, largest, bound);
       CHECK(allocations <= 1, "%s allocates %d times", name, allocations);
