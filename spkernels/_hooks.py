@@ -203,7 +203,7 @@ def _choosing(hook, original, tally):
             return original(self, other)
         (
             multiply, format, most_small, most_small_rows, least_work, least_columns,
-            least_per_row, few_columns, few_per_row, least_threads, by_spmm,
+            least_per_row, few_columns, few_per_row, least_threads, most_alone, by_spmm,
         ) = rule  # fmt: skip
         data = self.data
         stored = data.size
@@ -220,7 +220,11 @@ def _choosing(hook, original, tally):
                 if columns >= least_columns
                 else columns >= few_columns and stored >= few_per_row * self.shape[0]
             )
-            and (least_threads == 1 or get_num_threads() >= least_threads)
+            and (
+                least_threads == 1
+                or stored <= most_alone * min(self.shape)
+                or get_num_threads() >= least_threads
+            )
         ):
             if multiply is not None:
                 result = multiply(self, other)

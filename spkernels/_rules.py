@@ -24,6 +24,7 @@ class Rule(NamedTuple):
     few_columns: int = 0  # below least_columns: so many at least, from so many per row on
     few_per_row: float = math.inf
     least_threads: int = 1
+    most_per_row_alone: float = 0  # stored entries, of columns too: up to them, one thread does
     least_by_spmm: float = 0  # work, where `spmm` has to convert or is called by way of Python
 
 
@@ -33,17 +34,35 @@ class Rule(NamedTuple):
 # before it multiplies; in these scipy does 10,000 to 80,000 units of work.
 RULES = {
     "vector": [
-        # 1.1 at 20 to 300 entries, 1.0 at 1,000, 0.85 to 1.4 above on one thread; two make it 1.4
-        # to 2.2 from 100,000 on.
-        Rule("csr", most_small=1000, least_work=1e5, least_threads=2, least_by_spmm=math.inf),
-        # 1.3 to 2 up to 300 entries, 0.5 to 0.9 above, and 0.4 to 0.8 from 1,000 rows on; by
-        # partial sums 0.8 to 1.0 on one thread, 1.2 to 1.8 on two.
-        Rule("csc", 300, 300, 1e5, least_per_row=4, least_threads=2, least_by_spmm=math.inf),
-        # 1.7 to 2.8 up to 1,000 entries in 300 rows, 0.6 to 1.2 from 1,000 rows on; by partial sums
-        # 0.8 to 1.0 on one thread and 1.2 to 1.8 on two, three times that where rows are sorted.
-        Rule("coo", 1000, 300, 1e5, least_per_row=4, least_threads=2, least_by_spmm=math.inf),
-        # 1.0 to 2.0 up to 1,000 entries in 300 rows; 0.15 to 0.65 above.
-        Rule("bsr", 1000, 300, least_work=math.inf),
+        # 1.0 to 2.7 up to 20,000 entries.  On one thread 0.9 to 1.0 up to 100,000, with the lengths
+        # of rows known to the branch predictor; above, by blocks, 1.5 to 3.3 with up to 6 entries
+        # per row and 0.9 to 1.4 with more.  Two make it 1.4 to 4.
+        Rule(
+            "csr",
+            20_000,
+            least_work=1e5,
+            least_threads=2,
+            most_per_row_alone=6,
+            least_by_spmm=math.inf,
+        ),
+        # 1.1 to 2.7 up to 10,000 entries.  On one thread 0.9 to 1.0 above; from 100,000 on, by
+        # blocks, 1.1 to 2 with up to 5 entries per column.  Two threads: 1.2 to 1.8.
+        Rule(
+            "csc",
+            10_000,
+            2000,
+            1e5,
+            least_per_row=1,
+            least_threads=2,
+            most_per_row_alone=5,
+            least_by_spmm=math.inf,
+        ),
+        # 1.0 to 5 up to 40,000 entries in 5,000 rows; 0.9 to 1.1 above on one thread, 1.2 to 1.8 on
+        # two, and twice that where rows are sorted and have 16 entries or more.
+        Rule("coo", 40_000, 5000, 1e5, least_per_row=4, least_threads=2, least_by_spmm=math.inf),
+        # Blocks of 2 to 4 rows 1.1 to 3.7, larger ones 1.2 to 2.5 in 1,000 rows and 1.0 from 16
+        # entries per row on; with fewer, 0.7 to 1.0.
+        Rule("bsr", 20_000, 1000, 2e4, least_per_row=16, least_by_spmm=math.inf),
     ],
     "matrix": [
         # 1.0 to 5.6, and 0.9 to 1.0 with one entry per row and few columns.
@@ -52,8 +71,8 @@ RULES = {
         # from 8 entries per row on, with fewer 0.6 to 1.5; with one entry per row 0.5 to 1.1.
         Rule("csc", 1000, 300, 5e4, 16, 4, few_columns=2, few_per_row=8, least_by_spmm=8e4),
         # 1.4 to 3.3 where small; 1.1 to 4.6 above, more where rows are sorted; with fewer entries
-        # per row 0.5 to 2, below this work 0.3 to 1.6.
-        Rule("coo", 1000, 300, 1e5, least_columns=2, least_per_row=10, least_by_spmm=2e5),
+        # per row 0.5 to 2.
+        Rule("coo", 5000, 1000, 2e4, least_columns=2, least_per_row=8, least_by_spmm=2e5),
         # 1.3 to 2.4 where small; 1.1 to 25 above, below this work 0.2 to 1.1 with many rows, with
         # one or two entries per row 0.7 to 3.
         Rule("bsr", 1000, 300, 8e4, least_per_row=3),

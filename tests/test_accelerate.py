@@ -299,7 +299,7 @@ def test_small_products_are_taken_and_those_of_many_rows_are_not(format, kind):
         assert accelerate.report(reset=True).outcomes == {outcome: 1}
     if format == "csr":
         return
-    A = make(format, kind, shape=(2000, 8), density=0.001)
+    A = make(format, kind, shape=(6000, 8), density=0.001)
     for other in (dense(8), dense((8, 2))):
         expected = A @ other
         with accelerate():
@@ -330,18 +330,21 @@ def test_subclasses_of_scipy_classes_are_taken(take_everything):
 
 # (format, stored entries, rows, columns of B, threads, taken)
 SIZES = [
-    ("csr", 1000, 100, None, 1, True),
-    ("csr", 1100, 100, None, 1, False),
+    ("csr", 20_000, 100, None, 1, True),
+    ("csr", 21_000, 100, None, 1, False),
+    ("csr", 100_000, 300, None, 1, False),
     ("csr", 100_000, 500, None, 1, False),
     ("csr", 90_000, 500, None, 2, False),
     ("csr", 100_000, 500, None, 2, True),
     ("csr", 100, 100, 2, 1, True),
     ("csr", 100_000, 500, 2, 1, True),
-    ("csc", 300, 100, None, 1, True),
+    ("csc", 10_000, 100, None, 1, True),
+    ("csc", 11_000, 100, None, 1, False),
     ("csc", 100_000, 500, None, 1, False),
     ("csc", 90_000, 500, None, 2, False),
     ("csc", 100_000, 500, None, 2, True),
-    ("csc", 100_000, 51_000, None, 2, False),
+    ("csc", 100_000, 51_000, None, 2, True),
+    ("csc", 100_000, 101_000, None, 2, False),
     ("csc", 500, 100, 2, 1, True),
     ("csc", 10_000, 200, 15, 1, True),
     ("csc", 26_000, 400, 2, 1, True),
@@ -349,15 +352,17 @@ SIZES = [
     ("csc", 10_000, 200, 16, 1, True),
     ("csc", 3_000, 200, 16, 1, False),
     ("csc", 10_000, 2501, 16, 1, False),
+    ("coo", 40_000, 500, None, 1, True),
     ("coo", 100_000, 500, None, 1, False),
     ("coo", 90_000, 500, None, 2, False),
     ("coo", 100_000, 500, None, 2, True),
     ("coo", 100_000, 51_000, None, 2, False),
-    ("coo", 6_000, 200, 16, 1, False),
-    ("coo", 7_000, 200, 16, 1, True),
+    ("coo", 1_000, 100, 16, 1, False),
+    ("coo", 2_000, 100, 16, 1, True),
     ("coo", 51_000, 200, 2, 1, True),
-    ("coo", 13_000, 1301, 16, 1, False),
-    ("bsr", 100_000, 500, None, 2, False),
+    ("coo", 13_000, 1701, 16, 1, False),
+    ("bsr", 100_000, 500, None, 1, True),
+    ("bsr", 36_000, 4_000, None, 1, False),
     ("bsr", 36_000, 400, 2, 1, False),
     ("bsr", 40_000, 400, 2, 1, True),
     ("bsr", 40_000, 13_400, 2, 1, False),
@@ -386,6 +391,28 @@ def test_sizes_that_are_taken(format, stored, rows, columns, threads, taken):
     finally:
         spkernels.set_num_threads(None)
     assert accelerate.report().outcomes == {"taken" if taken else "slower": 1}
+
+
+@pytest.mark.parametrize(("format", "most"), [("csr", 6), ("csc", 5)])
+def test_vectors_of_short_rows_are_taken_on_one_thread(format, most):
+    """Short columns, too: what is short decides in which direction the kernels go by blocks."""
+    rng = np.random.default_rng(1)
+    for per_row, outcome in ((most, "taken"), (most + 1, "slower")):
+        n = 120_000 // most
+        entries = (np.ones(per_row * n), (np.repeat(np.arange(n), per_row),
+                                          rng.integers(0, n, per_row * n)))  # fmt: skip
+        A = sp.coo_array(entries, shape=(n, n)).asformat(format, copy=False)
+        x = np.ones(n)
+        expected = A @ x
+        try:
+            spkernels.set_num_threads(1)
+            with accelerate():
+                assert_same(A @ x, expected)
+        finally:
+            spkernels.set_num_threads(None)
+        # tocsr() adds up what is there twice.
+        assert A.nnz > (per_row - 0.1) * n
+        assert accelerate.report(reset=True).outcomes == {outcome: 1}
 
 
 def test_operands_of_two_dtypes_follow_the_same_rule():

@@ -42,6 +42,13 @@ static int sums_parts(const spk_sparse *A, const spk_dense *B, int threads,
   return spk_plan_partial(A, B, threads, *kernels, spk_active_machine(), plan);
 }
 
+/* Blocks of one element are entries. */
+static spk_sparse without_blocks(const spk_sparse *A) {
+  spk_sparse same = *A;
+  if (A->format == SPK_BSR && A->block_rows == 1 && A->block_cols == 1) same.format = SPK_CSR;
+  return same;
+}
+
 static spk_status check(const spk_sparse *A, const spk_dense *B, const spk_dense *C) {
   spk_status status = spk_check_sparse(A);
   if (status == SPK_OK) status = spk_check_dense(B);
@@ -59,6 +66,8 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   if (status != SPK_OK) return status;
   if ((unsigned)epilogue->activation > SPK_RELU6) return SPK_ERR_ARGUMENT;
   const spk_epilogue e = spk_rounded_epilogue(epilogue, A->dtype);
+  const spk_sparse simple = without_blocks(A);
+  A = &simple;
   const spk_kernels *kernels;
   spk_partial_plan partial;
   if (sums_parts(A, B, threads, &kernels, &partial)) {
@@ -90,6 +99,8 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   spk_status status = check(A, B, C);
   if (status != SPK_OK) return status;
   if (!name || size == 0) return SPK_ERR_ARGUMENT;
+  const spk_sparse simple = without_blocks(A);
+  A = &simple;
   spk_sparse ready = *A;
   status = spk_ready(&ready, wants_sorted(A, B), threads);
   if (status != SPK_OK) return status;

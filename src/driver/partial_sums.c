@@ -110,6 +110,7 @@ static void sum_part(void *context, ptrdiff_t part, int worker) {
                         .n = tile_columns(j),
                         .outside = &outside,
                         .by_blocks = plan->by_blocks,
+                        .several = plan->several,
                         .streams = plan->streams};
   if (atomic_load_explicit(&j->outside, memory_order_relaxed)) return;
   if (j->A->format != SPK_CSR) memset(task.C, 0, plan->sums_bytes);

@@ -95,8 +95,14 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_sums)(const spk_spmm_task *t, ptrdi
 SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_columns)(const spk_spmm_task *t, const ptrdiff_t W) {
   const int plain = FT(store_mode_of)(&t->epilogue) == FT(STORE_PLAIN);
   const ptrdiff_t R = t->block_rows;
+  const I *begin = t->begin, *end = t->end;
+  const int zeros = plain && t->n == 1 && t->ldc == 1; /* for a row without blocks */
   for (ptrdiff_t block = 0; block < t->rows; block++) {
     ptrdiff_t r = 0;
+    if (zeros && begin[block] == end[block]) {
+      for (; r < R; r++) ((T *)t->C)[block * R + r] = 0;
+      continue;
+    }
     for (; r + 4 <= R; r += 4)
       for (ptrdiff_t j = 0; j < t->n; j++) FN(spmm_bsr_sums)(t, block, r, j, 4, W, plain);
     for (; r + 2 <= R; r += 2)
@@ -108,15 +114,14 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_columns)(const spk_spmm_task *t, co
 
 /* One column side by side, small blocks of N x N: as a vector of products for each block, which are
  * summed once a row.  The loop over blocks is the only branch, and so the only one to mispredict
- * where rows have few or none. */
-SPK_INLINE void FN(spmm_bsr_squares)(const spk_spmm_task *t, const int N, const int plain) {
+ * where rows have few or none.  sums: of rows [first, last) of blocks. */
+SPK_INLINE void FN(spmm_bsr_squares)(const spk_spmm_task *t, const int N, ptrdiff_t first,
+                                     ptrdiff_t last, T *sums) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *values = t->values;
   /* As an integer: a B without rows may be NULL. */
   const uintptr_t B = (uintptr_t)t->B - (uintptr_t)(t->base * (ptrdiff_t)sizeof(T));
-  const ptrdiff_t rows = t->rows;
-  T *C = t->C;
-  for (ptrdiff_t i = 0; i < rows; i++) {
+  for (ptrdiff_t i = first; i < last; i++, sums += N) {
     T s[4 * 4] = {0};
     const ptrdiff_t stop = end[i];
     for (ptrdiff_t p = begin[i]; p < stop; p++) {
@@ -128,39 +133,53 @@ SPK_INLINE void FN(spmm_bsr_squares)(const spk_spmm_task *t, const int N, const 
     SPK_UNROLL for (int q = 0; q < N; q++) {
       T sum = s[q * N];
       SPK_UNROLL for (int w = 1; w < N; w++) sum += s[q * N + w];
-      if (plain)
-        C[i * N + q] = sum;
-      else
-        FT(store_one)(sum, C + i * N + q, i * N + q, 0, &t->epilogue);
+      sums[q] = sum;
     }
   }
 }
 
-static void FN(spmm_bsr_squares_2)(const spk_spmm_task *t, int plain) {
-  plain ? FN(spmm_bsr_squares)(t, 2, 1) : FN(spmm_bsr_squares)(t, 2, 0);
+static void FN(spmm_bsr_squares_2)(const spk_spmm_task *t, ptrdiff_t first, ptrdiff_t last, T *to) {
+  FN(spmm_bsr_squares)(t, 2, first, last, to);
 }
 
-static void FN(spmm_bsr_squares_3)(const spk_spmm_task *t, int plain) {
-  plain ? FN(spmm_bsr_squares)(t, 3, 1) : FN(spmm_bsr_squares)(t, 3, 0);
+static void FN(spmm_bsr_squares_3)(const spk_spmm_task *t, ptrdiff_t first, ptrdiff_t last, T *to) {
+  FN(spmm_bsr_squares)(t, 3, first, last, to);
 }
 
-static void FN(spmm_bsr_squares_4)(const spk_spmm_task *t, int plain) {
-  plain ? FN(spmm_bsr_squares)(t, 4, 1) : FN(spmm_bsr_squares)(t, 4, 0);
+static void FN(spmm_bsr_squares_4)(const spk_spmm_task *t, ptrdiff_t first, ptrdiff_t last, T *to) {
+  FN(spmm_bsr_squares)(t, 4, first, last, to);
 }
+
+/* The same with the epilogue, but for the activation. */
+#define SUMS 256
+static void FN(spmm_bsr_vector)(const spk_spmm_task *t) {
+  void (*const all[])(const spk_spmm_task *, ptrdiff_t, ptrdiff_t, T *) = {
+      FN(spmm_bsr_squares_2), FN(spmm_bsr_squares_3), FN(spmm_bsr_squares_4)};
+  const ptrdiff_t N = t->block_rows, some = SUMS / N;
+  T *C = t->C;
+  if (FT(store_mode_of)(&t->epilogue) == FT(STORE_PLAIN)) {
+    all[N - 2](t, 0, t->rows, C);
+    return;
+  }
+  for (ptrdiff_t i = 0; i < t->rows; i += some) {
+    const ptrdiff_t last = spk_min(t->rows, i + some);
+    T sums[SUMS];
+    spk_epilogue e = t->epilogue; /* of a row */
+    e.bias_col = t->epilogue.bias_row ? (const T *)t->epilogue.bias_row + i * N : NULL;
+    e.bias_row = t->epilogue.bias_col;
+    all[N - 2](t, i, last, sums);
+    FT(tile_store)(sums, SUMS, C + i * N, SUMS, 1, 1, (last - i) * N, &e);
+  }
+}
+#undef SUMS
 
 /* Any strides, and n == 1, where a masked vector would carry one lane. */
 SPK_SCALAR_LOOPS static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
   spk_spmm_task task = *t;
   const spk_activation activation = FT(take_activation)(&task.epilogue);
-  const int plain = FT(store_mode_of)(&task.epilogue) == FT(STORE_PLAIN);
-  const int lone = t->n == 1 && t->ldb == 1 && t->ldc == 1;
-  const ptrdiff_t square = lone && t->block_rows == t->block_cols ? t->block_cols : 0;
-  if (square == 2)
-    FN(spmm_bsr_squares_2)(&task, plain);
-  else if (square == 3)
-    FN(spmm_bsr_squares_3)(&task, plain);
-  else if (square == 4)
-    FN(spmm_bsr_squares_4)(&task, plain);
+  const int small = t->block_cols >= 2 && t->block_cols <= 4 && t->block_rows == t->block_cols;
+  if (small && t->n == 1 && t->ldb == 1 && t->ldc == 1)
+    FN(spmm_bsr_vector)(&task);
   else if (t->block_cols == 2)
     FN(spmm_bsr_columns)(&task, 2);
   else if (t->block_cols == 4)

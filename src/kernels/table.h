@@ -43,6 +43,7 @@ typedef struct spk_spmm_task {
   uint64_t bound, col_bound;          /* partial sums: indices are below; col_bound: those of COO */
   int *outside;                       /* partial sums: set where one is not */
   int by_blocks;                      /* partial sums of vectors: rows go by blocks */
+  int several;                        /* CSR x vector: long rows have several sums */
   int streams;                        /* partial sums of vectors: A comes from memory */
   spk_epilogue epilogue;              /* biases already moved to the tile */
 } spk_spmm_task;

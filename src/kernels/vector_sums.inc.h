@@ -22,12 +22,9 @@
 #define U SPK_CAT2(u, I)
 /* Entries of a block; longer rows are summed one by one. */
 #define BLOCK 512
-/* From so many entries on a row has several sums: shorter ones take one loop and so one branch to
- * mispredict. */
+/* From so many entries on a row has several sums, if the plan says so: shorter ones take one loop
+ * and so one branch to mispredict. */
 #define LONG_ROW 32
-/* Bytes of B up to which loads of several sums at once pay.  With more, which lie in L3, they take
- * longer (Zen 4, 1.6 MB: 1.45 ns an entry with four sums, 1.24 with one). */
-#define NEAR ((size_t)1 << 19)
 
 /* Whether all of these indices are below the bound: neither is negative, nor bound - 1 - index. */
 static __attribute__((noinline)) int FN(are_inside)(const I *idx, ptrdiff_t count, U bound) {
@@ -54,9 +51,9 @@ SPK_INLINE ptrdiff_t FN(rows_of_block)(const I *begin, const I *end, ptrdiff_t l
 /* The sum of entries p .. stop; 0 at an index that is not below the bound, where it checks. */
 SPK_SCALAR_LOOPS SPK_INLINE int FN(sum_row)(T *sum, const I *idx, const T *val, ptrdiff_t p,
                                             ptrdiff_t stop, const T *B, const ptrdiff_t ldb,
-                                            const int near, const int checks, U bound) {
+                                            const int several, const int checks, U bound) {
   T s0 = 0;
-  if (near && stop - p >= LONG_ROW) {
+  if (several && stop - p >= LONG_ROW) {
     T s1 = 0, s2 = 0, s3 = 0;
     for (; p + 4 <= stop; p += 4) {
       TERM(p, 0);
@@ -73,7 +70,7 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(sum_row)(T *sum, const I *idx, const T *val, 
 #undef TERM
 
 SPK_SCALAR_LOOPS SPK_INLINE int FN(csr_by_rows)(const spk_spmm_task *t, const ptrdiff_t ldb,
-                                                const int near, const int checks) {
+                                                const int several, const int checks) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values, *B = t->B;
   const U bound = (U)t->bound;
@@ -85,7 +82,7 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(csr_by_rows)(const spk_spmm_task *t, const pt
       if (!FN(are_inside)(idx + begin[i], end[i + rows - 1] - begin[i], bound)) return 0;
     }
     for (ptrdiff_t r = i; r < i + rows; r++)
-      if (!FN(sum_row)(C + r, idx, val, begin[r], end[r], B, ldb, near, checks, bound)) return 0;
+      if (!FN(sum_row)(C + r, idx, val, begin[r], end[r], B, ldb, several, checks, bound)) return 0;
   }
   return 1;
 }
@@ -195,7 +192,7 @@ static int FN(csr_by_blocks)(const spk_spmm_task *t) {
 
 /* CSR, whose indices are columns and whose rows lie one after the other: C[i] of row i. */
 SPK_SCALAR_LOOPS static void FN(partial_csr_vector)(const spk_spmm_task *t) {
-  const int near = t->bound <= NEAR / sizeof(T);
+  const int several = t->several;
   int right;
 #ifdef SPK_MASKS_LOADS
   if (t->by_blocks)
@@ -203,11 +200,11 @@ SPK_SCALAR_LOOPS static void FN(partial_csr_vector)(const spk_spmm_task *t) {
   else
 #endif
       if (t->ldb != 1)
-    right = FN(csr_by_rows)(t, t->ldb, near, 1);
+    right = FN(csr_by_rows)(t, t->ldb, several, 1);
   else if (t->streams)
-    right = near ? FN(csr_by_rows)(t, 1, 1, 1) : FN(csr_by_rows)(t, 1, 0, 1);
+    right = several ? FN(csr_by_rows)(t, 1, 1, 1) : FN(csr_by_rows)(t, 1, 0, 1);
   else
-    right = near ? FN(csr_by_rows)(t, 1, 1, 0) : FN(csr_by_rows)(t, 1, 0, 0);
+    right = several ? FN(csr_by_rows)(t, 1, 1, 0) : FN(csr_by_rows)(t, 1, 0, 0);
   if (!right) *t->outside = 1;
 }
 
@@ -339,6 +336,5 @@ SPK_SCALAR_LOOPS static void FN(partial_coo_vector)(const spk_spmm_task *t) {
 }
 #undef BLOCK
 #undef LONG_ROW
-#undef NEAR
 #undef FEW
 #undef U

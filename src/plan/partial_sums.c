@@ -11,6 +11,10 @@
  * is one thread (driver/parallel.c), or another array of sums costs too much. */
 #define LEAST_WORK 80000.0
 #define PARTED_ROW 2.0
+/* Columns above which rows of fewer entries are added to C itself, as zeros and sums are what takes
+ * the time (64 columns, 3 entries a row: up to twice that of scipy, and 0.5 to 0.9 so). */
+#define MANY_COLUMNS 16
+#define WIDE_ROW 4.0
 /* Zeros and sums of a row cost a part about 0.1 ns a byte, an entry 1 ns and 0.03 for each byte of
  * its row of B (Zen 4): more than two parts are at most so many that they cost an eighth of the
  * entries, as they do on one thread too. */
@@ -19,7 +23,8 @@
 #define ENTRY_BYTE 0.03
 #define SUMS_SHARE 0.12
 /* Bytes of two arrays of sums for several columns: larger ones wait for memory (100,000 rows of 3
- * or 5, 8 and 16 columns: 0.6 to 0.8 of the speed of adding to C itself). */
+ * or 5, 8 and 16 columns: 0.6 to 0.8 of the speed of adding to C itself).  A single tile of columns
+ * then has one array of as many. */
 #define TILE_MOST ((ptrdiff_t)1 << 23)
 /* A power of two, as threads are most often. */
 #define MOST_PARTS 16
@@ -59,6 +64,16 @@ static int goes_by_blocks(const spk_sparse *A, ptrdiff_t lanes) {
   return entries < (learned ? SHORTEST : SHORT_F64) * (double)A->rows;
 }
 
+/* Rows of so many entries have several sums at once, unless the vector is far: loads of L3 take
+ * longer so (Zen 4, 1.6 MB: 1.45 ns an entry with four sums, 1.24 with one).  That there may be
+ * such rows makes the loop over others 15 to 40% slower in double. */
+#define LONG_ROWS 24.0
+
+static int has_several_sums(const spk_sparse *A) {
+  const double bytes = (double)A->cols * (double)spk_dtype_size(A->dtype);
+  return (double)A->nnz >= LONG_ROWS * (double)A->rows && bytes <= FAR_BYTES;
+}
+
 static ptrdiff_t sums_of(const spk_sparse *A, ptrdiff_t tile) {
   const double bytes = (double)A->rows * (double)tile * (double)spk_dtype_size(A->dtype);
   if (bytes > (double)SPK_PARTIAL_MOST) return SPK_PARTIAL_MOST + 1;
@@ -93,6 +108,7 @@ static int plan_rows(const spk_sparse *A, ptrdiff_t lanes, int threads, spk_part
                              .tile = 1,
                              .tiles = 1,
                              .by_blocks = goes_by_blocks(A, lanes),
+                             .several = has_several_sums(A),
                              .streams = A->nnz > LEARNED,
                              .band = band_of(A, 1),
                              .sums_bytes = (size_t)sums};
@@ -121,6 +137,7 @@ int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
   const double entries = (double)A->nnz, work = entries * (double)n;
   if (entries < LEAST_ENTRIES || entries < LEAST_PER_ROW * (double)A->rows) return 0;
   if (A->format == SPK_CSR) return plan_rows(A, lanes, threads, plan);
+  if (n > MANY_COLUMNS && entries < WIDE_ROW * (double)A->rows) return 0;
   *plan = (spk_partial_plan){.pack = n > 1 && B->col_stride != 1, .tile = 1, .tiles = n};
   const int copies = plan->pack && A->format == SPK_COO;
   if (n > 1) {
@@ -129,8 +146,9 @@ int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
   }
   const ptrdiff_t sums = sums_of(A, plan->tile), copy = copy_of(A, plan->tile, copies);
   const ptrdiff_t fit = parts_that_fit(sums, copy);
-  if (fit < 2 || (n > 1 && 2 * sums > TILE_MOST)) return 0;
-  plan->parts = work < LEAST_WORK || entries < PARTED_ROW * (double)A->rows ? 1 : 2;
+  const int large = n > 1 && 2 * sums > TILE_MOST;
+  plan->parts = work < LEAST_WORK || entries < PARTED_ROW * (double)A->rows || large ? 1 : 2;
+  if (fit < plan->parts || (large && (plan->tiles > 1 || sums > TILE_MOST))) return 0;
   const double row = SUM_BYTE * (double)(plan->tile * size);
   const double entry = ENTRY + ENTRY_BYTE * (double)(spk_min(n, plan->tile) * size);
   const double pay = SUMS_SHARE * entries * entry / (row * (double)A->rows);

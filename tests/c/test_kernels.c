@@ -742,6 +742,7 @@ static void check_partial(const char *field, spk_spmm_fn kernel, spk_dtype dtype
                               .col_bound = ROWS,
                               .outside = &outside,
                               .by_blocks = loop == 1,
+                              .several = loop == 2,
                               .streams = loop == 2};
   kernel(&task);
   CHECK(outside == found, "outside is %d", outside);
