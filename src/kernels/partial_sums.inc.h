@@ -80,20 +80,19 @@ SPK_INLINE void FN(partial_coo_tile)(const spk_spmm_task *t, const int NV, const
   if (sorted) SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);
 }
 
-/* Neighbours of the first entries that share a row, of so many, from which on entries are taken to
+/* Whether so many of the first 64 entries share the row of the one before that entries are taken to
  * be sorted by row.  A change of row that no predictor knows takes as long as waiting for some
  * stores. */
-#define PROBED 64
-#define MANY_SHARED 50
-
-static int FN(has_runs)(const spk_spmm_task *t) {
+static int FN(has_runs)(const spk_spmm_task *t, ptrdiff_t many) {
   const I *row_of = t->rows_coo;
   ptrdiff_t shared = 0;
-  for (ptrdiff_t p = 1; p < spk_min(t->rows, PROBED); p++) shared += row_of[p] == row_of[p - 1];
-  return shared >= MANY_SHARED;
+  for (ptrdiff_t p = 1; p < spk_min(t->rows, 64); p++) shared += row_of[p] == row_of[p - 1];
+  return shared >= many;
 }
-#undef PROBED
-#undef MANY_SHARED
+
+/* Rows of some 5 entries; of a vector, where entries take less, of some 11. */
+#define MANY_SHARED 50
+#define MANY_SHARED_VECTOR 58
 
 #define SPK_PARTIAL(NV)                                           \
   static void FN(partial_csc_1x##NV##v)(const spk_spmm_task *t) { \
@@ -103,7 +102,7 @@ static int FN(has_runs)(const spk_spmm_task *t) {
       FN(partial_csc_tile)(t, NV, 1);                             \
   }                                                               \
   static void FN(partial_coo_1x##NV##v)(const spk_spmm_task *t) { \
-    const int runs = FN(has_runs)(t);                             \
+    const int runs = FN(has_runs)(t, MANY_SHARED);                \
     if (t->n == NV * LANES && runs)                               \
       FN(partial_coo_tile)(t, NV, 0, 1);                          \
     else if (t->n == NV * LANES)                                  \

@@ -326,7 +326,7 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(coo_entries)(const spk_spmm_task *t, const pt
 }
 
 SPK_SCALAR_LOOPS static void FN(partial_coo_vector)(const spk_spmm_task *t) {
-  const int runs = FN(has_runs)(t);
+  const int runs = FN(has_runs)(t, MANY_SHARED_VECTOR);
   int right;
   if (t->ldb == 1)
     right = runs ? FN(coo_entries)(t, 1, 1) : FN(coo_entries)(t, 1, 0);
@@ -334,6 +334,8 @@ SPK_SCALAR_LOOPS static void FN(partial_coo_vector)(const spk_spmm_task *t) {
     right = runs ? FN(coo_entries)(t, t->ldb, 1) : FN(coo_entries)(t, t->ldb, 0);
   if (!right) *t->outside = 1;
 }
+#undef MANY_SHARED
+#undef MANY_SHARED_VECTOR
 #undef BLOCK
 #undef LONG_ROW
 #undef FEW
