@@ -37,22 +37,40 @@ void spk_take_place(spk_places *places) {
   sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
-void spk_widen_place(const spk_cpus *wide) {
-  cpu_set_t now, all;
-  if (sched_getaffinity(0, sizeof now, &now) != 0) return;
-  if (wide) {
-    CPU_ZERO(&all);
-    for (int cpu = 0; cpu < SPK_MOST_CPUS && cpu < CPU_SETSIZE; cpu++)
-      if (wide->bits[cpu / 64] >> cpu % 64 & 1) CPU_SET(cpu, &all);
-  } else if (sched_getaffinity(getpid(), sizeof all, &all) != 0) {
-    return;
-  }
-  if (CPU_COUNT(&all) > CPU_COUNT(&now)) sched_setaffinity(0, sizeof all, &all);
+/* The CPUs of `wide`, or those of the main thread: whether they are known. */
+static int get_wide(const spk_cpus *wide, cpu_set_t *all) {
+  if (!wide) return sched_getaffinity(getpid(), sizeof *all, all) == 0;
+  CPU_ZERO(all);
+  for (int cpu = 0; cpu < SPK_MOST_CPUS && cpu < CPU_SETSIZE; cpu++)
+    if (wide->bits[cpu / 64] >> cpu % 64 & 1) CPU_SET(cpu, all);
+  return 1;
+}
+
+int spk_current_cpu(void) { return sched_getcpu(); }
+
+int spk_set_place(pthread_t worker, const spk_cpus *wide, int back, int off) {
+  cpu_set_t set, all;
+  if (pthread_getaffinity_np(worker, sizeof set, &set) != 0) return SPK_NO_CPU;
+  if (get_wide(wide, &all)) CPU_OR(&set, &set, &all);
+  if (back >= 0 && back < CPU_SETSIZE) CPU_SET(back, &set);
+  if (off < 0 || off >= CPU_SETSIZE || !CPU_ISSET(off, &set) || CPU_COUNT(&set) == 1)
+    off = SPK_NO_CPU;
+  else
+    CPU_CLR(off, &set);
+  return pthread_setaffinity_np(worker, sizeof set, &set) == 0 ? off : SPK_NO_CPU;
 }
 
 #else
 
-void spk_widen_place(const spk_cpus *wide) { (void)wide; }
+int spk_current_cpu(void) { return SPK_NO_CPU; }
+
+int spk_set_place(pthread_t worker, const spk_cpus *wide, int back, int off) {
+  (void)worker;
+  (void)wide;
+  (void)back;
+  (void)off;
+  return SPK_NO_CPU;
+}
 
 void spk_take_place(spk_places *places) { (void)places; }
 

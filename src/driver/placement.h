@@ -2,6 +2,7 @@
 #ifndef SPK_DRIVER_PLACEMENT_H
 #define SPK_DRIVER_PLACEMENT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define SPK_MOST_CPUS 1024
@@ -26,9 +27,16 @@ void spk_places_init(spk_places *places);
  * one, if there is one that this thread may use. */
 void spk_take_place(spk_places *places);
 
-/* Let the calling thread, a worker, run on all CPUs that the process may use, where it came to
- * fewer as whoever started it has fewer: those of `wide`, or of the main thread if that is NULL. */
-void spk_widen_place(const spk_cpus *wide);
+/* The CPU of the calling thread; SPK_NO_CPU where the system does not say. */
+int spk_current_cpu(void);
+
+/* No CPU, in the place of the number of one. */
+#define SPK_NO_CPU (-1)
+
+/* Let a worker run on all CPUs that the process may use: those of `wide`, or of the main thread if
+ * that is NULL, those that it may use already, and `back`, which it was kept off before; but not on
+ * `off`, unless there is no other.  Returns the CPU that it is kept off. */
+int spk_set_place(pthread_t worker, const spk_cpus *wide, int back, int off);
 
 /* Let another thread run on this CPU. */
 void spk_yield(void);

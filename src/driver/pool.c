@@ -10,9 +10,10 @@
 /* Jobs at once.  Callers that find none work alone. */
 #define JOBS 16
 
-/* How long one looks without and with offering the CPU, before one sleeps. */
+/* How long one looks without and with offering the CPU, before one sleeps.  A caller that sleeps
+ * may be woken on the CPU of the worker that wakes it (make_way), so that it seldom does. */
 #define LOOKING (20 * SPK_MICROSECOND)
-#define CALLER_OFFERS (100 * SPK_MICROSECOND)
+#define CALLER_OFFERS (1 * SPK_MILLISECOND)
 /* A worker, for its next job: as long as jobs come within that time, else shortly.  Waking one
  * takes the caller 8 microseconds and the worker 15 (Zen 4, two virtual CPUs that were idle). */
 #define LONG_WAIT (2 * SPK_MILLISECOND)
@@ -25,6 +26,11 @@
 #define GAP (200 * SPK_MICROSECOND)
 /* Lost in the middle of work: so much, and that part of the time that passed. */
 #define LOST_PART 4
+/* What the host of a virtual machine takes is no contention that threads here could avoid, unless
+ * it takes so much again and again: that part of the time.  A worker that was parked whenever a
+ * virtual CPU was gone for a millisecond, some times a second, was missing for a tenth of the time.
+ */
+#define STOLEN_PART 16
 /* Later after it was woken: the CPU was busy. */
 #define LATE (500 * SPK_MICROSECOND)
 /* A probe: so long undisturbed while it offers the CPU. */
@@ -47,6 +53,7 @@ struct spk_job {
   int bit;
   int threads;
   int parked; /* workers that come as well, as it was claimed for more than run undisturbed */
+  int cpu;    /* of the caller, as it opened it */
   spk_job_fn fn;
   void *context;
   pthread_t caller;
@@ -64,10 +71,15 @@ typedef struct worker {
   int id;
   int64_t patience;
   spk_usage before;
+  int64_t stolen_at; /* when the host last took its CPU */
   spk_contention contention;
   atomic_uint calls;          /* counts how often it was called; it sleeps on that while parked */
   _Atomic(int64_t) probed_at; /* 0: it is not to be probed */
+  atomic_int off;             /* the CPU that it is kept off, as a caller runs there; MOVING */
 } worker;
+
+/* In the place of a CPU: somebody changes that. */
+#define MOVING (-2)
 
 static worker workers[SPK_MOST_THREADS];
 
@@ -143,18 +155,32 @@ static void retract(const spk_job *job) {
     atomic_fetch_and_explicit(&open_jobs, ~bit, memory_order_relaxed);
 }
 
-/* The last one out wakes the caller.  The job is not touched after that. */
-static void leave(spk_job *job) {
+/* The last one out wakes the caller: whether it had to.  The job is not touched after that. */
+static int leave(spk_job *job) {
   const unsigned before = atomic_fetch_sub_explicit(&job->state, 1, memory_order_acq_rel);
-  if ((before & INSIDE) == 1 && (before & CALLER_SLEEPS)) spk_wake(&job->state, 1);
+  const int wakes = (before & INSIDE) == 1 && (before & CALLER_SLEEPS);
+  if (wakes) spk_wake(&job->state, 1);
+  return wakes;
 }
 
-/* What a worker lost since its last look at that; 0 where it is not worth speaking of. */
-static int64_t lost(worker *self) {
-  const spk_usage now = spk_thread_usage();
-  const int64_t time = spk_usage_lost(&self->before, &now), all = now.wall - self->before.wall;
+static void keep_off(worker *w, pthread_t thread, int cpu) {
+  const int before = atomic_exchange(&w->off, MOVING);
+  if (before != MOVING) atomic_store(&w->off, spk_set_place(thread, allowed, before, cpu));
+}
+
+/* Whether a worker lost time since its last look at that, if it is worth speaking of.  *cost is
+ * what it lost where that may go on. */
+static int lost(worker *self, int64_t *cost) {
+  const spk_usage before = self->before, now = spk_thread_usage();
+  const int64_t time = spk_usage_lost(&before, &now), all = now.wall - before.wall;
   self->before = now;
-  return time > GAP && time > all / LOST_PART ? time : 0;
+  if (time <= GAP || time <= all / LOST_PART) return 0;
+  *cost = time;
+  if (spk_usage_stolen(&before, &now)) {
+    if (now.wall - self->stolen_at > STOLEN_PART * time) *cost = 0;
+    self->stolen_at = now.wall;
+  }
+  return 1;
 }
 
 /* Work for a job, if it is open and not full: whether the worker was inside.  *cost is what it
@@ -169,13 +195,19 @@ static int work_for(spk_job *job, worker *self, int64_t *cost) {
   const int seat = take_seat(job, self->id);
   *cost = 0;
   if (seat > 0) {
+    /* The caller has moved here: spk_take_place is to find what is free now. */
+    if (atomic_load_explicit(&self->off, memory_order_relaxed) >= 0 &&
+        spk_current_cpu() == job->cpu)
+      keep_off(self, pthread_self(), SPK_NO_CPU);
     const int64_t begin = spk_now();
     job->fn(job->context, seat);
-    if (spk_now() - begin > GAP && (*cost = lost(self)) > 0)
+    if (spk_now() - begin > GAP && lost(self, cost))
       atomic_store_explicit(&job->disturbed, 1, memory_order_relaxed);
   }
   retract(job); /* all of its tasks are taken */
-  leave(job);
+  /* The caller may have been woken here.  Asleep, the worker is out of its way, and is woken
+   * elsewhere by the next job. */
+  if (leave(job)) self->patience = 0;
   return seat > 0;
 }
 
@@ -233,7 +265,7 @@ static int work_while_awake(worker *self, int64_t *cost) {
     atomic_fetch_sub(&looking, 1);
     if (seen != FOUND) break;
     if (work_for_any(self, cost) && *cost == 0 && spk_now() - self->before.wall > LOST_CHECK)
-      *cost = lost(self);
+      lost(self, cost);
   } while (*cost == 0);
   return seen == DISTURBED || *cost > 0;
 }
@@ -270,8 +302,18 @@ static int is_undisturbed(void) {
   return 1;
 }
 
+/* Before a worker is woken: off the caller's CPU, where it would wait for the caller.  Linux wakes
+ * a thread near the waker unless it knows an idle CPU, and in a virtual machine it takes one that
+ * sleeps for one that the host has taken away.  With 30 ms between bursts of calls, 9 bursts of 10
+ * went by one thread, on two CPUs of which one was idle. */
+static void make_way(worker *w, int cpu) {
+  if (cpu >= 0 && atomic_load_explicit(&w->off, memory_order_relaxed) != cpu)
+    keep_off(w, w->thread, cpu);
+}
+
 /* A parked worker. */
 static void call(worker *w) {
+  make_way(w, spk_current_cpu());
   atomic_fetch_add(&w->calls, 1);
   spk_wake(&w->calls, 1);
 }
@@ -294,7 +336,7 @@ static void stay_parked(worker *self) {
     const int64_t probed = atomic_exchange(&self->probed_at, 0);
     if (probed != 0) {
       const int is_in_time = spk_now() - probed < LATE;
-      spk_widen_place(allowed); /* it may be more by now */
+      keep_off(self, pthread_self(), SPK_NO_CPU); /* and onto what the process may use by now */
       if (is_in_time && is_undisturbed()) {
         spk_contention_release(&self->contention, spk_now());
         atomic_fetch_sub(&parked, 1);
@@ -311,7 +353,7 @@ static void *run_worker(void *argument) {
   worker *self = argument;
   spk_thread_set_name("spkernels");
   spk_thread_wake_politely();
-  spk_widen_place(allowed);
+  spk_set_place(pthread_self(), allowed, SPK_NO_CPU, SPK_NO_CPU);
   self->patience = LONG_WAIT;
   while (!atomic_load(&quit)) {
     int64_t cost;
@@ -339,6 +381,8 @@ static int have_workers(int wanted) {
     while (count < wanted && !atomic_load(&quit)) {
       worker *w = &workers[count];
       w->id = count;
+      w->stolen_at = INT64_MIN / 2;
+      atomic_store(&w->off, SPK_NO_CPU);
       if (!spk_thread_start(&w->thread, run_worker, w)) {
         postponed = POSTPONED;
         break;
@@ -365,6 +409,7 @@ static void after_fork_in_child(void) {
   spk_sleep_after_fork();
   for (int i = 0; i < SPK_MOST_THREADS; i++) {
     atomic_store(&workers[i].probed_at, 0);
+    atomic_store(&workers[i].off, SPK_NO_CPU);
     spk_contention_reset(&workers[i].contention);
   }
   for (int i = 0; i < JOBS; i++) {
@@ -442,12 +487,15 @@ spk_seat *spk_job_seats(spk_job *job) { return seats[job->bit]; }
 void spk_job_open(spk_job *job, spk_job_fn fn, void *context) {
   job->fn = fn;
   job->context = context;
+  job->cpu = spk_current_cpu();
   atomic_store_explicit(&job->disturbed, 0, memory_order_relaxed);
   atomic_store_explicit(&job->state, OPEN, memory_order_release);
   atomic_fetch_or(&open_jobs, 1u << job->bit);
   const int asleep = atomic_load(&sleeping);
   const int missing = job->threads - 1 - (int)spk_max(0, atomic_load(&looking));
   if (missing > 0 && asleep > 0) {
+    const int count = atomic_load_explicit(&started, memory_order_acquire);
+    for (int i = 0; i < count; i++) make_way(&workers[i], job->cpu);
     int64_t nobody = 0;
     atomic_compare_exchange_strong(&woken_at, &nobody, spk_now());
     spk_wake(&open_jobs, missing);
@@ -470,7 +518,8 @@ static void check_caller(spk_job *job) {
   job->usage = spk_thread_usage();
   const int64_t all = job->usage.wall - before.wall;
   const int64_t time = spk_usage_lost(&before, &job->usage);
-  if (same && all < CALLER_MEMORY && time > GAP && time > all / LOST_PART)
+  if (same && all < CALLER_MEMORY && time > GAP && time > all / LOST_PART &&
+      !spk_usage_stolen(&before, &job->usage))
     atomic_store_explicit(&given_up, now, memory_order_relaxed);
 }
 

@@ -69,7 +69,7 @@ spk_usage spk_thread_usage(void) {
   const int64_t wall = spk_now();
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
   getrusage(RUSAGE_THREAD, &u);
-  return (spk_usage){wall, nanoseconds(&cpu), u.ru_nvcsw};
+  return (spk_usage){wall, nanoseconds(&cpu), u.ru_nvcsw, u.ru_nivcsw};
 }
 
 #else
@@ -105,7 +105,7 @@ void spk_wake(atomic_uint *word, int most) {
 /* Sleeps are not known, so nothing is said of what was lost. */
 spk_usage spk_thread_usage(void) {
   const int64_t wall = spk_now();
-  return (spk_usage){wall, wall, 0};
+  return (spk_usage){wall, wall, 0, 0};
 }
 
 #endif

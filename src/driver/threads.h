@@ -38,6 +38,7 @@ void spk_sleep_after_fork(void);
 typedef struct spk_usage {
   int64_t wall, cpu; /* nanoseconds */
   long sleeps;       /* how often it gave the CPU up to wait for something */
+  long preemptions;  /* how often another thread was given its CPU */
 } spk_usage;
 spk_usage spk_thread_usage(void);
 
@@ -46,6 +47,11 @@ spk_usage spk_thread_usage(void);
 static inline int64_t spk_usage_lost(const spk_usage *before, const spk_usage *after) {
   if (after->sleeps != before->sleeps) return 0;
   return (after->wall - before->wall) - (after->cpu - before->cpu);
+}
+
+/* Whether that was not for another thread of this system, but for the host of a virtual machine. */
+static inline int spk_usage_stolen(const spk_usage *before, const spk_usage *after) {
+  return after->preemptions == before->preemptions;
 }
 
 /* In a loop that waits for another thread. */

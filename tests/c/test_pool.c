@@ -268,6 +268,34 @@ static int run_job(int wait) {
   return atomic_load(&came);
 }
 
+static void note_cpu(void *context, int worker) {
+  (void)worker;
+  atomic_store((atomic_int *)context, sched_getcpu());
+}
+
+/* A worker that slept is woken on another CPU than the caller's, where it would wait for the caller.
+ */
+static void check_woken_elsewhere(void) {
+  cpu_set_t all;
+  if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return;
+  test_case("a worker that slept");
+  run_job(1000); /* starts it */
+  for (int i = 0; i < 30; i++) {
+    usleep(10000); /* it sleeps, parked or not */
+    int threads = 2;
+    atomic_int seen = -1;
+    spk_job *job = spk_pool_claim(&threads, 2);
+    if (!job) continue;
+    const int here = sched_getcpu();
+    spk_job_open(job, note_cpu, &seen);
+    for (int j = 0; j < 1000 && atomic_load(&seen) < 0 && sched_getcpu() == here; j++) {
+    }
+    const int stayed = sched_getcpu() == here;
+    spk_job_close(job);
+    if (stayed && atomic_load(&seen) >= 0) CHECK(atomic_load(&seen) != here);
+  }
+}
+
 /* A worker that finds the job gone is not late for the next one, however long after.  On one CPU,
  * it gets there only when the caller lets it.  On a busy machine it may be late all the same, but
  * not always. */
@@ -329,6 +357,7 @@ int main(void) {
   if (!spk_openmp()) return test_result();
   in_child(check_contention);
   in_child(check_missed);
+  in_child(check_woken_elsewhere);
 #endif
   check_tasks();
   check_callers();
