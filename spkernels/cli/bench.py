@@ -15,6 +15,7 @@ from .._threads import get_num_threads
 from ..bench import comparison
 from ..bench.collection import cells as collect
 from ..bench.measure import machine
+from ..bench.measure.load import LOADS
 from ..bench.measure.process import Settings
 from ..bench.ops import OPS
 from ..bench.peers import EARLIER, MODULES, SUBJECT
@@ -90,6 +91,10 @@ def add_parser(commands: Any) -> None:
     choice.add_argument(
         "--widths", nargs="+", type=_width, metavar="N",
         help='columns, or "vector" for a vector, instead of the suite\'s',
+    )  # fmt: skip
+    choice.add_argument(
+        "--loads", nargs="+", choices=LOADS, metavar="LOAD",
+        help="only these of the suite 'habits', what else runs: " + ", ".join(LOADS),
     )  # fmt: skip
     choice.add_argument(
         "--peers", nargs="+", choices=MODULES, metavar="PEER", default=list(MODULES),
@@ -187,7 +192,7 @@ def _measure_command(args: argparse.Namespace) -> int:
         machine.choose_cpus(count)
     if args.data is not None and not args.data.exists():
         raise ValueError(f"--data {args.data} does not exist")
-    options = Options(args.quick, args.ops, args.widths, threads, args.cache)
+    options = Options(args.quick, args.ops, args.widths, threads, args.cache, args.loads)
     cells = collect(suites, args.data, options)
     if not cells:
         raise ValueError("nothing to measure: no suite here has these operations and files")

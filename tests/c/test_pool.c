@@ -196,10 +196,10 @@ static void check_backoff(void) {
     if (spk_contention_probe(&c, now)) {
       CHECK(!spk_contention_probe(&c, now), "one caller alone");
       spk_contention_postpone(&c, now + ms / 10);
-      if (probes++ > 20) CHECK(now - last > 200 * ms, "seldom, while it stays busy");
+      if (probes++ > 20) CHECK(now - last > 100 * ms, "seldom, while it stays busy");
       last = now;
     }
-  CHECK(probes > 40 && probes < 200, "%d probes in a minute", probes);
+  CHECK(probes > 300 && probes < 600, "%d probes in a minute", probes);
   while (!spk_contention_probe(&c, now)) now += ms / 10;
   spk_contention_release(&c, now);
   CHECK(atomic_load(&c.probe_at) == 0);
@@ -214,6 +214,14 @@ static void check_backoff(void) {
   CHECK(!spk_contention_probe(&c, now + 12 * 4 * ms), "the cost is a small part of the time");
   CHECK(spk_contention_probe(&c, now + 2000 * ms));
   spk_contention_release(&c, now += 2000 * ms);
+  test_case("what cost products much again and again is tried seldom");
+  for (int i = 0; i < 10; i++) {
+    spk_contention_park(&c, now, 20 * ms);
+    CHECK(!spk_contention_probe(&c, now + 300 * ms), "time %d", i);
+    CHECK(spk_contention_probe(&c, now += 1000 * ms));
+    spk_contention_release(&c, now);
+  }
+  now += 60000 * ms;
   test_case("disturbances now and then do not keep it parked longer and longer");
   for (int i = 0; i < 20; i++) {
     now += 200 * ms;

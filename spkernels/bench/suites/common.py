@@ -21,6 +21,7 @@ class Options:
     widths: Sequence[int | None] | None = None
     threads: Sequence[int] = (1,)
     caches: Sequence[str] = ("warm",)
+    loads: Sequence[str] | None = None
 
 
 def product(

@@ -127,7 +127,12 @@ def cells(found, options):
             made = _chosen(matrix, options)
         else:
             made = _bert(matrix, options)
-        yield from (cell for cell in made if options.ops is None or cell.op in options.ops)
+        yield from (
+            cell
+            for cell in made
+            if (options.ops is None or cell.op in options.ops)
+            and (options.loads is None or cell.load in options.loads)
+        )
 
 
 def _layouts(matrix, options):
@@ -150,23 +155,24 @@ def _loads(matrix, options):
     if matrix.kind != "scattered" or options.quick:
         return
     loads = [load for load in LOADS if load != "none"]
-    for width, load, threads in itertools.product(
-        options.widths or LOADED_WIDTHS, loads, options.threads
+    for load, width, threads in itertools.product(
+        loads, options.widths or LOADED_WIDTHS, options.threads
     ):
         yield Cell(NAME, "habit", matrix, width, threads, "warm", "float32", "csr_array", "C", load)
 
 
 def _estimators(matrix, options):
+    # Loads last: after one, it takes a second until all threads are used again.
     loads = ("none", "2 busy processes")
-    for op, load, threads in itertools.product(ESTIMATORS, loads, options.threads):
+    for load, op, threads in itertools.product(loads, ESTIMATORS, options.threads):
         # A width is asked of every cell: an estimator has one target.
         yield Cell(NAME, op, matrix, 1, threads, "warm", "float64", "csr_array", "C", load)
 
 
 def _chosen(matrix, options):
     loads = ("none",) if options.quick else ("none", "4 busy processes")
-    for width, load, threads in itertools.product(
-        options.widths or CHOSEN_WIDTHS, loads, options.threads
+    for load, width, threads in itertools.product(
+        loads, options.widths or CHOSEN_WIDTHS, options.threads
     ):
         yield Cell(NAME, CHOSEN, matrix, width, threads, "warm", "float32", "csr_array", "C", load)
 
