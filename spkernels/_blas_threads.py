@@ -28,13 +28,14 @@ def begin_limit(threads: int) -> None:
     with _lock:
         _limits = (*_limits, threads)
         _apply()
+        most = min(_limits)
         for library in found:
             if library.filepath in _libraries or _is_of_openmp(library):
                 continue
             own = library.num_threads
-            if own is not None and own > threads:
-                library.set_num_threads(threads)
-                if library.num_threads == threads:
+            if own is not None and own > most:
+                library.set_num_threads(most)
+                if library.num_threads == most:
                     _libraries = {**_libraries, library.filepath: (library, own)}
 
 

@@ -18,7 +18,7 @@ void spk_contention_reset(spk_contention *c) {
   atomic_store(&c->undisturbed_since, 0);
 }
 
-static void wait(spk_contention *c, int64_t now, int64_t interval) {
+static void wait_for(spk_contention *c, int64_t now, int64_t interval) {
   atomic_store(&c->interval, interval);
   atomic_store(&c->probe_at, now + interval);
 }
@@ -29,16 +29,15 @@ void spk_contention_park(spk_contention *c, int64_t now, int64_t cost) {
    * virtual machine takes a CPU away for milliseconds some times a second; where every such time
    * made the next interval longer, solvers ran on one thread half of the time. */
   const int calm = now - atomic_load(&c->undisturbed_since) > interval;
-  interval = calm ? SHORTEST : 2 * interval;
-  if (interval < SHORTEST) interval = SHORTEST;
-  if (interval < COST_SHARE * cost) interval = COST_SHARE * cost;
-  wait(c, now, spk_min(interval, LONGEST));
+  interval = calm ? SHORTEST : spk_max(interval, spk_min(2 * interval, LONGEST_FOR_PROBES));
+  interval = spk_max(spk_max(interval, SHORTEST), COST_SHARE * cost);
+  wait_for(c, now, spk_min(interval, LONGEST));
 }
 
 void spk_contention_postpone(spk_contention *c, int64_t now) {
   const int64_t interval = atomic_load(&c->interval);
   atomic_store(&c->undisturbed_since, now);
-  wait(c, now, spk_max(interval, spk_min(2 * interval, LONGEST_FOR_PROBES)));
+  wait_for(c, now, spk_max(interval, spk_min(2 * interval, LONGEST_FOR_PROBES)));
 }
 
 void spk_contention_release(spk_contention *c, int64_t now) {

@@ -49,14 +49,19 @@ static int get_wide(const spk_cpus *wide, cpu_set_t *all) {
 int spk_current_cpu(void) { return sched_getcpu(); }
 
 int spk_set_place(pthread_t worker, const spk_cpus *wide, int back, int off) {
-  cpu_set_t set, all;
-  if (pthread_getaffinity_np(worker, sizeof set, &set) != 0) return SPK_NO_CPU;
+  cpu_set_t before, set, all, own;
+  if (pthread_getaffinity_np(worker, sizeof before, &before) != 0) return SPK_NO_CPU;
+  set = before;
   if (get_wide(wide, &all)) CPU_OR(&set, &set, &all);
-  if (back >= 0 && back < CPU_SETSIZE) CPU_SET(back, &set);
-  if (off < 0 || off >= CPU_SETSIZE || !CPU_ISSET(off, &set) || CPU_COUNT(&set) == 1)
-    off = SPK_NO_CPU;
-  else
+  /* It comes back unless it was taken from the process meanwhile. */
+  const int missing = back >= 0 && back < CPU_SETSIZE && !CPU_ISSET(back, &set);
+  if (missing && sched_getaffinity(0, sizeof own, &own) == 0 && CPU_ISSET(back, &own))
+    CPU_SET(back, &set);
+  if (off >= 0 && off < CPU_SETSIZE && CPU_ISSET(off, &set) && CPU_COUNT(&set) > 1)
     CPU_CLR(off, &set);
+  else
+    off = missing && !CPU_ISSET(back, &set) ? back : SPK_NO_CPU;
+  if (CPU_EQUAL(&set, &before)) return off;
   return pthread_setaffinity_np(worker, sizeof set, &set) == 0 ? off : SPK_NO_CPU;
 }
 

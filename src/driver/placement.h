@@ -34,8 +34,9 @@ int spk_current_cpu(void);
 #define SPK_NO_CPU (-1)
 
 /* Let a worker run on all CPUs that the process may use: those of `wide`, or of the main thread if
- * that is NULL, those that it may use already, and `back`, which it was kept off before; but not on
- * `off`, unless there is no other.  Returns the CPU that it is kept off. */
+ * that is NULL, those that it may use already, and `back`, which it was kept off before, if the
+ * calling thread may use that; but not on `off`, unless there is no other.  Returns the CPU that it
+ * is kept off. */
 int spk_set_place(pthread_t worker, const spk_cpus *wide, int back, int off);
 
 /* Let another thread run on this CPU. */

@@ -313,7 +313,6 @@ static void make_way(worker *w, int cpu) {
 
 /* A parked worker. */
 static void call(worker *w) {
-  make_way(w, spk_current_cpu());
   atomic_fetch_add(&w->calls, 1);
   spk_wake(&w->calls, 1);
 }
@@ -353,7 +352,7 @@ static void *run_worker(void *argument) {
   worker *self = argument;
   spk_thread_set_name("spkernels");
   spk_thread_wake_politely();
-  spk_set_place(pthread_self(), allowed, SPK_NO_CPU, SPK_NO_CPU);
+  keep_off(self, pthread_self(), SPK_NO_CPU);
   self->patience = LONG_WAIT;
   while (!atomic_load(&quit)) {
     int64_t cost;
@@ -500,8 +499,10 @@ void spk_job_open(spk_job *job, spk_job_fn fn, void *context) {
     atomic_compare_exchange_strong(&woken_at, &nobody, spk_now());
     spk_wake(&open_jobs, missing);
   }
-  for (int i = 0, left = job->parked; left > 0 && i < SPK_MOST_THREADS; i++)
+  const int count = atomic_load_explicit(&started, memory_order_acquire);
+  for (int i = 0, left = job->parked; left > 0 && i < count; i++)
     if (is_parked(&workers[i])) {
+      make_way(&workers[i], job->cpu);
       call(&workers[i]);
       left--;
     }
@@ -562,7 +563,8 @@ static void probe_one(void) {
     note_probe(&workers[i]);
   }
   if (!due) return;
-  atomic_store(&due->probed_at, now);
+  make_way(due, spk_current_cpu());
+  atomic_store(&due->probed_at, spk_now());
   call(due);
 }
 

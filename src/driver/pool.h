@@ -32,7 +32,7 @@ typedef void (*spk_job_fn)(void *context, int worker);
 typedef struct spk_job spk_job;
 
 /* Once, before all others: prepares for fork().  Workers run on these CPUs, which stay where they
- * are; NULL: where their starter or the main thread may, whichever has more. */
+ * are; NULL: where their starter or the main thread may. */
 void spk_pool_init(const spk_cpus *cpus);
 
 /* A job for at most `*threads`, the caller among them, no more than `most`; threads are started

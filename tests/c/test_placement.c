@@ -56,27 +56,35 @@ static void check_stays(int cpu) {
 /* A worker is kept off the CPU of a caller, and may use it again afterwards. */
 static void check_kept_off(const cpu_set_t *all, int cpu) {
   const pthread_t self = pthread_self();
+  spk_cpus wide = {{0}};
   int other = cpu + 1;
   while (!CPU_ISSET(other, all)) other++;
+  for (int i = 0; i < CPU_SETSIZE; i++)
+    if (CPU_ISSET(i, all)) spk_cpus_add(&wide, i);
   test_case("kept off a CPU");
   CHECK(sched_setaffinity(0, sizeof *all, all) == 0);
-  CHECK(spk_set_place(self, NULL, SPK_NO_CPU, cpu) == cpu);
+  CHECK(spk_set_place(self, &wide, SPK_NO_CPU, cpu) == cpu);
   cpu_set_t now = affinity();
   CHECK(!CPU_ISSET(cpu, &now) && CPU_COUNT(&now) == CPU_COUNT(all) - 1);
   CHECK(sched_getcpu() != cpu);
-  CHECK(spk_set_place(self, NULL, cpu, other) == other, "another one");
+  CHECK(spk_set_place(self, &wide, cpu, other) == other, "another one");
   now = affinity();
   CHECK(CPU_ISSET(cpu, &now) && !CPU_ISSET(other, &now));
-  CHECK(spk_set_place(self, NULL, other, SPK_NO_CPU) == SPK_NO_CPU, "none any more");
+  CHECK(spk_set_place(self, &wide, other, SPK_NO_CPU) == SPK_NO_CPU, "none any more");
   now = affinity();
   CHECK(CPU_EQUAL(&now, all));
+  test_case("a CPU that was taken from the process meanwhile");
+  pin(other);
+  CHECK(spk_set_place(self, NULL, cpu, SPK_NO_CPU) == cpu);
+  now = affinity();
+  CHECK(CPU_COUNT(&now) == 1 && CPU_ISSET(other, &now));
   test_case("kept off the only CPU");
   pin(cpu);
   CHECK(spk_set_place(self, NULL, SPK_NO_CPU, cpu) == SPK_NO_CPU);
   now = affinity();
   CHECK(CPU_COUNT(&now) == 1 && CPU_ISSET(cpu, &now));
   test_case("kept off a CPU of those that the process may use");
-  spk_cpus wide = {{0}};
+  wide = (spk_cpus){{0}};
   spk_cpus_add(&wide, cpu);
   spk_cpus_add(&wide, other);
   CHECK(spk_set_place(self, &wide, SPK_NO_CPU, cpu) == cpu);

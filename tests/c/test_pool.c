@@ -287,19 +287,24 @@ static void check_woken_elsewhere(void) {
   if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return;
   test_case("a worker that slept");
   run_job(1000); /* starts it */
+  int came = 0, here = 0;
   for (int i = 0; i < 30; i++) {
-    usleep(10000); /* it sleeps, parked or not */
+    usleep(30000); /* it sleeps, parked or not */
     int threads = 2;
     atomic_int seen = -1;
     spk_job *job = spk_pool_claim(&threads, 2);
     if (!job) continue;
-    const int here = sched_getcpu();
+    const int cpu = sched_getcpu();
     spk_job_open(job, note_cpu, &seen);
     /* Where it was woken here, it comes as this thread sleeps. */
     for (int j = 0; j < 100 && atomic_load(&seen) < 0; j++) usleep(100);
     spk_job_close(job);
-    CHECK(atomic_load(&seen) != here);
+    came += atomic_load(&seen) >= 0;
+    here += atomic_load(&seen) == cpu;
   }
+  CHECK(came > 0, "it never comes");
+  /* On a busy machine it may be awake all the time, waiting for this CPU, or this thread move. */
+  CHECK(here < 10, "%d times of %d", here, came);
 }
 
 /* A worker that finds the job gone is not late for the next one, however long after.  On one CPU,
