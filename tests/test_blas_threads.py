@@ -30,7 +30,7 @@ def three_threads():
     """Have any number but those that the tests ask for."""
     with threadpoolctl.threadpool_limits(3, user_api="blas"):
         if not blas_threads() or blas_threads() != of_all(3):
-            pytest.skip("there is no BLAS whose threads can be counted")
+            pytest.skip("There is no BLAS whose threads can be counted.")
         if OWNER:
             OWNER(force=True)
         yield
@@ -115,7 +115,7 @@ def test_a_limit_of_another_thread_stays():
             leave.set()
             task.result()
             if not OWNER:
-                pytest.skip("this threadpoolctl lets any thread undo what others have set")
+                pytest.skip("This threadpoolctl lets any thread undo what others have set.")
 
 
 def test_a_block_may_end_in_another_thread():

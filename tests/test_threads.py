@@ -378,6 +378,11 @@ def test_workers_run_on_the_cpus_of_the_process(first, env, run_script):
     run_script(POOL + f"""
 {first}
 product()
+# A worker names itself when it first runs.
+for _ in range(1000):
+    if len(workers()) == 2:
+        break
+    time.sleep(0.01)
 assert len(workers()) == 2
 seen = dict.fromkeys(workers(), frozenset())
 for cpu in sorted(everywhere):
