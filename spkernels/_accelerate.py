@@ -108,7 +108,8 @@ class Accelerate:
             The most threads that a BLAS of the process (OpenBLAS, MKL, BLIS) may use meanwhile;
             by default that is left alone.  Solvers that take dot products between sparse products
             are faster with 1, as OpenBLAS's threads keep a CPU busy for milliseconds after each of
-            them; work that is mostly dense is slower.  Of several blocks at once, the smallest
+            them; work that is mostly dense is slower.  MKL is limited in the thread that enters the
+            block, OpenBLAS in the whole process.  Of several blocks at once, the smallest
             number counts; each BLAS has its own number again when the last one has ended.
 
         Returns

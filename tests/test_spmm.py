@@ -62,6 +62,19 @@ def test_vectors(A, layout, seed):
     assert_spmm(spmm(y, A), y, A)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("others", [0, 1, 9, 30])
+def test_rows_of_negative_zeros_sum_to_zero_whatever_their_neighbours(dtype, others):
+    """As in scipy, and with the same sign wherever rows are cut into blocks."""
+    lengths = np.tile([16, *[others] * 3], 300)
+    offsets = np.r_[0, np.cumsum(lengths)]
+    columns = np.arange(offsets[-1]) % 40
+    A = sp.csr_array((np.ones(offsets[-1], dtype), columns, offsets), shape=(len(lengths), 40))
+    v = np.full(40, -0.0, dtype)
+    for workers in (1, 2):
+        assert not np.signbit(spmm(A, v, workers=workers)).any()
+
+
 @pytest.mark.every_isa
 @pytest.mark.parametrize("fmt", ["csr", "csc", "coo"])
 @pytest.mark.parametrize("dtype", DTYPES)

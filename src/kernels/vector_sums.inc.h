@@ -129,7 +129,9 @@ SPK_INLINE VEC FN(fold_row)(const T *products, ptrdiff_t count, const int vector
       V(add)(x, V(loadm)(products + v * LANES, FN(lanes_of)(count, v)));
   for (ptrdiff_t v = vectors; v * LANES < count; v++)
     x = V(add)(x, V(loadm)(products + v * LANES, FN(lanes_of)(count, v)));
-  return x;
+  /* A lane of -0 becomes 0, as where lanes that are left out were added: the sign of a row of zeros
+   * must not depend on its neighbours, which decide about `vectors`. */
+  return V(add)(x, V(zero)());
 }
 
 /* sums[i] of the products that row i has: those from begin[i] - first to end[i] - first. */
@@ -231,9 +233,7 @@ SPK_SCALAR_LOOPS static void FN(add_products)(T *C, const I *idx, const T *produ
                                               ptrdiff_t count) {
   for (ptrdiff_t q = 0; q < count; q++) C[idx[q]] += products[q];
 }
-#endif
 
-#ifdef SPK_MASKS_LOADS
 static int FN(csc_by_blocks)(const spk_spmm_task *t) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *B = t->B;
