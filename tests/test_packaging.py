@@ -56,8 +56,8 @@ def check_names(names):
     held = {str(path) for path in package}
     assert {
         "spkernels/__init__.py",
-        "spkernels/_core.abi3.so",
-        "spkernels/_core.pyi",
+        "spkernels/_core/_lib.abi3.so",
+        "spkernels/_core/_lib.pyi",
         "spkernels/py.typed",
         "spkernels/cli/demo.py",
         "spkernels/datasets/__init__.py",
@@ -228,8 +228,8 @@ def test_what_the_library_exports():
     exported = {symbol for _, symbols in symbols_by_member() for symbol in symbols}
     assert all(symbol.startswith("spk_") for symbol in exported)
     assert declared <= exported
-    module = run("nm", "-D", "--defined-only", PACKAGE / "_core.abi3.so")
-    assert [line.split()[-1] for line in module.splitlines()] == ["PyInit__core"]
+    module = run("nm", "-D", "--defined-only", PACKAGE / "_core" / "_lib.abi3.so")
+    assert [line.split()[-1] for line in module.splitlines()] == ["PyInit__lib"]
 
 
 @installed

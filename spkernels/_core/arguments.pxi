@@ -1,0 +1,171 @@
+# The arguments of the fast entries.
+#
+# Each `_take_*` fills a struct from an argument and says whether it was an ordinary one.  None of
+# them converts anything or raises for a strange argument: the entry returns None then, and Python
+# looks at everything again.  So a doubt costs time, never an answer.
+
+
+cdef inline bint _take_dense(object array, spk_dense *d) noexcept:
+    """A behaved ndarray of one or two dimensions whose strides are whole elements."""
+    if not cnp.PyArray_CheckExact(array):
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>array
+    cdef int ndim = cnp.PyArray_NDIM(a)
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(a)
+    if ndim < 1 or ndim > 2 or not _is_value_type(cnp.PyArray_TYPE(a)):
+        return False
+    if not cnp.PyArray_ISBEHAVED_RO(a):
+        return False
+    if cnp.PyArray_STRIDE(a, 0) % size or cnp.PyArray_STRIDE(a, ndim - 1) % size:
+        return False
+    _fill_dense(d, a)
+    return True
+
+
+cdef inline bint _has_plain_rows(const spk_dense *d) noexcept:
+    return d.cols == 1 or d.col_stride == 1
+
+
+cdef inline bint _take_number(object value, double *number) except -1:
+    """A Python float, or an int that NumPy would hold in 64 bits."""
+    cdef int overflow = 0
+    if type(value) is float:
+        number[0] = <double>value
+        return True
+    if type(value) is int:
+        number[0] = <double>PyLong_AsLongLongAndOverflow(value, &overflow)
+        return overflow == 0
+    return False
+
+
+cdef enum:
+    MOST_WORKERS = 1 << 16  # that need no look at the machine
+
+
+cdef inline int _take_workers(object workers) except? -2:
+    """Threads, or -1 for what is an error."""
+    if workers is None:
+        return 0
+    if type(workers) is int and 0 < workers < MOST_WORKERS:
+        return workers
+    try:
+        return _resolve_workers(workers)
+    except Exception:
+        return -1
+
+
+cdef struct span:
+    size_t low, high
+
+
+cdef inline span _span(cnp.ndarray array) noexcept:
+    """The bytes that an array may touch, as in numpy.may_share_memory."""
+    cdef span s
+    cdef int axis
+    cdef Py_ssize_t reach
+    s.low = s.high = <size_t>cnp.PyArray_DATA(array)
+    for axis in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, axis) == 0:
+            s.high = s.low
+            return s
+        reach = cnp.PyArray_STRIDE(array, axis) * (cnp.PyArray_DIM(array, axis) - 1)
+        if reach < 0:
+            s.low += <size_t>reach
+        else:
+            s.high += <size_t>reach
+    s.high += <size_t>cnp.PyArray_ITEMSIZE(array)
+    return s
+
+
+cdef inline bint _touches(span out, object array) noexcept:
+    if array is None:
+        return False
+    cdef span other = _span(<cnp.ndarray>array)
+    return out.low < other.high and other.low < out.high
+
+
+cdef inline bint _touches_any(span out, tuple arrays) noexcept:
+    return (_touches(out, arrays[0]) or _touches(out, arrays[1]) or _touches(out, arrays[2]))
+
+
+cdef inline bint _take_bias(object bias, cnp.ndarray result, spk_epilogue *e) noexcept:
+    """A contiguous vector of the result's dtype, along its rows or columns."""
+    e.bias_row = e.bias_col = NULL
+    if bias is None:
+        return True
+    if not cnp.PyArray_CheckExact(bias):
+        return False
+    cdef cnp.ndarray b = <cnp.ndarray>bias
+    cdef int ndim = cnp.PyArray_NDIM(b)
+    if cnp.PyArray_TYPE(b) != cnp.PyArray_TYPE(result) or not cnp.PyArray_ISCARRAY_RO(b):
+        return False
+    cdef Py_ssize_t rows = cnp.PyArray_DIM(result, 0)
+    if cnp.PyArray_NDIM(result) == 1:
+        e.bias_row = cnp.PyArray_DATA(b)
+        return ndim == 1 and cnp.PyArray_DIM(b, 0) == rows
+    cdef Py_ssize_t cols = cnp.PyArray_DIM(result, 1)
+    if ndim == 1 or (ndim == 2 and cnp.PyArray_DIM(b, 0) == 1):
+        e.bias_col = cnp.PyArray_DATA(b)
+        return cnp.PyArray_DIM(b, ndim - 1) == cols
+    e.bias_row = cnp.PyArray_DATA(b)
+    return ndim == 2 and cnp.PyArray_DIM(b, 0) == rows and cnp.PyArray_DIM(b, 1) == 1
+
+
+cdef inline int _take_order(object order, cnp.ndarray dense) noexcept:
+    """Whether a new result is column-major, or -1 for what is an error."""
+    if order is None:
+        return 0
+    if type(order) is not str:
+        return -1
+    if order == "K":
+        return (cnp.PyArray_CHKFLAGS(dense, cnp.NPY_ARRAY_F_CONTIGUOUS)
+                and not cnp.PyArray_CHKFLAGS(dense, cnp.NPY_ARRAY_C_CONTIGUOUS))
+    return 1 if order == "F" else 0 if order == "C" else -1
+
+
+cdef object _for_columns(dict by_width, object dense):
+    if not cnp.PyArray_CheckExact(dense):
+        return None
+    cdef cnp.ndarray array = <cnp.ndarray>dense
+    return by_width.get(cnp.PyArray_DIM(array, 1) if cnp.PyArray_NDIM(array) == 2 else 1)
+
+
+cdef enum:
+    MOST_SUMS = 1 << 23  # bytes of two arrays of partial sums (src/plan/partial_sums.c)
+    MOST_PARTIAL = 1 << 24  # with a copy of some columns
+    MOST_VECTOR = 64
+
+
+cdef inline bint _sums_fit(ptrdiff_t rows, ptrdiff_t cols) noexcept:
+    """Whether partial sums fit for a result of `rows` rows, and a copy of `cols` rows beside."""
+    cdef double sums = 2.0 * MOST_VECTOR * <double>rows
+    return sums <= MOST_SUMS and sums + MOST_VECTOR * <double>cols <= MOST_PARTIAL
+
+
+cdef inline bint _walks_often(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t itemsize) noexcept:
+    return (cols > 1 and <double>rows * min(cols, 64) * itemsize > 16 << 20
+            and not _sums_fit(rows, 0))
+
+
+def walks_often(rows, cols, itemsize):
+    """Whether CSC or unsorted COO had better become CSR before a product with beta.
+
+    Sums then meet in a stage of 1 MiB, which holds few of so many rows of the result, and the
+    entries are walked once for each stage (200,000 rows of 5 entries, 64 columns, Zen 4: 396 ms).
+    """
+    return _walks_often(rows, cols, itemsize)
+
+
+cdef inline bint _takes_strides(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t nnz,
+                                ptrdiff_t n) noexcept:
+    # Small ones are done before a conversion would be, which takes 40 us.
+    return <double>nnz * n < 60000 or (nnz >= rows and _sums_fit(rows, cols))
+
+
+def takes_strides(rows, cols, nnz, n):
+    """Whether COO of so many entries needs no conversion where operands are not row-major.
+
+    It is small, or the sums of its rows, and a copy of some columns of the dense operand, fit the
+    workspace.
+    """
+    return _takes_strides(rows, cols, nnz, n)

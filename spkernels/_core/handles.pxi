@@ -1,0 +1,156 @@
+# What the C library has packed: objects that own it, and what makes them.
+
+
+cdef class Packed:
+    """A sparse matrix that `pack` has packed, for `spmm` and `spmm_fast`; it never changes."""
+    cdef spk_prepared *handle
+    cdef spk_sparse like  # shape and dtype; no arrays
+
+    def __dealloc__(self):
+        spk_prepared_free(self.handle)
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        return spk_prepared_bytes(self.handle)
+
+    @property
+    def layout(self):
+        """How it was packed."""
+        return "slices" if spk_prepared_layout(self.handle) == SPK_SLICES else "strips"
+
+    @property
+    def block_rows(self):
+        """The rows of the dense operand that are used together."""
+        return spk_prepared_block_rows(self.handle)
+
+    @property
+    def shared(self):
+        """The entries of rows that share what is loaded of the dense operand."""
+        return spk_prepared_shared(self.handle)
+
+    def unpack(self, cnp.ndarray offsets, cnp.ndarray indices, cnp.ndarray values):
+        """Write the arrays of the matrix in CSR, whose sizes are right; return the status."""
+        cdef spk_itype itype = SPK_I32 if cnp.PyArray_ITEMSIZE(offsets) == 4 else SPK_I64
+        cdef spk_status status
+        cdef void *to_offsets = cnp.PyArray_DATA(offsets)
+        cdef void *to_indices = cnp.PyArray_DATA(indices)
+        cdef void *to_values = cnp.PyArray_DATA(values)
+        with nogil:
+            status = spk_prepared_csr(self.handle, itype, to_offsets, to_indices, to_values)
+        return <int>status
+
+
+def pack_width(bint double, Py_ssize_t n):
+    """Return a width that packs as `n` does, the same for all that share what is packed."""
+    return spk_prepare_width(SPK_F64 if double else SPK_F32, n)
+
+
+def pack(tuple A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags,
+         int storage=0):
+    """Return the status and, on success, A packed for products with `width` columns."""
+    cdef Packed packed = Packed()
+    cdef spk_sparse a
+    cdef spk_status status
+    _fill_sparse(&a, A, flags)
+    with nogil:
+        status = spk_prepare(&a, width, block_rows, <spk_storage>storage, -threads, &packed.handle)
+    if status != SPK_OK:
+        return <int>status, None
+    packed.like.format = SPK_CSR
+    packed.like.rows, packed.like.cols, packed.like.dtype = a.rows, a.cols, a.dtype
+    return <int>status, packed
+
+
+cdef class PackedInt8:
+    """A matrix of int8 that `pack_int8` has packed, for `spmm_int8`; it never changes."""
+    cdef spk_int8 *handle
+    cdef Py_ssize_t rows, cols
+
+    def __dealloc__(self):
+        spk_int8_free(self.handle)
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        return spk_int8_bytes(self.handle)
+
+    @property
+    def layout(self):
+        """How it was packed."""
+        cdef spk_layout layout = spk_int8_layout(self.handle)
+        return "slices" if layout == SPK_SLICES else "strips" if layout == SPK_STRIPS else "quads"
+
+    @property
+    def share(self):
+        """The share of what it stores whose rows share what is loaded of the dense operand."""
+        return spk_int8_share(self.handle)
+
+
+def int8_width(Py_ssize_t n):
+    """Return a width that `pack_int8` packs for as it does for `n`."""
+    return spk_int8_width(n)
+
+
+def pack_int8(tuple A, Py_ssize_t width, int threads, unsigned flags):
+    """Return the status and, on success, A packed for `width` columns, whose values are int8."""
+    cdef PackedInt8 packed = PackedInt8()
+    cdef spk_sparse a
+    cdef spk_status status
+    _fill_sparse(&a, A, flags)
+    a.dtype = SPK_F32  # of values that are not read
+    with nogil:
+        status = spk_int8_prepare(&a, <const int8_t *>a.values, width, -threads, &packed.handle)
+    packed.rows, packed.cols = a.rows, a.cols
+    return <int>status, packed if status == SPK_OK else None
+
+
+cdef class Pattern:
+    """Which entries of a matrix are wanted; made by `pattern_of` or `pattern_of_runs`."""
+    cdef spk_pattern *handle
+    cdef readonly tuple shape
+
+    def __dealloc__(self):
+        spk_pattern_free(self.handle)
+
+    @property
+    def nnz(self):
+        """How many."""
+        return spk_pattern_nnz(self.handle)
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        return spk_pattern_bytes(self.handle)
+
+    def tiled(self, Py_ssize_t k):
+        """Return how many entries sampled products take by tiles, for rows of k elements."""
+        return spk_pattern_tiled(self.handle, k)
+
+
+def pattern_of(tuple P, int threads, unsigned flags):
+    """Return the status and, on success, the pattern of a sorted matrix in CSR."""
+    cdef Pattern pattern = Pattern()
+    cdef spk_sparse p
+    cdef spk_status status
+    _fill_sparse(&p, P, flags)
+    pattern.shape = P[1]
+    with nogil:
+        status = spk_pattern_make(&p, -threads, &pattern.handle)
+    return <int>status, pattern if status == SPK_OK else None
+
+
+def pattern_of_runs(tuple shape, cnp.ndarray offsets, cnp.ndarray starts, cnp.ndarray stops,
+                    int threads):
+    """Return the status and, on success, the pattern of runs: int64, int32, int32, contiguous."""
+    cdef Pattern pattern = Pattern()
+    cdef spk_runs runs
+    cdef spk_status status
+    runs.rows, runs.cols = shape
+    runs.offsets = <const int64_t *>cnp.PyArray_DATA(offsets)
+    runs.starts = <const int32_t *>cnp.PyArray_DATA(starts)
+    runs.stops = <const int32_t *>cnp.PyArray_DATA(stops)
+    pattern.shape = shape
+    with nogil:
+        status = spk_pattern_from_runs(&runs, -threads, &pattern.handle)
+    return <int>status, pattern if status == SPK_OK else None

@@ -1,0 +1,77 @@
+# What belongs to the process: threads, the instruction set, limits; and what the build is.
+
+
+def get_num_threads():
+    """Return the number of threads that a call uses by default, at most."""
+    return spk_get_num_threads()
+
+
+def set_num_threads(int threads):
+    """Set it; 0 goes back to the OpenMP setting."""
+    spk_set_num_threads(threads)
+
+
+def limit_threads(int limit):
+    """Cap the OpenMP setting; 0 for no cap."""
+    spk_limit_threads(limit)
+
+
+def contended_regions():
+    """Return how often contention for CPUs took threads from a parallel region, or held it up."""
+    return spk_contended_regions()
+
+
+def isa():
+    """Return the name of the instruction set in use, or None if a forced one is unsupported."""
+    cdef const char *name = spk_isa()
+    return None if name == NULL else name.decode()
+
+
+def isa_list():
+    """Return the instruction sets that this build and this machine share."""
+    cdef const char *const *names = spk_isa_list()
+    found = []
+    while names[0] != NULL:
+        found.append(names[0].decode())
+        names += 1
+    return found
+
+
+def openmp():
+    """Return the OpenMP version (a date) of the build, or None for a serial build."""
+    cdef const char *version = spk_openmp()
+    return None if version == NULL else version.decode()
+
+
+def status_string(int status):
+    """Return what a status means."""
+    return spk_status_string(<spk_status>status).decode()
+
+
+def abi_version():
+    """Return the version of the C interface."""
+    return spk_abi_version()
+
+
+def workspace_limit():
+    """Return the bytes of workspace that a call may take per thread."""
+    return spk_workspace_limit()
+
+
+def shared_limit(Py_ssize_t rows):
+    """Return the bytes that all threads of a call may take together, for a B of so many rows."""
+    return spk_shared_limit(rows)
+
+
+def ceiling(bint loads, bint double_precision, size_t size, int threads):
+    """Return what the machine does at most: operations, or bytes loaded, per second."""
+    cdef double rate = 0
+    cdef spk_status status
+    with nogil:
+        status = spk_measure_ceiling(SPK_CEILING_LOAD if loads else SPK_CEILING_FMA,
+                                     SPK_F64 if double_precision else SPK_F32, size, threads, &rate)
+    if status == SPK_ERR_ARGUMENT:
+        raise ValueError("ceiling: unknown kind")
+    if status != SPK_OK:
+        raise MemoryError(f"no {size} bytes per thread to measure with")
+    return rate
