@@ -1,6 +1,8 @@
 """The benchmarks: statistics, judgement of answers, peers that misbehave, resuming, reports."""
 
+import gzip
 import importlib
+import importlib.util
 import json
 import math
 import sys
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -578,6 +581,67 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         with pytest.raises(ValueError, match="notes.txt"):
             Results(path)
         assert path.read_bytes() == content
+
+
+def test_compressed_results_are_read_resumed_and_repaired(plan, tmp_path):
+    plain, packed = tmp_path / "r.jsonl", tmp_path / "r.jsonl.gz"
+    run.run(plan, Results(plain), lambda *_: None)
+    lines = plain.read_text().splitlines(keepends=True)
+    packed.write_bytes(gzip.compress("".join(lines[:4]).encode() + b'{"line": "res'))
+    resumed = Results(packed)
+    assert gzip.decompress(packed.read_bytes()).decode() == "".join(lines[:4])
+    resumed.append(map(json.loads, lines[4:]))
+    assert Results(packed).lines == Results(plain).lines
+
+
+def test_compressed_results_that_are_broken_are_refused_by_name(tmp_path):
+    whole = gzip.compress(b'{"line": "run", "run": 0}\n' * 9)
+    for number, content in enumerate((whole[:-9], b"plain text\n", whole[:10] + b"\xff" * 30)):
+        path = tmp_path / f"{number}.jsonl.gz"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{number}\.jsonl\.gz: no gzip"):
+            Results(path)
+        assert path.read_bytes() == content
+
+
+@pytest.fixture(scope="module")
+def publish():
+    path = ROOT / "benchmarks" / "publish.py"
+    spec = importlib.util.spec_from_file_location("publish", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_published_has_the_same_tables_and_rounded_times_of_last_runs(publish, tmp_path):
+    long = np.array([1.00004e-3, 1.00006e-3, 1.2e-3])
+    lines = [
+        *record("once", scipy=2 * long, spkernels=long),
+        *record("twice", scipy=3 * long, spkernels=9 * long),
+        *record("twice", run_number=1, scipy=3 * long, spkernels=long),
+    ]
+    for line in lines:
+        line["samples"]["guard"] = line["samples"]["waited"] = [1.0] * 3
+    whole = results_of(tmp_path, lines)
+    path = tmp_path / "published.jsonl.gz"
+    path.write_bytes(publish.compressed(publish.published(whole)))
+    found = Results(path)
+    assert tables.markdown(found) == tables.markdown(whole)
+    assert len(found.results) == 4 and {line["line"] for line in found.lines} == {
+        "run", "ceilings", "result",
+    }  # fmt: skip
+    ours = [r for r in found.results if r["peer"] == "spkernels"]
+    assert [r["samples"] for r in ours] == [{"seconds": [1e-3, 1e-3, 1.2e-3]}] * 2
+    assert publish.published(whole, ops=["sddmm"]) == whole.runs + whole.ceilings
+
+
+def test_published_pages_are_made_of_the_results_beside_them():
+    published = sorted((ROOT / "doc" / "benchmarks").glob("*/*.jsonl.gz"))
+    if not published:
+        pytest.skip("The results of published runs are in the repository alone.")
+    for path in published:
+        page = path.with_name(path.name.removesuffix(".jsonl.gz") + ".md")
+        assert tables.markdown(Results(path)) == page.read_text(), page
 
 
 def record(matrix="layer", width=32, run_number=0, sparsity=0.9, threads=2, kind="random", **peers):

@@ -1,5 +1,7 @@
 """The file of results: one JSON object per line, appended as soon as a cell is measured.
 
+A file whose name ends in ``.gz`` is compressed.
+
 A line is a ``run`` (when, where, how, with what), a ``ceilings`` or a ``result``: one peer on one
 cell, with the number of the run that it belongs to.  A run that was interrupted goes on where its
 file ends; a line that was cut short is dropped.
@@ -7,10 +9,12 @@ file ends; a line that was cut short is dropped.
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .measure import stats
 from .measure.session import Samples
@@ -68,7 +72,7 @@ class Results:
     def append(self, lines: Iterable[dict[str, Any]]) -> None:
         """Write lines and keep them."""
         lines = list(lines)
-        with self.path.open("a") as file:
+        with _open(self.path, "at") as file:
             file.write("".join(json.dumps(line) + "\n" for line in lines))
         self.lines += lines
 
@@ -88,9 +92,12 @@ class Results:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        text = path.read_text()
+        with _open(path, "rt") as file:
+            text = file.read()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: no text: {error}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: no gzip: {error}") from None
     lines, end = [], 0
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         try:
@@ -103,11 +110,16 @@ def _read(path: Path) -> list[dict[str, Any]]:
             raise ValueError(f"{path}, line {number}: no result: {line[:60]!r}") from None
         lines.append(record)
         end += len(line)
-    if end < len(text):
-        path.write_text(text[:end])
-    elif text and not text.endswith("\n"):
-        path.write_text(text + "\n")
+    whole = text[:end] + "\n" * (end > 0 and text[end - 1] != "\n")
+    if whole != text:
+        with _open(path, "wt") as file:
+            file.write(whole)
     return lines
+
+
+def _open(path: Path, mode: str) -> IO[str]:
+    """Open a file of text, which is compressed if its name says so."""
+    return gzip.open(path, mode) if path.suffix == ".gz" else path.open(mode)
 
 
 def rounded(value: float) -> float:

@@ -262,7 +262,8 @@ def _report_command(args: argparse.Namespace) -> int:
 
 def _beside(path: Path) -> Path:
     """Return the folder of a report; the stem alone may be that of the data."""
-    return path.with_name(path.stem + "-report")
+    stem = Path(path.name.removesuffix(".gz")).stem
+    return path.with_name(f"{stem}-report")
 
 
 def _report(results: Results, folder: Path, plots: bool) -> None:
