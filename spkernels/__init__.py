@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 import scipy.sparse as _sp
 
 # threadpoolctl first, in its own way: others import it as well, scipy.io among them.
-from . import _threadpools, _threads  # noqa: F401
+from ._runtime import threadpools as _threadpools  # noqa: F401
+from ._runtime import threads as _threads
 
 if _TYPE_CHECKING:
     from . import cuda as cuda
@@ -64,19 +65,19 @@ except ValueError as _error:
     _refuse(_error)
 
 from . import datasets, formats, masks, patterns, prune  # noqa: E402
-from ._accelerate import accelerate  # noqa: E402
-from ._activations import kwinners, spmspm, spmspv  # noqa: E402
-from ._attention import masked_softmax, sparse_attention  # noqa: E402
-from ._config import show_config  # noqa: E402
-from ._int8 import Int8Matrix  # noqa: E402
-from ._linalg import aslinearoperator  # noqa: E402
-from ._prepare_many import prepare_many  # noqa: E402
-from ._prepared import PreparedMatrix, prepare  # noqa: E402
-from ._sampler import PreparedPattern  # noqa: E402
-from ._sddmm import sddmm  # noqa: E402
-from ._spmm import spmm  # noqa: E402
-from ._threads import get_num_threads, set_num_threads  # noqa: E402
-from ._tuning import load_tuning, save_tuning  # noqa: E402
+from ._accelerate.switch import accelerate  # noqa: E402
+from ._ops.attention import masked_softmax, sparse_attention  # noqa: E402
+from ._ops.sddmm import sddmm  # noqa: E402
+from ._ops.spmm import spmm  # noqa: E402
+from ._ops.spmspv import kwinners, spmspm, spmspv  # noqa: E402
+from ._prepare.int8 import Int8Matrix  # noqa: E402
+from ._prepare.linear_operator import aslinearoperator  # noqa: E402
+from ._prepare.many import prepare_many  # noqa: E402
+from ._prepare.matrix import PreparedMatrix, prepare  # noqa: E402
+from ._prepare.pattern import PreparedPattern  # noqa: E402
+from ._prepare.tuning import load_tuning, save_tuning  # noqa: E402
+from ._runtime.config import show_config  # noqa: E402
+from ._runtime.threads import get_num_threads, set_num_threads  # noqa: E402
 from ._version import version as __version__  # noqa: E402
 
 __all__ = [

@@ -52,10 +52,12 @@ def default_threads():
 @pytest.fixture
 def exact_workers(monkeypatch):
     """Have `workers` mean so many threads exactly; as a cap it leaves small work serial."""
-    from spkernels import _attention, _core, _sddmm, _spmm, _threads
+    from spkernels import _core
+    from spkernels._ops import attention, sddmm, spmm
+    from spkernels._runtime import threads as threads_module
 
-    for module in (_spmm, _sddmm, _attention):
-        monkeypatch.setattr(module, "resolve_workers", lambda n: -_threads.resolve_workers(n))
+    for module in (spmm, sddmm, attention):
+        monkeypatch.setattr(module, "resolve_workers", lambda n: -threads_module.resolve_workers(n))
     # The compiled entries resolve workers by themselves.
     for name in ("spmm_fast", "sddmm_fast"):
         monkeypatch.setattr(_core, name, lambda *arguments, **options: None)

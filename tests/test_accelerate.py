@@ -18,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spkernels
-from spkernels import _accelerate, _core, _hooks, accelerate
-from spkernels._rules import Rule
+from spkernels import _core, accelerate
+from spkernels._accelerate import hooks as hooks_module
+from spkernels._accelerate import switch as switch_module
+from spkernels._accelerate.crossover import Rule
 
 FORMATS = ("csr", "csc", "coo", "bsr")
 OTHER_FORMATS = ("dia", "dok", "lil")
@@ -40,7 +42,7 @@ def _scipy_is_itself():
 @pytest.fixture
 def take_everything(monkeypatch):
     monkeypatch.setattr(
-        _hooks,
+        hooks_module,
         "RULES",
         {name: [Rule(format) for format in FORMATS] for name in ("vector", "matrix")},
     )
@@ -88,7 +90,7 @@ def test_a_decorator_without_parentheses():
 
 def methods():
     """Return the functions that are replaced, as scipy's classes hold them now."""
-    return [vars(hook.owner)[hook.name] for hook in _hooks.find_hooks()]
+    return [vars(hook.owner)[hook.name] for hook in hooks_module.find_hooks()]
 
 
 def make(format="csr", kind="array", dtype=np.float64, shape=(12, 8), density=0.3, seed=0):
@@ -265,7 +267,7 @@ def test_any_stored_pattern_multiplies_as_in_scipy(product):
     expected = [A @ B, A @ B[:, 0], B.T @ A.T]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            _hooks,
+            hooks_module,
             "RULES",
             {name: [Rule(format) for format in FORMATS] for name in ("vector", "matrix")},
         )
@@ -440,7 +442,7 @@ def test_what_goes_by_way_of_python_takes_a_larger_size(stored, columns, taken):
 def test_misshapen_direct_calls_go_to_scipy(take_everything):
     # Not what scipy's dispatch does, but what a subclass may do.
     A, column = make(), dense((8, 1))
-    vector_hook = _hooks.find_hooks()[0].name
+    vector_hook = hooks_module.find_hooks()[0].name
     expected = getattr(A, vector_hook)(column)
     with accelerate():
         assert_same(getattr(A, vector_hook)(column), expected)
@@ -494,7 +496,7 @@ def test_replaced_methods_and_their_restoration():
 
 
 def test_hooks_cover_every_class_with_a_kernel():
-    hooks = _hooks.find_hooks()
+    hooks = hooks_module.find_hooks()
     for format, kind, operation in itertools.product(FORMATS, KINDS, ("vector", "matrix")):
         cls = getattr(sp, f"{format}_{kind}")
         names = {hook.name for hook in hooks if hook.operation == operation}
@@ -611,9 +613,9 @@ def test_blocks_that_begin_while_others_end(monkeypatch):
                 time.sleep(1e-3)
                 assert Owner.multiply is not original
 
-    original, start, switch = Owner.multiply, threading.Barrier(3), _accelerate.Accelerate()
-    hooks = (_hooks.Hook(Owner, "multiply", "vector", {}),)
-    monkeypatch.setattr(_accelerate, "find_hooks", lambda: hooks)
+    original, start, switch = Owner.multiply, threading.Barrier(3), switch_module.Accelerate()
+    hooks = (hooks_module.Hook(Owner, "multiply", "vector", {}),)
+    monkeypatch.setattr(switch_module, "find_hooks", lambda: hooks)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(work, range(3)))
     assert Owner.multiply is original
@@ -683,7 +685,7 @@ def test_the_report_counts_products_that_met_contention(monkeypatch):
 def test_unknown_scipy_warns_and_leaves_everything(monkeypatch):
     # A scipy whose products do not end in the methods that they ended in so far.
     monkeypatch.setattr(sp.csr_matrix, "__matmul__", lambda A, B: A.toarray() @ B, raising=False)
-    _hooks.find_hooks.cache_clear()
+    hooks_module.find_hooks.cache_clear()
     try:
         A, x = make(), dense(8)
         with pytest.warns(RuntimeWarning, match="every product is left to scipy") as caught:
@@ -704,23 +706,23 @@ def test_unknown_scipy_warns_and_leaves_everything(monkeypatch):
         assert accelerate.report().calls == ()
     finally:
         monkeypatch.undo()
-        _hooks.find_hooks.cache_clear()
+        hooks_module.find_hooks.cache_clear()
 
 
 @pytest.mark.parametrize("change", ["no such method", "raises", "another shape"])
 def test_hooks_are_tried_before_they_are_trusted(change, monkeypatch):
-    hook = _hooks.find_hooks()[0]
+    hook = hooks_module.find_hooks()[0]
     if change == "no such method":
         monkeypatch.setattr(hook.owner, hook.name, None)
     elif change == "raises":
         monkeypatch.setattr(hook.owner, hook.name, lambda A, x, y: A)
     else:
         monkeypatch.setattr(hook.owner, hook.name, lambda A, x: np.ones((1, 3)))
-    assert _hooks.find_hooks.__wrapped__() == ()
+    assert hooks_module.find_hooks.__wrapped__() == ()
 
 
 def test_what_others_replaced_is_left_alone_and_told():
-    hook = _hooks.find_hooks()[0]
+    hook = hooks_module.find_hooks()[0]
     original = vars(hook.owner)[hook.name]
 
     def replacement(self, other):

@@ -16,12 +16,13 @@ import json
 import os
 
 if os.environ["SPKERNELS_TEST_ACCELERATE"] == "1":
-    from spkernels import _hooks, accelerate
-    from spkernels._rules import Rule
+    from spkernels._accelerate import hooks
+    from spkernels import accelerate
+    from spkernels._accelerate.crossover import Rule
 
     # Most of these matrices are tiny: take them all the same.
     formats = ("csr", "csc", "coo", "bsr")
-    _hooks.RULES = {name: [Rule(format) for format in formats] for name in _hooks.RULES}
+    hooks.RULES = {name: [Rule(format) for format in formats] for name in hooks.RULES}
     accelerate.enable()
 
 passed, failed = 0, []

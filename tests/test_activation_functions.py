@@ -8,7 +8,9 @@ import scipy.sparse as sp
 from reference import ACTIVATIONS
 from strategies import DTYPES, NATIVE_FORMATS, random_sparse
 
-from spkernels import _core, _kernels, _typing, prepare, spmm
+from spkernels import _core, prepare, spmm
+from spkernels._inputs import types
+from spkernels._prepare import strategies as strategies_module
 from spkernels.cuda import _library
 
 NAMES = [name for name in ACTIVATIONS if name]
@@ -32,7 +34,7 @@ def same_bits(a, b):
 def test_all_lists_of_activations_agree():
     assert ACTIVATIONS.keys() == _core.ACTIVATIONS.keys()
     assert _core.ACTIVATIONS == _library.ACTIVATIONS
-    assert set(typing.get_args(_typing.Activation)) == set(NAMES)
+    assert set(typing.get_args(types.Activation)) == set(NAMES)
     assert all(f'"{name}"' in spmm.__doc__ for name in NAMES)
 
 
@@ -68,9 +70,9 @@ def test_the_same_bits_of_prepared_matrices(activation):
 @pytest.mark.parametrize("activation", NAMES)
 def test_the_same_bits_after_products_of_numpy_and_scipy(monkeypatch, activation, dtype):
     """Nor does the dense kernel of a prepared matrix leave the product to a CSR for them."""
-    monkeypatch.setattr(_kernels, "blas_threads", lambda: 1)
+    monkeypatch.setattr(strategies_module, "blas_threads", lambda: 1)
     A = random_sparse(RNG, "csr", (130, 64), 0.5, dtype)
-    kernel = _kernels.KERNELS["dense"](A, 8)
+    kernel = strategies_module.KERNELS["dense"](A, 8)
     for n in (1, 9):
         B = 3 * RNG.standard_normal((64, n)).astype(dtype)
         bias = RNG.standard_normal(n).astype(dtype)

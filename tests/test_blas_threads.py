@@ -8,7 +8,8 @@ import pytest
 import scipy.linalg  # noqa: F401
 import threadpoolctl
 
-from spkernels import _blas_threads, accelerate
+from spkernels import accelerate
+from spkernels._runtime import blas_limits
 
 
 def blas_threads():
@@ -142,7 +143,7 @@ def test_a_blas_that_takes_threads_of_openmp_is_left_alone(monkeypatch):
         def select(self, user_api):
             return self
 
-    monkeypatch.setattr(_blas_threads.threadpoolctl, "ThreadpoolController", Controller)
+    monkeypatch.setattr(blas_limits.threadpoolctl, "ThreadpoolController", Controller)
     with accelerate(blas_threads=1):
         pass
 

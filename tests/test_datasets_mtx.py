@@ -14,8 +14,8 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spkernels import _scan, datasets
-from spkernels.datasets import _mtx
+from spkernels import datasets
+from spkernels.datasets import _mtx, _scan
 
 TEXT = b"""%%MatrixMarket matrix coordinate real general
 % a comment

@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 
 import spkernels
-from spkernels import _pattern, accelerate, formats, masks, prepare
+from spkernels import accelerate, formats, masks, prepare
+from spkernels._inputs import canonical
 
 rng = np.random.default_rng(0)
 D = np.where(rng.random((12, 16)) < 0.4, rng.standard_normal((12, 16)), 0).astype(np.float32)
@@ -131,8 +132,8 @@ def test_nothing_is_made_for_it(monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("work was done to say what an object is")
 
-    monkeypatch.setattr(_pattern, "transposed", refuse)
-    monkeypatch.setattr(spkernels._tuning, "predict", refuse)
+    monkeypatch.setattr(canonical, "transposed", refuse)
+    monkeypatch.setattr(spkernels._prepare.tuning, "predict", refuse)
     for name in ("pack", "pack_int8", "pattern_of", "pattern_of_runs"):
         monkeypatch.setattr(spkernels._core, name, refuse)
     for value in values:

@@ -13,7 +13,7 @@ from reference import ACTIVATIONS
 from strategies import DTYPES, FORMATS, LAYOUTS, lay_out
 
 from spkernels import prepare, sddmm, spmm
-from spkernels._kernels import KERNELS
+from spkernels._prepare.strategies import KERNELS
 
 ROWS = 6  # of A: few, for DIA and DOK, which scipy multiplies then
 

@@ -28,7 +28,9 @@ from strategies import (
     widths,
 )
 
-from spkernels import _core, _sddmm, _spmm, sddmm, spmm
+from spkernels import _core, sddmm, spmm
+from spkernels._ops import sddmm as sddmm_module
+from spkernels._ops import spmm as spmm_module
 
 
 def outcome(call, **options):
@@ -175,7 +177,7 @@ def test_ordinary_calls_take_the_fast_path(
     fmt, matrix, dtype, itype, dense_first, vector, monkeypatch
 ):
     pair, shape, layout = operands(fmt, matrix, dtype, itype, dense_first, vector)
-    monkeypatch.setattr(_spmm, "_spmm", refuse)
+    monkeypatch.setattr(spmm_module, "_spmm", refuse)
     for options in OPTIONS if vector else OPTIONS + MATRIX_OPTIONS:
         options, before = dict(options), None
         if "bias" in options:
@@ -198,7 +200,7 @@ def test_ordinary_calls_take_the_fast_path(
 @pytest.mark.parametrize("layout", PLAIN_LAYOUTS)
 @pytest.mark.parametrize("fmt", ["csr", "csc", "bsr"])
 def test_layouts_take_the_fast_path(fmt, layout, monkeypatch):
-    monkeypatch.setattr(_spmm, "_spmm", refuse)
+    monkeypatch.setattr(spmm_module, "_spmm", refuse)
     rng = np.random.default_rng(1)
     A = random_sparse(rng, fmt, (24, 36), 0.3, np.float32)
     B = random_dense(rng, (36, 7), np.float32, layout)
@@ -440,7 +442,7 @@ def test_both_paths_of_sddmm_agree_to_the_bit(data, P, k, odd, seed):
 def test_ordinary_calls_of_sddmm_take_the_fast_path(fmt, matrix, dtype, itype, monkeypatch):
     rng = np.random.default_rng(7)
     P = random_sparse(rng, fmt, (24, 36), 0.3, dtype, itype=itype, matrix=matrix)
-    monkeypatch.setattr(_sddmm, "native", refuse)
+    monkeypatch.setattr(sddmm_module, "native", refuse)
     for x_layout, y_layout in itertools.product(["C", "F", "rows apart"], repeat=2):
         X = random_dense(rng, (24, 7), dtype, x_layout)
         Y = random_dense(rng, (7, 36), dtype, y_layout)

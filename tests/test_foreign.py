@@ -15,7 +15,7 @@ from verbs import OTHER, VERBS, B, X, Y, assert_same, blocks, whole_numbers
 
 import spkernels
 from spkernels import datasets, masks, prepare, prune, sddmm, spmm, spmspv
-from spkernels._foreign import as_sparse
+from spkernels._inputs.foreign import as_sparse
 from spkernels.formats import NMArray
 
 HAS_VECTORS = hasattr(sp.coo_array((1, 1)), "coords")

@@ -9,7 +9,7 @@ from strategies import random_sparse, seeds
 from verbs import VERBS, B, D, assert_same, blocks, whole_numbers
 
 from spkernels import datasets, prepare, spmm, spmspv
-from spkernels._foreign import as_sparse
+from spkernels._inputs.foreign import as_sparse
 from spkernels.formats import NMArray
 
 HAS_VECTORS = hasattr(sp.coo_array((1, 1)), "coords")

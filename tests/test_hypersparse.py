@@ -28,7 +28,7 @@ from spkernels import (
     spmspm,
     spmspv,
 )
-from spkernels._pattern import canonical
+from spkernels._inputs.canonical import canonical
 from spkernels.patterns import _check, _grid, _padding
 
 LONG = 2**31 + 5

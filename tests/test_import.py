@@ -41,8 +41,8 @@ unchanged()
 assert info.collect()["environment"].get("KMP_DUPLICATE_LIB_OK") == before.get(
     "KMP_DUPLICATE_LIB_OK"
 )
-import threadpoolctl, spkernels._threadpools
-assert spkernels._threadpools.threadpoolctl is threadpoolctl
+import threadpoolctl, spkernels._runtime.threadpools
+assert spkernels._runtime.threadpools.threadpoolctl is threadpoolctl
 unchanged()
 """, env={NAME: value})
 

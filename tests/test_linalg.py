@@ -7,7 +7,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 
 import spkernels
-from spkernels import _linalg, aslinearoperator
+from spkernels import aslinearoperator
+from spkernels._prepare import linear_operator
 
 FORMATS = ("csr", "csc", "coo", "bsr", "dia", "dok", "lil")
 
@@ -21,7 +22,7 @@ def counted(monkeypatch):
         formats.append(A.format)
         return spkernels.spmm(A, B)
 
-    monkeypatch.setattr(_linalg, "spmm", spmm)
+    monkeypatch.setattr(linear_operator, "spmm", spmm)
     return formats
 
 

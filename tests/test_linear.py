@@ -11,10 +11,11 @@ from reference import ACTIVATIONS, assert_spmm
 from strategies import DTYPES, factors, random_dense, random_sparse, random_values, seeds, sparse
 
 import spkernels
-from spkernels import _core, _kernels, aslinearoperator, prepare, spmm
+from spkernels import _core, aslinearoperator, prepare, spmm
+from spkernels._prepare import strategies as strategies_module
 from spkernels.formats import NMArray
 
-KERNELS = st.sampled_from(sorted(_kernels.KERNELS))
+KERNELS = st.sampled_from(sorted(strategies_module.KERNELS))
 LEADING = st.lists(st.integers(0, 4), max_size=3).map(tuple)
 BIASES = st.sampled_from([None, "vector", "number"])
 activations = st.sampled_from(sorted(ACTIVATIONS, key=str))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from spkernels._measuring import Calls, Measurements, Timing, decide, measure
+from spkernels._prepare.measurement import Calls, Measurements, Timing, decide, measure
 
 MS, US = 1e-3, 1e-6
 
@@ -271,7 +271,7 @@ def test_only_those_that_may_be_chosen_are():
 
 
 def test_the_clocks_of_the_system_advance():
-    from spkernels._measuring import SystemClock
+    from spkernels._prepare.measurement import SystemClock
 
     wall, cpu, switches = SystemClock.wall(), SystemClock.cpu(), SystemClock.switches()
     sum(range(100_000))

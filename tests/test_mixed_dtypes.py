@@ -8,8 +8,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spkernels import _core, _kernels, accelerate, prepare, spmm
-from spkernels._kernels import width_class
+from spkernels import _core, accelerate, prepare, spmm
+from spkernels._prepare import strategies
+from spkernels._prepare.strategies import width_class
 
 REAL = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 SPARSE = [dtype for dtype in REAL if dtype != "f2"]  # scipy has none in float16
@@ -113,8 +114,10 @@ def packed_weight():
 def test_a_prepared_matrix_keeps_what_other_dtypes_need(monkeypatch):
     A, W = packed_weight()
     before, made = W.nbytes, []
-    restored = _kernels.Packed.restored
-    monkeypatch.setattr(_kernels.Packed, "restored", lambda self: made.append(1) or restored(self))
+    restored = strategies.Packed.restored
+    monkeypatch.setattr(
+        strategies.Packed, "restored", lambda self: made.append(1) or restored(self)
+    )
     wide = A.astype(np.float64)
     for seed in range(3):
         B = dense("f8", (96, 8), seed) / 7
@@ -131,8 +134,10 @@ def test_a_prepared_matrix_keeps_what_other_dtypes_need(monkeypatch):
 
 def test_complex_operands_keep_a_matrix_too(monkeypatch):
     A, W = packed_weight()
-    made, restored = [], _kernels.Packed.restored
-    monkeypatch.setattr(_kernels.Packed, "restored", lambda self: made.append(1) or restored(self))
+    made, restored = [], strategies.Packed.restored
+    monkeypatch.setattr(
+        strategies.Packed, "restored", lambda self: made.append(1) or restored(self)
+    )
     B = dense("c8", (96, 3)) * 1j
     for _ in range(2):
         np.testing.assert_allclose(W @ B, A @ B, rtol=1e-5)

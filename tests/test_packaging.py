@@ -193,7 +193,7 @@ def test_public_functions_say_what_they_take_and_return():
 
 
 def test_types_take_no_time_at_run_time(run_script):
-    run_script("import sys, spkernels\nassert 'spkernels._typing' not in sys.modules\n")
+    run_script("import sys, spkernels\nassert 'spkernels._inputs.types' not in sys.modules\n")
 
 
 @installed

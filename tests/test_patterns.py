@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from reference import assert_spmm
 from strategies import DTYPES, FORMATS, random_dense, random_values, seeds, sparse
 
-from spkernels import _kernels, _prepared, _structure, patterns, prepare, prune
+from spkernels import patterns, prepare, prune
+from spkernels._prepare import matrix, structure
+from spkernels._prepare import strategies as strategies_module
 from spkernels.patterns import Pattern, recognise
 from spkernels.patterns._grid import coarse, coarse_rows, ones
 from spkernels.patterns._padding import padded
@@ -345,7 +347,7 @@ def test_padded_products(height, dtype):
     rng = np.random.default_rng(height)
     A = with_holes(rng, height, 1, (133, 300), dtype)
     for n in (1, 3, 8, 17, 33, 64, 130):
-        kernel = _kernels.Padded(A, n, height=height)
+        kernel = strategies_module.Padded(A, n, height=height)
         B = random_dense(rng, (300, n) if n > 1 else (300,), dtype)
         options = (None, 1.0, 0.0, None, None, None, None)
         assert kernel.operand is None
@@ -356,7 +358,7 @@ def test_padded_products(height, dtype):
         B[special] = rng.choice([np.nan, np.inf, -np.inf], (9, *[1] * (B.ndim - 1)))
         values = A.copy()
         values.data[values.data == 0] = 1
-        result = _kernels.Padded(values, n, height=height).multiply(B, *options)
+        result = strategies_module.Padded(values, n, height=height).multiply(B, *options)
         assert not np.isfinite(result[read]).any()
         assert_spmm(result[~read], values[~read], np.where(np.isfinite(B), B, 0))
 
@@ -364,7 +366,7 @@ def test_padded_products(height, dtype):
 def test_padded_rows_share():
     rng = np.random.default_rng(0)
     A = with_holes(rng, 8, 1, (256, 300), np.float32)
-    kernel = _kernels.Padded(A, 64, height=8)
+    kernel = strategies_module.Padded(A, 64, height=8)
     filled = padded(A, 8)
     assert kernel.packed.shared == kernel.entries == filled.nnz > A.nnz
     zeros = f"{100 * (filled.nnz / A.nnz - 1):.3g}% zeros"
@@ -435,8 +437,8 @@ def test_a_padded_kernel_is_a_choice():
 def test_patterns_are_looked_for_when_asked(monkeypatch):
     A = with_holes(np.random.default_rng(6), 4, 4, (64, 64), np.float32, fill=1)
     with monkeypatch.context() as patch:
-        patch.setattr(_prepared, "recognised", None)
-        patch.setattr(_structure, "heights", None)
+        patch.setattr(matrix, "recognised", None)
+        patch.setattr(structure, "heights", None)
         W = prepare(A, n=8)
         _ = W @ np.ones((64, 8), np.float32)
         prepare(A, n=8, pattern="4x4")

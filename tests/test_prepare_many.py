@@ -9,13 +9,16 @@ import pytest
 import scipy.sparse as sp
 from reference import assert_spmm
 
-from spkernels import Int8Matrix, _prepare_many, _probe, _tuning, datasets, prepare, prepare_many
+from spkernels import Int8Matrix, datasets, prepare, prepare_many
+from spkernels._prepare import many as many_module
+from spkernels._prepare import probe
+from spkernels._prepare import tuning as tuning_module
 
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    monkeypatch.setattr(_tuning, "_known", {})
-    monkeypatch.setattr(_tuning, "_basis", {})
+    monkeypatch.setattr(tuning_module, "_known", {})
+    monkeypatch.setattr(tuning_module, "_basis", {})
 
 
 def layers(count=7):
@@ -127,7 +130,7 @@ def test_packing_is_parallel_and_measuring_is_not(monkeypatch):
     """Two pack at once, or the barrier breaks; nobody does while one is measured."""
     barrier, lock = threading.Barrier(2, timeout=60), threading.Lock()
     packing = measuring = 0
-    ahead, choose = _prepare_many.packed_ahead, _prepare_many.chosen
+    ahead, choose = many_module.packed_ahead, many_module.chosen
 
     def packed_ahead(*args):
         nonlocal packing
@@ -150,22 +153,22 @@ def test_packing_is_parallel_and_measuring_is_not(monkeypatch):
             measuring -= 1
         return made
 
-    monkeypatch.setattr(_prepare_many, "packed_ahead", packed_ahead)
-    monkeypatch.setattr(_prepare_many, "chosen", chosen)
+    monkeypatch.setattr(many_module, "packed_ahead", packed_ahead)
+    monkeypatch.setattr(many_module, "chosen", chosen)
     assert len(prepare_many(layers(6), n=4, jobs=2)) == 6
 
 
 def test_what_is_packed_ahead_is_used(monkeypatch):
     """Nothing is packed twice, and what is measured was packed before."""
     made = []
-    make = _tuning.KERNELS["packed"].__init__
+    make = tuning_module.KERNELS["packed"].__init__
 
     def count(self, *args, **options):
         made.append(threading.current_thread() is threading.main_thread())
         make(self, *args, **options)
 
-    monkeypatch.setattr(_tuning.KERNELS["packed"], "__init__", count)
-    _probe.factor("rows", 1)  # packs its own
+    monkeypatch.setattr(tuning_module.KERNELS["packed"], "__init__", count)
+    probe.factor("rows", 1)  # packs its own
     made.clear()
     matrices = [datasets.random_pruned(64, 64, 0.7, rng=i) for i in range(4)]
     prepare_many(matrices, n=16, jobs=2)
@@ -177,15 +180,15 @@ def test_what_is_packed_ahead_is_used(monkeypatch):
 
 def test_the_machine_is_probed_once(monkeypatch):
     """By the threads that come first, and never without tuning."""
-    _probe._factors.cache_clear()
+    probe._factors.cache_clear()
     count = []
-    measure = _probe.measure
+    measure = probe.measure
 
     def counted(*args, **options):
         count.append(1)
         return measure(*args, **options)
 
-    monkeypatch.setattr(_probe, "measure", counted)
+    monkeypatch.setattr(probe, "measure", counted)
     matrices = [datasets.random_pruned(64, 64, 0.7, rng=i) for i in range(4)]
     prepare_many(matrices, tune=False)
     prepare(matrices[0], tune=False).explain  # noqa: B018
@@ -201,12 +204,12 @@ def test_the_machine_is_probed_once(monkeypatch):
 def test_factors_are_of_this_machine():
     for name in ("rows", "packed", "padded", "dense"):
         for n in (1, 4, 8, 64, 1000):
-            assert 0.25 <= _probe.factor(name, n) <= 16
-    assert _probe.factor("rows", 1) == _probe.factor("rows", 64) == 1
+            assert 0.25 <= probe.factor(name, n) <= 16
+    assert probe.factor("rows", 1) == probe.factor("rows", 64) == 1
 
 
 def test_a_crowded_machine_tells_nothing_of_the_dense_product(monkeypatch):
-    measure, seen = _probe.measure, []
+    measure, seen = probe.measure, []
 
     def crowded(candidates, **options):
         seen.extend(candidates)
@@ -214,7 +217,7 @@ def test_a_crowded_machine_tells_nothing_of_the_dense_product(monkeypatch):
         found.crowded = True
         return found
 
-    _probe._factors.cache_clear()
-    monkeypatch.setattr(_probe, "measure", crowded)
-    assert _probe.factor("dense", 1) == 1 and "dense" not in seen
-    _probe._factors.cache_clear()
+    probe._factors.cache_clear()
+    monkeypatch.setattr(probe, "measure", crowded)
+    assert probe.factor("dense", 1) == 1 and "dense" not in seen
+    probe._factors.cache_clear()

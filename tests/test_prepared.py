@@ -29,11 +29,15 @@ from strategies import (
 )
 
 import spkernels
-from spkernels import _core, _kernels, _pattern, _tuning, _validate, datasets, prepare, spmm
-from spkernels._measuring import Verdict
+from spkernels import _core, datasets, prepare, spmm
+from spkernels._inputs import canonical
+from spkernels._inputs import sparse as sparse_module
+from spkernels._prepare import strategies as strategies_module
+from spkernels._prepare import tuning as tuning_module
+from spkernels._prepare.measurement import Verdict
 from spkernels.patterns._padding import Padding
 
-KERNELS = sorted(_kernels.KERNELS)
+KERNELS = sorted(strategies_module.KERNELS)
 kernels = st.sampled_from(KERNELS)
 
 
@@ -64,8 +68,8 @@ def choose(W, choices):
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    monkeypatch.setattr(_tuning, "_known", {})
-    monkeypatch.setattr(_tuning, "_basis", {})
+    monkeypatch.setattr(tuning_module, "_known", {})
+    monkeypatch.setattr(tuning_module, "_basis", {})
 
 
 # Products -----------------------------------------------------------------------------------------
@@ -212,7 +216,7 @@ def test_how_much_of_a_matrix_has_common_columns():
     rng = np.random.default_rng(0)
 
     def shared(A, n):
-        kernel = _kernels.Packed(sp.csr_array(A), n)
+        kernel = strategies_module.Packed(sp.csr_array(A), n)
         return kernel.packed.shared / A.nnz
 
     vectors = in_vectors(rng, 8, 1, (256, 300), 0.1, np.float32)
@@ -567,7 +571,7 @@ def test_updated_rows_are_known_to_be_sorted():
     A = datasets.random_pruned(50, 40, 0.5, rng=0)
     W = prepare(A, tune=False)
     W.update_values(A.data)
-    for csr in (W._state.csr, W.T._state.csr, _pattern.first_rows(W._state.csr, 9)):
+    for csr in (W._state.csr, W.T._state.csr, canonical.first_rows(W._state.csr, 9)):
         assert _core.trusted_flags(csr, False) & _core.SORTED
 
 
@@ -591,8 +595,8 @@ def verdict_for(fastest, basis="measured"):
 @pytest.mark.parametrize("n", [1, 16, 128])
 @pytest.mark.parametrize("fastest", KERNELS)
 def test_the_fastest_is_chosen(monkeypatch, fastest, n):
-    monkeypatch.setattr(_tuning, "_HOPELESS", np.inf)
-    monkeypatch.setattr(_tuning, "_verdict", verdict_for(fastest))
+    monkeypatch.setattr(tuning_module, "_HOPELESS", np.inf)
+    monkeypatch.setattr(tuning_module, "_verdict", verdict_for(fastest))
     A = in_vectors(np.random.default_rng(0), 4, 1, (64, 64), 0.4, np.float32, holes=0.1)
     W = prepare(A, n=n, pattern="auto", fill=0.8)
     assert W.kernel.startswith(fastest + ":")
@@ -603,7 +607,7 @@ def test_the_fastest_is_chosen(monkeypatch, fastest, n):
 def test_a_pattern_is_measured_once(monkeypatch):
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
     W = prepare(A, n=8)
-    monkeypatch.setattr(_tuning, "_verdict", None)
+    monkeypatch.setattr(tuning_module, "_verdict", None)
     assert prepare(2 * A, n=8).kernel == W.kernel
     with pytest.raises(TypeError):
         prepare(A, n=9)
@@ -619,15 +623,15 @@ def test_plain_products_are_always_measured(monkeypatch):
         same = dict.fromkeys(candidates, 1.0)
         return Verdict("rows", same, same, "measured")
 
-    monkeypatch.setattr(_tuning, "_verdict", verdict)
-    monkeypatch.setattr(_tuning, "_HOPELESS", 1.0)
+    monkeypatch.setattr(tuning_module, "_verdict", verdict)
+    monkeypatch.setattr(tuning_module, "_HOPELESS", 1.0)
     A = datasets.random_pruned(256, 256, 0.6, rng=0)
-    monkeypatch.setattr(_tuning, "_calibrated", lambda *_: {"rows": 9.0, "packed": 1.0})
+    monkeypatch.setattr(tuning_module, "_calibrated", lambda *_: {"rows": 9.0, "packed": 1.0})
     assert prepare(A, n=32).kernel.startswith("rows") and seen == [{"rows", "packed"}]
 
 
 def test_nothing_is_measured_where_nothing_is_to_choose(monkeypatch):
-    monkeypatch.setattr(_tuning, "_verdict", None)
+    monkeypatch.setattr(tuning_module, "_verdict", None)
     rows = np.arange(4000)
     A = sp.coo_array((np.ones(4000, np.float32), (rows, 25 * rows)), shape=(100_000,) * 2)
     assert prepare(A, n=64).kernel.startswith("rows")
@@ -643,8 +647,8 @@ def test_long_products_are_measured_on_some_rows_and_columns(monkeypatch, n, col
         seen.append((kernel.csr, B, out))
         return lambda: kernel.multiply(B, out, 1.0, 0.0, None, None, None, workers)
 
-    monkeypatch.setattr(_tuning, "_product", product)
-    monkeypatch.setattr(_tuning, "_PRODUCT_SECONDS", 1e-9)
+    monkeypatch.setattr(tuning_module, "_product", product)
+    monkeypatch.setattr(tuning_module, "_PRODUCT_SECONDS", 1e-9)
     assert prepare(A, n=n, workers=2).kernel
     blocks = [A[i : i + 64].toarray() for i in range(0, 6400, 64)]
     sizes = set()
@@ -663,7 +667,7 @@ def test_long_products_are_measured_on_some_rows_and_columns(monkeypatch, n, col
 @pytest.mark.parametrize("taken", [1, 64, 200, 512, 900])
 def test_some_rows_are_rows_of_the_matrix(rows, taken):
     A = sp.csr_array(np.arange(1, 2 * rows + 1, dtype=np.float64).reshape(rows, 2))
-    some = _pattern.some_rows(_pattern.canonical(A, A.dtype, "A")[0], taken)
+    some = canonical.some_rows(canonical.canonical(A, A.dtype, "A")[0], taken)
     assert min(rows, max(1, taken - 64)) <= some.shape[0] <= max(taken, 64)
     numbers = some.toarray()[:, 0] // 2
     assert (np.diff(numbers) > 0).all() and numbers[-1] < rows
@@ -702,7 +706,7 @@ def test_explain():
 )
 def test_a_report_says_how_the_kernel_was_chosen(monkeypatch, basis, says):
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
-    monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed", basis))
+    monkeypatch.setattr(tuning_module, "_verdict", verdict_for("packed", basis))
     report = prepare(A, n=8).explain()
     assert report.how.startswith(says) and report.basis == basis
     assert str(report).count("sure: ") >= 1
@@ -712,14 +716,14 @@ def test_a_report_says_how_the_kernel_was_chosen(monkeypatch, basis, says):
 
 def test_a_report_says_when_packing_pays():
     def candidate(name, measured, packing):
-        return _tuning.Candidate(name, f"{name}: it", 1e-3, measured, packing, 8)
+        return tuning_module.Candidate(name, f"{name}: it", 1e-3, measured, packing, 8)
 
     found = (
         candidate("rows", 3e-3, 0.0),
         candidate("packed", 1e-3, 9e-3),
         candidate("dense", 1.0, 2.0),
     )
-    lines = str(_tuning.Explanation("title", 10**6, "rows", found)).splitlines()
+    lines = str(tuning_module.Explanation("title", 10**6, "rows", found)).splitlines()
     assert lines[0] == "title" and "packed was 200% faster this time" in lines[-1]
     assert lines[-2] == "  sure: measured on all threads, which nothing disturbed"
     assert lines[2].startswith(" packed ") and lines[2].endswith("after 5 products")
@@ -734,17 +738,18 @@ def test_large_sparse_matrices_are_not_packed():
     A = sp.coo_array((np.ones(rows.size, np.float32), (rows, cols)), shape=(100_000,) * 2)
     W = prepare(A, n=128, tune=False)
     assert "rows" in W.kernel and "rows" in W.T.kernel
-    status, packed = _core.pack(_validate.sparse_arrays(A.tocsr(), np.float32, "A"), 128, 0, 0, 0)
+    arrays = sparse_module.sparse_arrays(A.tocsr(), np.float32, "A")
+    status, packed = _core.pack(arrays, 128, 0, 0, 0)
     assert status == 0 and packed.nbytes < 3 * 8 * A.nnz
     empty = sp.csr_array((1 << 20, 1 << 30), dtype=np.float32)
-    status, _ = _core.pack(_validate.sparse_arrays(empty, np.float32, "A"), 128, 0, 0, 0)
+    status, _ = _core.pack(sparse_module.sparse_arrays(empty, np.float32, "A"), 128, 0, 0, 0)
     assert "too few entries" in _core.status_string(status)
     assert "rows" in prepare(empty, tune=False).kernel
 
 
 def test_few_full_rows_are_not_padded():
     A = sp.csr_array(np.where(np.arange(512)[:, None] % 256, 0, np.ones((512, 400), np.float32)))
-    _, packed = _core.pack(_validate.sparse_arrays(A, np.float32, "A"), 1, 0, 0, 0)
+    _, packed = _core.pack(sparse_module.sparse_arrays(A, np.float32, "A"), 1, 0, 0, 0)
     assert packed.layout == "strips" and packed.nbytes < 20 * A.nnz
 
 
@@ -752,15 +757,15 @@ def test_no_memory_for_packing_is_no_error(monkeypatch):
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr(_kernels.Packed, "__init__", full)
+    monkeypatch.setattr(strategies_module.Packed, "__init__", full)
     assert "packed" not in prepare(datasets.random_pruned(64, 64, 0.8, rng=0), n=8).kernel
 
 
 def test_workers_hold_for_all_kernels(monkeypatch):
     """The BLAS has threads of its own: where fewer are asked for, it is not used."""
-    monkeypatch.setattr(_kernels, "blas_threads", lambda: 3)
-    monkeypatch.setattr(_tuning, "blas_threads", lambda: 3)
-    monkeypatch.setattr(_kernels, "multiply_dense", None)
+    monkeypatch.setattr(strategies_module, "blas_threads", lambda: 3)
+    monkeypatch.setattr(tuning_module, "blas_threads", lambda: 3)
+    monkeypatch.setattr(strategies_module, "multiply_dense", None)
     A = datasets.random_pruned(64, 64, 0.1, rng=0)
     W = prepared(A, "dense", workers=2)
     B = np.ones((64, 5), np.float32)
@@ -784,20 +789,20 @@ def test_tuning_is_saved_and_loaded(tmp_path, monkeypatch):
     path = tmp_path / "tuning.json"
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
     for n, basis in ((4, "within noise"), (5, "predicted")):  # where the model chose
-        monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed", basis))
+        monkeypatch.setattr(tuning_module, "_verdict", verdict_for("packed", basis))
         prepare(A, n=n)
     spkernels.save_tuning(path)
     assert json.loads(path.read_text())["kernels"] == {}
-    monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed"))
+    monkeypatch.setattr(tuning_module, "_verdict", verdict_for("packed"))
     W = prepare(A, n=8)
     spkernels.save_tuning(path)
-    monkeypatch.setattr(_tuning, "_known", {})
-    monkeypatch.setattr(_tuning, "_verdict", None)
+    monkeypatch.setattr(tuning_module, "_known", {})
+    monkeypatch.setattr(tuning_module, "_verdict", None)
     spkernels.load_tuning(path)
     loaded = prepare(A, n=8)
     assert loaded.kernel == W.kernel
     monkeypatch.undo()
-    monkeypatch.setattr(_tuning, "_known", {})
+    monkeypatch.setattr(tuning_module, "_known", {})
     spkernels.load_tuning(path)
     assert "chosen by a measurement that was loaded" in str(loaded.explain())
     assert [p.name for p in tmp_path.iterdir()] == ["tuning.json"]
@@ -807,13 +812,13 @@ def test_what_is_settled_is_not_measured(tmp_path, monkeypatch):
     """Nor is the machine, for what was loaded or has nothing to choose."""
     path = tmp_path / "tuning.json"
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
-    monkeypatch.setattr(_tuning, "_verdict", verdict_for("packed"))
+    monkeypatch.setattr(tuning_module, "_verdict", verdict_for("packed"))
     W = prepare(A, n=8)
     spkernels.save_tuning(path)
-    monkeypatch.setattr(_tuning, "_known", {})
+    monkeypatch.setattr(tuning_module, "_known", {})
     spkernels.load_tuning(path)
-    monkeypatch.setattr(_tuning, "_verdict", None)
-    monkeypatch.setattr(_tuning, "factor", None)
+    monkeypatch.setattr(tuning_module, "_verdict", None)
+    monkeypatch.setattr(tuning_module, "factor", None)
     assert prepare(A, n=8).kernel == W.kernel
     assert [W.kernel for W in spkernels.prepare_many([A, A], n=8)] == [W.kernel] * 2
     for shape in [(0, 5), (5, 0), (5, 5)]:
@@ -850,7 +855,7 @@ def test_a_file_that_cannot_be_written_stays(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(_tuning.Path, "replace", full)
+    monkeypatch.setattr(tuning_module.Path, "replace", full)
     with pytest.raises(OSError, match="no space"):
         spkernels.save_tuning(path)
     assert path.read_text() == before

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import DTYPES, seeds, sparse
 
-from spkernels import _pattern, _tuning, prepare, spmm
-from spkernels._epilogue import dense_product
-from spkernels._kernels import KERNELS
+from spkernels import prepare, spmm
+from spkernels._inputs import canonical
+from spkernels._ops.epilogue import dense_product
+from spkernels._prepare import tuning
+from spkernels._prepare.strategies import KERNELS
 
 MIB = 1 << 20
 
@@ -109,7 +111,7 @@ def weights(sparsity, dtype, m=512, k=768):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kernel", ["packed", "dense"])
 def test_prepared_weights_take_no_more_than_dense_ones(kernel, dtype, sparsity, n, monkeypatch):
-    monkeypatch.setattr(_tuning, "predict", lambda *_: kernel)
+    monkeypatch.setattr(tuning, "predict", lambda *_: kernel)
     A = weights(sparsity, dtype)
     rows, cols = A.shape
     dense = rows * cols * A.dtype.itemsize
@@ -149,7 +151,7 @@ def test_a_matrix_of_two_in_four_as_it_is_chosen(n):
 @given(A=sparse(most=40, formats=("csr",)), n=st.sampled_from([1, 3, 16, 70]), seed=seeds)
 def test_what_was_packed_comes_back(A, n, seed):
     W = prepare(A, n=n, tune=False)
-    own = _pattern.canonical(A, W.dtype, "A")[0]
+    own = canonical.canonical(A, W.dtype, "A")[0]
     kernel = KERNELS["packed"](own, n)
     back = kernel.restored()
     for name in ("data", "indices", "indptr"):
@@ -164,7 +166,7 @@ def test_what_was_packed_comes_back(A, n, seed):
 def test_values_of_every_kind_come_back(special, kernel, monkeypatch):
     A = weights(0.7, np.float32, 64, 64)
     A.data[::5] = special
-    monkeypatch.setattr(_tuning, "predict", lambda *_: kernel)
+    monkeypatch.setattr(tuning, "predict", lambda *_: kernel)
     W = prepare(A, n=8, tune=False)
     assert kernel in W.kernel
     back = W.toscipy()
@@ -177,7 +179,7 @@ def test_values_of_every_kind_come_back(special, kernel, monkeypatch):
 def test_all_that_needs_the_matrix_has_it(monkeypatch):
     """Transposes, values, other dtypes and reports, of a matrix that is kept packed only."""
     A = weights(0.9, np.float32, 128, 96)
-    monkeypatch.setattr(_tuning, "predict", lambda *_: "packed")
+    monkeypatch.setattr(tuning, "predict", lambda *_: "packed")
     W = prepare(A, n=16, tune=False)
     assert W._state._csr is None
     rng = np.random.default_rng(3)

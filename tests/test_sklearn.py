@@ -21,8 +21,9 @@ from sklearn import (  # noqa: E402
 )
 from sklearn.utils.extmath import safe_sparse_dot  # noqa: E402
 
-from spkernels import _hooks, accelerate  # noqa: E402
-from spkernels._rules import Rule  # noqa: E402
+from spkernels import accelerate  # noqa: E402
+from spkernels._accelerate import hooks  # noqa: E402
+from spkernels._accelerate.crossover import Rule  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +37,8 @@ def _fresh_report():
 @pytest.fixture
 def take_everything(monkeypatch):
     formats = ("csr", "csc", "coo", "bsr")
-    rules = {name: [Rule(format) for format in formats] for name in _hooks.RULES}
-    monkeypatch.setattr(_hooks, "RULES", rules)
+    rules = {name: [Rule(format) for format in formats] for name in hooks.RULES}
+    monkeypatch.setattr(hooks, "RULES", rules)
 
 
 def make_data(format="csr", dtype=np.float64, shape=(300, 80)):

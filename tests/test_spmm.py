@@ -28,7 +28,8 @@ from strategies import (
     widths,
 )
 
-from spkernels import _core, _validate, spmm, spmspv
+from spkernels import _core, spmm, spmspv
+from spkernels._inputs import sparse as sparse_module
 
 # One column; tails of every length up to a vector; whole vectors; tiles whose last has one column.
 WIDTHS = [1, *range(2, 18), 31, 32, 33, 48, 63, 64, 65, 97, 100, 128, 130, 193, 200, 512, 515]
@@ -177,7 +178,7 @@ def test_dense_rows_are_cut_into_blocks(dtype, fmt, n, order):
 
 
 def kernel_of(A, B, order="C"):
-    arrays = _validate.sparse_arrays(A, A.dtype, "A")
+    arrays = sparse_module.sparse_arrays(A, A.dtype, "A")
     C = np.empty((A.shape[0], B.shape[1]), A.dtype, order=order)
     status, name = _core.kernel_name(arrays, B, C, 1, 0)
     assert status == 0
@@ -195,7 +196,7 @@ def test_blocks_are_transposed(block, dtype, itype):
     values = rng.standard_normal((43, height, width)).astype(dtype)  # and some behind the last row
     indices = np.r_[entries, 0, 0, 0].astype(itype)
     A = sp.bsr_array((values, indices, indptr), shape=(7 * height, 9 * width))
-    arrays = _validate.sparse_arrays(A, np.dtype(dtype), "A")
+    arrays = sparse_module.sparse_arrays(A, np.dtype(dtype), "A")
     _, shape, turned, offsets, columns, _, blocks = _core.transpose_blocks(arrays)
     assert (shape, turned) == (A.shape[::-1], (width, height))
     assert len(columns) == len(blocks) == 40
@@ -331,7 +332,7 @@ def test_order_of_the_result(shape, dense_first):
 @pytest.mark.parametrize("itype", INDEX_DTYPES)
 def test_native_arrays_are_used_as_they_are(fmt, itype):
     A = random_sparse(np.random.default_rng(11), fmt, (30, 42), 0.2, np.float32, itype=itype)
-    used = _validate.sparse_arrays(A, np.dtype(np.float32), "A")[3:]
+    used = sparse_module.sparse_arrays(A, np.dtype(np.float32), "A")[3:]
     theirs = [*index_arrays(A), A.data]
     assert all(any(array is mine for mine in used) for array in theirs)
 

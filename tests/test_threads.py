@@ -14,7 +14,8 @@ import threadpoolctl
 from strategies import DTYPES, NATIVE_FORMATS, random_dense, random_sparse
 
 import spkernels
-from spkernels import _core, _threads, sddmm, spmm
+from spkernels import _core, sddmm, spmm
+from spkernels._runtime import threads as threads_module
 
 WORKERS = [1, 2, 3, 7]
 
@@ -150,11 +151,11 @@ for workers in (1, np.int64(2), True, -1, 1000, 2**31, 2**70):
 
 def test_negative_workers_count_from_the_cpus():
     cpus = os.cpu_count()
-    assert _threads.resolve_workers(-1) == cpus
-    assert _threads.resolve_workers(-cpus) == 1
+    assert threads_module.resolve_workers(-1) == cpus
+    assert threads_module.resolve_workers(-cpus) == 1
     with pytest.raises(ValueError, match=f"workers must be at least {-cpus}"):
-        _threads.resolve_workers(-cpus - 1)
-    assert _threads.resolve_workers(None) == 0
+        threads_module.resolve_workers(-cpus - 1)
+    assert threads_module.resolve_workers(None) == 0
 
 
 COUNT_THREADS = """
@@ -251,7 +252,7 @@ def default_with(run_script, **env):
 
 @needs_openmp
 def test_environment_decides_the_default(run_script):
-    cpus = _threads.available_cpus()
+    cpus = threads_module.available_cpus()
     assert default_with(run_script) == cpus
     assert default_with(run_script, OMP_NUM_THREADS="1") == 1
     assert default_with(run_script, OMP_NUM_THREADS=str(cpus + 3)) == cpus + 3
@@ -329,8 +330,8 @@ import os
 first = min(os.sched_getaffinity(0))
 os.sched_setaffinity(0, {first})
 import spkernels
-from spkernels import _threads
-assert _threads.available_cpus() == 1
+from spkernels._runtime import threads as threads_module
+assert threads_module.available_cpus() == 1
 assert spkernels.get_num_threads() == 1
 """, env=CLEAN)
 
@@ -417,10 +418,10 @@ def test_a_quota_caps_the_default(run_script, tmp_path):
     run_script(f"""
 import pathlib
 import spkernels
-from spkernels import _threads
-limited = _threads._cgroup_cpus
-_threads._cgroup_cpus = lambda: limited(pathlib.Path({str(tmp_path)!r}))
-_threads.configure()
+from spkernels._runtime import threads as threads_module
+limited = threads_module._cgroup_cpus
+threads_module._cgroup_cpus = lambda: limited(pathlib.Path({str(tmp_path)!r}))
+threads_module.configure()
 assert spkernels.get_num_threads() == 1
 """, env=CLEAN)
 
@@ -446,10 +447,10 @@ def test_cgroup_quotas(files, cpus, tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
-    assert _threads._cgroup_cpus(tmp_path) == cpus
-    monkeypatch.setattr(_threads, "_cgroup_cpus", lambda: cpus)
+    assert threads_module._cgroup_cpus(tmp_path) == cpus
+    monkeypatch.setattr(threads_module, "_cgroup_cpus", lambda: cpus)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    assert _threads.available_cpus() == (8 if cpus == math.inf else max(1, math.ceil(cpus)))
+    assert threads_module.available_cpus() == (8 if cpus == math.inf else max(1, math.ceil(cpus)))
 
 
 # fork and spawn -----------------------------------------------------------------------------------

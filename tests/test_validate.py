@@ -31,7 +31,7 @@ from spkernels import (
     spmspm,
     spmspv,
 )
-from spkernels._pattern import canonical
+from spkernels._inputs.canonical import canonical
 from spkernels.cuda._sparse import rows_of
 
 N = 3

@@ -6,7 +6,7 @@ from strategies import random_sparse
 
 import spkernels
 from spkernels import masks, patterns, prepare, sddmm, spmm, spmspm, spmspv
-from spkernels._foreign import as_sparse
+from spkernels._inputs.foreign import as_sparse
 from spkernels.formats import NMArray
 
 

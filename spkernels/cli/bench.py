@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._threads import get_num_threads
+from .._runtime.threads import get_num_threads
 from ..bench import comparison
 from ..bench.collection import cells as collect
 from ..bench.measure import machine

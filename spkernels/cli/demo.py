@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .._threadpools import threadpoolctl
-from .._threads import get_num_threads, resolve_workers
+from .._runtime.threadpools import threadpoolctl
+from .._runtime.threads import get_num_threads, resolve_workers
 from . import measure, report, sources, status, table
 from .conclusion import conclude
 from .progress import Progress

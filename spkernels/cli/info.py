@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import cuda
-from .._config import show_config
-from .._threadpools import threadpoolctl
+from .._runtime.config import show_config
+from .._runtime.threadpools import threadpoolctl
 from .table import WIDTH
 
 _DESCRIPTION = """\

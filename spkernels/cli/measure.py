@@ -11,10 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
-from .._operands import NATIVE
-from .._spmm import spmm
-from .._threads import resolve_workers
-from .._validate import raise_status, sparse_arrays
+from .._inputs.dense import NATIVE
+from .._inputs.sparse import raise_status, sparse_arrays
+from .._ops.spmm import spmm
+from .._runtime.threads import resolve_workers
 from .accuracy import worst_error
 from .timing import Timing, interleave, settle
 

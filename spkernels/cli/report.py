@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._config import show_config
+from .._runtime.config import show_config
 from .conclusion import Conclusion
 from .measure import Cell
 from .survey import Survey

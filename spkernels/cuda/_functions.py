@@ -15,7 +15,7 @@ from ._sample import sample
 from ._sparse import is_sparse
 
 if TYPE_CHECKING:
-    from .._typing import Activation, Order
+    from .._inputs.types import Activation, Order
 
 __all__ = ["asarray", "sddmm", "sparse_attention", "spmm"]
 

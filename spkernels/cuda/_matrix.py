@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .._arguments import as_count
-from .._describe import describe
-from .._pattern import canonical_pattern
-from .._structure import Structure
+from .._inputs.canonical import canonical_pattern
+from .._inputs.scalars import as_count
+from .._prepare.structure import Structure
+from .._runtime.describe import describe
 from . import _library
 from ._arrays import dtype_name
 from ._attend import attend
@@ -21,7 +21,7 @@ from ._sample import check_values, sample
 from ._sparse import as_scipy, rows_of
 
 if TYPE_CHECKING:
-    from .._typing import Activation, CudaOperation, Order, SparseLike
+    from .._inputs.types import Activation, CudaOperation, Order, SparseLike
 
 __all__ = ["CudaMatrix", "prepare", "source_of"]
 

@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from .._locks import Lock
+from .._runtime.locks import Lock
 from . import _library
 from ._errors import raise_status
 from ._runtime import current_device, library

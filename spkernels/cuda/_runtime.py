@@ -6,7 +6,7 @@ import ctypes
 import os
 from typing import Any, Literal, overload
 
-from .._locks import Lock
+from .._runtime.locks import Lock
 from . import _library
 from ._errors import UnavailableError
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from .._operands import NATIVE
-from .._validate import KERNEL_FORMATS, positions, to_csr, validated
+from .._inputs.dense import NATIVE
+from .._inputs.sparse import KERNEL_FORMATS, positions, to_csr, validated
 from ..formats import NMArray, NMTransposed
 from ..masks import Mask
 from ._arrays import dtype_name

@@ -6,7 +6,7 @@ import importlib
 import zlib
 from pathlib import Path
 
-from .._files import read_bytes
+from .._runtime.files import read_bytes
 
 __all__ = ["COMPRESSED", "read", "suffix"]
 

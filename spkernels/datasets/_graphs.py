@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
-from .._arguments import RNG, as_count, as_dtype, as_generator, as_real
+from .._inputs.scalars import RNG, as_count, as_dtype, as_generator, as_real
 from ._csr import check_area, from_positions
 from ._sampling import largest, merged
 

@@ -9,7 +9,7 @@ from typing import Literal
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
-from .._arguments import RNG, as_dtype
+from .._inputs.scalars import RNG, as_dtype
 from ._compressed import COMPRESSED, read
 from ._compressed import suffix as suffix_of
 from ._csr import make_csr

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import bsr_array, csr_array
 
-from .._arguments import RNG, as_count, as_dtype, as_generator, as_sparsity, kept
+from .._inputs.scalars import RNG, as_count, as_dtype, as_generator, as_sparsity, kept
 from ._csr import INT32_MAX, from_positions, make_csr, ranges
 from ._sampling import sample_rows
 

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.io
 from scipy.sparse import csr_array
 
-from .. import _scan
+from . import _scan
 from ._csr import INT32_MAX, INT64_MAX, check_rows, check_sizes, from_triplets
 
 __all__ = ["read_mtx"]

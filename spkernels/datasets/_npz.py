@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._arguments import as_count
-from .._npz import Archive
+from .._inputs.scalars import as_count
+from .._runtime.npz import Archive
 from ._keys import pick
 from ._layouts import LAYOUTS, build
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import bsr_array, csr_array
 
-from .._arguments import RNG, as_count, as_dtype, as_generator, as_real, as_sparsity, kept
+from .._inputs.scalars import RNG, as_count, as_dtype, as_generator, as_real, as_sparsity, kept
 from ._csr import check_area, from_positions, standard_normal
 from ._sampling import largest, sample
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._arguments import as_count
+from .._inputs.scalars import as_count
 
 __all__ = ["read_raw"]
 

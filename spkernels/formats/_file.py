@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._files import read_bytes, replaced
-from .._npz import Archive
+from .._runtime.files import read_bytes, replaced
+from .._runtime.npz import Archive
 
 __all__ = ["read", "write"]
 

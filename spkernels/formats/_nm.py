@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from .._arguments import as_count
-from .._describe import describe
-from .._foreign import as_sparse
-from .._operands import NATIVE, dense_array, native_order
-from .._pattern import canonical
-from .._prepared import deferred
+from .._inputs.canonical import canonical
+from .._inputs.dense import NATIVE, dense_array, native_order
+from .._inputs.foreign import as_sparse
+from .._inputs.scalars import as_count
+from .._prepare.matrix import deferred
+from .._runtime.describe import describe
 from . import _bits, _file, _windows
 from ._operand import Operand
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    from .._typing import SparseLike
+    from .._inputs.types import SparseLike
 
 __all__ = ["NMArray", "NMTransposed"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from .._multiplier import Convertible
+from .._prepare.multiplier import Convertible
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .._typing import Activation, Out
+    from .._inputs.types import Activation, Out
 
 __all__ = ["Operand"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from .._foreign import as_sparse, find_sparse
-from .._operands import dense_array, is_single
-from .._pattern import canonical_pattern
+from .._inputs.canonical import canonical_pattern
+from .._inputs.dense import dense_array, is_single
+from .._inputs.foreign import as_sparse, find_sparse
 from ..datasets._masks import bigbird_blocks
 from ..datasets._masks import random_mask as _random_positions
 from . import _runs
@@ -19,8 +19,8 @@ from ._mask import Mask, as_size
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .._arguments import RNG
-    from .._typing import SparseLike
+    from .._inputs.scalars import RNG
+    from .._inputs.types import SparseLike
 
 __all__ = [
     "bigbird",

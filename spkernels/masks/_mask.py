@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
-from .._describe import describe, held
+from .._runtime.describe import describe, held
 from . import _runs
 
 if TYPE_CHECKING:

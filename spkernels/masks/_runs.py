@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._validate import MOST_PATTERN_COLUMNS
+from .._inputs.sparse import MOST_PATTERN_COLUMNS
 
 __all__ = ["MOST_COLS", "at_least", "complement", "from_csr", "one_per_row", "positions"]
 

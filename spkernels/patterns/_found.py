@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .._typing import PatternKind
+    from .._inputs.types import PatternKind
 
 __all__ = ["Pattern", "parse"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._pattern import known_canonical, transposed, with_values
-from .._validate import is_hypersparse
+from .._inputs.canonical import known_canonical, transposed, with_values
+from .._inputs.sparse import is_hypersparse
 
 __all__ = [
     "areas",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._pattern import known_canonical
+from .._inputs.canonical import known_canonical
 from ._grid import by_column, by_row, coarse, has_many_columns, ones
 
 __all__ = ["Padding", "added_columns", "padded"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._arguments import as_real
-from .._foreign import as_sparse
-from .._pattern import canonical_pattern, first_rows
+from .._inputs.canonical import canonical_pattern, first_rows
+from .._inputs.foreign import as_sparse
+from .._inputs.scalars import as_real
 from ._found import Pattern
 from ._grid import by_column, by_row, coarse, ones, places_of
 
 if TYPE_CHECKING:
-    from .._typing import SparseLike
+    from .._inputs.types import SparseLike
 
 __all__ = ["as_fill", "heights", "recognise", "recognised"]
 

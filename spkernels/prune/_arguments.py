@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._operands import NATIVE, dense_array, native_order
+from .._inputs.dense import NATIVE, dense_array, native_order
 
 __all__ = ["as_flag", "as_magnitudes"]
 

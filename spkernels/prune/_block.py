@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._arguments import as_count, as_sparsity
-from .._arguments import kept as _count
+from .._inputs.scalars import as_count, as_sparsity
+from .._inputs.scalars import kept as _count
 from ._arguments import as_flag, as_magnitudes
 from ._pruned import pruned
 from ._select import largest

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._arguments import as_count
+from .._inputs.scalars import as_count
 from ._arguments import as_flag, as_magnitudes
 from ._pruned import pruned
 from ._select import in_windows

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._arguments import as_count, as_sparsity
-from .._arguments import kept as _count
+from .._inputs.scalars import as_count, as_sparsity
+from .._inputs.scalars import kept as _count
 from ._arguments import as_magnitudes
 from ._pruned import pruned
 from ._select import in_windows, largest

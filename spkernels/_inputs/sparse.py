@@ -1,0 +1,489 @@
+"""The gate of sparse operands: nothing is read through an index array that did not pass it.
+
+Compiled code, scipy's and ours, trusts index arrays, and scipy converts only arrays that its own
+constructors made.  An operation therefore never calls a method of scipy on an operand as it came,
+but on what `validated`, or a conversion of this module, returns.  What goes to `_core` as it is
+passes `sparse_arrays`: the compiled module scans the contents itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _core
+
+__all__ = [
+    "KERNEL_FORMATS",
+    "MOST_PATTERN_COLUMNS",
+    "check_pattern_columns",
+    "is_hypersparse",
+    "normalised",
+    "positions",
+    "raise_status",
+    "sparse_arrays",
+    "to_csc",
+    "to_csr",
+    "to_kernel_format",
+    "transposed_arrays",
+    "validated",
+    "with_arrays",
+]
+
+#: Formats with kernels of their own.
+KERNEL_FORMATS = ("csr", "csc", "coo", "bsr")
+
+_CODES = {"csr": _core.CSR, "csc": _core.CSC, "coo": _core.COO, "bsr": _core.BSR}
+_INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))
+
+#: Columns that a pattern of attention or of prepared samples may have: it holds them in 32 bits.
+MOST_PATTERN_COLUMNS = np.iinfo(np.int32).max - 4096
+
+#: What a dimension is long against: so many times the entries, and so much in any case.
+_PER_ENTRY, _SHORT = 8, 1 << 16
+
+
+# Arrays -------------------------------------------------------------------------------------------
+
+
+def _index_array(array, name):
+    array = np.asarray(array)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must hold integers, got dtype {array.dtype}")
+    return array
+
+
+def _index_arrays(**arrays):
+    """Index arrays of one native width, contiguous and aligned; copies only where they are not."""
+    found = {name: _index_array(array, name) for name, array in arrays.items()}
+    wanted = np.result_type(*(array.dtype for array in found.values()))
+    # It is float64 for int64 and uint64 together.
+    wanted = wanted if wanted in _INDEX_DTYPES else np.dtype(np.int64)
+    result = []
+    for name, array in found.items():
+        if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size:
+            if array.max() > np.iinfo(np.int64).max:
+                raise ValueError(f"{name} holds values above {np.iinfo(np.int64).max}")
+        result.append(_plain(array, wanted))
+    return result
+
+
+def _plain(array, dtype):
+    """Return an array of a dtype, contiguous and aligned; itself where it is that."""
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
+
+
+def _has_dtype(array, dtype):
+    return dtype is None or array.dtype == dtype  # None itself is equal to float64
+
+
+def _values(data, dtype, name, ndim):
+    """Return stored values in a dtype, or in their own in native byte order."""
+    data = np.asarray(data)
+    if data.ndim != ndim:
+        raise ValueError(f"{name} must be {ndim}-D, got shape {data.shape}")
+    return _plain(data, data.dtype.newbyteorder("=") if dtype is None else dtype)
+
+
+def _coordinates(A, name):
+    """Return the index arrays of COO, one per dimension, by the names that an error calls them."""
+    coords = getattr(A, "coords", None)
+    if coords is None:  # scipy before 1.13
+        return {f"{name}.row": A.row, f"{name}.col": A.col}
+    if len(coords) != A.ndim:
+        raise ValueError(
+            f"{name}.coords must hold {A.ndim} arrays for shape {A.shape}, got {len(coords)}"
+        )
+    if A.ndim > 2:
+        return {f"{name}.coords[{axis}]": array for axis, array in enumerate(coords)}
+    return dict(zip((f"{name}.row", f"{name}.col")[2 - A.ndim :], coords, strict=True))
+
+
+def _coo_arrays(A, dtype, name):
+    """Return the index arrays and the values of COO of any dimension, in native dtypes."""
+    named = _coordinates(A, name)
+    coords = _index_arrays(**named)
+    data = _values(A.data, dtype, f"{name}.data", 1)
+    if any(len(array) != len(data) for array in coords):
+        parts = [*named, f"{name}.data"]
+        lengths = [str(len(array)) for array in (*coords, data)]
+        raise ValueError(
+            f"{', '.join(parts[:-1])} and {parts[-1]} must have equal lengths, got "
+            f"{', '.join(lengths[:-1])} and {lengths[-1]}"
+        )
+    return coords, data
+
+
+def _shape_2d(A):
+    """Return the shape of an operand of one or two dimensions, a row being a matrix."""
+    return (1,) * (2 - A.ndim) + tuple(int(extent) for extent in A.shape)
+
+
+def _compressed_arrays(A, dtype, name):
+    """Return the block and the arrays of CSR, CSC or BSR, in native dtypes."""
+    shape = _shape_2d(A)
+    offsets, indices = _index_arrays(
+        **{f"{name}.indptr": A.indptr, f"{name}.indices": A.indices}
+    )
+    block = (1, 1)
+    if A.format == "bsr":
+        data = _values(A.data, dtype, f"{name}.data", 3)
+        block = data.shape[1:]
+        if min(block) < 1 or shape[0] % block[0] or shape[1] % block[1]:
+            raise ValueError(f"{name}.data has blocks {block} that do not divide shape {shape}")
+        outer = shape[0] // block[0]
+    else:
+        data = _values(A.data, dtype, f"{name}.data", 1)
+        outer = shape[1] if A.format == "csc" else shape[0]
+    if len(offsets) != outer + 1:
+        raise ValueError(
+            f"{name}.indptr must have length {outer + 1} for shape {shape}, got {len(offsets)}"
+        )
+    return block, offsets, indices, data
+
+
+def sparse_arrays(A, dtype, name):
+    """Return the arrays of a sparse operand, 2-D or a row, as `_core` takes them.
+
+    CSR, CSC, COO and BSR keep their format and, where dtypes allow, their arrays, whose lengths are
+    checked here and whose contents the compiled module scans; other formats are converted.  With
+    dtype None, for a look at the indices alone, values are left in theirs.
+    """
+    if A.format not in KERNEL_FORMATS:
+        A = to_kernel_format(A, name)
+    arrays = _core.plain_arrays(A, _CODES[A.format])
+    if arrays is not None:
+        data = arrays[-1]
+        return arrays if _has_dtype(data, dtype) else (*arrays[:-1], _plain(data, dtype))
+    if A.format == "coo":
+        coords, data = _coo_arrays(A, dtype, name)
+        row, col = coords if A.ndim == 2 else (np.zeros_like(coords[0]), coords[0])
+        return _core.COO, _shape_2d(A), (1, 1), None, col, row, data
+    block, offsets, indices, data = _compressed_arrays(A, dtype, name)
+    return _CODES[A.format], _shape_2d(A), block, offsets, indices, None, data
+
+
+def transposed_arrays(arrays):
+    """Return the arrays of the transpose of valid ones: the same, but of BSR, whose blocks turn."""
+    code, (rows, cols), block, offsets, indices, row_indices, data = arrays
+    shape = (cols, rows)
+    if code == _core.COO:
+        return code, shape, block, None, row_indices, indices, data
+    if code == _core.BSR:
+        return _core.transpose_blocks(arrays)
+    code = _core.CSC if code == _core.CSR else _core.CSR
+    return code, shape, block, offsets, indices, None, data
+
+
+# Operands -----------------------------------------------------------------------------------------
+
+
+def validated(A, name, *, dtype=None, check=True):
+    """Return a sparse operand on which methods of scipy are safe, or raise naming what is wrong.
+
+    That is `A` itself where its arrays are what scipy makes: index arrays of one native dtype, all
+    in range, values in native byte order, everything contiguous, and nothing behind the last row.
+    Else it is an operand of the same class with such arrays, in the order of `A`; but LIL and DOK
+    become CSR, and DOK becomes COO where it has many more rows than entries.
+
+    Parameters
+    ----------
+    A : sparse array or matrix
+        Of any format and number of dimensions.
+    name : str
+        What errors call it.
+    dtype : dtype, optional
+        Of the values; by default their own, in native byte order.
+    check : bool, optional
+        Whether to look at the contents of index arrays.  With False the caller vouches for them;
+        lengths and dtypes are checked anyway.
+
+    Raises
+    ------
+    ValueError
+        If an array has a wrong shape, length or dtype, or an index is out of range.
+    """
+    if A.format in KERNEL_FORMATS:
+        arrays = _core.plain_arrays(A, _CODES[A.format])
+        if arrays is not None and _has_dtype(arrays[-1], dtype) and _is_full(arrays):
+            if check:
+                _raise_unless_valid(arrays, A, name)
+            return A
+    if A.format == "lil":
+        return _csr_of_lil(A, dtype, name)
+    if A.format == "dok":
+        return _of_dok(A, dtype, name)
+    if A.format == "dia":
+        return _validated_dia(A, dtype, name)
+    A = normalised(A, name, dtype=dtype)
+    if check:
+        _check_contents(A, name)
+    if A.format != "coo":
+        # What lies behind the last row, some of scipy's methods take for entries.
+        used = int(A.indptr[-1])
+        if used < max(len(A.indices), len(A.data)):
+            A = with_arrays(A, indptr=A.indptr, indices=A.indices[:used], data=A.data[:used])
+    return A
+
+
+def _is_full(arrays):
+    """Whether nothing lies behind the last row."""
+    _, _, _, offsets, indices, _, data = arrays
+    return offsets is None or offsets[-1] == len(indices) == len(data)
+
+
+def _raise_unless_valid(arrays, A, name):
+    status, _ = _core.check(arrays)
+    if status:
+        raise_status(status, A, name)
+
+
+def normalised(A, name, *, dtype=None):
+    """Return CSR, CSC, COO or BSR as `validated` does, but for the contents of its index arrays.
+
+    These are not looked at, and what lies behind the last row stays.
+    """
+    if _core.plain_arrays(A, _CODES[A.format]) is not None and _has_dtype(A.data, dtype):
+        return A
+    if A.format == "coo":
+        coords, data = _coo_arrays(A, dtype, name)
+        own = _coordinates(A, name).values()
+        if data is A.data and all(new is old for new, old in zip(coords, own, strict=True)):
+            return A
+        if hasattr(A, "coords"):
+            return with_arrays(A, coords=tuple(coords), data=data)
+        return with_arrays(A, row=coords[0], col=coords[1], data=data)
+    _, offsets, indices, data = _compressed_arrays(A, dtype, name)
+    if offsets is A.indptr and indices is A.indices and data is A.data:
+        return A
+    return with_arrays(A, indptr=offsets, indices=indices, data=data)
+
+
+def with_arrays(A, **arrays):
+    """Return an operand of A's class and shape with other arrays, and nothing known about these."""
+    # Not by the constructor, which may narrow index arrays, or look at them again.
+    result = object.__new__(type(A))
+    result.__dict__.update(A.__dict__)
+    for known in ("_has_sorted_indices", "_has_canonical_format"):
+        result.__dict__.pop(known, None)
+    if A.format == "coo":
+        result.has_canonical_format = False
+    for part, array in arrays.items():
+        setattr(result, part, array)
+    return result
+
+
+def _check_contents(A, name):
+    if A.ndim <= 2:
+        _raise_unless_valid(sparse_arrays(A, None, name), A, name)
+        return
+    for part, coord, extent in zip(_coordinates(A, name), A.coords, A.shape, strict=True):
+        if coord.size and (coord.min() < 0 or coord.max() >= extent):
+            raise ValueError(
+                f"{part} is corrupted: an index is negative or out of range for shape {A.shape}"
+            )
+
+
+def _validated_dia(A, dtype, name):
+    if _core.are_plain_diagonals(A) and _has_dtype(A.data, dtype):
+        return A
+    data, offsets = _dia_arrays(A, dtype, name)
+    numbers = offsets.tolist()
+    if len(set(numbers)) != len(numbers):
+        raise ValueError(f"{name}.offsets is corrupted: it holds an offset twice")
+    rows, cols = A.shape
+    if numbers and not -rows < min(numbers) <= max(numbers) < cols:
+        # Such diagonals lie outside.  scipy subtracts offsets in their dtype, which may overflow.
+        inside = (offsets > -rows) & (offsets < cols)
+        data, offsets = data[inside], offsets[inside]
+    if data is A.data and offsets is A.offsets:
+        return A
+    return with_arrays(A, data=data, offsets=offsets)
+
+
+def _dia_arrays(A, dtype, name):
+    """Return the values and offsets of DIA, in native dtypes."""
+    data, offsets = np.asarray(A.data), np.asarray(A.offsets)
+    if data.ndim != 2 or offsets.shape != data.shape[:1]:
+        raise ValueError(
+            f"{name}.data must have a row for each of {name}.offsets, "
+            f"got shapes {data.shape} and {offsets.shape}"
+        )
+    (offsets,) = _index_arrays(**{f"{name}.offsets": offsets})
+    return _values(data, dtype, f"{name}.data", 2), offsets
+
+
+def _csr_of_lil(A, dtype, name):
+    for part in ("rows", "data"):
+        array = np.asarray(getattr(A, part))
+        if array.shape != A.shape[:1] or array.dtype.kind != "O":
+            raise ValueError(
+                f"{name}.{part} must be an array of {A.shape[0]} lists, got {array.dtype} of shape "
+                f"{array.shape}"
+            )
+    try:
+        lengths, held = list(map(len, A.rows)), list(map(len, A.data))
+    except TypeError:
+        raise ValueError(f"{name}.rows and {name}.data must hold lists") from None
+    if lengths != held:
+        row = next(i for i, pair in enumerate(zip(lengths, held, strict=True)) if len({*pair}) > 1)
+        raise ValueError(
+            f"{name}.rows and {name}.data must have equal lengths in each row, got {lengths[row]} "
+            f"and {held[row]} in row {row}"
+        )
+    if not A.dtype.isnative:
+        A = with_arrays(A, dtype=A.dtype.newbyteorder("="))  # scipy flattens lists to no other
+    try:
+        csr = A.tocsr()
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name}.rows must hold integers in range for shape {A.shape} and {name}.data values "
+            f"of {A.dtype}, but {error}"
+        ) from None
+    status, _ = _core.check(sparse_arrays(csr, None, name))
+    if status:
+        raise ValueError(
+            f"{name}.rows is corrupted: an index is negative or out of range for shape {A.shape}"
+        )
+    return csr if _has_dtype(csr.data, dtype) else normalised(csr, name, dtype=dtype)
+
+
+def _of_dok(A, dtype, name):
+    """Return DOK in CSR, sorted; in COO where it is 1-D or has many more rows than entries."""
+    keys, ndim = list(A.keys()), A.ndim
+    try:
+        places = np.array(keys).reshape(len(keys), ndim) if keys else np.empty((0, ndim), np.int32)
+        data = np.fromiter(A.values(), A.dtype.newbyteorder("="), len(keys))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name}.keys() must hold {ndim} integers each and {name}.values() numbers, but {error}"
+        ) from None
+    if places.dtype.kind not in "iu" or (places < 0).any() or (places >= A.shape).any():
+        raise ValueError(
+            f"{name}.keys() is corrupted: an index is no integer, negative or out of range for "
+            f"shape {A.shape}"
+        )
+    data = _values(data, dtype, f"{name}.data", 1)
+    index = np.int32 if max(*A.shape, len(keys)) <= np.iinfo(np.int32).max else np.int64
+    coords = tuple(places[:, axis].astype(index) for axis in range(ndim))
+    kind = "matrix" if isinstance(A, sp.spmatrix) else "array"
+    if ndim != 2 or is_hypersparse(A.shape[0], len(keys)):
+        return getattr(sp, f"coo_{kind}")((data, coords), shape=A.shape)
+    row, col = coords
+    order = np.lexsort((col, row))
+    offsets = np.zeros(A.shape[0] + 1, index)
+    np.cumsum(np.bincount(row, minlength=A.shape[0]), out=offsets[1:])
+    return getattr(sp, f"csr_{kind}")((data[order], col[order], offsets), shape=A.shape)
+
+
+# Conversions --------------------------------------------------------------------------------------
+
+
+def to_csr(A, name, *, dtype=None, check=True):
+    """Return an operand of any format in CSR, validated, with all that it stores.
+
+    Duplicates of COO are added up, in `dtype` if that is given: values are converted first.
+    """
+    A = validated(A, name, dtype=dtype, check=check)
+    return _csr_of_dia(A) if A.format == "dia" else A.tocsr()
+
+
+def to_csc(A, name, *, dtype=None, check=True):
+    """Return an operand of any format in CSC, as `to_csr` does in CSR."""
+    A = validated(A, name, dtype=dtype, check=check)
+    return (_csr_of_dia(A) if A.format == "dia" else A).tocsc()
+
+
+def to_kernel_format(A, name, *, check=True):
+    """Return an operand in a format with kernels, validated, in memory for its entries.
+
+    Other formats become CSR, but COO where there are many more rows than entries.
+    """
+    if A.format in KERNEL_FORMATS:
+        return validated(A, name, check=check)
+    A = validated(A, name, check=check)
+    if A.format != "dia":
+        return A
+    return _coo_of_dia(A) if is_hypersparse(A.shape[0], A.data.size) else _csr_of_dia(A)
+
+
+def is_hypersparse(extent, entries):
+    """Whether offsets for each row (or column) of a matrix would be most of its memory."""
+    return extent > _PER_ENTRY * entries + _SHORT
+
+
+def _csr_of_dia(A):
+    result = A.tocsr()
+    if result.nnz == A.nnz:
+        return result
+    # It left the zeros of the diagonals out, which scipy's own products multiply by: infinity and
+    # NaN then make NaN.  Numbered from 1, all of the entries stay.
+    numbers = np.arange(1, A.data.size + 1).reshape(A.data.shape)
+    result = with_arrays(A, data=numbers).tocsr()
+    result.data = A.data.reshape(-1)[result.data - 1]
+    return result
+
+
+def _coo_of_dia(A):
+    rows, cols = A.shape
+    col = np.arange(min(A.data.shape[1], cols))
+    row = col - A.offsets[:, None].astype(np.int64)
+    inside = (row >= 0) & (row < rows)
+    make = sp.coo_matrix if isinstance(A, sp.spmatrix) else sp.coo_array
+    coords = row[inside], np.broadcast_to(col, row.shape)[inside]
+    return make((A.data[:, : col.size][inside], coords), shape=A.shape)
+
+
+def positions(A):
+    """Return the rows and columns of the entries of a validated matrix, in the order of its data.
+
+    Of CSR, CSC, COO or BSR.
+    """
+    if A.format == "coo":
+        return A.row, A.col
+    outer = np.repeat(np.arange(len(A.indptr) - 1), np.diff(A.indptr))
+    inner = A.indices[: len(outer)]
+    if A.format == "bsr":
+        height, width = A.data.shape[1:]
+        rows = outer[:, None, None] * height + np.arange(height)[:, None]
+        cols = inner[:, None, None].astype(np.int64) * width + np.arange(width)
+        rows, cols = np.broadcast_arrays(rows, cols)
+        return rows.ravel(), cols.ravel()
+    return (outer, inner) if A.format == "csr" else (inner, outer)
+
+
+def check_pattern_columns(shape, name):
+    """Raise if a matrix has more columns than a pattern may have."""
+    if shape[1] > MOST_PATTERN_COLUMNS:
+        raise ValueError(
+            f"{name} must have at most {MOST_PATTERN_COLUMNS} columns, which patterns hold in 32 "
+            f"bits, got shape {tuple(shape)}"
+        )
+
+
+# Errors -------------------------------------------------------------------------------------------
+
+
+def raise_status(status, A, name):
+    """Raise the exception for a status other than success."""
+    text = _core.status_string(status)
+    if "memory" in text:
+        raise MemoryError(f"spkernels: {text}")
+    if "SPKERNELS_ISA" in text:
+        raise RuntimeError(f"{text}: this machine has {', '.join(_core.isa_list())}")
+    if "offsets" in text:
+        raise ValueError(
+            f"{name}.indptr is corrupted: it must start at 0, never decrease and end at or below "
+            f"len({name}.indices) and len({name}.data) ({name} has shape {A.shape})"
+        )
+    if "index" in text:
+        where = f"{name}.row or {name}.col" if A.format == "coo" else f"{name}.indices"
+        raise ValueError(
+            f"{where} is corrupted: an index is negative or out of range for shape {A.shape}"
+        )
+    if "too few entries" in text:
+        raise ValueError(f"{name} has {text}: {A.nnz}, for {A.shape[0]} x {A.shape[1]}")
+    raise ValueError(f"spkernels: {text}")

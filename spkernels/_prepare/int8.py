@@ -1,0 +1,834 @@
+"""Sparse matrices of int8: exact sums, and what quantised networks make of them."""
+
+from __future__ import annotations
+
+import operator
+import time
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _core
+from .._inputs import canonical
+from .._inputs.dense import (
+    activation_code,
+    apart_from,
+    as_extent,
+    as_rows,
+    check_inner,
+    check_layer,
+    check_left,
+    check_out,
+    check_out_dtype,
+    dense_array,
+    dense_view,
+    is_single,
+    numbers,
+    plan_bias,
+    scalar,
+)
+from .._inputs.foreign import find_sparse
+from .._inputs.scalars import as_count
+from .._inputs.sparse import raise_status, sparse_arrays, validated
+from .._runtime.describe import describe
+from .._runtime.threads import resolve_workers
+from .multiplier import Multiplier, multiply_stack
+from .quantise import check_sums, quantised
+from .tuning import explain_int8
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .._inputs.types import Activation, Out, QuantisedDType, SparseLike
+    from .tuning import Explanation
+
+__all__ = ["Int8Matrix", "prepare_int8"]
+
+_MOST_FLOAT = float(np.finfo(np.float32).max)
+
+# A product may take a few microseconds: dtypes are looked up, as comparing them takes long.
+_INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
+#: The least and the most value of the dtypes of bytes.
+_RANGES = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255)}
+_RESULTS = {_INT32: _INT32, _FLOAT32: _FLOAT32, **{kind: kind for kind in _RANGES}}
+_RESULTS |= {kind.type: kind for kind in _RESULTS}
+
+#: Columns for which matrices are packed in other ways.
+_OTHER_WIDTHS = (1, 4, 128)
+
+
+def prepare_int8(A, n, workers, check):
+    """Return the `Int8Matrix` of a sparse matrix, real and 2-D: `prepare` with dtype "int8".
+
+    ``check(csr)`` raises where its pattern is not what it should be.
+    """
+    # float64 holds sums of duplicates, unless integers beyond 2**53 cancel each other.
+    csr, slots = canonical.canonical(A, np.float64, "A")
+    check(csr)
+    floats = A.dtype.kind == "f"
+    W = Int8Matrix(_State(*quantised(csr, floats, "A")), slots, floats, n, workers)
+    W._own.packed_for(n, workers)
+    return W
+
+
+class _State:
+    """One set of values, and what was made of it: replaced as a whole when these change.
+
+    Nothing is locked.  What is made at its first use is assigned when it is complete, and of
+    threads that come at once, one's is kept.
+    """
+
+    def __init__(self, csr, scale):
+        self.csr = csr
+        scale.flags.writeable = False
+        self.scale = scale
+        self.packed = {}
+        self._factors = 1.0, scale  # the last step of B, and what rows are multiplied by for it
+        self._transposed = None
+
+    def packed_for(self, n, workers):
+        """Return what is packed for `n` columns."""
+        width = _core.int8_width(n)
+        found = self.packed.get(width)
+        if found is None:
+            found = self.packed.setdefault(width, pack_int8(self.csr, width, workers))
+        return found
+
+    def transposed(self):
+        """Return the state of the transpose."""
+        found = self._transposed
+        if found is None:
+            found = self._transposed = _Transposed(self)
+        return found
+
+    def factors(self, step):
+        """Return what rows of sums are multiplied by, for a step of the dense operand."""
+        last, factors = self._factors
+        if last != step:
+            factors = self.scale * np.float32(step)
+            self._factors = step, factors
+        return factors
+
+    def dequantised(self):
+        """Return the values that the integers stand for, in the order of the matrix."""
+        return np.repeat(self.scale, np.diff(self.csr.indptr)) * self.csr.data
+
+    @property
+    def nbytes(self):
+        """The memory of its arrays, and of what was packed."""
+        csr = self.csr
+        arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes + self.scale.nbytes
+        return arrays + sum(packed.nbytes for packed in list(self.packed.values()))
+
+
+class _Transposed(_State):
+    """The same of a transpose, whose scales are those of its columns."""
+
+    def __init__(self, state):
+        csr = canonical.transposed(state.csr)
+        check_sums(csr, "W.T")
+        super().__init__(csr, state.scale)
+
+    def factors(self, step):
+        """Return the one factor that all columns share, for each row."""
+        scale = self.scale
+        if scale.size and (scale != scale[0]).any():
+            raise ValueError(
+                "W.T has a scale for each column, over which its sums go: only sums (int32) can be "
+                "had; prepare(A.T, dtype='int8') quantises the transpose by its own rows"
+            )
+        one = scale[:1] if scale.size else np.ones(1, np.float32)
+        return np.repeat(one * np.float32(step), self.csr.shape[0])
+
+    def dequantised(self):
+        """Return the values that the integers stand for, in the order of the matrix."""
+        return self.scale[self.csr.indices] * self.csr.data
+
+
+def pack_int8(csr, width, workers):
+    """Pack a canonical matrix of int8 for products with `width` columns."""
+    arrays = (*sparse_arrays(csr, None, "A")[:-1], csr.data)
+    known = _core.CHECKED | _core.SORTED
+    status, made = _core.pack_int8(arrays, width, resolve_workers(workers), known)
+    if status:
+        raise_status(status, csr, "A")
+    return made
+
+
+def describe_int8(packed):
+    """Say how something packed multiplies."""
+    common = f", {100 * packed.share:.3g}% in rows with common columns" if packed.share else ""
+    which = "any four columns" if packed.layout == "quads" else "four neighbouring columns"
+    return f"{packed.layout}, {which} at a time{common}"
+
+
+class Int8Matrix(Multiplier):
+    """A sparse matrix of int8, packed for products with matrices of bytes; made by `prepare`.
+
+    It stands for ``scale[:, None] * Q``, where `Q` are the integers.  ``W @ B``, ``X @ W`` and
+    ``X @ W.T`` multiply `Q`, `spmm` and `linear` (``X @ W.T``) also scale what comes out.  Any
+    number of threads may use it at once, and it can be pickled.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Its shape.
+    dtype : numpy.dtype
+        int8.
+    nnz : int
+        Stored entries.
+    nbytes : int
+        The memory that it takes by now, packed and as CSR.
+    scale : ndarray of shape (m,), float32
+        The factor of each row: its largest magnitude over 127, or 1 where integers were taken.  A
+        transpose has the same ones, of its columns.
+    kernel : str
+        What multiplies as many columns as it was prepared for.
+    T : Int8Matrix
+        The transpose, which packs what it needs when it is used.  ``X @ W.T`` needs nothing, as it
+        is done by `W`; ``W.T @ B`` and ``X @ W`` are sums over the rows of `W`, and so over its
+        scales: they are exact, but not scaled, unless all scales are equal.
+
+    Notes
+    -----
+    A product takes ``2 * nnz * n`` operations.  Any four entries of a row (or of four rows that
+    have most of their columns in common) meet four bytes of a column of `B` in one instruction
+    where the CPU has AVX512_VNNI, in some more where it has not, without the saturation of
+    ``vpmaddubsw``; sums are exact, and so the same on every machine.  With up to 16 columns,
+    or 32 where that fills them, it is neighbouring columns that go by four, on CPUs with
+    AVX512_VNNI: entries at random then take about as long as those of float32 do.
+    """
+
+    dtype = np.dtype(np.int8)
+
+    def __init__(self, state, slots, floats, n, workers, parent=None):
+        self._own = state  # None of a transpose, whose state is that of its parent's
+        self._slots = slots
+        self._floats = floats
+        self._n = n
+        self._workers = workers
+        self._parent = parent
+        self._transposed = parent
+
+    @property
+    def _state(self):
+        return self._own if self._parent is None else self._parent._own.transposed()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Its shape."""
+        return self._own.csr.shape if self._parent is None else self._parent.shape[::-1]
+
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        """The factor of each row, or of each column of a transpose; read-only."""
+        return (self._parent or self)._own.scale
+
+    @property
+    def nnz(self) -> int:
+        """Stored entries."""
+        return (self._parent or self)._own.csr.nnz
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes by now."""
+        if self._parent is None:
+            return self._own.nbytes + getattr(self._slots, "nbytes", 0)
+        state = self._parent._own._transposed
+        return 0 if state is None else state.nbytes
+
+    @property
+    def T(self) -> Int8Matrix:
+        """The transpose, which packs what it needs when it is used."""
+        if self._transposed is None:
+            self._transposed = Int8Matrix(
+                None, None, self._floats, self._n, self._workers, parent=self
+            )
+        return self._transposed
+
+    @property
+    def kernel(self) -> str:
+        """What multiplies as many columns as it was prepared for."""
+        return f"int8: {describe_int8(self._state.packed_for(self._n, self._workers))}"
+
+    def toscipy(self) -> sp.csr_array:
+        """Return a copy of the integers as a `scipy.sparse.csr_array` of int8."""
+        return self._state.csr.copy()
+
+    def dequantise(self) -> sp.csr_array:
+        """Return ``scale[:, None] * Q`` as a `scipy.sparse.csr_array` of float32."""
+        state = self._state
+        return canonical.with_values(state.csr.copy(), state.dequantised())
+
+    def update_values(self, data: ArrayLike | SparseLike) -> None:
+        """Take new values for the same pattern, quantised as those that it was prepared with.
+
+        Products that run in other threads meanwhile use the old values or the new ones, never both.
+
+        Parameters
+        ----------
+        data : array_like or sparse array
+            The values in the order of the ``data`` of the CSR, CSC, COO or BSR matrix that was
+            prepared, duplicates included (for ``W.T`` too), or a sparse matrix with the same
+            pattern, in any format.  Each row gets a scale of its own again; where `W` was prepared
+            with integers, these are taken as they are.
+
+        Raises
+        ------
+        ValueError
+            If `data` has another length or pattern, or values that cannot be quantised; the old
+            ones then stay.
+        TypeError
+            If it is not real, or not of integers where `W` was prepared with these.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> import spkernels
+        >>> W = spkernels.prepare(sp.csr_array([[0.0, 2.54], [-1.27, 0.0]]), dtype="int8")
+        >>> W.update_values([1.27, 2.54])
+        >>> W.scale
+        array([0.01, 0.02], dtype=float32)
+        """
+        sparse = find_sparse(data, "data")
+        if self._parent is not None:
+            self._parent.update_values(data if sparse is None else validated(sparse, "data").T)
+            return
+        own = self._own.csr
+        if sparse is not None:
+            self._check_kind(sparse.dtype)
+            csr, _ = canonical.canonical(sparse, np.float64, "data")
+            if not canonical.same(csr, own):
+                raise ValueError("data must have the pattern that was prepared")
+        else:
+            data = dense_array(data, "data")
+            self._check_kind(data.dtype)
+            values = canonical.place(data, self._slots, own, np.float64)
+            csr = canonical.with_values(own, values)
+        state = _State(*quantised(csr, self._floats, "data"))
+        state.packed_for(self._n, self._workers)
+        self._own = state
+
+    def _check_kind(self, dtype):
+        if not self._floats and dtype.kind == "f":
+            raise TypeError(f"data must hold integers, as W was prepared with these, got {dtype}")
+
+    def explain(self, n: int | None = None) -> Explanation:
+        """Measure the layouts that could multiply `n` columns, and say which one does.
+
+        Parameters
+        ----------
+        n : int, optional
+            Columns; by default as many as it was prepared for.
+
+        Returns
+        -------
+        Explanation
+            Prints as a table, as that of `PreparedMatrix.explain`: what a product with bytes was
+            measured to take, and packing; "rows" is the product of the same values in float32,
+            not packed, for comparison.  Nothing is predicted: `n` alone chooses.
+
+        Examples
+        --------
+        >>> import spkernels
+        >>> A = spkernels.datasets.random_pruned(512, 512, 0.9)
+        >>> report = spkernels.prepare(A, dtype="int8").explain(64)
+        >>> report.chosen
+        'quads'
+        """
+        n = self._n if n is None else as_extent(n, "n")
+        state = self._state
+        chosen = state.packed_for(n, self._workers)
+        layouts = {}
+        for width in (n, *_OTHER_WIDTHS):
+            start = time.perf_counter()
+            packed = pack_int8(state.csr, _core.int8_width(width), self._workers)
+            seconds = time.perf_counter() - start
+            layouts.setdefault(
+                packed.layout, (packed, f"int8: {describe_int8(packed)}", seconds)
+            )
+        floats = canonical.with_values(state.csr, state.dequantised())
+        return explain_int8(floats, layouts, n, self._workers, chosen.layout)
+
+    @overload
+    def spmm(
+        self,
+        B: ArrayLike,
+        *,
+        out: None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        bias: ArrayLike | None = None,
+        activation: Activation | None = None,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> NDArray[Any]: ...
+    @overload
+    def spmm(
+        self,
+        B: ArrayLike,
+        *,
+        out: Out,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        bias: ArrayLike | None = None,
+        activation: Activation | None = None,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> Out: ...
+    def spmm(
+        self,
+        B: ArrayLike,
+        *,
+        out: NDArray[Any] | None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        bias: ArrayLike | None = None,
+        activation: Activation | None = None,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> NDArray[Any]:
+        """Multiply, and scale or requantise what comes out.
+
+        With ``S = Q @ (B - zero_point)``, exact, the result is, by its `dtype`,
+
+        - int32: ``S``
+        - float32: ``Y = activation((self.scale[:, None] * scale) * S + bias)``
+        - int8, uint8: ``Y / out_scale``, rounded to the nearest integer, of two to the even one,
+          plus `out_zero_point`, and the nearest value of `dtype` where that lies outside (the least
+          for NaN)
+
+        Parameters
+        ----------
+        B : array_like of int8, uint8 or bool, shape (k,) or (k, n)
+            The bytes, of any strides.  They stand for ``scale * (B - zero_point)``.
+        out : ndarray, optional
+            Where to write, with the shape and dtype of the result and any strides; returned.
+        dtype : {int32, float32, int8, uint8}, optional
+            Of the result: by default that of `out`, int32 where nothing is scaled, else float32.
+        scale : float or array_like of shape (n,) or (1, n), optional
+            What a step of `B` stands for, 1 by default; an array has one for each column (token).
+        zero_point : int or array_like of shape (n,) or (1, n), optional
+            The value of `B` that stands for 0; an array has one for each column.
+        bias : array_like, optional
+            Added to each row: a scalar, or of shape (m, 1); (m,) where `B` is 1-D.
+        activation : str, optional
+            Applied to the scaled sums, as in `spkernels.spmm`.
+        out_scale, out_zero_point : float and int, optional
+            What a step of the result stands for, and which of its values stands for 0.
+        workers : int, optional
+            Threads, at most, as in `spkernels.spmm`.
+
+        Returns
+        -------
+        ndarray
+            Of shape (m, n), or (m,) where `B` is 1-D.
+
+        Raises
+        ------
+        TypeError
+            If `B` is not dense or of another dtype, or an argument has the wrong type.
+        ValueError
+            If shapes do not fit, a zero point is no value of its dtype, or an option does not go
+            with the dtype of the result; or if anything but sums is asked of a transpose, unless
+            all of its scales are equal.
+
+        Notes
+        -----
+        Floating-point operations are float32 and rounded one by one, so that results have the same
+        bits for all instruction sets and numbers of threads; but for "hardswish" and activations
+        that take an exponential, whose last bit instruction sets without a fused multiply-add may
+        give otherwise.
+
+        References
+        ----------
+        .. [1] B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
+           Integer-Arithmetic-Only Inference", CVPR 2018, for scales and zero points.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> import spkernels
+        >>> W = spkernels.prepare(sp.csr_array([[0.0, 2.54], [-1.27, 0.0]]), dtype="int8")
+        >>> W.toscipy().toarray()
+        array([[   0,  127],
+               [-127,    0]], dtype=int8)
+        >>> x = np.array([10, 200], np.uint8)
+        >>> W @ x
+        array([25400, -1270], dtype=int32)
+        >>> W.spmm(x, scale=0.5)
+        array([254.  ,  -6.35], dtype=float32)
+        >>> W.spmm(x, scale=0.5, dtype=np.int8, out_scale=4.0, activation="relu")
+        array([64,  0], dtype=int8)
+
+        A scale for each of two columns:
+
+        >>> W.spmm(np.array([[10, 20], [200, 100]], np.uint8), scale=[0.5, 1.0])
+        array([[254.  , 254.  ],
+               [ -6.35, -25.4 ]], dtype=float32)
+        """
+        B = _bytes(B, "B")
+        if B.ndim not in (1, 2):
+            raise ValueError(
+                f"B must be 1-D or 2-D, got shape {B.shape}: W @ B multiplies stacks of matrices, "
+                "W.linear(X) takes X of any shape (..., k)"
+            )
+        state = self._state
+        own = state.csr.shape
+        check_inner(own, B)
+        if B.ndim == 1:
+            shape, per_column = own[:1], ()
+        else:
+            n = B.shape[1]
+            shape, per_column = (own[0], n), ((n,), (1, n))
+        row_bias = None
+        if bias is not None:
+            row_bias, column_bias = plan_bias(bias, shape, _FLOAT32)
+            if column_bias is not None:
+                raise ValueError(
+                    f"bias must be a scalar or have shape ({shape[0]}, 1), got {np.shape(bias)}"
+                )
+        return self._multiply(
+            state, B, shape, False, out, dtype, row_bias, per_column, scale, zero_point,
+            activation, out_scale, out_zero_point, workers,
+        )  # fmt: skip
+
+    @overload
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> NDArray[Any]: ...
+    @overload
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: Out,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> Out: ...
+    def linear(
+        self,
+        X: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: NDArray[Any] | None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> NDArray[Any]:
+        """Apply it as the weight of a linear layer: ``X @ W.T``, scaled, with bias and activation.
+
+        With ``S = (X - zero_point) @ Q.T``, exact, the result is made of `S` as by `spmm`.
+
+        Parameters
+        ----------
+        X : array_like of int8, uint8 or bool, of shape (..., k)
+            The inputs, a row for each token; any number of leading dimensions, and any strides.
+        bias : array_like of shape (m,), or a number, optional
+            Added to each row of the result.
+        activation : str, optional
+            Applied to the scaled sums, as in `spkernels.spmm`.
+        out : ndarray of shape (..., m), optional
+            Where to write; returned.
+        dtype : {int32, float32, int8, uint8}, optional
+            Of the result: by default that of `out`, int32 where nothing is scaled, else float32.
+        scale : float or array_like of shape (...) or (..., 1), optional
+            What a step of `X` stands for, 1 by default; an array has one for each row of `X`.
+        zero_point : int or array_like of shape (...) or (..., 1), optional
+            The value of `X` that stands for 0; an array has one for each row of `X`.
+        out_scale, out_zero_point : float and int, optional
+            What a step of the result stands for, and which of its values stands for 0.
+        workers : int, optional
+            Threads, at most; by default as many as it was prepared for.
+
+        Returns
+        -------
+        ndarray
+            Of shape (..., m), in C order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `spmm`, naming `X`.
+
+        Notes
+        -----
+        Takes ``2 * nnz`` operations for each row of `X`.  `X` is copied only where its leading
+        dimensions are not one dimension of some stride, as of ``X.transpose(1, 0, 2)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> import spkernels
+        >>> W = spkernels.prepare(sp.csr_array([[0.0, 2.54], [-1.27, 0.0]]), dtype="int8")
+        >>> X = np.array([[[10, 200]], [[20, 100]]], np.uint8)
+        >>> W.linear(X, [1.0, 2.0], scale=[[0.5], [1.0]])
+        array([[[255.  ,  -4.35]],
+        <BLANKLINE>
+               [[255.  , -23.4 ]]], dtype=float32)
+        >>> X @ W.T
+        array([[[25400, -1270]],
+        <BLANKLINE>
+               [[12700, -2540]]], dtype=int32)
+        """
+        X = _bytes(X, "X")
+        state = self._state
+        own = state.csr.shape
+        bias = check_layer(own, X, bias)
+        lead, rows = X.shape[:-1], own[0]
+        row_bias, _ = plan_bias(bias, (rows,), _FLOAT32)
+        return self._multiply(
+            state, X, (*lead, rows), True, out, dtype, row_bias, (lead, (*lead, 1)), scale,
+            zero_point, activation, out_scale, out_zero_point, workers,
+        )  # fmt: skip
+
+    def _multiply(
+        self, state, X, shape, by_rows, out, dtype, row_bias, shapes, scale, zero_point,
+        activation, out_scale, out_zero_point, workers,
+    ):  # fmt: skip
+        """Multiply by bytes, columns or rows: of a step or a zero point for each, or for all.
+
+        `shapes`: those that arrays of steps may have.
+        """
+        if out is not None:
+            check_out(out, shape)
+        scaled = not (scale is row_bias is activation is out_scale is None)
+        dtype = self._result_dtype(dtype, out, scaled)
+        if out is not None:
+            check_out_dtype(out, dtype)
+        zero, zeros = _zero_points(zero_point, X.dtype, shapes)
+        steps = None
+        if dtype is _INT32:
+            if scaled:
+                raise ValueError(
+                    "scale, bias, activation and out_scale must be None for a result of int32"
+                )
+            _no_zero(out_zero_point, dtype)
+            factors = None
+            code, out_step, out_zero = 0, 1.0, 0
+        else:
+            step, steps = _steps(scale, shapes)
+            factors, code = state.factors(step), activation_code(activation)
+            out_step, out_zero = _output(dtype, out_scale, out_zero_point)
+        result, B = out, X
+        if out is None:
+            result = np.empty(shape, dtype)
+        else:
+            if dense_view(out, dtype) is not out:
+                result = np.empty(shape, dtype)
+            B, row_bias = apart_from(out, X), apart_from(out, row_bias)
+            steps, zeros = apart_from(out, steps), apart_from(out, zeros)
+        target = result
+        if by_rows and X.ndim > 1:
+            B, target = as_rows(B).T, as_rows(result).T
+            if not np.may_share_memory(target, result) and result.size:
+                result = np.empty(shape, dtype)  # leading dimensions of `out` that are not one
+                target = as_rows(result).T
+        workers = self._workers if workers is None else workers
+        packed = state.packed_for(B.shape[1] if B.ndim == 2 else 1, workers)
+        threads = resolve_workers(workers)
+        status = _core.spmm_int8(
+            packed, B, target, zero, factors, row_bias, code, out_step, out_zero, threads, steps,
+            zeros,
+        )  # fmt: skip
+        if status:
+            raise_status(status, state.csr, "W")
+        if out is None or result is out:
+            return result
+        out[...] = result
+        return out
+
+    def _result_dtype(self, dtype, out, scaled):
+        if dtype is None:
+            dtype = out.dtype if out is not None else _FLOAT32 if scaled else _INT32
+        found = _RESULTS.get(dtype) if isinstance(dtype, np.dtype | type) else None
+        if found is None:
+            dtype = np.dtype(dtype)
+            found = _RESULTS.get(dtype)
+        if found is None:
+            name = "out" if out is not None and dtype == out.dtype else "dtype"
+            raise TypeError(f"{name} must be of int32, float32, int8 or uint8, got {dtype}")
+        return found
+
+    def __matmul__(self, B: ArrayLike) -> NDArray[np.int32]:
+        own = self._own
+        if type(B) is np.ndarray and self._workers is None and own is not None:
+            packed = own.packed.get(_core.int8_width(B.shape[1] if B.ndim == 2 else 1))
+            result = None if packed is None else _core.spmm_int8_fast(packed, B)
+            if result is not None:
+                return result
+        return self._matmul(B)
+
+    def __rmatmul__(self, X: ArrayLike) -> NDArray[np.int32]:
+        W = self._parent
+        if type(X) is np.ndarray and W is not None and W._workers is None:
+            packed = W._own.packed.get(_core.int8_width(X.shape[0] if X.ndim == 2 else 1))
+            result = None if packed is None else _core.spmm_int8_fast(packed, X, True)
+            if result is not None:
+                return result
+        return self._rmatmul(X)
+
+    def _matmul(self, B, out=None):
+        """Multiply by a vector, a matrix, or a stack of matrices of shape (..., k, n)."""
+        B = _bytes(B, "B")
+        return self.spmm(B, out=out) if B.ndim <= 2 else multiply_stack(self, B, _INT32, out)
+
+    def _rmatmul(self, X, out=None):
+        X = _bytes(X, "X")
+        check_left(self.shape, X)
+        return self.T.linear(X, out=out)
+
+    def __repr__(self) -> str:
+        state = self._own if self._parent is None else self._parent._own._transposed
+        packed = None if state is None else state.packed.get(_core.int8_width(self._n))
+        kernel = "kernel not packed yet" if packed is None else f"kernel {packed.layout}"
+        return describe(
+            "Int8Matrix",
+            self.shape,
+            f"{self.nnz} stored",
+            self.dtype,
+            "quantised by rows" if self._floats else "integers as they were",
+            f"{kernel} for {self._n} columns",
+            None if self._parent is None else "transposed",
+        )
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes
+
+    def __reduce__(self):
+        if self._parent is not None:
+            return operator.attrgetter("T"), (self._parent,)
+        own = self._own
+        rest = (self._slots, self._floats, self._n, self._workers)
+        return _restore, (own.csr, own.scale, *rest)
+
+
+def _restore(csr, scale, slots, floats, n, workers):
+    W = Int8Matrix(_State(csr, scale), slots, floats, n, workers)
+    W._own.packed_for(n, workers)
+    return W
+
+
+def _bytes(value, name):
+    if type(value) is not np.ndarray:
+        value = dense_array(value, name)
+    if value.dtype == np.bool_:
+        value = value.view(np.uint8)
+    if value.dtype not in _RANGES:
+        raise TypeError(
+            f"{name} must be of int8, uint8 or bool, got {value.dtype}: quantise it first"
+        )
+    return value
+
+
+def _one_for_each(value, name, shapes):
+    """Return an array of one number for each column, or None where there is one for all."""
+    if is_single(value):
+        return None
+    array = numbers(dense_array(value, name), name)
+    if array.shape not in shapes:
+        wanted = " or ".join(("a number", *(f"of shape {shape}" for shape in shapes)))
+        raise ValueError(f"{name} must be {wanted}, got shape {array.shape}")
+    return array.reshape(-1)
+
+
+def _steps(scale, shapes):
+    """Return the step of B that is for all columns, and the steps that these have, or None."""
+    if scale is None:
+        return 1.0, None
+    array = None if type(scale) is float else _one_for_each(scale, "scale", shapes)
+    if array is None:
+        return _finite(scale, "scale"), None
+    if array.dtype.kind == "c":
+        raise TypeError(f"scale must be real, got dtype {array.dtype}")
+    with np.errstate(over="ignore"):
+        steps = np.ascontiguousarray(array, np.float32)
+    wrong = np.flatnonzero(~np.isfinite(steps))
+    if wrong.size:
+        raise ValueError(f"scale must be finite as float32, got {array[wrong[0]]} at {wrong[0]}")
+    return 1.0, steps
+
+
+def _zero_points(zero_point, dtype, shapes):
+    """Return the zero point that is for all columns, and those that these have, or None."""
+    array = None if type(zero_point) is int else _one_for_each(zero_point, "zero_point", shapes)
+    if array is None:
+        if isinstance(zero_point, np.ndarray):
+            zero_point = zero_point.item()
+        return _value_of(zero_point, "zero_point", dtype), None
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"zero_point must be of integers, got dtype {array.dtype}")
+    low, high = _RANGES[dtype]
+    wrong = np.flatnonzero((array < low) | (array > high))
+    if wrong.size:
+        raise ValueError(
+            f"zero_point must be from {low} to {high}, got {array[wrong[0]]} at {wrong[0]}"
+        )
+    return 0, np.ascontiguousarray(array, np.int32)
+
+
+def _finite(value, name):
+    if type(value) is not float:
+        value = scalar(value, name)
+    if not abs(value) <= _MOST_FLOAT:
+        raise ValueError(f"{name} must be finite as float32, got {value}")
+    return value
+
+
+def _value_of(value, name, dtype):
+    low, high = _RANGES[dtype]
+    if type(value) is int and low <= value <= high:
+        return value
+    return as_count(name, value, low, high)
+
+
+def _no_zero(out_zero_point, dtype):
+    if out_zero_point != 0:
+        raise ValueError(
+            f"out_zero_point must be 0 for a result of {dtype}, got {out_zero_point!r}"
+        )
+
+
+def _output(dtype, out_scale, out_zero_point):
+    """Return what a step of the result stands for, and its zero."""
+    if dtype is _FLOAT32:
+        if out_scale is not None:
+            raise ValueError("out_scale must be None for a result of float32")
+        _no_zero(out_zero_point, dtype)
+        return 1.0, 0
+    if out_scale is None:
+        raise ValueError(f"out_scale must be given for a result of {dtype}")
+    step = _finite(out_scale, "out_scale")
+    if not np.float32(step) > 0:
+        raise ValueError(f"out_scale must be positive, got {step}")
+    return step, _value_of(out_zero_point, "out_zero_point", dtype)

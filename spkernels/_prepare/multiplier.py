@@ -1,0 +1,180 @@
+"""NumPy's functions of operands that multiply by dense arrays."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._inputs.dense import check_inner, check_out, check_out_dtype, dense_array
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["Convertible", "Multiplier", "multiply_stack"]
+
+_MATMUL = np.matmul
+
+#: What ``X @= W`` passes: the axes that are the default, for 2-D and 1-D `X`.
+_USUAL_AXES = ([(-2, -1)] * 3, [(-1,), (-2, -1), (-1,)])
+
+#: The bytes of a dense array that is made without being asked for, at most.
+_MOST_CONVERTED = 2**30
+
+#: What looks at attributes of its arguments alone, so that these need not be arrays.
+_OF_ATTRIBUTES = {np.iscomplexobj, np.isrealobj, np.ndim, np.result_type, np.shape}
+
+
+class Multiplier:
+    """Has `numpy.matmul` and `numpy.dot` multiply as ``W @ B`` and ``X @ W`` do.
+
+    A subclass has `shape`, `dtype` and `__matmul__`, `__rmatmul__` if it multiplies from the right,
+    and ``_matmul(B, out)`` and ``_rmatmul(X, out)``, which write products of its dtype.
+    """
+
+    #: How many dimensions it has.
+    ndim = 2
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options) -> Any:
+        if ufunc is _MATMUL and method == "__call__":
+            if not options and inputs[1] is self:  # X @ W: the fast path
+                return _from_right(*inputs)
+            return _matmul(*inputs, **options)
+        if method == "__call__" and not options:
+            if ufunc in _COMPARISONS:  # by identity, as objects do that are no arrays
+                return _COMPARISONS[ufunc](*inputs)
+            if ufunc.__name__ in _PRODUCTS:
+                return _PRODUCTS[ufunc.__name__](*inputs)
+            if ufunc is np.multiply and np.ndim(inputs[0]) == 0 and hasattr(self, "__rmul__"):
+                return self.__rmul__(np.asarray(inputs[0]).item())
+        raise self._undefined(ufunc.__name__)
+
+    def __array_function__(self, function, types, args, kwargs) -> Any:
+        if function is np.dot:
+            return _dot(*args, **kwargs)
+        if function is np.size:
+            return _size(*args, **kwargs)
+        if hasattr(self, "__array__") or function in _OF_ATTRIBUTES:
+            return function._implementation(*args, **kwargs)
+        raise self._undefined(function.__name__)
+
+    def _undefined(self, name):
+        return TypeError(
+            f"numpy.{name} is not defined for {type(self).__name__}, which multiplies by @, "
+            "numpy.matmul and numpy.dot"
+        )
+
+
+class Convertible(Multiplier):
+    """A `Multiplier` that `numpy.asarray` and the like convert to a dense array.
+
+    pandas does so with what stands behind a frame's ``@``, and so does scipy.  A subclass has
+    ``_dense()``.
+    """
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        size = self.shape[0] * self.shape[1] * self.dtype.itemsize
+        if size > _MOST_CONVERTED:
+            raise TypeError(
+                f"a {type(self).__name__} of shape {self.shape} takes {size / 2**30:.3g} GiB as a "
+                "dense array, which is made on request alone: see toscipy() or to_scipy()"
+            )
+        if copy is False:
+            raise ValueError("a sparse matrix becomes a dense array by a copy only")
+        return self._dense().astype(dtype or self.dtype, copy=False)
+
+
+def multiply_stack(W, B, dtype, out):
+    """Return ``W @ B`` of a dtype, in `out` if that is given, for `B` of shape (..., k, n)."""
+    check_inner(W.shape, B)
+    shape = (*B.shape[:-2], W.shape[0], B.shape[-1])
+    if out is not None:
+        check_out(out, shape)
+        check_out_dtype(out, dtype)
+    # Not `out` itself, which keeps what it holds until all products are done.
+    result = np.empty(shape, dtype)
+    if shape[-1] == 1:  # a stack of vectors, which is a matrix
+        W.linear(B[..., 0], out=result[..., 0])
+    else:
+        for index in np.ndindex(shape[:-2]):
+            W.spmm(B[index], out=result[index])
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+def _matmul(left, right, out=None, axes=None, **options):
+    if axes is not None and axes not in _USUAL_AXES:
+        options["axes"] = axes
+    if options:
+        raise TypeError(
+            "numpy.matmul with a matrix of spkernels takes out and no other option, got "
+            f"{', '.join(options)}"
+        )
+    if out is None:
+        return left @ right if isinstance(left, Multiplier) else _from_right(left, right)
+    (out,) = out
+    return _into(out, left, right)
+
+
+def _from_right(left, right):
+    if not hasattr(right, "__rmatmul__"):
+        raise TypeError(f"X @ W is not defined for {type(right).__name__}, W @ X.T is")
+    return right.__rmatmul__(left)
+
+
+def _into(out, left, right):
+    """Write a product to an array of its shape, of any dtype that it may be cast to."""
+    if isinstance(left, Multiplier):
+        matrix, dense, write = left, right, getattr(left, "_matmul", None)
+    else:
+        matrix, dense, write = right, left, getattr(right, "_rmatmul", None)
+    dtypes = getattr(dense, "dtype", None), getattr(out, "dtype", None)
+    if write is not None and all(isinstance(dtype, np.dtype) for dtype in dtypes):
+        if np.result_type(matrix.dtype, dtypes[0]) == dtypes[1]:
+            return write(dense, out)
+    product = _matmul(left, right)
+    check_out(out, product.shape)
+    if not np.can_cast(product.dtype, out.dtype, "same_kind"):
+        raise TypeError(f"out must be of a dtype that {product.dtype} casts to, got {out.dtype}")
+    np.copyto(out, product, casting="same_kind")
+    return out
+
+
+def _matvec(matrix, vector):
+    return _matmul(matrix, dense_array(vector, "x")[..., None])[..., 0]
+
+
+def _vecmat(vector, matrix):
+    return _matmul(np.conj(dense_array(vector, "x"))[..., None, :], matrix)[..., 0, :]
+
+
+#: By name, as NumPy has them from 2.2 on.
+_PRODUCTS = {"matvec": _matvec, "vecmat": _vecmat}
+_COMPARISONS = {np.equal: operator.is_, np.not_equal: operator.is_not}
+
+
+def _ndim(value, name):
+    return value.ndim if hasattr(value, "ndim") else dense_array(value, name).ndim
+
+
+def _dot(a, b, out=None):
+    if _ndim(a, "X") == 0 or _ndim(b, "B") == 0:
+        if out is not None:
+            raise TypeError("out must be None for the product of a matrix and a number")
+        return a * b
+    if _ndim(b, "B") > 2:
+        # The axes of `a` come first in numpy.dot.
+        product = np.moveaxis(_matmul(a, b), -2, 0)
+        if out is None:
+            return product
+        check_out(out, product.shape)
+        np.copyto(out, product, casting="same_kind")
+        return out
+    return _matmul(a, b) if out is None else _into(out, a, b)
+
+
+def _size(a, axis=None):
+    return a.shape[0] * a.shape[1] if axis is None else a.shape[axis]

@@ -1,0 +1,316 @@
+"""The kernels between which a prepared product chooses, one class each.
+
+A kernel is made from a canonical CSR array, the columns that it is packed for, how it stores
+values, the workers that products will have and the rows that padding gives the same columns;
+`multiply` takes `B` and the options of `spmm`, for any
+number of columns, and promotes dtypes as `spmm` does.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _core
+from .._inputs.canonical import known_canonical
+from .._inputs.dense import NATIVE, dense_array
+from .._inputs.sparse import raise_status, sparse_arrays
+from .._ops.spmm import multiply_dense, multiply_packed, spmm
+from .._runtime.threadpools import threadpoolctl
+from .._runtime.threads import resolve_workers
+from ..patterns._padding import added_columns, padded
+from .storage import STORAGES
+
+__all__ = ["KERNELS", "Dense", "Packed", "Padded", "Rows", "blas_threads", "width_class"]
+
+
+def width_class(n, dtype):
+    """Return a number of columns that stands for all which one packing serves as well as `n`."""
+    return _core.pack_width(dtype == np.float64, n)
+
+
+@functools.cache
+def blas_threads():
+    """Return the threads of NumPy's BLAS: to lower them for a call would disturb other threads."""
+    libraries = threadpoolctl.threadpool_info()
+    return max((lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"), default=1)
+
+
+class Rows:
+    """Row by row, without packing: what `spmm` does.
+
+    Values that packing stores in 16 bits have been rounded before: so all kernels agree.
+    """
+
+    name = "rows"
+    by_width = False  # whether it is packed for a number of columns
+    #: Whether it multiplies by the CSR that it was made from, and whether it can restore that.
+    needs_csr = True
+    restores = False
+    nbytes = 0
+    packing_seconds = 0.0
+    #: The dtype of products that did not use what was packed, or None.
+    promoted = None
+
+    def __init__(self, csr, n, storage=None, workers=None, height=1):
+        self.csr = csr
+        #: What `_core.spmm_fast` multiplies, or None.
+        self.operand = csr
+
+    def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
+        """Multiply by `spmm`."""
+        return spmm(
+            self.csr, B, out=out, alpha=alpha, beta=beta, bias=bias, activation=activation,
+            order=order, workers=workers, check=False,
+        )  # fmt: skip
+
+    def describe(self):
+        """Say what runs."""
+        return f"{self.name}: CSR as it is"
+
+
+class Packed(Rows):
+    """In strips of rows by blocks of columns, or slices for a vector: see ``src/plan``."""
+
+    name = "packed"
+    by_width = True
+    needs_csr = False
+    restores = True
+
+    def __init__(self, csr, n, storage=None, workers=None, height=1):
+        self.like = _Like(csr)
+        self.storage = storage
+        start = time.perf_counter()
+        arrays = sparse_arrays(csr, csr.dtype, "A")
+        width = width_class(n, csr.dtype)
+        threads = resolve_workers(workers)
+        status, self.packed = _core.pack(arrays, width, 0, threads, 0, STORAGES[storage])
+        if status:
+            raise_status(status, csr, "A")
+        self.operand = self.packed
+        self.packing_seconds = time.perf_counter() - start
+        self.entries = csr.nnz
+        self._promoted = None
+
+    def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
+        """Multiply by the packed values, if `B` has their dtype."""
+        options = (out, alpha, beta, bias, activation, order)
+        result = _core.spmm_fast(self.packed, B, *options, workers, True)
+        if result is not None:
+            return result
+        csr = self._promoted
+        if csr is not None and type(B) is np.ndarray and B.dtype == csr.dtype != self.like.dtype:
+            result = _core.spmm_fast(csr, B, *options, workers, False)
+            if result is not None:
+                return result
+        if not _keeps_dtype(self.like, B):
+            csr = self._promoted_csr(B)
+            return spmm(
+                csr, B, out=out, alpha=alpha, beta=beta, bias=bias, activation=activation,
+                order=order, workers=workers, check=False,
+            )  # fmt: skip
+        return multiply_packed(self.packed, self.like, B, *options, workers=workers)
+
+    def _promoted_csr(self, B):
+        """Return the matrix for products with a `B` of another dtype.
+
+        It is in their dtype where that is one of the kernels', and kept from the first one on.
+        """
+        dtype = _promoted(B, self.like.dtype)
+        csr = self._promoted
+        if csr is None or csr.dtype != dtype:
+            csr = self.csr
+            csr = known_canonical(
+                csr.data.astype(dtype, copy=False), csr.indices, csr.indptr, csr.shape
+            )
+            self._promoted = csr
+        return csr
+
+    @property
+    def promoted(self):
+        """The dtype of products that did not use what was packed, or None."""
+        return None if self._promoted is None else self._promoted.dtype
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        csr = self._promoted
+        arrays = () if csr is None else (csr.data, csr.indices, csr.indptr)
+        return self.packed.nbytes + sum(array.nbytes for array in arrays)
+
+    @property
+    def csr(self):
+        """What was packed."""
+        return self.restored()
+
+    def restored(self):
+        """Return what was packed, in CSR."""
+        like = self.like
+        offsets = np.empty(like.shape[0] + 1, like.index_dtype)
+        indices, values = np.empty(like.nnz, like.index_dtype), np.empty(like.nnz, like.dtype)
+        status = self.packed.unpack(offsets, indices, values)
+        if status:
+            raise_status(status, like, "W")
+        if self.packed.layout == "slices":
+            rows = sp.csr_array((values, indices, offsets), shape=like.shape)
+            rows.has_sorted_indices = False
+            rows.sort_indices()
+            values, indices, offsets = rows.data, rows.indices, rows.indptr
+        return known_canonical(values, indices, offsets, like.shape)
+
+    def describe(self):
+        """Say what runs."""
+        columns = self.packed.block_rows
+        values = "" if self.storage is None else f", values in {self.storage}"
+        share = self.packed.shared / max(1, self.entries)
+        common = f", {100 * share:.3g}% in rows with common columns" if share else ""
+        if self.packed.layout == "slices":
+            return f"{self.name}: slices of rows, windows of {columns} columns{common}{values}"
+        strips = f"strips of rows by their length, blocks of {columns} columns"
+        return f"{self.name}: {strips}{common}{values}"
+
+
+class Padded(Packed):
+    """Packed, with zeros where rows lack columns that the rows beside them have.
+
+    These rows then share what they load of `B`, as those of full blocks do.
+    """
+
+    name = "padded"
+    needs_csr = True
+    restores = False  # entries that are zero are no longer told from those that were added
+    csr = None
+
+    def __init__(self, csr, n, storage=None, workers=None, height=1):
+        start = time.perf_counter()
+        filled = padded(csr, height)
+        super().__init__(filled, n, storage, workers)
+        self.operand = None  # `B` is looked at first
+        self.csr = csr
+        self.height = height
+        self._sum = _sum_over(added_columns(csr, filled), csr)
+        self.packing_seconds = time.perf_counter() - start
+
+    @property
+    def nbytes(self):
+        """The memory that it takes."""
+        return super().nbytes + self._sum.data.nbytes + self._sum.indices.nbytes
+
+    def _suits(self, B, workers):
+        """Whether the zeros that were added make zeros with `B`.
+
+        The sum of its rows tells, by a product: 2.3 us for a vector of 2048, 6 for 64 columns, of
+        which NumPy's sum takes 3 and 20 (Zen 5).  False also where finite sums overflow.
+        """
+        sums = _core.spmm_fast(self._sum, B, workers=workers, check=False)
+        if sums is None:
+            sums = spmm(self._sum, B, workers=workers, check=False)
+        return np.isfinite(sums).all()
+
+    def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
+        """Multiply by the packed values where zeros times `B` are zeros."""
+        suits = _keeps_dtype(self.csr, B) and self._suits(B, workers)
+        way = Packed if suits else Rows
+        return way.multiply(self, B, out, alpha, beta, bias, activation, order, workers)
+
+    def describe(self):
+        """Say what runs."""
+        share = 100 * (self.entries / max(1, self.csr.nnz) - 1)
+        return f"{super().describe()}, {self.height} rows at a time filled up ({share:.3g}% zeros)"
+
+
+class Dense(Rows):
+    """The zeros written out, by NumPy's BLAS with its threads."""
+
+    name = "dense"
+    needs_csr = False
+
+    def __init__(self, csr, n, storage=None, workers=None, height=1):
+        start = time.perf_counter()
+        self.like = _Like(csr)
+        self.dense = csr.toarray()
+        self.operand = None
+        # Not where it stores zeros, which are like all others here.
+        self.restores = np.count_nonzero(self.dense) == csr.nnz
+        self.needs_csr = not self.restores
+        self._csr = csr if self.needs_csr else None
+        self.packing_seconds = time.perf_counter() - start
+
+    @property
+    def csr(self):
+        """What it was made from, for products that NumPy cannot make; kept from the first on."""
+        if self._csr is None:
+            self._csr = self.restored()
+        return self._csr
+
+    @property
+    def nbytes(self):
+        """The memory that it takes, without a CSR that others need."""
+        csr = None if self.needs_csr else self._csr
+        arrays = () if csr is None else (csr.data, csr.indices, csr.indptr)
+        return self.dense.nbytes + sum(array.nbytes for array in arrays)
+
+    def restored(self):
+        """Return what it was made from, in CSR."""
+        like, rows = self.like, self.dense != 0
+        offsets = np.zeros(like.shape[0] + 1, like.index_dtype)
+        np.cumsum(np.count_nonzero(rows, axis=1), out=offsets[1:])
+        indices = np.nonzero(rows)[1].astype(like.index_dtype)
+        return known_canonical(self.dense[rows], indices, offsets, like.shape)
+
+    def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
+        """Multiply by ``numpy.matmul`` where zeros times `B` are zeros and threads suffice."""
+        few = (resolve_workers(workers) or _core.get_num_threads()) < blas_threads()
+        if not few and _keeps_dtype(self.like, B) and _is_finite(B):
+            return multiply_dense(
+                self.dense, B, out, alpha, beta, bias, activation, order, workers=workers
+            )
+        return super().multiply(B, out, alpha, beta, bias, activation, order, workers)
+
+    def describe(self):
+        """Say what runs."""
+        return f"{self.name}: zeros written out, numpy.matmul"
+
+
+class _Like:
+    """What is known of a CSR array without its arrays."""
+
+    format = "csr"
+    ndim = 2
+
+    def __init__(self, csr):
+        self.shape, self.dtype, self.nnz = csr.shape, csr.dtype, csr.nnz
+        self.index_dtype = csr.indices.dtype
+
+
+KERNELS = {kernel.name: kernel for kernel in (Rows, Packed, Padded, Dense)}
+
+
+def _sum_over(columns, csr):
+    """Return a row that adds up the rows of an operand of `csr` that some columns stand for."""
+    ends = np.array([0, columns.size], csr.indptr.dtype)
+    return known_canonical(np.ones(columns.size, csr.dtype), columns, ends, (1, csr.shape[1]))
+
+
+def _is_finite(B):
+    """Whether zeros times all of `B` are zeros; False also where finite sums overflow."""
+    with np.errstate(all="ignore"):
+        return np.isfinite(np.sum(B))
+
+
+def _promoted(B, own):
+    """Return the dtype of products of `own` with `B` if the kernels compute in it, else `own`."""
+    dtype = np.result_type(dense_array(B, "B", np.asanyarray).dtype, own)
+    return dtype if dtype in NATIVE else own
+
+
+def _keeps_dtype(csr, B):
+    """Whether the product is computed in the dtype of the packed values; False where `B` is odd."""
+    try:
+        B = np.asanyarray(B)
+    except ValueError:
+        return False
+    return B.dtype.kind in "biuf" and np.result_type(B.dtype, csr.dtype) == csr.dtype

@@ -1,0 +1,150 @@
+"""How many threads a call uses."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from pathlib import Path
+
+from .. import _core
+
+__all__ = ["get_num_threads", "set_num_threads"]
+
+# What the compiled module can be told; it uses far fewer.
+_MOST_THREADS = 2**30
+
+# Asked once, as in scipy.fft: the answer takes the system longer than a small product takes.
+_CPUS = os.cpu_count() or 1
+
+
+def get_num_threads() -> int:
+    """Return the most threads that a call with ``workers=None`` uses.
+
+    Small work uses fewer, down to one.
+
+    Returns
+    -------
+    int
+        The number set by `set_num_threads`; else ``SPKERNELS_NUM_THREADS``; else the setting of
+        OpenMP: what ``OMP_NUM_THREADS`` or `threadpoolctl.threadpool_limits` says, or the number of
+        CPUs.  Without ``OMP_NUM_THREADS``, ``OMP_PROC_BIND`` and ``OMP_PLACES``, that is capped by
+        the CPUs that affinity and cgroup left to the process when spkernels was imported.
+
+    Examples
+    --------
+    >>> import spkernels
+    >>> spkernels.get_num_threads() >= 1
+    True
+    """
+    return _core.get_num_threads()
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set the most threads that a call with ``workers=None`` uses, in the whole process.
+
+    Parameters
+    ----------
+    n : int or None
+        At least 1; None goes back to ``SPKERNELS_NUM_THREADS`` or the setting of OpenMP.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is below 1.
+
+    Examples
+    --------
+    >>> import spkernels
+    >>> spkernels.set_num_threads(1)
+    >>> spkernels.get_num_threads()
+    1
+    >>> spkernels.set_num_threads(None)
+    """
+    if n is None:
+        _core.set_num_threads(_from_environment())
+        return
+    n = _integer(n, "n")
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    _core.set_num_threads(min(n, _MOST_THREADS))
+
+
+def resolve_workers(workers: int | None) -> int:
+    """Return the threads to ask of a call: 0 for the default, as in `scipy.fft` otherwise."""
+    if workers is None:
+        return 0
+    workers = _integer(workers, "workers")
+    if workers < 0:
+        if workers < -_CPUS:
+            raise ValueError(f"workers must be at least {-_CPUS} (minus the CPUs), got {workers}")
+        return workers + 1 + _CPUS
+    if workers == 0:
+        raise ValueError("workers must not be zero")
+    return min(workers, _MOST_THREADS)
+
+
+def _integer(value, name):
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+
+
+def _from_environment() -> int:
+    text = os.environ.get("SPKERNELS_NUM_THREADS", "").strip()
+    if not text:
+        return 0
+    try:
+        threads = int(text)
+    except ValueError:
+        threads = 0
+    if threads < 1:
+        raise ValueError(f"SPKERNELS_NUM_THREADS must be a positive integer, got {text!r}")
+    return min(threads, _MOST_THREADS)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """CPUs that the cgroup's quota is worth; infinity without one."""
+    quota, _, period = _read(root / "cpu.max").strip().partition(" ")
+    if not quota:
+        quota = _read(root / "cpu" / "cpu.cfs_quota_us").strip()
+        period = _read(root / "cpu" / "cpu.cfs_period_us").strip()
+    try:
+        share = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):
+        return math.inf
+    return share if share > 0 else math.inf
+
+
+def available_cpus() -> int:
+    """CPUs that affinity and cgroup leave to this process."""
+    if hasattr(os, "sched_getaffinity"):
+        cpus = len(os.sched_getaffinity(0))
+    else:
+        cpus = os.cpu_count() or 1
+    quota = _cgroup_cpus()
+    return max(1, cpus if quota == math.inf else min(cpus, math.ceil(quota)))
+
+
+def configure() -> None:
+    """Apply the environment, once, at import.
+
+    An explicit ``OMP_NUM_THREADS`` is the user's word and is not capped.  Where OpenMP binds its
+    threads, affinity shows the place of this thread alone, and OpenMP has counted the CPUs itself.
+    """
+    _core.set_num_threads(_from_environment())
+    says = os.environ.get("OMP_NUM_THREADS")
+    binds = os.environ.get("OMP_PLACES") or (
+        os.environ.get("OMP_PROC_BIND", "false").lower() != "false"
+    )
+    _core.limit_threads(0 if says or binds else available_cpus())
