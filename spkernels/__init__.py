@@ -66,16 +66,20 @@ except ValueError as _error:
 
 from . import datasets, formats, masks, patterns, prune  # noqa: E402
 from ._accelerate.switch import accelerate  # noqa: E402
-from ._ops.attention import masked_softmax, sparse_attention  # noqa: E402
+from ._ops.attention import sparse_attention  # noqa: E402
+from ._ops.kwinners import kwinners  # noqa: E402
 from ._ops.sddmm import sddmm  # noqa: E402
+from ._ops.softmax import masked_softmax  # noqa: E402
 from ._ops.spmm import spmm  # noqa: E402
-from ._ops.spmspv import kwinners, spmspm, spmspv  # noqa: E402
+from ._ops.spmspm import spmspm  # noqa: E402
+from ._ops.spmspv import spmspv  # noqa: E402
+from ._prepare.cache import load_tuning, save_tuning  # noqa: E402
 from ._prepare.int8 import Int8Matrix  # noqa: E402
 from ._prepare.linear_operator import aslinearoperator  # noqa: E402
 from ._prepare.many import prepare_many  # noqa: E402
-from ._prepare.matrix import PreparedMatrix, prepare  # noqa: E402
+from ._prepare.matrix import PreparedMatrix  # noqa: E402
 from ._prepare.pattern import PreparedPattern  # noqa: E402
-from ._prepare.tuning import load_tuning, save_tuning  # noqa: E402
+from ._prepare.prepare import prepare  # noqa: E402
 from ._runtime.config import show_config  # noqa: E402
 from ._runtime.threads import get_num_threads, set_num_threads  # noqa: E402
 from ._version import version as __version__  # noqa: E402

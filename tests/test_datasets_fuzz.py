@@ -300,7 +300,7 @@ def test_damaged_files(tmp_path, little_memory, name, seeds):
 
 
 def test_damaged_tuning_files(tmp_path, little_memory, monkeypatch):
-    monkeypatch.setattr("spkernels._prepare.tuning._known", {})
+    monkeypatch.setattr("spkernels._prepare.cache.known", {})
     refused = attack(
         tmp_path, "tuning.json", range(300), lambda path: [spkernels.load_tuning(path)][:0], None
     )

@@ -133,7 +133,7 @@ def test_nothing_is_made_for_it(monkeypatch):
         raise AssertionError("work was done to say what an object is")
 
     monkeypatch.setattr(canonical, "transposed", refuse)
-    monkeypatch.setattr(spkernels._prepare.tuning, "predict", refuse)
+    monkeypatch.setattr(spkernels._prepare.prediction, "predict", refuse)
     for name in ("pack", "pack_int8", "pattern_of", "pattern_of_runs"):
         monkeypatch.setattr(spkernels._core, name, refuse)
     for value in values:

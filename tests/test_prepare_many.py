@@ -10,15 +10,15 @@ import scipy.sparse as sp
 from reference import assert_spmm
 
 from spkernels import Int8Matrix, datasets, prepare, prepare_many
+from spkernels._prepare import cache, calibration
 from spkernels._prepare import many as many_module
-from spkernels._prepare import probe
-from spkernels._prepare import tuning as tuning_module
+from spkernels._prepare.strategies import KERNELS
 
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    monkeypatch.setattr(tuning_module, "_known", {})
-    monkeypatch.setattr(tuning_module, "_basis", {})
+    monkeypatch.setattr(cache, "known", {})
+    monkeypatch.setattr(cache, "basis", {})
 
 
 def layers(count=7):
@@ -161,14 +161,14 @@ def test_packing_is_parallel_and_measuring_is_not(monkeypatch):
 def test_what_is_packed_ahead_is_used(monkeypatch):
     """Nothing is packed twice, and what is measured was packed before."""
     made = []
-    make = tuning_module.KERNELS["packed"].__init__
+    make = KERNELS["packed"].__init__
 
     def count(self, *args, **options):
         made.append(threading.current_thread() is threading.main_thread())
         make(self, *args, **options)
 
-    monkeypatch.setattr(tuning_module.KERNELS["packed"], "__init__", count)
-    probe.factor("rows", 1)  # packs its own
+    monkeypatch.setattr(KERNELS["packed"], "__init__", count)
+    calibration.factor("rows", 1)  # packs its own
     made.clear()
     matrices = [datasets.random_pruned(64, 64, 0.7, rng=i) for i in range(4)]
     prepare_many(matrices, n=16, jobs=2)
@@ -180,15 +180,15 @@ def test_what_is_packed_ahead_is_used(monkeypatch):
 
 def test_the_machine_is_probed_once(monkeypatch):
     """By the threads that come first, and never without tuning."""
-    probe._factors.cache_clear()
+    calibration._factors.cache_clear()
     count = []
-    measure = probe.measure
+    measure = calibration.measure
 
     def counted(*args, **options):
         count.append(1)
         return measure(*args, **options)
 
-    monkeypatch.setattr(probe, "measure", counted)
+    monkeypatch.setattr(calibration, "measure", counted)
     matrices = [datasets.random_pruned(64, 64, 0.7, rng=i) for i in range(4)]
     prepare_many(matrices, tune=False)
     prepare(matrices[0], tune=False).explain  # noqa: B018
@@ -204,12 +204,12 @@ def test_the_machine_is_probed_once(monkeypatch):
 def test_factors_are_of_this_machine():
     for name in ("rows", "packed", "padded", "dense"):
         for n in (1, 4, 8, 64, 1000):
-            assert 0.25 <= probe.factor(name, n) <= 16
-    assert probe.factor("rows", 1) == probe.factor("rows", 64) == 1
+            assert 0.25 <= calibration.factor(name, n) <= 16
+    assert calibration.factor("rows", 1) == calibration.factor("rows", 64) == 1
 
 
 def test_a_crowded_machine_tells_nothing_of_the_dense_product(monkeypatch):
-    measure, seen = probe.measure, []
+    measure, seen = calibration.measure, []
 
     def crowded(candidates, **options):
         seen.extend(candidates)
@@ -217,7 +217,7 @@ def test_a_crowded_machine_tells_nothing_of_the_dense_product(monkeypatch):
         found.crowded = True
         return found
 
-    probe._factors.cache_clear()
-    monkeypatch.setattr(probe, "measure", crowded)
-    assert probe.factor("dense", 1) == 1 and "dense" not in seen
-    probe._factors.cache_clear()
+    calibration._factors.cache_clear()
+    monkeypatch.setattr(calibration, "measure", crowded)
+    assert calibration.factor("dense", 1) == 1 and "dense" not in seen
+    calibration._factors.cache_clear()

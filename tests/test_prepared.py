@@ -32,8 +32,8 @@ import spkernels
 from spkernels import _core, datasets, prepare, spmm
 from spkernels._inputs import canonical
 from spkernels._inputs import sparse as sparse_module
+from spkernels._prepare import cache, explain, prediction, selection
 from spkernels._prepare import strategies as strategies_module
-from spkernels._prepare import tuning as tuning_module
 from spkernels._prepare.measurement import Verdict
 from spkernels.patterns._padding import Padding
 
@@ -68,8 +68,8 @@ def choose(W, choices):
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    monkeypatch.setattr(tuning_module, "_known", {})
-    monkeypatch.setattr(tuning_module, "_basis", {})
+    monkeypatch.setattr(cache, "known", {})
+    monkeypatch.setattr(cache, "basis", {})
 
 
 # Products -----------------------------------------------------------------------------------------
@@ -595,8 +595,8 @@ def verdict_for(fastest, basis="measured"):
 @pytest.mark.parametrize("n", [1, 16, 128])
 @pytest.mark.parametrize("fastest", KERNELS)
 def test_the_fastest_is_chosen(monkeypatch, fastest, n):
-    monkeypatch.setattr(tuning_module, "_HOPELESS", np.inf)
-    monkeypatch.setattr(tuning_module, "_verdict", verdict_for(fastest))
+    monkeypatch.setattr(selection, "_HOPELESS", np.inf)
+    monkeypatch.setattr(selection, "verdict_on", verdict_for(fastest))
     A = in_vectors(np.random.default_rng(0), 4, 1, (64, 64), 0.4, np.float32, holes=0.1)
     W = prepare(A, n=n, pattern="auto", fill=0.8)
     assert W.kernel.startswith(fastest + ":")
@@ -607,7 +607,7 @@ def test_the_fastest_is_chosen(monkeypatch, fastest, n):
 def test_a_pattern_is_measured_once(monkeypatch):
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
     W = prepare(A, n=8)
-    monkeypatch.setattr(tuning_module, "_verdict", None)
+    monkeypatch.setattr(selection, "verdict_on", None)
     assert prepare(2 * A, n=8).kernel == W.kernel
     with pytest.raises(TypeError):
         prepare(A, n=9)
@@ -623,15 +623,15 @@ def test_plain_products_are_always_measured(monkeypatch):
         same = dict.fromkeys(candidates, 1.0)
         return Verdict("rows", same, same, "measured")
 
-    monkeypatch.setattr(tuning_module, "_verdict", verdict)
-    monkeypatch.setattr(tuning_module, "_HOPELESS", 1.0)
+    monkeypatch.setattr(selection, "verdict_on", verdict)
+    monkeypatch.setattr(selection, "_HOPELESS", 1.0)
     A = datasets.random_pruned(256, 256, 0.6, rng=0)
-    monkeypatch.setattr(tuning_module, "_calibrated", lambda *_: {"rows": 9.0, "packed": 1.0})
+    monkeypatch.setattr(selection, "calibrated", lambda *_: {"rows": 9.0, "packed": 1.0})
     assert prepare(A, n=32).kernel.startswith("rows") and seen == [{"rows", "packed"}]
 
 
 def test_nothing_is_measured_where_nothing_is_to_choose(monkeypatch):
-    monkeypatch.setattr(tuning_module, "_verdict", None)
+    monkeypatch.setattr(selection, "verdict_on", None)
     rows = np.arange(4000)
     A = sp.coo_array((np.ones(4000, np.float32), (rows, 25 * rows)), shape=(100_000,) * 2)
     assert prepare(A, n=64).kernel.startswith("rows")
@@ -647,8 +647,8 @@ def test_long_products_are_measured_on_some_rows_and_columns(monkeypatch, n, col
         seen.append((kernel.csr, B, out))
         return lambda: kernel.multiply(B, out, 1.0, 0.0, None, None, None, workers)
 
-    monkeypatch.setattr(tuning_module, "_product", product)
-    monkeypatch.setattr(tuning_module, "_PRODUCT_SECONDS", 1e-9)
+    monkeypatch.setattr(selection, "_product", product)
+    monkeypatch.setattr(selection, "_PRODUCT_SECONDS", 1e-9)
     assert prepare(A, n=n, workers=2).kernel
     blocks = [A[i : i + 64].toarray() for i in range(0, 6400, 64)]
     sizes = set()
@@ -706,7 +706,7 @@ def test_explain():
 )
 def test_a_report_says_how_the_kernel_was_chosen(monkeypatch, basis, says):
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
-    monkeypatch.setattr(tuning_module, "_verdict", verdict_for("packed", basis))
+    monkeypatch.setattr(selection, "verdict_on", verdict_for("packed", basis))
     report = prepare(A, n=8).explain()
     assert report.how.startswith(says) and report.basis == basis
     assert str(report).count("sure: ") >= 1
@@ -716,14 +716,14 @@ def test_a_report_says_how_the_kernel_was_chosen(monkeypatch, basis, says):
 
 def test_a_report_says_when_packing_pays():
     def candidate(name, measured, packing):
-        return tuning_module.Candidate(name, f"{name}: it", 1e-3, measured, packing, 8)
+        return explain.Candidate(name, f"{name}: it", 1e-3, measured, packing, 8)
 
     found = (
         candidate("rows", 3e-3, 0.0),
         candidate("packed", 1e-3, 9e-3),
         candidate("dense", 1.0, 2.0),
     )
-    lines = str(tuning_module.Explanation("title", 10**6, "rows", found)).splitlines()
+    lines = str(explain.Explanation("title", 10**6, "rows", found)).splitlines()
     assert lines[0] == "title" and "packed was 200% faster this time" in lines[-1]
     assert lines[-2] == "  sure: measured on all threads, which nothing disturbed"
     assert lines[2].startswith(" packed ") and lines[2].endswith("after 5 products")
@@ -764,7 +764,7 @@ def test_no_memory_for_packing_is_no_error(monkeypatch):
 def test_workers_hold_for_all_kernels(monkeypatch):
     """The BLAS has threads of its own: where fewer are asked for, it is not used."""
     monkeypatch.setattr(strategies_module, "blas_threads", lambda: 3)
-    monkeypatch.setattr(tuning_module, "blas_threads", lambda: 3)
+    monkeypatch.setattr(prediction, "blas_threads", lambda: 3)
     monkeypatch.setattr(strategies_module, "multiply_dense", None)
     A = datasets.random_pruned(64, 64, 0.1, rng=0)
     W = prepared(A, "dense", workers=2)
@@ -789,20 +789,20 @@ def test_tuning_is_saved_and_loaded(tmp_path, monkeypatch):
     path = tmp_path / "tuning.json"
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
     for n, basis in ((4, "within noise"), (5, "predicted")):  # where the model chose
-        monkeypatch.setattr(tuning_module, "_verdict", verdict_for("packed", basis))
+        monkeypatch.setattr(selection, "verdict_on", verdict_for("packed", basis))
         prepare(A, n=n)
     spkernels.save_tuning(path)
     assert json.loads(path.read_text())["kernels"] == {}
-    monkeypatch.setattr(tuning_module, "_verdict", verdict_for("packed"))
+    monkeypatch.setattr(selection, "verdict_on", verdict_for("packed"))
     W = prepare(A, n=8)
     spkernels.save_tuning(path)
-    monkeypatch.setattr(tuning_module, "_known", {})
-    monkeypatch.setattr(tuning_module, "_verdict", None)
+    monkeypatch.setattr(cache, "known", {})
+    monkeypatch.setattr(selection, "verdict_on", None)
     spkernels.load_tuning(path)
     loaded = prepare(A, n=8)
     assert loaded.kernel == W.kernel
     monkeypatch.undo()
-    monkeypatch.setattr(tuning_module, "_known", {})
+    monkeypatch.setattr(cache, "known", {})
     spkernels.load_tuning(path)
     assert "chosen by a measurement that was loaded" in str(loaded.explain())
     assert [p.name for p in tmp_path.iterdir()] == ["tuning.json"]
@@ -812,13 +812,13 @@ def test_what_is_settled_is_not_measured(tmp_path, monkeypatch):
     """Nor is the machine, for what was loaded or has nothing to choose."""
     path = tmp_path / "tuning.json"
     A = datasets.random_pruned(64, 64, 0.6, rng=0)
-    monkeypatch.setattr(tuning_module, "_verdict", verdict_for("packed"))
+    monkeypatch.setattr(selection, "verdict_on", verdict_for("packed"))
     W = prepare(A, n=8)
     spkernels.save_tuning(path)
-    monkeypatch.setattr(tuning_module, "_known", {})
+    monkeypatch.setattr(cache, "known", {})
     spkernels.load_tuning(path)
-    monkeypatch.setattr(tuning_module, "_verdict", None)
-    monkeypatch.setattr(tuning_module, "factor", None)
+    monkeypatch.setattr(selection, "verdict_on", None)
+    monkeypatch.setattr(prediction, "factor", None)
     assert prepare(A, n=8).kernel == W.kernel
     assert [W.kernel for W in spkernels.prepare_many([A, A], n=8)] == [W.kernel] * 2
     for shape in [(0, 5), (5, 0), (5, 5)]:
@@ -855,7 +855,7 @@ def test_a_file_that_cannot_be_written_stays(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(tuning_module.Path, "replace", full)
+    monkeypatch.setattr(cache.Path, "replace", full)
     with pytest.raises(OSError, match="no space"):
         spkernels.save_tuning(path)
     assert path.read_text() == before

@@ -13,7 +13,7 @@ from strategies import DTYPES, seeds, sparse
 from spkernels import prepare, spmm
 from spkernels._inputs import canonical
 from spkernels._ops.epilogue import dense_product
-from spkernels._prepare import tuning
+from spkernels._prepare import prediction
 from spkernels._prepare.strategies import KERNELS
 
 MIB = 1 << 20
@@ -111,7 +111,7 @@ def weights(sparsity, dtype, m=512, k=768):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kernel", ["packed", "dense"])
 def test_prepared_weights_take_no_more_than_dense_ones(kernel, dtype, sparsity, n, monkeypatch):
-    monkeypatch.setattr(tuning, "predict", lambda *_: kernel)
+    monkeypatch.setattr(prediction, "predict", lambda *_: kernel)
     A = weights(sparsity, dtype)
     rows, cols = A.shape
     dense = rows * cols * A.dtype.itemsize
@@ -166,7 +166,7 @@ def test_what_was_packed_comes_back(A, n, seed):
 def test_values_of_every_kind_come_back(special, kernel, monkeypatch):
     A = weights(0.7, np.float32, 64, 64)
     A.data[::5] = special
-    monkeypatch.setattr(tuning, "predict", lambda *_: kernel)
+    monkeypatch.setattr(prediction, "predict", lambda *_: kernel)
     W = prepare(A, n=8, tune=False)
     assert kernel in W.kernel
     back = W.toscipy()
@@ -179,7 +179,7 @@ def test_values_of_every_kind_come_back(special, kernel, monkeypatch):
 def test_all_that_needs_the_matrix_has_it(monkeypatch):
     """Transposes, values, other dtypes and reports, of a matrix that is kept packed only."""
     A = weights(0.9, np.float32, 128, 96)
-    monkeypatch.setattr(tuning, "predict", lambda *_: "packed")
+    monkeypatch.setattr(prediction, "predict", lambda *_: "packed")
     W = prepare(A, n=16, tune=False)
     assert W._state._csr is None
     rng = np.random.default_rng(3)

@@ -1,42 +1,32 @@
-"""From what users pass to what the compiled module takes, with errors that name the argument."""
+"""From what users pass as dense operands to arrays, with errors that name the argument."""
 
 from __future__ import annotations
 
 import math
-import operator
-import sys
-from numbers import Real
 
 import numpy as np
 import scipy.sparse as sp
 
-from .. import _core
 from . import foreign
 
 __all__ = [
     "NATIVE",
-    "activation_code",
-    "apart_from",
-    "as_extent",
     "as_rows",
     "check_inner",
     "check_layer",
     "check_left",
-    "check_out",
-    "check_out_dtype",
     "dense_array",
     "dense_view",
-    "integral_factor",
     "is_single",
     "is_spmatrix",
     "native_order",
     "numbers",
     "plan_bias",
-    "scalar",
 ]
 
 #: The dtypes that the kernels compute in; everything else is scipy's.
 NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
+
 
 def dense_array(value, name, convert=np.asarray):
     """Return an array_like as an array, or raise naming the argument where it is none."""
@@ -74,17 +64,6 @@ def numbers(array, name):
         line = f": {name}.astype(numpy.float32) converts it" if small else ""
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}{line}")
     return array
-
-
-def as_extent(value, name):
-    """Return a positive integer that an array may have as a dimension, or raise naming it."""
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if not 1 <= value <= sys.maxsize:
-        raise ValueError(f"{name} must be at least 1 and at most {sys.maxsize}, got {value}")
-    return value
 
 
 def native_order(array):
@@ -140,71 +119,9 @@ def check_layer(shape, X, bias):
     return bias
 
 
-def check_out(out, shape):
-    """Raise unless `out` is a writeable ndarray of a shape."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
-    if out.shape != shape:
-        raise ValueError(f"out must have shape {shape}, got {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only")
-
-
-def check_out_dtype(out, dtype):
-    """Raise unless `out` has a dtype."""
-    if out.dtype != dtype:
-        raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
-
-
-def apart_from(out, array):
-    """Return `array`, or a copy of it where it may overlap `out`."""
-    if array is None or out is None or not np.may_share_memory(out, array):
-        return array
-    return array.copy(order="K")
-
-
 def as_rows(array):
     """Return an array of two dimensions or more as a matrix: a view where strides allow it."""
     return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
-
-
-def scalar(value, name, *, real=True):
-    """Return a number (a float, if it must be real), or raise naming the argument."""
-    if isinstance(value, Real) and np.asarray(value).dtype.kind == "O":
-        # A fraction, or an integer that no dtype holds.
-        try:
-            value = float(value)
-        except OverflowError:
-            raise ValueError(
-                f"{name} must be within the range of float64, which ends at "
-                f"{np.finfo(np.float64).max:.2g}"
-            ) from None
-    try:
-        kind = np.asarray(value).dtype.kind if np.ndim(value) == 0 else ""
-    except (TypeError, ValueError, RuntimeError):
-        kind = ""  # nested sequences of unequal lengths, and tensors that NumPy cannot read
-    if not kind or kind not in ("biuf" if real else "biufc"):
-        raise TypeError(f"{name} must be a {'real ' if real else ''}number, got {value!r}")
-    return float(value) if real else value
-
-
-def integral_factor(value, name, dtype):
-    """Return a factor of integers as an int where it is whole: 1.0 and 2.0 make no floats of them.
-
-    An int that the dtype does not hold is a ValueError, as it is an OverflowError of NumPy 2.
-    """
-    if dtype.kind not in "biu" or not isinstance(value, int | float | np.floating):
-        return value
-    # bool times int is NumPy's default integer.
-    range_ = np.iinfo(np.int64 if dtype.kind == "b" else dtype)
-    if isinstance(value, int):
-        if not range_.min <= value <= range_.max:
-            raise ValueError(
-                f"{name} must be from {range_.min} to {range_.max} as an int, for a product in "
-                f"{dtype}, got {value}; a float makes the result one"
-            )
-        return value
-    return int(value) if value.is_integer() and range_.min <= value <= range_.max else value
 
 
 def plan_bias(bias, shape, dtype):
@@ -232,14 +149,6 @@ def plan_bias(bias, shape, dtype):
         return np.ascontiguousarray(bias.reshape(rows)), None
     expected = f"({rows},)" if vector_result else f"({cols},), (1, {cols}) or ({rows}, 1)"
     raise ValueError(f"bias must be a scalar or have shape {expected}, got {bias.shape}")
-
-
-def activation_code(activation):
-    """Return the number of an activation, or raise with the names of all."""
-    if not isinstance(activation, str | None) or activation not in _core.ACTIVATIONS:
-        names = ", ".join(repr(name) for name in _core.ACTIVATIONS)
-        raise ValueError(f"activation must be one of {names}, got {activation!r}")
-    return _core.ACTIVATIONS[activation]
 
 
 def is_spmatrix(A):

@@ -1,13 +1,17 @@
-"""Checks of arguments that the subpackages share."""
+"""Numbers, counts, dtypes and names that users pass, with errors that name the argument."""
 
 from __future__ import annotations
 
 import math
 import operator
+import sys
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
+
+from .. import _core
 
 # A seed is whatever numpy.random.default_rng takes, as in SPEC 7.
 RNG = int | np.random.Generator | np.random.SeedSequence | None
@@ -66,3 +70,61 @@ def as_dtype(dtype: DTypeLike, kinds: str = "biufc") -> np.dtype:
         expected = "a floating or complex" if kinds == "fc" else "a boolean or numeric"
         raise ValueError(f"dtype: expected {expected} dtype of scipy.sparse, got {result}")
     return result
+
+
+def as_extent(value, name):
+    """Return a positive integer that an array may have as a dimension, or raise naming it."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if not 1 <= value <= sys.maxsize:
+        raise ValueError(f"{name} must be at least 1 and at most {sys.maxsize}, got {value}")
+    return value
+
+
+def scalar(value, name, *, real=True):
+    """Return a number (a float, if it must be real), or raise naming the argument."""
+    if isinstance(value, Real) and np.asarray(value).dtype.kind == "O":
+        # A fraction, or an integer that no dtype holds.
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueError(
+                f"{name} must be within the range of float64, which ends at "
+                f"{np.finfo(np.float64).max:.2g}"
+            ) from None
+    try:
+        kind = np.asarray(value).dtype.kind if np.ndim(value) == 0 else ""
+    except (TypeError, ValueError, RuntimeError):
+        kind = ""  # nested sequences of unequal lengths, and tensors that NumPy cannot read
+    if not kind or kind not in ("biuf" if real else "biufc"):
+        raise TypeError(f"{name} must be a {'real ' if real else ''}number, got {value!r}")
+    return float(value) if real else value
+
+
+def integral_factor(value, name, dtype):
+    """Return a factor of integers as an int where it is whole: 1.0 and 2.0 make no floats of them.
+
+    An int that the dtype does not hold is a ValueError, as it is an OverflowError of NumPy 2.
+    """
+    if dtype.kind not in "biu" or not isinstance(value, int | float | np.floating):
+        return value
+    # bool times int is NumPy's default integer.
+    range_ = np.iinfo(np.int64 if dtype.kind == "b" else dtype)
+    if isinstance(value, int):
+        if not range_.min <= value <= range_.max:
+            raise ValueError(
+                f"{name} must be from {range_.min} to {range_.max} as an int, for a product in "
+                f"{dtype}, got {value}; a float makes the result one"
+            )
+        return value
+    return int(value) if value.is_integer() and range_.min <= value <= range_.max else value
+
+
+def activation_code(activation):
+    """Return the number of an activation, or raise with the names of all."""
+    if not isinstance(activation, str | None) or activation not in _core.ACTIVATIONS:
+        names = ", ".join(repr(name) for name in _core.ACTIVATIONS)
+        raise ValueError(f"activation must be one of {names}, got {activation!r}")
+    return _core.ACTIVATIONS[activation]

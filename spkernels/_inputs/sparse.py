@@ -27,6 +27,7 @@ __all__ = [
     "to_kernel_format",
     "transposed_arrays",
     "validated",
+    "widened",
     "with_arrays",
 ]
 
@@ -176,6 +177,13 @@ def transposed_arrays(arrays):
         return _core.transpose_blocks(arrays)
     code = _core.CSC if code == _core.CSR else _core.CSR
     return code, shape, block, offsets, indices, None, data
+
+
+def widened(arrays):
+    """Return the same with 64-bit indices."""
+    code, shape, block, offsets, indices, rows, data = arrays
+    offsets, indices = (part.astype(np.int64, copy=False) for part in (offsets, indices))
+    return code, shape, block, offsets, indices, rows, data
 
 
 # Operands -----------------------------------------------------------------------------------------

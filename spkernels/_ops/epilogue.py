@@ -6,7 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
-from .._inputs.dense import NATIVE, apart_from, check_out_dtype, dense_array, numbers
+from .._inputs.dense import NATIVE, dense_array, numbers
+from .._inputs.out import apart_from, check_out_dtype
 
 __all__ = ["broadcast_bias", "check_epilogue", "dense_product", "finish"]
 

@@ -8,16 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
-from .._inputs.dense import (
-    NATIVE,
-    apart_from,
-    dense_array,
-    dense_view,
-    integral_factor,
-    numbers,
-    scalar,
-)
+from .._inputs.dense import NATIVE, dense_array, dense_view, numbers
 from .._inputs.foreign import as_sparse
+from .._inputs.out import apart_from
+from .._inputs.scalars import integral_factor, scalar
 from .._inputs.sparse import (
     KERNEL_FORMATS,
     normalised,

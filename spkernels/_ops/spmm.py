@@ -8,21 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
-from .._inputs.dense import (
-    NATIVE,
-    activation_code,
-    apart_from,
-    check_out,
-    check_out_dtype,
-    dense_array,
-    dense_view,
-    integral_factor,
-    is_spmatrix,
-    numbers,
-    plan_bias,
-    scalar,
-)
+from .._inputs.dense import NATIVE, dense_array, dense_view, is_spmatrix, numbers, plan_bias
 from .._inputs.foreign import find_sparse, type_name
+from .._inputs.out import apart_from, check_out, check_out_dtype
+from .._inputs.scalars import activation_code, integral_factor, scalar
 from .._inputs.sparse import (
     is_hypersparse,
     positions,

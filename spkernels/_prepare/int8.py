@@ -12,47 +12,42 @@ import scipy.sparse as sp
 from .. import _core
 from .._inputs import canonical
 from .._inputs.dense import (
-    activation_code,
-    apart_from,
-    as_extent,
     as_rows,
     check_inner,
     check_layer,
     check_left,
-    check_out,
-    check_out_dtype,
     dense_array,
     dense_view,
-    is_single,
-    numbers,
     plan_bias,
-    scalar,
 )
 from .._inputs.foreign import find_sparse
-from .._inputs.scalars import as_count
-from .._inputs.sparse import raise_status, sparse_arrays, validated
+from .._inputs.out import apart_from, check_out, check_out_dtype
+from .._inputs.scalars import activation_code, as_extent
+from .._inputs.sparse import raise_status, validated
 from .._runtime.describe import describe
 from .._runtime.threads import resolve_workers
+from .explain import explain_int8
+from .int8_arguments import (
+    FLOAT32,
+    INT32,
+    as_bytes,
+    no_zero,
+    output_step,
+    result_dtype,
+    steps_of,
+    zero_points_of,
+)
+from .int8_state import State, describe_int8, pack_int8
 from .multiplier import Multiplier, multiply_stack
-from .quantise import check_sums, quantised
-from .tuning import explain_int8
+from .quantise import quantised
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from .._inputs.types import Activation, Out, QuantisedDType, SparseLike
-    from .tuning import Explanation
+    from .explain import Explanation
 
 __all__ = ["Int8Matrix", "prepare_int8"]
-
-_MOST_FLOAT = float(np.finfo(np.float32).max)
-
-# A product may take a few microseconds: dtypes are looked up, as comparing them takes long.
-_INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
-#: The least and the most value of the dtypes of bytes.
-_RANGES = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255)}
-_RESULTS = {_INT32: _INT32, _FLOAT32: _FLOAT32, **{kind: kind for kind in _RANGES}}
-_RESULTS |= {kind.type: kind for kind in _RESULTS}
 
 #: Columns for which matrices are packed in other ways.
 _OTHER_WIDTHS = (1, 4, 128)
@@ -67,100 +62,9 @@ def prepare_int8(A, n, workers, check):
     csr, slots = canonical.canonical(A, np.float64, "A")
     check(csr)
     floats = A.dtype.kind == "f"
-    W = Int8Matrix(_State(*quantised(csr, floats, "A")), slots, floats, n, workers)
+    W = Int8Matrix(State(*quantised(csr, floats, "A")), slots, floats, n, workers)
     W._own.packed_for(n, workers)
     return W
-
-
-class _State:
-    """One set of values, and what was made of it: replaced as a whole when these change.
-
-    Nothing is locked.  What is made at its first use is assigned when it is complete, and of
-    threads that come at once, one's is kept.
-    """
-
-    def __init__(self, csr, scale):
-        self.csr = csr
-        scale.flags.writeable = False
-        self.scale = scale
-        self.packed = {}
-        self._factors = 1.0, scale  # the last step of B, and what rows are multiplied by for it
-        self._transposed = None
-
-    def packed_for(self, n, workers):
-        """Return what is packed for `n` columns."""
-        width = _core.int8_width(n)
-        found = self.packed.get(width)
-        if found is None:
-            found = self.packed.setdefault(width, pack_int8(self.csr, width, workers))
-        return found
-
-    def transposed(self):
-        """Return the state of the transpose."""
-        found = self._transposed
-        if found is None:
-            found = self._transposed = _Transposed(self)
-        return found
-
-    def factors(self, step):
-        """Return what rows of sums are multiplied by, for a step of the dense operand."""
-        last, factors = self._factors
-        if last != step:
-            factors = self.scale * np.float32(step)
-            self._factors = step, factors
-        return factors
-
-    def dequantised(self):
-        """Return the values that the integers stand for, in the order of the matrix."""
-        return np.repeat(self.scale, np.diff(self.csr.indptr)) * self.csr.data
-
-    @property
-    def nbytes(self):
-        """The memory of its arrays, and of what was packed."""
-        csr = self.csr
-        arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes + self.scale.nbytes
-        return arrays + sum(packed.nbytes for packed in list(self.packed.values()))
-
-
-class _Transposed(_State):
-    """The same of a transpose, whose scales are those of its columns."""
-
-    def __init__(self, state):
-        csr = canonical.transposed(state.csr)
-        check_sums(csr, "W.T")
-        super().__init__(csr, state.scale)
-
-    def factors(self, step):
-        """Return the one factor that all columns share, for each row."""
-        scale = self.scale
-        if scale.size and (scale != scale[0]).any():
-            raise ValueError(
-                "W.T has a scale for each column, over which its sums go: only sums (int32) can be "
-                "had; prepare(A.T, dtype='int8') quantises the transpose by its own rows"
-            )
-        one = scale[:1] if scale.size else np.ones(1, np.float32)
-        return np.repeat(one * np.float32(step), self.csr.shape[0])
-
-    def dequantised(self):
-        """Return the values that the integers stand for, in the order of the matrix."""
-        return self.scale[self.csr.indices] * self.csr.data
-
-
-def pack_int8(csr, width, workers):
-    """Pack a canonical matrix of int8 for products with `width` columns."""
-    arrays = (*sparse_arrays(csr, None, "A")[:-1], csr.data)
-    known = _core.CHECKED | _core.SORTED
-    status, made = _core.pack_int8(arrays, width, resolve_workers(workers), known)
-    if status:
-        raise_status(status, csr, "A")
-    return made
-
-
-def describe_int8(packed):
-    """Say how something packed multiplies."""
-    common = f", {100 * packed.share:.3g}% in rows with common columns" if packed.share else ""
-    which = "any four columns" if packed.layout == "quads" else "four neighbouring columns"
-    return f"{packed.layout}, {which} at a time{common}"
 
 
 class Int8Matrix(Multiplier):
@@ -306,7 +210,7 @@ class Int8Matrix(Multiplier):
             self._check_kind(data.dtype)
             values = canonical.place(data, self._slots, own, np.float64)
             csr = canonical.with_values(own, values)
-        state = _State(*quantised(csr, self._floats, "data"))
+        state = State(*quantised(csr, self._floats, "data"))
         state.packed_for(self._n, self._workers)
         self._own = state
 
@@ -475,7 +379,7 @@ class Int8Matrix(Multiplier):
         array([[254.  , 254.  ],
                [ -6.35, -25.4 ]], dtype=float32)
         """
-        B = _bytes(B, "B")
+        B = as_bytes(B, "B")
         if B.ndim not in (1, 2):
             raise ValueError(
                 f"B must be 1-D or 2-D, got shape {B.shape}: W @ B multiplies stacks of matrices, "
@@ -491,7 +395,7 @@ class Int8Matrix(Multiplier):
             shape, per_column = (own[0], n), ((n,), (1, n))
         row_bias = None
         if bias is not None:
-            row_bias, column_bias = plan_bias(bias, shape, _FLOAT32)
+            row_bias, column_bias = plan_bias(bias, shape, FLOAT32)
             if column_bias is not None:
                 raise ValueError(
                     f"bias must be a scalar or have shape ({shape[0]}, 1), got {np.shape(bias)}"
@@ -601,12 +505,12 @@ class Int8Matrix(Multiplier):
         <BLANKLINE>
                [[12700, -2540]]], dtype=int32)
         """
-        X = _bytes(X, "X")
+        X = as_bytes(X, "X")
         state = self._state
         own = state.csr.shape
         bias = check_layer(own, X, bias)
         lead, rows = X.shape[:-1], own[0]
-        row_bias, _ = plan_bias(bias, (rows,), _FLOAT32)
+        row_bias, _ = plan_bias(bias, (rows,), FLOAT32)
         return self._multiply(
             state, X, (*lead, rows), True, out, dtype, row_bias, (lead, (*lead, 1)), scale,
             zero_point, activation, out_scale, out_zero_point, workers,
@@ -623,23 +527,23 @@ class Int8Matrix(Multiplier):
         if out is not None:
             check_out(out, shape)
         scaled = not (scale is row_bias is activation is out_scale is None)
-        dtype = self._result_dtype(dtype, out, scaled)
+        dtype = result_dtype(dtype, out, scaled)
         if out is not None:
             check_out_dtype(out, dtype)
-        zero, zeros = _zero_points(zero_point, X.dtype, shapes)
+        zero, zeros = zero_points_of(zero_point, X.dtype, shapes)
         steps = None
-        if dtype is _INT32:
+        if dtype is INT32:
             if scaled:
                 raise ValueError(
                     "scale, bias, activation and out_scale must be None for a result of int32"
                 )
-            _no_zero(out_zero_point, dtype)
+            no_zero(out_zero_point, dtype)
             factors = None
             code, out_step, out_zero = 0, 1.0, 0
         else:
-            step, steps = _steps(scale, shapes)
+            step, steps = steps_of(scale, shapes)
             factors, code = state.factors(step), activation_code(activation)
-            out_step, out_zero = _output(dtype, out_scale, out_zero_point)
+            out_step, out_zero = output_step(dtype, out_scale, out_zero_point)
         result, B = out, X
         if out is None:
             result = np.empty(shape, dtype)
@@ -668,18 +572,6 @@ class Int8Matrix(Multiplier):
         out[...] = result
         return out
 
-    def _result_dtype(self, dtype, out, scaled):
-        if dtype is None:
-            dtype = out.dtype if out is not None else _FLOAT32 if scaled else _INT32
-        found = _RESULTS.get(dtype) if isinstance(dtype, np.dtype | type) else None
-        if found is None:
-            dtype = np.dtype(dtype)
-            found = _RESULTS.get(dtype)
-        if found is None:
-            name = "out" if out is not None and dtype == out.dtype else "dtype"
-            raise TypeError(f"{name} must be of int32, float32, int8 or uint8, got {dtype}")
-        return found
-
     def __matmul__(self, B: ArrayLike) -> NDArray[np.int32]:
         own = self._own
         if type(B) is np.ndarray and self._workers is None and own is not None:
@@ -700,11 +592,11 @@ class Int8Matrix(Multiplier):
 
     def _matmul(self, B, out=None):
         """Multiply by a vector, a matrix, or a stack of matrices of shape (..., k, n)."""
-        B = _bytes(B, "B")
-        return self.spmm(B, out=out) if B.ndim <= 2 else multiply_stack(self, B, _INT32, out)
+        B = as_bytes(B, "B")
+        return self.spmm(B, out=out) if B.ndim <= 2 else multiply_stack(self, B, INT32, out)
 
     def _rmatmul(self, X, out=None):
-        X = _bytes(X, "X")
+        X = as_bytes(X, "X")
         check_left(self.shape, X)
         return self.T.linear(X, out=out)
 
@@ -734,101 +626,6 @@ class Int8Matrix(Multiplier):
 
 
 def _restore(csr, scale, slots, floats, n, workers):
-    W = Int8Matrix(_State(csr, scale), slots, floats, n, workers)
+    W = Int8Matrix(State(csr, scale), slots, floats, n, workers)
     W._own.packed_for(n, workers)
     return W
-
-
-def _bytes(value, name):
-    if type(value) is not np.ndarray:
-        value = dense_array(value, name)
-    if value.dtype == np.bool_:
-        value = value.view(np.uint8)
-    if value.dtype not in _RANGES:
-        raise TypeError(
-            f"{name} must be of int8, uint8 or bool, got {value.dtype}: quantise it first"
-        )
-    return value
-
-
-def _one_for_each(value, name, shapes):
-    """Return an array of one number for each column, or None where there is one for all."""
-    if is_single(value):
-        return None
-    array = numbers(dense_array(value, name), name)
-    if array.shape not in shapes:
-        wanted = " or ".join(("a number", *(f"of shape {shape}" for shape in shapes)))
-        raise ValueError(f"{name} must be {wanted}, got shape {array.shape}")
-    return array.reshape(-1)
-
-
-def _steps(scale, shapes):
-    """Return the step of B that is for all columns, and the steps that these have, or None."""
-    if scale is None:
-        return 1.0, None
-    array = None if type(scale) is float else _one_for_each(scale, "scale", shapes)
-    if array is None:
-        return _finite(scale, "scale"), None
-    if array.dtype.kind == "c":
-        raise TypeError(f"scale must be real, got dtype {array.dtype}")
-    with np.errstate(over="ignore"):
-        steps = np.ascontiguousarray(array, np.float32)
-    wrong = np.flatnonzero(~np.isfinite(steps))
-    if wrong.size:
-        raise ValueError(f"scale must be finite as float32, got {array[wrong[0]]} at {wrong[0]}")
-    return 1.0, steps
-
-
-def _zero_points(zero_point, dtype, shapes):
-    """Return the zero point that is for all columns, and those that these have, or None."""
-    array = None if type(zero_point) is int else _one_for_each(zero_point, "zero_point", shapes)
-    if array is None:
-        if isinstance(zero_point, np.ndarray):
-            zero_point = zero_point.item()
-        return _value_of(zero_point, "zero_point", dtype), None
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"zero_point must be of integers, got dtype {array.dtype}")
-    low, high = _RANGES[dtype]
-    wrong = np.flatnonzero((array < low) | (array > high))
-    if wrong.size:
-        raise ValueError(
-            f"zero_point must be from {low} to {high}, got {array[wrong[0]]} at {wrong[0]}"
-        )
-    return 0, np.ascontiguousarray(array, np.int32)
-
-
-def _finite(value, name):
-    if type(value) is not float:
-        value = scalar(value, name)
-    if not abs(value) <= _MOST_FLOAT:
-        raise ValueError(f"{name} must be finite as float32, got {value}")
-    return value
-
-
-def _value_of(value, name, dtype):
-    low, high = _RANGES[dtype]
-    if type(value) is int and low <= value <= high:
-        return value
-    return as_count(name, value, low, high)
-
-
-def _no_zero(out_zero_point, dtype):
-    if out_zero_point != 0:
-        raise ValueError(
-            f"out_zero_point must be 0 for a result of {dtype}, got {out_zero_point!r}"
-        )
-
-
-def _output(dtype, out_scale, out_zero_point):
-    """Return what a step of the result stands for, and its zero."""
-    if dtype is _FLOAT32:
-        if out_scale is not None:
-            raise ValueError("out_scale must be None for a result of float32")
-        _no_zero(out_zero_point, dtype)
-        return 1.0, 0
-    if out_scale is None:
-        raise ValueError(f"out_scale must be given for a result of {dtype}")
-    step = _finite(out_scale, "out_scale")
-    if not np.float32(step) > 0:
-        raise ValueError(f"out_scale must be positive, got {step}")
-    return step, _value_of(out_zero_point, "out_zero_point", dtype)

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, overload
 
-from .. import _core
-from .._inputs.dense import as_extent
 from .._inputs.foreign import find_sparse
-from .._inputs.scalars import as_count
-from .._runtime.threads import resolve_workers
-from .matrix import check_options, chosen, inspected, packed_ahead
+from .._inputs.scalars import as_count, as_extent
+from .._runtime.threads import thread_count
+from .prepare import check_options, chosen, inspected, packed_ahead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +119,7 @@ def prepare_many(
     [(64, 32), (64, 64)]
     """
     options = check_options("spmm", n, None, storage, pattern, fill, tune, workers)
-    jobs = _default_jobs(workers) if jobs is None else as_count("jobs", jobs)
+    jobs = thread_count(workers) if jobs is None else as_count("jobs", jobs)
     batch = min(_PER_JOB * jobs, sys.maxsize)
 
     def pack(numbered):
@@ -144,10 +142,6 @@ def prepare_many(
                     results.append(chosen(made, tune))
             del packed, made
     return results
-
-
-def _default_jobs(workers):
-    return resolve_workers(workers) or _core.get_num_threads()
 
 
 def _with_columns(matrices, n):

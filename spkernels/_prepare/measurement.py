@@ -19,7 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["SystemClock", "Timing", "Verdict", "Calls", "decide", "measure"]
+from .._runtime.locks import Lock
+
+__all__ = ["Calls", "SystemClock", "Timing", "Verdict", "decide", "exclusive", "measure"]
 
 #: Seconds that all may take together, if nothing else is said.
 BUDGET = 0.05
@@ -61,6 +63,10 @@ _CROWDED, _CROWDED_MORE = 1.5, 1e-3
 #: How much slower one candidate is on one thread that will not win on two; on more, candidates may
 #: differ more in how well these share the work.
 _CLEAR = 0.3
+
+
+#: Products that are measured at once would disturb each other.
+exclusive = Lock()
 
 
 class SystemClock:

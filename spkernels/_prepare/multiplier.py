@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._inputs.dense import check_inner, check_out, check_out_dtype, dense_array
+from .._inputs.dense import check_inner, dense_array
+from .._inputs.out import check_out, check_out_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray

@@ -9,7 +9,8 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._inputs import canonical
-from .._inputs.dense import NATIVE, as_extent, scalar
+from .._inputs.dense import NATIVE
+from .._inputs.scalars import as_extent, scalar
 from .._inputs.sparse import check_pattern_columns, raise_status, sparse_arrays
 from .._ops.sddmm import (
     batch_result,

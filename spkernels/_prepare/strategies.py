@@ -20,7 +20,7 @@ from .._inputs.dense import NATIVE, dense_array
 from .._inputs.sparse import raise_status, sparse_arrays
 from .._ops.spmm import multiply_dense, multiply_packed, spmm
 from .._runtime.threadpools import threadpoolctl
-from .._runtime.threads import resolve_workers
+from .._runtime.threads import resolve_workers, thread_count
 from ..patterns._padding import added_columns, padded
 from .storage import STORAGES
 
@@ -263,7 +263,7 @@ class Dense(Rows):
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
         """Multiply by ``numpy.matmul`` where zeros times `B` are zeros and threads suffice."""
-        few = (resolve_workers(workers) or _core.get_num_threads()) < blas_threads()
+        few = thread_count(workers) < blas_threads()
         if not few and _keeps_dtype(self.like, B) and _is_finite(B):
             return multiply_dense(
                 self.dense, B, out, alpha, beta, bias, activation, order, workers=workers

@@ -9,7 +9,7 @@ from ..patterns._found import parse
 from ..patterns._grid import by_column, coarse, ones, places_of
 from ..patterns._padding import Padding
 from ..patterns._recognise import USUAL_FILL, as_fill, heights
-from . import tuning
+from . import prediction
 
 __all__ = ["Structure"]
 
@@ -60,6 +60,6 @@ class Structure(NamedTuple):
             turned, _ = by_column(ones(csr))
             blocks = coarse(turned, height)
             ways = [Padding(height, places_of(blocks, turned.shape, 1, height))]
-        best = tuning.best_padding(csr, ways, n, workers)
+        best = prediction.best_padding(csr, ways, n, workers)
         # Rows that have their columns in common already need none.
         return None if best is None or best.nnz == csr.nnz else best

@@ -86,6 +86,11 @@ def resolve_workers(workers: int | None) -> int:
     return min(workers, _MOST_THREADS)
 
 
+def thread_count(workers: int | None) -> int:
+    """Return the threads that a call uses at most."""
+    return resolve_workers(workers) or _core.get_num_threads()
+
+
 def _integer(value, name):
     try:
         return operator.index(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._inputs.dense import scalar
+from .._inputs.scalars import scalar
 from . import _library
 from ._arrays import resolve, stream_pointer
 

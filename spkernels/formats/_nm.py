@@ -11,7 +11,7 @@ from .._inputs.canonical import canonical
 from .._inputs.dense import NATIVE, dense_array, native_order
 from .._inputs.foreign import as_sparse
 from .._inputs.scalars import as_count
-from .._prepare.matrix import deferred
+from .._prepare.prepare import deferred
 from .._runtime.describe import describe
 from . import _bits, _file, _windows
 from ._operand import Operand

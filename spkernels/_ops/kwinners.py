@@ -1,0 +1,210 @@
+"""The k largest elements of rows, all others made zero."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _core
+from .._inputs.dense import NATIVE, dense_array, native_order
+from .._inputs.out import apart_from, check_out, check_out_dtype
+from .._inputs.sparse import (
+    raise_status,
+)
+from .._runtime.threads import resolve_workers
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .._inputs.types import Out
+
+__all__ = ["kwinners"]
+
+
+@overload
+def kwinners(
+    X: ArrayLike,
+    k: int,
+    *,
+    axis: int = -1,
+    format: Literal["dense"] = "dense",
+    out: None = None,
+    workers: int | None = None,
+) -> NDArray[Any]: ...
+
+
+@overload
+def kwinners(
+    X: ArrayLike,
+    k: int,
+    *,
+    axis: int = -1,
+    format: Literal["dense"] = "dense",
+    out: Out,
+    workers: int | None = None,
+) -> Out: ...
+
+
+@overload
+def kwinners(
+    X: ArrayLike,
+    k: int,
+    *,
+    axis: int = -1,
+    format: Literal["csr"],
+    out: None = None,
+    workers: int | None = None,
+) -> sp.csr_array: ...
+
+
+def kwinners(
+    X: ArrayLike,
+    k: int,
+    *,
+    axis: int = -1,
+    format: Literal["dense", "csr"] = "dense",
+    out: NDArray[Any] | None = None,
+    workers: int | None = None,
+) -> NDArray[Any] | sp.csr_array:
+    """Keep the `k` largest elements along an axis, the winners, and make all others zero.
+
+    Parameters
+    ----------
+    X : array_like of float32 or float64
+        Of any number of dimensions but none.
+    k : int
+        How many to keep of each row; all where a row has fewer.
+    axis : int, optional
+        Along which rows are.
+    format : {"dense", "csr"}, optional
+        "csr" takes a 2-D `X` and its last axis.
+    out : ndarray, optional
+        Where to write a dense result, of X's shape and dtype; may be `X` itself.  Returned.
+    workers : int, optional
+        Threads, at most, as in `spmm`.
+
+    Returns
+    -------
+    ndarray or csr_array
+        Of X's shape and dtype.  In CSR a row has ``min(k, n)`` entries, in order, also where a
+        winner is 0.
+
+    Raises
+    ------
+    TypeError
+        If `X` is neither float32 nor float64, or an argument has the wrong type.
+    ValueError
+        If `k` is negative, `format` is unknown or does not go with `X`, which has fewer than 2**31
+        columns for "csr", or `out` does not fit.
+
+    See Also
+    --------
+    spmspv : the product with what is kept of a vector.
+
+    Notes
+    -----
+    Winners are the largest by value, not by magnitude.  Of equal ones, -0 and 0 among them, those
+    of lower index win; NaN counts as larger than any number.  Takes at most 32 (float32) or 64
+    (float64) looks at each row, by bisection on the bits of the k-th largest, whatever `k` is;
+    another axis than the last takes a copy.  Rows go to threads; results do not depend on how many.
+
+    References
+    ----------
+    .. [1] S. Ahmad, L. Scheinkman, "How can we be so dense? The benefits of using highly sparse
+       representations", 2019, arXiv:1903.11257.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spkernels import kwinners
+    >>> X = np.array([[3.0, -1.0, 2.0, 3.0], [-4.0, -2.0, -3.0, -1.0]])
+    >>> kwinners(X, 2)
+    array([[ 3.,  0.,  0.,  3.],
+           [ 0., -2.,  0., -1.]])
+    >>> kwinners(X, 1, format="csr").indices
+    array([0, 3], dtype=int32)
+    """
+    X = native_order(np.asarray(dense_array(X, "X")))
+    if X.dtype not in NATIVE:
+        raise TypeError(f"X must be float32 or float64, got dtype {X.dtype}")
+    if X.ndim == 0:
+        raise ValueError("X must have a dimension or more, got shape ()")
+    try:
+        k = operator.index(k)
+    except TypeError:
+        raise TypeError(f"k must be an integer, got {k!r}") from None
+    if k < 0:
+        raise ValueError(f"k must not be negative, got {k}")
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis must be an integer, got {axis!r}") from None
+    if not -X.ndim <= axis < X.ndim:
+        raise ValueError(f"axis must be from {-X.ndim} to {X.ndim - 1}, got {axis}")
+    axis %= X.ndim
+    if not isinstance(format, str) or format not in ("dense", "csr"):
+        raise ValueError(f"format must be 'dense' or 'csr', got {format!r}")
+    k, threads = min(k, X.shape[axis]), resolve_workers(workers)
+    if format == "csr":
+        return _winners_csr(X, k, axis, out, threads)
+    if out is not None:
+        check_out(out, X.shape)
+        check_out_dtype(out, X.dtype)
+    rows = _rows(_last(X, axis))
+    into = None if out is None else _last(out, axis)
+    # In place is fine, but not at an offset.
+    same = out is not None and out.ctypes.data == rows.ctypes.data
+    rows = rows if same else apart_from(out, rows)
+    target = into if into is not None and into.flags.carray else np.empty(rows.shape, rows.dtype)
+    flat = (-1, rows.shape[-1]) if rows.size else (0, 0)
+    _run_kwinners(rows.reshape(flat), k, target.reshape(flat), None, threads)
+    if out is None:
+        return target if axis == X.ndim - 1 else np.ascontiguousarray(np.moveaxis(target, -1, axis))
+    if target is not into:
+        into[...] = target
+    return out
+
+
+def _last(array, axis):
+    """Return `array` with an axis moved behind the others."""
+    return array if axis == array.ndim - 1 else np.moveaxis(array, axis, -1)
+
+
+def _rows(array):
+    """Return an aligned array whose rows lie one after the other."""
+    array = np.ascontiguousarray(array)
+    return array if array.flags.aligned else array.copy()
+
+
+def _winners_csr(X, k, axis, out, threads):
+    if X.ndim != 2 or axis != 1:
+        raise ValueError(
+            f"format 'csr' needs a 2-D X and its last axis, got shape {X.shape} and axis {axis}"
+        )
+    if out is not None:
+        raise ValueError("out goes with format 'dense' only")
+    m, n = X.shape
+    if n > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"X must have at most {np.iinfo(np.int32).max} columns for format 'csr', whose winners "
+            f"are found in 32 bits, got shape {X.shape}"
+        )
+    indices = np.empty((m, k), np.int32)
+    X = _rows(X)
+    _run_kwinners(X, k, None, indices, threads)
+    data = np.take_along_axis(X, indices.astype(np.intp), axis=1).ravel()
+    itype = np.int32 if m * k <= np.iinfo(np.int32).max else np.int64
+    indptr = np.arange(m + 1, dtype=itype) * itype(k)
+    result = sp.csr_array((data, indices.ravel().astype(itype, copy=False), indptr), shape=(m, n))
+    result.has_sorted_indices = True
+    result.has_canonical_format = True
+    return result
+
+
+def _run_kwinners(X, k, out, winners, threads):
+    status = _core.kwinners(X, k, out, winners, threads)
+    if status:
+        raise_status(status, X, "X")

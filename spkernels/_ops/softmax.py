@@ -1,0 +1,148 @@
+"""The softmax over the stored entries of each row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _core
+from .._inputs.dense import NATIVE
+from .._inputs.foreign import as_sparse
+from .._inputs.out import apart_from
+from .._inputs.scalars import scalar
+from .._inputs.sparse import (
+    normalised,
+    raise_status,
+    sparse_arrays,
+    to_csr,
+)
+from .._runtime.threads import resolve_workers
+from .sddmm import check_out, with_data
+
+if TYPE_CHECKING:
+    from .._inputs.types import Sparse, SparseLike
+
+__all__ = ["masked_softmax"]
+
+
+@overload
+def masked_softmax(
+    P: SparseLike,
+    *,
+    scale: float = 1.0,
+    out: Sparse,
+    workers: int | None = None,
+    check: bool = True,
+) -> Sparse: ...
+
+
+@overload
+def masked_softmax(
+    P: sp.sparray,
+    *,
+    scale: float = 1.0,
+    out: None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> sp.csr_array: ...
+
+
+@overload
+def masked_softmax(
+    P: sp.spmatrix,
+    *,
+    scale: float = 1.0,
+    out: None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> sp.csr_matrix: ...
+
+
+@overload
+def masked_softmax(
+    P: SparseLike,
+    *,
+    scale: float = 1.0,
+    out: None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> sp.csr_array | sp.csr_matrix: ...
+
+
+def masked_softmax(
+    P: SparseLike,
+    *,
+    scale: float = 1.0,
+    out: SparseLike | None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> Any:
+    """Take the softmax of ``scale * P`` over the stored entries of each row.
+
+    Parameters
+    ----------
+    P : sparse array or matrix of shape (m, n)
+        Scores, as `sddmm` makes them.  What is not stored counts as -infinity.
+    scale : float, optional
+        Factor of the scores.
+    out : sparse array or matrix, optional
+        In CSR, of P's shape and pattern; its data is overwritten.  May be `P` itself.  Returned.
+    workers : int, optional
+        Threads, at most; negative counts from the number of CPUs, as in `scipy.fft`.
+    check : bool, optional
+        Whether to check P's index arrays first; see `spmm`.
+
+    Returns
+    -------
+    sparse array or matrix
+        In CSR, of P's class where that is CSR.  float32 or float64, as `P`; of integers, float64.
+        Rows of which all values are -infinity are 0.  Duplicates count each, but for those of COO,
+        which are added up first.
+
+    Raises
+    ------
+    TypeError
+        If `P` is not sparse, or does not hold real numbers.
+    ValueError
+        If `P` is corrupted, or `out` does not fit.
+
+    Notes
+    -----
+    Takes two passes over the values and no memory.  Exponentials are within 1.1 units in the last
+    place, and 0 where they would be subnormal.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> from spkernels import masked_softmax
+    >>> P = sp.csr_array([[0.0, 1.0, 1.0], [5.0, 0.0, 0.0]])
+    >>> masked_softmax(P).toarray()
+    array([[0. , 0.5, 0.5],
+           [1. , 0. , 0. ]])
+    """
+    threads = resolve_workers(workers)
+    P = as_sparse(P, "P")
+    if P.ndim != 2:
+        raise ValueError(f"P must be 2-D, got shape {P.shape}")
+    if P.dtype.kind not in "biuf":
+        raise TypeError(f"P must hold real numbers, got dtype {P.dtype}")
+    scale = scalar(scale, "scale")
+    P = normalised(P, "P") if P.format == "csr" else to_csr(P, "P")
+    dtype = P.dtype if P.dtype in NATIVE else np.dtype(np.float64)
+    values = np.empty(P.data.shape, dtype) if out is None else check_out(out, P, dtype)
+    arrays = sparse_arrays(P, dtype, "P")
+    direct = values.flags.c_contiguous and values.flags.aligned
+    if values is not P.data:
+        # In place is fine, but not at an offset.
+        direct = direct and apart_from(values, arrays[-1]) is arrays[-1]
+    target = values if direct else np.empty(values.shape, dtype)
+    status = _core.softmax(arrays, target, scale, threads, _core.trusted_flags(P, check))
+    if status:
+        raise_status(status, P, "P")
+    if target is not P.data:
+        target[int(arrays[3][-1]) :] = 0  # what lies behind the last row
+    if not direct:
+        values[...] = target
+    return with_data(P, values) if out is None else out

@@ -1,0 +1,138 @@
+"""What products of int8 take beside the matrix: bytes, steps, zero points and a dtype."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._inputs.dense import dense_array, is_single, numbers
+from .._inputs.scalars import as_count, scalar
+
+__all__ = [
+    "FLOAT32",
+    "INT32",
+    "as_bytes",
+    "no_zero",
+    "output_step",
+    "result_dtype",
+    "steps_of",
+    "zero_points_of",
+]
+
+_MOST_FLOAT = float(np.finfo(np.float32).max)
+
+# A product may take a few microseconds: dtypes are looked up, as comparing them takes long.
+INT32, FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
+
+#: The least and the most value of the dtypes of bytes.
+_RANGES = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255)}
+_RESULTS = {INT32: INT32, FLOAT32: FLOAT32, **{kind: kind for kind in _RANGES}}
+_RESULTS |= {kind.type: kind for kind in _RESULTS}
+
+
+def result_dtype(dtype, out, scaled):
+    """Return the dtype of a result: as asked for, that of `out`, or float32 where it is scaled."""
+    if dtype is None:
+        dtype = out.dtype if out is not None else FLOAT32 if scaled else INT32
+    found = _RESULTS.get(dtype) if isinstance(dtype, np.dtype | type) else None
+    if found is None:
+        dtype = np.dtype(dtype)
+        found = _RESULTS.get(dtype)
+    if found is None:
+        name = "out" if out is not None and dtype == out.dtype else "dtype"
+        raise TypeError(f"{name} must be of int32, float32, int8 or uint8, got {dtype}")
+    return found
+
+
+def as_bytes(value, name):
+    if type(value) is not np.ndarray:
+        value = dense_array(value, name)
+    if value.dtype == np.bool_:
+        value = value.view(np.uint8)
+    if value.dtype not in _RANGES:
+        raise TypeError(
+            f"{name} must be of int8, uint8 or bool, got {value.dtype}: quantise it first"
+        )
+    return value
+
+
+def _one_for_each(value, name, shapes):
+    """Return an array of one number for each column, or None where there is one for all."""
+    if is_single(value):
+        return None
+    array = numbers(dense_array(value, name), name)
+    if array.shape not in shapes:
+        wanted = " or ".join(("a number", *(f"of shape {shape}" for shape in shapes)))
+        raise ValueError(f"{name} must be {wanted}, got shape {array.shape}")
+    return array.reshape(-1)
+
+
+def steps_of(scale, shapes):
+    """Return the step of B that is for all columns, and the steps that these have, or None."""
+    if scale is None:
+        return 1.0, None
+    array = None if type(scale) is float else _one_for_each(scale, "scale", shapes)
+    if array is None:
+        return _finite(scale, "scale"), None
+    if array.dtype.kind == "c":
+        raise TypeError(f"scale must be real, got dtype {array.dtype}")
+    with np.errstate(over="ignore"):
+        steps = np.ascontiguousarray(array, np.float32)
+    wrong = np.flatnonzero(~np.isfinite(steps))
+    if wrong.size:
+        raise ValueError(f"scale must be finite as float32, got {array[wrong[0]]} at {wrong[0]}")
+    return 1.0, steps
+
+
+def zero_points_of(zero_point, dtype, shapes):
+    """Return the zero point that is for all columns, and those that these have, or None."""
+    array = None if type(zero_point) is int else _one_for_each(zero_point, "zero_point", shapes)
+    if array is None:
+        if isinstance(zero_point, np.ndarray):
+            zero_point = zero_point.item()
+        return _value_of(zero_point, "zero_point", dtype), None
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"zero_point must be of integers, got dtype {array.dtype}")
+    low, high = _RANGES[dtype]
+    wrong = np.flatnonzero((array < low) | (array > high))
+    if wrong.size:
+        raise ValueError(
+            f"zero_point must be from {low} to {high}, got {array[wrong[0]]} at {wrong[0]}"
+        )
+    return 0, np.ascontiguousarray(array, np.int32)
+
+
+def _finite(value, name):
+    if type(value) is not float:
+        value = scalar(value, name)
+    if not abs(value) <= _MOST_FLOAT:
+        raise ValueError(f"{name} must be finite as float32, got {value}")
+    return value
+
+
+def _value_of(value, name, dtype):
+    low, high = _RANGES[dtype]
+    if type(value) is int and low <= value <= high:
+        return value
+    return as_count(name, value, low, high)
+
+
+def no_zero(out_zero_point, dtype):
+    if out_zero_point != 0:
+        raise ValueError(
+            f"out_zero_point must be 0 for a result of {dtype}, got {out_zero_point!r}"
+        )
+
+
+def output_step(dtype, out_scale, out_zero_point):
+    """Return what a step of the result stands for, and its zero."""
+    if dtype is FLOAT32:
+        if out_scale is not None:
+            raise ValueError("out_scale must be None for a result of float32")
+        no_zero(out_zero_point, dtype)
+        return 1.0, 0
+    if out_scale is None:
+        raise ValueError(f"out_scale must be given for a result of {dtype}")
+    step = _finite(out_scale, "out_scale")
+    if not np.float32(step) > 0:
+        raise ValueError(f"out_scale must be positive, got {step}")
+    return step, _value_of(out_zero_point, "out_zero_point", dtype)

@@ -1,0 +1,194 @@
+"""Which kernel multiplies: predicted, or measured where predictions are close, and remembered."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+
+from .. import _core
+from .._inputs.canonical import some_rows
+from .._runtime.threads import thread_count
+from . import cache
+from .measurement import Calls, decide, exclusive, measure
+from .prediction import calibrated, eligible, predictions
+from .strategies import width_class
+
+__all__ = ["MOST_ELEMENTS", "candidates_of", "choose", "pack_candidates", "timed", "verdict_on"]
+
+#: Seconds that measuring may take: in `prepare`, and in `explain`, which measures all there is.
+BUDGET = 0.05
+_EXPLAIN_BUDGET = 0.5
+
+#: Seconds of a product on one thread that is measured whole; of others, some rows and columns are.
+_PRODUCT_SECONDS = 4e-3
+
+#: Rows that are left of a matrix at least: what packing B costs is shared by them.
+_LEAST_ROWS = 512
+
+#: Columns that are left of a product, which has several tiles of them.
+_LEAST_COLUMNS = 128
+
+#: Multiply-adds that start a thread (src/driver/parallel.c), and rows of a share at least.
+_WORK_PER_THREAD, _LEAST_SHARE = 40000, 64
+
+#: A kernel whose model says that it takes so many times as long as the best is not measured, unless
+#: it is plain `spmm`, which costs nothing to make.
+_HOPELESS = 3.0
+
+#: The largest dense operand or result that it is measured with, in elements.
+MOST_ELEMENTS = 1 << 25
+
+
+def _sample(csr, n, predicted, workers):
+    """Return rows and a number of columns to measure with: all, unless products take too long."""
+    serial = max(min(predicted.values()) * thread_count(workers), 1e-12)
+    columns = min(n, max(_LEAST_COLUMNS, int(n * _PRODUCT_SECONDS / serial)))
+    columns = max(1, min(columns, MOST_ELEMENTS // max(1, *csr.shape)))
+    serial *= columns / n
+    rows = max(_LEAST_ROWS, int(csr.shape[0] * _PRODUCT_SECONDS / serial))
+    return (csr if rows >= csr.shape[0] else some_rows(csr, rows)), columns
+
+
+def _product(kernel, B, out, workers):
+    """Return a call that multiplies as `PreparedMatrix.spmm` would."""
+    options = (out, 1.0, 0.0, None, None, None, workers)
+    if kernel.operand is None:
+        return lambda: kernel.multiply(B, *options)
+    return lambda: _core.spmm_fast(kernel.operand, B, *options, False)
+
+
+def candidates_of(kernels, shares, B, out, workers, rows=None, width=None):
+    """Return what is to be measured of kernels, by their names.
+
+    `shares`: the same kernels of the rows that one thread has, so many, with so many columns.
+    """
+    several = thread_count(workers) > 1
+    B_share, out_share = (B, out[:rows]) if B.ndim == 1 else (B[:, :width], out[:rows, :width])
+    calls = {}
+    for name, kernel in kernels.items():
+        parallel = _product(kernel, B, out, workers) if several else None
+        serial = None
+        if name != "dense" or not several:
+            serial = _product(shares[name], B_share, out_share, 1)
+        calls[name] = Calls(serial, parallel, foreign=name == "dense")
+    return calls
+
+
+def timed(state, n, workers, names, predicted, thorough=False):
+    """Return kernels, and a verdict on them with their seconds per product, of all rows."""
+    own = state.csr
+    csr, columns = _sample(own, n, predicted, workers)
+    part, width, parts = _one_share(csr, columns, workers)
+    kernels, shares = {}, {}
+    for name in names:
+        try:
+            kernel = state.kernel(name, n) if csr is own else state.make(name, csr, n)
+            shares[name] = kernel
+            if part is not csr and name != "dense":
+                shares[name] = state.make(name, part, n, 1)
+            kernels[name] = kernel
+        except MemoryError:
+            if name == "rows":
+                raise
+    B = _dense_operand(csr.shape[1], columns if n > 1 else None, csr.dtype)
+    out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
+    calls = candidates_of(kernels, shares, B, out, workers, part.shape[0], width)
+    # Kernels count their work in other ways: of the smallest products, some have one thread.
+    uneven = csr.nnz * columns < 4 * _WORK_PER_THREAD
+    verdict = verdict_on(calls, predicted, eligible(own, kernels), parts, thorough, uneven)
+    scale = (state.nnz / csr.nnz if csr.nnz else 1.0) * n / columns
+    seconds = {name: value * scale for name, value in verdict.seconds.items()}
+    return kernels, replace(verdict, seconds=seconds)
+
+
+def _one_share(csr, columns, workers):
+    """Return the rows and the columns of one thread's share, and how many such shares there are.
+
+    As the drivers deal out tiles of columns, and parts of the rows where threads outnumber these.
+    """
+    threads = min(thread_count(workers), int(csr.nnz * columns / _WORK_PER_THREAD))
+    tile = width_class(columns, csr.dtype)
+    tiles = -(-columns // tile)
+    groups = max(1, min(threads, tiles))
+    width = min(columns, -(-tiles // groups) * tile)
+    rows = csr.shape[0] // max(1, threads // groups)
+    part = some_rows(csr, rows) if _LEAST_SHARE <= rows < csr.shape[0] else csr
+    return part, width, csr.nnz / max(1, part.nnz) * columns / width
+
+
+def verdict_on(calls, predicted, eligible, shares, thorough, uneven=False):
+    budget = _EXPLAIN_BUDGET if thorough else BUDGET
+    with exclusive:
+        found = measure(calls, budget=budget, shares=shares, uneven=uneven, thorough=thorough)
+    return decide(found, predicted, eligible)
+
+
+def _has_operands(rows, dtype):
+    """Whether NumPy has arrays of so many rows."""
+    return rows * dtype.itemsize <= sys.maxsize
+
+
+def _dense_operand(rows, columns, dtype):
+    """Return an operand to measure with, in bounded memory."""
+    shape = (rows,) if columns is None else (rows, columns)
+    # Of more rows than that, one stands for all: what is measured then lacks cache misses.
+    if not _has_operands(rows, dtype):
+        raise ValueError(f"nothing to measure: no dense operand of {dtype} has {rows} rows")
+    if rows > MOST_ELEMENTS:
+        return np.broadcast_to(np.ones(shape[1:], dtype), shape)
+    return np.ones(shape, dtype)
+
+
+def _settled(state, n, workers):
+    """Return the name of the kernel of which nothing is measured, or None.
+
+    Plain `spmm` where nothing is multiplied or no operand exists; else what was chosen before.
+    """
+    csr = state.csr
+    if csr.nnz == 0 or csr.shape[0] == 0 or not _has_operands(csr.shape[1], csr.dtype):
+        return "rows"
+    found = cache.known.get(cache.key_of(state, n, workers))
+    return found if found in predictions(csr, n, workers, state.padding) else None
+
+
+def _measured_names(predicted):
+    """Return the names of the kernels that are measured; plain `spmm` is always among them."""
+    least = min(predicted.values())
+    names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
+    return ["rows", *(name for name in names if name != "rows")]
+
+
+def pack_candidates(state, n, workers):
+    """Pack what `choose` will measure whole, but for dense arrays, which take most memory."""
+    names = [_settled(state, n, workers)]
+    if names == [None]:
+        predicted = calibrated(state.csr, n, workers, state.padding)
+        names = _measured_names(predicted)
+        if len(names) > 1 and _sample(state.csr, n, predicted, workers)[0] is not state.csr:
+            return
+    for name in names:
+        if name != "dense":
+            try:
+                state.kernel(name, n)
+            except MemoryError:  # said where it is needed, if it is
+                return
+
+
+def choose(state, n, workers):
+    """Measure what may be fastest, once per pattern and width; return the best kernel's name."""
+    settled = _settled(state, n, workers)
+    if settled is not None:
+        return settled
+    predicted = calibrated(state.csr, n, workers, state.padding)
+    names = _measured_names(predicted)
+    if len(names) == 1:
+        return "rows"
+    _, verdict = timed(state, n, workers, names, predicted)
+    for name in verdict.seconds:
+        if name != verdict.best:
+            state.drop(name, n)
+    key = cache.key_of(state, n, workers)
+    cache.known[key], cache.basis[key] = verdict.best, verdict.basis
+    return verdict.best
