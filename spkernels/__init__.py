@@ -25,26 +25,12 @@ if _TYPE_CHECKING:
     from . import cuda as cuda
 
 
-def _refuse(error):
-    """Raise an error in the environment; on the command line, where nobody catches it, say it."""
-    import os
-    import sys
-
-    module = sys.argv[:1] == ["-m"] and "spkernels" in sys.orig_argv
-    if module or os.path.basename((sys.argv or [""])[0]) == "spkernels":
-        print(error, file=sys.stderr)
-        raise SystemExit(2)
-    raise error
-
-
 if _core.isa() is None:
     import os as _os
 
-    _refuse(
-        ImportError(
-            f"SPKERNELS_ISA={_os.environ.get('SPKERNELS_ISA')!r} is not supported here; "
-            f"this build and this machine share: {', '.join(_core.isa_list())}"
-        )
+    raise ImportError(
+        f"SPKERNELS_ISA={_os.environ.get('SPKERNELS_ISA')!r} is not supported here; "
+        f"this build and this machine share: {', '.join(_core.isa_list())}"
     )
 _core.register(
     {
@@ -59,10 +45,7 @@ _core.register(
     },
     _threads.resolve_workers,
 )
-try:
-    _threads.configure()
-except ValueError as _error:
-    _refuse(_error)
+_threads.configure()
 
 from . import datasets, formats, masks, patterns, prune  # noqa: E402
 from ._accelerate.switch import accelerate  # noqa: E402

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ def program() -> str:
     return typed if typed == "spkernels" else "python -m spkernels"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Make the parser; each command adds its own."""
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Make the parser; each of the commands `names` adds its own."""
     parser = argparse.ArgumentParser(
         prog=program(),
         description="Fast sparse x dense products for scipy.sparse, on the command line.",
@@ -28,15 +29,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"spkernels {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_parser(commands)
+    for name in names:
+        importlib.import_module(f".cli.{name}", __package__).add_parser(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # One command does not wait for what others import.
+    parser = build_parser(words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS)
+    args = parser.parse_args(words)
     if not hasattr(args, "run"):
         parser.print_help(sys.stderr)
         return status.USAGE

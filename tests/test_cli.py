@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import functools
 import gzip
+import importlib
 import io
 import json
 import os
@@ -25,14 +26,14 @@ from hypothesis import strategies as st
 import spkernels
 from spkernels import datasets
 from spkernels.__main__ import main
-from spkernels.bench.measure import guard
+from spkernels._runtime import settling
 from spkernels.cli import (
     COMMANDS,
     accuracy,
+    affinity,
     conclusion,
     info,
     measure,
-    placement,
     report,
     sources,
     survey,
@@ -58,7 +59,7 @@ def brief(monkeypatch):
     """Take samples that are shorter still, and take them whatever else runs here."""
     monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.0)
     monkeypatch.setattr(timing, "WARM_UP_SECONDS", 1e-5)
-    monkeypatch.setattr(guard, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(settling, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(timing, "DISTURBED_SHARE", float("inf"))
 
 
@@ -171,7 +172,8 @@ def test_help_of_the_demo_explains_every_column(capsys):
 
 
 def test_a_command_is_a_module_with_two_functions():
-    for command in COMMANDS:
+    for name in COMMANDS:
+        command = importlib.import_module(f"spkernels.cli.{name}")
         commands = argparse.ArgumentParser().add_subparsers()
         command.add_parser(commands)
         (parser,) = commands.choices.values()
@@ -184,6 +186,15 @@ def test_the_package_and_info_load_neither_matplotlib_nor_tqdm(run_script):
         "from spkernels.__main__ import main\n"
         "assert main(['info']) == 0\n"
         "assert not {'matplotlib', 'tqdm'} & set(sys.modules)\n"
+    )
+
+
+def test_the_demo_does_not_load_the_bench(layer, run_script):
+    run_script(
+        "import sys\n"
+        "from spkernels.__main__ import main\n"
+        f"assert main(['demo', {str(layer)!r}, '--no-plot', *{QUICK!r}]) == 0\n"
+        "assert not [name for name in sys.modules if name.startswith('spkernels.bench')]\n"
     )
 
 
@@ -242,11 +253,11 @@ def test_info_lists_what_is_needed_and_what_is_optional():
         ("SPKERNELS_NUM_THREADS", "SPKERNELS_NUM_THREADS must be a positive integer, got 'bogus'"),
     ],
 )
-def test_a_bad_environment_is_told_in_a_line(name, message):
+def test_a_bad_environment_is_told_in_the_last_line(name, message):
     with start("info", env={**os.environ, name: "bogus"}) as process:
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (2, "")
-    assert err.startswith(message) and len(err.splitlines()) == 1
+    assert (process.returncode, out) == (1, "")
+    assert message in err.splitlines()[-1]
 
 
 # The demo on its own matrices
@@ -788,14 +799,14 @@ def test_settling_waits_for_busy_threads(monkeypatch):
         if clock["wall"] < 0.05:  # another thread spins that long
             clock["cpu"] += seconds
 
-    monkeypatch.setattr(guard.time, "sleep", sleep)
-    monkeypatch.setattr(guard.time, "perf_counter", lambda: clock["wall"])
-    monkeypatch.setattr(guard.time, "process_time", lambda: clock["cpu"])
-    guard.settle()
+    monkeypatch.setattr(settling.time, "sleep", sleep)
+    monkeypatch.setattr(settling.time, "perf_counter", lambda: clock["wall"])
+    monkeypatch.setattr(settling.time, "process_time", lambda: clock["cpu"])
+    settling.settle()
     assert 0.05 <= clock["wall"] < 0.06
-    monkeypatch.setattr(guard.time, "process_time", lambda: clock["wall"])
-    guard.settle()  # never quiet
-    assert guard.SETTLE_SECONDS <= clock["wall"] < 2 * guard.SETTLE_SECONDS
+    monkeypatch.setattr(settling.time, "process_time", lambda: clock["wall"])
+    settling.settle()  # never quiet
+    assert settling.SETTLE_SECONDS <= clock["wall"] < 2 * settling.SETTLE_SECONDS
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="Only Linux counts it.")
@@ -803,8 +814,8 @@ def test_waiting_for_a_cpu_is_noticed(run_script):
     done = run_script(
         "import os, threading, time\n"
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from spkernels.bench.measure import guard\n"
-        "quiet = guard.waited()\n"
+        "from spkernels._runtime import settling\n"
+        "quiet = settling.waited()\n"
         "busy = [os.fork() for _ in range(2)]\n"
         "if 0 in busy:\n"
         "    end = time.perf_counter() + 0.6\n"
@@ -812,13 +823,13 @@ def test_waiting_for_a_cpu_is_noticed(run_script):
         "    os._exit(0)\n"
         "end = time.perf_counter() + 0.3\n"
         "while time.perf_counter() < end: pass\n"
-        "print(guard.waited() - quiet)\n"
+        "print(settling.waited() - quiet)\n"
     )
     assert float(done.stdout) > 0.05
 
 
 def affinities():
-    return {task: os.sched_getaffinity(task) for task in placement.helpers()}
+    return {task: os.sched_getaffinity(task) for task in affinity.helpers()}
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Only Linux lists threads there.")
@@ -826,16 +837,16 @@ def test_threads_of_libraries_are_placed_and_released():
     square = np.ones((600, 600))
     square @ square  # makes the threads of the BLAS, if it has any
     cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) < 2 or not placement.helpers():
+    if len(cpus) < 2 or not affinity.helpers():
         pytest.skip("It needs two CPUs and a library with threads.")
     before = affinities()
-    with placement.one_per_cpu(len(cpus)) as move_caller:
+    with affinity.one_per_cpu(len(cpus)) as move_caller:
         placed = affinities()
         assert all(len(allowed) == 1 and cpus[0] not in allowed for allowed in placed.values())
         move_caller()
         assert sorted(os.sched_getaffinity(0)) == cpus
     assert affinities() == before
-    with placement.one_per_cpu(len(cpus) - 1) as move_caller:
+    with affinity.one_per_cpu(len(cpus) - 1) as move_caller:
         assert affinities() == before
         move_caller()
 

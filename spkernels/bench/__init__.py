@@ -5,7 +5,7 @@
 Two kinds of process run this code.  The driver makes inputs, judges answers and writes results; a
 worker holds one peer, and may be another Python that has that peer and not spkernels.  What a
 worker imports (`measure.worker`, `problem`, `ops`, `peers`) therefore needs NumPy alone, and
-reaches the rest of the package by relative imports inside of `bench` only.
+reaches by relative imports `bench` and what `_runtime` has of the standard library, nothing else.
 
 ====================  =========================================================================
 `ops`                 what is computed: inputs, reference, operations and bytes; one file each

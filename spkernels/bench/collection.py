@@ -8,13 +8,11 @@ from pathlib import Path
 
 from .. import datasets
 from ..datasets._compressed import suffix
-from ..datasets._keys import default
+from ..datasets._io import keys_of
 from .cells import Cell, Matrix
 from .suites import SUITES
 from .suites.common import Options, spread
 
-#: The formats whose files may hold several matrices.
-_OF_SEVERAL = {".npz", ".mat"}
 #: Files of each suite that a quick run takes.
 QUICK_FILES = 6
 
@@ -45,14 +43,3 @@ def _files(data: Path, suffixes: tuple[str, ...]) -> Iterator[Matrix]:
                     kind,
                     partial(datasets.load, path, key=key),
                 )
-
-
-def keys_of(path: Path) -> Sequence[str | None]:
-    """Return the keys of all matrices of a file, or None alone where `load` needs no key."""
-    if suffix(path) not in _OF_SEVERAL:
-        return [None]
-    try:
-        names = datasets.keys(path)
-    except (ValueError, OSError, MemoryError):
-        names = []  # what reads the file will say so
-    return names if names and default(names) is None else [None]

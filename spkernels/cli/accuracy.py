@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..bench.measure.check import gamma
+from .._runtime.rounding import gamma
 
 #: The dtype of the reference; its own error must not show.
 _WIDER = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import datasets
-from ..bench.collection import keys_of
+from ..datasets._io import keys_of
 
 #: A layer of a transformer, in the shape that the Deep Learning Matrix Collection has most of.
 _LAYER = (2048, 512)

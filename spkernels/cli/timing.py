@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ..bench.measure.guard import settle, waited
-from .placement import one_per_cpu
+from .._runtime.settling import settle, waited
+from .affinity import one_per_cpu
 
 #: A turn is so many samples, and a sample as many calls as take so long: short enough to fall
 #: between two interruptions.

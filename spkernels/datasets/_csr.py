@@ -1,23 +1,24 @@
-"""Building and checking compressed sparse arrays."""
+"""Checking the arrays of files, and building compressed sparse arrays of them."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
-INT32_MAX = np.iinfo(np.int32).max
+__all__ = [
+    "check_area",
+    "check_compressed",
+    "check_positions",
+    "check_rows",
+    "check_sizes",
+    "from_triplets",
+    "standard_normal",
+]
+
 INT64_MAX = np.iinfo(np.int64).max
+
 # As many rows of a CSR array, 1 GiB of offsets, are made of any file.
 _MOST_EMPTY_ROWS = 1 << 27
-
-
-def make_csr(
-    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]
-) -> csr_array:
-    """Assemble a CSR array, its indices in int32 wherever they fit."""
-    index = np.int32 if max(*shape, indices.size) <= INT32_MAX else np.int64
-    parts = (data, indices.astype(index, copy=False), indptr.astype(index, copy=False))
-    return csr_array(parts, shape=shape)
 
 
 def from_triplets(
@@ -40,19 +41,6 @@ def from_triplets(
                 f"counted from 0"
             )
     return A
-
-
-def from_positions(flat: np.ndarray, data: np.ndarray, shape: tuple[int, int]) -> csr_array:
-    """Assemble a CSR array from sorted row-major positions ``row * shape[1] + column``."""
-    rows, cols = shape
-    indptr = np.searchsorted(flat, np.arange(rows + 1) * cols)
-    return make_csr(data, flat % cols, indptr, shape)
-
-
-def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Concatenate ``arange(start, start + count)`` for each start and count."""
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1]) + np.repeat(starts - (ends - counts), counts)
 
 
 def standard_normal(rng: np.random.Generator, size: int, dtype: np.dtype) -> np.ndarray:

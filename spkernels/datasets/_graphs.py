@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
+from .._inputs.assemble import from_positions
 from .._inputs.scalars import RNG, as_count, as_dtype, as_generator, as_real
-from ._csr import check_area, from_positions
-from ._sampling import largest, merged
+from ..masks._sampling import largest, merged
+from ._csr import check_area
 
 # Above this share of all pairs, so many draws hit an edge twice that ranking all pairs is cheaper.
 _CROWDED = 1 / 4

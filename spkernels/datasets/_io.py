@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
+from .._inputs.assemble import make_csr
 from .._inputs.scalars import RNG, as_dtype
 from ._compressed import COMPRESSED, read
 from ._compressed import suffix as suffix_of
-from ._csr import make_csr
+from ._keys import default
 from ._mat import mat_keys, read_mat
 from ._mtx import read_mtx
 from ._npz import npz_keys, read_npz
@@ -22,6 +24,8 @@ from ._smtx import VALUES, read_smtx
 # Formats that say their own shape; .raw needs it told.  What files of Matrix Market are called.
 _SELF_DESCRIBING = (".smtx", ".mtx", ".mm", ".npz", ".mat")
 _SUPPORTED = (*_SELF_DESCRIBING, ".raw")
+# Those whose files may hold several matrices.
+_OF_SEVERAL = (".npz", ".mat")
 
 
 def load(
@@ -246,3 +250,14 @@ def keys(path: str | os.PathLike[str]) -> list[str]:
         return [] if find_keys is None else find_keys(content)
     except ValueError as exc:
         raise ValueError(f"{path}: {exc}") from exc
+
+
+def keys_of(path: Path) -> Sequence[str | None]:
+    """Return the keys of all matrices of a file, or None alone where `load` needs no key."""
+    if suffix_of(path) not in _OF_SEVERAL:
+        return [None]
+    try:
+        names = keys(path)
+    except (ValueError, OSError, MemoryError):
+        names = []  # what reads the file will say so
+    return names if names and default(names) is None else [None]

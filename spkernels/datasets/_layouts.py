@@ -7,14 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.sparse import bsr_array, csc_array, csr_array, dia_array
 
-from ._csr import (
-    check_compressed,
-    check_positions,
-    check_rows,
-    check_sizes,
-    from_triplets,
-    make_csr,
-)
+from .._inputs.assemble import make_csr
+from ._csr import check_compressed, check_positions, check_rows, check_sizes, from_triplets
 
 __all__ = ["LAYOUTS", "build"]
 

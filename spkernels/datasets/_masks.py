@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import bsr_array, csr_array
 
-from .._inputs.scalars import RNG, as_count, as_dtype, as_generator, as_sparsity, kept
-from ._csr import INT32_MAX, from_positions, make_csr, ranges
-from ._sampling import sample_rows
+from .._inputs.assemble import INT32_MAX, from_positions, make_csr, ranges
+from .._inputs.scalars import RNG, as_count, as_dtype, as_generator, as_sparsity
+from ..masks._bigbird import bigbird_blocks, window_runs
+from ..masks._sampling import sample_rows
 
-_BLOCK_SIZES = (64, 32, 16, 8, 4, 2, 1)
+__all__ = ["bigbird_mask", "global_mask", "random_mask", "window_mask"]
 
 
 def window_mask(
@@ -67,7 +67,7 @@ def window_mask(
     radius = _direct_or_nearest(
         n, "radius", radius, (0, n - 1), sparsity, lambda h: n * (2 * h + 1) - h * (h + 1)
     )
-    starts, stops = _window(n, radius)
+    starts, stops = window_runs(n, radius)
     return _ones(starts, stops - starts, n, dtype)
 
 
@@ -252,98 +252,6 @@ def bigbird_mask(
     )
     data = np.ones((blocks.nnz, b, b), dtype=as_dtype(dtype))
     return bsr_array((data, blocks.indices, blocks.indptr), shape=(n, n)).tocsr()
-
-
-def bigbird_blocks(
-    n: int,
-    block_size: int | None = None,
-    *,
-    window_blocks: int,
-    global_blocks: int,
-    random_blocks: int | None,
-    sparsity: float | None = None,
-    rng: RNG = None,
-) -> tuple[csr_array, int]:
-    """Return the grid of blocks of a BigBird mask and their size; see `bigbird_mask`."""
-    n = as_count("n", n, 1, INT32_MAX)
-    window_blocks = as_count("window_blocks", window_blocks)
-    if window_blocks % 2 == 0:
-        raise ValueError(f"window_blocks: expected an odd number, got {window_blocks}")
-    global_blocks = as_count("global_blocks", global_blocks, 0)
-    rng = as_generator(rng)
-    if sparsity is None:
-        random_blocks = 3 if random_blocks is None else as_count("random_blocks", random_blocks, 0)
-        grid = _Grid(n, 64 if block_size is None else block_size, window_blocks, global_blocks)
-        extra = np.minimum(grid.free, random_blocks)
-    elif random_blocks is None:
-        grid, budget = _fitting_grid(n, block_size, window_blocks, global_blocks, sparsity)
-        extra = _spread(rng, grid.free, budget)
-    else:
-        raise ValueError("random_blocks: expected None together with sparsity")
-    flat = sample_rows(rng, grid.size, extra, grid.fixed)
-    ones = np.ones(flat.size, dtype=bool)
-    return from_positions(flat, ones, (grid.size, grid.size)), grid.block_size
-
-
-class _Grid:
-    """The blocks that BigBird's window and global attention fill, and the room they leave."""
-
-    def __init__(self, n: int, block_size: int, window_blocks: int, global_blocks: int) -> None:
-        self.block_size = as_count("block_size", block_size)
-        if n % self.block_size:
-            raise ValueError(f"n: expected a multiple of the block size {self.block_size}, got {n}")
-        self.size = n // self.block_size
-        first = min(global_blocks, self.size)
-        starts, stops = _window(self.size, window_blocks // 2)
-        starts[:first], stops[:first] = first, self.size
-        starts, stops = np.maximum(starts, first), np.maximum(stops, first)
-        corner = np.arange(self.size) * self.size
-        # Every row starts with the global columns; the global rows go on to the end.
-        self.fixed = np.sort(
-            np.concatenate(
-                [
-                    ranges(corner, np.full(self.size, first)),
-                    ranges(corner + starts, stops - starts),
-                ]
-            )
-        )
-        self.free = self.size - first - (stops - starts)
-
-
-def _fitting_grid(
-    n: int, block_size: int | None, window_blocks: int, global_blocks: int, sparsity: float
-) -> tuple[_Grid, int]:
-    """Return the grid to use for a target sparsity, and how many random blocks it takes."""
-    sparsity = as_sparsity(sparsity)
-    sizes = [b for b in _BLOCK_SIZES if n % b == 0] if block_size is None else [block_size]
-    for size in sizes:
-        grid = _Grid(n, size, window_blocks, global_blocks)
-        least = grid.fixed.size
-        if block_size is None:
-            least += np.count_nonzero(grid.free)
-        if kept(grid.size**2, sparsity) >= least:
-            return grid, kept(grid.size**2, sparsity) - grid.fixed.size
-    raise ValueError(
-        f"sparsity: expected at most {1 - least / grid.size**2:.4f}, which is what the window and "
-        f"the global blocks leave at block size {grid.block_size} and n = {n}, got {sparsity}"
-    )
-
-
-def _spread(rng: np.random.Generator, free: np.ndarray, budget: int) -> np.ndarray:
-    """Split `budget` blocks over rows with `free` places each, as evenly as can be."""
-    level = bisect_right(
-        range(free.max(initial=0) + 1), budget, key=lambda k: np.minimum(free, k).sum()
-    )
-    extra = np.minimum(free, level - 1)
-    higher = rng.choice(np.flatnonzero(free >= level), budget - extra.sum(), replace=False)
-    extra[higher] += 1
-    return extra
-
-
-def _window(n: int, radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first column of each row's window, and the one past its last."""
-    rows = np.arange(n)
-    return np.maximum(rows - radius, 0), np.minimum(rows + radius + 1, n)
 
 
 def _direct_or_nearest(

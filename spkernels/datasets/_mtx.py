@@ -14,8 +14,9 @@ import numpy as np
 import scipy.io
 from scipy.sparse import csr_array
 
+from .._inputs.assemble import INT32_MAX
 from . import _scan
-from ._csr import INT32_MAX, INT64_MAX, check_rows, check_sizes, from_triplets
+from ._csr import INT64_MAX, check_rows, check_sizes, from_triplets
 
 __all__ = ["read_mtx"]
 

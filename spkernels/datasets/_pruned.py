@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import bsr_array, csr_array
 
+from .._inputs.assemble import from_positions
 from .._inputs.scalars import RNG, as_count, as_dtype, as_generator, as_real, as_sparsity, kept
-from ._csr import check_area, from_positions, standard_normal
-from ._sampling import largest, sample
+from ..masks._sampling import largest, sample
+from ._csr import check_area, standard_normal
 
 
 def magnitude_pruned(

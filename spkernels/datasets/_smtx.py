@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
+from .._inputs.assemble import make_csr
 from .._inputs.foreign import as_sparse
 from .._inputs.scalars import RNG, as_dtype, as_generator
 from .._inputs.sparse import validated
 from .._runtime.files import replaced
-from ._csr import check_compressed, check_sizes, make_csr, standard_normal
+from ._csr import check_compressed, check_sizes, standard_normal
 
 VALUES = ("normal", "ones")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..datasets._csr import make_csr
+from .._inputs.assemble import make_csr
 
 __all__ = ["check", "place", "take"]
 

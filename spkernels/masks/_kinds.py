@@ -11,10 +11,11 @@ import scipy.sparse as sp
 from .._inputs.canonical import canonical_pattern
 from .._inputs.dense import dense_array, is_single
 from .._inputs.foreign import as_sparse, find_sparse
-from ..datasets._masks import bigbird_blocks
-from ..datasets._masks import random_mask as _random_positions
+from .._inputs.scalars import as_count, as_generator
 from . import _runs
+from ._bigbird import bigbird_blocks
 from ._mask import Mask, as_size
+from ._sampling import sample_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -355,8 +356,9 @@ def random(n: int, per_row: int, *, rng: RNG = None) -> Mask:
     n = _shape(n)[0]
     if n == 0 and as_size(per_row, "per_row") == 0:
         return full(0)
-    drawn = _random_positions(n, per_row, rng=rng)
-    runs = _runs.from_csr(drawn.indptr, drawn.indices)
+    per_row = as_count("per_row", per_row, 0, n)
+    flat = sample_rows(as_generator(rng), n, np.full(n, per_row), np.empty(0, np.int64))
+    runs = _runs.from_csr(np.arange(n + 1) * per_row, flat % n)
     return _Blocks((n, n), 1, 1, runs, f"random(per_row={per_row})")
 
 

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..._runtime.rounding import gamma
 from ..ops import OPS
 from ..problem import Problem
 
 #: Roundings that a correct kernel may add to those of the sum: alpha, beta, the final store.
 EXTRA_ROUNDINGS = 4
-
-
-def gamma(k, dtype):
-    """Return the factor of the bound for k roundings in a dtype."""
-    roundings = k * (np.finfo(dtype).eps / 2)
-    return roundings / (1.0 - roundings)
 
 
 def reference(problem: Problem) -> tuple[np.ndarray, np.ndarray]:

@@ -12,14 +12,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from .placement import TASKS, restrict
+from ..._runtime.affinity import restrict
 
 #: SHA-256 compressions: one call in C that holds no lock, lives in registers, takes about 0.2 ms.
 ITERATIONS = 400
-#: Threads that burn less than this share of a CPU are no longer spinning.
-QUIET_SHARE = 0.2
-#: How long the threads of a peer may take to calm down.
-SETTLE_SECONDS = 0.5
 
 
 def _work() -> float:
@@ -44,24 +40,3 @@ class Guard:
             return _work()
 
         return max(future.result() for future in [p.submit(together) for p in self._pools])
-
-
-def settle() -> None:
-    """Wait until this process's threads stop spinning, so that the next peer finds idle CPUs."""
-    deadline = time.perf_counter() + SETTLE_SECONDS
-    while time.perf_counter() < deadline:
-        wall, cpu = time.perf_counter(), time.process_time()
-        time.sleep(0.002)
-        if time.process_time() - cpu < QUIET_SHARE * (time.perf_counter() - wall):
-            return
-
-
-def waited() -> float:
-    """Seconds that this process's threads have waited for a CPU so far; 0 where nobody counts."""
-    nanoseconds = 0
-    for task in TASKS.glob("*/schedstat"):
-        try:
-            nanoseconds += int(task.read_text().split()[1])
-        except (OSError, IndexError):
-            continue  # a thread that just ended, a kernel without the statistics
-    return nanoseconds * 1e-9

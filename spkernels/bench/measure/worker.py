@@ -30,10 +30,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from ..._runtime.affinity import confine, helpers_but, move_caller, restrict, spread_helpers
+from ..._runtime.settling import settle, waited
 from ..problem import Problem
-from .guard import Guard, settle, waited
+from .guard import Guard
 from .load import disturbance
-from .placement import confine, helpers_but, move_caller, restrict, spread_helpers
 
 #: Calls before the clock starts, for this long: they wake the threads and fill the caches again.
 WARM_UP_SECONDS = 0.001

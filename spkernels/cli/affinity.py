@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..bench.measure.placement import (
+from .._runtime.affinity import (
     POSSIBLE,
     confine,
     helpers_but,

@@ -1,8 +1,11 @@
 """Gives every thread of a process a CPU of its own.
 
 Left to itself a scheduler now and then wakes two threads on one CPU and leaves them there for
-hundreds of calls, each barrier then costing a time slice.  That is no property of the peer, so the
-threads of every peer are placed alike.  Where the system cannot place threads nothing is done.
+hundreds of calls, each barrier then costing a time slice.  That is no property of a library that is
+timed, so the threads of all are placed alike.  Where the system cannot place threads nothing is
+done.
+
+It imports nothing outside of the standard library: processes without the package use it, too.
 """
 
 import os
