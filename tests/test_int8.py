@@ -16,7 +16,7 @@ import spkernels
 from spkernels import Int8Matrix, prepare, prune
 
 BYTES = (np.int8, np.uint8)
-#: Of which rows go by fours, slices, strips, quads.
+#: Of which rows go by fours, slices, row panels, quads.
 WIDTHS = (1, 2, 8, 17, 32, 33, 64, 70, 130)
 
 

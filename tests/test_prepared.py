@@ -374,7 +374,7 @@ def test_the_same_bits_for_any_number_of_workers(kernel, dtype):
                 np.testing.assert_array_equal(W.spmm(B, workers=workers), first)
 
 
-def test_strips_sum_in_the_order_of_the_row():
+def test_row_panels_sum_in_the_order_of_the_row():
     """So the same bits come from any packing: for other widths, too."""
     rng = np.random.default_rng(4)
     A = random_sparse(rng, "csr", (300, 2000), 0.2, np.float32)
@@ -388,7 +388,7 @@ def test_strips_sum_in_the_order_of_the_row():
 # The matrix ---------------------------------------------------------------------------------------
 
 
-def test_strips_are_cut_for_the_workers_that_will_use_them():
+def test_row_panels_are_cut_for_the_workers_that_will_use_them():
     A = datasets.random_pruned(600, 400, 0.8, rng=0)
     sizes = [prepare(A, n=64, tune=False, workers=workers).nbytes for workers in (1, 16)]
     assert sizes[0] < sizes[1]
@@ -411,7 +411,7 @@ def test_attributes():
     W = prepare(A, n=64, tune=False)
     assert W.shape == (200, 300) and W.dtype == np.float32 and W.nnz == A.nnz
     assert W.T.shape == (300, 200) and W.T.nnz == A.nnz and W.T.T is W and W.H is W.T
-    assert W.kernel.startswith("packed: strips of rows")
+    assert W.kernel.startswith("packed: row panels")
     assert repr(W) == (
         f"<PreparedMatrix of 200 x 300, {A.nnz} stored, float32, kernel packed for 64 columns>"
     )
@@ -419,7 +419,7 @@ def test_attributes():
     assert 6 * A.nnz < W.nbytes < plain  # what was packed gives the rest back
     assert W.T.nbytes == 0
     sliced = spkernels.show_config("dicts")["simd"]["in use"] in ("avx2", "avx512")
-    layout = "slices" if sliced else "strips"
+    layout = "slices" if sliced else "row_panels"
     vector = prepared(A, "packed", n=1)
     assert vector.kernel.startswith(f"packed: {layout} of rows")
     _ = np.ones((2, 200), np.float32) @ W
@@ -750,7 +750,7 @@ def test_large_sparse_matrices_are_not_packed():
 def test_few_full_rows_are_not_padded():
     A = sp.csr_array(np.where(np.arange(512)[:, None] % 256, 0, np.ones((512, 400), np.float32)))
     _, packed = _core.pack(sparse_module.sparse_arrays(A, np.float32, "A"), 1, 0, 0, 0)
-    assert packed.layout == "strips" and packed.nbytes < 20 * A.nnz
+    assert packed.layout == "row_panels" and packed.nbytes < 20 * A.nnz
 
 
 def test_no_memory_for_packing_is_no_error(monkeypatch):

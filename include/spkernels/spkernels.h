@@ -153,9 +153,10 @@ spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const v
  * was made from, and any number of threads may use it at once. */
 typedef struct spk_prepared spk_prepared;
 
-/* How it was packed: in strips of rows by blocks of columns, or, for products with a vector, in
- * slices of as many rows as a vector has lanes; int8 also in strips whose entries go by four. */
-typedef enum spk_layout { SPK_STRIPS = 0, SPK_SLICES = 1, SPK_QUADS = 2 } spk_layout;
+/* How it was packed: in row panels by blocks of columns, or, for products with a vector, in
+ * slices of as many rows as a vector has lanes; int8 also in row panels whose entries go by four.
+ */
+typedef enum spk_layout { SPK_ROW_PANELS = 0, SPK_SLICES = 1, SPK_QUADS = 2 } spk_layout;
 
 /* How its values are stored: as they are, or float32 ones rounded to 16 bits, float16 (where what
  * exceeds 65504 becomes infinite) or bfloat16, which are float32 again before they are used. */
@@ -178,8 +179,8 @@ ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n);
  * BLAS.  Of A, shape, dtype and nnz are read; 0 where these or n are no sizes. */
 typedef enum spk_way { SPK_WAY_ROWS = 0, SPK_WAY_PACKED = 1, SPK_WAY_DENSE = 2 } spk_way;
 double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way);
-/* As spk_spmm.  Where the rows of A are sorted and it lies in strips, an element of C is a sum in
- * the order of its row's entries, whatever the blocks. */
+/* As spk_spmm.  Where the rows of A are sorted and it lies in row panels, an element of C is a sum
+ * in the order of its row's entries, whatever the blocks. */
 spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,
                              const spk_epilogue *epilogue, int threads);
 /* Its layout, the memory that it takes, in bytes, and the rows of B that are used together. */
@@ -187,11 +188,11 @@ spk_layout spk_prepared_layout(const spk_prepared *prepared);
 size_t spk_prepared_bytes(const spk_prepared *prepared);
 ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared);
 /* The entries whose rows have the same columns as their neighbours, as in V x 1 vectors and blocks:
- * such rows, 2 or more in strips, as many as a vector, half or a quarter of it has lanes in slices,
- * share what is loaded of B. */
+ * such rows, 2 or more in row panels, as many as a vector, half or a quarter of it has lanes in
+ * slices, share what is loaded of B. */
 ptrdiff_t spk_prepared_shared(const spk_prepared *prepared);
 /* The matrix that was packed, in CSR, with values as they are stored: rows + 1 offsets, as many
- * indices and values as it has entries, all checked to fit `itype`.  In strips, rows that were
+ * indices and values as it has entries, all checked to fit `itype`.  In row panels, rows that were
  * sorted are again; in slices they are in no order. */
 spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void *offsets,
                             void *indices, void *values);

@@ -17,7 +17,7 @@ cdef class Packed:
     @property
     def layout(self):
         """How it was packed."""
-        return "slices" if spk_prepared_layout(self.handle) == SPK_SLICES else "strips"
+        return "slices" if spk_prepared_layout(self.handle) == SPK_SLICES else "row_panels"
 
     @property
     def block_rows(self):
@@ -79,7 +79,9 @@ cdef class PackedInt8:
     def layout(self):
         """How it was packed."""
         cdef spk_layout layout = spk_int8_layout(self.handle)
-        return "slices" if layout == SPK_SLICES else "strips" if layout == SPK_STRIPS else "quads"
+        if layout == SPK_SLICES:
+            return "slices"
+        return "row_panels" if layout == SPK_ROW_PANELS else "quads"
 
     @property
     def share(self):

@@ -85,7 +85,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
                                  const spk_dense *C, const spk_epilogue *epilogue, int threads)
     size_t spk_prepared_bytes(const spk_prepared *prepared)
     ctypedef enum spk_layout:
-        SPK_STRIPS
+        SPK_ROW_PANELS
         SPK_SLICES
         SPK_QUADS
     spk_layout spk_prepared_layout(const spk_prepared *prepared)

@@ -180,13 +180,13 @@ def prepare(
 
     Notes
     -----
-    Products take ``2 * nnz * n`` operations.  `A` is cut into strips of rows and blocks of columns
+    Products take ``2 * nnz * n`` operations.  `A` is cut into row panels and blocks of columns
     such that the rows of the dense operand that a block needs stay in the L1 cache; the rows of a
-    strip are sorted by their length in a block, so that loops end when the branch predictor expects
-    it [1]_.  Where the dense product is faster, it is used: the values outside of the pattern then
-    multiply too, as zeros of padded blocks do, but never reach the result, as operands with
-    infinities or NaN go the other way.
-    But for that, results have the same bits for any number of threads.
+    row panel are sorted by their length in a block, so that loops end when the branch predictor
+    expects it [1]_.  Where the dense product is faster, it is used: the values outside of the
+    pattern then multiply too, as zeros of padded blocks do, but never reach the result, as operands
+    with infinities or NaN go the other way.  But for that, results have the same bits for any
+    number of threads.
 
     References
     ----------

@@ -73,7 +73,7 @@ class Rows:
 
 
 class Packed(Rows):
-    """In strips of rows by blocks of columns, or slices for a vector: see ``src/plan``."""
+    """In row panels by blocks of columns, or slices for a vector: see ``src/plan``."""
 
     name = "packed"
     by_width = True
@@ -169,8 +169,8 @@ class Packed(Rows):
         common = f", {100 * share:.3g}% in rows with common columns" if share else ""
         if self.packed.layout == "slices":
             return f"{self.name}: slices of rows, windows of {columns} columns{common}{values}"
-        strips = f"strips of rows by their length, blocks of {columns} columns"
-        return f"{self.name}: {strips}{common}{values}"
+        row_panels = f"row panels by their length, blocks of {columns} columns"
+        return f"{self.name}: {row_panels}{common}{values}"
 
 
 class Padded(Packed):

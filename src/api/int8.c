@@ -58,18 +58,18 @@ ptrdiff_t spk_int8_width(ptrdiff_t n) {
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels || !kernels->bytes || n > SPK_FOURS_COLUMNS) return USUAL_WIDTH;
   if (n <= 1) return 1;
-  return spk_strips_tile(SPK_F32, n, kernels->bytes, spk_active_machine());
+  return spk_row_panels_tile(SPK_F32, n, kernels->bytes, spk_active_machine());
 }
 
 spk_layout spk_int8_layout(const spk_int8 *A) {
-  return A && A->slices ? SPK_SLICES : A && A->strips ? SPK_STRIPS : SPK_QUADS;
+  return A && A->slices ? SPK_SLICES : A && A->row_panels ? SPK_ROW_PANELS : SPK_QUADS;
 }
 
 double spk_int8_share(const spk_int8 *A) {
   if (!A) return 0;
   ptrdiff_t shared = 0, all = 0;
   if (A->quads) shared = A->quads->shared, all = A->quads->nnz;
-  if (A->strips) shared = A->strips->shared, all = A->strips->nnz;
-  if (A->slices) shared = A->slices->begin[A->slices->strips].shared, all = A->slices->nnz;
+  if (A->row_panels) shared = A->row_panels->shared, all = A->row_panels->nnz;
+  if (A->slices) shared = A->slices->begin[A->slices->row_panels].shared, all = A->slices->nnz;
   return all > 0 ? (double)shared / (double)all : 0;
 }

@@ -14,7 +14,7 @@
 
 /* One of them. */
 struct spk_prepared {
-  spk_strips *strips;
+  spk_row_panels *row_panels;
   spk_slices *slices;
 };
 
@@ -23,9 +23,9 @@ static spk_status check(const spk_prepared *prepared, const spk_dense *B, const 
   if (status == SPK_OK) status = spk_check_dense(C);
   if (status != SPK_OK) return status;
   const int sliced = prepared->slices != NULL;
-  const ptrdiff_t rows = sliced ? prepared->slices->rows : prepared->strips->rows;
-  const ptrdiff_t cols = sliced ? prepared->slices->cols : prepared->strips->cols;
-  const spk_dtype dtype = sliced ? prepared->slices->dtype : prepared->strips->dtype;
+  const ptrdiff_t rows = sliced ? prepared->slices->rows : prepared->row_panels->rows;
+  const ptrdiff_t cols = sliced ? prepared->slices->cols : prepared->row_panels->cols;
+  const spk_dtype dtype = sliced ? prepared->slices->dtype : prepared->row_panels->dtype;
   if (cols != B->rows || rows != C->rows || B->cols != C->cols) return SPK_ERR_SHAPE;
   return dtype != B->dtype || dtype != C->dtype ? SPK_ERR_DTYPE : SPK_OK;
 }
@@ -50,8 +50,8 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   if (vector && spk_slices_suit(&ready, kernels))
     status = spk_slices_make(&ready, storage, threads, kernels, &made->slices);
   if (status == SPK_OK && !made->slices)
-    status = spk_strips_make(&ready, width, block_rows, storage, threads, kernels,
-                             spk_active_machine(), &made->strips);
+    status = spk_row_panels_make(&ready, width, block_rows, storage, threads, kernels,
+                                 spk_active_machine(), &made->row_panels);
   if (status == SPK_OK)
     *prepared = made;
   else
@@ -71,16 +71,16 @@ spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, c
   const spk_epilogue e = spk_rounded_epilogue(epilogue, B->dtype);
   if (prepared->slices)
     return spk_drive_slices(prepared->slices, B, C, &e, threads, spk_active_kernels());
-  spk_strips_plan plan;
-  spk_plan_strips(prepared->strips, B, C, threads, spk_active_machine(), &plan);
-  return spk_drive_strips(prepared->strips, B, C, &e, &plan);
+  spk_row_panels_plan plan;
+  spk_plan_row_panels(prepared->row_panels, B, C, threads, spk_active_machine(), &plan);
+  return spk_drive_row_panels(prepared->row_panels, B, C, &e, &plan);
 }
 
 static void unpack(const spk_prepared *prepared, const spk_unpacked *to) {
   if (prepared->slices)
     spk_slices_unpack(prepared->slices, spk_active_kernels()->pick_bits, to);
   else
-    spk_strips_unpack(prepared->strips, to);
+    spk_row_panels_unpack(prepared->row_panels, to);
 }
 
 spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void *offsets,
@@ -88,9 +88,9 @@ spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void 
   if (!prepared || !offsets || !indices || !values || (unsigned)itype > SPK_I64)
     return SPK_ERR_ARGUMENT;
   const spk_slices *slices = prepared->slices;
-  const ptrdiff_t rows = slices ? slices->rows : prepared->strips->rows;
-  const ptrdiff_t cols = slices ? slices->cols : prepared->strips->cols;
-  const ptrdiff_t nnz = slices ? slices->nnz : prepared->strips->nnz;
+  const ptrdiff_t rows = slices ? slices->rows : prepared->row_panels->rows;
+  const ptrdiff_t cols = slices ? slices->cols : prepared->row_panels->cols;
+  const ptrdiff_t nnz = slices ? slices->nnz : prepared->row_panels->nnz;
   if (itype == SPK_I32 && (cols > INT32_MAX || nnz > INT32_MAX)) return SPK_ERR_ARGUMENT;
   ptrdiff_t *next = calloc((size_t)rows + 1, sizeof *next);
   if (!next) return SPK_ERR_MEMORY;
@@ -112,7 +112,7 @@ spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void 
 
 void spk_prepared_free(spk_prepared *prepared) {
   if (!prepared) return;
-  spk_strips_free(prepared->strips);
+  spk_row_panels_free(prepared->row_panels);
   spk_slices_free(prepared->slices);
   free(prepared);
 }
@@ -120,7 +120,7 @@ void spk_prepared_free(spk_prepared *prepared) {
 ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n) {
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels || (unsigned)dtype > SPK_F64 || n <= 1) return n;
-  return spk_strips_tile(dtype, spk_min(n, WIDEST), kernels, spk_active_machine());
+  return spk_row_panels_tile(dtype, spk_min(n, WIDEST), kernels, spk_active_machine());
 }
 
 double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way) {
@@ -134,23 +134,23 @@ double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way) {
 }
 
 spk_layout spk_prepared_layout(const spk_prepared *prepared) {
-  return prepared && prepared->slices ? SPK_SLICES : SPK_STRIPS;
+  return prepared && prepared->slices ? SPK_SLICES : SPK_ROW_PANELS;
 }
 
 ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared) {
   if (!prepared) return 0;
   return prepared->slices ? spk_window_columns(prepared->slices->lanes)
-                          : prepared->strips->block_rows;
+                          : prepared->row_panels->block_rows;
 }
 
 ptrdiff_t spk_prepared_shared(const spk_prepared *prepared) {
   if (!prepared) return 0;
   const spk_slices *slices = prepared->slices;
-  return slices ? slices->begin[slices->strips].shared : prepared->strips->shared;
+  return slices ? slices->begin[slices->row_panels].shared : prepared->row_panels->shared;
 }
 
 size_t spk_prepared_bytes(const spk_prepared *prepared) {
   if (!prepared) return 0;
   return sizeof *prepared +
-         (prepared->slices ? prepared->slices->bytes : spk_strips_bytes(prepared->strips));
+         (prepared->slices ? prepared->slices->bytes : spk_row_panels_bytes(prepared->row_panels));
 }

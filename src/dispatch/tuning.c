@@ -23,10 +23,10 @@
  * to 77, and 51 where these give 58 to 64 up to 75%; above, all are within 4%.  In SDDMM panels
  * that fit L1 never paid (random masks, k = 128: 44 GFLOP/s with them, 47 without).
  *
- * strip_miss: 1 fits blocks of 64 to 512 rows with AVX-512 on Zen 4; with AVX2 there, blocks of L1
- * and half of that ran at 79 and 80 GFLOP/s below 55% sparsity where 1 chose larger ones that gave
- * 72, but the larger ones were right above 75%.  strip_entry: one vector of columns takes 1.5
- * cycles per entry with AVX-512 on Zen 4 and four take 4.75; with AVX2, 1 and 2.7. */
+ * row_panel_miss: 1 fits blocks of 64 to 512 rows with AVX-512 on Zen 4; with AVX2 there, blocks of
+ * L1 and half of that ran at 79 and 80 GFLOP/s below 55% sparsity where 1 chose larger ones that
+ * gave 72, but the larger ones were right above 75%.  row_panel_entry: one vector of columns
+ * takes 1.5 cycles per entry with AVX-512 on Zen 4 and four take 4.75; with AVX2, 1 and 2.7. */
 static const struct {
   const char *isa;
   int (*machine)(void); /* NULL: any */
@@ -39,9 +39,9 @@ static const struct {
       .wide_segment = INFINITY,
       .sddmm_entries = 24,
       .sddmm_bytes = 0,
-      .strip_vectors = 4,
-      .strip_miss = 1.0,
-      .strip_entry = 0.75,
+      .row_panel_vectors = 4,
+      .row_panel_miss = 1.0,
+      .row_panel_entry = 0.75,
       .fmas = 2.0}},
     {"avx512",
      spk_cpu_is_amd,
@@ -50,9 +50,9 @@ static const struct {
       .wide_segment = 150,
       .sddmm_entries = INFINITY,
       .sddmm_bytes = 0,
-      .strip_vectors = 4,
-      .strip_miss = 1.0,
-      .strip_entry = 0.5,
+      .row_panel_vectors = 4,
+      .row_panel_miss = 1.0,
+      .row_panel_entry = 0.5,
       .fmas = 1.0}},
     {"avx2",
      NULL,
@@ -61,9 +61,9 @@ static const struct {
       .wide_segment = 200,
       .sddmm_entries = 16,
       .sddmm_bytes = 11 << 10,
-      .strip_vectors = 4,
-      .strip_miss = 1.5,
-      .strip_entry = 1.0,
+      .row_panel_vectors = 4,
+      .row_panel_miss = 1.5,
+      .row_panel_entry = 1.0,
       .fmas = 2.0}},
 };
 

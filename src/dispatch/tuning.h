@@ -10,10 +10,10 @@ typedef struct spk_tuning {
   /* SDDMM: entries per row of P and panel of Yt that fits L1, from which on such panels pay, */
   double sddmm_entries;
   double sddmm_bytes; /* and the bytes of Yt that these read. */
-  /* Strips: the widest tile, in vectors; in vector FMAs, what a load from L2 costs more and what an
-   * entry costs besides its own; */
-  int strip_vectors;
-  double strip_miss, strip_entry;
+  /* Row panels: the widest tile, in vectors; in vector FMAs, what a load from L2 costs more and
+   * what an entry costs besides its own; */
+  int row_panel_vectors;
+  double row_panel_miss, row_panel_entry;
   double fmas; /* vector FMAs a cycle. */
 } spk_tuning;
 

@@ -10,7 +10,7 @@
 #include "../plan/int8.h"
 #include "../plan/slices.h"
 #include "../plan/spmm_plan.h"
-#include "../plan/strips.h"
+#include "../plan/row_panels.h"
 
 /* CSR, BSR, COO sorted by row. */
 spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
@@ -27,8 +27,8 @@ spk_status spk_drive_partial(const spk_sparse *A, const spk_dense *B, const spk_
                              const spk_epilogue *epilogue, const spk_partial_plan *plan,
                              const spk_kernels *kernels);
 
-spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C,
-                            const spk_epilogue *epilogue, const spk_strips_plan *plan);
+spk_status spk_drive_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
+                                const spk_epilogue *epilogue, const spk_row_panels_plan *plan);
 
 spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_dense *C,
                             const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
@@ -37,7 +37,7 @@ spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_d
 spk_status spk_drive_quads(const spk_quads *A, const int32_t *row_sums, const spk_bytes *B, void *C,
                            ptrdiff_t row_stride, ptrdiff_t col_stride, const spk_requantise *how,
                            const spk_quads_plan *plan);
-/* The same by A's strips or slices. */
+/* The same by A's row panels or slices. */
 spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
                            ptrdiff_t col_stride, const spk_requantise *how, int threads);
 

@@ -1,4 +1,4 @@
-/* int8 x bytes, by strips or slices whose numbers are four bytes each. */
+/* int8 x bytes, by row panels or slices whose numbers are four bytes each. */
 #include "drivers.h"
 #include "parallel.h"
 #include "workspace.h"
@@ -48,9 +48,9 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
   if (A->slices) {
     status = spk_drive_slices(A->slices, &b, &sums, &plain, threads, kernels->bytes);
   } else {
-    spk_strips_plan plan;
-    spk_plan_strips(A->strips, &b, &sums, threads, spk_active_machine(), &plan);
-    status = spk_drive_strips(A->strips, &b, &sums, &plain, &plan);
+    spk_row_panels_plan plan;
+    spk_plan_row_panels(A->row_panels, &b, &sums, threads, spk_active_machine(), &plan);
+    status = spk_drive_row_panels(A->row_panels, &b, &sums, &plain, &plan);
   }
   const int32_t shift = spk_int8_shift(how, B);
   const int unshifted = shift == 0 && !how->column_zero_points;

@@ -44,25 +44,25 @@ static void pack(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t block
                          B->is_signed ? 0x80 : 0);
 }
 
-/* Strips [first, last) of one tile, whose sums fit. */
-static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
-                       ptrdiff_t last) {
+/* Row panels [first, last) of one tile, whose sums fit. */
+static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
+                           ptrdiff_t last) {
   const spk_quads *A = j->A;
-  const ptrdiff_t row = first * A->strip_rows, col = tile * A->tile;
-  const ptrdiff_t rows = spk_min(A->rows, last * A->strip_rows) - row;
+  const ptrdiff_t row = first * A->row_panel_rows, col = tile * A->tile;
+  const ptrdiff_t rows = spk_min(A->rows, last * A->row_panel_rows) - row;
   memset(s->sums, 0, (size_t)(rows * A->tile) * sizeof *s->sums);
   for (ptrdiff_t b = 0; b < A->blocks; b++) {
     pack(j, s, tile, b);
     for (ptrdiff_t i = first; i < last; i++) {
-      const spk_quad_strip *strip = &A->strip[i];
-      const spk_quad_cell *cell = &strip->cells[b];
-      const spk_quad_task task = {.runs = strip->runs + cell[0].run,
+      const spk_quad_row_panel *row_panel = &A->row_panel[i];
+      const spk_quad_cell *cell = &row_panel->cells[b];
+      const spk_quad_task task = {.runs = row_panel->runs + cell[0].run,
                                   .run_count = cell[1].run - cell[0].run,
-                                  .row_ids = strip->row_ids + cell[0].item,
-                                  .offsets = strip->offsets + 4 * cell[0].quad,
-                                  .values = strip->values + cell[0].value,
+                                  .row_ids = row_panel->row_ids + cell[0].item,
+                                  .offsets = row_panel->offsets + 4 * cell[0].quad,
+                                  .values = row_panel->values + cell[0].value,
                                   .panel = s->panel,
-                                  .sums = s->sums + (i - first) * A->strip_rows * A->tile};
+                                  .sums = s->sums + (i - first) * A->row_panel_rows * A->tile};
       A->kernels->quads(&task);
     }
   }
@@ -92,8 +92,8 @@ static void run_part(void *context, ptrdiff_t task, int worker) {
   const ptrdiff_t tile = task % plan->tiles, part = task / plan->tiles;
   const ptrdiff_t last = spk_quads_part(j->A, part + 1, plan->parts);
   const scratch s = scratch_of(j, worker);
-  for (ptrdiff_t i = spk_quads_part(j->A, part, plan->parts); i < last; i += plan->stage_strips)
-    run_strips(j, &s, tile, i, spk_min(last, i + plan->stage_strips));
+  for (ptrdiff_t i = spk_quads_part(j->A, part, plan->parts); i < last; i += plan->stage_row_panels)
+    run_row_panels(j, &s, tile, i, spk_min(last, i + plan->stage_row_panels));
 }
 
 spk_status spk_drive_quads(const spk_quads *A, const int32_t *row_sums, const spk_bytes *B, void *C,

@@ -1,4 +1,4 @@
-/* A packed in slices times dense: column by column, strips dealt out by their steps. */
+/* A packed in slices times dense: column by column, row panels dealt out by their steps. */
 #include "../plan/parts.h"
 #include "../plan/storage.h"
 #include "drivers.h"
@@ -28,7 +28,7 @@ typedef struct scratch {
   float *values; /* expanded */
 } scratch;
 
-#define SUM_BYTES ((size_t)SPK_SLICE_STRIP_ROWS * sizeof(double))
+#define SUM_BYTES ((size_t)SPK_SLICE_ROW_PANEL_ROWS * sizeof(double))
 
 /* Floats that are expanded at a time: a cell has that many at most. */
 #define VALUE_BYTES (SPK_EXPANDED * sizeof(float))
@@ -97,12 +97,12 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
   spread(j, &s);
   const ptrdiff_t last = spk_slices_part(A, part + 1, j->parts);
   for (ptrdiff_t i = spk_slices_part(A, part, j->parts); i < last; i++) {
-    const spk_slice_strip *at = &A->begin[i];
+    const spk_slice_row_panel *at = &A->begin[i];
     const size_t vector = (size_t)A->lanes * size;
     spk_slice_task task = {
-        .rows = spk_min(A->strip_rows, A->rows - i * A->strip_rows),
-        .first = i * A->strip_rows,
-        .row_ids = A->in_order[i] ? NULL : A->row_ids + i * A->strip_rows,
+        .rows = spk_min(A->row_panel_rows, A->rows - i * A->row_panel_rows),
+        .first = i * A->row_panel_rows,
+        .row_ids = A->in_order[i] ? NULL : A->row_ids + i * A->row_panel_rows,
         .runs = A->runs + at[0].run,
         .run_count = at[1].run - at[0].run,
         .cells = A->cells + at[0].cell,
@@ -126,12 +126,12 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
 
 spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_dense *C,
                             const spk_epilogue *epilogue, int threads, const spk_kernels *kernels) {
-  threads = spk_choose_threads(threads, STEP_WORK * (double)A->weights[A->strips]);
-  threads = (int)spk_max(1, spk_min(threads, A->strips));
+  threads = spk_choose_threads(threads, STEP_WORK * (double)A->weights[A->row_panels]);
+  threads = (int)spk_max(1, spk_min(threads, A->row_panels));
   job j = {.A = A, .B = B, .C = C, .epilogue = epilogue, .kernels = kernels, .parts = 1};
-  if (threads > 1) j.parts = spk_max(1, spk_min(A->strips, threads * SPK_TASKS_PER_THREAD));
+  if (threads > 1) j.parts = spk_max(1, spk_min(A->row_panels, threads * SPK_TASKS_PER_THREAD));
   const size_t size = spk_dtype_size(A->dtype);
-  const ptrdiff_t shared = A->begin[A->strips].shared;
+  const ptrdiff_t shared = A->begin[A->row_panels].shared;
   if (shared < A->nnz) j.window_bytes = spk_slice((size_t)(A->windows * 2 * A->lanes) * size);
   if (shared > 0) j.plain_bytes = spk_slice((size_t)(A->cols + SPK_PLAIN_ZEROS) * size);
   const size_t values = A->storage == SPK_STORAGE_SAME ? 0 : VALUE_BYTES;

@@ -4,7 +4,7 @@
 #include "exp.inc.h"
 #include "activations.inc.h"
 #include "epilogue.inc.h"
-#include "spmm_strips.inc.h"
+#include "spmm_row_panels.inc.h"
 #include "spmm_patches.inc.h"
 #include "spmv_slices.inc.h"
 #include "dots.inc.h"

@@ -1,4 +1,4 @@
-/* Runs of strips whose rows share columns by fours, x a panel of half a vector of columns, or a
+/* Runs of row panels whose rows share columns by fours, x a panel of half a vector of columns, or a
  * whole one.
  *
  * A vector holds a patch of C: 2 rows by LANES / 2 columns, alternating.  An entry of two such rows
@@ -11,11 +11,11 @@
  * need; what is left of a run goes by 8 and 4.  Zen 5, cycles per entry of 16 rows that share by 4,
  * 8 and 16: 6.5, 5.3, 4.7 where loads allow 6, 5, 4.5, with 8 columns of floats; patches of 4 x 4,
  * whose values and B are repeated by loads of 16 bytes, took 12.9, 7.8 and 6.1.  Sums are added up
- * in the order of the entries, as in spmm_strips.
+ * in the order of the entries, as in spmm_row_panels.
  */
 #ifdef SPK_PATCHES
 
-SPK_INLINE void FT(patch_rows)(const spk_strip_task *t, const T *panel, const T *zeros,
+SPK_INLINE void FT(patch_rows)(const spk_row_panel_task *t, const T *panel, const T *zeros,
                                ptrdiff_t padding, T *sums, T *C, ptrdiff_t ldc, const uint16_t *ids,
                                const uint16_t *o, const T *a, ptrdiff_t entries, const int G,
                                const int NP, const int S, const int first,
@@ -69,13 +69,13 @@ SPK_INLINE void FT(patch_rows)(const spk_strip_task *t, const T *panel, const T 
   FT(patch_rows)(t, panel, zeros, padding, sums, C, ldc, ids, offsets, values, entries, G, NP, S, \
                  first, mode)
 
-SPK_INLINE void FT(patch_runs)(const spk_strip_task *t, const int NP) {
+SPK_INLINE void FT(patch_runs)(const spk_row_panel_task *t, const int NP) {
   /* Locals, as the stores could alias the task. */
   const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
   const uint16_t *ids = t->row_ids, *offsets = t->offsets;
   const T *values = t->values, *panel = t->panel, *zeros = t->zeros;
   T *sums = t->sums, *C = t->C;
-  const spk_strip_run *runs = t->runs;
+  const spk_row_panel_run *runs = t->runs;
   const ptrdiff_t count = t->run_count, ldc = t->ldc, padding = t->padding;
   const int first = t->first || !sums;
   for (ptrdiff_t r = 0; r < count; r++) {
@@ -94,6 +94,6 @@ SPK_INLINE void FT(patch_runs)(const spk_strip_task *t, const int NP) {
 }
 #undef SPK_GROUPS
 
-static void FT(spmm_patches_half)(const spk_strip_task *t) { FT(patch_runs)(t, 1); }
-static void FT(spmm_patches_whole)(const spk_strip_task *t) { FT(patch_runs)(t, 2); }
+static void FT(spmm_patches_half)(const spk_row_panel_task *t) { FT(patch_runs)(t, 1); }
+static void FT(spmm_patches_whole)(const spk_row_panel_task *t) { FT(patch_runs)(t, 2); }
 #endif

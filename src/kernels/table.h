@@ -18,9 +18,9 @@
 /* Widest tile of partial sums, in vectors: with stores of four, what a wider one would save of
  * reading the entries is hidden. */
 #define SPK_MAX_PARTIAL_VECTORS 4
-/* Widest tile of strips, in vectors, and the most sums of strips in registers. */
-#define SPK_MAX_STRIP_VECTORS 4
-#define SPK_MAX_STRIP_SUMS 16
+/* Widest tile of row panels, in vectors, and the most sums of row panels in registers. */
+#define SPK_MAX_ROW_PANEL_VECTORS 4
+#define SPK_MAX_ROW_PANEL_SUMS 16
 /* Rows that go in lockstep through spmm_patches, at most; those of them that share columns at
  * least, which have one offset. */
 #define SPK_PATCH_ROWS 16
@@ -65,18 +65,18 @@ typedef void (*spk_spmspv_fn)(const spk_spmspv_task *task);
 typedef ptrdiff_t (*spk_nonzeros_fn)(const void *x, ptrdiff_t stride, ptrdiff_t count,
                                      ptrdiff_t first, void *ids, void *kept);
 
-/* So many rows of so many entries each, G by G in lockstep, the last ones alone (plan/strips.h).
- * `shared` S, where not 0: they are whole groups, and each S rows of one, where S divides G, have
- * the same offsets.  In runs of spmm_patches, rows that are left of groups of 16 go by 8 and by 4,
- * S is 4 or more, and there is one offset for 4 rows. */
-typedef struct spk_strip_run {
+/* So many rows of so many entries each, G by G in lockstep, the last ones alone
+ * (plan/row_panels.h). `shared` S, where not 0: they are whole groups, and each S rows of one,
+ * where S divides G, have the same offsets.  In runs of spmm_patches, rows that are left of groups
+ * of 16 go by 8 and by 4, S is 4 or more, and there is one offset for 4 rows. */
+typedef struct spk_row_panel_run {
   uint32_t entries, rows, shared;
-} spk_strip_run;
+} spk_row_panel_run;
 
-/* One block of one strip: sums[row_ids[r], :] (+)= values of a row x rows offsets of the panel; and
- * where there is a C, what comes out goes there, with its epilogue. */
-typedef struct spk_strip_task {
-  const spk_strip_run *runs;
+/* One block of one row panel: sums[row_ids[r], :] (+)= values of a row x rows offsets of the panel;
+ * and where there is a C, what comes out goes there, with its epilogue. */
+typedef struct spk_row_panel_task {
+  const spk_row_panel_run *runs;
   ptrdiff_t run_count;
   const uint16_t *row_ids, *offsets; /* one per row of a run; one per entry, G rows alternate */
   const void *values;
@@ -88,9 +88,9 @@ typedef struct spk_strip_task {
   void *C;    /* or NULL */
   ptrdiff_t ldc, n;
   spk_epilogue epilogue;
-} spk_strip_task;
+} spk_row_panel_task;
 
-typedef void (*spk_strip_fn)(const spk_strip_task *task);
+typedef void (*spk_row_panel_fn)(const spk_row_panel_task *task);
 
 /* int8: so many items of so many quads of columns each; an item is one row, or SPK_QUAD_ROWS rows
  * that are neighbours (plan/quads.h). */
@@ -132,7 +132,7 @@ typedef struct spk_quad_store_task {
 } spk_quad_store_task;
 typedef void (*spk_quad_store_fn)(const spk_quad_store_task *task);
 
-/* A slice of rows in a window of x, both of one strip; so many of them that take so many steps
+/* A slice of rows in a window of x, both of one row panel; so many of them that take so many steps
  * (plan/slices.h).
  * `shared` G, where not 0: one cell, of all of x.  Its slice is G groups of lanes with the same
  * columns in a group; its picks are the places in `plain` of those, G per step.  Or
@@ -145,21 +145,21 @@ typedef struct spk_slice_run {
   uint32_t steps, cells, shared;
 } spk_slice_run;
 
-/* Rows of a strip of slices, at most. */
-#define SPK_SLICE_STRIP_ROWS 256
+/* Rows of a row panel of slices, at most. */
+#define SPK_SLICE_ROW_PANEL_ROWS 256
 
-/* C[row_ids[i]] = epilogue of a dot product, for all rows of a strip; C[first + i] where row_ids is
- * NULL. */
+/* C[row_ids[i]] = epilogue of a dot product, for all rows of a row panel; C[first + i] where
+ * row_ids is NULL. */
 typedef struct spk_slice_task {
   ptrdiff_t rows, first;
   const uint32_t *row_ids;
   const spk_slice_run *runs;
   ptrdiff_t run_count;
   const spk_slice_cell *cells;
-  const void *picks, *values; /* whole vectors, of this strip */
+  const void *picks, *values; /* whole vectors, of this row panel */
   const void *x;              /* windows of two vectors */
   const void *plain;          /* x as it is, and 4 zeros; for shared runs */
-  void *sums;                 /* scratch of SPK_SLICE_STRIP_ROWS; aligned, as all of these */
+  void *sums;                 /* scratch of SPK_SLICE_ROW_PANEL_ROWS; aligned, as all of these */
   int more;                   /* sums hold something already */
   int unfinished;             /* more will come, C is left alone */
   void *C;
@@ -316,8 +316,8 @@ typedef struct spk_kernels {
   int pick_bits;                    /* SPK_PICK_BITS; 0: no picks */
   const struct spk_kernels *narrow; /* the ISA of half the lanes, if its vectors are as fast */
   int halved;                       /* whether this is another one's `narrow` */
-  /* Strips and slices of SPK_F32 whose numbers are four bytes each: four values, times four of B,
-   * added to an int32_t; NULL where that takes more than one instruction. */
+  /* Row panels and slices of SPK_F32 whose numbers are four bytes each: four values, times four of
+   * B, added to an int32_t; NULL where that takes more than one instruction. */
   const struct spk_kernels *bytes;
 #define SPK_KERNEL_TI(field, fn) fn field[2][2];
 #define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];

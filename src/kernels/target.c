@@ -88,7 +88,7 @@
 #define TV_WIDTHS_4(tn, field)                                              \
   NAME_TV(tn, field, 1, SPK_ISA_NAME), NAME_TV(tn, field, 2, SPK_ISA_NAME), \
       NAME_TV(tn, field, 3, SPK_ISA_NAME), NAME_TV(tn, field, 4, SPK_ISA_NAME)
-#define TV_WIDTHS_SPK_MAX_STRIP_VECTORS TV_WIDTHS_4
+#define TV_WIDTHS_SPK_MAX_ROW_PANEL_VECTORS TV_WIDTHS_4
 #define TV_WIDTHS_OF(most) TV_WIDTHS_##most
 #define WIDTHS_SPK_MAX_VECTORS WIDTHS_8
 #define WIDTHS_SPK_MAX_BSR_VECTORS WIDTHS_4

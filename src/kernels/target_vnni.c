@@ -11,7 +11,7 @@
 
 const spk_kernels spk_kernels__avx512_vnni = {.quads = SPK_NAME1(quads, SPK_ISA_NAME)};
 
-/* Strips and slices of float32, whose numbers are four bytes each. */
+/* Row panels and slices of float32, whose numbers are four bytes each. */
 typedef v_f32 v_q32;
 typedef m_f32 m_q32;
 #define SPK_LANES_q32 SPK_LANES_f32
@@ -57,16 +57,16 @@ static void FT(activate_tile)(T *C, ptrdiff_t row_stride, ptrdiff_t col_stride, 
   (void)C, (void)row_stride, (void)col_stride, (void)rows, (void)n, (void)activation;
 }
 #include "epilogue.inc.h"
-#include "spmm_strips.inc.h"
+#include "spmm_row_panels.inc.h"
 #include "spmm_patches.inc.h"
 #include "spmv_slices.inc.h"
 
 const spk_kernels spk_kernels__avx512_vnni_bytes = {
-    .spmm_strips_2 = {{FT(spmm_strips_2_1x1v), FT(spmm_strips_2_1x2v), FT(spmm_strips_2_1x3v),
-                       FT(spmm_strips_2_1x4v)}},
-    .spmm_strips_4 = {{FT(spmm_strips_4_1x1v), FT(spmm_strips_4_1x2v), FT(spmm_strips_4_1x3v),
-                       FT(spmm_strips_4_1x4v)}},
-    .spmm_strips_8 = {{FT(spmm_strips_8_1x1v)}},
+    .spmm_row_panels_2 = {{FT(spmm_row_panels_2_1x1v), FT(spmm_row_panels_2_1x2v),
+                           FT(spmm_row_panels_2_1x3v), FT(spmm_row_panels_2_1x4v)}},
+    .spmm_row_panels_4 = {{FT(spmm_row_panels_4_1x1v), FT(spmm_row_panels_4_1x2v),
+                           FT(spmm_row_panels_4_1x3v), FT(spmm_row_panels_4_1x4v)}},
+    .spmm_row_panels_8 = {{FT(spmm_row_panels_8_1x1v)}},
     .spmm_patches_half = {FT(spmm_patches_half)},
     .spmm_patches_whole = {FT(spmm_patches_whole)},
     .spmv_slices = {FT(spmv_slices)},

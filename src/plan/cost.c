@@ -4,11 +4,12 @@
 
 #include "slices.h"
 #include "spmm_plan.h"
-#include "strips.h"
+#include "row_panels.h"
 
 /* Rows that share what packing B took: about as many as a part of a product has. */
 #define ROWS_PER_PANEL 2000.0
-/* Cycles that a row takes in strips, however few entries it has, and more of them for a vector. */
+/* Cycles that a row takes in row panels, however few entries it has, and more of them for a vector.
+ */
 #define ROW_START 4.0
 #define VECTOR_ROW_START 8.0
 /* What a row with few entries in a block takes for each vector of its sums, where these leave L1
@@ -25,7 +26,7 @@
 #define MISPREDICTED 16.0
 #define UNPREDICTABLE 8.0
 
-/* Rows of B in the blocks of strips of a matrix that is just not too sparse for them. */
+/* Rows of B in the blocks of row panels of a matrix that is just not too sparse for them. */
 #define FEWEST_BLOCK_ROWS 512.0
 
 /* The share of loads that find their line in L2 and not in L1, where rows of A use `bytes` of B: it
@@ -52,14 +53,15 @@ static double packing_cost(const spk_sparse *A, double vectors) {
  * the fastest or within 4% of them.  Rows that share what is loaded of B four by four are fastest
  * in blocks as high as half of L2 holds, which took 0.73 to 0.95 of the time of those for L1 (Zen
  * 5, 95% sparse, 1024 and 2048 columns, N = 8 to 64). */
-double spk_strip_row_cost(const spk_sparse *A, double shared, ptrdiff_t block, ptrdiff_t vectors,
-                          const spk_kernels *kernels, const spk_machine *machine) {
+double spk_row_panel_row_cost(const spk_sparse *A, double shared, ptrdiff_t block,
+                              ptrdiff_t vectors, const spk_kernels *kernels,
+                              const spk_machine *machine) {
   const spk_tuning *tuning = spk_tuning_for(kernels, machine);
   const double per_row = entries_per_row(A), blocks = ceil((double)A->cols / (double)block);
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   const double bytes = (double)(block * vectors * lanes) * (double)spk_dtype_size(A->dtype);
-  const double slower = 1.0 + (1.0 - shared) * missing(bytes, machine) * tuning->strip_miss;
-  const double entry = (double)vectors * slower + tuning->strip_entry;
+  const double slower = 1.0 + (1.0 - shared) * missing(bytes, machine) * tuning->row_panel_miss;
+  const double entry = (double)vectors * slower + tuning->row_panel_entry;
   /* Blocks that hold entries of a row. */
   const double used = blocks * (1.0 - exp(-per_row / blocks));
   return (per_row * entry + used * 6.0 * (double)vectors) / tuning->fmas;
@@ -72,7 +74,7 @@ static double few_entries_cost(const spk_sparse *A, ptrdiff_t block, ptrdiff_t t
   const double used = blocks * (1.0 - exp(-per_row / blocks));
   if (blocks <= 1.0 || used <= 0) return 0;
   /* Beside them, L1 holds what is loaded of B. */
-  const double bytes = 2.0 * SPK_STRIP_ROWS * (double)tile * (double)spk_dtype_size(A->dtype);
+  const double bytes = 2.0 * SPK_ROW_PANEL_ROWS * (double)tile * (double)spk_dtype_size(A->dtype);
   const double exposed = exp(-per_row / used / HIDING_ENTRIES);
   return used * SUMS_FROM_L2 * (double)vectors * missing(bytes, machine) * exposed;
 }
@@ -91,16 +93,16 @@ static double slices_cost(const spk_sparse *A, const spk_kernels *kernels) {
   return slices * windows * (CELL_START + 2.3 * steps_of(width * density, density, lanes));
 }
 
-static double strips_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
-                          const spk_machine *machine) {
-  const ptrdiff_t tile = spk_strips_tile(A->dtype, n, kernels, machine);
+static double row_panels_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
+                              const spk_machine *machine) {
+  const ptrdiff_t tile = spk_row_panels_tile(A->dtype, n, kernels, machine);
   kernels = spk_kernels_for(kernels, A->dtype, n);
   const double rows = (double)A->rows, tiles = ceil((double)n / (double)tile);
-  const double cells = ceil(rows / SPK_STRIP_ROWS) * ceil((double)A->cols / FEWEST_BLOCK_ROWS);
+  const double cells = ceil(rows / SPK_ROW_PANEL_ROWS) * ceil((double)A->cols / FEWEST_BLOCK_ROWS);
   if ((double)A->nnz < SPK_ENTRIES_PER_CELL * cells) return INFINITY;
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
-  const ptrdiff_t block = spk_strips_block(A, 0, vectors, kernels, machine);
-  const double row = spk_strip_row_cost(A, 0, block, vectors, kernels, machine);
+  const ptrdiff_t block = spk_row_panels_block(A, 0, vectors, kernels, machine);
+  const double row = spk_row_panel_row_cost(A, 0, block, vectors, kernels, machine);
   const double more = 2.0 * (double)vectors + packing_cost(A, (double)vectors) +
                       few_entries_cost(A, block, tile, vectors, machine);
   const double start = n == 1 ? VECTOR_ROW_START : ROW_START;
@@ -113,7 +115,7 @@ static double rows_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *ker
   const double rows = (double)A->rows, per_row = entries_per_row(A);
   const double x_bytes = (double)A->cols * (double)spk_dtype_size(A->dtype);
   if (n == 1) return rows * (1.5 * (1.0 + 2.0 * missing(x_bytes, machine)) * per_row + 7.0);
-  const ptrdiff_t tile = spk_strips_tile(A->dtype, n, kernels, machine);
+  const ptrdiff_t tile = spk_row_panels_tile(A->dtype, n, kernels, machine);
   kernels = spk_kernels_for(kernels, A->dtype, n);
   const double fmas = spk_tuning_for(kernels, machine)->fmas;
   const double tiles = ceil((double)n / (double)tile);
@@ -141,5 +143,5 @@ double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_way way, const spk_kernels
   if (way == SPK_WAY_ROWS) return rows_cost(A, n, kernels, machine);
   if (way == SPK_WAY_DENSE) return dense_cost(A, n, kernels, machine);
   if (n == 1 && spk_slices_suit(A, kernels)) return slices_cost(A, kernels);
-  return strips_cost(A, n, kernels, machine);
+  return row_panels_cost(A, n, kernels, machine);
 }

@@ -12,9 +12,10 @@
 double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_way way, const spk_kernels *kernels,
                 const spk_machine *machine);
 
-/* A row of A in strips of `kernels` against a tile of `vectors` vectors, with blocks of `block`
+/* A row of A in row panels of `kernels` against a tile of `vectors` vectors, with blocks of `block`
  * rows; `shared`: the share of entries that wait for no load of B, as other rows use it too. */
-double spk_strip_row_cost(const spk_sparse *A, double shared, ptrdiff_t block, ptrdiff_t vectors,
-                          const spk_kernels *kernels, const spk_machine *machine);
+double spk_row_panel_row_cost(const spk_sparse *A, double shared, ptrdiff_t block,
+                              ptrdiff_t vectors, const spk_kernels *kernels,
+                              const spk_machine *machine);
 
 #endif

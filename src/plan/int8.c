@@ -78,8 +78,8 @@ static spk_status pack(const spk_sparse *A, const int8_t *values, ptrdiff_t widt
   else if (width == 1 && spk_slices_suit(&grouped, kernels->bytes))
     status = spk_slices_make(&grouped, SPK_STORAGE_SAME, threads, kernels->bytes, &into->slices);
   if (status == SPK_OK && !into->slices && !into->quads)
-    status = spk_strips_make(&grouped, width, 0, SPK_STORAGE_SAME, threads, kernels->bytes, machine,
-                             &into->strips);
+    status = spk_row_panels_make(&grouped, width, 0, SPK_STORAGE_SAME, threads, kernels->bytes,
+                                 machine, &into->row_panels);
   free(f.offsets);
   return status;
 }
@@ -108,7 +108,7 @@ void spk_int8_free(spk_int8 *A) {
   if (!A) return;
   free(A->row_sums);
   spk_quads_free(A->quads);
-  spk_strips_free(A->strips);
+  spk_row_panels_free(A->row_panels);
   spk_slices_free(A->slices);
   free(A);
 }
@@ -117,6 +117,6 @@ size_t spk_int8_bytes(const spk_int8 *A) {
   if (!A) return 0;
   const size_t packed = A->quads    ? spk_quads_bytes(A->quads)
                         : A->slices ? A->slices->bytes
-                                    : spk_strips_bytes(A->strips);
+                                    : spk_row_panels_bytes(A->row_panels);
   return sizeof *A + (size_t)A->rows * sizeof *A->row_sums + packed;
 }

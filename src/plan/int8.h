@@ -1,9 +1,9 @@
 /* A matrix of int8, packed in one of three ways, by the columns that B will have:
  *
  *   quads    any four columns of A at a time (quads.h), against panels of some tens of columns
- *   strips   for fewer columns, four *neighbouring* columns of A as one, which is a number of four
- *   slices   bytes, and four rows of B as one: then they are the strips and slices of float32, with
- *            another instruction in place of the FMA.  Where entries lie at random, most numbers
+ *   row panels   for fewer columns, four *neighbouring* columns of A as one, which is a number of
+ * four slices   bytes, and four rows of B as one: then they are the row panels and slices of
+ * float32, with another instruction in place of the FMA.  Where entries lie at random, most numbers
  *            hold a single one, and these take about as long as floats; with more than a vector of
  *            columns such a matrix goes by quads, too.
  */
@@ -13,9 +13,9 @@
 #include "../common.h"
 #include "quads.h"
 #include "slices.h"
-#include "strips.h"
+#include "row_panels.h"
 
-/* The most columns that strips are packed for. */
+/* The most columns that row panels are packed for. */
 #define SPK_FOURS_COLUMNS 32
 
 /* The most that the magnitudes of a row may add up to, times bytes of up to 255. */
@@ -25,7 +25,7 @@ struct spk_int8 {
   ptrdiff_t rows, cols, nnz;
   int32_t *row_sums;
   spk_quads *quads; /* one of them */
-  spk_strips *strips;
+  spk_row_panels *row_panels;
   spk_slices *slices;
 };
 

@@ -17,18 +17,18 @@ static inline ptrdiff_t spk_tile_of(ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t most
   return spk_ceil_div(vectors, spk_ceil_div(vectors, spk_max(1, most))) * lanes;
 }
 
-/* Into how many parts strips are dealt out, at least `least`.  Each part packs the panels of a tile
- * again, and threads should end together: the most parts, to even out disturbances, of those that
- * take about the least time.  `strip`: what one takes; `packing`: what packing a tile's panels
- * does. */
-static inline ptrdiff_t spk_choose_parts(ptrdiff_t strips, double strip, double packing,
+/* Into how many parts row panels are dealt out, at least `least`.  Each part packs the panels of a
+ * tile again, and threads should end together: the most parts, to even out disturbances, of those
+ * that take about the least time.  `row panel`: what one takes; `packing`: what packing a tile's
+ * panels does. */
+static inline ptrdiff_t spk_choose_parts(ptrdiff_t row_panels, double row_panel, double packing,
                                          ptrdiff_t tiles, ptrdiff_t threads, ptrdiff_t least) {
-  const ptrdiff_t most = spk_min(strips, spk_max(least, SPK_TASKS_PER_THREAD * threads));
+  const ptrdiff_t most = spk_min(row_panels, spk_max(least, SPK_TASKS_PER_THREAD * threads));
   ptrdiff_t best = spk_max(1, least);
   double best_time = 0;
   for (ptrdiff_t parts = best; threads > 1 && parts <= most; parts++) {
     const double tasks = (double)spk_ceil_div(tiles * parts, threads);
-    const double time = tasks * ((double)spk_ceil_div(strips, parts) * strip + packing);
+    const double time = tasks * ((double)spk_ceil_div(row_panels, parts) * row_panel + packing);
     if (best_time == 0 || time < SPK_ABOUT * best_time) best = parts;
     if (best_time == 0 || time < best_time) best_time = time;
   }

@@ -7,8 +7,8 @@
 #include "packing.h"
 #include "parts.h"
 
-#define STRIP_ROWS 256
-#define LEAST_STRIP_ROWS 64 /* where threads would have none otherwise */
+#define ROW_PANEL_ROWS 256
+#define LEAST_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
 
 /* Cells beyond one per entry that a matrix may have all the same. */
 #define MOST_EMPTY_CELLS 4096.0
@@ -41,7 +41,7 @@ static ptrdiff_t column_of(const spk_sparse *A, ptrdiff_t entry) {
 
 static ptrdiff_t quads_of(ptrdiff_t entries) { return spk_ceil_div(entries, 4); }
 
-/* Some rows of a strip in one block: the entries [from[r], to[r]) of A. */
+/* Some rows of a row panel in one block: the entries [from[r], to[r]) of A. */
 typedef struct rows_in_block {
   ptrdiff_t count;
   ptrdiff_t from[SPK_QUAD_ROWS], to[SPK_QUAD_ROWS];
@@ -82,7 +82,8 @@ static int compare(const void *left, const void *right) {
   return a->row < b->row ? -1 : a->row > b->row;
 }
 
-/* Entries of row i of the strip in block b are cuts[b * rows + i] .. cuts[(b + 1) * rows + i]. */
+/* Entries of row i of the row panel in block b are cuts[b * rows + i] .. cuts[(b + 1) * rows + i].
+ */
 static void cut(const spk_sparse *A, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t block,
                 ptrdiff_t blocks, ptrdiff_t *cuts) {
   for (ptrdiff_t i = 0; i < rows; i++) {
@@ -143,8 +144,8 @@ static void advance(const item *items, ptrdiff_t count, spk_quad_cell *at) {
   }
 }
 
-/* The parts of a strip's one allocation. */
-static int take_strip(spk_quad_strip *s, ptrdiff_t blocks, const spk_quad_cell *end) {
+/* The parts of a row panel's one allocation. */
+static int take_row_panel(spk_quad_row_panel *s, ptrdiff_t blocks, const spk_quad_cell *end) {
   const size_t cells = spk_slice(spk_size_product((size_t)blocks + 1, sizeof *s->cells));
   const size_t runs = spk_slice(spk_size_product((size_t)end->run, sizeof *s->runs));
   const size_t ids = spk_slice(spk_size_product((size_t)end->item, sizeof *s->row_ids));
@@ -164,7 +165,7 @@ static int take_strip(spk_quad_strip *s, ptrdiff_t blocks, const spk_quad_cell *
 
 /* The items of block b, whose columns begin at `low`, from *at on; zeros are there already. */
 static void fill(const packing *job, const ptrdiff_t *cuts, ptrdiff_t b, ptrdiff_t low,
-                 const item *items, ptrdiff_t count, spk_quad_cell at, spk_quad_strip *s) {
+                 const item *items, ptrdiff_t count, spk_quad_cell at, spk_quad_row_panel *s) {
   ptrdiff_t run = at.run - 1;
   for (ptrdiff_t i = 0; i < count; i++) {
     const item *it = &items[i];
@@ -192,15 +193,15 @@ static void fill(const packing *job, const ptrdiff_t *cuts, ptrdiff_t b, ptrdiff
   }
 }
 
-/* One strip; it has no cells if there was no memory. */
-static void pack_strip(void *context, ptrdiff_t number, int worker) {
+/* One row panel; it has no cells if there was no memory. */
+static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   (void)worker;
   packing *job = context;
   const spk_quads *all = job->into;
-  spk_quad_strip *s = &all->strip[number];
-  const ptrdiff_t first = number * all->strip_rows, blocks = all->blocks;
-  s->rows = spk_min(all->strip_rows, job->A->rows - first);
-  item items[STRIP_ROWS];
+  spk_quad_row_panel *s = &all->row_panel[number];
+  const ptrdiff_t first = number * all->row_panel_rows, blocks = all->blocks;
+  s->rows = spk_min(all->row_panel_rows, job->A->rows - first);
+  item items[ROW_PANEL_ROWS];
   const size_t cut_bytes =
       spk_size_product((size_t)blocks + 1, (size_t)s->rows * sizeof(ptrdiff_t));
   ptrdiff_t *cuts = malloc(spk_size_sum(cut_bytes, 1));
@@ -209,7 +210,7 @@ static void pack_strip(void *context, ptrdiff_t number, int worker) {
   spk_quad_cell end = {0};
   for (ptrdiff_t b = 0; b < blocks; b++)
     advance(items, find_items(job->A, cuts, s->rows, b, items), &end);
-  if (take_strip(s, blocks, &end)) {
+  if (take_row_panel(s, blocks, &end)) {
     for (ptrdiff_t b = 0; b < blocks; b++) {
       const ptrdiff_t count = find_items(job->A, cuts, s->rows, b, items);
       fill(job, cuts, b, b * all->block_rows, items, count, s->cells[b], s);
@@ -247,28 +248,30 @@ spk_status spk_quads_make(const spk_sparse *A, const int8_t *values, int threads
   q->tile = 4 * kernels->lanes[SPK_F32];
   q->block_rows = choose_block(A, q->tile, machine);
   q->blocks = spk_max(1, spk_ceil_div(A->cols, q->block_rows));
-  q->strip_rows = STRIP_ROWS;
-  /* Of more and lower strips there must not be too many cells either: threads refuse no matrix. */
+  q->row_panel_rows = ROW_PANEL_ROWS;
+  /* Of more and lower row panels there must not be too many cells either: threads refuse no matrix.
+   */
   const double most = ((double)A->nnz + MOST_EMPTY_CELLS) / (double)q->blocks;
-  if ((double)spk_ceil_div(A->rows, STRIP_ROWS) > most) {
+  if ((double)spk_ceil_div(A->rows, ROW_PANEL_ROWS) > most) {
     free(q);
     return SPK_ERR_SPARSE;
   }
   const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
-  while (q->strip_rows > LEAST_STRIP_ROWS && spk_ceil_div(A->rows, q->strip_rows) < tasks &&
-         (double)spk_ceil_div(A->rows, q->strip_rows / 2) <= most)
-    q->strip_rows /= 2;
-  q->strips = spk_ceil_div(A->rows, q->strip_rows);
-  q->strip = calloc((size_t)q->strips + 1, sizeof *q->strip);
-  q->weights = calloc((size_t)q->strips + 1, sizeof *q->weights);
-  spk_status status = q->strip && q->weights ? SPK_OK : SPK_ERR_MEMORY;
+  while (q->row_panel_rows > LEAST_ROW_PANEL_ROWS &&
+         spk_ceil_div(A->rows, q->row_panel_rows) < tasks &&
+         (double)spk_ceil_div(A->rows, q->row_panel_rows / 2) <= most)
+    q->row_panel_rows /= 2;
+  q->row_panels = spk_ceil_div(A->rows, q->row_panel_rows);
+  q->row_panel = calloc((size_t)q->row_panels + 1, sizeof *q->row_panel);
+  q->weights = calloc((size_t)q->row_panels + 1, sizeof *q->weights);
+  spk_status status = q->row_panel && q->weights ? SPK_OK : SPK_ERR_MEMORY;
   if (status == SPK_OK) {
     packing job = {A, values, q};
-    spk_run_packing(threads, A->nnz, (spk_phase){q->strips, pack_strip}, &job);
-    for (ptrdiff_t i = 0; i < q->strips; i++) {
-      if (!q->strip[i].cells) status = SPK_ERR_MEMORY;
-      q->shared += q->strip[i].shared;
-      const ptrdiff_t end = spk_min(A->rows, (i + 1) * q->strip_rows);
+    spk_run_packing(threads, A->nnz, (spk_phase){q->row_panels, pack_row_panel}, &job);
+    for (ptrdiff_t i = 0; i < q->row_panels; i++) {
+      if (!q->row_panel[i].cells) status = SPK_ERR_MEMORY;
+      q->shared += q->row_panel[i].shared;
+      const ptrdiff_t end = spk_min(A->rows, (i + 1) * q->row_panel_rows);
       q->weights[i + 1] = start_of(A, end) + end;
     }
   }
@@ -281,21 +284,22 @@ spk_status spk_quads_make(const spk_sparse *A, const int8_t *values, int threads
 
 void spk_quads_free(spk_quads *quads) {
   if (!quads) return;
-  for (ptrdiff_t i = 0; quads->strip && i < quads->strips; i++) free(quads->strip[i].cells);
-  free(quads->strip);
+  for (ptrdiff_t i = 0; quads->row_panel && i < quads->row_panels; i++)
+    free(quads->row_panel[i].cells);
+  free(quads->row_panel);
   free(quads->weights);
   free(quads);
 }
 
 size_t spk_quads_bytes(const spk_quads *quads) {
-  size_t bytes = sizeof *quads + ((size_t)quads->strips + 1) * sizeof *quads->weights;
-  for (ptrdiff_t i = 0; i < quads->strips; i++)
-    bytes += sizeof *quads->strip + quads->strip[i].bytes;
+  size_t bytes = sizeof *quads + ((size_t)quads->row_panels + 1) * sizeof *quads->weights;
+  for (ptrdiff_t i = 0; i < quads->row_panels; i++)
+    bytes += sizeof *quads->row_panel + quads->row_panel[i].bytes;
   return bytes;
 }
 
 ptrdiff_t spk_quads_part(const spk_quads *A, ptrdiff_t part, ptrdiff_t parts) {
-  return spk_balanced_part(A->weights, A->strips, part, parts);
+  return spk_balanced_part(A->weights, A->row_panels, part, parts);
 }
 
 void spk_plan_quads(const spk_quads *A, ptrdiff_t n, int threads, const spk_machine *machine,
@@ -303,24 +307,24 @@ void spk_plan_quads(const spk_quads *A, ptrdiff_t n, int threads, const spk_mach
   const double work = ((double)A->nnz / 3.0 + (double)A->rows) * (double)n;
   *plan = (spk_quads_plan){.threads = spk_choose_threads(threads, work)};
   plan->tiles = spk_ceil_div(n, A->tile);
-  const ptrdiff_t strip_bytes = A->strip_rows * A->tile * (ptrdiff_t)sizeof(int32_t);
-  /* With one block, a strip is finished at once. */
+  const ptrdiff_t row_panel_bytes = A->row_panel_rows * A->tile * (ptrdiff_t)sizeof(int32_t);
+  /* With one block, a row panel is finished at once. */
   const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, STAGE_MOST);
-  plan->stage_strips = A->blocks == 1 ? 1 : spk_max(1, bytes / strip_bytes);
-  plan->stage_strips = spk_min(plan->stage_strips, spk_max(1, A->strips));
-  const double strip = ((double)A->nnz / 4.0 * QUAD_CYCLES + (double)A->rows * ROW_CYCLES) /
-                       (double)spk_max(1, A->strips);
+  plan->stage_row_panels = A->blocks == 1 ? 1 : spk_max(1, bytes / row_panel_bytes);
+  plan->stage_row_panels = spk_min(plan->stage_row_panels, spk_max(1, A->row_panels));
+  const double row_panel = ((double)A->nnz / 4.0 * QUAD_CYCLES + (double)A->rows * ROW_CYCLES) /
+                           (double)spk_max(1, A->row_panels);
   /* Each thread has rows of its own: sums of a tile are stored all at once, and two tiles of the
    * same rows meet in cache lines of C wherever it does not begin with one (N = 128: 228 us, 112
    * so). */
-  plan->parts = spk_choose_parts(A->strips, strip, PANEL_ROW_CYCLES * (double)A->cols, plan->tiles,
-                                 plan->threads, spk_min(plan->threads, A->strips));
+  plan->parts = spk_choose_parts(A->row_panels, row_panel, PANEL_ROW_CYCLES * (double)A->cols,
+                                 plan->tiles, plan->threads, spk_min(plan->threads, A->row_panels));
   plan->threads = (int)spk_max(1, spk_min(plan->threads, plan->parts * plan->tiles));
   plan->panel_bytes = spk_slice((size_t)(A->block_rows * A->tile));
-  plan->stage_bytes = spk_slice((size_t)(plan->stage_strips * strip_bytes));
+  plan->stage_bytes = spk_slice((size_t)(plan->stage_row_panels * row_panel_bytes));
 }
 
 size_t spk_quads_workspace_limit(void) {
-  const size_t strip = (size_t)STRIP_ROWS * 4 * SPK_MOST_LANES * sizeof(int32_t);
-  return (size_t)SPK_PANEL_MOST + spk_max(STAGE_MOST, (ptrdiff_t)strip) + 3 * SPK_ALIGN;
+  const size_t row_panel = (size_t)ROW_PANEL_ROWS * 4 * SPK_MOST_LANES * sizeof(int32_t);
+  return (size_t)SPK_PANEL_MOST + spk_max(STAGE_MOST, (ptrdiff_t)row_panel) + 3 * SPK_ALIGN;
 }

@@ -1,5 +1,5 @@
-/* A matrix of int8, packed for products with matrices of bytes: strips of rows by blocks of
- * columns, as in strips.h, with entries in *quads*: any four columns of a row, or of four
+/* A matrix of int8, packed for products with matrices of bytes: row panels by blocks of
+ * columns, as in row_panels.h, with entries in *quads*: any four columns of a row, or of four
  * neighbouring rows that have enough of them in common (as V x 1 vectors and blocks do), where a
  * row that lacks one has a zero.  What a row, or four, have in a block is an *item*; items of as
  * many quads make a *run*.  Padding is a zero as well, times any row of the panel: whole numbers
@@ -11,12 +11,12 @@
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 
-/* Where a block begins in the arrays of its strip. */
+/* Where a block begins in the arrays of its row panel. */
 typedef struct spk_quad_cell {
   ptrdiff_t run, item, quad, value;
 } spk_quad_cell;
 
-typedef struct spk_quad_strip {
+typedef struct spk_quad_row_panel {
   ptrdiff_t rows;
   spk_quad_cell *cells; /* blocks + 1 */
   spk_quad_run *runs;
@@ -24,17 +24,17 @@ typedef struct spk_quad_strip {
   int8_t *values;
   ptrdiff_t shared; /* entries of rows that go by four */
   size_t bytes;     /* of all of these: one allocation, which begins with cells */
-} spk_quad_strip;
+} spk_quad_row_panel;
 
 typedef struct spk_quads {
   const spk_kernels *kernels;
   ptrdiff_t rows, cols, nnz;
   ptrdiff_t shared;
   ptrdiff_t tile; /* columns of a panel */
-  ptrdiff_t strip_rows, strips;
+  ptrdiff_t row_panel_rows, row_panels;
   ptrdiff_t block_rows, blocks;
-  ptrdiff_t *weights; /* strips + 1: entries and rows before each */
-  spk_quad_strip *strip;
+  ptrdiff_t *weights; /* row panels + 1: entries and rows before each */
+  spk_quad_row_panel *row_panel;
 } spk_quads;
 
 /* Pack A, in CSR, sorted and checked. */
@@ -46,15 +46,15 @@ size_t spk_quads_bytes(const spk_quads *quads);
 /* How a product with n columns is cut up. */
 typedef struct spk_quads_plan {
   int threads;
-  ptrdiff_t tiles, parts;          /* of columns; ranges of strips */
-  ptrdiff_t stage_strips;          /* whose sums wait together until their last block is done */
+  ptrdiff_t tiles, parts;          /* of columns; ranges of row panels */
+  ptrdiff_t stage_row_panels;      /* whose sums wait together until their last block is done */
   size_t panel_bytes, stage_bytes; /* workspace of each worker */
 } spk_quads_plan;
 
 void spk_plan_quads(const spk_quads *A, ptrdiff_t n, int threads, const spk_machine *machine,
                     spk_quads_plan *plan);
 size_t spk_quads_workspace_limit(void);
-/* The first strip of a part: parts hold about the same number of entries. */
+/* The first row panel of a part: parts hold about the same number of entries. */
 ptrdiff_t spk_quads_part(const spk_quads *A, ptrdiff_t part, ptrdiff_t parts);
 
 #endif

@@ -11,9 +11,10 @@
 #include "parts.h"
 #include "storage.h"
 
-/* Parts that a matrix is cut into at least, if it has the rows: strips are what threads share. */
-#define LEAST_STRIPS 8
-#define LEAST_STRIP_ROWS 64
+/* Parts that a matrix is cut into at least, if it has the rows: row panels are what threads share.
+ */
+#define LEAST_ROW_PANELS 8
+#define LEAST_ROW_PANEL_ROWS 64
 
 /* 2 MiB of x: it is copied into the workspace at every product. */
 #define MOST_WINDOWS (1 << 14)
@@ -69,20 +70,21 @@ static int sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint3
   return 0;
 }
 
-/* Scratch of one strip.  Cells are numbered window by window, slice by slice, as they are used. */
+/* Scratch of one row panel.  Cells are numbered window by window, slice by slice, as they are used.
+ */
 typedef struct plan {
   ptrdiff_t slices, cells;
   uint8_t *steps; /* of each cell */
   uint32_t *rank; /* of each cell among those of as many steps */
   uint32_t count[2 * SPK_MOST_LANES];
   /* Slices without picks: their runs' `shared`, and the most entries of a row; 0: of picks. */
-  uint16_t shares[SPK_SLICE_STRIP_ROWS];
-  uint32_t length[SPK_SLICE_STRIP_ROWS];
+  uint16_t shares[SPK_SLICE_ROW_PANEL_ROWS];
+  uint32_t length[SPK_SLICE_ROW_PANEL_ROWS];
   ptrdiff_t shared; /* entries of those */
 } plan;
 
 static int take_plan(plan *p, const spk_slices *s) {
-  *p = (plan){.slices = s->strip_rows / s->lanes};
+  *p = (plan){.slices = s->row_panel_rows / s->lanes};
   p->cells = p->slices * s->windows;
   p->steps = calloc((size_t)p->cells + 1, sizeof *p->steps);
   p->rank = malloc(spk_size_product((size_t)p->cells + 1, sizeof *p->rank));
@@ -133,9 +135,9 @@ static int share_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, pt
 }
 
 /* 0 where a row has more entries in a window than that has columns. */
-static int count_steps(const spk_sparse *A, const spk_slices *s, ptrdiff_t strip, plan *p) {
-  const ptrdiff_t width = spk_window_columns(s->lanes), first = strip * s->strip_rows;
-  const ptrdiff_t rows = spk_min(s->strip_rows, A->rows - first);
+static int count_steps(const spk_sparse *A, const spk_slices *s, ptrdiff_t row_panel, plan *p) {
+  const ptrdiff_t width = spk_window_columns(s->lanes), first = row_panel * s->row_panel_rows;
+  const ptrdiff_t rows = spk_min(s->row_panel_rows, A->rows - first);
   for (ptrdiff_t i = 0; i < rows; i += s->lanes) {
     const ptrdiff_t slice = i / s->lanes, here = spk_min(s->lanes, rows - i);
     const uint32_t *ids = s->row_ids + first + i;
@@ -163,9 +165,9 @@ static int count_steps(const spk_sparse *A, const spk_slices *s, ptrdiff_t strip
 static ptrdiff_t most_shared(const spk_slices *s) { return SPK_EXPANDED / s->lanes; }
 
 /* Runs go from few steps to many; those without picks follow. */
-static spk_slice_strip size_of(const spk_slices *s, const plan *p, int bits) {
+static spk_slice_row_panel size_of(const spk_slices *s, const plan *p, int bits) {
   const size_t vector = (size_t)s->lanes * spk_dtype_size(s->dtype);
-  spk_slice_strip size = {.shared = p->shared};
+  spk_slice_row_panel size = {.shared = p->shared};
   for (ptrdiff_t steps = 1; steps < 2 * s->lanes; steps++) {
     const ptrdiff_t count = p->count[steps];
     size.run += count > 0;
@@ -186,11 +188,11 @@ static spk_slice_strip size_of(const spk_slices *s, const plan *p, int bits) {
 }
 
 /* A slice without picks, whose runs begin at *at. */
-static void fill_shared(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t strip,
-                        ptrdiff_t slice, const plan *p, int bits, spk_slice_strip *at) {
+static void fill_shared(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t row_panel,
+                        ptrdiff_t slice, const plan *p, int bits, spk_slice_row_panel *at) {
   const size_t size = spk_dtype_size(A->dtype), vector = (size_t)s->lanes * size;
   const ptrdiff_t lanes = s->lanes, most = most_shared(s), share = p->shares[slice];
-  const ptrdiff_t steps = p->length[slice], row = strip * s->strip_rows + slice * lanes;
+  const ptrdiff_t steps = p->length[slice], row = row_panel * s->row_panel_rows + slice * lanes;
   const ptrdiff_t rows = spk_min(lanes, A->rows - row);
   const int fours = share == SPK_SLICE_BLOCKS;
   const ptrdiff_t groups = fours ? lanes / 4 : share, of = fours ? 4 : 1;
@@ -216,13 +218,14 @@ static void fill_shared(const spk_sparse *A, spk_slices *s, void *values, ptrdif
   }
 }
 
-static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t strip, const plan *p,
-                 int bits) {
+static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t row_panel,
+                 const plan *p, int bits) {
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes), per_pick = 32 / bits;
-  const ptrdiff_t words = (ptrdiff_t)(size / sizeof *s->picks), first = strip * s->strip_rows;
-  const ptrdiff_t rows = spk_min(s->strip_rows, A->rows - first);
-  spk_slice_strip runs[2 * SPK_MOST_LANES], at = s->begin[strip];
+  const ptrdiff_t words = (ptrdiff_t)(size / sizeof *s->picks),
+                  first = row_panel * s->row_panel_rows;
+  const ptrdiff_t rows = spk_min(s->row_panel_rows, A->rows - first);
+  spk_slice_row_panel runs[2 * SPK_MOST_LANES], at = s->begin[row_panel];
   for (ptrdiff_t steps = 1; steps < 2 * lanes; steps++) {
     const uint32_t count = p->count[steps];
     runs[steps] = at;
@@ -253,34 +256,34 @@ static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t str
     });
   }
   for (ptrdiff_t slice = 0; slice < p->slices; slice++)
-    if (p->shares[slice]) fill_shared(A, s, values, strip, slice, p, bits, &at);
+    if (p->shares[slice]) fill_shared(A, s, values, row_panel, slice, p, bits, &at);
 }
 
-static void plan_strip(void *context, ptrdiff_t strip, int worker) {
+static void plan_row_panel(void *context, ptrdiff_t row_panel, int worker) {
   (void)worker;
   packing *job = context;
   const spk_sparse *A = job->A;
   spk_slices *s = job->into;
-  const ptrdiff_t first = strip * s->strip_rows;
-  s->in_order[strip] =
-      (uint8_t)sort_rows(A, first, spk_min(A->rows, first + s->strip_rows), s->row_ids + first);
+  const ptrdiff_t first = row_panel * s->row_panel_rows;
+  s->in_order[row_panel] =
+      (uint8_t)sort_rows(A, first, spk_min(A->rows, first + s->row_panel_rows), s->row_ids + first);
   plan p;
   if (take_plan(&p, s)) {
-    if (!count_steps(A, s, strip, &p)) atomic_store(&job->duplicates, 1);
-    s->begin[strip + 1] = size_of(s, &p, job->pick_bits);
+    if (!count_steps(A, s, row_panel, &p)) atomic_store(&job->duplicates, 1);
+    s->begin[row_panel + 1] = size_of(s, &p, job->pick_bits);
   } else {
     atomic_store(&job->failed, 1);
   }
   free_plan(&p);
 }
 
-static void fill_strip(void *context, ptrdiff_t strip, int worker) {
+static void fill_row_panel(void *context, ptrdiff_t row_panel, int worker) {
   (void)worker;
   packing *job = context;
   plan p;
   if (take_plan(&p, job->into)) {
-    count_steps(job->A, job->into, strip, &p);
-    fill(job->A, job->into, job->values, strip, &p, job->pick_bits);
+    count_steps(job->A, job->into, row_panel, &p);
+    fill(job->A, job->into, job->values, row_panel, &p, job->pick_bits);
   } else {
     atomic_store(&job->failed, 1);
   }
@@ -296,19 +299,19 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
   s->storage = storage;
   s->lanes = lanes;
   s->windows = spk_ceil_div(A->cols, spk_window_columns(lanes));
-  s->strip_rows = spk_max(LEAST_STRIP_ROWS, spk_ceil_div(A->rows, LEAST_STRIPS));
-  s->strip_rows = spk_min(SPK_SLICE_STRIP_ROWS, spk_round_up(s->strip_rows, lanes));
-  s->strips = spk_ceil_div(A->rows, s->strip_rows);
-  s->begin = calloc((size_t)s->strips + 1, sizeof *s->begin);
-  s->weights = calloc((size_t)s->strips + 1, sizeof *s->weights);
+  s->row_panel_rows = spk_max(LEAST_ROW_PANEL_ROWS, spk_ceil_div(A->rows, LEAST_ROW_PANELS));
+  s->row_panel_rows = spk_min(SPK_SLICE_ROW_PANEL_ROWS, spk_round_up(s->row_panel_rows, lanes));
+  s->row_panels = spk_ceil_div(A->rows, s->row_panel_rows);
+  s->begin = calloc((size_t)s->row_panels + 1, sizeof *s->begin);
+  s->weights = calloc((size_t)s->row_panels + 1, sizeof *s->weights);
   s->row_ids = malloc(spk_size_product((size_t)A->rows + 1, sizeof *s->row_ids));
-  s->in_order = malloc((size_t)s->strips + 1);
+  s->in_order = malloc((size_t)s->row_panels + 1);
   if (!s->begin || !s->weights || !s->row_ids || !s->in_order) goto no_memory;
   packing job = {A, s, NULL, kernels->pick_bits, 0, 0};
-  spk_run_packing(threads, A->nnz, (spk_phase){s->strips, plan_strip}, &job);
+  spk_run_packing(threads, A->nnz, (spk_phase){s->row_panels, plan_row_panel}, &job);
   if (atomic_load(&job.failed)) goto no_memory;
-  for (ptrdiff_t i = 0; i < s->strips; i++) {
-    spk_slice_strip *next = &s->begin[i + 1], *last = &s->begin[i];
+  for (ptrdiff_t i = 0; i < s->row_panels; i++) {
+    spk_slice_row_panel *next = &s->begin[i + 1], *last = &s->begin[i];
     next->run += last->run;
     next->cell += last->cell;
     next->pick += last->pick;
@@ -316,7 +319,7 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
     next->shared += last->shared;
     s->weights[i + 1] = next->step;
   }
-  const spk_slice_strip *end = &s->begin[s->strips];
+  const spk_slice_row_panel *end = &s->begin[s->row_panels];
   if (atomic_load(&job.duplicates) ||
       (double)end->step * (double)lanes > MOST_PADDING * (double)A->nnz) {
     spk_slices_free(s);
@@ -342,14 +345,14 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
   }
   memset(s->picks, 0xff, pick_bytes); /* the last element of a window, whatever its bits */
   memset(job.values, 0, values * size);
-  spk_run_packing(threads, A->nnz, (spk_phase){s->strips, fill_strip}, &job);
+  spk_run_packing(threads, A->nnz, (spk_phase){s->row_panels, fill_row_panel}, &job);
   if (storage != SPK_STORAGE_SAME) {
     spk_round_values(s->values, job.values, values, storage);
     free(job.values);
   }
   if (atomic_load(&job.failed)) goto no_memory;
-  s->bytes = sizeof *s + ((size_t)s->strips + 1) * (sizeof *s->begin + sizeof *s->weights) +
-             (size_t)A->rows * sizeof *s->row_ids + (size_t)s->strips +
+  s->bytes = sizeof *s + ((size_t)s->row_panels + 1) * (sizeof *s->begin + sizeof *s->weights) +
+             (size_t)A->rows * sizeof *s->row_ids + (size_t)s->row_panels +
              (size_t)end->run * sizeof *s->runs + (size_t)end->cell * sizeof *s->cells +
              pick_bytes + value_bytes;
   *made = s;
@@ -373,5 +376,5 @@ void spk_slices_free(spk_slices *slices) {
 }
 
 ptrdiff_t spk_slices_part(const spk_slices *A, ptrdiff_t part, ptrdiff_t parts) {
-  return spk_balanced_part(A->weights, A->strips, part, parts);
+  return spk_balanced_part(A->weights, A->row_panels, part, parts);
 }

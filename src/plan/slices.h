@@ -7,14 +7,16 @@
  * there; rows with fewer are padded with zeros that pick a zero, the last element of every window,
  * so that no padding meets infinity or NaN.
  *
- * Cells of a strip of slices that take the same number of steps make a *run*: its loop is unrolled,
- * does not end unpredictably, and loads a window once per cell.  Sums stay in L1 in between.
+ * Cells of a row panel of slices that take the same number of steps make a *run*: its loop is
+ * unrolled, does not end unpredictably, and loads a window once per cell.  Sums stay in L1 in
+ * between.
  *
  * Slices all of whose rows have the same columns (V x 1 vectors of as many rows; or their halves or
  * quarters do: smaller vectors and blocks) need no picks: a step broadcasts an element of x to each
  * group of lanes.  Blocks of 4 x 4 take four neighbours of x at once, for four steps.  They are one
  * long cell, cut where halves of its values are expanded.  Rows
- * of very different lengths are sorted by them within a strip, so that those of a slice are alike.
+ * of very different lengths are sorted by them within a row panel, so that those of a slice are
+ * alike.
  */
 #ifndef SPK_PLAN_SLICES_H
 #define SPK_PLAN_SLICES_H
@@ -22,22 +24,22 @@
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 
-/* Where a strip begins in the arrays of spk_slices; picks and values count in vectors. */
-typedef struct spk_slice_strip {
+/* Where a row panel begins in the arrays of spk_slices; picks and values count in vectors. */
+typedef struct spk_slice_row_panel {
   ptrdiff_t run, cell, pick, step;
   ptrdiff_t shared; /* entries of slices that need no picks */
-} spk_slice_strip;
+} spk_slice_row_panel;
 
 typedef struct spk_slices {
   spk_dtype dtype;
   spk_storage storage; /* of values */
   ptrdiff_t rows, cols, nnz;
   ptrdiff_t lanes, windows;
-  ptrdiff_t strip_rows, strips;
-  spk_slice_strip *begin; /* strips + 1 */
-  ptrdiff_t *weights;     /* strips + 1: steps before each */
-  uint32_t *row_ids;      /* of each lane of each slice */
-  uint8_t *in_order;      /* per strip: whether its row_ids are */
+  ptrdiff_t row_panel_rows, row_panels;
+  spk_slice_row_panel *begin; /* row panels + 1 */
+  ptrdiff_t *weights;         /* row panels + 1: steps before each */
+  uint32_t *row_ids;          /* of each lane of each slice */
+  uint8_t *in_order;          /* per row panel: whether its row_ids are */
   spk_slice_run *runs;
   spk_slice_cell *cells;
   uint32_t *picks; /* see SPK_PICK_BITS in kernels/simd/scalar.h */
@@ -69,7 +71,7 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
                            const spk_kernels *kernels, spk_slices **made);
 void spk_slices_free(spk_slices *slices);
 
-/* The first strip of a part: parts hold about the same number of steps. */
+/* The first row panel of a part: parts hold about the same number of steps. */
 ptrdiff_t spk_slices_part(const spk_slices *A, ptrdiff_t part, ptrdiff_t parts);
 
 #endif

@@ -4,7 +4,7 @@
 #include "parts.h"
 #include "partial_sums.h"
 #include "quads.h"
-#include "strips.h"
+#include "row_panels.h"
 
 /* The workspace of a thread stays below a few MiB whatever the shapes; that of partial sums, which
  * threads share, below SPK_PARTIAL_MOST. */
@@ -66,8 +66,8 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes) {
 
 size_t spk_workspace_limit(void) {
   const size_t gather = (size_t)(SPK_PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
-  const size_t strips = spk_strips_workspace_limit(), quads = spk_quads_workspace_limit();
-  const size_t packed = strips > quads ? strips : quads;
+  const size_t row_panels = spk_row_panels_workspace_limit(), quads = spk_quads_workspace_limit();
+  const size_t packed = row_panels > quads ? row_panels : quads;
   return gather > packed ? gather : packed;
 }
 

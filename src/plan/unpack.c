@@ -29,8 +29,8 @@ static void put(const source *from, ptrdiff_t row, ptrdiff_t col, ptrdiff_t valu
                                                                  : spk_from_bf16(halves[value]);
 }
 
-/* Where a group of rows of a strip begins: `first` is the row that its strip begins with, `col` the
- * column that its block does. */
+/* Where a group of rows of a row panel begins: `first` is the row that its row panel begins with,
+ * `col` the column that its block does. */
 typedef struct group_at {
   const uint16_t *ids, *offsets;
   ptrdiff_t value, first, col;
@@ -50,16 +50,16 @@ static void unpack_group(const source *from, group_at *g, ptrdiff_t size, ptrdif
   g->value += size * entries;
 }
 
-void spk_strips_unpack(const spk_strips *A, const spk_unpacked *to) {
-  for (ptrdiff_t number = 0; number < A->strips; number++) {
-    const spk_strip *s = &A->strip[number];
+void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to) {
+  for (ptrdiff_t number = 0; number < A->row_panels; number++) {
+    const spk_row_panel *s = &A->row_panel[number];
     const source from = {to, s->values, A->dtype, A->storage};
     for (ptrdiff_t part = 0; part < 2 * A->blocks; part++) {
-      const spk_strip_cell *cell = &s->cells[part];
+      const spk_row_panel_cell *cell = &s->cells[part];
       const int patches = part % 2 == 0;
       const ptrdiff_t common = patches ? SPK_PATCH_SHARE : 1;
       group_at g = {s->row_ids + cell->row, s->offsets + cell->offset, cell->entry,
-                    number * A->strip_rows, part / 2 * A->block_rows};
+                    number * A->row_panel_rows, part / 2 * A->block_rows};
       for (ptrdiff_t r = cell[0].run; r < cell[1].run; r++) {
         const ptrdiff_t entries = s->runs[r].entries;
         /* As the kernels take them: what is left of a run of patches goes by halves, of others row
@@ -74,26 +74,26 @@ void spk_strips_unpack(const spk_strips *A, const spk_unpacked *to) {
   }
 }
 
-/* Where the next cell of a strip of slices begins, in steps and in words of picks. */
+/* Where the next cell of a row panel of slices begins, in steps and in words of picks. */
 typedef struct cell_at {
   const spk_slice_cell *cell;
   ptrdiff_t step, pick;
 } cell_at;
 
 /* The row in a lane of a slice, or -1 where there is none. */
-static ptrdiff_t row_of(const spk_slices *A, ptrdiff_t strip, ptrdiff_t slice, ptrdiff_t lane) {
-  const ptrdiff_t at = strip * A->strip_rows + slice * A->lanes + lane;
+static ptrdiff_t row_of(const spk_slices *A, ptrdiff_t row_panel, ptrdiff_t slice, ptrdiff_t lane) {
+  const ptrdiff_t at = row_panel * A->row_panel_rows + slice * A->lanes + lane;
   return at < A->rows ? (ptrdiff_t)A->row_ids[at] : -1;
 }
 
 /* A cell whose entries were picked from a window, the last element of which is for padding. */
-static void unpack_window(const source *from, const spk_slices *A, ptrdiff_t strip, cell_at *at,
+static void unpack_window(const source *from, const spk_slices *A, ptrdiff_t row_panel, cell_at *at,
                           ptrdiff_t steps, int bits) {
   const ptrdiff_t lanes = A->lanes, per_pick = 32 / bits, width = spk_window_columns(lanes);
   const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(A->dtype) / sizeof *A->picks);
   const uint32_t codes = (uint32_t)(2 * lanes * words - 1);
   for (ptrdiff_t lane = 0; lane < lanes; lane++) {
-    const ptrdiff_t row = row_of(A, strip, at->cell->slice, lane);
+    const ptrdiff_t row = row_of(A, row_panel, at->cell->slice, lane);
     for (ptrdiff_t step = 0; step < steps && row >= 0; step++) {
       const ptrdiff_t word = at->pick + (step / per_pick * lanes + lane) * words;
       const uint32_t code = A->picks[word] >> (int)(step % per_pick) * bits & codes;
@@ -105,13 +105,13 @@ static void unpack_window(const source *from, const spk_slices *A, ptrdiff_t str
 }
 
 /* A cell of rows that share their columns, which are written out. */
-static void unpack_shared(const source *from, const spk_slices *A, ptrdiff_t strip, cell_at *at,
+static void unpack_shared(const source *from, const spk_slices *A, ptrdiff_t row_panel, cell_at *at,
                           const spk_slice_run *run) {
   const ptrdiff_t lanes = A->lanes;
   const int fours = run->shared == SPK_SLICE_BLOCKS;
   const ptrdiff_t groups = fours ? lanes / 4 : (ptrdiff_t)run->shared, of = fours ? 4 : 1;
   for (ptrdiff_t lane = 0; lane < lanes; lane++) {
-    const ptrdiff_t row = row_of(A, strip, at->cell->slice, lane);
+    const ptrdiff_t row = row_of(A, row_panel, at->cell->slice, lane);
     for (ptrdiff_t step = 0; step < (ptrdiff_t)run->steps && row >= 0; step++) {
       const ptrdiff_t place =
           (ptrdiff_t)A->picks[at->pick + step / of * groups + lane * groups / lanes];
@@ -124,17 +124,17 @@ void spk_slices_unpack(const spk_slices *A, int pick_bits, const spk_unpacked *t
   const source from = {to, A->values, A->dtype, A->storage};
   const size_t vector = (size_t)A->lanes * spk_dtype_size(A->dtype);
   const ptrdiff_t words = (ptrdiff_t)(vector / sizeof *A->picks);
-  for (ptrdiff_t strip = 0; strip < A->strips; strip++) {
-    const spk_slice_strip *begin = &A->begin[strip];
+  for (ptrdiff_t row_panel = 0; row_panel < A->row_panels; row_panel++) {
+    const spk_slice_row_panel *begin = &A->begin[row_panel];
     cell_at at = {A->cells + begin->cell, begin->step, begin->pick * words};
     for (ptrdiff_t r = begin[0].run; r < begin[1].run; r++) {
       const spk_slice_run *run = &A->runs[r];
       const ptrdiff_t picks = spk_slice_picks(run, pick_bits, A->lanes, vector) * words;
       for (ptrdiff_t c = 0; c < (ptrdiff_t)run->cells; c++) {
         if (run->shared)
-          unpack_shared(&from, A, strip, &at, run);
+          unpack_shared(&from, A, row_panel, &at, run);
         else
-          unpack_window(&from, A, strip, &at, run->steps, pick_bits);
+          unpack_window(&from, A, row_panel, &at, run->steps, pick_bits);
         at.cell++;
         at.step += run->steps;
         at.pick += picks;

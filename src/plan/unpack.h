@@ -1,9 +1,9 @@
-/* The CSR that strips or slices were packed from, entry by entry: so nobody has to keep it. */
+/* The CSR that row panels or slices were packed from, entry by entry: so nobody has to keep it. */
 #ifndef SPK_PLAN_UNPACK_H
 #define SPK_PLAN_UNPACK_H
 
 #include "slices.h"
-#include "strips.h"
+#include "row_panels.h"
 
 /* Where entries go.  `next` has the place of the next entry of each row; without `values`, entries
  * are only counted there. */
@@ -14,7 +14,7 @@ typedef struct spk_unpacked {
 } spk_unpacked;
 
 /* Every entry, those of a row in the order of its columns; no padding. */
-void spk_strips_unpack(const spk_strips *A, const spk_unpacked *to);
+void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to);
 /* The same for slices, whose rows come in any order of their windows. */
 void spk_slices_unpack(const spk_slices *A, int pick_bits, const spk_unpacked *to);
 

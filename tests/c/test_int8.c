@@ -47,7 +47,7 @@ static void check_product(const sparse_shape *shape, ptrdiff_t n, int is_signed,
   const int fours = spk_active_kernels()->bytes != NULL && width > 0;
   const spk_layout layout = spk_int8_layout(made);
   if (!fours) CHECK(layout == SPK_QUADS, "%d", layout);
-  if (fours && width == 7) CHECK(layout == SPK_STRIPS, "%d", layout);
+  if (fours && width == 7) CHECK(layout == SPK_ROW_PANELS, "%d", layout);
   if (fours && width == 32) CHECK(layout != SPK_SLICES, "%d", layout);
   const int zero = is_signed ? -128 + (int)random_below(256) : (int)random_below(256);
   /* One for all columns, or one for each. */
@@ -184,7 +184,7 @@ static void check_sums_like_nan(ptrdiff_t width, ptrdiff_t row_stride, ptrdiff_t
   spk_int8_free(made);
 }
 
-/* Whether a matrix is too sparse does not depend on the threads, which want more strips. */
+/* Whether a matrix is too sparse does not depend on the threads, which want more row panels. */
 static void check_threads_refuse_none(void) {
   enum { HEIGHT = 256 };
   test_case("what threads refuse");

@@ -57,7 +57,7 @@ static void check_unpacked(const sparse *A, const spk_prepared *prepared) {
       q++;
     CHECK(q < offsets[row + 1], "entry (%td, %td) is missing", row, A->col[p]);
     used[q] = 1;
-    if (A->view.flags & SPK_SORTED && spk_prepared_layout(prepared) == SPK_STRIPS)
+    if (A->view.flags & SPK_SORTED && spk_prepared_layout(prepared) == SPK_ROW_PANELS)
       CHECK(q == p, "entry %td is at %td", p, q);
   }
   free(offsets);

@@ -38,7 +38,7 @@ static void run_both(const product *p, const matrix *C, const matrix *values, in
   CHECK(status == SPK_OK, "sddmm, %d threads: %s", threads, spk_status_string(status));
 }
 
-/* In strips (width 0) or slices (1), packed and multiplied on so many threads. */
+/* In row panels (width 0) or slices (1), packed and multiplied on so many threads. */
 static void run_prepared(const product *p, const matrix *C, ptrdiff_t width, int threads) {
   const spk_epilogue e = {.alpha = 0.75, .beta = 0.5, .activation = SPK_RELU};
   spk_prepared *prepared = NULL;

@@ -1,4 +1,4 @@
-/* Strips x a panel of B: groups of G rows in lockstep, NV vectors of columns each.
+/* Row panels x a panel of B: groups of G rows in lockstep, NV vectors of columns each.
  *
  * Port model per entry: NV loads of B (as operands of the FMAs), NV FMAs, half a load of offsets,
  * and the value, of which one load brings four, a shuffle each.  Two loads and two FMAs a cycle
@@ -14,11 +14,11 @@
  * whatever the blocks: so it does not depend on how A was packed.  Rows that are shorter than their
  * group end in zeros, which meet a row of zeros in the panel.
  */
-SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums, T *C,
-                               ptrdiff_t ldc, const uint16_t *ids, const uint16_t *o, const T *a,
-                               ptrdiff_t entries, const int G, const int NV, const int S,
-                               const int first, enum FT(store_mode) mode) {
-  VEC acc[SPK_MAX_STRIP_SUMS];
+SPK_INLINE void FT(row_panel_rows)(const spk_row_panel_task *t, const T *panel, T *sums, T *C,
+                                   ptrdiff_t ldc, const uint16_t *ids, const uint16_t *o,
+                                   const T *a, ptrdiff_t entries, const int G, const int NV,
+                                   const int S, const int first, enum FT(store_mode) mode) {
+  VEC acc[SPK_MAX_ROW_PANEL_SUMS];
   SPK_UNROLL for (int g = 0; g < G; g++) {
     const T *s = sums + (ptrdiff_t)ids[g] * (NV * LANES);
     SPK_UNROLL for (int v = 0; v < NV; v++) acc[g * NV + v] =
@@ -29,7 +29,7 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
     if (S > 1) {
       SPK_UNROLL for (int q = 0; q < G; q += S) {
         const T *b = panel + (ptrdiff_t)o[q] * (NV * LANES);
-        VEC x[SPK_MAX_STRIP_VECTORS];
+        VEC x[SPK_MAX_ROW_PANEL_VECTORS];
         SPK_UNROLL for (int v = 0; v < NV; v++) x[v] = V(load)(b + v * LANES);
         SPK_UNROLL for (int g = q; g < q + S; g++) {
           const VEC w = V(set1)(a[g]);
@@ -71,7 +71,7 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
   if (mode == FT(STORE_GENERAL)) {
     /* All of them first: no vector that lived across a call would stay in a register in the loop.
      */
-    T whole[SPK_MAX_STRIP_SUMS * LANES];
+    T whole[SPK_MAX_ROW_PANEL_SUMS * LANES];
     SPK_UNROLL for (int i = 0; i < G * NV; i++) V(store)(whole + i * LANES, acc[i]);
     FT(store_rows)(whole, NV * LANES, C, ldc, ids, G, n, &t->epilogue);
     return;
@@ -90,15 +90,15 @@ SPK_INLINE void FT(strip_rows)(const spk_strip_task *t, const T *panel, T *sums,
 /* Rows of a run by groups, of which each S share. */
 #define SPK_GROUPS(G, S)                                                                \
   for (; rows >= G; rows -= G, ids += G, offsets += G * entries, values += G * entries) \
-  FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, S, first, mode)
+  FT(row_panel_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, S, first, mode)
 
-SPK_INLINE void FT(strip_runs)(const spk_strip_task *t, const int G, const int NV) {
+SPK_INLINE void FT(row_panel_runs)(const spk_row_panel_task *t, const int G, const int NV) {
   /* Locals, as the stores could alias the task. */
   const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
   const uint16_t *ids = t->row_ids, *offsets = t->offsets;
   const T *values = t->values, *panel = t->panel;
   T *sums = t->sums, *C = t->C;
-  const spk_strip_run *runs = t->runs;
+  const spk_row_panel_run *runs = t->runs;
   const ptrdiff_t count = t->run_count, ldc = t->ldc;
   const int first = t->first || !sums;
   for (ptrdiff_t r = 0; r < count; r++) {
@@ -114,20 +114,23 @@ SPK_INLINE void FT(strip_runs)(const spk_strip_task *t, const int G, const int N
     else
       SPK_GROUPS(G, 1);
     for (; rows > 0; rows--, ids++, offsets += entries, values += entries)
-      FT(strip_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, 1, NV, 1, first, mode);
+      FT(row_panel_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, 1, NV, 1, first,
+                         mode);
   }
 }
 #undef SPK_GROUPS
 
-#define SPK_SPMM_STRIPS(G, NV) \
-  static void FT(spmm_strips_##G##_1x##NV##v)(const spk_strip_task *t) { FT(strip_runs)(t, G, NV); }
-SPK_SPMM_STRIPS(2, 1)
-SPK_SPMM_STRIPS(2, 2)
-SPK_SPMM_STRIPS(2, 3)
-SPK_SPMM_STRIPS(2, 4)
-SPK_SPMM_STRIPS(4, 1)
-SPK_SPMM_STRIPS(4, 2)
-SPK_SPMM_STRIPS(4, 3)
-SPK_SPMM_STRIPS(4, 4)
-SPK_SPMM_STRIPS(8, 1)
-#undef SPK_SPMM_STRIPS
+#define SPK_SPMM_ROW_PANELS(G, NV)                                               \
+  static void FT(spmm_row_panels_##G##_1x##NV##v)(const spk_row_panel_task *t) { \
+    FT(row_panel_runs)(t, G, NV);                                                \
+  }
+SPK_SPMM_ROW_PANELS(2, 1)
+SPK_SPMM_ROW_PANELS(2, 2)
+SPK_SPMM_ROW_PANELS(2, 3)
+SPK_SPMM_ROW_PANELS(2, 4)
+SPK_SPMM_ROW_PANELS(4, 1)
+SPK_SPMM_ROW_PANELS(4, 2)
+SPK_SPMM_ROW_PANELS(4, 3)
+SPK_SPMM_ROW_PANELS(4, 4)
+SPK_SPMM_ROW_PANELS(8, 1)
+#undef SPK_SPMM_ROW_PANELS

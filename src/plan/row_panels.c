@@ -1,4 +1,4 @@
-#include "strips.h"
+#include "row_panels.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,9 +11,9 @@
 #include "parts.h"
 #include "storage.h"
 
-#define STRIP_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
+#define ROW_PANEL_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
 #define FEW_ROWS 1024
-#define LEAST_STRIP_ROWS 64 /* where threads would have none otherwise */
+#define LEAST_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
 
 /* Panels and sums of a worker stay below these, whatever the shapes: spk_workspace_limit. */
 #define SUMS_MOST ((ptrdiff_t)1 << 20)
@@ -29,7 +29,7 @@
 
 typedef struct packing {
   const spk_sparse *A;
-  spk_strips *into;
+  spk_row_panels *into;
 } packing;
 
 /* Where an entry goes and its offset, and how far it is from there to those of the next one. */
@@ -38,7 +38,8 @@ typedef struct spot {
   uint8_t entry_step, offset_step;
 } spot;
 
-/* Scratch of one strip of rows from `first` on: where entries of row i in block b are, or go. */
+/* Scratch of one row panel of rows from `first` on: where entries of row i in block b are, or go.
+ */
 typedef struct counts {
   const spk_sparse *A;
   ptrdiff_t first;
@@ -72,8 +73,9 @@ static int take_counts(counts *c, const spk_sparse *A, ptrdiff_t first, ptrdiff_
   return c->entries && c->columns && c->next && c->with && c->sorted && c->shared;
 }
 
-/* The parts of a strip's one allocation. */
-static int take_strip(spk_strip *s, ptrdiff_t blocks, const spk_strip_cell *end, size_t size) {
+/* The parts of a row panel's one allocation. */
+static int take_row_panel(spk_row_panel *s, ptrdiff_t blocks, const spk_row_panel_cell *end,
+                          size_t size) {
   const size_t cells = spk_slice(spk_size_product(2 * (size_t)blocks + 1, sizeof *s->cells));
   const size_t run_bytes = spk_slice(spk_size_product((size_t)end->run, sizeof *s->runs));
   const size_t id_bytes = spk_slice(spk_size_product((size_t)end->row, sizeof *s->row_ids));
@@ -83,8 +85,8 @@ static int take_strip(spk_strip *s, ptrdiff_t blocks, const spk_strip_cell *end,
   s->bytes = spk_size_sum(s->bytes, value_bytes);
   char *memory = aligned_alloc(SPK_ALIGN, s->bytes);
   if (!memory) return 0;
-  s->cells = (spk_strip_cell *)(void *)memory;
-  s->runs = (spk_strip_run *)(void *)(memory += cells);
+  s->cells = (spk_row_panel_cell *)(void *)memory;
+  s->runs = (spk_row_panel_run *)(void *)(memory += cells);
   s->row_ids = (uint16_t *)(void *)(memory += run_bytes);
   s->offsets = (uint16_t *)(void *)(memory += id_bytes);
   s->values = memory + offset_bytes;
@@ -136,24 +138,24 @@ static uint32_t alike(const uint64_t *columns, const uint32_t *entries, const ui
 
 /* Where the next group goes, and what the run that it may belong to has. */
 typedef struct place {
-  spk_strip_cell *at;
+  spk_row_panel_cell *at;
   ptrdiff_t group;
   uint32_t length, rows, shared;
 } place;
 
-/* The next group, its longest row first, with an offset for each `common` rows; into the strip,
+/* The next group, its longest row first, with an offset for each `common` rows; into the row panel,
  * unless that is NULL. */
-static void place_group(spk_strip *s, counts *c, ptrdiff_t cell, place *p, const uint16_t *these,
-                        ptrdiff_t group, uint32_t shared, ptrdiff_t common) {
+static void place_group(spk_row_panel *s, counts *c, ptrdiff_t cell, place *p,
+                        const uint16_t *these, ptrdiff_t group, uint32_t shared, ptrdiff_t common) {
   const uint32_t places = c->entries[cell + these[0]];
-  spk_strip_cell *at = p->at;
+  spk_row_panel_cell *at = p->at;
   /* Smaller groups of patches are what is left of a run. */
   const int alone = common > 1 && group < SPK_PATCH_ROWS;
   if (p->rows == 0 || places != p->length || shared != p->shared || group != p->group || alone)
     at->run++, p->rows = 0;
   p->length = places, p->shared = shared, p->group = group, p->rows += (uint32_t)group;
   if (s) {
-    s->runs[at->run - 1] = (spk_strip_run){places, p->rows, shared};
+    s->runs[at->run - 1] = (spk_row_panel_run){places, p->rows, shared};
     for (ptrdiff_t g = 0; g < group; g++) {
       s->row_ids[at->row + g] = these[g];
       if (shared) s->shared += c->entries[cell + these[g]];
@@ -199,8 +201,8 @@ static ptrdiff_t take_shared(counts *c, ptrdiff_t rows, ptrdiff_t filled, ptrdif
 /* What block b lists, from *at on, which moves to its end: runs, rows (all, or those that
  * have entries) and the places of entries; those that go by patches first, which end at *middle.
  * Only counted where s is NULL. */
-static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, const spk_strips *all,
-                    spk_strip_cell *middle, spk_strip_cell *at) {
+static void arrange(spk_row_panel *s, counts *c, ptrdiff_t rows, ptrdiff_t b,
+                    const spk_row_panels *all, spk_row_panel_cell *middle, spk_row_panel_cell *at) {
   const ptrdiff_t cell = b * rows, group = all->group;
   const uint32_t *entries = c->entries + cell;
   const uint64_t *columns = c->columns + cell;
@@ -234,8 +236,8 @@ static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, const 
   }
 }
 
-/* For each entry of a strip, its row i and where that row's count for the entry's block is.  Rows
- * are mostly sorted, so that it is worth looking whether the block is still the same before
+/* For each entry of a row panel, its row i and where that row's count for the entry's block is.
+ * Rows are mostly sorted, so that it is worth looking whether the block is still the same before
  * dividing. */
 #define FOR_ENTRIES(I, body)                                                               \
   do {                                                                                     \
@@ -253,7 +255,7 @@ static void arrange(spk_strip *s, counts *c, ptrdiff_t rows, ptrdiff_t b, const 
     }                                                                                      \
   } while (0)
 
-static void count(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, const spk_strip *s,
+static void count(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, const spk_row_panel *s,
                   counts *c) {
 #define COUNT                                                                    \
   do {                                                                           \
@@ -270,7 +272,7 @@ static void count(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, const s
 
 /* -0 times the row of zeros below the block, wherever nothing else will be: adding -0 changes no
  * sum, not even one of -0. */
-static void clear(spk_strip *s, void *values, const spk_strip_cell *end, ptrdiff_t block,
+static void clear(spk_row_panel *s, void *values, const spk_row_panel_cell *end, ptrdiff_t block,
                   spk_dtype dtype) {
   for (ptrdiff_t o = 0; o < end->offset; o++) s->offsets[o] = (uint16_t)block;
   if (dtype == SPK_F32)
@@ -293,7 +295,7 @@ static void clear(spk_strip *s, void *values, const spk_strip_cell *end, ptrdiff
     });                                     \
   } while (0)
 
-static void fill(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, spk_strip *s,
+static void fill(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, spk_row_panel *s,
                  void *to_values, counts *c) {
   if (A->itype == SPK_I32 && A->dtype == SPK_F32)
     FILL(int32_t, float);
@@ -306,11 +308,11 @@ static void fill(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, spk_stri
 }
 
 /* A run whose rows do not share their offsets after all goes as others do. */
-static void check_shared(spk_strip *s, ptrdiff_t blocks) {
+static void check_shared(spk_row_panel *s, ptrdiff_t blocks) {
   for (ptrdiff_t b = 0; b < blocks; b++) {
-    const spk_strip_cell *rest = &s->cells[2 * b + 1];
+    const spk_row_panel_cell *rest = &s->cells[2 * b + 1];
     const uint16_t *o = s->offsets + rest[0].offset;
-    for (spk_strip_run *run = s->runs + rest[0].run; run < s->runs + rest[1].run; run++) {
+    for (spk_row_panel_run *run = s->runs + rest[0].run; run < s->runs + rest[1].run; run++) {
       const ptrdiff_t entries = (ptrdiff_t)run->entries * run->rows;
       for (ptrdiff_t e = 0; run->shared && e < entries; e++)
         if (o[e] != o[e - e % run->shared]) run->shared = 0;
@@ -319,30 +321,31 @@ static void check_shared(spk_strip *s, ptrdiff_t blocks) {
   }
 }
 
-/* One strip; it has no cells if there was no memory. */
-static void pack_strip(void *context, ptrdiff_t number, int worker) {
+/* One row panel; it has no cells if there was no memory. */
+static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   (void)worker;
   const packing *job = context;
   const spk_sparse *A = job->A;
-  const spk_strips *all = job->into;
-  spk_strip *s = &all->strip[number];
-  const ptrdiff_t first = number * all->strip_rows, block = all->block_rows, blocks = all->blocks;
-  s->rows = spk_min(all->strip_rows, A->rows - first);
+  const spk_row_panels *all = job->into;
+  spk_row_panel *s = &all->row_panel[number];
+  const ptrdiff_t first = number * all->row_panel_rows, block = all->block_rows,
+                  blocks = all->blocks;
+  s->rows = spk_min(all->row_panel_rows, A->rows - first);
   ptrdiff_t longest = 0;
   for (ptrdiff_t i = first; i < first + s->rows; i++)
     longest = spk_max(longest, spk_row_length(A, i));
   counts c;
   if (take_counts(&c, A, first, s->rows, s->rows * blocks, longest)) {
     count(A, first, block, s, &c);
-    spk_strip_cell end = {0}, middle;
+    spk_row_panel_cell end = {0}, middle;
     for (ptrdiff_t b = 0; b < blocks; b++) arrange(NULL, &c, s->rows, b, all, &middle, &end);
     const size_t size = spk_dtype_size(A->dtype), entries = (size_t)end.entry;
-    const int taken = take_strip(s, blocks, &end, spk_stored_size(A->dtype, all->storage));
+    const int taken = take_row_panel(s, blocks, &end, spk_stored_size(A->dtype, all->storage));
     const int same = all->storage == SPK_STORAGE_SAME;
     void *values = same ? s->values : malloc(spk_size_sum(spk_size_product(entries, size), 1));
     if (taken && values) {
       clear(s, values, &end, block, A->dtype);
-      s->cells[0] = end = (spk_strip_cell){0};
+      s->cells[0] = end = (spk_row_panel_cell){0};
       for (ptrdiff_t b = 0; b < blocks; b++) {
         arrange(s, &c, s->rows, b, all, &s->cells[2 * b + 1], &end);
         s->cells[2 * b + 2] = end;
@@ -370,8 +373,8 @@ static double shared_of(const spk_sparse *A) {
   return (double)shared / (double)spk_max(1, A->nnz);
 }
 
-ptrdiff_t spk_strips_block(const spk_sparse *A, double shared, ptrdiff_t vectors,
-                           const spk_kernels *kernels, const spk_machine *machine) {
+ptrdiff_t spk_row_panels_block(const spk_sparse *A, double shared, ptrdiff_t vectors,
+                               const spk_kernels *kernels, const spk_machine *machine) {
   const ptrdiff_t row_bytes =
       vectors * kernels->lanes[A->dtype] * (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t half_l2 = (ptrdiff_t)machine->l2_bytes / 2;
@@ -380,16 +383,16 @@ ptrdiff_t spk_strips_block(const spk_sparse *A, double shared, ptrdiff_t vectors
   double least = 0;
   for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks += 1 + blocks / 8) {
     const ptrdiff_t block = spk_max(1, spk_ceil_div(A->cols, blocks));
-    const double cost = spk_strip_row_cost(A, shared, block, vectors, kernels, machine);
+    const double cost = spk_row_panel_row_cost(A, shared, block, vectors, kernels, machine);
     if (best == 0 || cost < least) best = block, least = cost;
     if (block * row_bytes * 2 <= (ptrdiff_t)machine->l1_bytes || block <= 16) return best;
   }
 }
 
-ptrdiff_t spk_strips_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
-                          const spk_machine *machine) {
+ptrdiff_t spk_row_panels_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
+                              const spk_machine *machine) {
   return spk_tile_of(n, spk_kernels_for(kernels, dtype, n)->lanes[dtype],
-                     machine->tuning.strip_vectors);
+                     machine->tuning.row_panel_vectors);
 }
 
 /* Rows in lockstep: 8 sums in flight, and with 32 registers 16. */
@@ -400,30 +403,31 @@ static int group_of(ptrdiff_t vectors, const spk_kernels *kernels) {
 
 static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
                        spk_storage storage, int threads, const spk_kernels *kernels,
-                       const spk_machine *machine, spk_strips **made) {
-  const ptrdiff_t tile = spk_strips_tile(A->dtype, width, kernels, machine);
+                       const spk_machine *machine, spk_row_panels **made) {
+  const ptrdiff_t tile = spk_row_panels_tile(A->dtype, width, kernels, machine);
   kernels = spk_kernels_for(kernels, A->dtype, width);
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
-  if (block_rows == 0) block_rows = spk_strips_block(A, shared_of(A), vectors, kernels, machine);
-  ptrdiff_t height = A->rows < FEW_ROWS ? STRIP_ROWS_FEW : SPK_STRIP_ROWS;
-  const double strips = ceil((double)A->rows / (double)height), entries = (double)A->nnz;
-  /* Where a strip has few entries in a block, blocks as high as can be; and then no more. */
-  double cells = strips * ceil((double)A->cols / (double)block_rows);
+  if (block_rows == 0)
+    block_rows = spk_row_panels_block(A, shared_of(A), vectors, kernels, machine);
+  ptrdiff_t height = A->rows < FEW_ROWS ? ROW_PANEL_ROWS_FEW : SPK_ROW_PANEL_ROWS;
+  const double row_panels = ceil((double)A->rows / (double)height), entries = (double)A->nnz;
+  /* Where a row panel has few entries in a block, blocks as high as can be; and then no more. */
+  double cells = row_panels * ceil((double)A->cols / (double)block_rows);
   if (cells * SPK_ENTRIES_PER_CELL > entries) block_rows = BLOCK_MOST;
-  if (strips * ceil((double)A->cols / BLOCK_MOST) > entries + MOST_EMPTY_CELLS)
+  if (row_panels * ceil((double)A->cols / BLOCK_MOST) > entries + MOST_EMPTY_CELLS)
     return SPK_ERR_SPARSE;
-  /* A sum is the same whatever the height: so it may depend on the threads that want strips. */
+  /* A sum is the same whatever the height: so it may depend on the threads that want row panels. */
   const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
-  for (; height > LEAST_STRIP_ROWS && spk_ceil_div(A->rows, height) < tasks; height /= 2) {
+  for (; height > LEAST_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks; height /= 2) {
     cells *= 2.0;
     if (cells * SPK_ENTRIES_PER_CELL > entries) break;
   }
   /* Blocks of nearly the same height. */
   const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(BLOCK_MOST, A->cols)));
   const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, most));
-  spk_strips *s = malloc(sizeof *s);
+  spk_row_panels *s = malloc(sizeof *s);
   if (!s) return SPK_ERR_MEMORY;
-  *s = (spk_strips){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
+  *s = (spk_row_panels){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
   s->kernels = kernels;
   s->storage = storage;
   s->vectors = (int)vectors;
@@ -431,30 +435,30 @@ static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   if (vectors == 1)
     s->patches =
         (kernels->halved ? kernels->spmm_patches_half : kernels->spmm_patches_whole)[A->dtype];
-  s->strip_rows = height;
-  s->strips = spk_ceil_div(A->rows, s->strip_rows);
+  s->row_panel_rows = height;
+  s->row_panels = spk_ceil_div(A->rows, s->row_panel_rows);
   s->block_rows = spk_max(1, spk_ceil_div(A->cols, blocks));
   s->blocks = blocks;
-  s->strip = calloc((size_t)s->strips + 1, sizeof *s->strip);
-  s->weights = calloc((size_t)s->strips + 1, sizeof *s->weights);
-  int whole = s->strip && s->weights;
+  s->row_panel = calloc((size_t)s->row_panels + 1, sizeof *s->row_panel);
+  s->weights = calloc((size_t)s->row_panels + 1, sizeof *s->weights);
+  int whole = s->row_panel && s->weights;
   if (whole) {
     packing job = {A, s};
-    spk_run_packing(threads, A->nnz, (spk_phase){s->strips, pack_strip}, &job);
-    for (ptrdiff_t i = 0; i < s->strips; i++) {
-      whole = whole && s->strip[i].cells;
-      for (ptrdiff_t r = 0; whole && r < s->strip[i].cells[2 * blocks].run; r++) {
-        const spk_strip_run *run = &s->strip[i].runs[r];
+    spk_run_packing(threads, A->nnz, (spk_phase){s->row_panels, pack_row_panel}, &job);
+    for (ptrdiff_t i = 0; i < s->row_panels; i++) {
+      whole = whole && s->row_panel[i].cells;
+      for (ptrdiff_t r = 0; whole && r < s->row_panel[i].cells[2 * blocks].run; r++) {
+        const spk_row_panel_run *run = &s->row_panel[i].runs[r];
         s->longest = spk_max(s->longest, run->entries);
       }
-      s->shared += s->strip[i].shared;
-      s->patched += s->strip[i].patched;
-      const ptrdiff_t end = spk_min(A->rows, (i + 1) * s->strip_rows);
+      s->shared += s->row_panel[i].shared;
+      s->patched += s->row_panel[i].patched;
+      const ptrdiff_t end = spk_min(A->rows, (i + 1) * s->row_panel_rows);
       s->weights[i + 1] = spk_index(A->offsets, A->itype, end) + end;
     }
   }
   if (!whole) {
-    spk_strips_free(s);
+    spk_row_panels_free(s);
     return SPK_ERR_MEMORY;
   }
   *made = s;
@@ -464,7 +468,7 @@ static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
 /* The same values as storage would hold, but as floats. */
 static spk_status make_rounded(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
                                spk_storage storage, int threads, const spk_kernels *kernels,
-                               const spk_machine *machine, spk_strips **made) {
+                               const spk_machine *machine, spk_row_panels **made) {
   const size_t count = (size_t)A->nnz;
   float *values = malloc(spk_size_sum(spk_size_product(count, sizeof *values), 1));
   uint16_t *halves = malloc(spk_size_sum(spk_size_product(count, sizeof *halves), 1));
@@ -481,30 +485,30 @@ static spk_status make_rounded(const spk_sparse *A, ptrdiff_t width, ptrdiff_t b
   return status;
 }
 
-spk_status spk_strips_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
-                           spk_storage storage, int threads, const spk_kernels *kernels,
-                           const spk_machine *machine, spk_strips **made) {
-  spk_strips *s = NULL;
+spk_status spk_row_panels_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                               spk_storage storage, int threads, const spk_kernels *kernels,
+                               const spk_machine *machine, spk_row_panels **made) {
+  spk_row_panels *s = NULL;
   spk_status status = make(A, width, block_rows, storage, threads, kernels, machine, &s);
   /* A group of longer rows would not fit what is expanded at a time: only duplicates make them. */
   if (status == SPK_OK && storage != SPK_STORAGE_SAME &&
       s->longest * s->group > SPK_MOST_EXPANDED) {
-    spk_strips_free(s);
+    spk_row_panels_free(s);
     status = make_rounded(A, width, block_rows, storage, threads, kernels, machine, &s);
   }
   if (status == SPK_OK) *made = s;
   return status;
 }
 
-ptrdiff_t spk_strips_part(const spk_strips *A, ptrdiff_t part, ptrdiff_t parts) {
-  return spk_balanced_part(A->weights, A->strips, part, parts);
+ptrdiff_t spk_row_panels_part(const spk_row_panels *A, ptrdiff_t part, ptrdiff_t parts) {
+  return spk_balanced_part(A->weights, A->row_panels, part, parts);
 }
 
 /* Whether patches may read B where it lies.  They load it once for several rows, but rows that are
  * not aligned take two lines each, which are too many where they come from L2: 42 us instead of 33
  * (2048 x 2048, 95% sparse as 4 x 1, N = 16, one thread).  In L1 that takes less than a copy: 1.8
  * instead of 2.3 us (512 x 512, 4 x 4, N = 8; Zen 5). */
-static int is_panel(const spk_strips *A, const spk_dense *B, ptrdiff_t tile,
+static int is_panel(const spk_row_panels *A, const spk_dense *B, ptrdiff_t tile,
                     const spk_machine *machine) {
   const size_t row = (size_t)tile * spk_dtype_size(A->dtype);
   return A->patches && A->patched == A->nnz && B->cols == tile && B->col_stride == 1 &&
@@ -513,13 +517,13 @@ static int is_panel(const spk_strips *A, const spk_dense *B, ptrdiff_t tile,
           spk_size_product((size_t)A->cols, row) <= machine->l1_bytes);
 }
 
-void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C, int threads,
-                     const spk_machine *machine, spk_strips_plan *plan) {
+void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
+                         int threads, const spk_machine *machine, spk_row_panels_plan *plan) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), n = B->cols;
   /* Entries of rows that share loads take about a third of the time of others (Zen 5, N = 8). */
   const double entries = (double)A->nnz - 0.7 * (double)A->shared;
   const double work = (entries + (double)A->rows) * (double)n;
-  *plan = (spk_strips_plan){.threads = spk_choose_threads(threads, work)};
+  *plan = (spk_row_panels_plan){.threads = spk_choose_threads(threads, work)};
   const ptrdiff_t lanes = A->kernels->lanes[A->dtype];
   /* Groups suit no wider tiles than they were packed for, nor may blocks. */
   const ptrdiff_t fits = spk_max(1, SPK_PANEL_MOST / (A->block_rows * lanes * size));
@@ -535,44 +539,47 @@ void spk_plan_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C
     const ptrdiff_t values = spk_min(SPK_MOST_EXPANDED, A->longest * rows);
     plan->value_bytes = spk_slice((size_t)spk_max(SPK_EXPANDED, values) * sizeof(float));
   }
-  ptrdiff_t most = A->strips;
+  ptrdiff_t most = A->row_panels;
   if (plan->stage) {
     /* Sums of a part wait in L2 until the last block is done. */
     const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, SUMS_MOST);
-    most = spk_max(1, bytes / (A->strip_rows * row_bytes));
-    most = spk_min(most, A->strips);
+    most = spk_max(1, bytes / (A->row_panel_rows * row_bytes));
+    most = spk_min(most, A->row_panels);
   }
-  const double strip = ((double)A->nnz + 6.0 * (double)A->rows) / (double)spk_max(1, A->strips);
-  plan->parts = spk_choose_parts(A->strips, strip, 3.0 * (double)A->cols, plan->tiles,
-                                 plan->threads, spk_ceil_div(A->strips, most));
+  const double row_panel =
+      ((double)A->nnz + 6.0 * (double)A->rows) / (double)spk_max(1, A->row_panels);
+  plan->parts = spk_choose_parts(A->row_panels, row_panel, 3.0 * (double)A->cols, plan->tiles,
+                                 plan->threads, spk_ceil_div(A->row_panels, most));
   plan->threads = (int)spk_min(plan->threads, plan->parts * plan->tiles);
   if (!plan->stage) return;
   for (ptrdiff_t part = 0; part < plan->parts; part++) {
-    const ptrdiff_t strips =
-        spk_strips_part(A, part + 1, plan->parts) - spk_strips_part(A, part, plan->parts);
-    plan->stage_rows = spk_max(plan->stage_rows, strips * A->strip_rows);
+    const ptrdiff_t row_panels =
+        spk_row_panels_part(A, part + 1, plan->parts) - spk_row_panels_part(A, part, plan->parts);
+    plan->stage_rows = spk_max(plan->stage_rows, row_panels * A->row_panel_rows);
   }
-  plan->stage_rows = spk_min(plan->stage_rows, most * A->strip_rows);
+  plan->stage_rows = spk_min(plan->stage_rows, most * A->row_panel_rows);
   plan->stage_bytes = spk_slice((size_t)(plan->stage_rows * row_bytes));
 }
 
-size_t spk_strips_workspace_limit(void) {
-  const size_t zeros = SPK_MAX_STRIP_VECTORS * SPK_MOST_LANES * sizeof(float);
+size_t spk_row_panels_workspace_limit(void) {
+  const size_t zeros = SPK_MAX_ROW_PANEL_VECTORS * SPK_MOST_LANES * sizeof(float);
   return SPK_ALIGN + (size_t)(SPK_PANEL_MOST + SUMS_MOST) + zeros +
          SPK_MOST_EXPANDED * sizeof(float) + 3 * SPK_ALIGN;
 }
 
-void spk_strips_free(spk_strips *strips) {
-  if (!strips) return;
-  for (ptrdiff_t i = 0; strips->strip && i < strips->strips; i++) free(strips->strip[i].cells);
-  free(strips->strip);
-  free(strips->weights);
-  free(strips);
+void spk_row_panels_free(spk_row_panels *row_panels) {
+  if (!row_panels) return;
+  for (ptrdiff_t i = 0; row_panels->row_panel && i < row_panels->row_panels; i++)
+    free(row_panels->row_panel[i].cells);
+  free(row_panels->row_panel);
+  free(row_panels->weights);
+  free(row_panels);
 }
 
-size_t spk_strips_bytes(const spk_strips *strips) {
-  size_t bytes = sizeof *strips + ((size_t)strips->strips + 1) * sizeof *strips->weights;
-  for (ptrdiff_t i = 0; i < strips->strips; i++)
-    bytes += sizeof *strips->strip + strips->strip[i].bytes;
+size_t spk_row_panels_bytes(const spk_row_panels *row_panels) {
+  size_t bytes =
+      sizeof *row_panels + ((size_t)row_panels->row_panels + 1) * sizeof *row_panels->weights;
+  for (ptrdiff_t i = 0; i < row_panels->row_panels; i++)
+    bytes += sizeof *row_panels->row_panel + row_panels->row_panel[i].bytes;
   return bytes;
 }

@@ -1,4 +1,4 @@
-/* SpMM with A packed in strips: a part of A's rows against a tile of B's columns at a time. */
+/* SpMM with A packed in row panels: a part of A's rows against a tile of B's columns at a time. */
 #include <string.h>
 
 #include "../plan/storage.h"
@@ -11,10 +11,10 @@ static const _Alignas(SPK_ALIGN) char zeros[SPK_MOST_LANES * sizeof(float)];
 
 /* By value, so that a worker waits once for what another core wrote, and not line after line. */
 typedef struct job {
-  const spk_strips *A;
+  const spk_row_panels *A;
   spk_dense B, C;
   spk_epilogue epilogue;
-  spk_strips_plan plan;
+  spk_row_panels_plan plan;
   spk_workspace space;
 } job;
 
@@ -53,23 +53,23 @@ static const void *panel_of(const job *j, const scratch *s, ptrdiff_t tile, ptrd
   return s->panel;
 }
 
-static spk_strip_fn kernel_for(const spk_strips *A, ptrdiff_t vectors) {
+static spk_row_panel_fn kernel_for(const spk_row_panels *A, ptrdiff_t vectors) {
   const spk_kernels *kernels = A->kernels;
-  if (A->group == 8) return kernels->spmm_strips_8[A->dtype][vectors - 1];
-  if (A->group == 4) return kernels->spmm_strips_4[A->dtype][vectors - 1];
-  return kernels->spmm_strips_2[A->dtype][vectors - 1];
+  if (A->group == 8) return kernels->spmm_row_panels_8[A->dtype][vectors - 1];
+  if (A->group == 4) return kernels->spmm_row_panels_4[A->dtype][vectors - 1];
+  return kernels->spmm_row_panels_2[A->dtype][vectors - 1];
 }
 
 /* As `kernel` of the task, whose values are halves: as many runs at a time as SPK_EXPANDED values
  * have, or some groups of a longer one, with an offset for each `common` entries. */
-static void run_halves(const spk_strips *A, spk_strip_fn kernel, ptrdiff_t group, ptrdiff_t common,
-                       spk_strip_task task, const scratch *s) {
+static void run_halves(const spk_row_panels *A, spk_row_panel_fn kernel, ptrdiff_t group,
+                       ptrdiff_t common, spk_row_panel_task task, const scratch *s) {
   const spk_expand_fn expand = spk_expander(A->kernels, A->storage);
-  const spk_strip_run *run = task.runs, *end = run + task.run_count;
+  const spk_row_panel_run *run = task.runs, *end = run + task.run_count;
   const uint16_t *halves = task.values;
   ptrdiff_t done = 0; /* rows of *run */
   while (run < end) {
-    spk_strip_run part = {run->entries, 0, run->shared};
+    spk_row_panel_run part = {run->entries, 0, run->shared};
     ptrdiff_t entries = 0, rows = 0, runs = 0;
     if (done == 0)
       for (; run + runs < end; runs++) {
@@ -99,18 +99,18 @@ static void run_halves(const spk_strips *A, spk_strip_fn kernel, ptrdiff_t group
   }
 }
 
-/* Strips [first, last) of one tile, which fit the worker's sums if they are staged. */
-static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
-                       ptrdiff_t last) {
-  const spk_strips *A = j->A;
+/* Row panels [first, last) of one tile, which fit the worker's sums if they are staged. */
+static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
+                           ptrdiff_t last) {
+  const spk_row_panels *A = j->A;
   const spk_dense *C = &j->C;
-  const spk_strips_plan *plan = &j->plan;
+  const spk_row_panels_plan *plan = &j->plan;
   const size_t size = spk_dtype_size(A->dtype), stored = spk_stored_size(A->dtype, A->storage);
   const ptrdiff_t col = tile * plan->tile, cols = spk_min(plan->tile, C->cols - col);
-  const ptrdiff_t row = first * A->strip_rows;
+  const ptrdiff_t row = first * A->row_panel_rows;
   const ptrdiff_t lanes = A->kernels->lanes[A->dtype], vectors = spk_ceil_div(cols, lanes);
   const ptrdiff_t width = vectors * lanes; /* of panel and sums */
-  const spk_strip_fn kernel = kernel_for(A, vectors);
+  const spk_row_panel_fn kernel = kernel_for(A, vectors);
   spk_epilogue e = j->epilogue;
   if (e.bias_row) e.bias_row = spk_at(e.bias_row, row, size);
   if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
@@ -118,14 +118,14 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
   for (ptrdiff_t b = 0; b < A->blocks; b++) {
     const void *panel = panel_of(j, s, tile, b);
     for (ptrdiff_t i = first; i < last; i++) {
-      const spk_strip *strip = &A->strip[i];
-      const ptrdiff_t below = (i - first) * A->strip_rows;
-      spk_strip_task task = {.panel = panel,
-                             .zeros = zeros,
-                             .padding = A->block_rows,
-                             .first = b == 0,
-                             .n = cols,
-                             .epilogue = e};
+      const spk_row_panel *row_panel = &A->row_panel[i];
+      const ptrdiff_t below = (i - first) * A->row_panel_rows;
+      spk_row_panel_task task = {.panel = panel,
+                                 .zeros = zeros,
+                                 .padding = A->block_rows,
+                                 .first = b == 0,
+                                 .n = cols,
+                                 .epilogue = e};
       if (plan->stage) task.sums = s->sums + below * width * (ptrdiff_t)size;
       if (plan->direct && b == A->blocks - 1) {
         task.C = spk_at_mut(c, below * C->row_stride, size);
@@ -133,14 +133,14 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
         if (e.bias_row) task.epilogue.bias_row = spk_at(e.bias_row, below, size);
       }
       for (int rest = 0; rest < 2; rest++) {
-        const spk_strip_cell *cell = &strip->cells[2 * b + rest];
+        const spk_row_panel_cell *cell = &row_panel->cells[2 * b + rest];
         task.run_count = cell[1].run - cell[0].run;
         if (task.run_count == 0) continue;
-        task.runs = strip->runs + cell[0].run;
-        task.row_ids = strip->row_ids + cell[0].row;
-        task.offsets = strip->offsets + cell[0].offset;
-        task.values = spk_at(strip->values, cell[0].entry, stored);
-        const spk_strip_fn run = rest ? kernel : A->patches;
+        task.runs = row_panel->runs + cell[0].run;
+        task.row_ids = row_panel->row_ids + cell[0].row;
+        task.offsets = row_panel->offsets + cell[0].offset;
+        task.values = spk_at(row_panel->values, cell[0].entry, stored);
+        const spk_row_panel_fn run = rest ? kernel : A->patches;
         if (A->storage == SPK_STORAGE_SAME)
           run(&task);
         else
@@ -150,22 +150,22 @@ static void run_strips(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t
   }
   if (!plan->direct)
     A->kernels->tile_store[A->dtype](s->sums, width, c, C->row_stride, C->col_stride,
-                                     spk_min(A->rows, last * A->strip_rows) - row, cols, &e);
+                                     spk_min(A->rows, last * A->row_panel_rows) - row, cols, &e);
 }
 
 static void run_part(void *context, ptrdiff_t task, int worker) {
   const job *j = context;
-  const spk_strips_plan *plan = &j->plan;
+  const spk_row_panels_plan *plan = &j->plan;
   const ptrdiff_t tile = task / plan->parts, part = task % plan->parts;
-  const ptrdiff_t last = spk_strips_part(j->A, part + 1, plan->parts);
-  const ptrdiff_t step = plan->stage ? plan->stage_rows / j->A->strip_rows : j->A->strips;
+  const ptrdiff_t last = spk_row_panels_part(j->A, part + 1, plan->parts);
+  const ptrdiff_t step = plan->stage ? plan->stage_rows / j->A->row_panel_rows : j->A->row_panels;
   const scratch s = scratch_of(j, worker);
-  for (ptrdiff_t i = spk_strips_part(j->A, part, plan->parts); i < last; i += step)
-    run_strips(j, &s, tile, i, spk_min(last, i + step));
+  for (ptrdiff_t i = spk_row_panels_part(j->A, part, plan->parts); i < last; i += step)
+    run_row_panels(j, &s, tile, i, spk_min(last, i + step));
 }
 
-spk_status spk_drive_strips(const spk_strips *A, const spk_dense *B, const spk_dense *C,
-                            const spk_epilogue *epilogue, const spk_strips_plan *plan) {
+spk_status spk_drive_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
+                                const spk_epilogue *epilogue, const spk_row_panels_plan *plan) {
   job j = {A, *B, *C, *epilogue, *plan, {0}};
   if (C->cols == 1) j.C.col_stride = 1; /* the stride of a lone column means nothing */
   const spk_status status = spk_workspace_take(
