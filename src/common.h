@@ -147,7 +147,7 @@ static inline void spk_four(const uint16_t *p, ptrdiff_t four[4]) {
 }
 
 /* The size of a part of a workspace whose end lies on a cache line; PTRDIFF_MAX stays. */
-static inline size_t spk_slice(size_t bytes) {
+static inline size_t spk_aligned_size(size_t bytes) {
   if (bytes > (size_t)PTRDIFF_MAX - SPK_ALIGN) return PTRDIFF_MAX;
   return (bytes + SPK_ALIGN - 1) / SPK_ALIGN * SPK_ALIGN;
 }

@@ -419,7 +419,7 @@ def test_attributes():
     assert 6 * A.nnz < W.nbytes < plain  # what was packed gives the rest back
     assert W.T.nbytes == 0
     sliced = spkernels.show_config("dicts")["simd"]["in use"] in ("avx2", "avx512")
-    layout = "slices" if sliced else "row_panels"
+    layout = "sell" if sliced else "row_panels"
     vector = prepared(A, "packed", n=1)
     assert vector.kernel.startswith(f"packed: {layout} of rows")
     _ = np.ones((2, 200), np.float32) @ W

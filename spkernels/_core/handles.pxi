@@ -17,7 +17,7 @@ cdef class Packed:
     @property
     def layout(self):
         """How it was packed."""
-        return "slices" if spk_prepared_layout(self.handle) == SPK_SLICES else "row_panels"
+        return "sell" if spk_prepared_layout(self.handle) == SPK_SELL else "row_panels"
 
     @property
     def block_rows(self):
@@ -79,8 +79,8 @@ cdef class PackedInt8:
     def layout(self):
         """How it was packed."""
         cdef spk_layout layout = spk_int8_layout(self.handle)
-        if layout == SPK_SLICES:
-            return "slices"
+        if layout == SPK_SELL:
+            return "sell"
         return "row_panels" if layout == SPK_ROW_PANELS else "quads"
 
     @property

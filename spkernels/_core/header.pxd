@@ -86,7 +86,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
     size_t spk_prepared_bytes(const spk_prepared *prepared)
     ctypedef enum spk_layout:
         SPK_ROW_PANELS
-        SPK_SLICES
+        SPK_SELL
         SPK_QUADS
     spk_layout spk_prepared_layout(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared)

@@ -73,7 +73,7 @@ class Rows:
 
 
 class Packed(Rows):
-    """In row panels by blocks of columns, or slices for a vector: see ``src/plan``."""
+    """In row panels by blocks of columns, or SELL slices for a vector: see ``src/plan``."""
 
     name = "packed"
     by_width = True
@@ -154,7 +154,7 @@ class Packed(Rows):
         status = self.packed.unpack(offsets, indices, values)
         if status:
             raise_status(status, like, "W")
-        if self.packed.layout == "slices":
+        if self.packed.layout == "sell":
             rows = sp.csr_array((values, indices, offsets), shape=like.shape)
             rows.has_sorted_indices = False
             rows.sort_indices()
@@ -167,8 +167,8 @@ class Packed(Rows):
         values = "" if self.storage is None else f", values in {self.storage}"
         share = self.packed.shared / max(1, self.entries)
         common = f", {100 * share:.3g}% in rows with common columns" if share else ""
-        if self.packed.layout == "slices":
-            return f"{self.name}: slices of rows, windows of {columns} columns{common}{values}"
+        if self.packed.layout == "sell":
+            return f"{self.name}: SELL SELL slices of rows, windows of {columns} columns{common}{values}"
         row_panels = f"row panels by their length, blocks of {columns} columns"
         return f"{self.name}: {row_panels}{common}{values}"
 

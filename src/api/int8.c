@@ -62,7 +62,7 @@ ptrdiff_t spk_int8_width(ptrdiff_t n) {
 }
 
 spk_layout spk_int8_layout(const spk_int8 *A) {
-  return A && A->slices ? SPK_SLICES : A && A->row_panels ? SPK_ROW_PANELS : SPK_QUADS;
+  return A && A->sell ? SPK_SELL : A && A->row_panels ? SPK_ROW_PANELS : SPK_QUADS;
 }
 
 double spk_int8_share(const spk_int8 *A) {
@@ -70,6 +70,6 @@ double spk_int8_share(const spk_int8 *A) {
   ptrdiff_t shared = 0, all = 0;
   if (A->quads) shared = A->quads->shared, all = A->quads->nnz;
   if (A->row_panels) shared = A->row_panels->shared, all = A->row_panels->nnz;
-  if (A->slices) shared = A->slices->begin[A->slices->row_panels].shared, all = A->slices->nnz;
+  if (A->sell) shared = A->sell->begin[A->sell->row_panels].shared, all = A->sell->nnz;
   return all > 0 ? (double)shared / (double)all : 0;
 }

@@ -15,17 +15,17 @@
 /* One of them. */
 struct spk_prepared {
   spk_row_panels *row_panels;
-  spk_slices *slices;
+  spk_sell *sell;
 };
 
 static spk_status check(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C) {
   spk_status status = spk_check_dense(B);
   if (status == SPK_OK) status = spk_check_dense(C);
   if (status != SPK_OK) return status;
-  const int sliced = prepared->slices != NULL;
-  const ptrdiff_t rows = sliced ? prepared->slices->rows : prepared->row_panels->rows;
-  const ptrdiff_t cols = sliced ? prepared->slices->cols : prepared->row_panels->cols;
-  const spk_dtype dtype = sliced ? prepared->slices->dtype : prepared->row_panels->dtype;
+  const int in_sell = prepared->sell != NULL;
+  const ptrdiff_t rows = in_sell ? prepared->sell->rows : prepared->row_panels->rows;
+  const ptrdiff_t cols = in_sell ? prepared->sell->cols : prepared->row_panels->cols;
+  const spk_dtype dtype = in_sell ? prepared->sell->dtype : prepared->row_panels->dtype;
   if (cols != B->rows || rows != C->rows || B->cols != C->cols) return SPK_ERR_SHAPE;
   return dtype != B->dtype || dtype != C->dtype ? SPK_ERR_DTYPE : SPK_OK;
 }
@@ -47,9 +47,9 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   spk_prepared *made = calloc(1, sizeof *made);
   if (!made) return SPK_ERR_MEMORY;
   width = width > 0 ? spk_min(width, WIDEST) : USUAL_WIDTH;
-  if (vector && spk_slices_suit(&ready, kernels))
-    status = spk_slices_make(&ready, storage, threads, kernels, &made->slices);
-  if (status == SPK_OK && !made->slices)
+  if (vector && spk_sell_suit(&ready, kernels))
+    status = spk_sell_make(&ready, storage, threads, kernels, &made->sell);
+  if (status == SPK_OK && !made->sell)
     status = spk_row_panels_make(&ready, width, block_rows, storage, threads, kernels,
                                  spk_active_machine(), &made->row_panels);
   if (status == SPK_OK)
@@ -69,16 +69,16 @@ spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, c
   if ((unsigned)epilogue->activation > SPK_RELU6) return SPK_ERR_ARGUMENT;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
   const spk_epilogue e = spk_rounded_epilogue(epilogue, B->dtype);
-  if (prepared->slices)
-    return spk_drive_slices(prepared->slices, B, C, &e, threads, spk_active_kernels());
+  if (prepared->sell)
+    return spk_drive_sell(prepared->sell, B, C, &e, threads, spk_active_kernels());
   spk_row_panels_plan plan;
   spk_plan_row_panels(prepared->row_panels, B, C, threads, spk_active_machine(), &plan);
   return spk_drive_row_panels(prepared->row_panels, B, C, &e, &plan);
 }
 
 static void unpack(const spk_prepared *prepared, const spk_unpacked *to) {
-  if (prepared->slices)
-    spk_slices_unpack(prepared->slices, spk_active_kernels()->pick_bits, to);
+  if (prepared->sell)
+    spk_sell_unpack(prepared->sell, spk_active_kernels()->pick_bits, to);
   else
     spk_row_panels_unpack(prepared->row_panels, to);
 }
@@ -87,10 +87,10 @@ spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void 
                             void *indices, void *values) {
   if (!prepared || !offsets || !indices || !values || (unsigned)itype > SPK_I64)
     return SPK_ERR_ARGUMENT;
-  const spk_slices *slices = prepared->slices;
-  const ptrdiff_t rows = slices ? slices->rows : prepared->row_panels->rows;
-  const ptrdiff_t cols = slices ? slices->cols : prepared->row_panels->cols;
-  const ptrdiff_t nnz = slices ? slices->nnz : prepared->row_panels->nnz;
+  const spk_sell *sell = prepared->sell;
+  const ptrdiff_t rows = sell ? sell->rows : prepared->row_panels->rows;
+  const ptrdiff_t cols = sell ? sell->cols : prepared->row_panels->cols;
+  const ptrdiff_t nnz = sell ? sell->nnz : prepared->row_panels->nnz;
   if (itype == SPK_I32 && (cols > INT32_MAX || nnz > INT32_MAX)) return SPK_ERR_ARGUMENT;
   ptrdiff_t *next = calloc((size_t)rows + 1, sizeof *next);
   if (!next) return SPK_ERR_MEMORY;
@@ -113,7 +113,7 @@ spk_status spk_prepared_csr(const spk_prepared *prepared, spk_itype itype, void 
 void spk_prepared_free(spk_prepared *prepared) {
   if (!prepared) return;
   spk_row_panels_free(prepared->row_panels);
-  spk_slices_free(prepared->slices);
+  spk_sell_free(prepared->sell);
   free(prepared);
 }
 
@@ -134,23 +134,23 @@ double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way) {
 }
 
 spk_layout spk_prepared_layout(const spk_prepared *prepared) {
-  return prepared && prepared->slices ? SPK_SLICES : SPK_ROW_PANELS;
+  return prepared && prepared->sell ? SPK_SELL : SPK_ROW_PANELS;
 }
 
 ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared) {
   if (!prepared) return 0;
-  return prepared->slices ? spk_window_columns(prepared->slices->lanes)
-                          : prepared->row_panels->block_rows;
+  return prepared->sell ? spk_window_columns(prepared->sell->lanes)
+                        : prepared->row_panels->block_rows;
 }
 
 ptrdiff_t spk_prepared_shared(const spk_prepared *prepared) {
   if (!prepared) return 0;
-  const spk_slices *slices = prepared->slices;
-  return slices ? slices->begin[slices->row_panels].shared : prepared->row_panels->shared;
+  const spk_sell *sell = prepared->sell;
+  return sell ? sell->begin[sell->row_panels].shared : prepared->row_panels->shared;
 }
 
 size_t spk_prepared_bytes(const spk_prepared *prepared) {
   if (!prepared) return 0;
   return sizeof *prepared +
-         (prepared->slices ? prepared->slices->bytes : spk_row_panels_bytes(prepared->row_panels));
+         (prepared->sell ? prepared->sell->bytes : spk_row_panels_bytes(prepared->row_panels));
 }

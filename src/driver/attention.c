@@ -47,18 +47,18 @@ static scratch scratch_of(const job *j, int worker) {
   scratch s;
   char *at = spk_workspace_of(&j->space, worker);
   s.keys = (int32_t *)(void *)at;
-  s.bits = (uint16_t *)(void *)(at += spk_slice(KEY_BYTES));
-  s.marks = (uint16_t *)(void *)(at += spk_slice(BIT_BYTES));
-  s.scores = at += spk_slice(BIT_BYTES);
-  s.state = at += spk_slice(SCORE_BYTES);
-  s.q = at += spk_slice(STATE_BYTES);
+  s.bits = (uint16_t *)(void *)(at += spk_aligned_size(KEY_BYTES));
+  s.marks = (uint16_t *)(void *)(at += spk_aligned_size(BIT_BYTES));
+  s.scores = at += spk_aligned_size(BIT_BYTES);
+  s.state = at += spk_aligned_size(SCORE_BYTES);
+  s.q = at += spk_aligned_size(STATE_BYTES);
   s.O = at + j->query_bytes;
   return s;
 }
 
 static size_t scratch_bytes(const job *j) {
-  const size_t fixed = spk_slice(KEY_BYTES) + 2 * spk_slice(BIT_BYTES) + spk_slice(SCORE_BYTES) +
-                       spk_slice(STATE_BYTES);
+  const size_t fixed = spk_aligned_size(KEY_BYTES) + 2 * spk_aligned_size(BIT_BYTES) +
+                       spk_aligned_size(SCORE_BYTES) + spk_aligned_size(STATE_BYTES);
   return spk_size_sum(fixed, spk_size_sum(j->query_bytes, j->output_bytes));
 }
 
@@ -228,9 +228,9 @@ spk_status spk_drive_attention(const spk_pattern *mask, const spk_attention *att
   j.parts = spk_max(1, spk_min(mask->tiles, spk_ceil_div(wanted, a->heads)));
   threads = (int)spk_min(threads, j.parts * a->heads);
   const size_t width = spk_size_sum((size_t)a->dv, SPK_MOST_LANES);
-  j.query_bytes = spk_slice(spk_size_product((size_t)a->d, SPK_TILE_ROWS * size));
-  j.output_bytes = spk_slice(spk_size_product(width, SPK_TILE_ROWS * size));
-  const size_t shared = spk_slice(((size_t)mask->tiles + 1) * sizeof *j.before);
+  j.query_bytes = spk_aligned_size(spk_size_product((size_t)a->d, SPK_TILE_ROWS * size));
+  j.output_bytes = spk_aligned_size(spk_size_product(width, SPK_TILE_ROWS * size));
+  const size_t shared = spk_aligned_size(((size_t)mask->tiles + 1) * sizeof *j.before);
   const spk_status status = spk_workspace_take(&j.space, shared, scratch_bytes(&j), threads);
   if (status != SPK_OK) return status;
   j.before = (ptrdiff_t *)(void *)j.space.shared;

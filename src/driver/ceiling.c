@@ -59,7 +59,7 @@ spk_status spk_drive_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, in
   double sums[SPK_MOST_CEILING_THREADS] = {0};
   job j = {
       .fn = what == SPK_CEILING_FMA ? kernels->ceiling_fma[dtype] : kernels->ceiling_load[dtype],
-      .bytes = spk_slice((size_t)(count * size)),
+      .bytes = spk_aligned_size((size_t)(count * size)),
       .count = count,
       .sums = sums};
   threads = (int)spk_min(spk_choose_threads(threads, 1e12), SPK_MOST_CEILING_THREADS);

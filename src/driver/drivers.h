@@ -8,7 +8,7 @@
 #include "../plan/sddmm_plan.h"
 #include "../plan/pattern.h"
 #include "../plan/int8.h"
-#include "../plan/slices.h"
+#include "../plan/sell.h"
 #include "../plan/spmm_plan.h"
 #include "../plan/row_panels.h"
 
@@ -30,8 +30,8 @@ spk_status spk_drive_partial(const spk_sparse *A, const spk_dense *B, const spk_
 spk_status spk_drive_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
                                 const spk_epilogue *epilogue, const spk_row_panels_plan *plan);
 
-spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_dense *C,
-                            const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
+spk_status spk_drive_sell(const spk_sell *A, const spk_dense *B, const spk_dense *C,
+                          const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
 
 /* C: what `how` makes of A @ B, whose shape it has; checked.  row_sums: of A. */
 spk_status spk_drive_quads(const spk_quads *A, const int32_t *row_sums, const spk_bytes *B, void *C,

@@ -45,8 +45,8 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
   spk_dense sums = {SPK_F32, A->rows, cols, cols, 1, space->sums};
   if (!space->sums) sums = (spk_dense){SPK_F32, A->rows, cols, row_stride, col_stride, C};
   spk_status status = SPK_OK;
-  if (A->slices) {
-    status = spk_drive_slices(A->slices, &b, &sums, &plain, threads, kernels->bytes);
+  if (A->sell) {
+    status = spk_drive_sell(A->sell, &b, &sums, &plain, threads, kernels->bytes);
   } else {
     spk_row_panels_plan plan;
     spk_plan_row_panels(A->row_panels, &b, &sums, threads, spk_active_machine(), &plan);
@@ -85,8 +85,8 @@ spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdi
       B->cols,
       spk_max(1, MOST_BYTES / (ptrdiff_t)spk_max(1, spk_min(PTRDIFF_MAX - column, sums) + column)));
   tile = spk_min(tile, most);
-  const size_t bytes = spk_slice(spk_size_product((size_t)column, (size_t)tile));
-  const size_t summed = spk_slice(spk_size_product((size_t)sums, (size_t)tile));
+  const size_t bytes = spk_aligned_size(spk_size_product((size_t)column, (size_t)tile));
+  const size_t summed = spk_aligned_size(spk_size_product((size_t)sums, (size_t)tile));
   spk_workspace taken;
   spk_status status =
       spk_workspace_take(&taken, spk_size_sum(spk_size_sum(bytes, summed), SPK_ALIGN), 0, 1);

@@ -23,25 +23,26 @@ typedef struct tile_scratch {
 #define SCORE_COUNT ((CHUNK + SPK_TILE_ROWS) * SPK_TILE_ROWS)
 
 static size_t panel_bytes(spk_dtype dtype, ptrdiff_t k) {
-  return spk_slice((size_t)spk_max(1, k) * SPK_TILE_ROWS * spk_dtype_size(dtype));
+  return spk_aligned_size((size_t)spk_max(1, k) * SPK_TILE_ROWS * spk_dtype_size(dtype));
 }
 
 size_t spk_sddmm_tile_bytes(spk_dtype dtype, ptrdiff_t k) {
-  return spk_slice(RUNS * sizeof(spk_tile_run)) +
-         2 * spk_slice((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)) + spk_slice(MARK_BYTES) +
-         panel_bytes(dtype, k) + 2 * spk_slice(SCORE_COUNT * spk_dtype_size(dtype));
+  return spk_aligned_size(RUNS * sizeof(spk_tile_run)) +
+         2 * spk_aligned_size((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)) +
+         spk_aligned_size(MARK_BYTES) + panel_bytes(dtype, k) +
+         2 * spk_aligned_size(SCORE_COUNT * spk_dtype_size(dtype));
 }
 
 static tile_scratch scratch_in(void *memory, spk_dtype dtype, ptrdiff_t k) {
   char *at = memory;
   tile_scratch s;
   s.runs = (spk_tile_run *)(void *)at;
-  s.keys = (int32_t *)(void *)(at += spk_slice(RUNS * sizeof(spk_tile_run)));
-  s.where = (int32_t *)(void *)(at += spk_slice((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)));
-  s.marks = (uint8_t *)(at += spk_slice((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)));
-  s.q = at += spk_slice(MARK_BYTES);
+  s.keys = (int32_t *)(void *)(at += spk_aligned_size(RUNS * sizeof(spk_tile_run)));
+  s.where = (int32_t *)(void *)(at += spk_aligned_size((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)));
+  s.marks = (uint8_t *)(at += spk_aligned_size((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)));
+  s.q = at += spk_aligned_size(MARK_BYTES);
   s.scores = at += panel_bytes(dtype, k);
-  s.rows = at + spk_slice(SCORE_COUNT * spk_dtype_size(dtype));
+  s.rows = at + spk_aligned_size(SCORE_COUNT * spk_dtype_size(dtype));
   return s;
 }
 

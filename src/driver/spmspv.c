@@ -197,8 +197,8 @@ spk_status spk_drive_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t 
                                   int threads, const spk_kernels *kernels) {
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t room = spk_min(A->cols, CHUNK), chunks = spk_ceil_div(A->cols, CHUNK);
-  const size_t id_bytes = spk_slice((size_t)room * spk_itype_size(A->itype));
-  const size_t kept_bytes = spk_slice((size_t)room * size);
+  const size_t id_bytes = spk_aligned_size((size_t)room * spk_itype_size(A->itype));
+  const size_t kept_bytes = spk_aligned_size((size_t)room * size);
   double entries;
   job j = {.A = A, .kernels = kernels, .in_order = 1, .first = 1, .pitch = pitch_of(A), .y = y};
   const ptrdiff_t most = parts_for(A, A->cols, j.pitch, &entries);

@@ -25,8 +25,8 @@ static spk_block *find_block(size_t bytes) {
 }
 
 spk_status spk_workspace_take(spk_workspace *space, size_t shared, size_t per_worker, int workers) {
-  shared = spk_slice(shared);
-  per_worker = spk_slice(per_worker);
+  shared = spk_aligned_size(shared);
+  per_worker = spk_aligned_size(per_worker);
   *space = (spk_workspace){.per_worker = per_worker};
   if (shared == 0 && per_worker == 0) return SPK_OK;
   const size_t most = PTRDIFF_MAX - SPK_ALIGN;

@@ -6,7 +6,7 @@
 #include "epilogue.inc.h"
 #include "spmm_row_panels.inc.h"
 #include "spmm_patches.inc.h"
-#include "spmv_slices.inc.h"
+#include "spmv_sell.inc.h"
 #include "dots.inc.h"
 #include "tiles.inc.h"
 #include "attention.inc.h"

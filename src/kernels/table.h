@@ -132,42 +132,42 @@ typedef struct spk_quad_store_task {
 } spk_quad_store_task;
 typedef void (*spk_quad_store_fn)(const spk_quad_store_task *task);
 
-/* A slice of rows in a window of x, both of one row panel; so many of them that take so many steps
- * (plan/slices.h).
- * `shared` G, where not 0: one cell, of all of x.  Its slice is G groups of lanes with the same
+/* A segment is a slice of rows in a window of x, both of one row panel; a run is `segments` of them
+ * that take `steps` steps each (plan/sell.h).
+ * `shared` G, where not 0: one segment, of all of x.  Its slice is G groups of lanes with the same
  * columns in a group; its picks are the places in `plain` of those, G per step.  Or
- * SPK_SLICE_BLOCKS: groups of 4 lanes, whose columns come by four in a row; a place for 4 steps. */
-#define SPK_SLICE_BLOCKS 256
-typedef struct spk_slice_cell {
+ * SPK_SELL_BLOCKS: groups of 4 lanes, whose columns come by four in a row; a place for 4 steps. */
+#define SPK_SELL_BLOCKS 256
+typedef struct spk_sell_segment {
   uint16_t window, slice;
-} spk_slice_cell;
-typedef struct spk_slice_run {
-  uint32_t steps, cells, shared;
-} spk_slice_run;
+} spk_sell_segment;
+typedef struct spk_sell_run {
+  uint32_t steps, segments, shared;
+} spk_sell_run;
 
 /* Rows of a row panel of slices, at most. */
-#define SPK_SLICE_ROW_PANEL_ROWS 256
+#define SPK_SELL_ROW_PANEL_ROWS 256
 
 /* C[row_ids[i]] = epilogue of a dot product, for all rows of a row panel; C[first + i] where
  * row_ids is NULL. */
-typedef struct spk_slice_task {
+typedef struct spk_sell_task {
   ptrdiff_t rows, first;
   const uint32_t *row_ids;
-  const spk_slice_run *runs;
+  const spk_sell_run *runs;
   ptrdiff_t run_count;
-  const spk_slice_cell *cells;
+  const spk_sell_segment *segments;
   const void *picks, *values; /* whole vectors, of this row panel */
   const void *x;              /* windows of two vectors */
   const void *plain;          /* x as it is, and 4 zeros; for shared runs */
-  void *sums;                 /* scratch of SPK_SLICE_ROW_PANEL_ROWS; aligned, as all of these */
+  void *sums;                 /* scratch of SPK_SELL_ROW_PANEL_ROWS; aligned, as all of these */
   int more;                   /* sums hold something already */
   int unfinished;             /* more will come, C is left alone */
   void *C;
   ptrdiff_t ldc;
   spk_epilogue epilogue;
-} spk_slice_task;
+} spk_sell_task;
 
-typedef void (*spk_slice_fn)(const spk_slice_task *task);
+typedef void (*spk_sell_fn)(const spk_sell_task *task);
 
 /* The windows of src[i * stride], i < count: as many elements as two vectors less one, and a zero.
  */

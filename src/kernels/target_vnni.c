@@ -59,7 +59,7 @@ static void FT(activate_tile)(T *C, ptrdiff_t row_stride, ptrdiff_t col_stride, 
 #include "epilogue.inc.h"
 #include "spmm_row_panels.inc.h"
 #include "spmm_patches.inc.h"
-#include "spmv_slices.inc.h"
+#include "spmv_sell.inc.h"
 
 const spk_kernels spk_kernels__avx512_vnni_bytes = {
     .spmm_row_panels_2 = {{FT(spmm_row_panels_2_1x1v), FT(spmm_row_panels_2_1x2v),
@@ -69,5 +69,5 @@ const spk_kernels spk_kernels__avx512_vnni_bytes = {
     .spmm_row_panels_8 = {{FT(spmm_row_panels_8_1x1v)}},
     .spmm_patches_half = {FT(spmm_patches_half)},
     .spmm_patches_whole = {FT(spmm_patches_whole)},
-    .spmv_slices = {FT(spmv_slices)},
+    .spmv_sell = {FT(spmv_sell)},
 };

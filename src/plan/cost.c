@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "slices.h"
+#include "sell.h"
 #include "spmm_plan.h"
 #include "row_panels.h"
 
@@ -85,7 +85,7 @@ static double steps_of(double mean, double density, double lanes) {
   return mean + 0.8 * sqrt(2.0 * log(lanes)) * spread;
 }
 
-static double slices_cost(const spk_sparse *A, const spk_kernels *kernels) {
+static double sell_cost(const spk_sparse *A, const spk_kernels *kernels) {
   const double lanes = kernels->lanes[A->dtype];
   const double width = (double)spk_window_columns(kernels->lanes[A->dtype]);
   const double windows = ceil((double)A->cols / width), slices = ceil((double)A->rows / lanes);
@@ -142,6 +142,6 @@ double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_way way, const spk_kernels
                 const spk_machine *machine) {
   if (way == SPK_WAY_ROWS) return rows_cost(A, n, kernels, machine);
   if (way == SPK_WAY_DENSE) return dense_cost(A, n, kernels, machine);
-  if (n == 1 && spk_slices_suit(A, kernels)) return slices_cost(A, kernels);
+  if (n == 1 && spk_sell_suit(A, kernels)) return sell_cost(A, kernels);
   return row_panels_cost(A, n, kernels, machine);
 }

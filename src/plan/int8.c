@@ -75,9 +75,9 @@ static spk_status pack(const spk_sparse *A, const int8_t *values, ptrdiff_t widt
   const int wide = width > kernels->lanes[SPK_F32];
   if (wide && (double)grouped.nnz > MOST_NUMBERS * (double)A->nnz)
     status = spk_quads_make(A, values, threads, kernels, machine, &into->quads);
-  else if (width == 1 && spk_slices_suit(&grouped, kernels->bytes))
-    status = spk_slices_make(&grouped, SPK_STORAGE_SAME, threads, kernels->bytes, &into->slices);
-  if (status == SPK_OK && !into->slices && !into->quads)
+  else if (width == 1 && spk_sell_suit(&grouped, kernels->bytes))
+    status = spk_sell_make(&grouped, SPK_STORAGE_SAME, threads, kernels->bytes, &into->sell);
+  if (status == SPK_OK && !into->sell && !into->quads)
     status = spk_row_panels_make(&grouped, width, 0, SPK_STORAGE_SAME, threads, kernels->bytes,
                                  machine, &into->row_panels);
   free(f.offsets);
@@ -109,14 +109,14 @@ void spk_int8_free(spk_int8 *A) {
   free(A->row_sums);
   spk_quads_free(A->quads);
   spk_row_panels_free(A->row_panels);
-  spk_slices_free(A->slices);
+  spk_sell_free(A->sell);
   free(A);
 }
 
 size_t spk_int8_bytes(const spk_int8 *A) {
   if (!A) return 0;
-  const size_t packed = A->quads    ? spk_quads_bytes(A->quads)
-                        : A->slices ? A->slices->bytes
-                                    : spk_row_panels_bytes(A->row_panels);
+  const size_t packed = A->quads  ? spk_quads_bytes(A->quads)
+                        : A->sell ? A->sell->bytes
+                                  : spk_row_panels_bytes(A->row_panels);
   return sizeof *A + (size_t)A->rows * sizeof *A->row_sums + packed;
 }

@@ -12,7 +12,7 @@
 
 #include "../common.h"
 #include "quads.h"
-#include "slices.h"
+#include "sell.h"
 #include "row_panels.h"
 
 /* The most columns that row panels are packed for. */
@@ -26,7 +26,7 @@ struct spk_int8 {
   int32_t *row_sums;
   spk_quads *quads; /* one of them */
   spk_row_panels *row_panels;
-  spk_slices *slices;
+  spk_sell *sell;
 };
 
 /* Pack A, in CSR, sorted and checked, whose values are not read. */

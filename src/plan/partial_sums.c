@@ -77,14 +77,14 @@ static int has_several_sums(const spk_sparse *A) {
 static ptrdiff_t sums_of(const spk_sparse *A, ptrdiff_t tile) {
   const double bytes = (double)A->rows * (double)tile * (double)spk_dtype_size(A->dtype);
   if (bytes > (double)SPK_PARTIAL_MOST) return SPK_PARTIAL_MOST + 1;
-  return (ptrdiff_t)spk_slice((size_t)A->rows * (size_t)tile * spk_dtype_size(A->dtype));
+  return (ptrdiff_t)spk_aligned_size((size_t)A->rows * (size_t)tile * spk_dtype_size(A->dtype));
 }
 
 static ptrdiff_t copy_of(const spk_sparse *A, ptrdiff_t tile, int copies) {
   const double bytes = (double)A->cols * (double)tile * (double)spk_dtype_size(A->dtype);
   if (!copies) return 0;
   if (bytes > (double)SPK_PARTIAL_MOST) return SPK_PARTIAL_MOST + 1;
-  return (ptrdiff_t)spk_slice((size_t)A->cols * (size_t)tile * spk_dtype_size(A->dtype));
+  return (ptrdiff_t)spk_aligned_size((size_t)A->cols * (size_t)tile * spk_dtype_size(A->dtype));
 }
 
 /* How many parts of `sums` bytes fit beside `copy` bytes. */
@@ -163,7 +163,7 @@ int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
   plan->sums_bytes = (size_t)sums;
   plan->copy_bytes = (size_t)copy;
   if (plan->pack && A->format == SPK_CSC)
-    plan->panel_bytes = spk_slice((size_t)(PACKED_ROWS * plan->tile * size));
+    plan->panel_bytes = spk_aligned_size((size_t)(PACKED_ROWS * plan->tile * size));
   plan->panel_rows = plan->panel_bytes ? PACKED_ROWS : spk_max(1, A->cols);
   return 1;
 }

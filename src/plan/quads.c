@@ -146,12 +146,13 @@ static void advance(const item *items, ptrdiff_t count, spk_quad_cell *at) {
 
 /* The parts of a row panel's one allocation. */
 static int take_row_panel(spk_quad_row_panel *s, ptrdiff_t blocks, const spk_quad_cell *end) {
-  const size_t cells = spk_slice(spk_size_product((size_t)blocks + 1, sizeof *s->cells));
-  const size_t runs = spk_slice(spk_size_product((size_t)end->run, sizeof *s->runs));
-  const size_t ids = spk_slice(spk_size_product((size_t)end->item, sizeof *s->row_ids));
-  const size_t offsets = spk_slice(spk_size_product((size_t)end->quad, 4 * sizeof *s->offsets));
+  const size_t cells = spk_aligned_size(spk_size_product((size_t)blocks + 1, sizeof *s->cells));
+  const size_t runs = spk_aligned_size(spk_size_product((size_t)end->run, sizeof *s->runs));
+  const size_t ids = spk_aligned_size(spk_size_product((size_t)end->item, sizeof *s->row_ids));
+  const size_t offsets =
+      spk_aligned_size(spk_size_product((size_t)end->quad, 4 * sizeof *s->offsets));
   s->bytes = spk_size_sum(spk_size_sum(cells, runs), spk_size_sum(ids, offsets));
-  s->bytes = spk_size_sum(s->bytes, spk_slice((size_t)end->value));
+  s->bytes = spk_size_sum(s->bytes, spk_aligned_size((size_t)end->value));
   char *memory = aligned_alloc(SPK_ALIGN, s->bytes);
   if (!memory) return 0;
   memset(memory, 0, s->bytes);
@@ -320,8 +321,8 @@ void spk_plan_quads(const spk_quads *A, ptrdiff_t n, int threads, const spk_mach
   plan->parts = spk_choose_parts(A->row_panels, row_panel, PANEL_ROW_CYCLES * (double)A->cols,
                                  plan->tiles, plan->threads, spk_min(plan->threads, A->row_panels));
   plan->threads = (int)spk_max(1, spk_min(plan->threads, plan->parts * plan->tiles));
-  plan->panel_bytes = spk_slice((size_t)(A->block_rows * A->tile));
-  plan->stage_bytes = spk_slice((size_t)(plan->stage_row_panels * row_panel_bytes));
+  plan->panel_bytes = spk_aligned_size((size_t)(A->block_rows * A->tile));
+  plan->stage_bytes = spk_aligned_size((size_t)(plan->stage_row_panels * row_panel_bytes));
 }
 
 size_t spk_quads_workspace_limit(void) {

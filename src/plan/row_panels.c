@@ -76,11 +76,12 @@ static int take_counts(counts *c, const spk_sparse *A, ptrdiff_t first, ptrdiff_
 /* The parts of a row panel's one allocation. */
 static int take_row_panel(spk_row_panel *s, ptrdiff_t blocks, const spk_row_panel_cell *end,
                           size_t size) {
-  const size_t cells = spk_slice(spk_size_product(2 * (size_t)blocks + 1, sizeof *s->cells));
-  const size_t run_bytes = spk_slice(spk_size_product((size_t)end->run, sizeof *s->runs));
-  const size_t id_bytes = spk_slice(spk_size_product((size_t)end->row, sizeof *s->row_ids));
-  const size_t offset_bytes = spk_slice(spk_size_product((size_t)end->offset, sizeof *s->offsets));
-  const size_t value_bytes = spk_slice(spk_size_product((size_t)end->entry, size));
+  const size_t cells = spk_aligned_size(spk_size_product(2 * (size_t)blocks + 1, sizeof *s->cells));
+  const size_t run_bytes = spk_aligned_size(spk_size_product((size_t)end->run, sizeof *s->runs));
+  const size_t id_bytes = spk_aligned_size(spk_size_product((size_t)end->row, sizeof *s->row_ids));
+  const size_t offset_bytes =
+      spk_aligned_size(spk_size_product((size_t)end->offset, sizeof *s->offsets));
+  const size_t value_bytes = spk_aligned_size(spk_size_product((size_t)end->entry, size));
   s->bytes = spk_size_sum(spk_size_sum(cells, run_bytes), spk_size_sum(id_bytes, offset_bytes));
   s->bytes = spk_size_sum(s->bytes, value_bytes);
   char *memory = aligned_alloc(SPK_ALIGN, s->bytes);
@@ -533,11 +534,12 @@ void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_
   plan->stage = A->blocks > 1 || !plan->direct;
   const ptrdiff_t row_bytes = plan->tile * size;
   plan->in_place = is_panel(A, B, plan->tile, machine);
-  if (!plan->in_place) plan->panel_bytes = spk_slice((size_t)((A->block_rows + 1) * row_bytes));
+  if (!plan->in_place)
+    plan->panel_bytes = spk_aligned_size((size_t)((A->block_rows + 1) * row_bytes));
   if (A->storage != SPK_STORAGE_SAME) {
     const ptrdiff_t rows = A->patches ? SPK_PATCH_ROWS : A->group;
     const ptrdiff_t values = spk_min(SPK_MOST_EXPANDED, A->longest * rows);
-    plan->value_bytes = spk_slice((size_t)spk_max(SPK_EXPANDED, values) * sizeof(float));
+    plan->value_bytes = spk_aligned_size((size_t)spk_max(SPK_EXPANDED, values) * sizeof(float));
   }
   ptrdiff_t most = A->row_panels;
   if (plan->stage) {
@@ -558,7 +560,7 @@ void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_
     plan->stage_rows = spk_max(plan->stage_rows, row_panels * A->row_panel_rows);
   }
   plan->stage_rows = spk_min(plan->stage_rows, most * A->row_panel_rows);
-  plan->stage_bytes = spk_slice((size_t)(plan->stage_rows * row_bytes));
+  plan->stage_bytes = spk_aligned_size((size_t)(plan->stage_rows * row_bytes));
 }
 
 size_t spk_row_panels_workspace_limit(void) {

@@ -122,7 +122,7 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
     plan->strided = 1;
   if (!y_unit && !plan->pack_y && !plan->copy_y) plan->strided = 1;
   if (plan->strided) plan->pack_x = plan->pack_y = plan->copy_y = 0;
-  if (plan->copy_y) plan->copy_bytes = spk_slice((size_t)copy);
+  if (plan->copy_y) plan->copy_bytes = spk_aligned_size((size_t)copy);
   plan->tiles = !plan->strided && P->format != SPK_BSR && is_sorted && P->rows > 1 && k > 0 &&
                 row_bytes <= X_MOST / SPK_TILE_ROWS &&
                 (pattern ? 2 * spk_entries_in_tiles(pattern, k) >= P->nnz : in_runs(P));
@@ -131,27 +131,27 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
 
   if (plan->pack_y) {
     plan->panels = spk_max(1, spk_ceil_div(n, plan->panel_rows));
-    plan->y_bytes = spk_slice((size_t)(plan->panel_rows * row_bytes));
+    plan->y_bytes = spk_aligned_size((size_t)(plan->panel_rows * row_bytes));
   } else {
     plan->panel_rows = spk_max(1, n);
   }
   if (plan->pack_x) {
     const ptrdiff_t per_row = row_bytes * P->block_rows;
     plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, X_MOST / per_row));
-    plan->x_bytes = spk_slice((size_t)(plan->row_chunk * per_row));
+    plan->x_bytes = spk_aligned_size((size_t)(plan->row_chunk * per_row));
   }
   if (plan->panels > 1) {
     const ptrdiff_t per_row = (plan->panels + 1) * isize;
     plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, CUT_MOST / per_row));
-    plan->cut_bytes = spk_slice((size_t)(plan->row_chunk * per_row));
+    plan->cut_bytes = spk_aligned_size((size_t)(plan->row_chunk * per_row));
   }
   if (P->format == SPK_COO && by_rows) {
     plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, CUT_MOST / isize - 1));
-    plan->offset_bytes = spk_slice((size_t)((plan->row_chunk + 1) * isize));
+    plan->offset_bytes = spk_aligned_size((size_t)((plan->row_chunk + 1) * isize));
   }
   if (P->format == SPK_BSR)
-    plan->block_bytes = spk_slice((2 * (size_t)size + spk_itype_size(spk_sddmm_list_itype(P))) *
-                                  SPK_SDDMM_BLOCK_ENTRIES);
+    plan->block_bytes = spk_aligned_size(
+        (2 * (size_t)size + spk_itype_size(spk_sddmm_list_itype(P))) * SPK_SDDMM_BLOCK_ENTRIES);
 
   if (plan->row_chunk >= SPK_TILE_ROWS)
     plan->row_chunk -= plan->row_chunk % SPK_TILE_ROWS;

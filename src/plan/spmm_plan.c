@@ -147,7 +147,8 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
     }
   }
   plan->blocks = spk_max(1, spk_ceil_div(k, plan->block_rows));
-  plan->panel_bytes = spk_slice((size_t)(spk_min(plan->panel_rows, spk_max(1, k)) * row_bytes));
+  plan->panel_bytes =
+      spk_aligned_size((size_t)(spk_min(plan->panel_rows, spk_max(1, k)) * row_bytes));
   return 1;
 }
 
@@ -235,7 +236,7 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   if (plan->blocks > 1) {
     const ptrdiff_t per_row = (plan->blocks + 1) * isize;
     plan->band_rows = spk_max(1, spk_min(outer, CUT_MOST * plan->threads / per_row));
-    plan->cut_bytes = spk_slice((size_t)(plan->band_rows * per_row));
+    plan->cut_bytes = spk_aligned_size((size_t)(plan->band_rows * per_row));
   }
   if (plan->stage) {
     const ptrdiff_t per_row = plan->tile * size * A->block_rows;
@@ -243,11 +244,11 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
     const ptrdiff_t most_bytes =
         plan->apart && plan->panel_rows < k ? SCATTER_STAGE_MOST : STAGE_MOST;
     plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, most_bytes / per_row));
-    plan->stage_bytes = spk_slice((size_t)(plan->row_chunk * per_row));
+    plan->stage_bytes = spk_aligned_size((size_t)(plan->row_chunk * per_row));
   }
   if (A->format == SPK_COO) {
     plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, CUT_MOST / isize - 1));
-    plan->offset_bytes = spk_slice((size_t)((plan->row_chunk + 1) * isize));
+    plan->offset_bytes = spk_aligned_size((size_t)((plan->row_chunk + 1) * isize));
   }
   plan_parts(A, plan);
 }
@@ -304,10 +305,10 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
   if (plan->stage) {
     const ptrdiff_t row_bytes = plan->tile * size;
     plan->row_chunk = spk_max(1, spk_min(A->rows, SCATTER_STAGE_MOST / row_bytes));
-    plan->stage_bytes = spk_slice((size_t)(plan->row_chunk * row_bytes));
+    plan->stage_bytes = spk_aligned_size((size_t)(plan->row_chunk * row_bytes));
   }
   if (plan->pack) {
     plan->panel_rows = spk_min(plan->panel_rows, 256);
-    plan->panel_bytes = spk_slice((size_t)(plan->panel_rows * plan->tile * size));
+    plan->panel_bytes = spk_aligned_size((size_t)(plan->panel_rows * plan->tile * size));
   }
 }

@@ -74,44 +74,44 @@ void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to) {
   }
 }
 
-/* Where the next cell of a row panel of slices begins, in steps and in words of picks. */
-typedef struct cell_at {
-  const spk_slice_cell *cell;
+/* Where the next segment of a row panel of SELL slices begins, in steps and in words of picks. */
+typedef struct segment_at {
+  const spk_sell_segment *segment;
   ptrdiff_t step, pick;
-} cell_at;
+} segment_at;
 
 /* The row in a lane of a slice, or -1 where there is none. */
-static ptrdiff_t row_of(const spk_slices *A, ptrdiff_t row_panel, ptrdiff_t slice, ptrdiff_t lane) {
+static ptrdiff_t row_of(const spk_sell *A, ptrdiff_t row_panel, ptrdiff_t slice, ptrdiff_t lane) {
   const ptrdiff_t at = row_panel * A->row_panel_rows + slice * A->lanes + lane;
   return at < A->rows ? (ptrdiff_t)A->row_ids[at] : -1;
 }
 
-/* A cell whose entries were picked from a window, the last element of which is for padding. */
-static void unpack_window(const source *from, const spk_slices *A, ptrdiff_t row_panel, cell_at *at,
-                          ptrdiff_t steps, int bits) {
+/* A segment whose entries were picked from a window, the last element of which is for padding. */
+static void unpack_window(const source *from, const spk_sell *A, ptrdiff_t row_panel,
+                          segment_at *at, ptrdiff_t steps, int bits) {
   const ptrdiff_t lanes = A->lanes, per_pick = 32 / bits, width = spk_window_columns(lanes);
   const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(A->dtype) / sizeof *A->picks);
   const uint32_t codes = (uint32_t)(2 * lanes * words - 1);
   for (ptrdiff_t lane = 0; lane < lanes; lane++) {
-    const ptrdiff_t row = row_of(A, row_panel, at->cell->slice, lane);
+    const ptrdiff_t row = row_of(A, row_panel, at->segment->slice, lane);
     for (ptrdiff_t step = 0; step < steps && row >= 0; step++) {
       const ptrdiff_t word = at->pick + (step / per_pick * lanes + lane) * words;
       const uint32_t code = A->picks[word] >> (int)(step % per_pick) * bits & codes;
       const ptrdiff_t place = (ptrdiff_t)code / words;
       if (place < width)
-        put(from, row, at->cell->window * width + place, (at->step + step) * lanes + lane);
+        put(from, row, at->segment->window * width + place, (at->step + step) * lanes + lane);
     }
   }
 }
 
-/* A cell of rows that share their columns, which are written out. */
-static void unpack_shared(const source *from, const spk_slices *A, ptrdiff_t row_panel, cell_at *at,
-                          const spk_slice_run *run) {
+/* A segment of rows that share their columns, which are written out. */
+static void unpack_shared(const source *from, const spk_sell *A, ptrdiff_t row_panel,
+                          segment_at *at, const spk_sell_run *run) {
   const ptrdiff_t lanes = A->lanes;
-  const int fours = run->shared == SPK_SLICE_BLOCKS;
+  const int fours = run->shared == SPK_SELL_BLOCKS;
   const ptrdiff_t groups = fours ? lanes / 4 : (ptrdiff_t)run->shared, of = fours ? 4 : 1;
   for (ptrdiff_t lane = 0; lane < lanes; lane++) {
-    const ptrdiff_t row = row_of(A, row_panel, at->cell->slice, lane);
+    const ptrdiff_t row = row_of(A, row_panel, at->segment->slice, lane);
     for (ptrdiff_t step = 0; step < (ptrdiff_t)run->steps && row >= 0; step++) {
       const ptrdiff_t place =
           (ptrdiff_t)A->picks[at->pick + step / of * groups + lane * groups / lanes];
@@ -120,22 +120,22 @@ static void unpack_shared(const source *from, const spk_slices *A, ptrdiff_t row
   }
 }
 
-void spk_slices_unpack(const spk_slices *A, int pick_bits, const spk_unpacked *to) {
+void spk_sell_unpack(const spk_sell *A, int pick_bits, const spk_unpacked *to) {
   const source from = {to, A->values, A->dtype, A->storage};
   const size_t vector = (size_t)A->lanes * spk_dtype_size(A->dtype);
   const ptrdiff_t words = (ptrdiff_t)(vector / sizeof *A->picks);
   for (ptrdiff_t row_panel = 0; row_panel < A->row_panels; row_panel++) {
-    const spk_slice_row_panel *begin = &A->begin[row_panel];
-    cell_at at = {A->cells + begin->cell, begin->step, begin->pick * words};
+    const spk_sell_row_panel *begin = &A->begin[row_panel];
+    segment_at at = {A->segments + begin->segment, begin->step, begin->pick * words};
     for (ptrdiff_t r = begin[0].run; r < begin[1].run; r++) {
-      const spk_slice_run *run = &A->runs[r];
-      const ptrdiff_t picks = spk_slice_picks(run, pick_bits, A->lanes, vector) * words;
-      for (ptrdiff_t c = 0; c < (ptrdiff_t)run->cells; c++) {
+      const spk_sell_run *run = &A->runs[r];
+      const ptrdiff_t picks = spk_sell_picks(run, pick_bits, A->lanes, vector) * words;
+      for (ptrdiff_t c = 0; c < (ptrdiff_t)run->segments; c++) {
         if (run->shared)
           unpack_shared(&from, A, row_panel, &at, run);
         else
           unpack_window(&from, A, row_panel, &at, run->steps, pick_bits);
-        at.cell++;
+        at.segment++;
         at.step += run->steps;
         at.pick += picks;
       }

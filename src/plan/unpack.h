@@ -2,7 +2,7 @@
 #ifndef SPK_PLAN_UNPACK_H
 #define SPK_PLAN_UNPACK_H
 
-#include "slices.h"
+#include "sell.h"
 #include "row_panels.h"
 
 /* Where entries go.  `next` has the place of the next entry of each row; without `values`, entries
@@ -16,6 +16,6 @@ typedef struct spk_unpacked {
 /* Every entry, those of a row in the order of its columns; no padding. */
 void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to);
 /* The same for slices, whose rows come in any order of their windows. */
-void spk_slices_unpack(const spk_slices *A, int pick_bits, const spk_unpacked *to);
+void spk_sell_unpack(const spk_sell *A, int pick_bits, const spk_unpacked *to);
 
 #endif

@@ -48,7 +48,7 @@ static void check_product(const sparse_shape *shape, ptrdiff_t n, int is_signed,
   const spk_layout layout = spk_int8_layout(made);
   if (!fours) CHECK(layout == SPK_QUADS, "%d", layout);
   if (fours && width == 7) CHECK(layout == SPK_ROW_PANELS, "%d", layout);
-  if (fours && width == 32) CHECK(layout != SPK_SLICES, "%d", layout);
+  if (fours && width == 32) CHECK(layout != SPK_SELL, "%d", layout);
   const int zero = is_signed ? -128 + (int)random_below(256) : (int)random_below(256);
   /* One for all columns, or one for each. */
   int32_t *zeros = random_below(2) ? exact_memory((size_t)n * sizeof *zeros) : NULL;

@@ -10,7 +10,7 @@
 
 #include "../../src/dispatch/dispatch.h"
 #include "../../src/halves.h"
-#include "../../src/plan/slices.h"
+#include "../../src/plan/sell.h"
 #include "epilogues.h"
 #include "exact.h"
 #include "kernels_int8.h"
@@ -222,25 +222,25 @@ static uint16_t to_bf16(float x) { return spk_to_bf16(x); }
 /* --- slices --- */
 
 /* Of numbers of steps that are constants in the kernel, and of larger ones; and without picks. */
-static const spk_slice_run slice_runs[] = {{1, 2, 0},
-                                           {2, 1, 0},
-                                           {3, 3, 0},
-                                           {4, 1, 0},
-                                           {5, 2, 0},
-                                           {6, 1, 0},
-                                           {7, 1, 0},
-                                           {8, 2, 0},
-                                           {9, 1, 0},
-                                           {13, 2, 0},
-                                           {3, 1, 1},
-                                           {31, 1, 0},
-                                           {12, 0, 0},
-                                           {9, 1, 2},
-                                           {1, 1, 4},
-                                           {21, 1, 1},
-                                           {8, 1, 4},
-                                           {4, 1, SPK_SLICE_BLOCKS},
-                                           {12, 1, SPK_SLICE_BLOCKS}};
+static const spk_sell_run slice_runs[] = {{1, 2, 0},
+                                          {2, 1, 0},
+                                          {3, 3, 0},
+                                          {4, 1, 0},
+                                          {5, 2, 0},
+                                          {6, 1, 0},
+                                          {7, 1, 0},
+                                          {8, 2, 0},
+                                          {9, 1, 0},
+                                          {13, 2, 0},
+                                          {3, 1, 1},
+                                          {31, 1, 0},
+                                          {12, 0, 0},
+                                          {9, 1, 2},
+                                          {1, 1, 4},
+                                          {21, 1, 1},
+                                          {8, 1, 4},
+                                          {4, 1, SPK_SELL_BLOCKS},
+                                          {12, 1, SPK_SELL_BLOCKS}};
 enum {
   SLICE_FIRST = 5,
   SLICES = 3,
@@ -250,22 +250,22 @@ enum {
 };
 
 /* One row panel of three slices; the last has two lanes without a row. */
-static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layout c_layout,
-                        const epilogue_case *how) {
+static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout c_layout,
+                       const epilogue_case *how) {
   const ptrdiff_t lanes = table->lanes[dtype], rows = SLICES * lanes - 2, bits = table->pick_bits;
   const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(dtype) / sizeof(uint32_t));
   const size_t vector_bytes = (size_t)lanes * spk_dtype_size(dtype);
-  test_case("spmv_slices %s, %s, layout %d, %s", dtype_names[dtype],
-            in_order ? "in order" : "sorted", c_layout, how->name);
+  test_case("spmv_sell %s, %s, layout %d, %s", dtype_names[dtype], in_order ? "in order" : "sorted",
+            c_layout, how->name);
   ptrdiff_t steps = 0, vectors = 0, count = 0;
   for (int r = 0; r < SLICE_RUNS; r++) {
-    steps += slice_runs[r].cells * slice_runs[r].steps;
+    steps += slice_runs[r].segments * slice_runs[r].steps;
     vectors +=
-        slice_runs[r].cells * spk_slice_picks(&slice_runs[r], (int)bits, lanes, vector_bytes);
-    count += slice_runs[r].cells;
+        slice_runs[r].segments * spk_sell_picks(&slice_runs[r], (int)bits, lanes, vector_bytes);
+    count += slice_runs[r].segments;
   }
   uint32_t *ids = exact_memory((size_t)rows * sizeof *ids);
-  spk_slice_cell *cells = exact_memory((size_t)count * sizeof *cells);
+  spk_sell_segment *cells = exact_memory((size_t)count * sizeof *cells);
   uint32_t *picks = exact_memory((size_t)(vectors * lanes * words) * sizeof *picks);
   void *values = exact_memory((size_t)(steps * lanes) * spk_dtype_size(dtype));
   const matrix x = matrix_input(dtype, SLICE_WINDOWS * 2 * lanes, 1, 1, 1);
@@ -277,11 +277,11 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
     picks[i] = (uint32_t)random_below((ptrdiff_t)1 << 32);
   ptrdiff_t cell = 0, vector = 0, step = 0;
   for (int r = 0; r < SLICE_RUNS; r++)
-    for (uint32_t c = 0; c < slice_runs[r].cells; c++, cell++) {
+    for (uint32_t c = 0; c < slice_runs[r].segments; c++, cell++) {
       const ptrdiff_t window = random_below(SLICE_WINDOWS), slice = random_below(SLICES);
-      const ptrdiff_t fours = slice_runs[r].shared == SPK_SLICE_BLOCKS;
+      const ptrdiff_t fours = slice_runs[r].shared == SPK_SELL_BLOCKS;
       const ptrdiff_t of = fours ? 4 : 1, groups = fours ? lanes / 4 : slice_runs[r].shared;
-      cells[cell] = (spk_slice_cell){(uint16_t)window, (uint16_t)slice};
+      cells[cell] = (spk_sell_segment){(uint16_t)window, (uint16_t)slice};
       for (uint32_t k = 0; groups && k < slice_runs[r].steps; k++, step++) {
         uint32_t *places = &picks[vector * lanes * words + k / of * groups];
         for (ptrdiff_t g = 0; k % of == 0 && g < groups; g++)
@@ -305,7 +305,7 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
           exact_add(&expected[slice * lanes + l], get_value(values, dtype, step * lanes + l) *
                                                       matrix_get(&x, window * 2 * lanes + pick, 0));
         }
-      vector += spk_slice_picks(&slice_runs[r], (int)bits, lanes, vector_bytes);
+      vector += spk_sell_picks(&slice_runs[r], (int)bits, lanes, vector_bytes);
     }
   const matrix bias_row = random_bias(dtype, rows + SLICE_FIRST, 0),
                bias_col = random_bias(dtype, 1, 0);
@@ -313,20 +313,20 @@ static void check_slice(spk_slice_fn kernel, spk_dtype dtype, int in_order, layo
   matrix C = random_output(dtype, rows + SLICE_FIRST, 1, c_layout);
   if (how->beta == 0) matrix_put(&C, 1, 0, NAN);
   const matrix sums = matrix_output(dtype, SLICES * lanes, 1, 1, 1), old = matrix_copy(&C);
-  const spk_slice_task task = {.rows = rows,
-                               .first = SLICE_FIRST,
-                               .row_ids = in_order ? NULL : ids,
-                               .runs = slice_runs,
-                               .run_count = SLICE_RUNS,
-                               .cells = cells,
-                               .picks = picks,
-                               .values = values,
-                               .x = x.view.data,
-                               .plain = plain.view.data,
-                               .sums = sums.view.data,
-                               .C = C.view.data,
-                               .ldc = C.view.row_stride,
-                               .epilogue = epilogue_of(how, &bias_row, &bias_col)};
+  const spk_sell_task task = {.rows = rows,
+                              .first = SLICE_FIRST,
+                              .row_ids = in_order ? NULL : ids,
+                              .runs = slice_runs,
+                              .run_count = SLICE_RUNS,
+                              .segments = cells,
+                              .picks = picks,
+                              .values = values,
+                              .x = x.view.data,
+                              .plain = plain.view.data,
+                              .sums = sums.view.data,
+                              .C = C.view.data,
+                              .ldc = C.view.row_stride,
+                              .epilogue = epilogue_of(how, &bias_row, &bias_col)};
   kernel(&task);
   for (ptrdiff_t i = 0; i < rows; i++) {
     const exact e = exact_epilogue(expected[i], &task.epilogue, matrix_get(&old, ids[i], 0),
@@ -357,11 +357,11 @@ static void check_windows(spk_windows_fn kernel, spk_dtype dtype) {
     }
 }
 
-static void check_spmv_slices(spk_slice_fn kernel, spk_dtype dtype) {
+static void check_spmv_sell(spk_sell_fn kernel, spk_dtype dtype) {
   for (int c = 0; c < EPILOGUE_CASES; c++)
     for (int in_order = 0; in_order < 2; in_order++) {
-      check_slice(kernel, dtype, in_order, SPACED, &epilogue_cases[c]);
-      check_slice(kernel, dtype, in_order, COLUMN_MAJOR, &epilogue_cases[c]);
+      check_sell(kernel, dtype, in_order, SPACED, &epilogue_cases[c]);
+      check_sell(kernel, dtype, in_order, COLUMN_MAJOR, &epilogue_cases[c]);
     }
 }
 

@@ -236,7 +236,8 @@ static void check_helpers(void) {
   CHECK(spk_round_up(HUGE_SIZE, 16) == HUGE_SIZE && spk_round_up(17, 16) == 32);
   CHECK(spk_round_up(0, 16) == 0 && spk_ceil_div(0, 16) == 0 && spk_ceil_div(16, 16) == 1);
   const size_t most = PTRDIFF_MAX;
-  CHECK(spk_slice(SIZE_MAX) == most && spk_slice(65) == 128 && spk_slice(0) == 0);
+  CHECK(spk_aligned_size(SIZE_MAX) == most && spk_aligned_size(65) == 128 &&
+        spk_aligned_size(0) == 0);
   CHECK(spk_size_sum(most, 1) == most && spk_size_sum(SIZE_MAX, SIZE_MAX) == most);
   CHECK(spk_size_product(most, 2) == most && spk_size_product(SIZE_MAX, 3) == most);
   CHECK(spk_product(HUGE_SIZE, 2) == HUGE_SIZE && spk_product(0, HUGE_SIZE) == 0);

@@ -75,7 +75,7 @@ static void run_prepared(const sparse *A, const matrix *B, const matrix *C, cons
       A->view.dtype == SPK_F32 ? (spk_storage)random_below(3) : SPK_STORAGE_SAME;
   spk_status status = spk_prepare(&A->view, width, block_rows, storage, threads, &prepared);
   CHECK(status == SPK_OK, "prepare: %s", spk_status_string(status));
-  in_slices |= spk_prepared_layout(prepared) == SPK_SLICES;
+  in_slices |= spk_prepared_layout(prepared) == SPK_SELL;
   CHECK(spk_prepared_bytes(prepared) >
         (size_t)A->entries * (storage ? sizeof(uint16_t) : spk_dtype_size(A->view.dtype)));
   status = spk_prepared_spmm(prepared, &B->view, &C->view, e, threads);

@@ -10,7 +10,7 @@
 #define STEP_WORK 14.0
 
 typedef struct job {
-  const spk_slices *A;
+  const spk_sell *A;
   const spk_dense *B, *C;
   const spk_epilogue *epilogue;
   const spk_kernels *kernels;
@@ -28,9 +28,9 @@ typedef struct scratch {
   float *values; /* expanded */
 } scratch;
 
-#define SUM_BYTES ((size_t)SPK_SLICE_ROW_PANEL_ROWS * sizeof(double))
+#define SUM_BYTES ((size_t)SPK_SELL_ROW_PANEL_ROWS * sizeof(double))
 
-/* Floats that are expanded at a time: a cell has that many at most. */
+/* Floats that are expanded at a time: a segment has that many at most. */
 #define VALUE_BYTES (SPK_EXPANDED * sizeof(float))
 
 static scratch scratch_of(const job *j, int worker) {
@@ -46,7 +46,7 @@ static scratch scratch_of(const job *j, int worker) {
 
 /* A column of B in windows, each with a zero at its end, or as it is with some. */
 static void spread(const job *j, const scratch *s) {
-  const spk_slices *A = j->A;
+  const spk_sell *A = j->A;
   const spk_dense *B = j->B;
   if (*s->column == j->column) return;
   *s->column = j->column;
@@ -58,54 +58,55 @@ static void spread(const job *j, const scratch *s) {
   memset(spk_at_mut(s->plain, A->cols, size), 0, SPK_PLAIN_ZEROS * size);
 }
 
-/* As the kernel of the task, whose values are halves: some cells at a time. */
-static void run_halves(const job *j, spk_slice_task task, const scratch *s) {
-  const spk_slices *A = j->A;
+/* As the kernel of the task, whose values are halves: some segments at a time. */
+static void run_halves(const job *j, spk_sell_task task, const scratch *s) {
+  const spk_sell *A = j->A;
   const spk_expand_fn expand = spk_expander(j->kernels, A->storage);
   const ptrdiff_t lanes = A->lanes;
-  const spk_slice_run *run = task.runs, *end = run + task.run_count;
+  const spk_sell_run *run = task.runs, *end = run + task.run_count;
   const uint16_t *halves = task.values;
   task.values = s->values;
   task.run_count = 1;
   task.unfinished = 1;
   for (; run < end; run++) {
     const ptrdiff_t steps = run->steps, most = spk_max(1, SPK_EXPANDED / (steps * lanes));
-    for (ptrdiff_t done = 0; done < run->cells; done += most) {
-      const ptrdiff_t cells = spk_min(most, run->cells - done);
-      const spk_slice_run part = {run->steps, (uint32_t)cells, run->shared};
+    for (ptrdiff_t done = 0; done < run->segments; done += most) {
+      const ptrdiff_t segments = spk_min(most, run->segments - done);
+      const spk_sell_run part = {run->steps, (uint32_t)segments, run->shared};
       const size_t vector = (size_t)lanes * sizeof(float);
-      expand(s->values, halves, cells * steps * lanes);
+      expand(s->values, halves, segments * steps * lanes);
       task.runs = &part;
-      j->kernels->spmv_slices[A->dtype](&task);
+      j->kernels->spmv_sell[A->dtype](&task);
       task.more = 1;
-      task.cells += cells;
-      task.picks = spk_at(
-          task.picks, cells * spk_slice_picks(&part, j->kernels->pick_bits, lanes, vector), vector);
-      halves += cells * steps * lanes;
+      task.segments += segments;
+      task.picks =
+          spk_at(task.picks, segments * spk_sell_picks(&part, j->kernels->pick_bits, lanes, vector),
+                 vector);
+      halves += segments * steps * lanes;
     }
   }
   task.run_count = 0;
   task.unfinished = 0;
-  j->kernels->spmv_slices[A->dtype](&task);
+  j->kernels->spmv_sell[A->dtype](&task);
 }
 
 static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
-  const spk_slices *A = j->A;
+  const spk_sell *A = j->A;
   const size_t size = spk_dtype_size(A->dtype), stored = spk_stored_size(A->dtype, A->storage);
   const scratch s = scratch_of(j, worker);
   spread(j, &s);
-  const ptrdiff_t last = spk_slices_part(A, part + 1, j->parts);
-  for (ptrdiff_t i = spk_slices_part(A, part, j->parts); i < last; i++) {
-    const spk_slice_row_panel *at = &A->begin[i];
+  const ptrdiff_t last = spk_sell_part(A, part + 1, j->parts);
+  for (ptrdiff_t i = spk_sell_part(A, part, j->parts); i < last; i++) {
+    const spk_sell_row_panel *at = &A->begin[i];
     const size_t vector = (size_t)A->lanes * size;
-    spk_slice_task task = {
+    spk_sell_task task = {
         .rows = spk_min(A->row_panel_rows, A->rows - i * A->row_panel_rows),
         .first = i * A->row_panel_rows,
         .row_ids = A->in_order[i] ? NULL : A->row_ids + i * A->row_panel_rows,
         .runs = A->runs + at[0].run,
         .run_count = at[1].run - at[0].run,
-        .cells = A->cells + at[0].cell,
+        .segments = A->segments + at[0].segment,
         .picks = spk_at(A->picks, at[0].pick, vector),
         .values = spk_at(A->values, at[0].step * A->lanes, stored),
         .x = s.x,
@@ -118,22 +119,23 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
     if (task.epilogue.bias_col)
       task.epilogue.bias_col = spk_at(task.epilogue.bias_col, j->column, size);
     if (A->storage == SPK_STORAGE_SAME)
-      j->kernels->spmv_slices[A->dtype](&task);
+      j->kernels->spmv_sell[A->dtype](&task);
     else
       run_halves(j, task, &s);
   }
 }
 
-spk_status spk_drive_slices(const spk_slices *A, const spk_dense *B, const spk_dense *C,
-                            const spk_epilogue *epilogue, int threads, const spk_kernels *kernels) {
+spk_status spk_drive_sell(const spk_sell *A, const spk_dense *B, const spk_dense *C,
+                          const spk_epilogue *epilogue, int threads, const spk_kernels *kernels) {
   threads = spk_choose_threads(threads, STEP_WORK * (double)A->weights[A->row_panels]);
   threads = (int)spk_max(1, spk_min(threads, A->row_panels));
   job j = {.A = A, .B = B, .C = C, .epilogue = epilogue, .kernels = kernels, .parts = 1};
   if (threads > 1) j.parts = spk_max(1, spk_min(A->row_panels, threads * SPK_TASKS_PER_THREAD));
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t shared = A->begin[A->row_panels].shared;
-  if (shared < A->nnz) j.window_bytes = spk_slice((size_t)(A->windows * 2 * A->lanes) * size);
-  if (shared > 0) j.plain_bytes = spk_slice((size_t)(A->cols + SPK_PLAIN_ZEROS) * size);
+  if (shared < A->nnz)
+    j.window_bytes = spk_aligned_size((size_t)(A->windows * 2 * A->lanes) * size);
+  if (shared > 0) j.plain_bytes = spk_aligned_size((size_t)(A->cols + SPK_PLAIN_ZEROS) * size);
   const size_t values = A->storage == SPK_STORAGE_SAME ? 0 : VALUE_BYTES;
   const spk_status status = spk_workspace_take(
       &j.space, 0, SPK_ALIGN + SUM_BYTES + values + j.window_bytes + j.plain_bytes, threads);

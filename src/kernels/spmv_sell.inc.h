@@ -1,7 +1,7 @@
 /* Slices x a vector: a step multiplies one entry of every row of a slice.
  *
  * Port model: a step loads its values and, one in 32 / SPK_PICK_BITS, a vector of picks; it takes a
- * shift, a pick and an FMA.  A cell loads the two vectors of its window and its sums, and stores
+ * shift, a pick and an FMA.  A segment loads the two vectors of its window and its sums, and stores
  * these.  AVX-512 on Zen 4, where shifts and picks of 64 bytes share a pipe for one each cycle: 2
  * cycles a step; but values and picks come from L2 at 32 bytes a cycle, which makes 2.3.  Where
  * rows share their columns, a step of one group loads its values and broadcasts an element of x.
@@ -23,16 +23,16 @@ static void FT(windows)(void *windows, const void *src, ptrdiff_t stride, ptrdif
   }
 }
 
-enum { FT(SLICE_PER_PICK) = 32 / SPK_PICK_BITS };
+enum { FT(CODES_PER_WORD) = 32 / SPK_PICK_BITS };
 
-/* Where the next cell's arrays begin. */
-typedef struct FT(slice_at) {
-  const spk_slice_cell *cell;
+/* Where the next segment's arrays begin. */
+typedef struct FT(sell_at) {
+  const spk_sell_segment *segment;
   const uint32_t *picks;
   const T *values;
-} FT(slice_at);
+} FT(sell_at);
 
-SPK_INLINE VEC FT(slice_steps)(VEC sum, VEC low, VEC high, FT(slice_at) * at, ptrdiff_t steps) {
+SPK_INLINE VEC FT(sell_steps)(VEC sum, VEC low, VEC high, FT(sell_at) * at, ptrdiff_t steps) {
   spk_codes picks = spk_codes_load(at->picks);
   at->picks += LANES * sizeof(T) / sizeof *at->picks;
   SPK_UNROLL for (ptrdiff_t i = 0; i < steps; i++, at->values += LANES) {
@@ -42,29 +42,29 @@ SPK_INLINE VEC FT(slice_steps)(VEC sum, VEC low, VEC high, FT(slice_at) * at, pt
   return sum;
 }
 
-/* All cells of a run; `fixed` is their number of steps, or 0 if that is not a constant. */
-SPK_INLINE void FT(slice_run)(FT(slice_at) * to, const spk_slice_run *run, const T *x, T *sums,
-                              const ptrdiff_t fixed) {
-  const ptrdiff_t most = FT(SLICE_PER_PICK);
-  FT(slice_at) at = *to;
-  for (const spk_slice_cell *end = at.cell + run->cells; at.cell < end; at.cell++) {
-    const T *window = x + (ptrdiff_t)at.cell->window * (2 * LANES);
-    T *s = sums + (ptrdiff_t)at.cell->slice * LANES;
+/* All segments of a run; `fixed` is their number of steps, or 0 if that is not a constant. */
+SPK_INLINE void FT(sell_run)(FT(sell_at) * to, const spk_sell_run *run, const T *x, T *sums,
+                             const ptrdiff_t fixed) {
+  const ptrdiff_t most = FT(CODES_PER_WORD);
+  FT(sell_at) at = *to;
+  for (const spk_sell_segment *end = at.segment + run->segments; at.segment < end; at.segment++) {
+    const T *window = x + (ptrdiff_t)at.segment->window * (2 * LANES);
+    T *s = sums + (ptrdiff_t)at.segment->slice * LANES;
     const VEC low = V(load)(window), high = V(load)(window + LANES);
     VEC sum = V(load)(s);
     if (fixed) {
       SPK_UNROLL for (ptrdiff_t i = 0; i < fixed; i += most) sum =
-          FT(slice_steps)(sum, low, high, &at, fixed - i < most ? fixed - i : most);
+          FT(sell_steps)(sum, low, high, &at, fixed - i < most ? fixed - i : most);
     } else {
       /* Two sums hide the latency of the FMA. */
       VEC other = V(zero)();
       ptrdiff_t left = run->steps;
       for (; left >= 2 * most; left -= 2 * most) {
-        sum = FT(slice_steps)(sum, low, high, &at, most);
-        other = FT(slice_steps)(other, low, high, &at, most);
+        sum = FT(sell_steps)(sum, low, high, &at, most);
+        other = FT(sell_steps)(other, low, high, &at, most);
       }
       if (left >= most) {
-        sum = FT(slice_steps)(sum, low, high, &at, most);
+        sum = FT(sell_steps)(sum, low, high, &at, most);
         left -= most;
       }
       if (left > 0) {
@@ -81,7 +81,7 @@ SPK_INLINE void FT(slice_run)(FT(slice_at) * to, const spk_slice_run *run, const
 }
 
 /* x[o[g]] in each of `groups` groups of lanes. */
-SPK_INLINE VEC FT(slice_spread)(const T *x, const uint32_t *o, const int groups) {
+SPK_INLINE VEC FT(sell_spread)(const T *x, const uint32_t *o, const int groups) {
   VEC v = V(set1)(x[o[0]]);
   const int lanes = LANES / groups;
   SPK_UNROLL for (int g = 1; g < groups; g++) v =
@@ -89,34 +89,34 @@ SPK_INLINE VEC FT(slice_spread)(const T *x, const uint32_t *o, const int groups)
   return v;
 }
 
-/* A run of one cell without picks: `groups` and one loads per step.  Four sums hide the latency of
- * the FMA. */
-SPK_INLINE void FT(slice_shared)(FT(slice_at) * at, const spk_slice_run *run, const T *x, T *sums,
-                                 const int groups) {
+/* A run of one segment without picks: `groups` and one loads per step.  Four sums hide the latency
+ * of the FMA. */
+SPK_INLINE void FT(sell_shared)(FT(sell_at) * at, const spk_sell_run *run, const T *x, T *sums,
+                                const int groups) {
   const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->picks, steps = run->steps;
   const uint32_t *o = at->picks;
   const T *a = at->values;
-  T *s = sums + (ptrdiff_t)at->cell->slice * LANES;
+  T *s = sums + (ptrdiff_t)at->segment->slice * LANES;
   VEC sum[4] = {V(load)(s), V(zero)(), V(zero)(), V(zero)()};
   ptrdiff_t i = 0;
   for (; i + 4 <= steps; i += 4, a += 4 * LANES, o += 4 * groups)
     SPK_UNROLL for (int u = 0; u < 4; u++) sum[u] =
-        V(fma)(V(load)(a + u * LANES), FT(slice_spread)(x, o + u * groups, groups), sum[u]);
+        V(fma)(V(load)(a + u * LANES), FT(sell_spread)(x, o + u * groups, groups), sum[u]);
   for (; i < steps; i++, a += LANES, o += groups)
-    sum[0] = V(fma)(V(load)(a), FT(slice_spread)(x, o, groups), sum[0]);
+    sum[0] = V(fma)(V(load)(a), FT(sell_spread)(x, o, groups), sum[0]);
   V(store)(s, V(add)(V(add)(sum[0], sum[1]), V(add)(sum[2], sum[3])));
-  at->cell++;
+  at->segment++;
   at->values = a;
   at->picks += spk_ceil_div(steps * groups, words) * words;
 }
 
 /* The same of blocks: a load per group of lanes for four steps. */
-SPK_INLINE void FT(slice_blocks)(FT(slice_at) * at, const spk_slice_run *run, const T *x, T *sums) {
+SPK_INLINE void FT(sell_blocks)(FT(sell_at) * at, const spk_sell_run *run, const T *x, T *sums) {
   enum { GROUPS = LANES / 4 };
   const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->picks, fours = run->steps / 4;
   const uint32_t *o = at->picks;
   const T *a = at->values;
-  T *s = sums + (ptrdiff_t)at->cell->slice * LANES;
+  T *s = sums + (ptrdiff_t)at->segment->slice * LANES;
   VEC sum[4] = {V(load)(s), V(zero)(), V(zero)(), V(zero)()};
   for (ptrdiff_t i = 0; i < fours; i++, a += 4 * LANES, o += GROUPS) {
     const T *p[GROUPS];
@@ -126,38 +126,38 @@ SPK_INLINE void FT(slice_blocks)(FT(slice_at) * at, const spk_slice_run *run, co
     SPK_UNROLL for (int u = 0; u < 4; u++) sum[u] = V(fma)(V(load)(a + u * LANES), each[u], sum[u]);
   }
   V(store)(s, V(add)(V(add)(sum[0], sum[1]), V(add)(sum[2], sum[3])));
-  at->cell++;
+  at->segment++;
   at->values = a;
   at->picks += spk_ceil_div(fours * GROUPS, words) * words;
 }
 
-static void FT(spmv_slices)(const spk_slice_task *t) {
+static void FT(spmv_sell)(const spk_sell_task *t) {
   const T *x = t->x, *plain = t->plain;
   T *sums = t->sums;
   if (!t->more)
     for (ptrdiff_t i = 0; i < t->rows; i += LANES) V(store)(sums + i, V(zero)());
-  FT(slice_at) at = {t->cells, t->picks, t->values};
+  FT(sell_at) at = {t->segments, t->picks, t->values};
   for (ptrdiff_t r = 0; r < t->run_count; r++) {
-    const spk_slice_run *run = &t->runs[r];
+    const spk_sell_run *run = &t->runs[r];
     switch (run->shared) {
       case 1:
-        FT(slice_shared)(&at, run, plain, sums, 1);
+        FT(sell_shared)(&at, run, plain, sums, 1);
         continue;
       case 2:
-        FT(slice_shared)(&at, run, plain, sums, 2);
+        FT(sell_shared)(&at, run, plain, sums, 2);
         continue;
       case 4:
-        FT(slice_shared)(&at, run, plain, sums, 4);
+        FT(sell_shared)(&at, run, plain, sums, 4);
         continue;
-      case SPK_SLICE_BLOCKS:
-        FT(slice_blocks)(&at, run, plain, sums);
+      case SPK_SELL_BLOCKS:
+        FT(sell_blocks)(&at, run, plain, sums);
         continue;
       default:
         break;
     }
-#define SPK_STEPS(n)                     \
-  case n:                                \
-    FT(slice_run)(&at, run, x, sums, n); \
+#define SPK_STEPS(n)                    \
+  case n:                               \
+    FT(sell_run)(&at, run, x, sums, n); \
     break;
     switch (run->steps) {
       SPK_STEPS(1)
@@ -169,7 +169,7 @@ static void FT(spmv_slices)(const spk_slice_task *t) {
       SPK_STEPS(7)
       SPK_STEPS(8)
       default:
-        FT(slice_run)(&at, run, x, sums, 0);
+        FT(sell_run)(&at, run, x, sums, 0);
     }
 #undef SPK_STEPS
   }

@@ -1,4 +1,4 @@
-#include "slices.h"
+#include "sell.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -34,20 +34,20 @@
 
 typedef struct packing {
   const spk_sparse *A;
-  spk_slices *into;
+  spk_sell *into;
   void *values; /* of A's dtype: those of `into`, or to be rounded to them */
   int pick_bits;
   atomic_int failed;     /* for want of memory */
   atomic_int duplicates; /* more in a window than it has columns */
 } packing;
 
-int spk_slices_suit(const spk_sparse *A, const spk_kernels *kernels) {
-  if (!kernels->spmv_slices[A->dtype] || !(A->flags & SPK_SORTED)) return 0;
+int spk_sell_suit(const spk_sparse *A, const spk_kernels *kernels) {
+  if (!kernels->spmv_sell[A->dtype] || !(A->flags & SPK_SORTED)) return 0;
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   const double windows = ceil((double)A->cols / (double)spk_window_columns(lanes));
-  const double cells = ceil((double)A->rows / (double)lanes) * windows;
-  /* With fewer entries than cells, most steps would hold a single one. */
-  return windows <= MOST_WINDOWS && A->rows < UINT32_MAX && (double)A->nnz >= cells;
+  const double segments = ceil((double)A->rows / (double)lanes) * windows;
+  /* With fewer entries than segments, most steps would hold a single one. */
+  return windows <= MOST_WINDOWS && A->rows < UINT32_MAX && (double)A->nnz >= segments;
 }
 
 /* Rows [first, last) by their length, longest first; equal ones stay in order, as all do where none
@@ -70,24 +70,25 @@ static int sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint3
   return 0;
 }
 
-/* Scratch of one row panel.  Cells are numbered window by window, slice by slice, as they are used.
+/* Scratch of one row panel.  Segments are numbered window by window, slice by slice, as they are
+ * used.
  */
 typedef struct plan {
-  ptrdiff_t slices, cells;
-  uint8_t *steps; /* of each cell */
-  uint32_t *rank; /* of each cell among those of as many steps */
+  ptrdiff_t slices, segments;
+  uint8_t *steps; /* of each segment */
+  uint32_t *rank; /* of each segment among those of as many steps */
   uint32_t count[2 * SPK_MOST_LANES];
   /* Slices without picks: their runs' `shared`, and the most entries of a row; 0: of picks. */
-  uint16_t shares[SPK_SLICE_ROW_PANEL_ROWS];
-  uint32_t length[SPK_SLICE_ROW_PANEL_ROWS];
+  uint16_t shares[SPK_SELL_ROW_PANEL_ROWS];
+  uint32_t length[SPK_SELL_ROW_PANEL_ROWS];
   ptrdiff_t shared; /* entries of those */
 } plan;
 
-static int take_plan(plan *p, const spk_slices *s) {
+static int take_plan(plan *p, const spk_sell *s) {
   *p = (plan){.slices = s->row_panel_rows / s->lanes};
-  p->cells = p->slices * s->windows;
-  p->steps = calloc((size_t)p->cells + 1, sizeof *p->steps);
-  p->rank = malloc(spk_size_product((size_t)p->cells + 1, sizeof *p->rank));
+  p->segments = p->slices * s->windows;
+  p->steps = calloc((size_t)p->segments + 1, sizeof *p->steps);
+  p->rank = malloc(spk_size_product((size_t)p->segments + 1, sizeof *p->rank));
   return p->steps && p->rank;
 }
 
@@ -121,7 +122,7 @@ static int in_fours(const spk_sparse *A, ptrdiff_t row) {
 }
 
 /* The fewest groups of lanes into which these rows fall, each of rows with the same columns; or
- * SPK_SLICE_BLOCKS; 0 where there would be too many. */
+ * SPK_SELL_BLOCKS; 0 where there would be too many. */
 static int share_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, ptrdiff_t lanes) {
   for (int groups = 1; groups <= MOST_GROUPS && 2 * groups <= lanes; groups *= 2) {
     const ptrdiff_t width = lanes / groups;
@@ -129,13 +130,13 @@ static int share_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, pt
     while (i < rows && (i % width == 0 || spk_same_columns(A, ids[i], ids[i - i % width]))) i++;
     if (i < rows) continue;
     for (i = 0; i < rows && width == 4 && in_fours(A, ids[i]);) i += 4;
-    return i < rows ? groups : SPK_SLICE_BLOCKS;
+    return i < rows ? groups : SPK_SELL_BLOCKS;
   }
   return 0;
 }
 
 /* 0 where a row has more entries in a window than that has columns. */
-static int count_steps(const spk_sparse *A, const spk_slices *s, ptrdiff_t row_panel, plan *p) {
+static int count_steps(const spk_sparse *A, const spk_sell *s, ptrdiff_t row_panel, plan *p) {
   const ptrdiff_t width = spk_window_columns(s->lanes), first = row_panel * s->row_panel_rows;
   const ptrdiff_t rows = spk_min(s->row_panel_rows, A->rows - first);
   for (ptrdiff_t i = 0; i < rows; i += s->lanes) {
@@ -157,44 +158,44 @@ static int count_steps(const spk_sparse *A, const spk_slices *s, ptrdiff_t row_p
       if (before >= *steps) *steps = (uint8_t)(before + 1);
     });
   }
-  for (ptrdiff_t c = 0; c < p->cells; c++) p->rank[c] = p->count[p->steps[c]]++;
+  for (ptrdiff_t c = 0; c < p->segments; c++) p->rank[c] = p->count[p->steps[c]]++;
   return 1;
 }
 
 /* Steps of a run without picks, at most: its values are expanded together. */
-static ptrdiff_t most_shared(const spk_slices *s) { return SPK_EXPANDED / s->lanes; }
+static ptrdiff_t most_shared(const spk_sell *s) { return SPK_EXPANDED / s->lanes; }
 
 /* Runs go from few steps to many; those without picks follow. */
-static spk_slice_row_panel size_of(const spk_slices *s, const plan *p, int bits) {
+static spk_sell_row_panel size_of(const spk_sell *s, const plan *p, int bits) {
   const size_t vector = (size_t)s->lanes * spk_dtype_size(s->dtype);
-  spk_slice_row_panel size = {.shared = p->shared};
+  spk_sell_row_panel size = {.shared = p->shared};
   for (ptrdiff_t steps = 1; steps < 2 * s->lanes; steps++) {
     const ptrdiff_t count = p->count[steps];
     size.run += count > 0;
-    size.cell += count;
+    size.segment += count;
     size.pick += count * spk_ceil_div(steps, 32 / bits);
     size.step += count * steps;
   }
   for (ptrdiff_t slice = 0; slice < p->slices; slice++) {
     if (!p->shares[slice]) continue;
-    const spk_slice_run all = {p->length[slice], 1, p->shares[slice]};
+    const spk_sell_run all = {p->length[slice], 1, p->shares[slice]};
     const ptrdiff_t runs = spk_ceil_div(all.steps, most_shared(s));
     size.run += runs;
-    size.cell += runs;
-    size.pick += spk_slice_picks(&all, bits, s->lanes, vector);
+    size.segment += runs;
+    size.pick += spk_sell_picks(&all, bits, s->lanes, vector);
     size.step += all.steps;
   }
   return size;
 }
 
 /* A slice without picks, whose runs begin at *at. */
-static void fill_shared(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t row_panel,
-                        ptrdiff_t slice, const plan *p, int bits, spk_slice_row_panel *at) {
+static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_panel,
+                        ptrdiff_t slice, const plan *p, int bits, spk_sell_row_panel *at) {
   const size_t size = spk_dtype_size(A->dtype), vector = (size_t)s->lanes * size;
   const ptrdiff_t lanes = s->lanes, most = most_shared(s), share = p->shares[slice];
   const ptrdiff_t steps = p->length[slice], row = row_panel * s->row_panel_rows + slice * lanes;
   const ptrdiff_t rows = spk_min(lanes, A->rows - row);
-  const int fours = share == SPK_SLICE_BLOCKS;
+  const int fours = share == SPK_SELL_BLOCKS;
   const ptrdiff_t groups = fours ? lanes / 4 : share, of = fours ? 4 : 1;
   uint32_t *places = s->picks + at->pick * (ptrdiff_t)(vector / sizeof *s->picks);
   /* Groups of fewer entries end in zeros, which meet those behind x. */
@@ -210,34 +211,34 @@ static void fill_shared(const spk_sparse *A, spk_slices *s, void *values, ptrdif
     }
   }
   for (ptrdiff_t done = 0; done < steps; done += most) {
-    const spk_slice_run run = {(uint32_t)spk_min(most, steps - done), 1, (uint32_t)share};
-    s->cells[at->cell++] = (spk_slice_cell){.slice = (uint16_t)slice};
+    const spk_sell_run run = {(uint32_t)spk_min(most, steps - done), 1, (uint32_t)share};
+    s->segments[at->segment++] = (spk_sell_segment){.slice = (uint16_t)slice};
     s->runs[at->run++] = run;
-    at->pick += spk_slice_picks(&run, bits, lanes, vector);
+    at->pick += spk_sell_picks(&run, bits, lanes, vector);
     at->step += run.steps;
   }
 }
 
-static void fill(const spk_sparse *A, spk_slices *s, void *values, ptrdiff_t row_panel,
-                 const plan *p, int bits) {
+static void fill(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_panel, const plan *p,
+                 int bits) {
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes), per_pick = 32 / bits;
   const ptrdiff_t words = (ptrdiff_t)(size / sizeof *s->picks),
                   first = row_panel * s->row_panel_rows;
   const ptrdiff_t rows = spk_min(s->row_panel_rows, A->rows - first);
-  spk_slice_row_panel runs[2 * SPK_MOST_LANES], at = s->begin[row_panel];
+  spk_sell_row_panel runs[2 * SPK_MOST_LANES], at = s->begin[row_panel];
   for (ptrdiff_t steps = 1; steps < 2 * lanes; steps++) {
     const uint32_t count = p->count[steps];
     runs[steps] = at;
-    if (count) s->runs[at.run++] = (spk_slice_run){.steps = (uint32_t)steps, .cells = count};
-    at.cell += count;
+    if (count) s->runs[at.run++] = (spk_sell_run){.steps = (uint32_t)steps, .segments = count};
+    at.segment += count;
     at.pick += count * spk_ceil_div(steps, per_pick);
     at.step += count * steps;
   }
-  for (ptrdiff_t c = 0; c < p->cells; c++)
+  for (ptrdiff_t c = 0; c < p->segments; c++)
     if (p->steps[c])
-      s->cells[runs[p->steps[c]].cell + p->rank[c]] =
-          (spk_slice_cell){.window = (uint16_t)(c / p->slices), .slice = (uint16_t)(c % p->slices)};
+      s->segments[runs[p->steps[c]].segment + p->rank[c]] = (spk_sell_segment){
+          .window = (uint16_t)(c / p->slices), .slice = (uint16_t)(c % p->slices)};
   for (ptrdiff_t i = 0; i < rows; i++) {
     const ptrdiff_t slice = i / lanes, lane = i % lanes;
     if (p->shares[slice]) continue;
@@ -263,7 +264,7 @@ static void plan_row_panel(void *context, ptrdiff_t row_panel, int worker) {
   (void)worker;
   packing *job = context;
   const spk_sparse *A = job->A;
-  spk_slices *s = job->into;
+  spk_sell *s = job->into;
   const ptrdiff_t first = row_panel * s->row_panel_rows;
   s->in_order[row_panel] =
       (uint8_t)sort_rows(A, first, spk_min(A->rows, first + s->row_panel_rows), s->row_ids + first);
@@ -290,17 +291,17 @@ static void fill_row_panel(void *context, ptrdiff_t row_panel, int worker) {
   free_plan(&p);
 }
 
-spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads,
-                           const spk_kernels *kernels, spk_slices **made) {
+spk_status spk_sell_make(const spk_sparse *A, spk_storage storage, int threads,
+                         const spk_kernels *kernels, spk_sell **made) {
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
-  spk_slices *s = malloc(sizeof *s);
+  spk_sell *s = malloc(sizeof *s);
   if (!s) return SPK_ERR_MEMORY;
-  *s = (spk_slices){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
+  *s = (spk_sell){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
   s->storage = storage;
   s->lanes = lanes;
   s->windows = spk_ceil_div(A->cols, spk_window_columns(lanes));
   s->row_panel_rows = spk_max(LEAST_ROW_PANEL_ROWS, spk_ceil_div(A->rows, LEAST_ROW_PANELS));
-  s->row_panel_rows = spk_min(SPK_SLICE_ROW_PANEL_ROWS, spk_round_up(s->row_panel_rows, lanes));
+  s->row_panel_rows = spk_min(SPK_SELL_ROW_PANEL_ROWS, spk_round_up(s->row_panel_rows, lanes));
   s->row_panels = spk_ceil_div(A->rows, s->row_panel_rows);
   s->begin = calloc((size_t)s->row_panels + 1, sizeof *s->begin);
   s->weights = calloc((size_t)s->row_panels + 1, sizeof *s->weights);
@@ -311,35 +312,36 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
   spk_run_packing(threads, A->nnz, (spk_phase){s->row_panels, plan_row_panel}, &job);
   if (atomic_load(&job.failed)) goto no_memory;
   for (ptrdiff_t i = 0; i < s->row_panels; i++) {
-    spk_slice_row_panel *next = &s->begin[i + 1], *last = &s->begin[i];
+    spk_sell_row_panel *next = &s->begin[i + 1], *last = &s->begin[i];
     next->run += last->run;
-    next->cell += last->cell;
+    next->segment += last->segment;
     next->pick += last->pick;
     next->step += last->step;
     next->shared += last->shared;
     s->weights[i + 1] = next->step;
   }
-  const spk_slice_row_panel *end = &s->begin[s->row_panels];
+  const spk_sell_row_panel *end = &s->begin[s->row_panels];
   if (atomic_load(&job.duplicates) ||
       (double)end->step * (double)lanes > MOST_PADDING * (double)A->nnz) {
-    spk_slices_free(s);
+    spk_sell_free(s);
     return SPK_OK;
   }
   const size_t vector = (size_t)lanes * spk_dtype_size(A->dtype);
   const size_t pick_bytes =
-      spk_size_sum(spk_slice(spk_size_product((size_t)end->pick, vector)), SPK_ALIGN);
+      spk_size_sum(spk_aligned_size(spk_size_product((size_t)end->pick, vector)), SPK_ALIGN);
   const size_t values = spk_size_product((size_t)end->step, (size_t)lanes),
                size = spk_dtype_size(A->dtype);
-  const size_t stored = spk_slice(spk_size_product(values, spk_stored_size(A->dtype, storage)));
+  const size_t stored =
+      spk_aligned_size(spk_size_product(values, spk_stored_size(A->dtype, storage)));
   const size_t value_bytes = spk_size_sum(stored, SPK_ALIGN);
   s->runs = malloc(spk_size_product((size_t)end->run + 1, sizeof *s->runs));
-  s->cells = malloc(spk_size_product((size_t)end->cell + 1, sizeof *s->cells));
+  s->segments = malloc(spk_size_product((size_t)end->segment + 1, sizeof *s->segments));
   s->picks = aligned_alloc(SPK_ALIGN, pick_bytes);
   s->values = aligned_alloc(SPK_ALIGN, value_bytes);
   job.values = storage == SPK_STORAGE_SAME
                    ? s->values
                    : malloc(spk_size_sum(spk_size_product(values, size), 1));
-  if (!s->runs || !s->cells || !s->picks || !s->values || !job.values) {
+  if (!s->runs || !s->segments || !s->picks || !s->values || !job.values) {
     if (job.values != s->values) free(job.values);
     goto no_memory;
   }
@@ -353,28 +355,28 @@ spk_status spk_slices_make(const spk_sparse *A, spk_storage storage, int threads
   if (atomic_load(&job.failed)) goto no_memory;
   s->bytes = sizeof *s + ((size_t)s->row_panels + 1) * (sizeof *s->begin + sizeof *s->weights) +
              (size_t)A->rows * sizeof *s->row_ids + (size_t)s->row_panels +
-             (size_t)end->run * sizeof *s->runs + (size_t)end->cell * sizeof *s->cells +
+             (size_t)end->run * sizeof *s->runs + (size_t)end->segment * sizeof *s->segments +
              pick_bytes + value_bytes;
   *made = s;
   return SPK_OK;
 no_memory:
-  spk_slices_free(s);
+  spk_sell_free(s);
   return SPK_ERR_MEMORY;
 }
 
-void spk_slices_free(spk_slices *slices) {
+void spk_sell_free(spk_sell *slices) {
   if (!slices) return;
   free(slices->begin);
   free(slices->weights);
   free(slices->row_ids);
   free(slices->in_order);
   free(slices->runs);
-  free(slices->cells);
+  free(slices->segments);
   free(slices->picks);
   free(slices->values);
   free(slices);
 }
 
-ptrdiff_t spk_slices_part(const spk_slices *A, ptrdiff_t part, ptrdiff_t parts) {
+ptrdiff_t spk_sell_part(const spk_sell *A, ptrdiff_t part, ptrdiff_t parts) {
   return spk_balanced_part(A->weights, A->row_panels, part, parts);
 }
