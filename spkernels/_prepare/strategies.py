@@ -168,7 +168,7 @@ class Packed(Rows):
         share = self.packed.shared / max(1, self.entries)
         common = f", {100 * share:.3g}% in rows with common columns" if share else ""
         if self.packed.layout == "sell":
-            return f"{self.name}: SELL SELL slices of rows, windows of {columns} columns{common}{values}"
+            return f"{self.name}: SELL slices of rows, windows of {columns} columns{common}{values}"
         row_panels = f"row panels by their length, blocks of {columns} columns"
         return f"{self.name}: {row_panels}{common}{values}"
 

@@ -78,7 +78,7 @@ spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, c
 
 static void unpack(const spk_prepared *prepared, const spk_unpacked *to) {
   if (prepared->sell)
-    spk_sell_unpack(prepared->sell, spk_active_kernels()->pick_bits, to);
+    spk_sell_unpack(prepared->sell, spk_active_kernels()->permute_bits, to);
   else
     spk_row_panels_unpack(prepared->row_panels, to);
 }

@@ -62,7 +62,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 #define SPK_KERNEL(field, fn) \
   if (with->field) table->field = with->field;
 #define SPK_KERNEL_T(field, fn) SPK_KERNEL_I(field, fn)
-#define SPK_KERNEL_T_PICK SPK_KERNEL_T
+#define SPK_KERNEL_T_PERMUTE SPK_KERNEL_T
 #define SPK_KERNEL_T_PATCH SPK_KERNEL_T
 #define SPK_KERNEL_TV(field, fn, most) \
   for (int t = 0; t < 2; t++)          \
@@ -79,7 +79,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 #undef SPK_KERNEL
 #undef SPK_KERNEL_I
 #undef SPK_KERNEL_T
-#undef SPK_KERNEL_T_PICK
+#undef SPK_KERNEL_T_PERMUTE
 #undef SPK_KERNEL_T_PATCH
 #undef SPK_KERNEL_TI
 #undef SPK_KERNEL_TIV
@@ -92,7 +92,7 @@ static void become(spk_kernels *table, const spk_kernels *with) {
   table->isa = with->isa;
   memcpy(table->lanes, with->lanes, sizeof table->lanes);
   table->registers = with->registers;
-  table->pick_bits = with->pick_bits;
+  table->permute_bits = with->permute_bits;
 }
 
 static void choose(void) {

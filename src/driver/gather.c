@@ -38,7 +38,7 @@ static scratch scratch_of(const job *j, int worker) {
   return s;
 }
 
-static spk_spmm_fn pick_kernel(const job *j, ptrdiff_t n) {
+static spk_spmm_fn choose_kernel(const job *j, ptrdiff_t n) {
   const int t = j->A->dtype, i = j->A->itype;
   const ptrdiff_t vectors = spk_ceil_div(n, j->kernels->lanes[t]);
   const spk_kernels *k = j->kernels;
@@ -146,7 +146,7 @@ static void run_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t fir
     task.B = B->rows ? spk_at(B->data, col * B->col_stride, size) : NULL;
     task.ldb = B->row_stride;
   }
-  const spk_spmm_fn kernel = pick_kernel(j, cols);
+  const spk_spmm_fn kernel = choose_kernel(j, cols);
   if (plan->stage && !plan->apart && (e.beta != 0.0 || first_block > 0))
     j->kernels->pack[A->dtype](s->stage, plan->tile, c, C->row_stride, C->col_stride, rows, cols);
   for (ptrdiff_t b = first_block; b < last_block; b++) {

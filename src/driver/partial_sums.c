@@ -41,7 +41,7 @@ static const void *tile_of_b(const job *j, ptrdiff_t row) {
   return spk_at(B->data, row * B->row_stride + col * B->col_stride, spk_dtype_size(B->dtype));
 }
 
-static spk_spmm_fn pick_kernel(const job *j, ptrdiff_t n) {
+static spk_spmm_fn choose_kernel(const job *j, ptrdiff_t n) {
   const int t = j->A->dtype, i = j->A->itype;
   const spk_kernels *k = j->kernels;
   const ptrdiff_t vectors = spk_ceil_div(n, k->lanes[t]);
@@ -67,7 +67,7 @@ static void sum_rows(job *j, spk_spmm_task *task, ptrdiff_t part, int worker) {
   const ptrdiff_t first = spk_part_begin(&j->by_row, 0, all, part, plan->parts);
   const ptrdiff_t last = spk_part_begin(&j->by_row, 0, all, part + 1, plan->parts);
   const ptrdiff_t step = by_column ? plan->panel_rows : spk_max(1, last - first);
-  const spk_spmm_fn kernel = pick_kernel(j, task->n);
+  const spk_spmm_fn kernel = choose_kernel(j, task->n);
   void *panel = spk_workspace_of(&j->space, worker);
   task->indices = A->indices;
   task->values = A->values;
@@ -98,7 +98,7 @@ static void sum_entries(job *j, spk_spmm_task *task, ptrdiff_t part) {
   task->rows_coo = spk_at(A->row_indices, p, isize);
   task->indices = spk_at(A->indices, p, isize);
   task->values = spk_at(A->values, p, spk_dtype_size(A->dtype));
-  pick_kernel(j, task->n)(task);
+  choose_kernel(j, task->n)(task);
 }
 
 static void sum_part(void *context, ptrdiff_t part, int worker) {

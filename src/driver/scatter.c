@@ -13,7 +13,7 @@ typedef struct job {
   spk_workspace space;
 } job;
 
-static spk_spmm_fn pick_kernel(const job *j, ptrdiff_t n) {
+static spk_spmm_fn choose_kernel(const job *j, ptrdiff_t n) {
   const int t = j->A->dtype, i = j->A->itype;
   if (j->A->format == SPK_COO) return j->kernels->spmm_coo[t][i];
   if (j->plan->strided) return j->kernels->spmm_csc_strided[t][i];
@@ -26,7 +26,7 @@ static void run_entries(const job *j, spk_spmm_task *task, char *panel, ptrdiff_
   const spk_dense *B = j->B;
   const spk_spmm_plan *plan = j->plan;
   const size_t size = spk_dtype_size(A->dtype), isize = spk_itype_size(A->itype);
-  const spk_spmm_fn kernel = pick_kernel(j, task->n);
+  const spk_spmm_fn kernel = choose_kernel(j, task->n);
   const void *b = B->rows ? spk_at(B->data, col * B->col_stride, size) : NULL;
   if (A->format == SPK_COO) {
     task->B = b;

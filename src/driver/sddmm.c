@@ -34,7 +34,7 @@ static scratch scratch_of(const job *j, int worker) {
   return s;
 }
 
-static spk_sddmm_fn pick_kernel(const job *j) {
+static spk_sddmm_fn choose_kernel(const job *j) {
   const int t = j->P->dtype;
   const int i = j->P->format == SPK_BSR ? spk_sddmm_list_itype(j->P) : j->P->itype;
   return j->plan->strided ? j->kernels->sddmm_csr_strided[t][i] : j->kernels->sddmm_csr[t][i];
@@ -44,9 +44,9 @@ static spk_sddmm_fn pick_kernel(const job *j) {
 static void run_task(const job *j, const scratch *s, const spk_sddmm_task *task, ptrdiff_t first) {
   if (j->plan->tiles)
     spk_sddmm_tiles(task, j->P->dtype, j->P->itype, j->plan->panels == 1 ? j->pattern : NULL, first,
-                    s->tile, j->kernels, pick_kernel(j));
+                    s->tile, j->kernels, choose_kernel(j));
   else
-    pick_kernel(j)(task);
+    choose_kernel(j)(task);
 }
 
 /* Rows of Yt that a task copies. */
@@ -190,7 +190,7 @@ static void run_block_row(const job *j, const scratch *s, const spk_sddmm_task *
         if (reads_values)
           j->kernels->pack[P->dtype](values, wide, spk_at(P->values, at, size), R * W, 1, blocks,
                                      wide);
-        pick_kernel(j)(&task);
+        choose_kernel(j)(&task);
         j->kernels->pack[P->dtype](spk_at_mut(j->values, at, size), R * W, out, wide, 1, blocks,
                                    wide);
       }
@@ -260,7 +260,7 @@ static void run_entry_part(void *context, ptrdiff_t part, int worker) {
   const ptrdiff_t p0 = spk_even_part(P->nnz, part, j->plan->parts);
   const ptrdiff_t p1 = spk_even_part(P->nnz, part + 1, j->plan->parts);
   scratch s = scratch_of(j, worker);
-  const spk_sddmm_fn kernel = pick_kernel(j);
+  const spk_sddmm_fn kernel = choose_kernel(j);
   spk_sddmm_task task = plain_task(j);
   task.rows = 1;
   point_yt(j, &s, &task, 0);

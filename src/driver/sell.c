@@ -20,7 +20,7 @@ typedef struct job {
 } job;
 
 /* What a worker has of its own: the column that x holds, or -1; sums; values that were halves; x in
- * windows, for slices of picks, and as it is, for others.
+ * windows, for slices with permutes, and as it is, for others.
  * Reading lines that another core wrote takes longer than copying x again. */
 typedef struct scratch {
   ptrdiff_t *column;
@@ -79,9 +79,9 @@ static void run_halves(const job *j, spk_sell_task task, const scratch *s) {
       j->kernels->spmv_sell[A->dtype](&task);
       task.more = 1;
       task.segments += segments;
-      task.picks =
-          spk_at(task.picks, segments * spk_sell_picks(&part, j->kernels->pick_bits, lanes, vector),
-                 vector);
+      task.permutes = spk_at(
+          task.permutes,
+          segments * spk_sell_permutes(&part, j->kernels->permute_bits, lanes, vector), vector);
       halves += segments * steps * lanes;
     }
   }
@@ -107,7 +107,7 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
         .runs = A->runs + at[0].run,
         .run_count = at[1].run - at[0].run,
         .segments = A->segments + at[0].segment,
-        .picks = spk_at(A->picks, at[0].pick, vector),
+        .permutes = spk_at(A->permutes, at[0].permute, vector),
         .values = spk_at(A->values, at[0].step * A->lanes, stored),
         .x = s.x,
         .plain = s.plain,

@@ -2,8 +2,8 @@
  *
  * An entry takes two loads of floats, one of an index and one store, one after the other as
  * written: a row may be met twice.  The column after the next is on its way from L2 or L3
- * meanwhile, as columns that are picked at random are too short for a hardware prefetcher: as many
- * lines of it as a usual column has, since a loop that ended with the column would end
+ * meanwhile, as columns that are chosen at random are too short for a hardware prefetcher: as
+ * many lines of it as a usual column has, since a loop that ended with the column would end
  * unpredictably (2048 x 2048, 95% sparse, another 205 columns at each call: 8.9 us, not 9.7).
  *
  * Columns that begin with rows that follow one another (V x 1 vectors, blocks) are taken by vectors

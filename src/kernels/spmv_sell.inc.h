@@ -1,12 +1,13 @@
 /* Slices x a vector: a step multiplies one entry of every row of a slice.
  *
- * Port model: a step loads its values and, one in 32 / SPK_PICK_BITS, a vector of picks; it takes a
- * shift, a pick and an FMA.  A segment loads the two vectors of its window and its sums, and stores
- * these.  AVX-512 on Zen 4, where shifts and picks of 64 bytes share a pipe for one each cycle: 2
- * cycles a step; but values and picks come from L2 at 32 bytes a cycle, which makes 2.3.  Where
- * rows share their columns, a step of one group loads its values and broadcasts an element of x.
+ * Port model: a step loads its values and, one in 32 / SPK_PERMUTE_BITS, a vector of permutes; it
+ * takes a shift, a permute and an FMA.  A segment loads the two vectors of its window and its sums,
+ * and stores these.  AVX-512 on Zen 4, where shifts and permutes of 64 bytes share a pipe for one
+ * each cycle: 2 cycles a step; but values and permutes come from L2 at 32 bytes a cycle, which
+ * makes 2.3.  Where rows share their columns, a step of one group loads its values and broadcasts
+ * an element of x.
  */
-#ifdef SPK_PICK_BITS
+#ifdef SPK_PERMUTE_BITS
 
 static void FT(windows)(void *windows, const void *src, ptrdiff_t stride, ptrdiff_t count) {
   T *to = windows;
@@ -23,21 +24,21 @@ static void FT(windows)(void *windows, const void *src, ptrdiff_t stride, ptrdif
   }
 }
 
-enum { FT(CODES_PER_WORD) = 32 / SPK_PICK_BITS };
+enum { FT(CODES_PER_WORD) = 32 / SPK_PERMUTE_BITS };
 
 /* Where the next segment's arrays begin. */
 typedef struct FT(sell_at) {
   const spk_sell_segment *segment;
-  const uint32_t *picks;
+  const uint32_t *permutes;
   const T *values;
 } FT(sell_at);
 
 SPK_INLINE VEC FT(sell_steps)(VEC sum, VEC low, VEC high, FT(sell_at) * at, ptrdiff_t steps) {
-  spk_codes picks = spk_codes_load(at->picks);
-  at->picks += LANES * sizeof(T) / sizeof *at->picks;
+  spk_codes permutes = spk_codes_load(at->permutes);
+  at->permutes += LANES * sizeof(T) / sizeof *at->permutes;
   SPK_UNROLL for (ptrdiff_t i = 0; i < steps; i++, at->values += LANES) {
-    if (i > 0) picks = spk_codes_next(picks);
-    sum = V(fma)(V(load)(at->values), V(pick)(low, high, picks), sum);
+    if (i > 0) permutes = spk_codes_next(permutes);
+    sum = V(fma)(V(load)(at->values), V(permute2)(low, high, permutes), sum);
   }
   return sum;
 }
@@ -68,10 +69,10 @@ SPK_INLINE void FT(sell_run)(FT(sell_at) * to, const spk_sell_run *run, const T 
         left -= most;
       }
       if (left > 0) {
-        spk_codes picks = spk_codes_load(at.picks);
-        at.picks += LANES * sizeof(T) / sizeof *at.picks;
-        for (; left > 0; left--, at.values += LANES, picks = spk_codes_next(picks))
-          other = V(fma)(V(load)(at.values), V(pick)(low, high, picks), other);
+        spk_codes permutes = spk_codes_load(at.permutes);
+        at.permutes += LANES * sizeof(T) / sizeof *at.permutes;
+        for (; left > 0; left--, at.values += LANES, permutes = spk_codes_next(permutes))
+          other = V(fma)(V(load)(at.values), V(permute2)(low, high, permutes), other);
       }
       sum = V(add)(sum, other);
     }
@@ -89,12 +90,12 @@ SPK_INLINE VEC FT(sell_spread)(const T *x, const uint32_t *o, const int groups) 
   return v;
 }
 
-/* A run of one segment without picks: `groups` and one loads per step.  Four sums hide the latency
- * of the FMA. */
+/* A run of one segment without permutes: `groups` and one loads per step.  Four sums hide the
+ * latency of the FMA. */
 SPK_INLINE void FT(sell_shared)(FT(sell_at) * at, const spk_sell_run *run, const T *x, T *sums,
                                 const int groups) {
-  const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->picks, steps = run->steps;
-  const uint32_t *o = at->picks;
+  const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->permutes, steps = run->steps;
+  const uint32_t *o = at->permutes;
   const T *a = at->values;
   T *s = sums + (ptrdiff_t)at->segment->slice * LANES;
   VEC sum[4] = {V(load)(s), V(zero)(), V(zero)(), V(zero)()};
@@ -107,14 +108,14 @@ SPK_INLINE void FT(sell_shared)(FT(sell_at) * at, const spk_sell_run *run, const
   V(store)(s, V(add)(V(add)(sum[0], sum[1]), V(add)(sum[2], sum[3])));
   at->segment++;
   at->values = a;
-  at->picks += spk_ceil_div(steps * groups, words) * words;
+  at->permutes += spk_ceil_div(steps * groups, words) * words;
 }
 
 /* The same of blocks: a load per group of lanes for four steps. */
 SPK_INLINE void FT(sell_blocks)(FT(sell_at) * at, const spk_sell_run *run, const T *x, T *sums) {
   enum { GROUPS = LANES / 4 };
-  const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->picks, fours = run->steps / 4;
-  const uint32_t *o = at->picks;
+  const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->permutes, fours = run->steps / 4;
+  const uint32_t *o = at->permutes;
   const T *a = at->values;
   T *s = sums + (ptrdiff_t)at->segment->slice * LANES;
   VEC sum[4] = {V(load)(s), V(zero)(), V(zero)(), V(zero)()};
@@ -128,7 +129,7 @@ SPK_INLINE void FT(sell_blocks)(FT(sell_at) * at, const spk_sell_run *run, const
   V(store)(s, V(add)(V(add)(sum[0], sum[1]), V(add)(sum[2], sum[3])));
   at->segment++;
   at->values = a;
-  at->picks += spk_ceil_div(fours * GROUPS, words) * words;
+  at->permutes += spk_ceil_div(fours * GROUPS, words) * words;
 }
 
 static void FT(spmv_sell)(const spk_sell_task *t) {
@@ -136,7 +137,7 @@ static void FT(spmv_sell)(const spk_sell_task *t) {
   T *sums = t->sums;
   if (!t->more)
     for (ptrdiff_t i = 0; i < t->rows; i += LANES) V(store)(sums + i, V(zero)());
-  FT(sell_at) at = {t->segments, t->picks, t->values};
+  FT(sell_at) at = {t->segments, t->permutes, t->values};
   for (ptrdiff_t r = 0; r < t->run_count; r++) {
     const spk_sell_run *run = &t->runs[r];
     switch (run->shared) {

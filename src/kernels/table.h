@@ -135,7 +135,7 @@ typedef void (*spk_quad_store_fn)(const spk_quad_store_task *task);
 /* A segment is a slice of rows in a window of x, both of one row panel; a run is `segments` of them
  * that take `steps` steps each (plan/sell.h).
  * `shared` G, where not 0: one segment, of all of x.  Its slice is G groups of lanes with the same
- * columns in a group; its picks are the places in `plain` of those, G per step.  Or
+ * columns in a group; its permutes are the places in `plain` of those, G per step.  Or
  * SPK_SELL_BLOCKS: groups of 4 lanes, whose columns come by four in a row; a place for 4 steps. */
 #define SPK_SELL_BLOCKS 256
 typedef struct spk_sell_segment {
@@ -156,12 +156,12 @@ typedef struct spk_sell_task {
   const spk_sell_run *runs;
   ptrdiff_t run_count;
   const spk_sell_segment *segments;
-  const void *picks, *values; /* whole vectors, of this row panel */
-  const void *x;              /* windows of two vectors */
-  const void *plain;          /* x as it is, and 4 zeros; for shared runs */
-  void *sums;                 /* scratch of SPK_SELL_ROW_PANEL_ROWS; aligned, as all of these */
-  int more;                   /* sums hold something already */
-  int unfinished;             /* more will come, C is left alone */
+  const void *permutes, *values; /* whole vectors, of this row panel */
+  const void *x;                 /* windows of two vectors */
+  const void *plain;             /* x as it is, and 4 zeros; for shared runs */
+  void *sums;                    /* scratch of SPK_SELL_ROW_PANEL_ROWS; aligned, as all of these */
+  int more;                      /* sums hold something already */
+  int unfinished;                /* more will come, C is left alone */
   void *C;
   ptrdiff_t ldc;
   spk_epilogue epilogue;
@@ -313,7 +313,7 @@ typedef struct spk_kernels {
   const char *isa;
   int lanes[2]; /* per dtype */
   int registers;
-  int pick_bits;                    /* SPK_PICK_BITS; 0: no picks */
+  int permute_bits;                 /* SPK_PERMUTE_BITS; 0: no permutes */
   const struct spk_kernels *narrow; /* the ISA of half the lanes, if its vectors are as fast */
   int halved;                       /* whether this is another one's `narrow` */
   /* Row panels and slices of SPK_F32 whose numbers are four bytes each: four values, times four of
@@ -323,7 +323,7 @@ typedef struct spk_kernels {
 #define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];
 #define SPK_KERNEL_TV(field, fn, most) fn field[2][most];
 #define SPK_KERNEL_T(field, fn) fn field[2];
-#define SPK_KERNEL_T_PICK SPK_KERNEL_T
+#define SPK_KERNEL_T_PERMUTE SPK_KERNEL_T
 #define SPK_KERNEL_T_PATCH SPK_KERNEL_T
 #define SPK_KERNEL_I(field, fn) fn field[2];
 #define SPK_KERNEL(field, fn) fn field;
@@ -332,7 +332,7 @@ typedef struct spk_kernels {
 #undef SPK_KERNEL_TIV
 #undef SPK_KERNEL_TV
 #undef SPK_KERNEL_T
-#undef SPK_KERNEL_T_PICK
+#undef SPK_KERNEL_T_PERMUTE
 #undef SPK_KERNEL_T_PATCH
 #undef SPK_KERNEL_I
 #undef SPK_KERNEL

@@ -105,10 +105,10 @@
   .field = {{TV_WIDTHS_OF(most)(f32, field)}, {TV_WIDTHS_OF(most)(f64, field)}},
 #define SPK_KERNEL_T(field, fn) \
   .field = {NAME_1(f32, field, SPK_ISA_NAME), NAME_1(f64, field, SPK_ISA_NAME)},
-#ifdef SPK_PICK_BITS
-#define SPK_KERNEL_T_PICK SPK_KERNEL_T
+#ifdef SPK_PERMUTE_BITS
+#define SPK_KERNEL_T_PERMUTE SPK_KERNEL_T
 #else
-#define SPK_KERNEL_T_PICK(field, fn) .field = {NULL, NULL},
+#define SPK_KERNEL_T_PERMUTE(field, fn) .field = {NULL, NULL},
 #endif
 #ifdef SPK_PATCHES
 #define SPK_KERNEL_T_PATCH SPK_KERNEL_T
@@ -124,8 +124,8 @@ const spk_kernels SPK_CAT2(spk_kernels__, SPK_ISA_NAME) = {
     .isa = SPK_STRING(SPK_ISA_NAME),
     .lanes = {SPK_LANES_f32, SPK_LANES_f64},
     .registers = SPK_SIMD_REGISTERS,
-#ifdef SPK_PICK_BITS
-    .pick_bits = SPK_PICK_BITS,
+#ifdef SPK_PERMUTE_BITS
+    .permute_bits = SPK_PERMUTE_BITS,
 #endif
 #include "kernels.def"
 };

@@ -25,7 +25,7 @@ typedef m_f32 m_q32;
 #define v_q32_store v_f32_store
 #define v_q32_storem v_f32_storem
 #define v_q32_keep v_f32_keep
-#define v_q32_pick v_f32_pick
+#define v_q32_permute2 v_f32_permute2
 #define v_q32_transpose v_f32_transpose
 #define v_q32_fours v_f32_fours
 #define v_q32_patch_values v_f32_patch_values

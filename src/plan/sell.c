@@ -18,7 +18,7 @@
 
 /* 2 MiB of x: it is copied into the workspace at every product. */
 #define MOST_WINDOWS (1 << 14)
-/* Where slices may go without picks, as then it may be copied twice. */
+/* Where slices may go without permutes, as then it may be copied twice. */
 #define MOST_PLAIN_WINDOWS (MOST_WINDOWS / 2)
 
 /* Rows whose longest is no more than so many times the mean and so many entries: of random ones,
@@ -36,7 +36,7 @@ typedef struct packing {
   const spk_sparse *A;
   spk_sell *into;
   void *values; /* of A's dtype: those of `into`, or to be rounded to them */
-  int pick_bits;
+  int permute_bits;
   atomic_int failed;     /* for want of memory */
   atomic_int duplicates; /* more in a window than it has columns */
 } packing;
@@ -78,7 +78,8 @@ typedef struct plan {
   uint8_t *steps; /* of each segment */
   uint32_t *rank; /* of each segment among those of as many steps */
   uint32_t count[2 * SPK_MOST_LANES];
-  /* Slices without picks: their runs' `shared`, and the most entries of a row; 0: of picks. */
+  /* Slices without permutes: their runs' `shared`, and the most entries of a row; 0: of permutes.
+   */
   uint16_t shares[SPK_SELL_ROW_PANEL_ROWS];
   uint32_t length[SPK_SELL_ROW_PANEL_ROWS];
   ptrdiff_t shared; /* entries of those */
@@ -162,10 +163,10 @@ static int count_steps(const spk_sparse *A, const spk_sell *s, ptrdiff_t row_pan
   return 1;
 }
 
-/* Steps of a run without picks, at most: its values are expanded together. */
+/* Steps of a run without permutes, at most: its values are expanded together. */
 static ptrdiff_t most_shared(const spk_sell *s) { return SPK_EXPANDED / s->lanes; }
 
-/* Runs go from few steps to many; those without picks follow. */
+/* Runs go from few steps to many; those without permutes follow. */
 static spk_sell_row_panel size_of(const spk_sell *s, const plan *p, int bits) {
   const size_t vector = (size_t)s->lanes * spk_dtype_size(s->dtype);
   spk_sell_row_panel size = {.shared = p->shared};
@@ -173,7 +174,7 @@ static spk_sell_row_panel size_of(const spk_sell *s, const plan *p, int bits) {
     const ptrdiff_t count = p->count[steps];
     size.run += count > 0;
     size.segment += count;
-    size.pick += count * spk_ceil_div(steps, 32 / bits);
+    size.permute += count * spk_ceil_div(steps, 32 / bits);
     size.step += count * steps;
   }
   for (ptrdiff_t slice = 0; slice < p->slices; slice++) {
@@ -182,13 +183,13 @@ static spk_sell_row_panel size_of(const spk_sell *s, const plan *p, int bits) {
     const ptrdiff_t runs = spk_ceil_div(all.steps, most_shared(s));
     size.run += runs;
     size.segment += runs;
-    size.pick += spk_sell_picks(&all, bits, s->lanes, vector);
+    size.permute += spk_sell_permutes(&all, bits, s->lanes, vector);
     size.step += all.steps;
   }
   return size;
 }
 
-/* A slice without picks, whose runs begin at *at. */
+/* A slice without permutes, whose runs begin at *at. */
 static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_panel,
                         ptrdiff_t slice, const plan *p, int bits, spk_sell_row_panel *at) {
   const size_t size = spk_dtype_size(A->dtype), vector = (size_t)s->lanes * size;
@@ -197,7 +198,7 @@ static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_
   const ptrdiff_t rows = spk_min(lanes, A->rows - row);
   const int fours = share == SPK_SELL_BLOCKS;
   const ptrdiff_t groups = fours ? lanes / 4 : share, of = fours ? 4 : 1;
-  uint32_t *places = s->picks + at->pick * (ptrdiff_t)(vector / sizeof *s->picks);
+  uint32_t *places = s->permutes + at->permute * (ptrdiff_t)(vector / sizeof *s->permutes);
   /* Groups of fewer entries end in zeros, which meet those behind x. */
   for (ptrdiff_t i = 0; i < steps / of * groups; i++) places[i] = (uint32_t)A->cols;
   for (ptrdiff_t lane = 0; lane < rows; lane++) {
@@ -214,7 +215,7 @@ static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_
     const spk_sell_run run = {(uint32_t)spk_min(most, steps - done), 1, (uint32_t)share};
     s->segments[at->segment++] = (spk_sell_segment){.slice = (uint16_t)slice};
     s->runs[at->run++] = run;
-    at->pick += spk_sell_picks(&run, bits, lanes, vector);
+    at->permute += spk_sell_permutes(&run, bits, lanes, vector);
     at->step += run.steps;
   }
 }
@@ -222,8 +223,8 @@ static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_
 static void fill(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_panel, const plan *p,
                  int bits) {
   const size_t size = spk_dtype_size(A->dtype);
-  const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes), per_pick = 32 / bits;
-  const ptrdiff_t words = (ptrdiff_t)(size / sizeof *s->picks),
+  const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes), codes_per_word = 32 / bits;
+  const ptrdiff_t words = (ptrdiff_t)(size / sizeof *s->permutes),
                   first = row_panel * s->row_panel_rows;
   const ptrdiff_t rows = spk_min(s->row_panel_rows, A->rows - first);
   spk_sell_row_panel runs[2 * SPK_MOST_LANES], at = s->begin[row_panel];
@@ -232,7 +233,7 @@ static void fill(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_p
     runs[steps] = at;
     if (count) s->runs[at.run++] = (spk_sell_run){.steps = (uint32_t)steps, .segments = count};
     at.segment += count;
-    at.pick += count * spk_ceil_div(steps, per_pick);
+    at.permute += count * spk_ceil_div(steps, codes_per_word);
     at.step += count * steps;
   }
   for (ptrdiff_t c = 0; c < p->segments; c++)
@@ -246,10 +247,10 @@ static void fill(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_p
       const ptrdiff_t c = window * p->slices + slice, steps = p->steps[c], rank = p->rank[c];
       const ptrdiff_t step = runs[steps].step + rank * steps + before;
       memcpy(spk_at_mut(values, step * lanes + lane, size), spk_at(A->values, entry, size), size);
-      const ptrdiff_t pick =
-          runs[steps].pick + rank * spk_ceil_div(steps, per_pick) + before / per_pick;
-      uint32_t *codes = s->picks + (pick * lanes + lane) * words;
-      const int shift = (int)(before % per_pick) * bits;
+      const ptrdiff_t permute = runs[steps].permute + rank * spk_ceil_div(steps, codes_per_word) +
+                                before / codes_per_word;
+      uint32_t *codes = s->permutes + (permute * lanes + lane) * words;
+      const int shift = (int)(before % codes_per_word) * bits;
       for (ptrdiff_t w = 0; w < words; w++) {
         codes[w] &= ~(((1u << bits) - 1u) << shift);
         codes[w] |= (uint32_t)((col - low) * words + w) << shift;
@@ -271,7 +272,7 @@ static void plan_row_panel(void *context, ptrdiff_t row_panel, int worker) {
   plan p;
   if (take_plan(&p, s)) {
     if (!count_steps(A, s, row_panel, &p)) atomic_store(&job->duplicates, 1);
-    s->begin[row_panel + 1] = size_of(s, &p, job->pick_bits);
+    s->begin[row_panel + 1] = size_of(s, &p, job->permute_bits);
   } else {
     atomic_store(&job->failed, 1);
   }
@@ -284,7 +285,7 @@ static void fill_row_panel(void *context, ptrdiff_t row_panel, int worker) {
   plan p;
   if (take_plan(&p, job->into)) {
     count_steps(job->A, job->into, row_panel, &p);
-    fill(job->A, job->into, job->values, row_panel, &p, job->pick_bits);
+    fill(job->A, job->into, job->values, row_panel, &p, job->permute_bits);
   } else {
     atomic_store(&job->failed, 1);
   }
@@ -308,14 +309,14 @@ spk_status spk_sell_make(const spk_sparse *A, spk_storage storage, int threads,
   s->row_ids = malloc(spk_size_product((size_t)A->rows + 1, sizeof *s->row_ids));
   s->in_order = malloc((size_t)s->row_panels + 1);
   if (!s->begin || !s->weights || !s->row_ids || !s->in_order) goto no_memory;
-  packing job = {A, s, NULL, kernels->pick_bits, 0, 0};
+  packing job = {A, s, NULL, kernels->permute_bits, 0, 0};
   spk_run_packing(threads, A->nnz, (spk_phase){s->row_panels, plan_row_panel}, &job);
   if (atomic_load(&job.failed)) goto no_memory;
   for (ptrdiff_t i = 0; i < s->row_panels; i++) {
     spk_sell_row_panel *next = &s->begin[i + 1], *last = &s->begin[i];
     next->run += last->run;
     next->segment += last->segment;
-    next->pick += last->pick;
+    next->permute += last->permute;
     next->step += last->step;
     next->shared += last->shared;
     s->weights[i + 1] = next->step;
@@ -327,8 +328,8 @@ spk_status spk_sell_make(const spk_sparse *A, spk_storage storage, int threads,
     return SPK_OK;
   }
   const size_t vector = (size_t)lanes * spk_dtype_size(A->dtype);
-  const size_t pick_bytes =
-      spk_size_sum(spk_aligned_size(spk_size_product((size_t)end->pick, vector)), SPK_ALIGN);
+  const size_t permute_bytes =
+      spk_size_sum(spk_aligned_size(spk_size_product((size_t)end->permute, vector)), SPK_ALIGN);
   const size_t values = spk_size_product((size_t)end->step, (size_t)lanes),
                size = spk_dtype_size(A->dtype);
   const size_t stored =
@@ -336,16 +337,16 @@ spk_status spk_sell_make(const spk_sparse *A, spk_storage storage, int threads,
   const size_t value_bytes = spk_size_sum(stored, SPK_ALIGN);
   s->runs = malloc(spk_size_product((size_t)end->run + 1, sizeof *s->runs));
   s->segments = malloc(spk_size_product((size_t)end->segment + 1, sizeof *s->segments));
-  s->picks = aligned_alloc(SPK_ALIGN, pick_bytes);
+  s->permutes = aligned_alloc(SPK_ALIGN, permute_bytes);
   s->values = aligned_alloc(SPK_ALIGN, value_bytes);
   job.values = storage == SPK_STORAGE_SAME
                    ? s->values
                    : malloc(spk_size_sum(spk_size_product(values, size), 1));
-  if (!s->runs || !s->segments || !s->picks || !s->values || !job.values) {
+  if (!s->runs || !s->segments || !s->permutes || !s->values || !job.values) {
     if (job.values != s->values) free(job.values);
     goto no_memory;
   }
-  memset(s->picks, 0xff, pick_bytes); /* the last element of a window, whatever its bits */
+  memset(s->permutes, 0xff, permute_bytes); /* the last element of a window, whatever its bits */
   memset(job.values, 0, values * size);
   spk_run_packing(threads, A->nnz, (spk_phase){s->row_panels, fill_row_panel}, &job);
   if (storage != SPK_STORAGE_SAME) {
@@ -356,7 +357,7 @@ spk_status spk_sell_make(const spk_sparse *A, spk_storage storage, int threads,
   s->bytes = sizeof *s + ((size_t)s->row_panels + 1) * (sizeof *s->begin + sizeof *s->weights) +
              (size_t)A->rows * sizeof *s->row_ids + (size_t)s->row_panels +
              (size_t)end->run * sizeof *s->runs + (size_t)end->segment * sizeof *s->segments +
-             pick_bytes + value_bytes;
+             permute_bytes + value_bytes;
   *made = s;
   return SPK_OK;
 no_memory:
@@ -372,7 +373,7 @@ void spk_sell_free(spk_sell *slices) {
   free(slices->in_order);
   free(slices->runs);
   free(slices->segments);
-  free(slices->picks);
+  free(slices->permutes);
   free(slices->values);
   free(slices);
 }

@@ -1,22 +1,21 @@
 /* A packed for products with a vector: slices of rows, one per lane.
  *
  * SELL-C-sigma (Kreutzer et al., "A unified sparse matrix data format", SIAM J. Sci. Comput. 2014)
- * with what it gathers from x cut into windows of two vectors, from which one instruction picks
+ * with what it gathers from x cut into windows of two vectors, from which one instruction selects
  * (vpermi2ps; with AVX2 two and a blend): a gather costs as much as as many loads.  A *segment* is
  * a slice in a window, and takes as many *steps* of one entry per lane as its fullest row has
- * entries there; rows with fewer are padded with zeros that pick a zero, the last element of every
- * window, so that no padding meets infinity or NaN.
+ * entries there; rows with fewer are padded with zeros that select a zero, the last element of
+ * every window, so that no padding meets infinity or NaN.
  *
  * Segments of a row panel of slices that take the same number of steps make a *run*: its loop is
  * unrolled, does not end unpredictably, and loads a window once per segment.  Sums stay in L1 in
  * between.
  *
  * Slices all of whose rows have the same columns (V x 1 vectors of as many rows; or their halves or
- * quarters do: smaller vectors and blocks) need no picks: a step broadcasts an element of x to each
- * group of lanes.  Blocks of 4 x 4 take four neighbours of x at once, for four steps.  They are one
- * long segment, cut where halves of its values are expanded.  Rows
- * of very different lengths are sorted by them within a row panel, so that those of a slice are
- * alike.
+ * quarters do: smaller vectors and blocks) need no permutes: a step broadcasts an element of x to
+ * each group of lanes.  Blocks of 4 x 4 take four neighbours of x at once, for four steps.  They
+ * are one long segment, cut where halves of its values are expanded.  Rows of very different
+ * lengths are sorted by them within a row panel, so that those of a slice are alike.
  */
 #ifndef SPK_PLAN_SELL_H
 #define SPK_PLAN_SELL_H
@@ -24,10 +23,10 @@
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 
-/* Where a row panel begins in the arrays of spk_sell; picks and values count in vectors. */
+/* Where a row panel begins in the arrays of spk_sell; permutes and values count in vectors. */
 typedef struct spk_sell_row_panel {
-  ptrdiff_t run, segment, pick, step;
-  ptrdiff_t shared; /* entries of slices that need no picks */
+  ptrdiff_t run, segment, permute, step;
+  ptrdiff_t shared; /* entries of slices that need no permutes */
 } spk_sell_row_panel;
 
 typedef struct spk_sell {
@@ -42,7 +41,7 @@ typedef struct spk_sell {
   uint8_t *in_order;         /* per row panel: whether its row_ids are */
   spk_sell_run *runs;
   spk_sell_segment *segments;
-  uint32_t *picks; /* see SPK_PICK_BITS in kernels/simd/scalar.h */
+  uint32_t *permutes; /* see SPK_PERMUTE_BITS in kernels/simd/scalar.h */
   void *values;
   size_t bytes;
 } spk_sell;
@@ -53,10 +52,10 @@ typedef struct spk_sell {
 /* Columns of a window; the last element of its two vectors is 0. */
 static inline ptrdiff_t spk_window_columns(ptrdiff_t lanes) { return 2 * lanes - 1; }
 
-/* Vectors of picks that a segment of a run has. */
-static inline ptrdiff_t spk_sell_picks(const spk_sell_run *run, int pick_bits, ptrdiff_t lanes,
-                                       size_t vector) {
-  if (!run->shared) return spk_ceil_div(run->steps, 32 / pick_bits);
+/* Vectors of permutes that a segment of a run has. */
+static inline ptrdiff_t spk_sell_permutes(const spk_sell_run *run, int permute_bits,
+                                          ptrdiff_t lanes, size_t vector) {
+  if (!run->shared) return spk_ceil_div(run->steps, 32 / permute_bits);
   const ptrdiff_t places = run->shared == SPK_SELL_BLOCKS ? (ptrdiff_t)run->steps / 4 * (lanes / 4)
                                                           : (ptrdiff_t)run->steps * run->shared;
   return spk_ceil_div(places * (ptrdiff_t)sizeof(uint32_t), (ptrdiff_t)vector);

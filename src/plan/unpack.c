@@ -74,10 +74,11 @@ void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to) {
   }
 }
 
-/* Where the next segment of a row panel of SELL slices begins, in steps and in words of picks. */
+/* Where the next segment of a row panel of SELL slices begins, in steps and in words of permutes.
+ */
 typedef struct segment_at {
   const spk_sell_segment *segment;
-  ptrdiff_t step, pick;
+  ptrdiff_t step, permute;
 } segment_at;
 
 /* The row in a lane of a slice, or -1 where there is none. */
@@ -86,17 +87,17 @@ static ptrdiff_t row_of(const spk_sell *A, ptrdiff_t row_panel, ptrdiff_t slice,
   return at < A->rows ? (ptrdiff_t)A->row_ids[at] : -1;
 }
 
-/* A segment whose entries were picked from a window, the last element of which is for padding. */
+/* A segment whose entries were selected from a window, the last element of which is for padding. */
 static void unpack_window(const source *from, const spk_sell *A, ptrdiff_t row_panel,
                           segment_at *at, ptrdiff_t steps, int bits) {
-  const ptrdiff_t lanes = A->lanes, per_pick = 32 / bits, width = spk_window_columns(lanes);
-  const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(A->dtype) / sizeof *A->picks);
+  const ptrdiff_t lanes = A->lanes, codes_per_word = 32 / bits, width = spk_window_columns(lanes);
+  const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(A->dtype) / sizeof *A->permutes);
   const uint32_t codes = (uint32_t)(2 * lanes * words - 1);
   for (ptrdiff_t lane = 0; lane < lanes; lane++) {
     const ptrdiff_t row = row_of(A, row_panel, at->segment->slice, lane);
     for (ptrdiff_t step = 0; step < steps && row >= 0; step++) {
-      const ptrdiff_t word = at->pick + (step / per_pick * lanes + lane) * words;
-      const uint32_t code = A->picks[word] >> (int)(step % per_pick) * bits & codes;
+      const ptrdiff_t word = at->permute + (step / codes_per_word * lanes + lane) * words;
+      const uint32_t code = A->permutes[word] >> (int)(step % codes_per_word) * bits & codes;
       const ptrdiff_t place = (ptrdiff_t)code / words;
       if (place < width)
         put(from, row, at->segment->window * width + place, (at->step + step) * lanes + lane);
@@ -114,30 +115,30 @@ static void unpack_shared(const source *from, const spk_sell *A, ptrdiff_t row_p
     const ptrdiff_t row = row_of(A, row_panel, at->segment->slice, lane);
     for (ptrdiff_t step = 0; step < (ptrdiff_t)run->steps && row >= 0; step++) {
       const ptrdiff_t place =
-          (ptrdiff_t)A->picks[at->pick + step / of * groups + lane * groups / lanes];
+          (ptrdiff_t)A->permutes[at->permute + step / of * groups + lane * groups / lanes];
       if (place < A->cols) put(from, row, place + step % of, (at->step + step) * lanes + lane);
     }
   }
 }
 
-void spk_sell_unpack(const spk_sell *A, int pick_bits, const spk_unpacked *to) {
+void spk_sell_unpack(const spk_sell *A, int permute_bits, const spk_unpacked *to) {
   const source from = {to, A->values, A->dtype, A->storage};
   const size_t vector = (size_t)A->lanes * spk_dtype_size(A->dtype);
-  const ptrdiff_t words = (ptrdiff_t)(vector / sizeof *A->picks);
+  const ptrdiff_t words = (ptrdiff_t)(vector / sizeof *A->permutes);
   for (ptrdiff_t row_panel = 0; row_panel < A->row_panels; row_panel++) {
     const spk_sell_row_panel *begin = &A->begin[row_panel];
-    segment_at at = {A->segments + begin->segment, begin->step, begin->pick * words};
+    segment_at at = {A->segments + begin->segment, begin->step, begin->permute * words};
     for (ptrdiff_t r = begin[0].run; r < begin[1].run; r++) {
       const spk_sell_run *run = &A->runs[r];
-      const ptrdiff_t picks = spk_sell_picks(run, pick_bits, A->lanes, vector) * words;
+      const ptrdiff_t permutes = spk_sell_permutes(run, permute_bits, A->lanes, vector) * words;
       for (ptrdiff_t c = 0; c < (ptrdiff_t)run->segments; c++) {
         if (run->shared)
           unpack_shared(&from, A, row_panel, &at, run);
         else
-          unpack_window(&from, A, row_panel, &at, run->steps, pick_bits);
+          unpack_window(&from, A, row_panel, &at, run->steps, permute_bits);
         at.segment++;
         at.step += run->steps;
-        at.pick += picks;
+        at.permute += permutes;
       }
     }
   }

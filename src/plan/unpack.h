@@ -16,6 +16,6 @@ typedef struct spk_unpacked {
 /* Every entry, those of a row in the order of its columns; no padding. */
 void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to);
 /* The same for slices, whose rows come in any order of their windows. */
-void spk_sell_unpack(const spk_sell *A, int pick_bits, const spk_unpacked *to);
+void spk_sell_unpack(const spk_sell *A, int permute_bits, const spk_unpacked *to);
 
 #endif

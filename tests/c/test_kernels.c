@@ -221,7 +221,8 @@ static uint16_t to_bf16(float x) { return spk_to_bf16(x); }
 
 /* --- slices --- */
 
-/* Of numbers of steps that are constants in the kernel, and of larger ones; and without picks. */
+/* Of numbers of steps that are constants in the kernel, and of larger ones; and without permutes.
+ */
 static const spk_sell_run slice_runs[] = {{1, 2, 0},
                                           {2, 1, 0},
                                           {3, 3, 0},
@@ -252,7 +253,8 @@ enum {
 /* One row panel of three slices; the last has two lanes without a row. */
 static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout c_layout,
                        const epilogue_case *how) {
-  const ptrdiff_t lanes = table->lanes[dtype], rows = SLICES * lanes - 2, bits = table->pick_bits;
+  const ptrdiff_t lanes = table->lanes[dtype], rows = SLICES * lanes - 2,
+                  bits = table->permute_bits;
   const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(dtype) / sizeof(uint32_t));
   const size_t vector_bytes = (size_t)lanes * spk_dtype_size(dtype);
   test_case("spmv_sell %s, %s, layout %d, %s", dtype_names[dtype], in_order ? "in order" : "sorted",
@@ -261,12 +263,12 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
   for (int r = 0; r < SLICE_RUNS; r++) {
     steps += slice_runs[r].segments * slice_runs[r].steps;
     vectors +=
-        slice_runs[r].segments * spk_sell_picks(&slice_runs[r], (int)bits, lanes, vector_bytes);
+        slice_runs[r].segments * spk_sell_permutes(&slice_runs[r], (int)bits, lanes, vector_bytes);
     count += slice_runs[r].segments;
   }
   uint32_t *ids = exact_memory((size_t)rows * sizeof *ids);
   spk_sell_segment *cells = exact_memory((size_t)count * sizeof *cells);
-  uint32_t *picks = exact_memory((size_t)(vectors * lanes * words) * sizeof *picks);
+  uint32_t *permutes = exact_memory((size_t)(vectors * lanes * words) * sizeof *permutes);
   void *values = exact_memory((size_t)(steps * lanes) * spk_dtype_size(dtype));
   const matrix x = matrix_input(dtype, SLICE_WINDOWS * 2 * lanes, 1, 1, 1);
   const matrix plain = matrix_input(dtype, SLICE_PLAIN, 1, 1, 1);
@@ -274,7 +276,7 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
   for (ptrdiff_t i = 0; i < rows; i++)
     ids[i] = (uint32_t)(in_order ? i + SLICE_FIRST : rows - 1 - i);
   for (ptrdiff_t i = 0; i < vectors * lanes * words; i++) /* bits of no code may be anything */
-    picks[i] = (uint32_t)random_below((ptrdiff_t)1 << 32);
+    permutes[i] = (uint32_t)random_below((ptrdiff_t)1 << 32);
   ptrdiff_t cell = 0, vector = 0, step = 0;
   for (int r = 0; r < SLICE_RUNS; r++)
     for (uint32_t c = 0; c < slice_runs[r].segments; c++, cell++) {
@@ -283,7 +285,7 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
       const ptrdiff_t of = fours ? 4 : 1, groups = fours ? lanes / 4 : slice_runs[r].shared;
       cells[cell] = (spk_sell_segment){(uint16_t)window, (uint16_t)slice};
       for (uint32_t k = 0; groups && k < slice_runs[r].steps; k++, step++) {
-        uint32_t *places = &picks[vector * lanes * words + k / of * groups];
+        uint32_t *places = &permutes[vector * lanes * words + k / of * groups];
         for (ptrdiff_t g = 0; k % of == 0 && g < groups; g++)
           places[g] = (uint32_t)random_below(SLICE_PLAIN - of + 1);
         for (ptrdiff_t l = 0; l < lanes; l++) {
@@ -295,17 +297,18 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
       }
       for (uint32_t k = 0; !groups && k < slice_runs[r].steps; k++, step++)
         for (ptrdiff_t l = 0; l < lanes; l++) {
-          const ptrdiff_t pick = random_below(2 * lanes), shift = k % (32 / bits) * bits;
+          const ptrdiff_t permute = random_below(2 * lanes), shift = k % (32 / bits) * bits;
           for (ptrdiff_t w = 0; w < words; w++) {
-            uint32_t *code = &picks[((vector + k / (32 / bits)) * lanes + l) * words + w];
+            uint32_t *code = &permutes[((vector + k / (32 / bits)) * lanes + l) * words + w];
             *code &= ~(((1u << bits) - 1) << shift);
-            *code |= (uint32_t)(pick * words + w) << shift;
+            *code |= (uint32_t)(permute * words + w) << shift;
           }
           put_value(values, dtype, step * lanes + l, random_number());
-          exact_add(&expected[slice * lanes + l], get_value(values, dtype, step * lanes + l) *
-                                                      matrix_get(&x, window * 2 * lanes + pick, 0));
+          exact_add(&expected[slice * lanes + l],
+                    get_value(values, dtype, step * lanes + l) *
+                        matrix_get(&x, window * 2 * lanes + permute, 0));
         }
-      vector += spk_sell_picks(&slice_runs[r], (int)bits, lanes, vector_bytes);
+      vector += spk_sell_permutes(&slice_runs[r], (int)bits, lanes, vector_bytes);
     }
   const matrix bias_row = random_bias(dtype, rows + SLICE_FIRST, 0),
                bias_col = random_bias(dtype, 1, 0);
@@ -319,7 +322,7 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
                               .runs = slice_runs,
                               .run_count = SLICE_RUNS,
                               .segments = cells,
-                              .picks = picks,
+                              .permutes = permutes,
                               .values = values,
                               .x = x.view.data,
                               .plain = plain.view.data,
@@ -1898,11 +1901,11 @@ static void check_ceiling_load(spk_ceiling_fn kernel, spk_dtype dtype) {
   for (int t = 0; t < 2; t++)   \
     CHECK_ENTRY(table->field[t], check_##field(table->field[t], (spk_dtype)t), #field);
 /* Only some instruction sets have it. */
-#define SPK_KERNEL_T_PICK(field, fn) \
-  for (int t = 0; t < 2; t++)        \
-    if (table->field[t])             \
+#define SPK_KERNEL_T_PERMUTE(field, fn) \
+  for (int t = 0; t < 2; t++)           \
+    if (table->field[t])                \
       CHECK_ENTRY(table->field[t], check_##field(table->field[t], (spk_dtype)t), #field);
-#define SPK_KERNEL_T_PATCH SPK_KERNEL_T_PICK
+#define SPK_KERNEL_T_PATCH SPK_KERNEL_T_PERMUTE
 #define SPK_KERNEL_TV(field, fn, most)                                                        \
   for (int t = 0; t < 2; t++)                                                                 \
     for (int v = 0; v < most; v++)                                                            \

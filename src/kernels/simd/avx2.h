@@ -12,7 +12,7 @@
 #define SPK_LANES_f64 4
 #define SPK_SIMD_REGISTERS 16
 #define SPK_MASKS_LOADS
-#define SPK_PICK_BITS 4
+#define SPK_PERMUTE_BITS 4
 
 typedef __m256i spk_codes;
 typedef __m256 v_f32;
@@ -28,11 +28,13 @@ static const int64_t spk_mask_window_f64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
 static inline spk_codes spk_codes_load(const uint32_t *p) {
   return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
-static inline spk_codes spk_codes_next(spk_codes c) { return _mm256_srli_epi32(c, SPK_PICK_BITS); }
+static inline spk_codes spk_codes_next(spk_codes c) {
+  return _mm256_srli_epi32(c, SPK_PERMUTE_BITS);
+}
 
 static inline v_f32 v_f32_zero(void) { return _mm256_setzero_ps(); }
 /* The fourth bit of a code says from which of the two; a blend looks at the sign. */
-static inline v_f32 v_f32_pick(v_f32 a, v_f32 b, spk_codes c) {
+static inline v_f32 v_f32_permute2(v_f32 a, v_f32 b, spk_codes c) {
   return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, c), _mm256_permutevar8x32_ps(b, c),
                           _mm256_castsi256_ps(_mm256_slli_epi32(c, 28)));
 }
@@ -140,8 +142,8 @@ static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
 }
 
 static inline v_f64 v_f64_zero(void) { return _mm256_setzero_pd(); }
-static inline v_f64 v_f64_pick(v_f64 a, v_f64 b, spk_codes c) {
-  return _mm256_castps_pd(v_f32_pick(_mm256_castpd_ps(a), _mm256_castpd_ps(b), c));
+static inline v_f64 v_f64_permute2(v_f64 a, v_f64 b, spk_codes c) {
+  return _mm256_castps_pd(v_f32_permute2(_mm256_castpd_ps(a), _mm256_castpd_ps(b), c));
 }
 static inline v_f64 v_f64_set1(double x) { return _mm256_set1_pd(x); }
 static inline void v_f64_fours(const double *const p[1], v_f64 x[4]) {

@@ -12,7 +12,7 @@
 #define SPK_LANES_f64 8
 #define SPK_SIMD_REGISTERS 32
 #define SPK_MASKS_LOADS
-#define SPK_PICK_BITS 5
+#define SPK_PERMUTE_BITS 5
 #define SPK_PATCHES
 
 typedef __m512i spk_codes;
@@ -28,8 +28,10 @@ static inline spk_codes spk_codes_load(const uint32_t *p) {
   __asm__("" : "+v"(c)); /* once, not again for the shift of a copy */
   return c;
 }
-static inline spk_codes spk_codes_next(spk_codes c) { return _mm512_srli_epi32(c, SPK_PICK_BITS); }
-static inline v_f32 v_f32_pick(v_f32 a, v_f32 b, spk_codes c) {
+static inline spk_codes spk_codes_next(spk_codes c) {
+  return _mm512_srli_epi32(c, SPK_PERMUTE_BITS);
+}
+static inline v_f32 v_f32_permute2(v_f32 a, v_f32 b, spk_codes c) {
   return _mm512_permutex2var_ps(a, c, b);
 }
 static inline void v_f32_fours(const float *const p[4], v_f32 x[4]) {
@@ -156,8 +158,8 @@ static inline void v_f32_transpose(v_f32 a[16]) {
 
 static inline v_f64 v_f64_zero(void) { return _mm512_setzero_pd(); }
 static inline v_f64 v_f64_set1(double x) { return _mm512_set1_pd(x); }
-static inline v_f64 v_f64_pick(v_f64 a, v_f64 b, spk_codes c) {
-  return _mm512_castps_pd(v_f32_pick(_mm512_castpd_ps(a), _mm512_castpd_ps(b), c));
+static inline v_f64 v_f64_permute2(v_f64 a, v_f64 b, spk_codes c) {
+  return _mm512_castps_pd(v_f32_permute2(_mm512_castpd_ps(a), _mm512_castpd_ps(b), c));
 }
 static inline void v_f64_fours(const double *const p[2], v_f64 x[4]) {
   const __m512d low = _mm512_castpd256_pd512(_mm256_loadu_pd(p[0]));

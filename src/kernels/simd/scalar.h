@@ -41,14 +41,13 @@
  *   spk_weights_load(p)   four signed bytes, for v_s32_dot(q, weights, sum): each number of sum
  * plus the products of its four bytes of q, which are unsigned, and of the weights
  *
- * and, where few instructions do it (SPK_PICK_BITS is defined then):
+ * and, where few instructions do it (SPK_PERMUTE_BITS is defined then):
  *
- *   spk_codes          a vector of 32-bit words, which hold codes of SPK_PICK_BITS for some picks
- *   spk_codes_load     from memory of any alignment
- *   spk_codes_next(c)  drops the lowest code of every word
- *   v_X_pick(a, b, c)  word i is that word of a and b, one after the other, which the lowest code
- *                      in word i of c says: for the double k, words 2 k and 2 k + 1
- *   v_X_fours(p, x)    lanes 4 g .. 4 g + 3 of x[i] are p[g][i], i < 4
+ *   spk_codes          a vector of 32-bit words, which hold codes of SPK_PERMUTE_BITS for some
+ * permutes spk_codes_load     from memory of any alignment spk_codes_next(c)  drops the lowest code
+ * of every word v_X_permute2(a, b, c)  word i is that word of a and b, one after the other, which
+ * the lowest code in word i of c says: for the double k, words 2 k and 2 k + 1 v_X_fours(p, x)
+ * lanes 4 g .. 4 g + 3 of x[i] are p[g][i], i < 4
  *
  * and, where pairs are repeated by a load (SPK_PATCHES is defined then), patches of 2 rows by
  * lanes / 2 columns, whose element (r, c) is lane 2 c + r:
