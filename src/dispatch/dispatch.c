@@ -63,7 +63,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
   if (with->field) table->field = with->field;
 #define SPK_KERNEL_T(field, fn) SPK_KERNEL_I(field, fn)
 #define SPK_KERNEL_T_PERMUTE SPK_KERNEL_T
-#define SPK_KERNEL_T_PATCH SPK_KERNEL_T
+#define SPK_KERNEL_T_PAIRED SPK_KERNEL_T
 #define SPK_KERNEL_TV(field, fn, most) \
   for (int t = 0; t < 2; t++)          \
     for (int v = 0; v < most; v++)     \
@@ -80,7 +80,7 @@ static void override(spk_kernels *table, const spk_kernels *with) {
 #undef SPK_KERNEL_I
 #undef SPK_KERNEL_T
 #undef SPK_KERNEL_T_PERMUTE
-#undef SPK_KERNEL_T_PATCH
+#undef SPK_KERNEL_T_PAIRED
 #undef SPK_KERNEL_TI
 #undef SPK_KERNEL_TIV
 #undef SPK_KERNEL_TV
@@ -124,7 +124,8 @@ static void choose(void) {
     become(&narrow, half);
     narrow.halved = 1;
     /* Which takes whole vectors for panels of half of one. */
-    memcpy(narrow.spmm_patches_half, active.spmm_patches_half, sizeof narrow.spmm_patches_half);
+    memcpy(narrow.spmm_paired_rows_half, active.spmm_paired_rows_half,
+           sizeof narrow.spmm_paired_rows_half);
     active.narrow = &narrow;
     machine.narrow_tuning = *spk_tuning_of(half->isa);
   }

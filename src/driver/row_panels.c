@@ -6,7 +6,7 @@
 #include "parallel.h"
 #include "workspace.h"
 
-/* What the padding of patches meets. */
+/* What the padding of paired rows meets. */
 static const _Alignas(SPK_ALIGN) char zeros[SPK_MOST_LANES * sizeof(float)];
 
 /* By value, so that a worker waits once for what another core wrote, and not line after line. */
@@ -140,11 +140,12 @@ static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdi
         task.row_ids = row_panel->row_ids + cell[0].row;
         task.offsets = row_panel->offsets + cell[0].offset;
         task.values = spk_at(row_panel->values, cell[0].entry, stored);
-        const spk_row_panel_fn run = rest ? kernel : A->patches;
+        const spk_row_panel_fn run = rest ? kernel : A->paired_rows;
         if (A->storage == SPK_STORAGE_SAME)
           run(&task);
         else
-          run_halves(A, run, rest ? A->group : SPK_PATCH_ROWS, rest ? 1 : SPK_PATCH_SHARE, task, s);
+          run_halves(A, run, rest ? A->group : SPK_PAIRED_GROUP, rest ? 1 : SPK_PAIRED_SHARE, task,
+                     s);
       }
     }
   }

@@ -5,7 +5,7 @@
 #include "activations.inc.h"
 #include "epilogue.inc.h"
 #include "spmm_row_panels.inc.h"
-#include "spmm_patches.inc.h"
+#include "spmm_paired_rows.inc.h"
 #include "spmv_sell.inc.h"
 #include "dots.inc.h"
 #include "tiles.inc.h"

@@ -21,10 +21,10 @@
 /* Widest tile of row panels, in vectors, and the most sums of row panels in registers. */
 #define SPK_MAX_ROW_PANEL_VECTORS 4
 #define SPK_MAX_ROW_PANEL_SUMS 16
-/* Rows that go in lockstep through spmm_patches, at most; those of them that share columns at
+/* Rows that go in lockstep through spmm_paired_rows, at most; those of them that share columns at
  * least, which have one offset. */
-#define SPK_PATCH_ROWS 16
-#define SPK_PATCH_SHARE 4
+#define SPK_PAIRED_GROUP 16
+#define SPK_PAIRED_SHARE 4
 
 /* C[i, :n] = epilogue(sum over p in [begin[i], end[i]) of values[p] * B[indices[p] - base, :]). */
 typedef struct spk_spmm_task {
@@ -67,8 +67,8 @@ typedef ptrdiff_t (*spk_nonzeros_fn)(const void *x, ptrdiff_t stride, ptrdiff_t 
 
 /* So many rows of so many entries each, G by G in lockstep, the last ones alone
  * (plan/row_panels.h). `shared` S, where not 0: they are whole groups, and each S rows of one,
- * where S divides G, have the same offsets.  In runs of spmm_patches, rows that are left of groups
- * of 16 go by 8 and by 4, S is 4 or more, and there is one offset for 4 rows. */
+ * where S divides G, have the same offsets.  In runs of spmm_paired_rows, rows that are left of
+ * groups of 16 go by 8 and by 4, S is 4 or more, and there is one offset for 4 rows. */
 typedef struct spk_row_panel_run {
   uint32_t entries, rows, shared;
 } spk_row_panel_run;
@@ -80,8 +80,9 @@ typedef struct spk_row_panel_task {
   ptrdiff_t run_count;
   const uint16_t *row_ids, *offsets; /* one per row of a run; one per entry, G rows alternate */
   const void *values;
-  const void *panel; /* whole vectors, aligned; zeros after n columns; patches: of any alignment */
-  const void *zeros; /* patches only: the row of the panel with the number `padding` */
+  const void
+      *panel; /* whole vectors, aligned; zeros after n columns; paired rows: of any alignment */
+  const void *zeros; /* paired rows only: the row of the panel with the number `padding` */
   ptrdiff_t padding;
   void *sums; /* the same; NULL: nothing to add to, and C takes what comes out */
   int first;  /* nothing is in sums yet */
@@ -324,7 +325,7 @@ typedef struct spk_kernels {
 #define SPK_KERNEL_TV(field, fn, most) fn field[2][most];
 #define SPK_KERNEL_T(field, fn) fn field[2];
 #define SPK_KERNEL_T_PERMUTE SPK_KERNEL_T
-#define SPK_KERNEL_T_PATCH SPK_KERNEL_T
+#define SPK_KERNEL_T_PAIRED SPK_KERNEL_T
 #define SPK_KERNEL_I(field, fn) fn field[2];
 #define SPK_KERNEL(field, fn) fn field;
 #include "kernels.def"
@@ -333,7 +334,7 @@ typedef struct spk_kernels {
 #undef SPK_KERNEL_TV
 #undef SPK_KERNEL_T
 #undef SPK_KERNEL_T_PERMUTE
-#undef SPK_KERNEL_T_PATCH
+#undef SPK_KERNEL_T_PAIRED
 #undef SPK_KERNEL_I
 #undef SPK_KERNEL
 } spk_kernels;

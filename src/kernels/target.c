@@ -110,10 +110,10 @@
 #else
 #define SPK_KERNEL_T_PERMUTE(field, fn) .field = {NULL, NULL},
 #endif
-#ifdef SPK_PATCHES
-#define SPK_KERNEL_T_PATCH SPK_KERNEL_T
+#ifdef SPK_HAS_PAIRED_ROWS
+#define SPK_KERNEL_T_PAIRED SPK_KERNEL_T
 #else
-#define SPK_KERNEL_T_PATCH(field, fn) .field = {NULL, NULL},
+#define SPK_KERNEL_T_PAIRED(field, fn) .field = {NULL, NULL},
 #endif
 #define SPK_KERNEL_I(field, fn) \
   .field = {NAME_1(i32, field, SPK_ISA_NAME), NAME_1(i64, field, SPK_ISA_NAME)},

@@ -28,10 +28,10 @@ typedef m_f32 m_q32;
 #define v_q32_permute2 v_f32_permute2
 #define v_q32_transpose v_f32_transpose
 #define v_q32_fours v_f32_fours
-#define v_q32_patch_values v_f32_patch_values
-#define v_q32_patch_columns v_f32_patch_columns
-#define v_q32_patch_load v_f32_patch_load
-#define v_q32_patch_store v_f32_patch_store
+#define v_q32_paired_values v_f32_paired_values
+#define v_q32_paired_columns v_f32_paired_columns
+#define v_q32_paired_load v_f32_paired_load
+#define v_q32_paired_store v_f32_paired_store
 /* Epilogues have no part in these products. */
 #define v_q32_mul v_f32_mul
 #define v_q32_relu v_f32_relu
@@ -58,7 +58,7 @@ static void FT(activate_tile)(T *C, ptrdiff_t row_stride, ptrdiff_t col_stride, 
 }
 #include "epilogue.inc.h"
 #include "spmm_row_panels.inc.h"
-#include "spmm_patches.inc.h"
+#include "spmm_paired_rows.inc.h"
 #include "spmv_sell.inc.h"
 
 const spk_kernels spk_kernels__avx512_vnni_bytes = {
@@ -67,7 +67,7 @@ const spk_kernels spk_kernels__avx512_vnni_bytes = {
     .spmm_row_panels_4 = {{FT(spmm_row_panels_4_1x1v), FT(spmm_row_panels_4_1x2v),
                            FT(spmm_row_panels_4_1x3v), FT(spmm_row_panels_4_1x4v)}},
     .spmm_row_panels_8 = {{FT(spmm_row_panels_8_1x1v)}},
-    .spmm_patches_half = {FT(spmm_patches_half)},
-    .spmm_patches_whole = {FT(spmm_patches_whole)},
+    .spmm_paired_rows_half = {FT(spmm_paired_rows_half)},
+    .spmm_paired_rows_whole = {FT(spmm_paired_rows_whole)},
     .spmv_sell = {FT(spmv_sell)},
 };

@@ -48,7 +48,7 @@ typedef struct counts {
   spot *next;        /* where the next one goes */
   uint32_t *with;    /* rows that have so many, of one block; where the next of them is listed */
   uint16_t *sorted;  /* rows of one block by their length, longest first */
-  uint16_t *shared;  /* those of them that go by patches */
+  uint16_t *shared;  /* those of them that go by paired rows */
 } counts;
 
 static void free_counts(counts *c) {
@@ -150,8 +150,8 @@ static void place_group(spk_row_panel *s, counts *c, ptrdiff_t cell, place *p,
                         const uint16_t *these, ptrdiff_t group, uint32_t shared, ptrdiff_t common) {
   const uint32_t places = c->entries[cell + these[0]];
   spk_row_panel_cell *at = p->at;
-  /* Smaller groups of patches are what is left of a run. */
-  const int alone = common > 1 && group < SPK_PATCH_ROWS;
+  /* Smaller groups of paired rows are what is left of a run. */
+  const int alone = common > 1 && group < SPK_PAIRED_GROUP;
   if (p->rows == 0 || places != p->length || shared != p->shared || group != p->group || alone)
     at->run++, p->rows = 0;
   p->length = places, p->shared = shared, p->group = group, p->rows += (uint32_t)group;
@@ -160,7 +160,7 @@ static void place_group(spk_row_panel *s, counts *c, ptrdiff_t cell, place *p,
     for (ptrdiff_t g = 0; g < group; g++) {
       s->row_ids[at->row + g] = these[g];
       if (shared) s->shared += c->entries[cell + these[g]];
-      if (common > 1) s->patched += c->entries[cell + these[g]];
+      if (common > 1) s->paired += c->entries[cell + these[g]];
       c->next[cell + these[g]] =
           (spot){at->entry + g, at->offset + g / common, (uint8_t)group, (uint8_t)(group / common)};
     }
@@ -171,9 +171,9 @@ static void place_group(spk_row_panel *s, counts *c, ptrdiff_t cell, place *p,
 }
 
 /* How many of the rows of a group, one after the other, have the same columns each time: all, a
- * half, ... or SPK_PATCH_SHARE; 0 if fewer have. */
+ * half, ... or SPK_PAIRED_SHARE; 0 if fewer have. */
 static uint32_t sharing(const counts *c, const uint16_t *rows, ptrdiff_t group) {
-  for (ptrdiff_t share = group; share >= SPK_PATCH_SHARE; share /= 2) {
+  for (ptrdiff_t share = group; share >= SPK_PAIRED_SHARE; share /= 2) {
     ptrdiff_t g = 0;
     while (g < group && spk_same_columns(c->A, c->first + rows[g], c->first + rows[g - g % share]))
       g++;
@@ -188,10 +188,10 @@ static ptrdiff_t take_shared(counts *c, ptrdiff_t rows, ptrdiff_t filled, ptrdif
   ptrdiff_t left = 0;
   for (ptrdiff_t i = 0; i < rows;) {
     const uint16_t *these = c->sorted + i;
-    if (i + SPK_PATCH_SHARE <= filled && sharing(c, these, SPK_PATCH_SHARE)) {
-      memcpy(c->shared + *shared, these, SPK_PATCH_SHARE * sizeof *these);
-      *shared += SPK_PATCH_SHARE;
-      i += SPK_PATCH_SHARE;
+    if (i + SPK_PAIRED_SHARE <= filled && sharing(c, these, SPK_PAIRED_SHARE)) {
+      memcpy(c->shared + *shared, these, SPK_PAIRED_SHARE * sizeof *these);
+      *shared += SPK_PAIRED_SHARE;
+      i += SPK_PAIRED_SHARE;
     } else {
       c->sorted[left++] = c->sorted[i++];
     }
@@ -200,27 +200,27 @@ static ptrdiff_t take_shared(counts *c, ptrdiff_t rows, ptrdiff_t filled, ptrdif
 }
 
 /* What block b lists, from *at on, which moves to its end: runs, rows (all, or those that
- * have entries) and the places of entries; those that go by patches first, which end at *middle.
- * Only counted where s is NULL. */
+ * have entries) and the places of entries; those that go by paired rows first, which end at
+ * *middle. Only counted where s is NULL. */
 static void arrange(spk_row_panel *s, counts *c, ptrdiff_t rows, ptrdiff_t b,
                     const spk_row_panels *all, spk_row_panel_cell *middle, spk_row_panel_cell *at) {
   const ptrdiff_t cell = b * rows, group = all->group;
   const uint32_t *entries = c->entries + cell;
   const uint64_t *columns = c->columns + cell;
   ptrdiff_t filled = sort_rows(c, entries, rows), shared = 0, left = rows;
-  if (all->patches) {
+  if (all->paired_rows) {
     left = take_shared(c, rows, filled, &shared);
     filled -= shared;
     place p = {.at = at};
     for (ptrdiff_t i = 0, size; i < shared; i += size) {
       const uint16_t *these = c->shared + i;
-      size = SPK_PATCH_ROWS;
-      while (size > SPK_PATCH_SHARE && (i + size > shared || !in_lockstep(entries, these, size) ||
-                                        entries[these[0]] * size > SPK_MOST_EXPANDED))
+      size = SPK_PAIRED_GROUP;
+      while (size > SPK_PAIRED_SHARE && (i + size > shared || !in_lockstep(entries, these, size) ||
+                                         entries[these[0]] * size > SPK_MOST_EXPANDED))
         size /= 2;
       const uint32_t same = sharing(c, these, size);
-      place_group(s, c, cell, &p, these, size, size == SPK_PATCH_ROWS ? same : SPK_PATCH_SHARE,
-                  SPK_PATCH_SHARE);
+      place_group(s, c, cell, &p, these, size, size == SPK_PAIRED_GROUP ? same : SPK_PAIRED_SHARE,
+                  SPK_PAIRED_SHARE);
     }
   }
   *middle = *at;
@@ -364,12 +364,12 @@ static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
 }
 
 /* The share of entries of rows that have the same columns as those before and after, at least
- * SPK_PATCH_SHARE of them. */
+ * SPK_PAIRED_SHARE of them. */
 static double shared_of(const spk_sparse *A) {
   ptrdiff_t shared = 0;
   for (ptrdiff_t i = 0, next; i < A->rows; i = next) {
     for (next = i + 1; next < A->rows && spk_same_columns(A, i, next);) next++;
-    if (next - i >= SPK_PATCH_SHARE) shared += (next - i) * spk_row_length(A, i);
+    if (next - i >= SPK_PAIRED_SHARE) shared += (next - i) * spk_row_length(A, i);
   }
   return (double)shared / (double)spk_max(1, A->nnz);
 }
@@ -434,8 +434,8 @@ static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   s->vectors = (int)vectors;
   s->group = group_of(vectors, kernels);
   if (vectors == 1)
-    s->patches =
-        (kernels->halved ? kernels->spmm_patches_half : kernels->spmm_patches_whole)[A->dtype];
+    s->paired_rows = (kernels->halved ? kernels->spmm_paired_rows_half
+                                      : kernels->spmm_paired_rows_whole)[A->dtype];
   s->row_panel_rows = height;
   s->row_panels = spk_ceil_div(A->rows, s->row_panel_rows);
   s->block_rows = spk_max(1, spk_ceil_div(A->cols, blocks));
@@ -453,7 +453,7 @@ static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
         s->longest = spk_max(s->longest, run->entries);
       }
       s->shared += s->row_panel[i].shared;
-      s->patched += s->row_panel[i].patched;
+      s->paired += s->row_panel[i].paired;
       const ptrdiff_t end = spk_min(A->rows, (i + 1) * s->row_panel_rows);
       s->weights[i + 1] = spk_index(A->offsets, A->itype, end) + end;
     }
@@ -505,14 +505,14 @@ ptrdiff_t spk_row_panels_part(const spk_row_panels *A, ptrdiff_t part, ptrdiff_t
   return spk_balanced_part(A->weights, A->row_panels, part, parts);
 }
 
-/* Whether patches may read B where it lies.  They load it once for several rows, but rows that are
- * not aligned take two lines each, which are too many where they come from L2: 42 us instead of 33
- * (2048 x 2048, 95% sparse as 4 x 1, N = 16, one thread).  In L1 that takes less than a copy: 1.8
- * instead of 2.3 us (512 x 512, 4 x 4, N = 8; Zen 5). */
+/* Whether paired rows may read B where it lies.  They load it once for several rows, but rows that
+ * are not aligned take two lines each, which are too many where they come from L2: 42 us instead of
+ * 33 (2048 x 2048, 95% sparse as 4 x 1, N = 16, one thread).  In L1 that takes less than a
+ * copy: 1.8 instead of 2.3 us (512 x 512, 4 x 4, N = 8; Zen 5). */
 static int is_panel(const spk_row_panels *A, const spk_dense *B, ptrdiff_t tile,
                     const spk_machine *machine) {
   const size_t row = (size_t)tile * spk_dtype_size(A->dtype);
-  return A->patches && A->patched == A->nnz && B->cols == tile && B->col_stride == 1 &&
+  return A->paired_rows && A->paired == A->nnz && B->cols == tile && B->col_stride == 1 &&
          B->row_stride == tile &&
          ((uintptr_t)B->data % row == 0 ||
           spk_size_product((size_t)A->cols, row) <= machine->l1_bytes);
@@ -537,7 +537,7 @@ void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_
   if (!plan->in_place)
     plan->panel_bytes = spk_aligned_size((size_t)((A->block_rows + 1) * row_bytes));
   if (A->storage != SPK_STORAGE_SAME) {
-    const ptrdiff_t rows = A->patches ? SPK_PATCH_ROWS : A->group;
+    const ptrdiff_t rows = A->paired_rows ? SPK_PAIRED_GROUP : A->group;
     const ptrdiff_t values = spk_min(SPK_MOST_EXPANDED, A->longest * rows);
     plan->value_bytes = spk_aligned_size((size_t)spk_max(SPK_EXPANDED, values) * sizeof(float));
   }

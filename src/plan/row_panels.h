@@ -29,15 +29,15 @@
 /* Entries of a row panel in a block that pay for the loop around them. */
 #define SPK_ENTRIES_PER_CELL 8.0
 
-/* Where a block's patches (spmm_patches.inc.h), or the rest of it, begin in the arrays of a row
- * panel.
+/* Where a block's paired rows (spmm_paired_rows.inc.h), or the rest of it, begin in the arrays of a
+ * row panel.
  */
 typedef struct spk_row_panel_cell {
   ptrdiff_t run, row, entry, offset;
 } spk_row_panel_cell;
 
 typedef struct spk_row_panel {
-  ptrdiff_t rows, shared, patched;
+  ptrdiff_t rows, shared, paired;
   spk_row_panel_cell *cells; /* two per block, and one */
   spk_row_panel_run *runs;
   uint16_t *row_ids; /* the first and last block list all rows, even those that are empty there */
@@ -47,15 +47,15 @@ typedef struct spk_row_panel {
 } spk_row_panel;
 
 typedef struct spk_row_panels {
-  const spk_kernels *kernels; /* of tiles as wide as it was packed for */
-  int group, vectors;         /* rows in lockstep; vectors of a tile, at most */
-  spk_row_panel_fn patches;   /* what runs those; NULL: there are none */
+  const spk_kernels *kernels;   /* of tiles as wide as it was packed for */
+  int group, vectors;           /* rows in lockstep; vectors of a tile, at most */
+  spk_row_panel_fn paired_rows; /* what runs those; NULL: there are none */
   spk_dtype dtype;
   spk_storage storage; /* of values */
   ptrdiff_t rows, cols, nnz;
   ptrdiff_t longest; /* entries of a row in a block, at most */
   ptrdiff_t shared;  /* entries of rows that share what is loaded of B */
-  ptrdiff_t patched; /* those of them that go by patches */
+  ptrdiff_t paired;  /* those of them that go by paired rows */
   ptrdiff_t row_panel_rows, row_panels;
   ptrdiff_t block_rows, blocks;
   ptrdiff_t *weights; /* row panels + 1: entries and rows before each */

@@ -56,17 +56,17 @@ void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to) {
     const source from = {to, s->values, A->dtype, A->storage};
     for (ptrdiff_t part = 0; part < 2 * A->blocks; part++) {
       const spk_row_panel_cell *cell = &s->cells[part];
-      const int patches = part % 2 == 0;
-      const ptrdiff_t common = patches ? SPK_PATCH_SHARE : 1;
+      const int paired_rows = part % 2 == 0;
+      const ptrdiff_t common = paired_rows ? SPK_PAIRED_SHARE : 1;
       group_at g = {s->row_ids + cell->row, s->offsets + cell->offset, cell->entry,
                     number * A->row_panel_rows, part / 2 * A->block_rows};
       for (ptrdiff_t r = cell[0].run; r < cell[1].run; r++) {
         const ptrdiff_t entries = s->runs[r].entries;
-        /* As the kernels take them: what is left of a run of patches goes by halves, of others row
-         * by row. */
-        ptrdiff_t size = patches ? SPK_PATCH_ROWS : A->group;
+        /* As the kernels take them: what is left of a run of paired rows goes by halves, of others
+         * row by row. */
+        ptrdiff_t size = paired_rows ? SPK_PAIRED_GROUP : A->group;
         for (ptrdiff_t rows = s->runs[r].rows; rows > 0; rows -= size) {
-          while (size > rows) size = patches ? size / 2 : 1;
+          while (size > rows) size = paired_rows ? size / 2 : 1;
           unpack_group(&from, &g, size, entries, common, A->block_rows);
         }
       }

@@ -552,15 +552,15 @@ static void check_spmm_row_panels_8(spk_row_panel_fn kernel, spk_dtype dtype, in
   check_row_panels(kernel, dtype, 8, vectors);
 }
 
-static void check_patches(spk_row_panel_fn kernel, spk_dtype dtype, ptrdiff_t width) {
+static void check_paired_rows(spk_row_panel_fn kernel, spk_dtype dtype, ptrdiff_t width) {
   /* By 16 that share by so many, 8 and 4. */
   static const spk_row_panel_run by_16[] = {{5, 16, 16}, {1, 12, 4}, {2, 4, 4}};
   static const spk_row_panel_run by_8[] = {{3, 16, 8}, {6, 8, 4}, {0, 4, 4}};
   static const spk_row_panel_run by_4[] = {{4, 28, 4}, {7, 4, 4}};
   const row_panel_case cases[] = {
-      {"spmm_patches, 16 share", by_16, 3, SPK_PATCH_SHARE, SPK_PATCH_ROWS, width},
-      {"spmm_patches, 8 share", by_8, 3, SPK_PATCH_SHARE, SPK_PATCH_ROWS, width},
-      {"spmm_patches, 4 share", by_4, 2, SPK_PATCH_SHARE, SPK_PATCH_ROWS, width}};
+      {"spmm_paired_rows, 16 share", by_16, 3, SPK_PAIRED_SHARE, SPK_PAIRED_GROUP, width},
+      {"spmm_paired_rows, 8 share", by_8, 3, SPK_PAIRED_SHARE, SPK_PAIRED_GROUP, width},
+      {"spmm_paired_rows, 4 share", by_4, 2, SPK_PAIRED_SHARE, SPK_PAIRED_GROUP, width}};
   for (int k = 0; k < 3; k++)
     for (ptrdiff_t n = 1; n <= width; n++) {
       for (int mode = 0; mode <= 3; mode++)
@@ -571,12 +571,12 @@ static void check_patches(spk_row_panel_fn kernel, spk_dtype dtype, ptrdiff_t wi
     }
 }
 
-static void check_spmm_patches_half(spk_row_panel_fn kernel, spk_dtype dtype) {
-  check_patches(kernel, dtype, table->lanes[dtype] / 2);
+static void check_spmm_paired_rows_half(spk_row_panel_fn kernel, spk_dtype dtype) {
+  check_paired_rows(kernel, dtype, table->lanes[dtype] / 2);
 }
 
-static void check_spmm_patches_whole(spk_row_panel_fn kernel, spk_dtype dtype) {
-  check_patches(kernel, dtype, table->lanes[dtype]);
+static void check_spmm_paired_rows_whole(spk_row_panel_fn kernel, spk_dtype dtype) {
+  check_paired_rows(kernel, dtype, table->lanes[dtype]);
 }
 
 /* --- scatters: CSC and COO --- */
@@ -1905,7 +1905,7 @@ static void check_ceiling_load(spk_ceiling_fn kernel, spk_dtype dtype) {
   for (int t = 0; t < 2; t++)           \
     if (table->field[t])                \
       CHECK_ENTRY(table->field[t], check_##field(table->field[t], (spk_dtype)t), #field);
-#define SPK_KERNEL_T_PATCH SPK_KERNEL_T_PERMUTE
+#define SPK_KERNEL_T_PAIRED SPK_KERNEL_T_PERMUTE
 #define SPK_KERNEL_TV(field, fn, most)                                                        \
   for (int t = 0; t < 2; t++)                                                                 \
     for (int v = 0; v < most; v++)                                                            \

@@ -13,7 +13,7 @@
 #define SPK_SIMD_REGISTERS 32
 #define SPK_MASKS_LOADS
 #define SPK_PERMUTE_BITS 5
-#define SPK_PATCHES
+#define SPK_HAS_PAIRED_ROWS
 
 typedef __m512i spk_codes;
 typedef __m512 v_f32;
@@ -58,21 +58,21 @@ static inline void v_f32_set4(const float *p, v_f32 x[4]) {
   x[2] = _mm512_permute_ps(fours, 0xaa);
   x[3] = _mm512_permute_ps(fours, 0xff);
 }
-static inline v_f32 v_f32_patch_values(const float *p) {
+static inline v_f32 v_f32_paired_values(const float *p) {
   double both;
   memcpy(&both, p, sizeof both);
   return _mm512_castpd_ps(_mm512_set1_pd(both));
 }
-static inline v_f32 v_f32_patch_columns(const float *p) {
+static inline v_f32 v_f32_paired_columns(const float *p) {
   const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
   return _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
 }
-static inline v_f32 v_f32_patch_load(const float *p, const float *q) {
+static inline v_f32 v_f32_paired_load(const float *p, const float *q) {
   const __m512i mix = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
   const __m512 rows = _mm512_castps256_ps512(_mm256_loadu_ps(p));
   return _mm512_permutexvar_ps(mix, _mm512_insertf32x8(rows, _mm256_loadu_ps(q), 1));
 }
-static inline void v_f32_patch_store(float *p, float *q, v_f32 a) {
+static inline void v_f32_paired_store(float *p, float *q, v_f32 a) {
   const __m512i part = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
   const __m512 rows = _mm512_permutexvar_ps(part, a);
   _mm256_storeu_ps(p, _mm512_castps512_ps256(rows));
@@ -178,19 +178,19 @@ static inline void v_f64_set4(const double *p, v_f64 x[4]) {
   v_f64_set2(p, x);
   v_f64_set2(p + 2, x + 2);
 }
-static inline v_f64 v_f64_patch_values(const double *p) {
+static inline v_f64 v_f64_paired_values(const double *p) {
   return _mm512_broadcast_f64x2(_mm_loadu_pd(p));
 }
-static inline v_f64 v_f64_patch_columns(const double *p) {
+static inline v_f64 v_f64_paired_columns(const double *p) {
   const __m512i twice = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
   return _mm512_permutexvar_pd(twice, _mm512_castpd256_pd512(_mm256_loadu_pd(p)));
 }
-static inline v_f64 v_f64_patch_load(const double *p, const double *q) {
+static inline v_f64 v_f64_paired_load(const double *p, const double *q) {
   const __m512d rows = _mm512_castpd256_pd512(_mm256_loadu_pd(p));
   return _mm512_permutexvar_pd(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7),
                                _mm512_insertf64x4(rows, _mm256_loadu_pd(q), 1));
 }
-static inline void v_f64_patch_store(double *p, double *q, v_f64 a) {
+static inline void v_f64_paired_store(double *p, double *q, v_f64 a) {
   const __m512d rows = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), a);
   _mm256_storeu_pd(p, _mm512_castpd512_pd256(rows));
   _mm256_storeu_pd(q, _mm512_extractf64x4_pd(rows, 1));

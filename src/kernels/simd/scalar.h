@@ -49,12 +49,12 @@
  * the lowest code in word i of c says: for the double k, words 2 k and 2 k + 1 v_X_fours(p, x)
  * lanes 4 g .. 4 g + 3 of x[i] are p[g][i], i < 4
  *
- * and, where pairs are repeated by a load (SPK_PATCHES is defined then), patches of 2 rows by
- * lanes / 2 columns, whose element (r, c) is lane 2 c + r:
+ * and, where pairs are repeated by a load (SPK_HAS_PAIRED_ROWS is defined then), paired rows: 2
+ * rows by lanes / 2 columns, whose element (r, c) is lane 2 c + r:
  *
- *   v_X_patch_values(p)    p[r] at (r, c)
- *   v_X_patch_columns(p)   p[c] at (r, c)
- *   v_X_patch_load(p, q), patch_store(p, q, a)   p[c] at (0, c), q[c] at (1, c)
+ *   v_X_paired_values(p)    p[r] at (r, c)
+ *   v_X_paired_columns(p)   p[c] at (r, c)
+ *   v_X_paired_load(p, q), paired_store(p, q, a)   p[c] at (0, c), q[c] at (1, c)
  */
 #ifndef SPK_SIMD_SCALAR_H
 #define SPK_SIMD_SCALAR_H

@@ -9,46 +9,46 @@
  * Port model, S rows that share: S / 2 + 1 loads, a shuffle and S / 2 FMAs; where two loads and two
  * FMAs are done a cycle, loads bind.  16 rows in lockstep keep the 8 sums in flight that these
  * need; what is left of a run goes by 8 and 4.  Zen 5, cycles per entry of 16 rows that share by 4,
- * 8 and 16: 6.5, 5.3, 4.7 where loads allow 6, 5, 4.5, with 8 columns of floats; patches of 4 x 4,
- * whose values and B are repeated by loads of 16 bytes, took 12.9, 7.8 and 6.1.  Sums are added up
- * in the order of the entries, as in spmm_row_panels.
+ * 8 and 16: 6.5, 5.3, 4.7 where loads allow 6, 5, 4.5, with 8 columns of floats; paired rows of 4 x
+ * 4, whose values and B are repeated by loads of 16 bytes, took 12.9, 7.8 and 6.1.  Sums are added
+ * up in the order of the entries, as in spmm_row_panels.
  */
-#ifdef SPK_PATCHES
+#ifdef SPK_HAS_PAIRED_ROWS
 
-SPK_INLINE void FT(patch_rows)(const spk_row_panel_task *t, const T *panel, const T *zeros,
-                               ptrdiff_t padding, T *sums, T *C, ptrdiff_t ldc, const uint16_t *ids,
-                               const uint16_t *o, const T *a, ptrdiff_t entries, const int G,
-                               const int NP, const int S, const int first,
-                               enum FT(store_mode) mode) {
+SPK_INLINE void FT(paired_rows)(const spk_row_panel_task *t, const T *panel, const T *zeros,
+                                ptrdiff_t padding, T *sums, T *C, ptrdiff_t ldc,
+                                const uint16_t *ids, const uint16_t *o, const T *a,
+                                ptrdiff_t entries, const int G, const int NP, const int S,
+                                const int first, enum FT(store_mode) mode) {
   enum { HALF = LANES / 2 };
   const int width = NP * HALF;
-  VEC acc[SPK_PATCH_ROWS];
+  VEC acc[SPK_PAIRED_GROUP];
   SPK_UNROLL for (int g = 0; g < G; g += 2) {
     const T *s = sums + (ptrdiff_t)ids[g] * width, *next = sums + (ptrdiff_t)ids[g + 1] * width;
     SPK_UNROLL for (int p = 0; p < NP; p++) acc[g / 2 * NP + p] =
-        first ? V(zero)() : V(patch_load)(s + p * HALF, next + p * HALF);
+        first ? V(zero)() : V(paired_load)(s + p * HALF, next + p * HALF);
   }
-  for (const T *end = a + G * entries; a < end; a += G, o += G / SPK_PATCH_SHARE)
+  for (const T *end = a + G * entries; a < end; a += G, o += G / SPK_PAIRED_SHARE)
     SPK_UNROLL for (int q = 0; q < G; q += S) {
-      const ptrdiff_t k = o[q / SPK_PATCH_SHARE];
+      const ptrdiff_t k = o[q / SPK_PAIRED_SHARE];
       const T *b = k == padding ? zeros : panel + k * width;
       VEC x[2];
-      SPK_UNROLL for (int p = 0; p < NP; p++) x[p] = V(patch_columns)(b + p * HALF);
+      SPK_UNROLL for (int p = 0; p < NP; p++) x[p] = V(paired_columns)(b + p * HALF);
       SPK_UNROLL for (int g = q; g < q + S; g += 2) {
-        const VEC w = V(patch_values)(a + g);
+        const VEC w = V(paired_values)(a + g);
         VEC *sum = acc + g / 2 * NP;
         SPK_UNROLL for (int p = 0; p < NP; p++) sum[p] = V(fma)(w, x[p], sum[p]);
       }
     }
   /* Rows that take what comes out as it is; others by way of memory. */
-  T whole[SPK_PATCH_ROWS * LANES];
+  T whole[SPK_PAIRED_GROUP * LANES];
   const int direct = !C || (mode == FT(STORE_PLAIN) && t->n == width);
   T *to = !C ? sums : direct ? C : whole;
   const ptrdiff_t ld = C && direct ? ldc : width;
   SPK_UNROLL for (int g = 0; g < G; g += 2) {
     T *c = to + (direct ? ids[g] : g) * ld, *next = to + (direct ? ids[g + 1] : g + 1) * ld;
     SPK_UNROLL for (int p = 0; p < NP; p++)
-        V(patch_store)(c + p * HALF, next + p * HALF, acc[g / 2 * NP + p]);
+        V(paired_store)(c + p * HALF, next + p * HALF, acc[g / 2 * NP + p]);
   }
   if (direct) return;
   if (mode == FT(STORE_GENERAL)) {
@@ -63,13 +63,13 @@ SPK_INLINE void FT(patch_rows)(const spk_row_panel_task *t, const T *panel, cons
 }
 
 /* Groups of G rows, of which each S share. */
-#define SPK_GROUPS(G, S)                                                                          \
-  for (; rows >= G;                                                                               \
-       rows -= G, ids += G, offsets += G / SPK_PATCH_SHARE * entries, values += G * entries)      \
-  FT(patch_rows)(t, panel, zeros, padding, sums, C, ldc, ids, offsets, values, entries, G, NP, S, \
-                 first, mode)
+#define SPK_GROUPS(G, S)                                                                           \
+  for (; rows >= G;                                                                                \
+       rows -= G, ids += G, offsets += G / SPK_PAIRED_SHARE * entries, values += G * entries)      \
+  FT(paired_rows)(t, panel, zeros, padding, sums, C, ldc, ids, offsets, values, entries, G, NP, S, \
+                  first, mode)
 
-SPK_INLINE void FT(patch_runs)(const spk_row_panel_task *t, const int NP) {
+SPK_INLINE void FT(paired_runs)(const spk_row_panel_task *t, const int NP) {
   /* Locals, as the stores could alias the task. */
   const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
   const uint16_t *ids = t->row_ids, *offsets = t->offsets;
@@ -94,6 +94,6 @@ SPK_INLINE void FT(patch_runs)(const spk_row_panel_task *t, const int NP) {
 }
 #undef SPK_GROUPS
 
-static void FT(spmm_patches_half)(const spk_row_panel_task *t) { FT(patch_runs)(t, 1); }
-static void FT(spmm_patches_whole)(const spk_row_panel_task *t) { FT(patch_runs)(t, 2); }
+static void FT(spmm_paired_rows_half)(const spk_row_panel_task *t) { FT(paired_runs)(t, 1); }
+static void FT(spmm_paired_rows_whole)(const spk_row_panel_task *t) { FT(paired_runs)(t, 2); }
 #endif
