@@ -48,8 +48,8 @@ OBJECTS = {
     ),
     "int8": (
         lambda: prepare(A, dtype="int8"),
-        f"<Int8Matrix of 12 x 16, {NNZ} stored, int8, quantised by rows, kernel quads for 128 "
-        "columns>",
+        f"<Int8Matrix of 12 x 16, {NNZ} stored, int8, quantised by rows, "
+        "kernel int8_gather4 for 128 columns>",
     ),
     "int8 transposed": (
         lambda: prepare(A, dtype="int8").T,

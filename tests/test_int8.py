@@ -16,7 +16,7 @@ import spkernels
 from spkernels import Int8Matrix, prepare, prune
 
 BYTES = (np.int8, np.uint8)
-#: Of which rows go by fours, slices, row panels, quads.
+#: Of which rows go by int8_block4, SELL slices, row panels and int8_gather4.
 WIDTHS = (1, 2, 8, 17, 32, 33, 64, 70, 130)
 
 

@@ -375,7 +375,8 @@ def test_explained():
 def test_described_and_measured():
     W = prepare(sp.csr_array(np.eye(5, 4) * [1.0, 2.0, 3.0, 4.0]), dtype="int8", n=100)
     assert repr(W) == (
-        "<Int8Matrix of 5 x 4, 4 stored, int8, quantised by rows, kernel quads for 100 columns>"
+        "<Int8Matrix of 5 x 4, 4 stored, int8, quantised by rows, "
+        "kernel int8_gather4 for 100 columns>"
     )
     T = W.T
     assert repr(T) == (
@@ -387,9 +388,9 @@ def test_described_and_measured():
         assert type(matrix).__sizeof__(matrix) == object.__sizeof__(matrix) + matrix.nbytes
         assert sys.getsizeof(matrix) >= matrix.nbytes
     T @ np.ones((5, 100), np.uint8)
-    assert repr(T).endswith("kernel quads for 100 columns, transposed>") and T.nbytes > 0
+    assert repr(T).endswith("kernel int8_gather4 for 100 columns, transposed>") and T.nbytes > 0
     assert "int8, integers as they were, " in repr(prepare(sp.csr_array([[1]]), dtype="int8"))
-    assert T.kernel.startswith("int8: quads")
+    assert T.kernel.startswith("int8: int8_gather4")
 
 
 @pytest.mark.parametrize("transposed", [False, True])

@@ -156,7 +156,7 @@ typedef struct spk_prepared spk_prepared;
 /* How it was packed: in row panels by blocks of columns, or, for products with a vector, in
  * slices of as many rows as a vector has lanes; int8 also in row panels whose entries go by four.
  */
-typedef enum spk_layout { SPK_ROW_PANELS = 0, SPK_SELL = 1, SPK_QUADS = 2 } spk_layout;
+typedef enum spk_layout { SPK_ROW_PANELS = 0, SPK_SELL = 1, SPK_INT8_GATHER4 = 2 } spk_layout;
 
 /* How its values are stored: as they are, or float32 ones rounded to 16 bits, float16 (where what
  * exceeds 65504 becomes infinite) or bfloat16, which are float32 again before they are used. */

@@ -81,7 +81,7 @@ cdef class PackedInt8:
         cdef spk_layout layout = spk_int8_layout(self.handle)
         if layout == SPK_SELL:
             return "sell"
-        return "row_panels" if layout == SPK_ROW_PANELS else "quads"
+        return "row_panels" if layout == SPK_ROW_PANELS else "int8_gather4"
 
     @property
     def share(self):

@@ -87,7 +87,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
     ctypedef enum spk_layout:
         SPK_ROW_PANELS
         SPK_SELL
-        SPK_QUADS
+        SPK_INT8_GATHER4
     spk_layout spk_prepared_layout(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_shared(const spk_prepared *prepared)

@@ -239,7 +239,7 @@ class Int8Matrix(Multiplier):
         >>> A = spkernels.datasets.random_pruned(512, 512, 0.9)
         >>> report = spkernels.prepare(A, dtype="int8").explain(64)
         >>> report.chosen
-        'quads'
+        'int8_gather4'
         """
         n = self._n if n is None else as_extent(n, "n")
         state = self._state

@@ -48,10 +48,10 @@ spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff
     return SPK_ERR_ARGUMENT;
   if (!are_values(how->column_zero_points, B->cols, B->is_signed)) return SPK_ERR_ARGUMENT;
   if (B->cols == 1) col_stride = 1; /* the stride of a lone column means nothing */
-  if (!A->quads) return spk_drive_fours(A, B, C, row_stride, col_stride, how, threads);
-  spk_quads_plan plan;
-  spk_plan_quads(A->quads, B->cols, threads, spk_active_machine(), &plan);
-  return spk_drive_quads(A->quads, A->row_sums, B, C, row_stride, col_stride, how, &plan);
+  if (!A->gather4) return spk_drive_fours(A, B, C, row_stride, col_stride, how, threads);
+  spk_int8_gather4_plan plan;
+  spk_plan_int8_gather4(A->gather4, B->cols, threads, spk_active_machine(), &plan);
+  return spk_drive_int8_gather4(A->gather4, A->row_sums, B, C, row_stride, col_stride, how, &plan);
 }
 
 ptrdiff_t spk_int8_width(ptrdiff_t n) {
@@ -62,13 +62,13 @@ ptrdiff_t spk_int8_width(ptrdiff_t n) {
 }
 
 spk_layout spk_int8_layout(const spk_int8 *A) {
-  return A && A->sell ? SPK_SELL : A && A->row_panels ? SPK_ROW_PANELS : SPK_QUADS;
+  return A && A->sell ? SPK_SELL : A && A->row_panels ? SPK_ROW_PANELS : SPK_INT8_GATHER4;
 }
 
 double spk_int8_share(const spk_int8 *A) {
   if (!A) return 0;
   ptrdiff_t shared = 0, all = 0;
-  if (A->quads) shared = A->quads->shared, all = A->quads->nnz;
+  if (A->gather4) shared = A->gather4->shared, all = A->gather4->nnz;
   if (A->row_panels) shared = A->row_panels->shared, all = A->row_panels->nnz;
   if (A->sell) shared = A->sell->begin[A->sell->row_panels].shared, all = A->sell->nnz;
   return all > 0 ? (double)shared / (double)all : 0;

@@ -34,9 +34,10 @@ spk_status spk_drive_sell(const spk_sell *A, const spk_dense *B, const spk_dense
                           const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
 
 /* C: what `how` makes of A @ B, whose shape it has; checked.  row_sums: of A. */
-spk_status spk_drive_quads(const spk_quads *A, const int32_t *row_sums, const spk_bytes *B, void *C,
-                           ptrdiff_t row_stride, ptrdiff_t col_stride, const spk_requantise *how,
-                           const spk_quads_plan *plan);
+spk_status spk_drive_int8_gather4(const spk_int8_gather4 *A, const int32_t *row_sums,
+                                  const spk_bytes *B, void *C, ptrdiff_t row_stride,
+                                  ptrdiff_t col_stride, const spk_requantise *how,
+                                  const spk_int8_gather4_plan *plan);
 /* The same by A's row panels or slices. */
 spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
                            ptrdiff_t col_stride, const spk_requantise *how, int threads);

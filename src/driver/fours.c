@@ -14,9 +14,9 @@
 
 static void store_rows(void *context, ptrdiff_t part, int worker) {
   (void)worker;
-  const spk_quad_store_task *all = context;
+  const spk_int8_store_task *all = context;
   const ptrdiff_t row = part * STORE_ROWS;
-  spk_quad_store_task task = *all;
+  spk_int8_store_task task = *all;
   spk_requantise how = *all->how;
   if (how.scale) how.scale += row;
   if (how.bias) how.bias += row;
@@ -25,7 +25,7 @@ static void store_rows(void *context, ptrdiff_t part, int worker) {
   task.row_sums += row;
   task.rows = spk_min(STORE_ROWS, all->rows - row);
   task.C = spk_at_mut(all->C, row * all->row_stride, spk_result_size(how.result));
-  spk_active_kernels()->quad_store(&task);
+  spk_active_kernels()->int8_store(&task);
 }
 
 typedef struct scratch {
@@ -56,7 +56,7 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
   const int unshifted = shift == 0 && !how->column_zero_points;
   const int done = !space->sums && how->result == SPK_RESULT_I32 && unshifted;
   if (status != SPK_OK || done) return status;
-  spk_quad_store_task store = {.sums = sums.data,
+  spk_int8_store_task store = {.sums = sums.data,
                                .sum_row_stride = sums.row_stride,
                                .sum_col_stride = sums.col_stride,
                                .row_sums = A->row_sums,

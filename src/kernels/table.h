@@ -93,35 +93,36 @@ typedef struct spk_row_panel_task {
 
 typedef void (*spk_row_panel_fn)(const spk_row_panel_task *task);
 
-/* int8: so many items of so many quads of columns each; an item is one row, or SPK_QUAD_ROWS rows
- * that are neighbours (plan/quads.h). */
-#define SPK_QUAD_ROWS 4
-typedef struct spk_quad_run {
-  uint32_t quads, items, rows;
-} spk_quad_run;
+/* int8: so many items of so many groups of columns each; an item is one row, or
+ * SPK_INT8_GATHER4_ROWS rows that are neighbours (plan/int8_gather4.h). */
+#define SPK_INT8_GATHER4_ROWS 4
+typedef struct spk_int8_gather4_run {
+  uint32_t groups, items, rows;
+} spk_int8_gather4_run;
 
 /* sums[row_ids[i] + r, :] += values of row r of item i x rows offsets of the panel. */
-typedef struct spk_quad_task {
-  const spk_quad_run *runs;
+typedef struct spk_int8_gather4_task {
+  const spk_int8_gather4_run *runs;
   ptrdiff_t run_count;
-  const uint16_t *row_ids, *offsets; /* one per item; four per quad */
-  const int8_t *values;              /* four per quad and row, rows alternate */
-  const uint8_t *panel;              /* of quad_panel: rows of four vectors */
+  const uint16_t *row_ids, *offsets; /* one per item; four per group */
+  const int8_t *values;              /* four per group and row, rows alternate */
+  const uint8_t *panel;              /* of int8_gather4_panel: rows of four vectors */
   int32_t *sums;                     /* rows as wide */
-} spk_quad_task;
+} spk_int8_gather4_task;
 
-typedef void (*spk_quad_fn)(const spk_quad_task *task);
-/* panel[i, :] = src[i * row_stride + j * col_stride], each byte ^ flip, as v_u8_quads wants it. */
-typedef void (*spk_quad_panel_fn)(uint8_t *panel, const uint8_t *src, ptrdiff_t row_stride,
-                                  ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols,
-                                  uint8_t flip);
+typedef void (*spk_int8_gather4_fn)(const spk_int8_gather4_task *task);
+/* panel[i, :] = src[i * row_stride + j * col_stride], each byte ^ flip, as v_u8_interleave4 wants
+ * it. */
+typedef void (*spk_int8_gather4_panel_fn)(uint8_t *panel, const uint8_t *src, ptrdiff_t row_stride,
+                                          ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols,
+                                          uint8_t flip);
 /* The same with to[i / 4, 4 j + i % 4] = src[i * row_stride + j * col_stride] ^ flip; zeros follow
  * the last row. */
-typedef spk_quad_panel_fn spk_fours_fn;
+typedef spk_int8_gather4_panel_fn spk_fours_fn;
 /* C = what `how` makes of sums - shift * row_sums, rows x cols, cols not above four vectors; sums
  * may be C itself, with its strides, or are overwritten.  The zero points of columns, where there
  * are any, are added to `shift`. */
-typedef struct spk_quad_store_task {
+typedef struct spk_int8_store_task {
   int32_t *sums;
   ptrdiff_t sum_row_stride, sum_col_stride;
   const int32_t *row_sums;
@@ -130,8 +131,8 @@ typedef struct spk_quad_store_task {
   void *C;
   ptrdiff_t row_stride, col_stride;
   const spk_requantise *how; /* what is per row or column begins with the first one here */
-} spk_quad_store_task;
-typedef void (*spk_quad_store_fn)(const spk_quad_store_task *task);
+} spk_int8_store_task;
+typedef void (*spk_int8_store_fn)(const spk_int8_store_task *task);
 
 /* A segment is a slice of rows in a window of x, both of one row panel; a run is `segments` of them
  * that take `steps` steps each (plan/sell.h).

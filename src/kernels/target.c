@@ -65,8 +65,8 @@
 
 /* neither */
 #include "expand.inc.h"
-#include "quads.inc.h"
-#include "bytes.inc.h"
+#include "int8_gather4.inc.h"
+#include "int8_epilogue.inc.h"
 
 #define NAME4(tn, in, field, isa) spk_##tn##_##in##_##field##__##isa
 #define NAME_TI(tn, in, field, isa) NAME4(tn, in, field, isa)

@@ -7,9 +7,9 @@
 #include "table.h"
 
 #include "names.inc.h"
-#include "quads.inc.h"
+#include "int8_gather4.inc.h"
 
-const spk_kernels spk_kernels__avx512_vnni = {.quads = SPK_NAME1(quads, SPK_ISA_NAME)};
+const spk_kernels spk_kernels__avx512_vnni = {.int8_gather4 = SPK_NAME1(int8_gather4, SPK_ISA_NAME)};
 
 /* Row panels and slices of float32, whose numbers are four bytes each. */
 typedef v_f32 v_q32;

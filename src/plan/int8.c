@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Numbers of four per entry from which on quads are faster with two vectors of columns, though
- * these are half of a panel: N = 32, 95% sparse, scattered 58 us by numbers, 54 by quads, 16 x 1 46
- * and 34; but 4 x 4 36 and 56, 2:4 165 and 272 (Zen 5, two threads). */
+/* Numbers of four per entry from which on int8_gather4 is faster with two vectors of columns,
+ * though these are half of a panel: N = 32, 95% sparse, scattered 58 us by numbers, 54 by
+ * int8_gather4, 16 x 1 46 and 34; but 4 x 4 36 and 56, 2:4 165 and 272 (Zen 5, two threads). */
 #define MOST_NUMBERS 0.75
 
 /* 0 where the magnitudes of a row exceed what sums in 32 bits allow. */
@@ -67,17 +67,17 @@ static int make_fours(const spk_sparse *A, const int8_t *values, fours *f, spk_s
 static spk_status pack(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
                        const spk_kernels *kernels, const spk_machine *machine, spk_int8 *into) {
   if (width > SPK_FOURS_COLUMNS || !kernels->bytes)
-    return spk_quads_make(A, values, threads, kernels, machine, &into->quads);
+    return spk_int8_gather4_make(A, values, threads, kernels, machine, &into->gather4);
   fours f;
   spk_sparse grouped;
   if (!make_fours(A, values, &f, &grouped)) return SPK_ERR_MEMORY;
   spk_status status = SPK_OK;
   const int wide = width > kernels->lanes[SPK_F32];
   if (wide && (double)grouped.nnz > MOST_NUMBERS * (double)A->nnz)
-    status = spk_quads_make(A, values, threads, kernels, machine, &into->quads);
+    status = spk_int8_gather4_make(A, values, threads, kernels, machine, &into->gather4);
   else if (width == 1 && spk_sell_suit(&grouped, kernels->bytes))
     status = spk_sell_make(&grouped, SPK_STORAGE_SAME, threads, kernels->bytes, &into->sell);
-  if (status == SPK_OK && !into->sell && !into->quads)
+  if (status == SPK_OK && !into->sell && !into->gather4)
     status = spk_row_panels_make(&grouped, width, 0, SPK_STORAGE_SAME, threads, kernels->bytes,
                                  machine, &into->row_panels);
   free(f.offsets);
@@ -107,7 +107,7 @@ spk_status spk_int8_make(const spk_sparse *A, const int8_t *values, ptrdiff_t wi
 void spk_int8_free(spk_int8 *A) {
   if (!A) return;
   free(A->row_sums);
-  spk_quads_free(A->quads);
+  spk_int8_gather4_free(A->gather4);
   spk_row_panels_free(A->row_panels);
   spk_sell_free(A->sell);
   free(A);
@@ -115,8 +115,8 @@ void spk_int8_free(spk_int8 *A) {
 
 size_t spk_int8_bytes(const spk_int8 *A) {
   if (!A) return 0;
-  const size_t packed = A->quads  ? spk_quads_bytes(A->quads)
-                        : A->sell ? A->sell->bytes
-                                  : spk_row_panels_bytes(A->row_panels);
+  const size_t packed = A->gather4 ? spk_int8_gather4_bytes(A->gather4)
+                        : A->sell  ? A->sell->bytes
+                                   : spk_row_panels_bytes(A->row_panels);
   return sizeof *A + (size_t)A->rows * sizeof *A->row_sums + packed;
 }

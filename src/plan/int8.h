@@ -1,17 +1,21 @@
-/* A matrix of int8, packed in one of three ways, by the columns that B will have:
+/* A matrix of int8, packed by one of three strategies, which the columns of B decide:
  *
- *   quads    any four columns of A at a time (quads.h), against panels of some tens of columns
- *   row panels   for fewer columns, four *neighbouring* columns of A as one, which is a number of
- * four slices   bytes, and four rows of B as one: then they are the row panels and slices of
- * float32, with another instruction in place of the FMA.  Where entries lie at random, most numbers
- *            hold a single one, and these take about as long as floats; with more than a vector of
- *            columns such a matrix goes by quads, too.
+ *   int8_gather4  any four columns of A at a time (int8_gather4.h), against panels of B that are
+ *                 some tens of columns wide
+ *   int8_block4   for fewer columns: four *neighbouring* columns of A are one number of four bytes,
+ *                 and four rows of B likewise.  The row panels (row_panels.h) of float32 hold these
+ *                 numbers, with another instruction in place of the FMA
+ *   SELL          the same numbers in SELL slices (sell.h), for a vector
+ *
+ * Where entries lie at random, most numbers of int8_block4 hold a single entry, and products take
+ * about as long as those of float32; with more than a vector of columns, such a matrix goes by
+ * int8_gather4 too.
  */
 #ifndef SPK_PLAN_INT8_H
 #define SPK_PLAN_INT8_H
 
 #include "../common.h"
-#include "quads.h"
+#include "int8_gather4.h"
 #include "sell.h"
 #include "row_panels.h"
 
@@ -24,7 +28,7 @@
 struct spk_int8 {
   ptrdiff_t rows, cols, nnz;
   int32_t *row_sums;
-  spk_quads *quads; /* one of them */
+  spk_int8_gather4 *gather4; /* one of them */
   spk_row_panels *row_panels;
   spk_sell *sell;
 };

@@ -3,7 +3,7 @@
 #include "../driver/parallel.h"
 #include "parts.h"
 #include "partial_sums.h"
-#include "quads.h"
+#include "int8_gather4.h"
 #include "row_panels.h"
 
 /* The workspace of a thread stays below a few MiB whatever the shapes; that of partial sums, which
@@ -66,8 +66,9 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes) {
 
 size_t spk_workspace_limit(void) {
   const size_t gather = (size_t)(SPK_PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
-  const size_t row_panels = spk_row_panels_workspace_limit(), quads = spk_quads_workspace_limit();
-  const size_t packed = row_panels > quads ? row_panels : quads;
+  const size_t row_panels = spk_row_panels_workspace_limit(),
+               gather4 = spk_int8_gather4_workspace_limit();
+  const size_t packed = row_panels > gather4 ? row_panels : gather4;
   return gather > packed ? gather : packed;
 }
 

@@ -16,40 +16,40 @@ static uint8_t random_byte(void) {
   return (uint8_t)(x < 256 ? x : x < 270 ? 255 : x < 285 ? 128 : 127);
 }
 
-static void check_quads_of(spk_quad_fn kernel, const char *which) {
+static void check_int8_gather4_of(spk_int8_gather4_fn kernel, const char *which) {
   enum { RUNS = 6, BLOCK = 23, HEIGHT = 40 };
-  /* None, one and several quads and items; row ids are those of whole items, in any order. */
-  const spk_quad_run runs[RUNS] = {{0, 1, 1}, {1, 2, 1}, {5, 3, 1},
-                                   {0, 1, 4}, {1, 3, 4}, {7, 2, 4}};
+  /* None, one and several groups and items; row ids are those of whole items, in any order. */
+  const spk_int8_gather4_run runs[RUNS] = {{0, 1, 1}, {1, 2, 1}, {5, 3, 1},
+                                           {0, 1, 4}, {1, 3, 4}, {7, 2, 4}};
   static const uint16_t ids[] = {39, 38, 2, 0, 37, 1, 20, 3, 7, 30, 11, 34};
-  test_case("quads %s", which);
+  test_case("int8_gather4 %s", which);
   const spk_kernels *table = spk_active_kernels();
   const ptrdiff_t tile = tile_of(table);
-  ptrdiff_t quads = 0, values = 0;
+  ptrdiff_t groups = 0, values = 0;
   for (int r = 0; r < RUNS; r++) {
-    quads += (ptrdiff_t)runs[r].quads * runs[r].items;
-    values += (ptrdiff_t)4 * runs[r].quads * runs[r].items * runs[r].rows;
+    groups += (ptrdiff_t)runs[r].groups * runs[r].items;
+    values += (ptrdiff_t)4 * runs[r].groups * runs[r].items * runs[r].rows;
   }
   uint8_t *B = exact_memory((size_t)(BLOCK * tile));
   uint8_t *panel = exact_memory((size_t)(BLOCK * tile));
-  uint16_t *offsets = exact_memory((size_t)quads * 4 * sizeof *offsets);
+  uint16_t *offsets = exact_memory((size_t)groups * 4 * sizeof *offsets);
   int8_t *w = exact_memory((size_t)values);
   for (ptrdiff_t i = 0; i < BLOCK * tile; i++) B[i] = random_byte();
-  for (ptrdiff_t i = 0; i < 4 * quads; i++) offsets[i] = (uint16_t)random_below(BLOCK);
+  for (ptrdiff_t i = 0; i < 4 * groups; i++) offsets[i] = (uint16_t)random_below(BLOCK);
   for (ptrdiff_t i = 0; i < values; i++) w[i] = (int8_t)random_byte();
-  table->quad_panel(panel, B, tile, 1, BLOCK, tile, 0);
+  table->int8_gather4_panel(panel, B, tile, 1, BLOCK, tile, 0);
   int32_t *sums = exact_memory((size_t)(HEIGHT * tile) * sizeof *sums);
   int32_t before[HEIGHT * 64];
   for (ptrdiff_t i = 0; i < HEIGHT * tile; i++)
     sums[i] = before[i] = (int32_t)random_below(1000) - 500;
-  const spk_quad_task task = {runs, RUNS, ids, offsets, w, panel, sums};
+  const spk_int8_gather4_task task = {runs, RUNS, ids, offsets, w, panel, sums};
   kernel(&task);
   const uint16_t *id = ids, *o = offsets;
   const int8_t *a = w;
   for (int r = 0; r < RUNS; r++)
     for (uint32_t i = 0; i < runs[r].items; i++, id++) {
       const ptrdiff_t rows = runs[r].rows;
-      for (uint32_t q = 0; q < runs[r].quads; q++, o += 4, a += 4 * rows)
+      for (uint32_t q = 0; q < runs[r].groups; q++, o += 4, a += 4 * rows)
         for (ptrdiff_t g = 0; g < rows; g++)
           for (ptrdiff_t j = 0; j < tile; j++)
             for (int c = 0; c < 4; c++)
@@ -60,16 +60,16 @@ static void check_quads_of(spk_quad_fn kernel, const char *which) {
   exact_memory_release();
 }
 
-void check_quads(spk_quad_fn kernel) {
-  check_quads_of(kernel, "in use");
+void check_int8_gather4(spk_int8_gather4_fn kernel) {
+  check_int8_gather4_of(kernel, "in use");
   const spk_kernels *table = spk_active_kernels(), *plain = &spk_kernels__avx512;
-  if (plain && !strcmp(table->isa, "avx512") && plain->quads != kernel)
-    check_quads_of(plain->quads, "without VNNI");
+  if (plain && !strcmp(table->isa, "avx512") && plain->int8_gather4 != kernel)
+    check_int8_gather4_of(plain->int8_gather4, "without VNNI");
 }
 
-/* A panel is what four of its rows give once they are interleaved: through a quad whose weights
+/* A panel is what four of its rows give once they are interleaved: through a group whose weights
  * choose one of its columns. */
-void check_quad_panel(spk_quad_panel_fn kernel) {
+void check_int8_gather4_panel(spk_int8_gather4_panel_fn kernel) {
   const spk_kernels *table = spk_active_kernels();
   const ptrdiff_t tile = tile_of(table);
   enum { MOST = 150 }; /* more than two vectors have bytes */
@@ -78,7 +78,7 @@ void check_quad_panel(spk_quad_panel_fn kernel) {
       const ptrdiff_t rows = how & 4 ? MOST : 5;
       const uint8_t flip = how & 1 ? 0x80 : 0;
       const ptrdiff_t row_stride = how & 2 ? 1 : n + 3, col_stride = how & 2 ? rows + 2 : 1;
-      test_case("quad_panel, %td columns, case %d", n, how);
+      test_case("int8_gather4_panel, %td columns, case %d", n, how);
       const ptrdiff_t held = (rows - 1) * row_stride + (n - 1) * col_stride + 1;
       uint8_t *B = exact_memory((size_t)held);
       for (ptrdiff_t i = 0; i < held; i++) B[i] = random_byte();
@@ -89,10 +89,10 @@ void check_quad_panel(spk_quad_panel_fn kernel) {
         const uint16_t offsets[] = {i, i, i, i};
         const int8_t w[] = {0, 0, 1, 0};
         const uint16_t id = 0;
-        const spk_quad_run run = {1, 1, 1};
+        const spk_int8_gather4_run run = {1, 1, 1};
         int32_t sums[64] = {0};
-        const spk_quad_task task = {&run, 1, &id, offsets, w, panel, sums};
-        table->quads(&task);
+        const spk_int8_gather4_task task = {&run, 1, &id, offsets, w, panel, sums};
+        table->int8_gather4(&task);
         for (ptrdiff_t j = 0; j < n; j++) {
           const int32_t wanted = B[i * row_stride + j * col_stride] ^ flip;
           CHECK(sums[j] == wanted, "[%d, %td] = %d, not %d", i, j, sums[j], wanted);
@@ -151,7 +151,7 @@ static double element(const void *C, spk_result result, ptrdiff_t at) {
   return result == SPK_RESULT_S8 ? ((const int8_t *)C)[at] : ((const uint8_t *)C)[at];
 }
 
-void check_quad_store(spk_quad_store_fn kernel) {
+void check_int8_store(spk_int8_store_fn kernel) {
   enum { ROWS = 83 }; /* more than a vector has bytes */
   const ptrdiff_t tile = tile_of(spk_active_kernels());
   const spk_activation activations[] = {SPK_IDENTITY, SPK_RELU, SPK_TANH};
@@ -190,7 +190,7 @@ void check_quad_store(spk_quad_store_fn kernel) {
                                        .activation = activations[how / 48 % 3],
                                        .out_scale = result == SPK_RESULT_S8 ? 1.0f : 0.7f,
                                        .out_zero_point = result == SPK_RESULT_S8 ? -3 : 131};
-      test_case("quad_store, %td columns, case %d", n, how);
+      test_case("int8_store, %td columns, case %d", n, how);
       const size_t size = result <= SPK_RESULT_F32 ? 4 : 1;
       const ptrdiff_t ld = by_column ? step * (ROWS + 2) : close ? n : n + 2;
       const size_t held =
@@ -201,7 +201,7 @@ void check_quad_store(spk_quad_store_fn kernel) {
       if (in_place) memcpy(C, sums, held * size);
       int32_t scratch[ROWS * 64];
       memcpy(scratch, sums, sizeof sums);
-      const spk_quad_store_task task = {.sums = in_place ? (int32_t *)(void *)C : scratch,
+      const spk_int8_store_task task = {.sums = in_place ? (int32_t *)(void *)C : scratch,
                                         .sum_row_stride = pitch,
                                         .sum_col_stride = 1,
                                         .row_sums = row_sums,

@@ -4,9 +4,9 @@
 
 #include "../../src/dispatch/dispatch.h"
 
-void check_quads(spk_quad_fn kernel);
-void check_quad_panel(spk_quad_panel_fn kernel);
-void check_quad_store(spk_quad_store_fn kernel);
+void check_int8_gather4(spk_int8_gather4_fn kernel);
+void check_int8_gather4_panel(spk_int8_gather4_panel_fn kernel);
+void check_int8_store(spk_int8_store_fn kernel);
 void check_fours(spk_fours_fn kernel);
 
 #endif

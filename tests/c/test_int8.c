@@ -46,7 +46,7 @@ static void check_product(const sparse_shape *shape, ptrdiff_t n, int is_signed,
   CHECK(spk_int8_bytes(made) > 0 && spk_int8_share(made) >= 0 && spk_int8_share(made) <= 1);
   const int fours = spk_active_kernels()->bytes != NULL && width > 0;
   const spk_layout layout = spk_int8_layout(made);
-  if (!fours) CHECK(layout == SPK_QUADS, "%d", layout);
+  if (!fours) CHECK(layout == SPK_INT8_GATHER4, "%d", layout);
   if (fours && width == 7) CHECK(layout == SPK_ROW_PANELS, "%d", layout);
   if (fours && width == 32) CHECK(layout != SPK_SELL, "%d", layout);
   const int zero = is_signed ? -128 + (int)random_below(256) : (int)random_below(256);

@@ -267,7 +267,7 @@ static inline v_u8 v_u8_order(v_u8 a, uint8_t flip) {
 }
 /* Within 128 bits: bytes, then pairs of them; which leaves columns in the order that v_u8_order
  * undoes. */
-static inline void v_u8_quads(const v_u8 a[4], v_u8 q[4]) {
+static inline void v_u8_interleave4(const v_u8 a[4], v_u8 q[4]) {
   const __m256i low = _mm256_unpacklo_epi8(a[0], a[1]), high = _mm256_unpackhi_epi8(a[0], a[1]);
   const __m256i low2 = _mm256_unpacklo_epi8(a[2], a[3]), high2 = _mm256_unpackhi_epi8(a[2], a[3]);
   q[0] = _mm256_unpacklo_epi16(low, low2);

@@ -176,7 +176,7 @@ static inline void v_u8_store(uint8_t *p, v_u8 a) { vst1q_u8(p, a); }
 static inline v_s32 v_s32_load(const int32_t *p) { return vld1q_s32(p); }
 static inline void v_s32_store(int32_t *p, v_s32 a) { vst1q_s32(p, a); }
 static inline v_u8 v_u8_order(v_u8 a, uint8_t flip) { return veorq_u8(a, vdupq_n_u8(flip)); }
-static inline void v_u8_quads(const v_u8 a[4], v_u8 q[4]) {
+static inline void v_u8_interleave4(const v_u8 a[4], v_u8 q[4]) {
   const uint16x8_t low = vreinterpretq_u16_u8(vzip1q_u8(a[0], a[1]));
   const uint16x8_t high = vreinterpretq_u16_u8(vzip2q_u8(a[0], a[1]));
   const uint16x8_t low2 = vreinterpretq_u16_u8(vzip1q_u8(a[2], a[3]));

@@ -35,8 +35,8 @@
  *   v_u8, v_s32        vectors of as many bytes as v_f32 has; of as many numbers as it has lanes
  *   v_u8_load, v_s32_load, store   from and to memory of any alignment
  *   v_u8_order(a, flip)   the bytes of a, each with the bits of `flip` inverted, in the order that
- *                      v_u8_quads wants
- *   v_u8_quads(a, q)   from four ordered vectors: byte i of number e of q[v] is byte
+ *                      v_u8_interleave4 wants
+ *   v_u8_interleave4(a, q)   from four ordered vectors: byte i of number e of q[v] is byte
  *                      v * SPK_LANES_f32 + e of what a[i] was before it was ordered
  *   spk_weights_load(p)   four signed bytes, for v_s32_dot(q, weights, sum): each number of sum
  * plus the products of its four bytes of q, which are unsigned, and of the weights
@@ -232,7 +232,7 @@ static inline v_u8 v_u8_order(v_u8 a, uint8_t flip) {
   for (int i = 0; i < 4 * SPK_LANES_f32; i++) a.byte[i] ^= flip;
   return a;
 }
-static inline void v_u8_quads(const v_u8 a[4], v_u8 q[4]) {
+static inline void v_u8_interleave4(const v_u8 a[4], v_u8 q[4]) {
   for (int j = 0; j < 4 * SPK_LANES_f32; j++)
     for (int i = 0; i < 4; i++) q[j / SPK_LANES_f32].byte[j % SPK_LANES_f32 * 4 + i] = a[i].byte[j];
 }

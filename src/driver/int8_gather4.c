@@ -6,14 +6,14 @@
 #include "workspace.h"
 
 typedef struct job {
-  const spk_quads *A;
+  const spk_int8_gather4 *A;
   const spk_bytes *B;
   void *C;
   ptrdiff_t row_stride, col_stride;
   size_t size; /* of an element of C */
   const int32_t *row_sums;
   const spk_requantise *how;
-  const spk_quads_plan *plan;
+  const spk_int8_gather4_plan *plan;
   spk_workspace space;
 } job;
 
@@ -32,38 +32,39 @@ static scratch scratch_of(const job *j, int worker) {
 }
 
 static void pack(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t block) {
-  const spk_quads *A = j->A;
+  const spk_int8_gather4 *A = j->A;
   const spk_bytes *B = j->B;
   const ptrdiff_t number = tile * A->blocks + block;
   if (*s->packed == number) return;
   *s->packed = number;
   const ptrdiff_t col = tile * A->tile, k = block * A->block_rows;
   const uint8_t *from = (const uint8_t *)B->data + k * B->row_stride + col * B->col_stride;
-  A->kernels->quad_panel(s->panel, from, B->row_stride, B->col_stride,
-                         spk_min(A->block_rows, B->rows - k), spk_min(A->tile, B->cols - col),
-                         B->is_signed ? 0x80 : 0);
+  A->kernels->int8_gather4_panel(s->panel, from, B->row_stride, B->col_stride,
+                                 spk_min(A->block_rows, B->rows - k),
+                                 spk_min(A->tile, B->cols - col), B->is_signed ? 0x80 : 0);
 }
 
 /* Row panels [first, last) of one tile, whose sums fit. */
 static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
                            ptrdiff_t last) {
-  const spk_quads *A = j->A;
+  const spk_int8_gather4 *A = j->A;
   const ptrdiff_t row = first * A->row_panel_rows, col = tile * A->tile;
   const ptrdiff_t rows = spk_min(A->rows, last * A->row_panel_rows) - row;
   memset(s->sums, 0, (size_t)(rows * A->tile) * sizeof *s->sums);
   for (ptrdiff_t b = 0; b < A->blocks; b++) {
     pack(j, s, tile, b);
     for (ptrdiff_t i = first; i < last; i++) {
-      const spk_quad_row_panel *row_panel = &A->row_panel[i];
-      const spk_quad_cell *cell = &row_panel->cells[b];
-      const spk_quad_task task = {.runs = row_panel->runs + cell[0].run,
-                                  .run_count = cell[1].run - cell[0].run,
-                                  .row_ids = row_panel->row_ids + cell[0].item,
-                                  .offsets = row_panel->offsets + 4 * cell[0].quad,
-                                  .values = row_panel->values + cell[0].value,
-                                  .panel = s->panel,
-                                  .sums = s->sums + (i - first) * A->row_panel_rows * A->tile};
-      A->kernels->quads(&task);
+      const spk_int8_gather4_row_panel *row_panel = &A->row_panel[i];
+      const spk_int8_gather4_cell *cell = &row_panel->cells[b];
+      const spk_int8_gather4_task task = {
+          .runs = row_panel->runs + cell[0].run,
+          .run_count = cell[1].run - cell[0].run,
+          .row_ids = row_panel->row_ids + cell[0].item,
+          .offsets = row_panel->offsets + 4 * cell[0].group,
+          .values = row_panel->values + cell[0].value,
+          .panel = s->panel,
+          .sums = s->sums + (i - first) * A->row_panel_rows * A->tile};
+      A->kernels->int8_gather4(&task);
     }
   }
   spk_requantise how = *j->how;
@@ -71,7 +72,7 @@ static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdi
   if (how.bias) how.bias += row;
   if (how.column_scale) how.column_scale += col;
   if (how.column_zero_points) how.column_zero_points += col;
-  const spk_quad_store_task store = {
+  const spk_int8_store_task store = {
       .sums = s->sums,
       .sum_row_stride = A->tile,
       .sum_col_stride = 1,
@@ -83,22 +84,24 @@ static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdi
       .row_stride = j->row_stride,
       .col_stride = j->col_stride,
       .how = &how};
-  A->kernels->quad_store(&store);
+  A->kernels->int8_store(&store);
 }
 
 static void run_part(void *context, ptrdiff_t task, int worker) {
   const job *j = context;
-  const spk_quads_plan *plan = j->plan;
+  const spk_int8_gather4_plan *plan = j->plan;
   const ptrdiff_t tile = task % plan->tiles, part = task / plan->tiles;
-  const ptrdiff_t last = spk_quads_part(j->A, part + 1, plan->parts);
+  const ptrdiff_t last = spk_int8_gather4_part(j->A, part + 1, plan->parts);
   const scratch s = scratch_of(j, worker);
-  for (ptrdiff_t i = spk_quads_part(j->A, part, plan->parts); i < last; i += plan->stage_row_panels)
+  for (ptrdiff_t i = spk_int8_gather4_part(j->A, part, plan->parts); i < last;
+       i += plan->stage_row_panels)
     run_row_panels(j, &s, tile, i, spk_min(last, i + plan->stage_row_panels));
 }
 
-spk_status spk_drive_quads(const spk_quads *A, const int32_t *row_sums, const spk_bytes *B, void *C,
-                           ptrdiff_t row_stride, ptrdiff_t col_stride, const spk_requantise *how,
-                           const spk_quads_plan *plan) {
+spk_status spk_drive_int8_gather4(const spk_int8_gather4 *A, const int32_t *row_sums,
+                                  const spk_bytes *B, void *C, ptrdiff_t row_stride,
+                                  ptrdiff_t col_stride, const spk_requantise *how,
+                                  const spk_int8_gather4_plan *plan) {
   job j = {.A = A, .B = B, .C = C, .row_stride = row_stride, .col_stride = col_stride};
   j.size = spk_result_size(how->result);
   j.row_sums = row_sums;

@@ -1,6 +1,6 @@
 /* Bytes into panels, and sums of whole numbers into what is wanted. */
 
-/* to[i * to_ld + j] = from[j * from_ld + i] for i < rows, j < cols, neither above SPK_QUAD_TILE.
+/* to[i * to_ld + j] = from[j * from_ld + i] for i < rows, j < cols, neither above SPK_INT8_TILE.
  * `whole`: rows of `to` have room for a vector.  Bytes of four vectors become numbers of four bytes
  * each, and these change places as floats do: 0.1 cycles a byte, 1 by words of 64 bits (Zen 4). */
 SPK_INLINE void SPK_NAME1(bytes_block, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_ld,
@@ -8,18 +8,18 @@ SPK_INLINE void SPK_NAME1(bytes_block, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_l
                                                      ptrdiff_t rows, ptrdiff_t cols, int whole) {
   v_f32 fours[4][SPK_LANES_f32];
   const ptrdiff_t groups = spk_ceil_div(cols, 4);
-  uint8_t part[SPK_QUAD_TILE] = {0};
+  uint8_t part[SPK_INT8_TILE] = {0};
   for (ptrdiff_t j = 0; j < 4 * groups; j += 4) {
     v_u8 a[4], q[4];
     SPK_UNROLL for (int c = 0; c < 4; c++) {
       const uint8_t *p = from + (j + c) * from_ld;
       /* What lies behind a short one does not matter, but must be there. */
-      if (j + c < cols && rows < SPK_QUAD_TILE &&
-          (from_ld < 0 || (cols - 1 - j - c) * from_ld + rows < SPK_QUAD_TILE))
+      if (j + c < cols && rows < SPK_INT8_TILE &&
+          (from_ld < 0 || (cols - 1 - j - c) * from_ld + rows < SPK_INT8_TILE))
         p = memcpy(part, p, (size_t)rows);
       a[c] = v_u8_order(v_u8_load(j + c < cols ? p : part), 0);
     }
-    v_u8_quads(a, q);
+    v_u8_interleave4(a, q);
     SPK_UNROLL for (int v = 0; v < 4; v++) memcpy(&fours[v][j / 4], &q[v], sizeof q[v]);
   }
   for (int v = 0; v < 4 && v * SPK_LANES_f32 < rows; v++) {
@@ -28,22 +28,22 @@ SPK_INLINE void SPK_NAME1(bytes_block, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_l
       block[g] = g < groups ? fours[v][g] : v_f32_zero();
     v_f32_transpose(block);
     const ptrdiff_t count = spk_min(SPK_LANES_f32, rows - v * SPK_LANES_f32);
-    const size_t bytes = whole ? SPK_QUAD_TILE : (size_t)cols;
-    if (count == SPK_LANES_f32 && bytes == SPK_QUAD_TILE)
+    const size_t bytes = whole ? SPK_INT8_TILE : (size_t)cols;
+    if (count == SPK_LANES_f32 && bytes == SPK_INT8_TILE)
       SPK_UNROLL for (int i = 0; i < SPK_LANES_f32; i++, to += to_ld) {
         SPK_ONE_POINTER(to);
-        memcpy(to, &block[i], SPK_QUAD_TILE);
+        memcpy(to, &block[i], SPK_INT8_TILE);
       }
     else
       for (ptrdiff_t i = 0; i < count; i++, to += to_ld) memcpy(to, &block[i], bytes);
   }
 }
 
-/* The same for any number of rows and columns; `whole`: columns are not more than SPK_QUAD_TILE. */
+/* The same for any number of rows and columns; `whole`: columns are not more than SPK_INT8_TILE. */
 static void SPK_NAME1(bytes_transpose, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_ld,
                                                      const uint8_t *from, ptrdiff_t from_ld,
                                                      ptrdiff_t rows, ptrdiff_t cols, int whole) {
-  const ptrdiff_t tile = SPK_QUAD_TILE;
+  const ptrdiff_t tile = SPK_INT8_TILE;
   for (ptrdiff_t j = 0; j < cols; j += tile)
     for (ptrdiff_t i = 0; i < rows; i += tile)
       SPK_NAME1(bytes_block, SPK_ISA_NAME)(to + i * to_ld + j, to_ld, from + j * from_ld + i,
@@ -51,25 +51,26 @@ static void SPK_NAME1(bytes_transpose, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_l
                                            spk_min(tile, cols - j), whole);
 }
 
-/* Rows of B, ordered for v_u8_quads; what comes after their last column does not matter, and is
- * read with it where the rows below lie there. */
-static void SPK_NAME1(quad_panel, SPK_ISA_NAME)(uint8_t *panel, const uint8_t *src,
-                                                ptrdiff_t row_stride, ptrdiff_t col_stride,
-                                                ptrdiff_t rows, ptrdiff_t cols, uint8_t flip) {
+/* Rows of B, ordered for v_u8_interleave4; what comes after their last column does not matter, and
+ * is read with it where the rows below lie there. */
+static void SPK_NAME1(int8_gather4_panel, SPK_ISA_NAME)(uint8_t *panel, const uint8_t *src,
+                                                        ptrdiff_t row_stride, ptrdiff_t col_stride,
+                                                        ptrdiff_t rows, ptrdiff_t cols,
+                                                        uint8_t flip) {
   const ptrdiff_t last = (rows - 1) * row_stride + cols; /* the end of them all */
   if (row_stride == 1 && col_stride != 1 && cols > 1) {
-    SPK_NAME1(bytes_transpose, SPK_ISA_NAME)(panel, SPK_QUAD_TILE, src, col_stride, rows, cols, 1);
-    for (ptrdiff_t i = 0; i < rows; i++, panel += SPK_QUAD_TILE)
+    SPK_NAME1(bytes_transpose, SPK_ISA_NAME)(panel, SPK_INT8_TILE, src, col_stride, rows, cols, 1);
+    for (ptrdiff_t i = 0; i < rows; i++, panel += SPK_INT8_TILE)
       v_u8_store(panel, v_u8_order(v_u8_load(panel), flip));
     return;
   }
-  for (ptrdiff_t i = 0; i < rows; i++, panel += SPK_QUAD_TILE) {
+  for (ptrdiff_t i = 0; i < rows; i++, panel += SPK_INT8_TILE) {
     const uint8_t *s = src + i * row_stride;
-    uint8_t row[SPK_QUAD_TILE] = {0};
+    uint8_t row[SPK_INT8_TILE] = {0};
     if (col_stride != 1) {
       for (ptrdiff_t j = 0; j < cols; j++) row[j] = s[j * col_stride];
       s = row;
-    } else if (cols < SPK_QUAD_TILE && (row_stride < 0 || i * row_stride + SPK_QUAD_TILE > last)) {
+    } else if (cols < SPK_INT8_TILE && (row_stride < 0 || i * row_stride + SPK_INT8_TILE > last)) {
       memcpy(row, s, (size_t)cols);
       s = row;
     }
@@ -115,10 +116,10 @@ static void SPK_NAME1(fours, SPK_ISA_NAME)(uint8_t *to, const uint8_t *src, ptrd
  * same for all, as every operation is rounded for itself. */
 typedef struct spk_line {
   union {
-    int32_t whole[SPK_QUAD_TILE];
-    float x[SPK_QUAD_TILE];
+    int32_t whole[SPK_INT8_TILE];
+    float x[SPK_INT8_TILE];
   } u;
-  float scale[SPK_QUAD_TILE], bias[SPK_QUAD_TILE];
+  float scale[SPK_INT8_TILE], bias[SPK_INT8_TILE];
 } spk_line;
 
 /* A loop over a line of constant length.  GCC makes the fastest code of a short one if it stays a
@@ -158,8 +159,8 @@ SPK_INLINE void spk_line_round(spk_line *l, float step, int32_t low, int32_t hig
 /* The first n numbers of a line to C.  (Where C held the sums, a masked store would delay the load
  * of the next ones, which it seems to overlap: 13 against 5 ns for 8 columns, Zen 5.) */
 SPK_INLINE void spk_line_store(const spk_line *l, float *c, ptrdiff_t step, ptrdiff_t n) {
-  if (step == 1 && n == SPK_QUAD_TILE)
-    memcpy(c, l->u.x, SPK_QUAD_TILE * sizeof *c);
+  if (step == 1 && n == SPK_INT8_TILE)
+    memcpy(c, l->u.x, SPK_INT8_TILE * sizeof *c);
   else if (step == 1)
     memcpy(c, l->u.x, (size_t)n * sizeof *c);
   else
@@ -168,15 +169,15 @@ SPK_INLINE void spk_line_store(const spk_line *l, float *c, ptrdiff_t step, ptrd
 
 /* What columns have of their own: factors and zero points, filled up with zeros. */
 typedef struct spk_columns {
-  float scale[SPK_QUAD_TILE];
-  int32_t zeros[SPK_QUAD_TILE];
+  float scale[SPK_INT8_TILE];
+  int32_t zeros[SPK_INT8_TILE];
 } spk_columns;
 
 /* From element (i, j) on, n of a row (`per` 0), of a column (1), or of whole rows of `per` elements
  * each, which lie side by side.  The loops run to `most`, a constant that is not less than n: what
  * is beyond n is whatever follows the sums where `ahead` elements do, and does not matter.
  * `own`, with `per` 0 or 1: what columns have of their own, or NULL. */
-SPK_INLINE void spk_quad_store_line(const spk_quad_store_task *t, ptrdiff_t i, ptrdiff_t j,
+SPK_INLINE void spk_int8_store_line(const spk_int8_store_task *t, ptrdiff_t i, ptrdiff_t j,
                                     ptrdiff_t n, const ptrdiff_t most, const ptrdiff_t per,
                                     const spk_columns *own, ptrdiff_t ahead) {
   const spk_requantise *how = t->how;
@@ -231,7 +232,7 @@ SPK_INLINE void spk_quad_store_line(const spk_quad_store_task *t, ptrdiff_t i, p
   }
   const int32_t low = how->result == SPK_RESULT_S8 ? -128 : 0;
   spk_line_round(&l, how->out_scale, low, low + 255, how->out_zero_point, most);
-  uint8_t bytes[SPK_QUAD_TILE], *to = c;
+  uint8_t bytes[SPK_INT8_TILE], *to = c;
   SPK_LINE_LOOP(e, most, bytes[e] = (uint8_t)l.u.whole[e]);
   if (step == 1)
     memcpy(to, bytes, (size_t)n);
@@ -245,24 +246,24 @@ SPK_INLINE void spk_quad_store_line(const spk_quad_store_task *t, ptrdiff_t i, p
 
 /* All rows, some at a time, of `per` elements each: 1.8 ns a row for eight of them.  (Of 16, it
  * takes longer than row by row.) */
-SPK_INLINE void spk_quad_store_close(const spk_quad_store_task *t, const ptrdiff_t per) {
-  const ptrdiff_t some = SPK_QUAD_TILE / per;
+SPK_INLINE void spk_int8_store_close(const spk_int8_store_task *t, const ptrdiff_t per) {
+  const ptrdiff_t some = SPK_INT8_TILE / per;
   for (ptrdiff_t i = 0; i < t->rows; i += some)
-    spk_quad_store_line(t, i, 0, spk_min(some, t->rows - i) * per, SPK_QUAD_TILE, per, NULL,
+    spk_int8_store_line(t, i, 0, spk_min(some, t->rows - i) * per, SPK_INT8_TILE, per, NULL,
                         (t->rows - i) * per);
 }
 
 /* Column by column; `own` as for a line. */
-SPK_INLINE void spk_quad_store_columns(const spk_quad_store_task *t, const spk_columns *own) {
+SPK_INLINE void spk_int8_store_columns(const spk_int8_store_task *t, const spk_columns *own) {
   for (ptrdiff_t j = 0; j < t->cols; j++)
-    for (ptrdiff_t i = 0; i < t->rows; i += SPK_QUAD_TILE)
-      spk_quad_store_line(t, i, j, spk_min(SPK_QUAD_TILE, t->rows - i), SPK_QUAD_TILE, 1, own,
+    for (ptrdiff_t i = 0; i < t->rows; i += SPK_INT8_TILE)
+      spk_int8_store_line(t, i, j, spk_min(SPK_INT8_TILE, t->rows - i), SPK_INT8_TILE, 1, own,
                           t->rows - i);
 }
 
 /* Where columns have scales or zero points of their own: apart from the rest, which is faster
  * without these questions. */
-static void SPK_NAME1(quad_store_by_column, SPK_ISA_NAME)(const spk_quad_store_task *t) {
+static void SPK_NAME1(int8_store_by_column, SPK_ISA_NAME)(const spk_int8_store_task *t) {
   const ptrdiff_t rows = t->rows, cols = t->cols, lanes = SPK_LANES_f32;
   const spk_requantise *how = t->how;
   spk_columns own = {{0}, {0}};
@@ -271,49 +272,49 @@ static void SPK_NAME1(quad_store_by_column, SPK_ISA_NAME)(const spk_quad_store_t
     own.zeros[j] = how->column_zero_points ? how->column_zero_points[j] : 0;
   }
   if (cols <= SPK_FEW_COLUMNS) {
-    spk_quad_store_columns(t, &own);
+    spk_int8_store_columns(t, &own);
     return;
   }
   for (ptrdiff_t i = 0; i < rows; i++) {
     const ptrdiff_t ahead = (rows - 1 - i) * spk_max(0, t->sum_row_stride) + cols;
     if (cols <= lanes)
-      spk_quad_store_line(t, i, 0, cols, lanes, 0, &own, ahead);
+      spk_int8_store_line(t, i, 0, cols, lanes, 0, &own, ahead);
     else if (cols <= 2 * lanes)
-      spk_quad_store_line(t, i, 0, cols, 2 * lanes, 0, &own, ahead);
+      spk_int8_store_line(t, i, 0, cols, 2 * lanes, 0, &own, ahead);
     else
-      spk_quad_store_line(t, i, 0, cols, SPK_QUAD_TILE, 0, &own, ahead);
+      spk_int8_store_line(t, i, 0, cols, SPK_INT8_TILE, 0, &own, ahead);
   }
 }
 
-static void SPK_NAME1(quad_store_rows, SPK_ISA_NAME)(const spk_quad_store_task *t) {
+static void SPK_NAME1(int8_store_rows, SPK_ISA_NAME)(const spk_int8_store_task *t) {
   if ((t->how->result != SPK_RESULT_I32 && t->how->column_scale) || t->how->column_zero_points) {
-    SPK_NAME1(quad_store_by_column, SPK_ISA_NAME)(t);
+    SPK_NAME1(int8_store_by_column, SPK_ISA_NAME)(t);
     return;
   }
-  const ptrdiff_t rows = t->rows, cols = t->cols, tile = SPK_QUAD_TILE, lanes = SPK_LANES_f32;
+  const ptrdiff_t rows = t->rows, cols = t->cols, tile = SPK_INT8_TILE, lanes = SPK_LANES_f32;
   const int side_by_side = t->sum_row_stride == cols && t->sum_col_stride == 1 &&
                            t->row_stride == cols && t->col_stride == 1;
   if (side_by_side && cols == 4)
-    spk_quad_store_close(t, 4);
+    spk_int8_store_close(t, 4);
   else if (side_by_side && cols == 8)
-    spk_quad_store_close(t, 8);
+    spk_int8_store_close(t, 8);
   else if (cols <= SPK_FEW_COLUMNS)
-    spk_quad_store_columns(t, NULL);
+    spk_int8_store_columns(t, NULL);
   else
     for (ptrdiff_t i = 0; i < rows; i++) {
       const ptrdiff_t ahead = (rows - 1 - i) * spk_max(0, t->sum_row_stride) + cols;
       if (cols == lanes)
-        spk_quad_store_line(t, i, 0, lanes, lanes, 0, NULL, ahead);
+        spk_int8_store_line(t, i, 0, lanes, lanes, 0, NULL, ahead);
       else if (cols < lanes)
-        spk_quad_store_line(t, i, 0, cols, lanes, 0, NULL, ahead);
+        spk_int8_store_line(t, i, 0, cols, lanes, 0, NULL, ahead);
       else if (cols == 2 * lanes)
-        spk_quad_store_line(t, i, 0, 2 * lanes, 2 * lanes, 0, NULL, ahead);
+        spk_int8_store_line(t, i, 0, 2 * lanes, 2 * lanes, 0, NULL, ahead);
       else if (cols < 2 * lanes)
-        spk_quad_store_line(t, i, 0, cols, 2 * lanes, 0, NULL, ahead);
+        spk_int8_store_line(t, i, 0, cols, 2 * lanes, 0, NULL, ahead);
       else if (cols == tile)
-        spk_quad_store_line(t, i, 0, tile, tile, 0, NULL, ahead);
+        spk_int8_store_line(t, i, 0, tile, tile, 0, NULL, ahead);
       else
-        spk_quad_store_line(t, i, 0, cols, tile, 0, NULL, ahead);
+        spk_int8_store_line(t, i, 0, cols, tile, 0, NULL, ahead);
     }
 }
 
@@ -322,14 +323,14 @@ static void SPK_NAME1(quad_store_rows, SPK_ISA_NAME)(const spk_quad_store_task *
 
 /* Where rows of C do not lie whole, they are finished where the sums were, and copied from there:
  * whole lines of C are written (64 columns of 2048 rows: 0.1 ns an element, 4 one by one). */
-static void SPK_NAME1(quad_store_strided, SPK_ISA_NAME)(const spk_quad_store_task *t) {
+static void SPK_NAME1(int8_store_strided, SPK_ISA_NAME)(const spk_int8_store_task *t) {
   const size_t size = spk_result_size(t->how->result);
   const ptrdiff_t ld = t->sum_row_stride; /* of bytes too: each row lies before what is unread */
   const ptrdiff_t most = spk_max(1, SPK_STORE_BYTES / (4 * ld));
   for (ptrdiff_t i = 0; i < t->rows; i += most) {
     const ptrdiff_t rows = spk_min(most, t->rows - i);
     spk_requantise how = *t->how;
-    spk_quad_store_task some = *t;
+    spk_int8_store_task some = *t;
     if (how.scale) how.scale += i;
     if (how.bias) how.bias += i;
     some.how = &how;
@@ -339,7 +340,7 @@ static void SPK_NAME1(quad_store_strided, SPK_ISA_NAME)(const spk_quad_store_tas
     some.C = some.sums;
     some.row_stride = ld;
     some.col_stride = 1;
-    SPK_NAME1(quad_store_rows, SPK_ISA_NAME)(&some);
+    SPK_NAME1(int8_store_rows, SPK_ISA_NAME)(&some);
     void *c = spk_at_mut(t->C, i * t->row_stride, size);
     const uint8_t *bytes = some.C;
     if (size == 4)
@@ -354,9 +355,9 @@ static void SPK_NAME1(quad_store_strided, SPK_ISA_NAME)(const spk_quad_store_tas
   }
 }
 
-static void SPK_NAME1(quad_store, SPK_ISA_NAME)(const spk_quad_store_task *t) {
+static void SPK_NAME1(int8_store, SPK_ISA_NAME)(const spk_int8_store_task *t) {
   if (t->col_stride != 1 && t->sum_col_stride == 1 && t->cols > SPK_FEW_COLUMNS)
-    SPK_NAME1(quad_store_strided, SPK_ISA_NAME)(t);
+    SPK_NAME1(int8_store_strided, SPK_ISA_NAME)(t);
   else
-    SPK_NAME1(quad_store_rows, SPK_ISA_NAME)(t);
+    SPK_NAME1(int8_store_rows, SPK_ISA_NAME)(t);
 }

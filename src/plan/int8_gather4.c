@@ -1,4 +1,4 @@
-#include "quads.h"
+#include "int8_gather4.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,19 +16,19 @@
 /* Sums that wait for further blocks, in bytes, at most. */
 #define STAGE_MOST ((ptrdiff_t)1 << 20)
 
-/* Cycles (Zen 5, AVX-512 with VNNI, 64 columns): a quad of one row and of four, measured in a loop
+/* Cycles (Zen 5, AVX-512 with VNNI, 64 columns): a group of one row and of four, measured in a loop
  * of their own.  The rest is reckoned, not measured: four lines from L2 at 32 bytes a cycle; sums
  * of a row of a block that come and go; a row of a panel that is ordered. */
-#define QUAD_CYCLES 4.2
-#define QUAD4_CYCLES 8.6
-#define QUAD_CYCLES_L2 8.0
+#define GROUP_CYCLES 4.2
+#define GROUP4_CYCLES 8.6
+#define GROUP_CYCLES_L2 8.0
 #define ROW_CYCLES 12.0
 #define PANEL_ROW_CYCLES 4.0
 
 typedef struct packing {
   const spk_sparse *A;
   const int8_t *values;
-  spk_quads *into;
+  spk_int8_gather4 *into;
 } packing;
 
 static ptrdiff_t start_of(const spk_sparse *A, ptrdiff_t row) {
@@ -39,12 +39,12 @@ static ptrdiff_t column_of(const spk_sparse *A, ptrdiff_t entry) {
   return spk_index(A->indices, A->itype, entry);
 }
 
-static ptrdiff_t quads_of(ptrdiff_t entries) { return spk_ceil_div(entries, 4); }
+static ptrdiff_t groups_of(ptrdiff_t entries) { return spk_ceil_div(entries, 4); }
 
 /* Some rows of a row panel in one block: the entries [from[r], to[r]) of A. */
 typedef struct rows_in_block {
   ptrdiff_t count;
-  ptrdiff_t from[SPK_QUAD_ROWS], to[SPK_QUAD_ROWS];
+  ptrdiff_t from[SPK_INT8_GATHER4_ROWS], to[SPK_INT8_GATHER4_ROWS];
 } rows_in_block;
 
 /* The next column that one of them has; `has` says, bit by bit, which do.  -1 at the end. */
@@ -70,15 +70,15 @@ static ptrdiff_t count_columns(const spk_sparse *A, rows_in_block rows) {
 
 /* An item before items are sorted. */
 typedef struct item {
-  uint32_t quads;
+  uint32_t groups;
   uint16_t row, rows;
 } item;
 
-/* Many quads first, single rows before others: so that runs are long. */
+/* Many groups first, single rows before others: so that runs are long. */
 static int compare(const void *left, const void *right) {
   const item *a = left, *b = right;
   if (a->rows != b->rows) return a->rows < b->rows ? -1 : 1;
-  if (a->quads != b->quads) return a->quads > b->quads ? -1 : 1;
+  if (a->groups != b->groups) return a->groups > b->groups ? -1 : 1;
   return a->row < b->row ? -1 : a->row > b->row;
 }
 
@@ -112,21 +112,21 @@ static ptrdiff_t find_items(const spk_sparse *A, const ptrdiff_t *cuts, ptrdiff_
                             item *items) {
   ptrdiff_t count = 0;
   for (ptrdiff_t row = 0; row < rows;) {
-    const ptrdiff_t here = spk_min(SPK_QUAD_ROWS, rows - row);
+    const ptrdiff_t here = spk_min(SPK_INT8_GATHER4_ROWS, rows - row);
     const rows_in_block four = in_block(cuts, rows, b, row, here);
     ptrdiff_t alone = 0;
-    for (ptrdiff_t r = 0; r < here; r++) alone += quads_of(four.to[r] - four.from[r]);
-    if (alone > 0 && here == SPK_QUAD_ROWS) {
-      const ptrdiff_t together = quads_of(count_columns(A, four));
-      if ((double)together * QUAD4_CYCLES <= (double)alone * QUAD_CYCLES) {
-        items[count++] = (item){(uint32_t)together, (uint16_t)row, SPK_QUAD_ROWS};
+    for (ptrdiff_t r = 0; r < here; r++) alone += groups_of(four.to[r] - four.from[r]);
+    if (alone > 0 && here == SPK_INT8_GATHER4_ROWS) {
+      const ptrdiff_t together = groups_of(count_columns(A, four));
+      if ((double)together * GROUP4_CYCLES <= (double)alone * GROUP_CYCLES) {
+        items[count++] = (item){(uint32_t)together, (uint16_t)row, SPK_INT8_GATHER4_ROWS};
         row += here;
         continue;
       }
     }
     for (ptrdiff_t r = 0; r < here; r++) {
-      const ptrdiff_t quads = quads_of(four.to[r] - four.from[r]);
-      if (quads > 0) items[count++] = (item){(uint32_t)quads, (uint16_t)(row + r), 1};
+      const ptrdiff_t groups = groups_of(four.to[r] - four.from[r]);
+      if (groups > 0) items[count++] = (item){(uint32_t)groups, (uint16_t)(row + r), 1};
     }
     row += here;
   }
@@ -135,29 +135,31 @@ static ptrdiff_t find_items(const spk_sparse *A, const ptrdiff_t *cuts, ptrdiff_
 }
 
 /* Moves *at over the items of a block. */
-static void advance(const item *items, ptrdiff_t count, spk_quad_cell *at) {
+static void advance(const item *items, ptrdiff_t count, spk_int8_gather4_cell *at) {
   for (ptrdiff_t i = 0; i < count; i++) {
-    at->run += i == 0 || items[i].quads != items[i - 1].quads || items[i].rows != items[i - 1].rows;
+    at->run +=
+        i == 0 || items[i].groups != items[i - 1].groups || items[i].rows != items[i - 1].rows;
     at->item++;
-    at->quad += items[i].quads;
-    at->value += (ptrdiff_t)4 * items[i].quads * items[i].rows;
+    at->group += items[i].groups;
+    at->value += (ptrdiff_t)4 * items[i].groups * items[i].rows;
   }
 }
 
 /* The parts of a row panel's one allocation. */
-static int take_row_panel(spk_quad_row_panel *s, ptrdiff_t blocks, const spk_quad_cell *end) {
+static int take_row_panel(spk_int8_gather4_row_panel *s, ptrdiff_t blocks,
+                          const spk_int8_gather4_cell *end) {
   const size_t cells = spk_aligned_size(spk_size_product((size_t)blocks + 1, sizeof *s->cells));
   const size_t runs = spk_aligned_size(spk_size_product((size_t)end->run, sizeof *s->runs));
   const size_t ids = spk_aligned_size(spk_size_product((size_t)end->item, sizeof *s->row_ids));
   const size_t offsets =
-      spk_aligned_size(spk_size_product((size_t)end->quad, 4 * sizeof *s->offsets));
+      spk_aligned_size(spk_size_product((size_t)end->group, 4 * sizeof *s->offsets));
   s->bytes = spk_size_sum(spk_size_sum(cells, runs), spk_size_sum(ids, offsets));
   s->bytes = spk_size_sum(s->bytes, spk_aligned_size((size_t)end->value));
   char *memory = aligned_alloc(SPK_ALIGN, s->bytes);
   if (!memory) return 0;
   memset(memory, 0, s->bytes);
-  s->cells = (spk_quad_cell *)(void *)memory;
-  s->runs = (spk_quad_run *)(void *)(memory += cells);
+  s->cells = (spk_int8_gather4_cell *)(void *)memory;
+  s->runs = (spk_int8_gather4_run *)(void *)(memory += cells);
   s->row_ids = (uint16_t *)(void *)(memory += runs);
   s->offsets = (uint16_t *)(void *)(memory += ids);
   s->values = (int8_t *)(void *)(memory + offsets);
@@ -166,16 +168,17 @@ static int take_row_panel(spk_quad_row_panel *s, ptrdiff_t blocks, const spk_qua
 
 /* The items of block b, whose columns begin at `low`, from *at on; zeros are there already. */
 static void fill(const packing *job, const ptrdiff_t *cuts, ptrdiff_t b, ptrdiff_t low,
-                 const item *items, ptrdiff_t count, spk_quad_cell at, spk_quad_row_panel *s) {
+                 const item *items, ptrdiff_t count, spk_int8_gather4_cell at,
+                 spk_int8_gather4_row_panel *s) {
   ptrdiff_t run = at.run - 1;
   for (ptrdiff_t i = 0; i < count; i++) {
     const item *it = &items[i];
-    if (i == 0 || it->quads != it[-1].quads || it->rows != it[-1].rows)
-      s->runs[++run] = (spk_quad_run){it->quads, 0, it->rows};
+    if (i == 0 || it->groups != it[-1].groups || it->rows != it[-1].rows)
+      s->runs[++run] = (spk_int8_gather4_run){it->groups, 0, it->rows};
     s->runs[run].items++;
     s->row_ids[at.item++] = it->row;
     rows_in_block rows = in_block(cuts, s->rows, b, it->row, it->rows);
-    uint16_t *o = s->offsets + 4 * at.quad;
+    uint16_t *o = s->offsets + 4 * at.group;
     unsigned has;
     for (ptrdiff_t slot = 0;; slot++) {
       const rows_in_block before = rows;
@@ -189,8 +192,8 @@ static void fill(const packing *job, const ptrdiff_t *cuts, ptrdiff_t b, ptrdiff
           s->shared += it->rows > 1;
         }
     }
-    at.quad += it->quads;
-    at.value += (ptrdiff_t)4 * it->quads * it->rows;
+    at.group += it->groups;
+    at.value += (ptrdiff_t)4 * it->groups * it->rows;
   }
 }
 
@@ -198,8 +201,8 @@ static void fill(const packing *job, const ptrdiff_t *cuts, ptrdiff_t b, ptrdiff
 static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   (void)worker;
   packing *job = context;
-  const spk_quads *all = job->into;
-  spk_quad_row_panel *s = &all->row_panel[number];
+  const spk_int8_gather4 *all = job->into;
+  spk_int8_gather4_row_panel *s = &all->row_panel[number];
   const ptrdiff_t first = number * all->row_panel_rows, blocks = all->blocks;
   s->rows = spk_min(all->row_panel_rows, job->A->rows - first);
   item items[ROW_PANEL_ROWS];
@@ -208,7 +211,7 @@ static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   ptrdiff_t *cuts = malloc(spk_size_sum(cut_bytes, 1));
   if (!cuts) return;
   cut(job->A, first, s->rows, all->block_rows, blocks, cuts);
-  spk_quad_cell end = {0};
+  spk_int8_gather4_cell end = {0};
   for (ptrdiff_t b = 0; b < blocks; b++)
     advance(items, find_items(job->A, cuts, s->rows, b, items), &end);
   if (take_row_panel(s, blocks, &end)) {
@@ -232,20 +235,20 @@ static ptrdiff_t choose_block(const spk_sparse *A, ptrdiff_t tile, const spk_mac
   double least = INFINITY;
   for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks += 1 + blocks / 8) {
     const ptrdiff_t block = spk_max(1, spk_ceil_div(A->cols, blocks));
-    const double quads = per_row / 4.0 + 0.4 * (double)blocks;
+    const double groups = per_row / 4.0 + 0.4 * (double)blocks;
     const double cost =
-        quads * (block <= in_l1 ? QUAD_CYCLES : QUAD_CYCLES_L2) + (double)blocks * ROW_CYCLES;
+        groups * (block <= in_l1 ? GROUP_CYCLES : GROUP_CYCLES_L2) + (double)blocks * ROW_CYCLES;
     if (cost < least) least = cost, best = block;
     if (block <= in_l1) return best;
   }
 }
 
-spk_status spk_quads_make(const spk_sparse *A, const int8_t *values, int threads,
-                          const spk_kernels *kernels, const spk_machine *machine,
-                          spk_quads **made) {
-  spk_quads *q = malloc(sizeof *q);
+spk_status spk_int8_gather4_make(const spk_sparse *A, const int8_t *values, int threads,
+                                 const spk_kernels *kernels, const spk_machine *machine,
+                                 spk_int8_gather4 **made) {
+  spk_int8_gather4 *q = malloc(sizeof *q);
   if (!q) return SPK_ERR_MEMORY;
-  *q = (spk_quads){.kernels = kernels, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
+  *q = (spk_int8_gather4){.kernels = kernels, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
   q->tile = 4 * kernels->lanes[SPK_F32];
   q->block_rows = choose_block(A, q->tile, machine);
   q->blocks = spk_max(1, spk_ceil_div(A->cols, q->block_rows));
@@ -279,41 +282,41 @@ spk_status spk_quads_make(const spk_sparse *A, const int8_t *values, int threads
   if (status == SPK_OK)
     *made = q;
   else
-    spk_quads_free(q);
+    spk_int8_gather4_free(q);
   return status;
 }
 
-void spk_quads_free(spk_quads *quads) {
-  if (!quads) return;
-  for (ptrdiff_t i = 0; quads->row_panel && i < quads->row_panels; i++)
-    free(quads->row_panel[i].cells);
-  free(quads->row_panel);
-  free(quads->weights);
-  free(quads);
+void spk_int8_gather4_free(spk_int8_gather4 *packed) {
+  if (!packed) return;
+  for (ptrdiff_t i = 0; packed->row_panel && i < packed->row_panels; i++)
+    free(packed->row_panel[i].cells);
+  free(packed->row_panel);
+  free(packed->weights);
+  free(packed);
 }
 
-size_t spk_quads_bytes(const spk_quads *quads) {
-  size_t bytes = sizeof *quads + ((size_t)quads->row_panels + 1) * sizeof *quads->weights;
-  for (ptrdiff_t i = 0; i < quads->row_panels; i++)
-    bytes += sizeof *quads->row_panel + quads->row_panel[i].bytes;
+size_t spk_int8_gather4_bytes(const spk_int8_gather4 *packed) {
+  size_t bytes = sizeof *packed + ((size_t)packed->row_panels + 1) * sizeof *packed->weights;
+  for (ptrdiff_t i = 0; i < packed->row_panels; i++)
+    bytes += sizeof *packed->row_panel + packed->row_panel[i].bytes;
   return bytes;
 }
 
-ptrdiff_t spk_quads_part(const spk_quads *A, ptrdiff_t part, ptrdiff_t parts) {
+ptrdiff_t spk_int8_gather4_part(const spk_int8_gather4 *A, ptrdiff_t part, ptrdiff_t parts) {
   return spk_balanced_part(A->weights, A->row_panels, part, parts);
 }
 
-void spk_plan_quads(const spk_quads *A, ptrdiff_t n, int threads, const spk_machine *machine,
-                    spk_quads_plan *plan) {
+void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
+                           const spk_machine *machine, spk_int8_gather4_plan *plan) {
   const double work = ((double)A->nnz / 3.0 + (double)A->rows) * (double)n;
-  *plan = (spk_quads_plan){.threads = spk_choose_threads(threads, work)};
+  *plan = (spk_int8_gather4_plan){.threads = spk_choose_threads(threads, work)};
   plan->tiles = spk_ceil_div(n, A->tile);
   const ptrdiff_t row_panel_bytes = A->row_panel_rows * A->tile * (ptrdiff_t)sizeof(int32_t);
   /* With one block, a row panel is finished at once. */
   const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, STAGE_MOST);
   plan->stage_row_panels = A->blocks == 1 ? 1 : spk_max(1, bytes / row_panel_bytes);
   plan->stage_row_panels = spk_min(plan->stage_row_panels, spk_max(1, A->row_panels));
-  const double row_panel = ((double)A->nnz / 4.0 * QUAD_CYCLES + (double)A->rows * ROW_CYCLES) /
+  const double row_panel = ((double)A->nnz / 4.0 * GROUP_CYCLES + (double)A->rows * ROW_CYCLES) /
                            (double)spk_max(1, A->row_panels);
   /* Each thread has rows of its own: sums of a tile are stored all at once, and two tiles of the
    * same rows meet in cache lines of C wherever it does not begin with one (N = 128: 228 us, 112
@@ -325,7 +328,7 @@ void spk_plan_quads(const spk_quads *A, ptrdiff_t n, int threads, const spk_mach
   plan->stage_bytes = spk_aligned_size((size_t)(plan->stage_row_panels * row_panel_bytes));
 }
 
-size_t spk_quads_workspace_limit(void) {
+size_t spk_int8_gather4_workspace_limit(void) {
   const size_t row_panel = (size_t)ROW_PANEL_ROWS * 4 * SPK_MOST_LANES * sizeof(int32_t);
   return (size_t)SPK_PANEL_MOST + spk_max(STAGE_MOST, (ptrdiff_t)row_panel) + 3 * SPK_ALIGN;
 }

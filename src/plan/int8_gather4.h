@@ -1,32 +1,32 @@
 /* A matrix of int8, packed for products with matrices of bytes: row panels by blocks of
- * columns, as in row_panels.h, with entries in *quads*: any four columns of a row, or of four
+ * columns, as in row_panels.h, with entries in *groups*: any four columns of a row, or of four
  * neighbouring rows that have enough of them in common (as V x 1 vectors and blocks do), where a
  * row that lacks one has a zero.  What a row, or four, have in a block is an *item*; items of as
- * many quads make a *run*.  Padding is a zero as well, times any row of the panel: whole numbers
+ * many groups make a *run*.  Padding is a zero as well, times any row of the panel: whole numbers
  * have no NaN.
  */
-#ifndef SPK_PLAN_QUADS_H
-#define SPK_PLAN_QUADS_H
+#ifndef SPK_PLAN_INT8_GATHER4_H
+#define SPK_PLAN_INT8_GATHER4_H
 
 #include "../common.h"
 #include "../dispatch/dispatch.h"
 
 /* Where a block begins in the arrays of its row panel. */
-typedef struct spk_quad_cell {
-  ptrdiff_t run, item, quad, value;
-} spk_quad_cell;
+typedef struct spk_int8_gather4_cell {
+  ptrdiff_t run, item, group, value;
+} spk_int8_gather4_cell;
 
-typedef struct spk_quad_row_panel {
+typedef struct spk_int8_gather4_row_panel {
   ptrdiff_t rows;
-  spk_quad_cell *cells; /* blocks + 1 */
-  spk_quad_run *runs;
+  spk_int8_gather4_cell *cells; /* blocks + 1 */
+  spk_int8_gather4_run *runs;
   uint16_t *row_ids, *offsets;
   int8_t *values;
   ptrdiff_t shared; /* entries of rows that go by four */
   size_t bytes;     /* of all of these: one allocation, which begins with cells */
-} spk_quad_row_panel;
+} spk_int8_gather4_row_panel;
 
-typedef struct spk_quads {
+typedef struct spk_int8_gather4 {
   const spk_kernels *kernels;
   ptrdiff_t rows, cols, nnz;
   ptrdiff_t shared;
@@ -34,27 +34,28 @@ typedef struct spk_quads {
   ptrdiff_t row_panel_rows, row_panels;
   ptrdiff_t block_rows, blocks;
   ptrdiff_t *weights; /* row panels + 1: entries and rows before each */
-  spk_quad_row_panel *row_panel;
-} spk_quads;
+  spk_int8_gather4_row_panel *row_panel;
+} spk_int8_gather4;
 
 /* Pack A, in CSR, sorted and checked. */
-spk_status spk_quads_make(const spk_sparse *A, const int8_t *values, int threads,
-                          const spk_kernels *kernels, const spk_machine *machine, spk_quads **made);
-void spk_quads_free(spk_quads *quads);
-size_t spk_quads_bytes(const spk_quads *quads);
+spk_status spk_int8_gather4_make(const spk_sparse *A, const int8_t *values, int threads,
+                                 const spk_kernels *kernels, const spk_machine *machine,
+                                 spk_int8_gather4 **made);
+void spk_int8_gather4_free(spk_int8_gather4 *packed);
+size_t spk_int8_gather4_bytes(const spk_int8_gather4 *packed);
 
 /* How a product with n columns is cut up. */
-typedef struct spk_quads_plan {
+typedef struct spk_int8_gather4_plan {
   int threads;
   ptrdiff_t tiles, parts;          /* of columns; ranges of row panels */
   ptrdiff_t stage_row_panels;      /* whose sums wait together until their last block is done */
   size_t panel_bytes, stage_bytes; /* workspace of each worker */
-} spk_quads_plan;
+} spk_int8_gather4_plan;
 
-void spk_plan_quads(const spk_quads *A, ptrdiff_t n, int threads, const spk_machine *machine,
-                    spk_quads_plan *plan);
-size_t spk_quads_workspace_limit(void);
+void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
+                           const spk_machine *machine, spk_int8_gather4_plan *plan);
+size_t spk_int8_gather4_workspace_limit(void);
 /* The first row panel of a part: parts hold about the same number of entries. */
-ptrdiff_t spk_quads_part(const spk_quads *A, ptrdiff_t part, ptrdiff_t parts);
+ptrdiff_t spk_int8_gather4_part(const spk_int8_gather4 *A, ptrdiff_t part, ptrdiff_t parts);
 
 #endif
