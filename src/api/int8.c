@@ -48,7 +48,7 @@ spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff
     return SPK_ERR_ARGUMENT;
   if (!are_values(how->column_zero_points, B->cols, B->is_signed)) return SPK_ERR_ARGUMENT;
   if (B->cols == 1) col_stride = 1; /* the stride of a lone column means nothing */
-  if (!A->gather4) return spk_drive_fours(A, B, C, row_stride, col_stride, how, threads);
+  if (!A->gather4) return spk_drive_int8_block4(A, B, C, row_stride, col_stride, how, threads);
   spk_int8_gather4_plan plan;
   spk_plan_int8_gather4(A->gather4, B->cols, threads, spk_active_machine(), &plan);
   return spk_drive_int8_gather4(A->gather4, A->row_sums, B, C, row_stride, col_stride, how, &plan);
@@ -56,7 +56,7 @@ spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff
 
 ptrdiff_t spk_int8_width(ptrdiff_t n) {
   const spk_kernels *kernels = spk_active_kernels();
-  if (!kernels || !kernels->bytes || n > SPK_FOURS_COLUMNS) return USUAL_WIDTH;
+  if (!kernels || !kernels->bytes || n > SPK_INT8_BLOCK4_MAX_COLUMNS) return USUAL_WIDTH;
   if (n <= 1) return 1;
   return spk_row_panels_tile(SPK_F32, n, kernels->bytes, spk_active_machine());
 }

@@ -98,7 +98,7 @@ static void become(spk_kernels *table, const spk_kernels *with) {
 static void choose(void) {
   spk_parallel_init();
   const char *forced = getenv("SPKERNELS_ISA");
-  const spk_kernels *chosen = NULL, *half = NULL, *more = NULL, *fours = NULL;
+  const spk_kernels *chosen = NULL, *half = NULL, *more = NULL, *with_bytes = NULL;
   int count = 0;
   for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
     if (!builds[i].supported()) continue;
@@ -108,7 +108,7 @@ static void choose(void) {
     half = builds[i].narrow;
     const int has_more = builds[i].more && builds[i].has_more();
     more = has_more ? builds[i].more : NULL;
-    fours = has_more ? builds[i].bytes : NULL;
+    with_bytes = has_more ? builds[i].bytes : NULL;
   }
   machine.l1_bytes = spk_cpu_l1_bytes();
   machine.l2_bytes = spk_cpu_l2_bytes();
@@ -117,7 +117,7 @@ static void choose(void) {
   if (more) {
     override(&active, more);
     bytes = active;
-    override(&bytes, fours);
+    override(&bytes, with_bytes);
     active.bytes = &bytes;
   }
   if (half) {

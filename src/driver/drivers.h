@@ -39,8 +39,9 @@ spk_status spk_drive_int8_gather4(const spk_int8_gather4 *A, const int32_t *row_
                                   ptrdiff_t col_stride, const spk_requantise *how,
                                   const spk_int8_gather4_plan *plan);
 /* The same by A's row panels or slices. */
-spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
-                           ptrdiff_t col_stride, const spk_requantise *how, int threads);
+spk_status spk_drive_int8_block4(const spk_int8 *A, const spk_bytes *B, void *C,
+                                 ptrdiff_t row_stride, ptrdiff_t col_stride,
+                                 const spk_requantise *how, int threads);
 
 /* P: CSR, BSR or COO; Yt is n x k. */
 spk_status spk_drive_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,

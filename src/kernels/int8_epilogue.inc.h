@@ -6,7 +6,7 @@
 SPK_INLINE void SPK_NAME1(bytes_block, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_ld,
                                                      const uint8_t *from, ptrdiff_t from_ld,
                                                      ptrdiff_t rows, ptrdiff_t cols, int whole) {
-  v_f32 fours[4][SPK_LANES_f32];
+  v_f32 groups_of_4[4][SPK_LANES_f32];
   const ptrdiff_t groups = spk_ceil_div(cols, 4);
   uint8_t part[SPK_INT8_TILE] = {0};
   for (ptrdiff_t j = 0; j < 4 * groups; j += 4) {
@@ -20,12 +20,12 @@ SPK_INLINE void SPK_NAME1(bytes_block, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_l
       a[c] = v_u8_order(v_u8_load(j + c < cols ? p : part), 0);
     }
     v_u8_interleave4(a, q);
-    SPK_UNROLL for (int v = 0; v < 4; v++) memcpy(&fours[v][j / 4], &q[v], sizeof q[v]);
+    SPK_UNROLL for (int v = 0; v < 4; v++) memcpy(&groups_of_4[v][j / 4], &q[v], sizeof q[v]);
   }
   for (int v = 0; v < 4 && v * SPK_LANES_f32 < rows; v++) {
     v_f32 block[SPK_LANES_f32];
     for (ptrdiff_t g = 0; g < SPK_LANES_f32; g++)
-      block[g] = g < groups ? fours[v][g] : v_f32_zero();
+      block[g] = g < groups ? groups_of_4[v][g] : v_f32_zero();
     v_f32_transpose(block);
     const ptrdiff_t count = spk_min(SPK_LANES_f32, rows - v * SPK_LANES_f32);
     const size_t bytes = whole ? SPK_INT8_TILE : (size_t)cols;
@@ -79,9 +79,9 @@ static void SPK_NAME1(int8_gather4_panel, SPK_ISA_NAME)(uint8_t *panel, const ui
 }
 
 /* Four rows of B to one of numbers, byte by byte; a last group of fewer rows is filled with 0. */
-static void SPK_NAME1(fours, SPK_ISA_NAME)(uint8_t *to, const uint8_t *src, ptrdiff_t row_stride,
-                                           ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols,
-                                           uint8_t flip) {
+static void SPK_NAME1(int8_block4, SPK_ISA_NAME)(uint8_t *to, const uint8_t *src,
+                                                 ptrdiff_t row_stride, ptrdiff_t col_stride,
+                                                 ptrdiff_t rows, ptrdiff_t cols, uint8_t flip) {
   if (cols == 1 && row_stride == 1) {
     for (ptrdiff_t i = 0; i < rows; i++) to[i] = src[i] ^ flip;
     memset(to + rows, 0, (size_t)(spk_round_up(rows, 4) - rows));

@@ -1,5 +1,5 @@
-/* Runs of row panels whose rows share columns by fours, x a panel of half a vector of columns, or a
- * whole one.
+/* Runs of row panels whose rows share columns four at a time, x a panel of half a vector of
+ * columns, or a whole one.
  *
  * A vector holds a patch of C: 2 rows by LANES / 2 columns, alternating.  An entry of two such rows
  * takes a load of their values, which repeats the pair, and an FMA; what is loaded of B is spread,

@@ -114,22 +114,22 @@ SPK_INLINE void FT(sell_shared)(FT(sell_at) * at, const spk_sell_run *run, const
 /* The same of blocks: a load per group of lanes for four steps. */
 SPK_INLINE void FT(sell_blocks)(FT(sell_at) * at, const spk_sell_run *run, const T *x, T *sums) {
   enum { GROUPS = LANES / 4 };
-  const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->permutes, fours = run->steps / 4;
+  const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->permutes, blocks = run->steps / 4;
   const uint32_t *o = at->permutes;
   const T *a = at->values;
   T *s = sums + (ptrdiff_t)at->segment->slice * LANES;
   VEC sum[4] = {V(load)(s), V(zero)(), V(zero)(), V(zero)()};
-  for (ptrdiff_t i = 0; i < fours; i++, a += 4 * LANES, o += GROUPS) {
+  for (ptrdiff_t i = 0; i < blocks; i++, a += 4 * LANES, o += GROUPS) {
     const T *p[GROUPS];
     VEC each[4];
     SPK_UNROLL for (int g = 0; g < GROUPS; g++) p[g] = x + o[g];
-    V(fours)(p, each);
+    V(load4)(p, each);
     SPK_UNROLL for (int u = 0; u < 4; u++) sum[u] = V(fma)(V(load)(a + u * LANES), each[u], sum[u]);
   }
   V(store)(s, V(add)(V(add)(sum[0], sum[1]), V(add)(sum[2], sum[3])));
   at->segment++;
   at->values = a;
-  at->permutes += spk_ceil_div(fours * GROUPS, words) * words;
+  at->permutes += spk_ceil_div(blocks * GROUPS, words) * words;
 }
 
 static void FT(spmv_sell)(const spk_sell_task *t) {

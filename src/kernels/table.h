@@ -118,7 +118,7 @@ typedef void (*spk_int8_gather4_panel_fn)(uint8_t *panel, const uint8_t *src, pt
                                           uint8_t flip);
 /* The same with to[i / 4, 4 j + i % 4] = src[i * row_stride + j * col_stride] ^ flip; zeros follow
  * the last row. */
-typedef spk_int8_gather4_panel_fn spk_fours_fn;
+typedef spk_int8_gather4_panel_fn spk_int8_block4_fn;
 /* C = what `how` makes of sums - shift * row_sums, rows x cols, cols not above four vectors; sums
  * may be C itself, with its strides, or are overwritten.  The zero points of columns, where there
  * are any, are added to `shift`. */

@@ -9,7 +9,8 @@
 #include "names.inc.h"
 #include "int8_gather4.inc.h"
 
-const spk_kernels spk_kernels__avx512_vnni = {.int8_gather4 = SPK_NAME1(int8_gather4, SPK_ISA_NAME)};
+const spk_kernels spk_kernels__avx512_vnni = {.int8_gather4 =
+                                                  SPK_NAME1(int8_gather4, SPK_ISA_NAME)};
 
 /* Row panels and slices of float32, whose numbers are four bytes each. */
 typedef v_f32 v_q32;
@@ -27,7 +28,7 @@ typedef m_f32 m_q32;
 #define v_q32_keep v_f32_keep
 #define v_q32_permute2 v_f32_permute2
 #define v_q32_transpose v_f32_transpose
-#define v_q32_fours v_f32_fours
+#define v_q32_load4 v_f32_load4
 #define v_q32_paired_values v_f32_paired_values
 #define v_q32_paired_columns v_f32_paired_columns
 #define v_q32_paired_load v_f32_paired_load

@@ -24,13 +24,13 @@ static int add_rows(const spk_sparse *A, const int8_t *values, int32_t *row_sums
 }
 
 /* A with four columns as one: arrays of its own, in one allocation that begins with the offsets. */
-typedef struct fours {
+typedef struct block4 {
   int64_t *offsets, *indices;
   int8_t *values; /* four per entry */
-} fours;
+} block4;
 
 /* Duplicates become entries of their own. */
-static int make_fours(const spk_sparse *A, const int8_t *values, fours *f, spk_sparse *made) {
+static int make_block4(const spk_sparse *A, const int8_t *values, block4 *f, spk_sparse *made) {
   const size_t rows = (size_t)A->rows + 1, entries = (size_t)A->nnz + 1;
   char *memory = malloc(spk_size_sum(spk_size_product(rows, sizeof *f->offsets),
                                      spk_size_product(entries, sizeof *f->indices + 4)));
@@ -66,11 +66,11 @@ static int make_fours(const spk_sparse *A, const int8_t *values, fours *f, spk_s
 
 static spk_status pack(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
                        const spk_kernels *kernels, const spk_machine *machine, spk_int8 *into) {
-  if (width > SPK_FOURS_COLUMNS || !kernels->bytes)
+  if (width > SPK_INT8_BLOCK4_MAX_COLUMNS || !kernels->bytes)
     return spk_int8_gather4_make(A, values, threads, kernels, machine, &into->gather4);
-  fours f;
+  block4 f;
   spk_sparse grouped;
-  if (!make_fours(A, values, &f, &grouped)) return SPK_ERR_MEMORY;
+  if (!make_block4(A, values, &f, &grouped)) return SPK_ERR_MEMORY;
   spk_status status = SPK_OK;
   const int wide = width > kernels->lanes[SPK_F32];
   if (wide && (double)grouped.nnz > MOST_NUMBERS * (double)A->nnz)

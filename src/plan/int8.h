@@ -20,7 +20,7 @@
 #include "row_panels.h"
 
 /* The most columns that row panels are packed for. */
-#define SPK_FOURS_COLUMNS 32
+#define SPK_INT8_BLOCK4_MAX_COLUMNS 32
 
 /* The most that the magnitudes of a row may add up to, times bytes of up to 255. */
 #define SPK_MOST_ROW_SUM (INT32_MAX / 255)

@@ -182,8 +182,8 @@ static uint32_t sharing(const counts *c, const uint16_t *rows, ptrdiff_t group) 
   return 0;
 }
 
-/* Takes rows that share their columns by fours out of those of a block that have entries; returns
- * how many are left of all. */
+/* Takes rows that share their columns four at a time out of those of a block that have entries;
+ * returns how many are left of all. */
 static ptrdiff_t take_shared(counts *c, ptrdiff_t rows, ptrdiff_t filled, ptrdiff_t *shared) {
   ptrdiff_t left = 0;
   for (ptrdiff_t i = 0; i < rows;) {

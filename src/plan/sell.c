@@ -112,7 +112,7 @@ static void free_plan(plan *p) {
   } while (0)
 
 /* Whether the columns of a row come by four in a row. */
-static int in_fours(const spk_sparse *A, ptrdiff_t row) {
+static int in_blocks_of_4(const spk_sparse *A, ptrdiff_t row) {
   const ptrdiff_t start = spk_index(A->offsets, A->itype, row), length = spk_row_length(A, row);
   if (length % 4) return 0;
   for (ptrdiff_t i = 0; i < length; i++)
@@ -130,7 +130,7 @@ static int share_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, pt
     ptrdiff_t i = 0;
     while (i < rows && (i % width == 0 || spk_same_columns(A, ids[i], ids[i - i % width]))) i++;
     if (i < rows) continue;
-    for (i = 0; i < rows && width == 4 && in_fours(A, ids[i]);) i += 4;
+    for (i = 0; i < rows && width == 4 && in_blocks_of_4(A, ids[i]);) i += 4;
     return i < rows ? groups : SPK_SELL_BLOCKS;
   }
   return 0;
@@ -196,8 +196,8 @@ static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_
   const ptrdiff_t lanes = s->lanes, most = most_shared(s), share = p->shares[slice];
   const ptrdiff_t steps = p->length[slice], row = row_panel * s->row_panel_rows + slice * lanes;
   const ptrdiff_t rows = spk_min(lanes, A->rows - row);
-  const int fours = share == SPK_SELL_BLOCKS;
-  const ptrdiff_t groups = fours ? lanes / 4 : share, of = fours ? 4 : 1;
+  const int by_blocks = share == SPK_SELL_BLOCKS;
+  const ptrdiff_t groups = by_blocks ? lanes / 4 : share, of = by_blocks ? 4 : 1;
   uint32_t *places = s->permutes + at->permute * (ptrdiff_t)(vector / sizeof *s->permutes);
   /* Groups of fewer entries end in zeros, which meet those behind x. */
   for (ptrdiff_t i = 0; i < steps / of * groups; i++) places[i] = (uint32_t)A->cols;

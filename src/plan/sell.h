@@ -14,7 +14,7 @@
  * Slices all of whose rows have the same columns (V x 1 vectors of as many rows; or their halves or
  * quarters do: smaller vectors and blocks) need no permutes: a step broadcasts an element of x to
  * each group of lanes.  Blocks of 4 x 4 take four neighbours of x at once, for four steps.  They
- * are one long segment, cut where halves of its values are expanded.  Rows of very different
+ * are one long segment, cut where its values in 16 bits are expanded.  Rows of very different
  * lengths are sorted by them within a row panel, so that those of a slice are alike.
  */
 #ifndef SPK_PLAN_SELL_H
@@ -46,7 +46,7 @@ typedef struct spk_sell {
   size_t bytes;
 } spk_sell;
 
-/* Zeros behind x where it is not in windows: what fours of padding meet. */
+/* Zeros behind x where it is not in windows: what blocks of padding meet. */
 #define SPK_PLAIN_ZEROS 4
 
 /* Columns of a window; the last element of its two vectors is 0. */

@@ -109,8 +109,8 @@ static void unpack_window(const source *from, const spk_sell *A, ptrdiff_t row_p
 static void unpack_shared(const source *from, const spk_sell *A, ptrdiff_t row_panel,
                           segment_at *at, const spk_sell_run *run) {
   const ptrdiff_t lanes = A->lanes;
-  const int fours = run->shared == SPK_SELL_BLOCKS;
-  const ptrdiff_t groups = fours ? lanes / 4 : (ptrdiff_t)run->shared, of = fours ? 4 : 1;
+  const int by_blocks = run->shared == SPK_SELL_BLOCKS;
+  const ptrdiff_t groups = by_blocks ? lanes / 4 : (ptrdiff_t)run->shared, of = by_blocks ? 4 : 1;
   for (ptrdiff_t lane = 0; lane < lanes; lane++) {
     const ptrdiff_t row = row_of(A, row_panel, at->segment->slice, lane);
     for (ptrdiff_t step = 0; step < (ptrdiff_t)run->steps && row >= 0; step++) {

@@ -102,7 +102,7 @@ void check_int8_gather4_panel(spk_int8_gather4_panel_fn kernel) {
     }
 }
 
-void check_fours(spk_fours_fn kernel) {
+void check_int8_block4(spk_int8_block4_fn kernel) {
   for (ptrdiff_t rows = 0; rows < 14; rows++)
     for (ptrdiff_t n = 1; n < 40; n += 1 + n / 3)
       for (int how = 0; how < 6; how++) {
@@ -110,7 +110,7 @@ void check_fours(spk_fours_fn kernel) {
         const int by_column = how >= 4;
         const ptrdiff_t row_stride = by_column ? 1 : how & 2 ? -n - 3 : n + 3;
         const ptrdiff_t col_stride = by_column ? rows + 2 : 1, most = (rows - 1) * row_stride;
-        test_case("fours, %td x %td, case %d", rows, n, how);
+        test_case("int8_block4, %td x %td, case %d", rows, n, how);
         const ptrdiff_t held = rows ? (most < 0 ? -most : most) + (n - 1) * col_stride + 1 : 0;
         uint8_t *B = exact_memory((size_t)held);
         for (ptrdiff_t i = 0; i < held; i++) B[i] = random_byte();

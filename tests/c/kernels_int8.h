@@ -7,6 +7,6 @@
 void check_int8_gather4(spk_int8_gather4_fn kernel);
 void check_int8_gather4_panel(spk_int8_gather4_panel_fn kernel);
 void check_int8_store(spk_int8_store_fn kernel);
-void check_fours(spk_fours_fn kernel);
+void check_int8_block4(spk_int8_block4_fn kernel);
 
 #endif

@@ -281,8 +281,8 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
   for (int r = 0; r < SLICE_RUNS; r++)
     for (uint32_t c = 0; c < slice_runs[r].segments; c++, cell++) {
       const ptrdiff_t window = random_below(SLICE_WINDOWS), slice = random_below(SLICES);
-      const ptrdiff_t fours = slice_runs[r].shared == SPK_SELL_BLOCKS;
-      const ptrdiff_t of = fours ? 4 : 1, groups = fours ? lanes / 4 : slice_runs[r].shared;
+      const ptrdiff_t by_blocks = slice_runs[r].shared == SPK_SELL_BLOCKS;
+      const ptrdiff_t of = by_blocks ? 4 : 1, groups = by_blocks ? lanes / 4 : slice_runs[r].shared;
       cells[cell] = (spk_sell_segment){(uint16_t)window, (uint16_t)slice};
       for (uint32_t k = 0; groups && k < slice_runs[r].steps; k++, step++) {
         uint32_t *places = &permutes[vector * lanes * words + k / of * groups];

@@ -39,7 +39,7 @@ static inline v_f32 v_f32_permute2(v_f32 a, v_f32 b, spk_codes c) {
                           _mm256_castsi256_ps(_mm256_slli_epi32(c, 28)));
 }
 static inline v_f32 v_f32_set1(float x) { return _mm256_set1_ps(x); }
-static inline void v_f32_fours(const float *const p[2], v_f32 x[4]) {
+static inline void v_f32_load4(const float *const p[2], v_f32 x[4]) {
   const __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(p[0]));
   const __m256 both = _mm256_insertf128_ps(low, _mm_loadu_ps(p[1]), 1);
   x[0] = _mm256_permute_ps(both, 0x00);
@@ -56,11 +56,11 @@ static inline void v_f32_set2(const float *p, v_f32 x[2]) {
 }
 static inline void v_f32_set4(const float *p, v_f32 x[4]) {
   const __m128 four = _mm_loadu_ps(p);
-  const v_f32 fours = _mm256_insertf128_ps(_mm256_castps128_ps256(four), four, 1);
-  x[0] = _mm256_permute_ps(fours, 0x00);
-  x[1] = _mm256_permute_ps(fours, 0x55);
-  x[2] = _mm256_permute_ps(fours, 0xaa);
-  x[3] = _mm256_permute_ps(fours, 0xff);
+  const v_f32 repeated = _mm256_insertf128_ps(_mm256_castps128_ps256(four), four, 1);
+  x[0] = _mm256_permute_ps(repeated, 0x00);
+  x[1] = _mm256_permute_ps(repeated, 0x55);
+  x[2] = _mm256_permute_ps(repeated, 0xaa);
+  x[3] = _mm256_permute_ps(repeated, 0xff);
 }
 static inline v_f32 v_f32_from_f16(const uint16_t *p) {
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
@@ -146,7 +146,7 @@ static inline v_f64 v_f64_permute2(v_f64 a, v_f64 b, spk_codes c) {
   return _mm256_castps_pd(v_f32_permute2(_mm256_castpd_ps(a), _mm256_castpd_ps(b), c));
 }
 static inline v_f64 v_f64_set1(double x) { return _mm256_set1_pd(x); }
-static inline void v_f64_fours(const double *const p[1], v_f64 x[4]) {
+static inline void v_f64_load4(const double *const p[1], v_f64 x[4]) {
   for (int i = 0; i < 4; i++) x[i] = _mm256_broadcast_sd(p[0] + i);
 }
 static inline void v_f64_set2(const double *p, v_f64 x[2]) {

@@ -34,7 +34,7 @@ static inline spk_codes spk_codes_next(spk_codes c) {
 static inline v_f32 v_f32_permute2(v_f32 a, v_f32 b, spk_codes c) {
   return _mm512_permutex2var_ps(a, c, b);
 }
-static inline void v_f32_fours(const float *const p[4], v_f32 x[4]) {
+static inline void v_f32_load4(const float *const p[4], v_f32 x[4]) {
   __m512 all = _mm512_castps128_ps512(_mm_loadu_ps(p[0]));
   all = _mm512_insertf32x4(all, _mm_loadu_ps(p[1]), 1);
   all = _mm512_insertf32x4(all, _mm_loadu_ps(p[2]), 2);
@@ -52,11 +52,11 @@ static inline void v_f32_set2(const float *p, v_f32 x[2]) {
   x[1] = _mm512_movehdup_ps(pairs);
 }
 static inline void v_f32_set4(const float *p, v_f32 x[4]) {
-  const v_f32 fours = _mm512_broadcast_f32x4(_mm_loadu_ps(p));
-  x[0] = _mm512_permute_ps(fours, 0x00);
-  x[1] = _mm512_permute_ps(fours, 0x55);
-  x[2] = _mm512_permute_ps(fours, 0xaa);
-  x[3] = _mm512_permute_ps(fours, 0xff);
+  const v_f32 repeated = _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+  x[0] = _mm512_permute_ps(repeated, 0x00);
+  x[1] = _mm512_permute_ps(repeated, 0x55);
+  x[2] = _mm512_permute_ps(repeated, 0xaa);
+  x[3] = _mm512_permute_ps(repeated, 0xff);
 }
 static inline v_f32 v_f32_paired_values(const float *p) {
   double both;
@@ -161,7 +161,7 @@ static inline v_f64 v_f64_set1(double x) { return _mm512_set1_pd(x); }
 static inline v_f64 v_f64_permute2(v_f64 a, v_f64 b, spk_codes c) {
   return _mm512_castps_pd(v_f32_permute2(_mm512_castpd_ps(a), _mm512_castpd_ps(b), c));
 }
-static inline void v_f64_fours(const double *const p[2], v_f64 x[4]) {
+static inline void v_f64_load4(const double *const p[2], v_f64 x[4]) {
   const __m512d low = _mm512_castpd256_pd512(_mm256_loadu_pd(p[0]));
   const __m512d all = _mm512_insertf64x4(low, _mm256_loadu_pd(p[1]), 1);
   x[0] = _mm512_permutex_pd(all, 0x00);

@@ -46,7 +46,7 @@
  *   spk_codes          a vector of 32-bit words, which hold codes of SPK_PERMUTE_BITS for some
  * permutes spk_codes_load     from memory of any alignment spk_codes_next(c)  drops the lowest code
  * of every word v_X_permute2(a, b, c)  word i is that word of a and b, one after the other, which
- * the lowest code in word i of c says: for the double k, words 2 k and 2 k + 1 v_X_fours(p, x)
+ * the lowest code in word i of c says: for the double k, words 2 k and 2 k + 1 v_X_load4(p, x)
  * lanes 4 g .. 4 g + 3 of x[i] are p[g][i], i < 4
  *
  * and, where pairs are repeated by a load (SPK_HAS_PAIRED_ROWS is defined then), paired rows: 2

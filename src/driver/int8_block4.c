@@ -39,8 +39,8 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
                       const scratch *space, ptrdiff_t cols) {
   static const spk_epilogue plain = {.alpha = 1.0};
   const spk_kernels *kernels = spk_active_kernels();
-  kernels->fours(space->B, B->data, B->row_stride, B->col_stride, B->rows, cols,
-                 B->is_signed ? 0x80 : 0);
+  kernels->int8_block4(space->B, B->data, B->row_stride, B->col_stride, B->rows, cols,
+                       B->is_signed ? 0x80 : 0);
   const spk_dense b = {SPK_F32, spk_ceil_div(B->rows, 4), cols, cols, 1, space->B};
   spk_dense sums = {SPK_F32, A->rows, cols, cols, 1, space->sums};
   if (!space->sums) sums = (spk_dense){SPK_F32, A->rows, cols, row_stride, col_stride, C};
@@ -73,8 +73,9 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
   return SPK_OK;
 }
 
-spk_status spk_drive_fours(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
-                           ptrdiff_t col_stride, const spk_requantise *how, int threads) {
+spk_status spk_drive_int8_block4(const spk_int8 *A, const spk_bytes *B, void *C,
+                                 ptrdiff_t row_stride, ptrdiff_t col_stride,
+                                 const spk_requantise *how, int threads) {
   const size_t size = spk_result_size(how->result);
   /* Where rows of C lie whole.  (Where columns do, sums are finished by rows all the same, as
    * lines of them are faster than those of columns.) */
