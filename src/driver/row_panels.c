@@ -1,7 +1,7 @@
 /* SpMM with A packed in row panels: a part of A's rows against a tile of B's columns at a time. */
 #include <string.h>
 
-#include "../plan/storage.h"
+#include "../plan/reduced_precision.h"
 #include "drivers.h"
 #include "parallel.h"
 #include "workspace.h"
@@ -60,13 +60,13 @@ static spk_row_panel_fn kernel_for(const spk_row_panels *A, ptrdiff_t vectors) {
   return kernels->spmm_row_panels_2[A->dtype][vectors - 1];
 }
 
-/* As `kernel` of the task, whose values are halves: as many runs at a time as SPK_EXPANDED values
+/* As `kernel` of the task, whose values have 16 bits: as many runs at a time as SPK_EXPANDED values
  * have, or some groups of a longer one, with an offset for each `common` entries. */
-static void run_halves(const spk_row_panels *A, spk_row_panel_fn kernel, ptrdiff_t group,
-                       ptrdiff_t common, spk_row_panel_task task, const scratch *s) {
+static void run_reduced_precision(const spk_row_panels *A, spk_row_panel_fn kernel, ptrdiff_t group,
+                                  ptrdiff_t common, spk_row_panel_task task, const scratch *s) {
   const spk_expand_fn expand = spk_expander(A->kernels, A->storage);
   const spk_row_panel_run *run = task.runs, *end = run + task.run_count;
-  const uint16_t *halves = task.values;
+  const uint16_t *stored = task.values;
   ptrdiff_t done = 0; /* rows of *run */
   while (run < end) {
     spk_row_panel_run part = {run->entries, 0, run->shared};
@@ -88,12 +88,12 @@ static void run_halves(const spk_row_panels *A, spk_row_panel_fn kernel, ptrdiff
       task.run_count = 1;
       done += rows;
     }
-    expand(s->values, halves, entries);
+    expand(s->values, stored, entries);
     task.values = s->values;
     kernel(&task);
     task.row_ids += rows;
     task.offsets += entries / common;
-    halves += entries;
+    stored += entries;
     if (runs == 0 && done == run->rows) done = 0, runs = 1;
     run += runs;
   }
@@ -144,8 +144,8 @@ static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdi
         if (A->storage == SPK_STORAGE_SAME)
           run(&task);
         else
-          run_halves(A, run, rest ? A->group : SPK_PAIRED_GROUP, rest ? 1 : SPK_PAIRED_SHARE, task,
-                     s);
+          run_reduced_precision(A, run, rest ? A->group : SPK_PAIRED_GROUP,
+                                rest ? 1 : SPK_PAIRED_SHARE, task, s);
       }
     }
   }

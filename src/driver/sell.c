@@ -1,6 +1,6 @@
 /* A packed in slices times dense: column by column, row panels dealt out by their steps. */
 #include "../plan/parts.h"
-#include "../plan/storage.h"
+#include "../plan/reduced_precision.h"
 #include "drivers.h"
 #include "parallel.h"
 #include "workspace.h"
@@ -19,7 +19,7 @@ typedef struct job {
   spk_workspace space;
 } job;
 
-/* What a worker has of its own: the column that x holds, or -1; sums; values that were halves; x in
+/* What a worker has of its own: the column that x holds, or -1; sums; values that had 16 bits; x in
  * windows, for slices with permutes, and as it is, for others.
  * Reading lines that another core wrote takes longer than copying x again. */
 typedef struct scratch {
@@ -36,12 +36,12 @@ typedef struct scratch {
 static scratch scratch_of(const job *j, int worker) {
   char *slice = spk_workspace_of(&j->space, worker);
   char *sums = slice + SPK_ALIGN, *values = sums + SUM_BYTES;
-  const int halves = j->A->storage != SPK_STORAGE_SAME;
+  const int reduced = j->A->storage != SPK_STORAGE_SAME;
   return (scratch){.column = (ptrdiff_t *)(void *)slice,
                    .sums = sums,
                    .values = (float *)(void *)values,
-                   .x = values + (halves ? VALUE_BYTES : 0),
-                   .plain = values + (halves ? VALUE_BYTES : 0) + j->window_bytes};
+                   .x = values + (reduced ? VALUE_BYTES : 0),
+                   .plain = values + (reduced ? VALUE_BYTES : 0) + j->window_bytes};
 }
 
 /* A column of B in windows, each with a zero at its end, or as it is with some. */
@@ -58,13 +58,13 @@ static void spread(const job *j, const scratch *s) {
   memset(spk_at_mut(s->plain, A->cols, size), 0, SPK_PLAIN_ZEROS * size);
 }
 
-/* As the kernel of the task, whose values are halves: some segments at a time. */
-static void run_halves(const job *j, spk_sell_task task, const scratch *s) {
+/* As the kernel of the task, whose values have 16 bits: some segments at a time. */
+static void run_reduced_precision(const job *j, spk_sell_task task, const scratch *s) {
   const spk_sell *A = j->A;
   const spk_expand_fn expand = spk_expander(j->kernels, A->storage);
   const ptrdiff_t lanes = A->lanes;
   const spk_sell_run *run = task.runs, *end = run + task.run_count;
-  const uint16_t *halves = task.values;
+  const uint16_t *stored = task.values;
   task.values = s->values;
   task.run_count = 1;
   task.unfinished = 1;
@@ -74,7 +74,7 @@ static void run_halves(const job *j, spk_sell_task task, const scratch *s) {
       const ptrdiff_t segments = spk_min(most, run->segments - done);
       const spk_sell_run part = {run->steps, (uint32_t)segments, run->shared};
       const size_t vector = (size_t)lanes * sizeof(float);
-      expand(s->values, halves, segments * steps * lanes);
+      expand(s->values, stored, segments * steps * lanes);
       task.runs = &part;
       j->kernels->spmv_sell[A->dtype](&task);
       task.more = 1;
@@ -82,7 +82,7 @@ static void run_halves(const job *j, spk_sell_task task, const scratch *s) {
       task.permutes = spk_at(
           task.permutes,
           segments * spk_sell_permutes(&part, j->kernels->permute_bits, lanes, vector), vector);
-      halves += segments * steps * lanes;
+      stored += segments * steps * lanes;
     }
   }
   task.run_count = 0;
@@ -121,7 +121,7 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
     if (A->storage == SPK_STORAGE_SAME)
       j->kernels->spmv_sell[A->dtype](&task);
     else
-      run_halves(j, task, &s);
+      run_reduced_precision(j, task, &s);
   }
 }
 

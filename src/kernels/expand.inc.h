@@ -1,5 +1,5 @@
-/* Stored halves to the floats that are computed with.  A load, a conversion and a store for a
- * vector of values: little against the FMAs that each of them takes. */
+/* Stored values of 16 bits to the floats that are computed with.  A load, a conversion and a store
+ * for a vector of values: little against the FMAs that each of them takes. */
 #define SPK_EXPAND(kind)                                                              \
   static void SPK_NAME1(expand_##kind, SPK_ISA_NAME)(float *to, const uint16_t *from, \
                                                      ptrdiff_t count) {               \

@@ -288,7 +288,7 @@ typedef void (*spk_store_fn)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t 
                              ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
                              const spk_epilogue *epilogue);
 
-/* to[i] = from[i], floats of halves. */
+/* to[i] = from[i], floats of values of 16 bits. */
 typedef void (*spk_expand_fn)(float *to, const uint16_t *from, ptrdiff_t count);
 
 /* Fixed work on `count` values, `rounds` times; returns a sum of it. */

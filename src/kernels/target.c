@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include SPK_SIMD_HEADER
-#include "../halves.h"
+#include "../float16.h"
 #include "table.h"
 
 #define SPK_STRING_(x) #x

@@ -9,7 +9,7 @@
 #include "cost.h"
 #include "packing.h"
 #include "parts.h"
-#include "storage.h"
+#include "reduced_precision.h"
 
 #define ROW_PANEL_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
 #define FEW_ROWS 1024
@@ -472,17 +472,17 @@ static spk_status make_rounded(const spk_sparse *A, ptrdiff_t width, ptrdiff_t b
                                const spk_machine *machine, spk_row_panels **made) {
   const size_t count = (size_t)A->nnz;
   float *values = malloc(spk_size_sum(spk_size_product(count, sizeof *values), 1));
-  uint16_t *halves = malloc(spk_size_sum(spk_size_product(count, sizeof *halves), 1));
+  uint16_t *stored = malloc(spk_size_sum(spk_size_product(count, sizeof *stored), 1));
   spk_status status = SPK_ERR_MEMORY;
-  if (values && halves) {
-    spk_round_values(halves, A->values, count, storage);
-    spk_expander(kernels, storage)(values, halves, A->nnz);
+  if (values && stored) {
+    spk_round_values(stored, A->values, count, storage);
+    spk_expander(kernels, storage)(values, stored, A->nnz);
     spk_sparse rounded = *A;
     rounded.values = values;
     status = make(&rounded, width, block_rows, SPK_STORAGE_SAME, threads, kernels, machine, made);
   }
   free(values);
-  free(halves);
+  free(stored);
   return status;
 }
 

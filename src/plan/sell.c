@@ -9,7 +9,7 @@
 #include "alike.h"
 #include "packing.h"
 #include "parts.h"
-#include "storage.h"
+#include "reduced_precision.h"
 
 /* Parts that a matrix is cut into at least, if it has the rows: row panels are what threads share.
  */

@@ -1,7 +1,7 @@
 #include "unpack.h"
 
-#include "../halves.h"
-#include "storage.h"
+#include "../float16.h"
+#include "reduced_precision.h"
 
 /* What every entry of a packed matrix needs to be put back. */
 typedef struct source {
@@ -19,14 +19,14 @@ static void put(const source *from, ptrdiff_t row, ptrdiff_t col, ptrdiff_t valu
     ((int32_t *)to->indices)[at] = (int32_t)col;
   else
     ((int64_t *)to->indices)[at] = (int64_t)col;
-  const uint16_t *halves = from->values;
+  const uint16_t *stored = from->values;
   if (from->dtype == SPK_F64)
     ((double *)to->values)[at] = ((const double *)from->values)[value];
   else if (from->storage == SPK_STORAGE_SAME)
     ((float *)to->values)[at] = ((const float *)from->values)[value];
   else
-    ((float *)to->values)[at] = from->storage == SPK_STORAGE_F16 ? spk_from_f16(halves[value])
-                                                                 : spk_from_bf16(halves[value]);
+    ((float *)to->values)[at] = from->storage == SPK_STORAGE_F16 ? spk_from_f16(stored[value])
+                                                                 : spk_from_bf16(stored[value]);
 }
 
 /* Where a group of rows of a row panel begins: `first` is the row that its row panel begins with,

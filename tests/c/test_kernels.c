@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "../../src/dispatch/dispatch.h"
-#include "../../src/halves.h"
+#include "../../src/float16.h"
 #include "../../src/plan/sell.h"
 #include "epilogues.h"
 #include "exact.h"
@@ -160,7 +160,7 @@ static void check_epilogues(const gather *g) {
   for (int c = 0; c < EPILOGUE_CASES; c++) check_gather(g, &epilogue_cases[c]);
 }
 
-/* --- halves --- */
+/* --- float16 and bfloat16 --- */
 
 /* What 16 bits with so many bits of exponent mean. */
 static double half_value(uint32_t h, int exponent_bits) {
@@ -174,7 +174,7 @@ static double half_value(uint32_t h, int exponent_bits) {
 }
 
 static void check_expand(spk_expand_fn kernel, int exponent_bits) {
-  test_case("expand halves with %d bits of exponent", exponent_bits);
+  test_case("expand values with %d bits of exponent", exponent_bits);
   const ptrdiff_t counts[] = {0, 1, 3, 15, 16, 17, 65536};
   for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
     uint16_t *from = exact_memory((size_t)counts[c] * sizeof *from);
@@ -196,7 +196,7 @@ static void check_expand_bf16(spk_expand_fn kernel) { check_expand(kernel, 8); }
 
 /* To the nearest, ties to even, of both signs. */
 static void check_rounding(uint16_t (*round_to)(float), int exponent_bits) {
-  test_case("round to halves with %d bits of exponent", exponent_bits);
+  test_case("round to values with %d bits of exponent", exponent_bits);
   const uint32_t infinite = ((1u << exponent_bits) - 1) << (15 - exponent_bits);
   for (uint32_t h = 0; h < infinite; h++) {
     const double low = half_value(h, exponent_bits);

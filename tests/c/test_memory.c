@@ -131,10 +131,10 @@ static void check_prepared(const product *x, const operands *o, layout how, int 
   spk_prepared_free(prepared);
 }
 
-/* Values that are halves are expanded a group of rows at a time: not where duplicates make these
+/* Values of 16 bits are expanded a group of rows at a time: not where duplicates make these
  * too long. */
 static void check_long_rows(void) {
-  test_case("a long row of duplicates in halves");
+  test_case("a long row of duplicates in 16 bits");
   enum { ENTRIES = 300000, COLUMNS_USED = 64, N = 40 };
   int32_t *indices = exact_memory(ENTRIES * sizeof *indices), offsets[2] = {0, ENTRIES};
   float *values = exact_memory(ENTRIES * sizeof *values);

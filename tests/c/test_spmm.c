@@ -33,8 +33,8 @@ static void note_kernel(const spk_sparse *A, const spk_dense *B, const spk_dense
   strided |= strstr(name, "strided") != NULL;
 }
 
-/* Multiples of 1/64 below 2, which halves of any kind hold, so that nothing depends on how they are
- * stored. */
+/* Multiples of 1/64 below 2, which float16 and bfloat16 hold, so that nothing depends on how they
+ * are stored. */
 static void simplify(sparse *A) {
   float *values = (float *)A->view.values;
   for (ptrdiff_t p = 0; p < A->entries; p++) values[p] = rintf(values[p] * 64) / 64;

@@ -32,7 +32,7 @@ static spk_status run_prepared(const verb *v, int threads) {
   return status;
 }
 
-/* Back to CSR: from row panels or slices, whose values may be halves. */
+/* Back to CSR: from row panels or slices, whose values may have 16 bits. */
 static spk_status run_unpack(const verb *v, int threads) {
   spk_prepared *made = NULL;
   int32_t *indices = v->ids;

@@ -66,8 +66,8 @@ static inline v_f32 v_f32_from_f16(const uint16_t *p) {
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
-  const __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)p);
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+  const __m128i packed = _mm_loadu_si128((const __m128i *)(const void *)p);
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(packed), 16));
 }
 static inline m_f32 v_f32_mask(ptrdiff_t n) {
   return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f32 + 8 - n));

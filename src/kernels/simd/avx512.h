@@ -82,8 +82,8 @@ static inline v_f32 v_f32_from_f16(const uint16_t *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
-  const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)p);
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+  const __m256i packed = _mm256_loadu_si256((const __m256i *)(const void *)p);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(packed), 16));
 }
 static inline m_f32 v_f32_mask(ptrdiff_t n) { return (__mmask16)((1u << n) - 1u); }
 static inline v_f32 v_f32_load(const float *p) { return _mm512_loadu_ps(p); }

@@ -28,7 +28,7 @@
  *   v_X_reduce8(a, y)  y[i] = sum of the lanes of a[i], i < 8: one transposition for all eight
  *   v_X_transpose(a)   a[i] and a[j] exchange lanes j and i, i, j < lanes
  *
- *   v_f32_from_f16(p), from_bf16   lanes from halves in memory
+ *   v_f32_from_f16(p), from_bf16   lanes from values of 16 bits in memory
  *
  * Bytes and whole numbers, for int8:
  *
@@ -64,7 +64,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../../halves.h"
+#include "../../float16.h"
 
 #define SPK_ISA_NAME scalar
 #define SPK_LANES_f32 4

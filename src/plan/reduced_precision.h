@@ -1,6 +1,7 @@
-/* How packed values lie in memory: as they are computed with, or as halves of them. */
-#ifndef SPK_PLAN_STORAGE_H
-#define SPK_PLAN_STORAGE_H
+/* How packed values lie in memory: in the precision that is computed with, or in reduced precision:
+ * float16 or bfloat16. */
+#ifndef SPK_PLAN_REDUCED_PRECISION_H
+#define SPK_PLAN_REDUCED_PRECISION_H
 
 #include "../dispatch/dispatch.h"
 
@@ -19,7 +20,7 @@ static inline spk_expand_fn spk_expander(const spk_kernels *kernels, spk_storage
   return storage == SPK_STORAGE_F16 ? kernels->expand_f16 : kernels->expand_bf16;
 }
 
-/* to = the nearest halves; not for SPK_STORAGE_SAME. */
+/* to = the nearest values of 16 bits; not for SPK_STORAGE_SAME. */
 void spk_round_values(uint16_t *to, const float *from, size_t count, spk_storage storage);
 
 #endif

@@ -1,6 +1,6 @@
 /* float16 (IEEE 754 binary16) and bfloat16 as 16 bits, in portable C. */
-#ifndef SPK_HALVES_H
-#define SPK_HALVES_H
+#ifndef SPK_FLOAT16_H
+#define SPK_FLOAT16_H
 
 #include "common.h"
 
