@@ -46,7 +46,7 @@ SPK_INLINE void FT(gelu)(VEC *x, const int U) {
   EACH {
     const VEC half = V(mul)(t[u], SPK_C(-0.5));
     h[u] = V(mul)(t[u], half);
-    rest[u] = V(rest)(t[u], half, h[u]);
+    rest[u] = V(residual)(t[u], half, h[u]);
   }
   FT(exp_parts)(h, rest, SPK_LIFT, p, power, U);
   VEC q[SPK_TOGETHER], excess[SPK_TOGETHER], w[SPK_TOGETHER], s[SPK_TOGETHER];
@@ -55,7 +55,7 @@ SPK_INLINE void FT(gelu)(VEC *x, const int U) {
     const VEC y = V(div)(one, V(mul)(d, e)), inverse = V(mul)(y, e); /* about 1 / (t + a) */
     w[u] = V(fma)(V(mul)(t[u], V(mul)(y, d)), two, minus);
     q[u] = V(mul)(t[u], inverse);
-    excess[u] = V(mul)(V(fma)(q[u], dropped, V(rest)(q[u], d, t[u])), inverse);
+    excess[u] = V(mul)(V(fma)(q[u], dropped, V(residual)(q[u], d, t[u])), inverse);
   }
   const int count = single ? 11 : 25;
   const double *terms = single ? f32_terms : f64_terms;
@@ -63,7 +63,8 @@ SPK_INLINE void FT(gelu)(VEC *x, const int U) {
   EACH {
     const VEC last = SPK_C(terms[count - 1]), most = V(fma)(s[u], w[u], last);
     const VEC most_lacks = V(fma)(s[u], w[u], V(sub)(last, most)), g = V(mul)(q[u], most);
-    const VEC lacks = V(fma)(q[u], most_lacks, V(fnma)(excess[u], most, V(rest)(q[u], most, g)));
+    const VEC lacks =
+        V(fma)(q[u], most_lacks, V(fnma)(excess[u], most, V(residual)(q[u], most, g)));
     const VEC more = V(fma)(lacks, p[u], lacks);
     const VEC whole = V(add)(g, V(fma)(g, p[u], more));
     const VEC tail = V(mul)(V(mul)(whole, power[u]), SPK_LIFTED);
@@ -95,7 +96,7 @@ SPK_INLINE void FT(sigmoid)(VEC *x, const int U) {
   EACH x[u] = V(sub)(V(zero)(), x[u]);
   FT(logistic)(x, NULL, y, d, lacks, U);
   EACH {
-    const VEC excess = V(fma)(y[u], lacks[u], V(rest)(y[u], d[u], SPK_C(1)));
+    const VEC excess = V(fma)(y[u], lacks[u], V(residual)(y[u], d[u], SPK_C(1)));
     x[u] = V(mul)(V(fnma)(excess, y[u], y[u]), SPK_LIFTED);
   }
 }
@@ -106,9 +107,9 @@ SPK_INLINE void FT(gated)(VEC *x, const VEC *z, const VEC *rest, double low, con
   FT(logistic)(z, rest, y, d, lacks, U);
   EACH {
     const VEC from = V(max)(SPK_C(low), x[u]), q = V(mul)(from, y[u]);
-    const VEC excess = V(fma)(q, lacks[u], V(rest)(q, d[u], from));
+    const VEC excess = V(fma)(q, lacks[u], V(residual)(q, d[u], from));
     const VEC whole = V(mul)(V(fnma)(excess, y[u], q), SPK_LIFTED);
-    x[u] = V(below)(SPK_C(50), x[u], x[u], V(copysign)(whole, x[u]));
+    x[u] = V(select_less)(SPK_C(50), x[u], x[u], V(copysign)(whole, x[u]));
   }
 }
 
@@ -131,13 +132,13 @@ SPK_INLINE void FT(gelu_tanh)(VEC *x, const int U) {
   VEC z[SPK_TOGETHER], rest[SPK_TOGETHER];
   EACH {
     const VEC c = V(min)(SPK_C(most), V(max)(SPK_C(-most), x[u]));
-    const VEC c2 = V(mul)(c, c), c2_rest = V(rest)(c, c, c2), t = V(mul)(c2, k1);
+    const VEC c2 = V(mul)(c, c), c2_rest = V(residual)(c, c, c2), t = V(mul)(c2, k1);
     const VEC t_rest =
-        V(add)(V(rest)(c2, k1, t), V(fma)(c2_rest, k1, V(fma)(c2, k1_rest, k0_rest)));
+        V(add)(V(residual)(c2, k1, t), V(fma)(c2_rest, k1, V(fma)(c2, k1_rest, k0_rest)));
     const VEC greater = V(min)(t, k0), lesser = V(max)(t, k0), s = V(add)(greater, lesser);
     const VEC s_rest = V(add)(V(sub)(lesser, V(sub)(s, greater)), t_rest);
     z[u] = V(mul)(c, s);
-    rest[u] = V(fma)(c, s_rest, V(rest)(c, s, z[u]));
+    rest[u] = V(fma)(c, s_rest, V(residual)(c, s, z[u]));
   }
   FT(gated)(x, z, rest, -most, U);
 }
@@ -156,13 +157,13 @@ SPK_INLINE void FT(tanh)(VEC *x, const int U) {
     const VEC e = V(add)(most, part), e_lacks = V(sub)(part, V(sub)(e, most));
     const VEC d = V(add)(e, two), d_lacks = V(add)(V(sub)(e, V(sub)(d, two)), e_lacks);
     const VEC y = V(div)(one, d), q = V(mul)(e, y);
-    const VEC excess = V(sub)(V(fma)(q, d_lacks, V(rest)(q, d, e)), e_lacks);
+    const VEC excess = V(sub)(V(fma)(q, d_lacks, V(residual)(q, d, e)), e_lacks);
     x[u] = V(copysign)(V(fnma)(excess, y, q), x[u]);
   }
 }
 
 SPK_INLINE void FT(leaky_relu)(VEC *x, const int U) {
-  EACH x[u] = V(below)(x[u], V(zero)(), V(mul)(x[u], SPK_C(0.01)), x[u]);
+  EACH x[u] = V(select_less)(x[u], V(zero)(), V(mul)(x[u], SPK_C(0.01)), x[u]);
 }
 
 /* exp(x) - 1 below 0. */
@@ -170,7 +171,8 @@ SPK_INLINE void FT(elu)(VEC *x, const int U) {
   VEC z[SPK_TOGETHER], p[SPK_TOGETHER], power[SPK_TOGETHER];
   EACH z[u] = V(max)(SPK_C(sizeof(T) == 4 ? -20 : -40), V(min)(V(zero)(), x[u]));
   FT(exp_parts)(z, NULL, 0, p, power, U);
-  EACH x[u] = V(below)(x[u], V(zero)(), V(fma)(power[u], p[u], V(sub)(power[u], SPK_C(1))), x[u]);
+  EACH x[u] =
+      V(select_less)(x[u], V(zero)(), V(fma)(power[u], p[u], V(sub)(power[u], SPK_C(1))), x[u]);
 }
 
 /* x max(0, min(6, x + 3)) / 6. */
@@ -180,7 +182,7 @@ SPK_INLINE void FT(hardswish)(VEC *x, const int U) {
     const VEC c = V(max)(SPK_C(-3), x[u]), w = V(add)(c, three);
     const VEC lacks = V(sub)(c, V(sub)(w, three));
     const VEC y = V(fma)(c, V(div)(w, SPK_C(6)), V(mul)(V(mul)(c, lacks), SPK_C(1.0 / 6)));
-    x[u] = V(below)(x[u], three, V(copysign)(y, x[u]), x[u]);
+    x[u] = V(select_less)(x[u], three, V(copysign)(y, x[u]), x[u]);
   }
 }
 
@@ -278,14 +280,14 @@ static void FT(activate_short_rows)(T *c, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_
     for (ptrdiff_t r = 0; r < count; r++, row += ld, b += LANES) {
       ptrdiff_t v = 0;
       for (; v + 1 < vectors; v++, b += LANES) V(store)(b, V(load)(row + v * LANES));
-      V(store)(b, V(loadm)(row + v * LANES, mask));
+      V(store)(b, V(load_masked)(row + v * LANES, mask));
     }
     FT(activate_blocks)(block, 1, activation);
     b = block, row = c;
     for (ptrdiff_t r = 0; r < count; r++, row += ld, b += LANES) {
       ptrdiff_t v = 0;
       for (; v + 1 < vectors; v++, b += LANES) V(store)(row + v * LANES, V(load)(b));
-      V(storem)(row + v * LANES, mask, V(load)(b));
+      V(store_masked)(row + v * LANES, mask, V(load)(b));
     }
   }
 }

@@ -18,7 +18,7 @@ SPK_INLINE void FT(tile_mask)(T *S, const uint16_t *bits, ptrdiff_t count, VEC m
   for (ptrdiff_t j = 0; j < count; j++) {
     SPK_UNROLL for (int v = 0; v < NV; v++) {
       T *s = S + j * SPK_TILE_ROWS + v * LANES;
-      const VEC x = V(keep)(V(load)(s), (unsigned)bits[j] >> (v * LANES), none);
+      const VEC x = V(blend)(V(load)(s), (unsigned)bits[j] >> (v * LANES), none);
       V(store)(s, x);
       m[v] = V(max)(x, m[v]);
     }
@@ -114,7 +114,7 @@ static int FT(attend_finish)(const spk_attend_task *task, void *out, ptrdiff_t l
         if (width == LANES)
           V(store)(row, a[i]);
         else
-          V(storem)(row, mask, a[i]);
+          V(store_masked)(row, mask, a[i]);
       }
     }
   }
@@ -144,8 +144,8 @@ SPK_INLINE void FT(row_values)(const T *weights, const T *values, ptrdiff_t ldv,
       const T *row = values + (ptrdiff_t)keys[j + u] * ldv;
       const VEC p = V(set1)(weights[j + u]);
       SPK_UNROLL for (int v = 0; v < NV; v++) {
-        const VEC x =
-            v == NV - 1 && partial ? V(loadm)(row + v * LANES, mask) : V(load)(row + v * LANES);
+        const VEC x = v == NV - 1 && partial ? V(load_masked)(row + v * LANES, mask)
+                                             : V(load)(row + v * LANES);
         sum[u][v] = V(fma)(p, x, sum[u][v]);
       }
     }
@@ -155,7 +155,7 @@ SPK_INLINE void FT(row_values)(const T *weights, const T *values, ptrdiff_t ldv,
     const VEC p = V(set1)(weights[j]);
     SPK_UNROLL for (int v = 0; v < NV; v++) {
       const VEC x =
-          v == NV - 1 && partial ? V(loadm)(row + v * LANES, mask) : V(load)(row + v * LANES);
+          v == NV - 1 && partial ? V(load_masked)(row + v * LANES, mask) : V(load)(row + v * LANES);
       sum[0][v] = V(fma)(p, x, sum[0][v]);
     }
   }

@@ -19,10 +19,10 @@ SPK_INLINE void FT(dots)(const T *const *xs, const int shared, const T *const ro
   }
   if (j < k) {
     const MASK mask = V(mask)(k - j);
-    VEC x = V(loadm)(xs[0] + j, mask);
+    VEC x = V(load_masked)(xs[0] + j, mask);
     SPK_UNROLL for (int u = 0; u < U; u++) {
-      if (!shared) x = V(loadm)(xs[u] + j, mask);
-      acc[u] = V(fma)(x, V(loadm)(rows[u] + j, mask), acc[u]);
+      if (!shared) x = V(load_masked)(xs[u] + j, mask);
+      acc[u] = V(fma)(x, V(load_masked)(rows[u] + j, mask), acc[u]);
     }
   }
   V(reduce8)(acc, y);

@@ -45,13 +45,13 @@ typedef struct FT(store_terms) {
 /* A vector of the general case; `mask` where `masked`. */
 SPK_INLINE void FT(store_vector)(const T *sums, const T *old, T *to, const T *bias_col,
                                  const FT(store_terms) * t, const int masked, MASK mask) {
-  VEC x = V(mul)(t->alpha, masked ? V(loadm)(sums, mask) : V(load)(sums));
-  if (t->old) x = V(add)(x, V(mul)(t->beta, masked ? V(loadm)(old, mask) : V(load)(old)));
+  VEC x = V(mul)(t->alpha, masked ? V(load_masked)(sums, mask) : V(load)(sums));
+  if (t->old) x = V(add)(x, V(mul)(t->beta, masked ? V(load_masked)(old, mask) : V(load)(old)));
   if (t->row) x = V(add)(x, t->bias);
-  if (bias_col) x = V(add)(x, masked ? V(loadm)(bias_col, mask) : V(load)(bias_col));
+  if (bias_col) x = V(add)(x, masked ? V(load_masked)(bias_col, mask) : V(load)(bias_col));
   if (t->relu) x = V(relu)(x);
   if (masked)
-    V(storem)(to, mask, x);
+    V(store_masked)(to, mask, x);
   else
     V(store)(to, x);
 }
@@ -89,10 +89,10 @@ SPK_INLINE void FT(store_row)(const VEC *acc, T *c, ptrdiff_t i, ptrdiff_t n, co
     T *d = c + v * LANES;
     const int last = masked && v == NV - 1;
     VEC x = acc[v];
-    if (mode == FT(STORE_ADD)) x = V(add)(x, last ? V(loadm)(d, mask) : V(load)(d));
+    if (mode == FT(STORE_ADD)) x = V(add)(x, last ? V(load_masked)(d, mask) : V(load)(d));
     if (mode == FT(STORE_RELU)) x = V(relu)(x);
     if (last)
-      V(storem)(d, mask, x);
+      V(store_masked)(d, mask, x);
     else
       V(store)(d, x);
   }
@@ -118,7 +118,7 @@ static __attribute__((noinline)) void FT(store_rows)(T *sums, ptrdiff_t ld, T *C
     T *c = C + ids[g] * ldc;
     ptrdiff_t j = 0;
     for (; j + LANES <= n; j += LANES) V(store)(c + j, V(load)(s + j));
-    if (j < n) V(storem)(c + j, mask, V(loadm)(s + j, mask));
+    if (j < n) V(store_masked)(c + j, mask, V(load_masked)(s + j, mask));
   }
 }
 
@@ -251,8 +251,9 @@ static void FT(tile_store_sums)(const void *sums, ptrdiff_t ld, void *C, ptrdiff
         V(store)(c + j, mode == FT(STORE_ADD) ? V(add)(x, V(load)(c + j)) : x);
       }
       if (j < n) {
-        const VEC x = V(loadm)(s + j, mask);
-        V(storem)(c + j, mask, mode == FT(STORE_ADD) ? V(add)(x, V(loadm)(c + j, mask)) : x);
+        const VEC x = V(load_masked)(s + j, mask);
+        V(store_masked)(c + j, mask,
+                        mode == FT(STORE_ADD) ? V(add)(x, V(load_masked)(c + j, mask)) : x);
       }
     }
     return;

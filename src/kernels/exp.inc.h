@@ -49,7 +49,7 @@ SPK_INLINE void FT(exp_parts)(const VEC *x, const VEC *rest, const int shift, VE
     EACH r[u] = V(fma)(n[u], low_part, r[u]);
   FT(polynomial)(single ? f32_terms : f64_terms, single ? 5 : 11, r, q, U);
   EACH p[u] = V(fma)(V(mul)(r[u], r[u]), q[u], r[u]);
-  EACH power[u] = V(pow2)(power[u]);
+  EACH power[u] = V(exp2_int)(power[u]);
 }
 
 /* exp(x) for x <= 0, as softmax needs it: within 1.1 units in the last place where the result is
@@ -60,5 +60,5 @@ SPK_INLINE VEC FT(exp)(VEC x) {
   const VEC y = V(max)(low, x);
   VEC p, power;
   FT(exp_parts)(&y, NULL, 0, &p, &power, 1);
-  return V(below)(x, low, V(zero)(), V(fma)(power, p, power));
+  return V(select_less)(x, low, V(zero)(), V(fma)(power, p, power));
 }

@@ -20,9 +20,9 @@ SPK_INLINE void FT(transpose_block)(T *dst, ptrdiff_t dst_ld, const T *src, ptrd
   }
   const MASK down = V(mask)(rows), across = V(mask)(cols);
   for (ptrdiff_t j = 0; j < LANES; j++)
-    block[j] = j < cols ? V(loadm)(src + j * src_ld, down) : V(zero)();
+    block[j] = j < cols ? V(load_masked)(src + j * src_ld, down) : V(zero)();
   V(transpose)(block);
-  for (ptrdiff_t i = 0; i < rows; i++) V(storem)(dst + i * dst_ld, across, block[i]);
+  for (ptrdiff_t i = 0; i < rows; i++) V(store_masked)(dst + i * dst_ld, across, block[i]);
 }
 
 /* The same for any number of rows and columns.  Along rows of dst first, so that what is written
@@ -112,7 +112,7 @@ SPK_INLINE void FT(pack_rows)(T *d, ptrdiff_t ld, const T *s, ptrdiff_t row_stri
   for (ptrdiff_t i = 0; i < rows; i++, d += ld, s += row_stride) {
     ptrdiff_t j = 0;
     for (; j + LANES <= cols; j += LANES) V(store)(d + j, V(load)(s + j));
-    if (j < cols) V(storem)(d + j, mask, V(loadm)(s + j, mask));
+    if (j < cols) V(store_masked)(d + j, mask, V(load_masked)(s + j, mask));
   }
 }
 
@@ -177,11 +177,11 @@ static void FT(pack_panel)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t r
     if (col_stride == 1) {
       for (j = 0; j < whole; j += LANES) V(store)(d + j, V(load)(s + j));
       if (cols > whole) {
-        V(store)(d + j, V(loadm)(s + j, mask));
+        V(store)(d + j, V(load_masked)(s + j, mask));
         j += LANES;
       }
     } else if (cols > whole) {
-      V(store)(d + j, V(loadm)(d + j, mask));
+      V(store)(d + j, V(load_masked)(d + j, mask));
       j += LANES;
     }
     for (; j < ld; j += LANES) V(store)(d + j, V(zero)());

@@ -31,7 +31,7 @@ SPK_INLINE void FN(partial_csc_tile)(const spk_spmm_task *t, const int NV, const
     VEC x[SPK_MAX_PARTIAL_VECTORS];
     SPK_UNROLL for (int v = 0; v < NV; v++) {
       const int last = masked && v == NV - 1;
-      x[v] = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
+      x[v] = last ? V(load_masked)(b + v * LANES, mask) : V(load)(b + v * LANES);
     }
     for (ptrdiff_t p = (ptrdiff_t)begin[k]; p < stop; p++) {
       const U row = (U)idx[p];
@@ -72,7 +72,7 @@ SPK_INLINE void FN(partial_coo_tile)(const spk_spmm_task *t, const int NV, const
     const VEC a = V(set1)(val[p]);
     SPK_UNROLL for (int v = 0; v < NV; v++) {
       const int last = masked && v == NV - 1;
-      const VEC x = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
+      const VEC x = last ? V(load_masked)(b + v * LANES, mask) : V(load)(b + v * LANES);
       sums[v] = V(fma)(a, x, sums[v]);
     }
     if (!sorted) SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);

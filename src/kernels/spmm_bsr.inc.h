@@ -17,7 +17,7 @@ SPK_INLINE void FN(spmm_bsr_rows)(const spk_spmm_task *t, ptrdiff_t block, ptrdi
       VEC x[SPK_MAX_BSR_VECTORS];
       SPK_UNROLL for (int v = 0; v < NV; v++) {
         const int last = masked && v == NV - 1;
-        x[v] = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
+        x[v] = last ? V(load_masked)(b + v * LANES, mask) : V(load)(b + v * LANES);
       }
       SPK_UNROLL for (int q = 0; q < MR; q++) {
         const VEC w = V(set1)(a[q * W + c]);

@@ -39,7 +39,8 @@ static void FN(spmm_coo)(const spk_spmm_task *t) {
     for (; j + LANES <= n; j += LANES) V(store)(c + j, V(fma)(av, V(load)(b + j), V(load)(c + j)));
     if (j < n) {
       const MASK mask = V(mask)(n - j);
-      V(storem)(c + j, mask, V(fma)(av, V(loadm)(b + j, mask), V(loadm)(c + j, mask)));
+      V(store_masked)(c + j, mask,
+                      V(fma)(av, V(load_masked)(b + j, mask), V(load_masked)(c + j, mask)));
     }
   }
 }

@@ -24,7 +24,7 @@ SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const in
     VEC x[8];
     SPK_UNROLL for (int v = 0; v < NV; v++) {
       const int last = masked && v == NV - 1;
-      x[v] = last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES);
+      x[v] = last ? V(load_masked)(b + v * LANES, mask) : V(load)(b + v * LANES);
     }
     for (; p < stop; p++) {
       const ptrdiff_t row = (ptrdiff_t)idx[p] - low;
@@ -33,7 +33,8 @@ SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const in
       const VEC a = V(set1)(val[p]);
       SPK_UNROLL for (int v = 0; v < NV; v++) {
         if (masked && v == NV - 1)
-          V(storem)(c + v * LANES, mask, V(fma)(a, x[v], V(loadm)(c + v * LANES, mask)));
+          V(store_masked)(c + v * LANES, mask,
+                          V(fma)(a, x[v], V(load_masked)(c + v * LANES, mask)));
         else
           V(store)(c + v * LANES, V(fma)(a, x[v], V(load)(c + v * LANES)));
       }

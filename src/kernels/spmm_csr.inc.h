@@ -24,7 +24,8 @@ SPK_INLINE void FN(spmm_csr_row)(VEC *acc, const I *idx, const T *val, ptrdiff_t
         VEC *x = u == 0 ? acc : more + (u - 1) * NV;
         SPK_UNROLL for (int v = 0; v < NV; v++) {
           const int last = masked && v == NV - 1;
-          x[v] = V(fma)(a, last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES), x[v]);
+          x[v] =
+              V(fma)(a, last ? V(load_masked)(b + v * LANES, mask) : V(load)(b + v * LANES), x[v]);
         }
       }
     }
@@ -36,7 +37,8 @@ SPK_INLINE void FN(spmm_csr_row)(VEC *acc, const I *idx, const T *val, ptrdiff_t
     const VEC a = V(set1)(val[p]);
     SPK_UNROLL for (int v = 0; v < NV; v++) {
       const int last = masked && v == NV - 1;
-      acc[v] = V(fma)(a, last ? V(loadm)(b + v * LANES, mask) : V(load)(b + v * LANES), acc[v]);
+      acc[v] =
+          V(fma)(a, last ? V(load_masked)(b + v * LANES, mask) : V(load)(b + v * LANES), acc[v]);
     }
   }
 }

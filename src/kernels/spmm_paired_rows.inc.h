@@ -57,7 +57,7 @@ SPK_INLINE void FT(paired_rows)(const spk_row_panel_task *t, const T *panel, con
   }
   const MASK mask = V(mask)(t->n);
   for (int g = 0; g < G; g++) {
-    const VEC row = V(loadm)(whole + g * width, mask);
+    const VEC row = V(load_masked)(whole + g * width, mask);
     FT(store_row)(&row, C + ids[g] * ldc, ids[g], t->n, 1, 1, mask, mode, &t->epilogue);
   }
 }

@@ -85,7 +85,7 @@ SPK_SCALAR_LOOPS static ptrdiff_t FN(nonzeros)(const void *x, ptrdiff_t stride, 
   for (; stride == 1 && k + 64 <= count; k += 64) {
     uint64_t bits = 0;
     SPK_UNROLL for (int i = 0; i < 64; i += LANES) bits |=
-        (uint64_t)V(nonzeros)(V(load)(from + k + i)) << i;
+        (uint64_t)V(nonzero_mask)(V(load)(from + k + i)) << i;
     for (; bits; bits &= bits - 1, n++) {
       const ptrdiff_t i = k + spk_lowest_bit(bits);
       at[n] = (I)(first + i);

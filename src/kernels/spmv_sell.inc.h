@@ -15,8 +15,8 @@ static void FT(windows)(void *windows, const void *src, ptrdiff_t stride, ptrdif
   for (; count > 0; count -= 2 * LANES - 1, from += (2 * LANES - 1) * stride, to += 2 * LANES) {
     const ptrdiff_t here = spk_min(count, 2 * LANES - 1), low = spk_min(here, LANES);
     if (stride == 1) {
-      V(store)(to, V(loadm)(from, V(mask)(low)));
-      V(store)(to + LANES, V(loadm)(from + low, V(mask)(here - low)));
+      V(store)(to, V(load_masked)(from, V(mask)(low)));
+      V(store)(to + LANES, V(load_masked)(from + low, V(mask)(here - low)));
     } else {
       for (ptrdiff_t i = 0; i < here; i++) to[i] = from[i * stride];
       for (ptrdiff_t i = here; i < 2 * LANES; i++) to[i] = (T)0;
@@ -86,7 +86,7 @@ SPK_INLINE VEC FT(sell_spread)(const T *x, const uint32_t *o, const int groups) 
   VEC v = V(set1)(x[o[0]]);
   const int lanes = LANES / groups;
   SPK_UNROLL for (int g = 1; g < groups; g++) v =
-      V(keep)(V(set1)(x[o[g]]), ((1u << lanes) - 1u) << (g * lanes), v);
+      V(blend)(V(set1)(x[o[g]]), ((1u << lanes) - 1u) << (g * lanes), v);
   return v;
 }
 

@@ -22,10 +22,10 @@ typedef m_f32 m_q32;
 #define v_q32_set4 v_f32_set4
 #define v_q32_mask v_f32_mask
 #define v_q32_load v_f32_load
-#define v_q32_loadm v_f32_loadm
+#define v_q32_load_masked v_f32_load_masked
 #define v_q32_store v_f32_store
-#define v_q32_storem v_f32_storem
-#define v_q32_keep v_f32_keep
+#define v_q32_store_masked v_f32_store_masked
+#define v_q32_blend v_f32_blend
 #define v_q32_permute2 v_f32_permute2
 #define v_q32_transpose v_f32_transpose
 #define v_q32_load4 v_f32_load4

@@ -69,7 +69,7 @@ static void FT(tile_pack)(void *panel, const void *rows, ptrdiff_t ld, ptrdiff_t
       VEC a[LANES];
       for (int i = 0; i < LANES; i++) {
         const T *from = x + (v * LANES + i) * ld + t;
-        a[i] = i >= held ? V(zero)() : width == LANES ? V(load)(from) : V(loadm)(from, mask);
+        a[i] = i >= held ? V(zero)() : width == LANES ? V(load)(from) : V(load_masked)(from, mask);
       }
       V(transpose)(a);
       T *to = q + t * SPK_TILE_ROWS + v * LANES;
@@ -114,7 +114,7 @@ static void FT(sddmm_place)(const spk_place_task *task) {
     for (; j + LANES <= count; j += LANES) V(store)(out + p + j, V(load)(dots + j));
     if (j < count) {
       const MASK mask = V(mask)(count - j);
-      V(storem)(out + p + j, mask, V(loadm)(dots + j, mask));
+      V(store_masked)(out + p + j, mask, V(load_masked)(dots + j, mask));
     }
   }
 }

@@ -87,7 +87,7 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(csr_by_rows)(const spk_spmm_task *t, const pt
   return 1;
 }
 
-#ifdef SPK_MASKS_LOADS
+#ifdef SPK_FAST_LOAD_MASKED
 typedef T FN(few) __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
 #define FEW ((int)(16 / sizeof(T)))
 
@@ -124,11 +124,11 @@ SPK_INLINE MASK FN(lanes_of)(ptrdiff_t count, ptrdiff_t v) {
 }
 
 SPK_INLINE VEC FN(fold_row)(const T *products, ptrdiff_t count, const int vectors) {
-  VEC x = V(loadm)(products, FN(lanes_of)(count, 0));
+  VEC x = V(load_masked)(products, FN(lanes_of)(count, 0));
   SPK_UNROLL for (int v = 1; v < vectors; v++) x =
-      V(add)(x, V(loadm)(products + v * LANES, FN(lanes_of)(count, v)));
+      V(add)(x, V(load_masked)(products + v * LANES, FN(lanes_of)(count, v)));
   for (ptrdiff_t v = vectors; v * LANES < count; v++)
-    x = V(add)(x, V(loadm)(products + v * LANES, FN(lanes_of)(count, v)));
+    x = V(add)(x, V(load_masked)(products + v * LANES, FN(lanes_of)(count, v)));
   /* A lane of -0 becomes 0, as where lanes that are left out were added: the sign of a row of zeros
    * must not depend on its neighbours, which decide about `vectors`. */
   return V(add)(x, V(zero)());
@@ -196,7 +196,7 @@ static int FN(csr_by_blocks)(const spk_spmm_task *t) {
 SPK_SCALAR_LOOPS static void FN(partial_csr_vector)(const spk_spmm_task *t) {
   const int several = t->several;
   int right;
-#ifdef SPK_MASKS_LOADS
+#ifdef SPK_FAST_LOAD_MASKED
   if (t->by_blocks)
     right = FN(csr_by_blocks)(t);
   else
@@ -210,7 +210,7 @@ SPK_SCALAR_LOOPS static void FN(partial_csr_vector)(const spk_spmm_task *t) {
   if (!right) *t->outside = 1;
 }
 
-#ifdef SPK_MASKS_LOADS
+#ifdef SPK_FAST_LOAD_MASKED
 /* x[k] times the values of column k, for columns whose entries fit a block.  Whole vectors are
  * stored, of which the next column writes over what is too much. */
 static __attribute__((noinline)) void FN(expand_columns)(T *to, const T *val, const I *begin,
@@ -222,10 +222,10 @@ static __attribute__((noinline)) void FN(expand_columns)(T *to, const T *val, co
     const VEC a = V(set1)(*x);
     /* Whoever may write to the offsets at this moment, `to` holds it. */
     if (__builtin_expect((size_t)at > BLOCK || (size_t)count > (size_t)(BLOCK - at), 0)) return;
-    V(store)(to + at, V(mul)(V(loadm)(val + p, FN(lanes_of)(count, 0)), a));
+    V(store)(to + at, V(mul)(V(load_masked)(val + p, FN(lanes_of)(count, 0)), a));
     for (ptrdiff_t v = 1; v * LANES < count; v++)
       V(store)(to + at + v * LANES,
-               V(mul)(V(loadm)(val + p + v * LANES, FN(lanes_of)(count, v)), a));
+               V(mul)(V(load_masked)(val + p + v * LANES, FN(lanes_of)(count, v)), a));
   }
 }
 
@@ -285,7 +285,7 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(csc_by_columns)(const spk_spmm_task *t, const
 /* B with any stride. */
 SPK_SCALAR_LOOPS static void FN(partial_csc_vector)(const spk_spmm_task *t) {
   int right;
-#ifdef SPK_MASKS_LOADS
+#ifdef SPK_FAST_LOAD_MASKED
   if (t->by_blocks)
     right = FN(csc_by_blocks)(t);
   else

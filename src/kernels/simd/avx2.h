@@ -11,7 +11,7 @@
 #define SPK_LANES_f32 8
 #define SPK_LANES_f64 4
 #define SPK_SIMD_REGISTERS 16
-#define SPK_MASKS_LOADS
+#define SPK_FAST_LOAD_MASKED
 #define SPK_PERMUTE_BITS 4
 
 typedef __m256i spk_codes;
@@ -74,10 +74,10 @@ static inline m_f32 v_f32_mask(ptrdiff_t n) {
 }
 static inline v_f32 v_f32_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void v_f32_store(float *p, v_f32 a) { _mm256_storeu_ps(p, a); }
-static inline v_f32 v_f32_loadm(const float *p, m_f32 m) { return _mm256_maskload_ps(p, m); }
+static inline v_f32 v_f32_load_masked(const float *p, m_f32 m) { return _mm256_maskload_ps(p, m); }
 /* Masks are ones then zeros.  By halves: vmaskmovps to memory takes 12 cycles and more on AMD's
  * CPUs, and the branches go the same way in every row of a tile. */
-static inline void v_f32_storem(float *p, m_f32 m, v_f32 a) {
+static inline void v_f32_store_masked(float *p, m_f32 m, v_f32 a) {
   const int n = __builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(m)));
   __m128 part = _mm256_castps256_ps128(a);
   if (n == 8) {
@@ -102,7 +102,7 @@ static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return _mm256_mul_ps(a, b); }
 static inline v_f32 v_f32_div(v_f32 a, v_f32 b) { return _mm256_div_ps(a, b); }
 static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmadd_ps(a, b, c); }
 static inline v_f32 v_f32_fnma(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fnmadd_ps(a, b, c); }
-static inline v_f32 v_f32_rest(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmsub_ps(a, b, c); }
+static inline v_f32 v_f32_residual(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmsub_ps(a, b, c); }
 /* max returns its second operand when one is NaN: the order matters. */
 static inline v_f32 v_f32_relu(v_f32 a) { return _mm256_max_ps(_mm256_setzero_ps(), a); }
 static inline v_f32 v_f32_max(v_f32 a, v_f32 b) { return _mm256_max_ps(a, b); }
@@ -111,18 +111,18 @@ static inline v_f32 v_f32_abs(v_f32 a) { return _mm256_andnot_ps(_mm256_set1_ps(
 static inline v_f32 v_f32_copysign(v_f32 a, v_f32 x) {
   return _mm256_or_ps(v_f32_abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0f), x));
 }
-static inline v_f32 v_f32_below(v_f32 x, v_f32 y, v_f32 a, v_f32 b) {
+static inline v_f32 v_f32_select_less(v_f32 x, v_f32 y, v_f32 a, v_f32 b) {
   return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
 }
-static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
+static inline v_f32 v_f32_blend(v_f32 a, unsigned bits, v_f32 b) {
   const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
   const __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), lane);
   return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane)));
 }
-static inline unsigned v_f32_nonzeros(v_f32 a) {
+static inline unsigned v_f32_nonzero_mask(v_f32 a) {
   return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_NEQ_UQ));
 }
-static inline v_f32 v_f32_pow2(v_f32 m) {
+static inline v_f32 v_f32_exp2_int(v_f32 m) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(m), 23));
 }
 static inline float v_f32_reduce(v_f32 a) {
@@ -164,8 +164,8 @@ static inline m_f64 v_f64_mask(ptrdiff_t n) {
 }
 static inline v_f64 v_f64_load(const double *p) { return _mm256_loadu_pd(p); }
 static inline void v_f64_store(double *p, v_f64 a) { _mm256_storeu_pd(p, a); }
-static inline v_f64 v_f64_loadm(const double *p, m_f64 m) { return _mm256_maskload_pd(p, m); }
-static inline void v_f64_storem(double *p, m_f64 m, v_f64 a) {
+static inline v_f64 v_f64_load_masked(const double *p, m_f64 m) { return _mm256_maskload_pd(p, m); }
+static inline void v_f64_store_masked(double *p, m_f64 m, v_f64 a) {
   const int n = __builtin_popcount((unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(m)));
   __m128d part = _mm256_castpd256_pd128(a);
   if (n == 4) {
@@ -185,7 +185,7 @@ static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return _mm256_mul_pd(a, b); }
 static inline v_f64 v_f64_div(v_f64 a, v_f64 b) { return _mm256_div_pd(a, b); }
 static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fmadd_pd(a, b, c); }
 static inline v_f64 v_f64_fnma(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fnmadd_pd(a, b, c); }
-static inline v_f64 v_f64_rest(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fmsub_pd(a, b, c); }
+static inline v_f64 v_f64_residual(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fmsub_pd(a, b, c); }
 static inline v_f64 v_f64_relu(v_f64 a) { return _mm256_max_pd(_mm256_setzero_pd(), a); }
 static inline v_f64 v_f64_max(v_f64 a, v_f64 b) { return _mm256_max_pd(a, b); }
 static inline v_f64 v_f64_min(v_f64 a, v_f64 b) { return _mm256_min_pd(a, b); }
@@ -193,18 +193,18 @@ static inline v_f64 v_f64_abs(v_f64 a) { return _mm256_andnot_pd(_mm256_set1_pd(
 static inline v_f64 v_f64_copysign(v_f64 a, v_f64 x) {
   return _mm256_or_pd(v_f64_abs(a), _mm256_and_pd(_mm256_set1_pd(-0.0), x));
 }
-static inline v_f64 v_f64_below(v_f64 x, v_f64 y, v_f64 a, v_f64 b) {
+static inline v_f64 v_f64_select_less(v_f64 x, v_f64 y, v_f64 a, v_f64 b) {
   return _mm256_blendv_pd(b, a, _mm256_cmp_pd(x, y, _CMP_LT_OQ));
 }
-static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
+static inline v_f64 v_f64_blend(v_f64 a, unsigned bits, v_f64 b) {
   const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
   const __m256i set = _mm256_and_si256(_mm256_set1_epi64x((long long)bits), lane);
   return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(_mm256_cmpeq_epi64(set, lane)));
 }
-static inline unsigned v_f64_nonzeros(v_f64 a) {
+static inline unsigned v_f64_nonzero_mask(v_f64 a) {
   return (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_NEQ_UQ));
 }
-static inline v_f64 v_f64_pow2(v_f64 m) {
+static inline v_f64 v_f64_exp2_int(v_f64 m) {
   return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(m), 52));
 }
 static inline double v_f64_reduce(v_f64 a) {

@@ -11,7 +11,7 @@
 #define SPK_LANES_f32 16
 #define SPK_LANES_f64 8
 #define SPK_SIMD_REGISTERS 32
-#define SPK_MASKS_LOADS
+#define SPK_FAST_LOAD_MASKED
 #define SPK_PERMUTE_BITS 5
 #define SPK_HAS_PAIRED_ROWS
 
@@ -88,15 +88,19 @@ static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
 static inline m_f32 v_f32_mask(ptrdiff_t n) { return (__mmask16)((1u << n) - 1u); }
 static inline v_f32 v_f32_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_f32_store(float *p, v_f32 a) { _mm512_storeu_ps(p, a); }
-static inline v_f32 v_f32_loadm(const float *p, m_f32 m) { return _mm512_maskz_loadu_ps(m, p); }
-static inline void v_f32_storem(float *p, m_f32 m, v_f32 a) { _mm512_mask_storeu_ps(p, m, a); }
+static inline v_f32 v_f32_load_masked(const float *p, m_f32 m) {
+  return _mm512_maskz_loadu_ps(m, p);
+}
+static inline void v_f32_store_masked(float *p, m_f32 m, v_f32 a) {
+  _mm512_mask_storeu_ps(p, m, a);
+}
 static inline v_f32 v_f32_add(v_f32 a, v_f32 b) { return _mm512_add_ps(a, b); }
 static inline v_f32 v_f32_sub(v_f32 a, v_f32 b) { return _mm512_sub_ps(a, b); }
 static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return _mm512_mul_ps(a, b); }
 static inline v_f32 v_f32_div(v_f32 a, v_f32 b) { return _mm512_div_ps(a, b); }
 static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c); }
 static inline v_f32 v_f32_fnma(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fnmadd_ps(a, b, c); }
-static inline v_f32 v_f32_rest(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmsub_ps(a, b, c); }
+static inline v_f32 v_f32_residual(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmsub_ps(a, b, c); }
 /* max returns its second operand when one is NaN: the order matters. */
 static inline v_f32 v_f32_relu(v_f32 a) { return _mm512_max_ps(_mm512_setzero_ps(), a); }
 static inline v_f32 v_f32_max(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
@@ -106,16 +110,16 @@ static inline v_f32 v_f32_copysign(v_f32 a, v_f32 x) {
   const v_f32 sign = _mm512_set1_ps(-0.0f);
   return _mm512_or_ps(_mm512_andnot_ps(sign, a), _mm512_and_ps(sign, x));
 }
-static inline v_f32 v_f32_below(v_f32 x, v_f32 y, v_f32 a, v_f32 b) {
+static inline v_f32 v_f32_select_less(v_f32 x, v_f32 y, v_f32 a, v_f32 b) {
   return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), a);
 }
-static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
+static inline v_f32 v_f32_blend(v_f32 a, unsigned bits, v_f32 b) {
   return _mm512_mask_mov_ps(b, (__mmask16)bits, a);
 }
-static inline unsigned v_f32_nonzeros(v_f32 a) {
+static inline unsigned v_f32_nonzero_mask(v_f32 a) {
   return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_NEQ_UQ);
 }
-static inline v_f32 v_f32_pow2(v_f32 m) {
+static inline v_f32 v_f32_exp2_int(v_f32 m) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(m), 23));
 }
 static inline float v_f32_reduce(v_f32 a) { return _mm512_reduce_add_ps(a); }
@@ -198,15 +202,19 @@ static inline void v_f64_paired_store(double *p, double *q, v_f64 a) {
 static inline m_f64 v_f64_mask(ptrdiff_t n) { return (__mmask8)((1u << n) - 1u); }
 static inline v_f64 v_f64_load(const double *p) { return _mm512_loadu_pd(p); }
 static inline void v_f64_store(double *p, v_f64 a) { _mm512_storeu_pd(p, a); }
-static inline v_f64 v_f64_loadm(const double *p, m_f64 m) { return _mm512_maskz_loadu_pd(m, p); }
-static inline void v_f64_storem(double *p, m_f64 m, v_f64 a) { _mm512_mask_storeu_pd(p, m, a); }
+static inline v_f64 v_f64_load_masked(const double *p, m_f64 m) {
+  return _mm512_maskz_loadu_pd(m, p);
+}
+static inline void v_f64_store_masked(double *p, m_f64 m, v_f64 a) {
+  _mm512_mask_storeu_pd(p, m, a);
+}
 static inline v_f64 v_f64_add(v_f64 a, v_f64 b) { return _mm512_add_pd(a, b); }
 static inline v_f64 v_f64_sub(v_f64 a, v_f64 b) { return _mm512_sub_pd(a, b); }
 static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return _mm512_mul_pd(a, b); }
 static inline v_f64 v_f64_div(v_f64 a, v_f64 b) { return _mm512_div_pd(a, b); }
 static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmadd_pd(a, b, c); }
 static inline v_f64 v_f64_fnma(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fnmadd_pd(a, b, c); }
-static inline v_f64 v_f64_rest(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmsub_pd(a, b, c); }
+static inline v_f64 v_f64_residual(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmsub_pd(a, b, c); }
 static inline v_f64 v_f64_relu(v_f64 a) { return _mm512_max_pd(_mm512_setzero_pd(), a); }
 static inline v_f64 v_f64_max(v_f64 a, v_f64 b) { return _mm512_max_pd(a, b); }
 static inline v_f64 v_f64_min(v_f64 a, v_f64 b) { return _mm512_min_pd(a, b); }
@@ -215,16 +223,16 @@ static inline v_f64 v_f64_copysign(v_f64 a, v_f64 x) {
   const v_f64 sign = _mm512_set1_pd(-0.0);
   return _mm512_or_pd(_mm512_andnot_pd(sign, a), _mm512_and_pd(sign, x));
 }
-static inline v_f64 v_f64_below(v_f64 x, v_f64 y, v_f64 a, v_f64 b) {
+static inline v_f64 v_f64_select_less(v_f64 x, v_f64 y, v_f64 a, v_f64 b) {
   return _mm512_mask_mov_pd(b, _mm512_cmp_pd_mask(x, y, _CMP_LT_OQ), a);
 }
-static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
+static inline v_f64 v_f64_blend(v_f64 a, unsigned bits, v_f64 b) {
   return _mm512_mask_mov_pd(b, (__mmask8)bits, a);
 }
-static inline unsigned v_f64_nonzeros(v_f64 a) {
+static inline unsigned v_f64_nonzero_mask(v_f64 a) {
   return _mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_NEQ_UQ);
 }
-static inline v_f64 v_f64_pow2(v_f64 m) {
+static inline v_f64 v_f64_exp2_int(v_f64 m) {
   return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(m), 52));
 }
 static inline double v_f64_reduce(v_f64 a) { return _mm512_reduce_add_pd(a); }

@@ -38,7 +38,7 @@ static inline m_f32 v_f32_mask(ptrdiff_t n) { return n; }
 static inline v_f32 v_f32_load(const float *p) { return vld1q_f32(p); }
 static inline void v_f32_store(float *p, v_f32 a) { vst1q_f32(p, a); }
 /* No masked load here: lane by lane, so that nothing past the row is touched. */
-static inline v_f32 v_f32_loadm(const float *p, m_f32 m) {
+static inline v_f32 v_f32_load_masked(const float *p, m_f32 m) {
   if (m >= 4) return vld1q_f32(p);
   v_f32 r = vdupq_n_f32(0.0f);
   if (m > 0) r = vld1q_lane_f32(p, r, 0);
@@ -46,7 +46,7 @@ static inline v_f32 v_f32_loadm(const float *p, m_f32 m) {
   if (m > 2) r = vld1q_lane_f32(p + 2, r, 2);
   return r;
 }
-static inline void v_f32_storem(float *p, m_f32 m, v_f32 a) {
+static inline void v_f32_store_masked(float *p, m_f32 m, v_f32 a) {
   if (m >= 4) {
     vst1q_f32(p, a);
     return;
@@ -61,7 +61,9 @@ static inline v_f32 v_f32_mul(v_f32 a, v_f32 b) { return vmulq_f32(a, b); }
 static inline v_f32 v_f32_div(v_f32 a, v_f32 b) { return vdivq_f32(a, b); }
 static inline v_f32 v_f32_fma(v_f32 a, v_f32 b, v_f32 c) { return vfmaq_f32(c, a, b); }
 static inline v_f32 v_f32_fnma(v_f32 a, v_f32 b, v_f32 c) { return vfmsq_f32(c, a, b); }
-static inline v_f32 v_f32_rest(v_f32 a, v_f32 b, v_f32 c) { return vfmaq_f32(vnegq_f32(c), a, b); }
+static inline v_f32 v_f32_residual(v_f32 a, v_f32 b, v_f32 c) {
+  return vfmaq_f32(vnegq_f32(c), a, b);
+}
 /* Not the maximum, which makes 0 of -0. */
 static inline v_f32 v_f32_relu(v_f32 a) { return vbslq_f32(vcltzq_f32(a), vdupq_n_f32(0.0f), a); }
 static inline v_f32 v_f32_max(v_f32 a, v_f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
@@ -70,18 +72,18 @@ static inline v_f32 v_f32_abs(v_f32 a) { return vabsq_f32(a); }
 static inline v_f32 v_f32_copysign(v_f32 a, v_f32 x) {
   return vbslq_f32(vdupq_n_u32(0x80000000u), x, a);
 }
-static inline v_f32 v_f32_below(v_f32 x, v_f32 y, v_f32 a, v_f32 b) {
+static inline v_f32 v_f32_select_less(v_f32 x, v_f32 y, v_f32 a, v_f32 b) {
   return vbslq_f32(vcltq_f32(x, y), a, b);
 }
-static inline v_f32 v_f32_keep(v_f32 a, unsigned bits, v_f32 b) {
+static inline v_f32 v_f32_blend(v_f32 a, unsigned bits, v_f32 b) {
   static const uint32_t lanes[4] = {1, 2, 4, 8};
   return vbslq_f32(vtstq_u32(vdupq_n_u32(bits), vld1q_u32(lanes)), a, b);
 }
-static inline unsigned v_f32_nonzeros(v_f32 a) {
+static inline unsigned v_f32_nonzero_mask(v_f32 a) {
   static const uint32_t bits[4] = {1, 2, 4, 8};
   return vaddvq_u32(vbicq_u32(vld1q_u32(bits), vceqzq_f32(a)));
 }
-static inline v_f32 v_f32_pow2(v_f32 m) {
+static inline v_f32 v_f32_exp2_int(v_f32 m) {
   return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(m), 23));
 }
 static inline float v_f32_reduce(v_f32 a) { return vaddvq_f32(a); }
@@ -104,11 +106,11 @@ static inline void v_f64_set4(const double *p, v_f64 x[4]) {
 static inline m_f64 v_f64_mask(ptrdiff_t n) { return n; }
 static inline v_f64 v_f64_load(const double *p) { return vld1q_f64(p); }
 static inline void v_f64_store(double *p, v_f64 a) { vst1q_f64(p, a); }
-static inline v_f64 v_f64_loadm(const double *p, m_f64 m) {
+static inline v_f64 v_f64_load_masked(const double *p, m_f64 m) {
   if (m >= 2) return vld1q_f64(p);
   return m > 0 ? vld1q_lane_f64(p, vdupq_n_f64(0.0), 0) : vdupq_n_f64(0.0);
 }
-static inline void v_f64_storem(double *p, m_f64 m, v_f64 a) {
+static inline void v_f64_store_masked(double *p, m_f64 m, v_f64 a) {
   if (m >= 2)
     vst1q_f64(p, a);
   else if (m > 0)
@@ -120,7 +122,9 @@ static inline v_f64 v_f64_mul(v_f64 a, v_f64 b) { return vmulq_f64(a, b); }
 static inline v_f64 v_f64_div(v_f64 a, v_f64 b) { return vdivq_f64(a, b); }
 static inline v_f64 v_f64_fma(v_f64 a, v_f64 b, v_f64 c) { return vfmaq_f64(c, a, b); }
 static inline v_f64 v_f64_fnma(v_f64 a, v_f64 b, v_f64 c) { return vfmsq_f64(c, a, b); }
-static inline v_f64 v_f64_rest(v_f64 a, v_f64 b, v_f64 c) { return vfmaq_f64(vnegq_f64(c), a, b); }
+static inline v_f64 v_f64_residual(v_f64 a, v_f64 b, v_f64 c) {
+  return vfmaq_f64(vnegq_f64(c), a, b);
+}
 /* Not the maximum, which makes 0 of -0. */
 static inline v_f64 v_f64_relu(v_f64 a) { return vbslq_f64(vcltzq_f64(a), vdupq_n_f64(0.0), a); }
 static inline v_f64 v_f64_max(v_f64 a, v_f64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
@@ -129,18 +133,18 @@ static inline v_f64 v_f64_abs(v_f64 a) { return vabsq_f64(a); }
 static inline v_f64 v_f64_copysign(v_f64 a, v_f64 x) {
   return vbslq_f64(vdupq_n_u64((uint64_t)1 << 63), x, a);
 }
-static inline v_f64 v_f64_below(v_f64 x, v_f64 y, v_f64 a, v_f64 b) {
+static inline v_f64 v_f64_select_less(v_f64 x, v_f64 y, v_f64 a, v_f64 b) {
   return vbslq_f64(vcltq_f64(x, y), a, b);
 }
-static inline v_f64 v_f64_keep(v_f64 a, unsigned bits, v_f64 b) {
+static inline v_f64 v_f64_blend(v_f64 a, unsigned bits, v_f64 b) {
   static const uint64_t lanes[2] = {1, 2};
   return vbslq_f64(vtstq_u64(vdupq_n_u64(bits), vld1q_u64(lanes)), a, b);
 }
-static inline unsigned v_f64_nonzeros(v_f64 a) {
+static inline unsigned v_f64_nonzero_mask(v_f64 a) {
   static const uint64_t bits[2] = {1, 2};
   return (unsigned)vaddvq_u64(vbicq_u64(vld1q_u64(bits), vceqzq_f64(a)));
 }
-static inline v_f64 v_f64_pow2(v_f64 m) {
+static inline v_f64 v_f64_exp2_int(v_f64 m) {
   return vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(m), 52));
 }
 static inline double v_f64_reduce(v_f64 a) { return vaddvq_f64(a); }

@@ -1,60 +1,77 @@
 /* The vocabulary in portable C: the reference that every other header answers to.
  *
- * A "vector" here is 16 bytes of lanes in a struct; compilers turn the lane loops into whatever the
- * baseline offers.  What each word means is said here once, for all headers (X is f32 or f64, and
- * SPK_LANES_X is the number of lanes):
+ * A vector here is 16 bytes of lanes in a struct; compilers turn the lane loops into whatever the
+ * baseline offers.  The meaning of each word is written here once, for all headers.  X is f32 or
+ * f64, SPK_LANES_X is the number of lanes, and i and j count lanes.
  *
- *   v_X, m_X           a vector; a mask of its lanes
- *   v_X_zero, set1     all lanes 0, all lanes x
- *   v_X_set2, set4     (p, x): x[i], all lanes p[i], for i < 2 or 4; one load where the ISA can
- *   v_X_mask(n)        the mask of the first n lanes, 0 <= n <= lanes
- *   v_X_load, store    lanes from and to memory of any alignment
- *   v_X_loadm, storem  the masked lanes only: others read as 0, are not written and never fault;
- *                      SPK_MASKS_LOADS is defined where loadm is as fast as load
- *   v_X_add, sub, mul, div   lane by lane
- *   v_X_fma(a, b, c)   a * b + c (one rounding where the ISA has it)
- *   v_X_fnma(a, b, c)  c - a * b, likewise
- *   v_X_rest(a, b, c)  a * b - c, rounded once, where c is about a * b: what a rounded product or a
- *                      quotient lacks
- *   v_X_relu(a)        0 where a < 0, else a: NaN and -0 stay
- *   v_X_max(a, b), min   the greater, the lesser; b where one of them is NaN
- *   v_X_abs(a), copysign(a, x)   without its sign, with that of x
- *   v_X_below(x, y, a, b)   a in the lanes where x < y, else b
- *   v_X_keep(a, bits, b)        a in the lanes whose bit is set, counted from the lowest, else b
- *   v_X_nonzeros(a)    a bit for each lane that is not zero, counted so; NaN is not
- *   v_X_pow2(m)        2^n for m = 1.5 * 2^23 + 127 + n in float, 1.5 * 2^52 + 1023 + n in double:
- *                      n is an integer, and the result normal
- *   v_X_reduce(a)      the sum of the lanes
- *   v_X_reduce8(a, y)  y[i] = sum of the lanes of a[i], i < 8: one transposition for all eight
- *   v_X_transpose(a)   a[i] and a[j] exchange lanes j and i, i, j < lanes
+ *   v_X, m_X              a vector; a mask of its lanes
+ *   v_X_zero()            all lanes 0
+ *   v_X_set1(x)           all lanes x
+ *   v_X_set2(p, x)        x[i] has p[i] in all lanes, i < 2; one load where the ISA can
+ *   v_X_set4(p, x)        the same for i < 4
+ *   v_X_mask(n)           the mask of the first n lanes, 0 <= n <= lanes
+ *   v_X_load(p)           the lanes from memory of any alignment
+ *   v_X_store(p, a)       the lanes to memory of any alignment
+ *   v_X_load_masked(p, m)
+ *                         the masked lanes; others are 0 and their memory is never touched.
+ *                         SPK_FAST_LOAD_MASKED is defined where this is as fast as load
+ *   v_X_store_masked(p, m, a)
+ *                         the masked lanes; the memory of others is never touched
+ *   v_X_add, sub, mul, div(a, b)
+ *                         lane by lane
+ *   v_X_fma(a, b, c)      a * b + c, rounded once where the ISA has such an instruction
+ *   v_X_fnma(a, b, c)     c - a * b, likewise
+ *   v_X_residual(a, b, c) a * b - c, rounded once, where c is about a * b: what a rounded product
+ *                         or quotient lacks
+ *   v_X_relu(a)           0 where a < 0, else a: NaN and -0 stay
+ *   v_X_max, min(a, b)    the greater, the lesser; b where one of them is NaN
+ *   v_X_abs(a)            without its sign
+ *   v_X_copysign(a, x)    with the sign of x
+ *   v_X_select_less(x, y, a, b)
+ *                         a in the lanes where x < y, else b
+ *   v_X_blend(a, bits, b) a in the lanes whose bit is set, else b; bit 0 is lane 0
+ *   v_X_nonzero_mask(a)   a bit for each lane that is not zero, NaN included; bit 0 is lane 0
+ *   v_X_exp2_int(m)       2^n for m = 1.5 * 2^23 + 127 + n in float and 1.5 * 2^52 + 1023 + n in
+ *                         double, where n is an integer and the result is normal
+ *   v_X_reduce(a)         the sum of the lanes
+ *   v_X_reduce8(a, y)     y[i] is the sum of the lanes of a[i], i < 8: one transposition for all
+ *   v_X_transpose(a)      a[i] and a[j] exchange lanes j and i
  *
- *   v_f32_from_f16(p), from_bf16   lanes from values of 16 bits in memory
+ *   v_f32_from_f16(p)     the lanes from float16 in memory
+ *   v_f32_from_bf16(p)    the lanes from bfloat16 in memory
  *
- * Bytes and whole numbers, for int8:
+ * Bytes and 32-bit integers, for int8:
  *
- *   v_u8, v_s32        vectors of as many bytes as v_f32 has; of as many numbers as it has lanes
- *   v_u8_load, v_s32_load, store   from and to memory of any alignment
+ *   v_u8, v_s32           vectors of 4 SPK_LANES_f32 bytes, of SPK_LANES_f32 integers
+ *   v_u8_load, store      from and to memory of any alignment
+ *   v_s32_load, store     likewise
  *   v_u8_order(a, flip)   the bytes of a, each with the bits of `flip` inverted, in the order that
- *                      v_u8_interleave4 wants
- *   v_u8_interleave4(a, q)   from four ordered vectors: byte i of number e of q[v] is byte
- *                      v * SPK_LANES_f32 + e of what a[i] was before it was ordered
- *   spk_weights_load(p)   four signed bytes, for v_s32_dot(q, weights, sum): each number of sum
- * plus the products of its four bytes of q, which are unsigned, and of the weights
+ *                         v_u8_interleave4 takes
+ *   v_u8_interleave4(a, q)
+ *                         from four ordered vectors: byte i of integer e of q[v] is byte
+ *                         v * SPK_LANES_f32 + e of what a[i] was before it was ordered
+ *   spk_weights_load(p)   four signed bytes, for v_s32_dot
+ *   v_s32_dot(q, w, sum)  each integer of sum plus the four products of its bytes of q, which are
+ *                         unsigned, and the bytes of w
  *
- * and, where few instructions do it (SPK_PERMUTE_BITS is defined then):
+ * Lane permutes, where few instructions do one (SPK_PERMUTE_BITS is defined there):
  *
- *   spk_codes          a vector of 32-bit words, which hold codes of SPK_PERMUTE_BITS for some
- * permutes spk_codes_load     from memory of any alignment spk_codes_next(c)  drops the lowest code
- * of every word v_X_permute2(a, b, c)  word i is that word of a and b, one after the other, which
- * the lowest code in word i of c says: for the double k, words 2 k and 2 k + 1 v_X_load4(p, x)
- * lanes 4 g .. 4 g + 3 of x[i] are p[g][i], i < 4
+ *   spk_codes             a vector of 32-bit words, each of which holds as many codes of
+ *                         SPK_PERMUTE_BITS as fit
+ *   spk_codes_load(p)     from memory of any alignment
+ *   spk_codes_next(c)     drops the lowest code of every word
+ *   v_X_permute2(a, b, c) 32-bit word i is the word of a and b, one after the other, which the
+ *                         lowest code of word i of c says; double k has the words 2 k and 2 k + 1
+ *   v_X_load4(p, x)       lanes 4 g .. 4 g + 3 of x[i] are p[g][i], i < 4
  *
- * and, where pairs are repeated by a load (SPK_HAS_PAIRED_ROWS is defined then), paired rows: 2
- * rows by lanes / 2 columns, whose element (r, c) is lane 2 c + r:
+ * Paired rows, where a load repeats pairs (SPK_HAS_PAIRED_ROWS is defined there): a vector holds
+ * 2 rows of lanes / 2 columns, and element (r, c) is lane 2 c + r:
  *
- *   v_X_paired_values(p)    p[r] at (r, c)
- *   v_X_paired_columns(p)   p[c] at (r, c)
- *   v_X_paired_load(p, q), paired_store(p, q, a)   p[c] at (0, c), q[c] at (1, c)
+ *   v_X_paired_values(p)  p[r] at (r, c)
+ *   v_X_paired_columns(p) p[c] at (r, c)
+ *   v_X_paired_load(p, q) p[c] at (0, c), q[c] at (1, c)
+ *   v_X_paired_store(p, q, a)
+ *                         the inverse
  */
 #ifndef SPK_SIMD_SCALAR_H
 #define SPK_SIMD_SCALAR_H
@@ -105,12 +122,12 @@
   static inline void v_##X##_store(T *p, v_##X a) {                                            \
     for (int i = 0; i < SPK_LANES_##X; i++) p[i] = a.lane[i];                                  \
   }                                                                                            \
-  static inline v_##X v_##X##_loadm(const T *p, m_##X m) {                                     \
+  static inline v_##X v_##X##_load_masked(const T *p, m_##X m) {                               \
     v_##X r;                                                                                   \
     for (int i = 0; i < SPK_LANES_##X; i++) r.lane[i] = i < m ? p[i] : (T)0;                   \
     return r;                                                                                  \
   }                                                                                            \
-  static inline void v_##X##_storem(T *p, m_##X m, v_##X a) {                                  \
+  static inline void v_##X##_store_masked(T *p, m_##X m, v_##X a) {                            \
     for (int i = 0; i < SPK_LANES_##X; i++)                                                    \
       if (i < m) p[i] = a.lane[i];                                                             \
   }                                                                                            \
@@ -146,7 +163,7 @@
     for (int i = 0; i < SPK_LANES_##X; i++) c.lane[i] -= a.lane[i] * b.lane[i];                \
     return c;                                                                                  \
   }                                                                                            \
-  static inline v_##X v_##X##_rest(v_##X a, v_##X b, v_##X c) {                                \
+  static inline v_##X v_##X##_residual(v_##X a, v_##X b, v_##X c) {                            \
     for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = REST(a.lane[i], b.lane[i], c.lane[i]); \
     return a;                                                                                  \
   }                                                                                            \
@@ -172,22 +189,22 @@
     for (int i = 0; i < SPK_LANES_##X; i++) a.lane[i] = (T)copysign(a.lane[i], x.lane[i]);     \
     return a;                                                                                  \
   }                                                                                            \
-  static inline v_##X v_##X##_below(v_##X x, v_##X y, v_##X a, v_##X b) {                      \
+  static inline v_##X v_##X##_select_less(v_##X x, v_##X y, v_##X a, v_##X b) {                \
     for (int i = 0; i < SPK_LANES_##X; i++)                                                    \
       b.lane[i] = x.lane[i] < y.lane[i] ? a.lane[i] : b.lane[i];                               \
     return b;                                                                                  \
   }                                                                                            \
-  static inline v_##X v_##X##_keep(v_##X a, unsigned bits, v_##X b) {                          \
+  static inline v_##X v_##X##_blend(v_##X a, unsigned bits, v_##X b) {                         \
     for (int i = 0; i < SPK_LANES_##X; i++)                                                    \
       if (!(bits >> i & 1)) a.lane[i] = b.lane[i];                                             \
     return a;                                                                                  \
   }                                                                                            \
-  static inline unsigned v_##X##_nonzeros(v_##X a) {                                           \
+  static inline unsigned v_##X##_nonzero_mask(v_##X a) {                                       \
     unsigned bits = 0;                                                                         \
     for (int i = 0; i < SPK_LANES_##X; i++) bits |= (unsigned)(a.lane[i] != (T)0) << i;        \
     return bits;                                                                               \
   }                                                                                            \
-  static inline v_##X v_##X##_pow2(v_##X m) {                                                  \
+  static inline v_##X v_##X##_exp2_int(v_##X m) {                                              \
     for (int i = 0; i < SPK_LANES_##X; i++) {                                                  \
       BITS bits;                                                                               \
       memcpy(&bits, &m.lane[i], sizeof bits);                                                  \
