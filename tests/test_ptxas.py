@@ -10,8 +10,8 @@ spec.loader.exec_module(ptxas)
 
 REPORT = """
 ptxas info    : 0 bytes gmem
-ptxas info    : Compiling entry function '_ZN3spk4turnIfEEvNS_4TurnIT_EE' for 'sm_80'
-ptxas info    : Function properties for _ZN3spk4turnIfEEvNS_4TurnIT_EE
+ptxas info    : Compiling entry function '_ZN3spk9transposeIfEEvNS_9TransposeIT_EE' for 'sm_80'
+ptxas info    : Function properties for _ZN3spk9transposeIfEEvNS_9TransposeIT_EE
     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
 ptxas info    : Used 44 registers, used 1 barriers, 416 bytes cmem[0]
 ptxas info    : Function properties for _ZN3spk8activateIfEET_S1_i

@@ -30,7 +30,7 @@ _LEAST_ROWS = 512
 #: Columns that are left of a product, which has several tiles of them.
 _LEAST_COLUMNS = 128
 
-#: Multiply-adds that start a thread (src/driver/parallel.c), and rows of a share at least.
+#: Multiply-adds that start a thread (src/threads/parallel.c), and rows of a share at least.
 _WORK_PER_THREAD, _LEAST_SHARE = 40000, 64
 
 #: A kernel whose model says that it takes so many times as long as the best is not measured, unless

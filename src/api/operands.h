@@ -2,7 +2,7 @@
 #ifndef SPK_API_OPERANDS_H
 #define SPK_API_OPERANDS_H
 
-#include "../common.h"
+#include "../common/common.h"
 
 /* Pointers, sizes and enum values of a sparse operand. */
 spk_status spk_check_sparse(const spk_sparse *A);

@@ -1,4 +1,4 @@
-#include "../common.h"
+#include "../common/common.h"
 
 int spk_abi_version(void) { return SPK_ABI_VERSION; }
 

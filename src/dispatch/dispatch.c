@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../driver/parallel.h"
+#include "../threads/parallel.h"
 #include "cpu.h"
 
 #define MOST_ISAS 4

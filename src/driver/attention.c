@@ -2,10 +2,10 @@
  * much from query to query, single queries. */
 #include <math.h>
 
-#include "../plan/parts.h"
+#include "../threads/partition.h"
 #include "drivers.h"
-#include "parallel.h"
-#include "workspace.h"
+#include "../threads/parallel.h"
+#include "../threads/workspace.h"
 
 /* Keys whose scores are in L1 together. */
 #define CHUNK 192

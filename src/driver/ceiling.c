@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "drivers.h"
-#include "parallel.h"
+#include "../threads/parallel.h"
 
 /* A trial is so long, and the best of so many counts. */
 #define TRIAL_SECONDS 0.005

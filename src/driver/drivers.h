@@ -2,7 +2,7 @@
 #ifndef SPK_DRIVER_DRIVERS_H
 #define SPK_DRIVER_DRIVERS_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "../dispatch/dispatch.h"
 #include "../plan/partial_sums.h"
 #include "../plan/sddmm_plan.h"

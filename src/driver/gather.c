@@ -1,9 +1,9 @@
 /* SpMM by gathering: every row of C is a sum over the entries of a row of A. */
 #include "drivers.h"
-#include "parallel.h"
+#include "../threads/parallel.h"
 #include "rows.h"
 #include "stage.h"
-#include "workspace.h"
+#include "../threads/workspace.h"
 
 typedef struct job {
   const spk_sparse *A;

@@ -1,7 +1,7 @@
 /* int8 x bytes, by row panels or slices whose numbers are four bytes each. */
 #include "drivers.h"
-#include "parallel.h"
-#include "workspace.h"
+#include "../threads/parallel.h"
+#include "../threads/workspace.h"
 
 /* Four rows of B as one, and sums that C has no room for, in bytes; but at least those of a column.
  */

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "drivers.h"
-#include "parallel.h"
-#include "workspace.h"
+#include "../threads/parallel.h"
+#include "../threads/workspace.h"
 
 typedef struct job {
   const spk_int8_gather4 *A;

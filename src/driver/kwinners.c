@@ -1,7 +1,7 @@
 /* The k largest of each row. */
-#include "../plan/parts.h"
+#include "../threads/partition.h"
 #include "drivers.h"
-#include "parallel.h"
+#include "../threads/parallel.h"
 
 /* What an element takes, in multiply-adds of a product: some 16 counts by vectors, and a copy. */
 #define ELEMENT_WORK 4.0

@@ -2,12 +2,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "../plan/parts.h"
+#include "../threads/partition.h"
 #include "drivers.h"
-#include "parallel.h"
+#include "../threads/parallel.h"
 #include "rows.h"
 #include "stage.h"
-#include "workspace.h"
+#include "../threads/workspace.h"
 
 typedef struct job {
   const spk_sparse *A;

@@ -3,8 +3,8 @@
 
 #include "../plan/reduced_precision.h"
 #include "drivers.h"
-#include "parallel.h"
-#include "workspace.h"
+#include "../threads/parallel.h"
+#include "../threads/workspace.h"
 
 /* What the padding of paired rows meets. */
 static const _Alignas(SPK_ALIGN) char zeros[SPK_MOST_LANES * sizeof(float)];

@@ -2,7 +2,7 @@
 #ifndef SPK_DRIVER_ROWS_H
 #define SPK_DRIVER_ROWS_H
 
-#include "../common.h"
+#include "../common/common.h"
 
 /* The first row of part `part` of `parts` of rows [first, last): parts hold about the same number
  * of entries, where an empty row counts as one (it is written too).  A: CSR, BSR (rows are block

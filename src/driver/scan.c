@@ -2,7 +2,7 @@
 #include <stdatomic.h>
 
 #include "drivers.h"
-#include "parallel.h"
+#include "../threads/parallel.h"
 
 /* Indices of one task: some microseconds of work. */
 #define CHUNK ((ptrdiff_t)1 << 15)

@@ -1,8 +1,8 @@
 /* SpMM by scattering: every entry of A adds a row of B into a row of C. */
 #include "drivers.h"
-#include "parallel.h"
+#include "../threads/parallel.h"
 #include "stage.h"
-#include "workspace.h"
+#include "../threads/workspace.h"
 
 typedef struct job {
   const spk_sparse *A;

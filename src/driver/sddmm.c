@@ -1,10 +1,10 @@
 /* SDDMM: every stored entry of P is a dot product of a row of X and a row of Yt. */
-#include "../plan/parts.h"
+#include "../threads/partition.h"
 #include "drivers.h"
-#include "parallel.h"
+#include "../threads/parallel.h"
 #include "rows.h"
 #include "sddmm_tiles.h"
-#include "workspace.h"
+#include "../threads/workspace.h"
 
 typedef struct job {
   const spk_sparse *P;

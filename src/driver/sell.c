@@ -1,9 +1,9 @@
 /* A packed in slices times dense: column by column, row panels dealt out by their steps. */
-#include "../plan/parts.h"
+#include "../threads/partition.h"
 #include "../plan/reduced_precision.h"
 #include "drivers.h"
-#include "parallel.h"
-#include "workspace.h"
+#include "../threads/parallel.h"
+#include "../threads/workspace.h"
 
 /* What a step takes, in multiply-adds of a CSR product as spk_choose_threads counts them: 0.85 ns;
  * two threads pay from 5 microseconds on (Zen 4, AVX-512). */

@@ -1,6 +1,6 @@
 /* Softmax of the stored entries of each row. */
 #include "drivers.h"
-#include "parallel.h"
+#include "../threads/parallel.h"
 #include "rows.h"
 
 /* What an entry takes, in multiply-adds of a product. */

@@ -1,7 +1,7 @@
 /* Sparse times sparse with a dense result: a row of it is B^T, whose columns are B's rows, times a
  * row of A. */
 #include "drivers.h"
-#include "parallel.h"
+#include "../threads/parallel.h"
 #include "rows.h"
 
 #define PARTS_PER_THREAD 4

@@ -6,10 +6,10 @@
  * another vector, in its L2. */
 #include <stdatomic.h>
 
-#include "../plan/parts.h"
+#include "../threads/partition.h"
 #include "drivers.h"
-#include "parallel.h"
-#include "workspace.h"
+#include "../threads/parallel.h"
+#include "../threads/workspace.h"
 
 /* Elements of a dense vector that are looked at together: what is not 0 of them stays in L2. */
 #define CHUNK 8192

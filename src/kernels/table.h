@@ -7,7 +7,7 @@
 #ifndef SPK_KERNELS_TABLE_H
 #define SPK_KERNELS_TABLE_H
 
-#include "../common.h"
+#include "../common/common.h"
 
 /* Elements of the widest vector. */
 #define SPK_MOST_LANES 16

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include SPK_SIMD_HEADER
-#include "../float16.h"
+#include "../common/float16.h"
 #include "table.h"
 
 #define SPK_STRING_(x) #x

@@ -2,7 +2,7 @@
 #ifndef SPK_PLAN_ALIKE_H
 #define SPK_PLAN_ALIKE_H
 
-#include "../common.h"
+#include "../common/common.h"
 
 static inline ptrdiff_t spk_row_length(const spk_sparse *A, ptrdiff_t row) {
   return spk_index(A->offsets, A->itype, row + 1) - spk_index(A->offsets, A->itype, row);

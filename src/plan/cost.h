@@ -4,7 +4,7 @@
 #ifndef SPK_PLAN_COST_H
 #define SPK_PLAN_COST_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "../dispatch/dispatch.h"
 
 /* A x n dense columns; of A only shape, dtype, flags and number of entries are read.  Infinite

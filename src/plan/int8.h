@@ -14,7 +14,7 @@
 #ifndef SPK_PLAN_INT8_H
 #define SPK_PLAN_INT8_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "int8_gather4.h"
 #include "sell.h"
 #include "row_panels.h"

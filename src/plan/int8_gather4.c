@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "packing.h"
-#include "parts.h"
+#include "../threads/partition.h"
 
 #define ROW_PANEL_ROWS 256
 #define LEAST_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */

@@ -8,7 +8,7 @@
 #ifndef SPK_PLAN_INT8_GATHER4_H
 #define SPK_PLAN_INT8_GATHER4_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "../dispatch/dispatch.h"
 
 /* Where a block begins in the arrays of its row panel. */

@@ -2,7 +2,7 @@
 #ifndef SPK_PLAN_PACKING_H
 #define SPK_PLAN_PACKING_H
 
-#include "../driver/parallel.h"
+#include "../threads/parallel.h"
 
 /* Runs the tasks of packing nnz entries: those who pack at the same time share the threads, as each
  * would start some of its own. */

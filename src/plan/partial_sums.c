@@ -1,14 +1,14 @@
 #include "partial_sums.h"
 
-#include "../driver/parallel.h"
-#include "parts.h"
+#include "../threads/parallel.h"
+#include "../threads/partition.h"
 
 /* Entries from which on reading the indices once saves more than storing sums apart costs. */
 #define LEAST_ENTRIES 256
 /* Entries of a row below which zeros and sums of it cost more than that. */
 #define LEAST_PER_ROW 0.5
 /* Multiply-adds, and entries of a row, from which on there is more than one part: with fewer there
- * is one thread (driver/parallel.c), or another array of sums costs too much. */
+ * is one thread (threads/parallel.c), or another array of sums costs too much. */
 #define LEAST_WORK 80000.0
 #define PARTED_ROW 2.0
 /* Columns above which rows of fewer entries are added to C itself, as zeros and sums are what takes

@@ -10,7 +10,7 @@
 #ifndef SPK_PLAN_PARTIAL_SUMS_H
 #define SPK_PLAN_PARTIAL_SUMS_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "../dispatch/dispatch.h"
 
 typedef struct spk_partial_plan {

@@ -3,8 +3,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "../driver/parallel.h"
-#include "../driver/workspace.h"
+#include "../threads/parallel.h"
+#include "../threads/workspace.h"
 
 /* Rows, in tiles, of a task; and what a row or an entry takes, in multiply-adds. */
 #define TILES_PER_TASK 8

@@ -7,7 +7,7 @@
 #ifndef SPK_PLAN_PATTERN_H
 #define SPK_PLAN_PATTERN_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "../kernels/table.h"
 
 struct spk_pattern {

@@ -1,6 +1,6 @@
 #include "reduced_precision.h"
 
-#include "../float16.h"
+#include "../common/float16.h"
 
 void spk_round_values(uint16_t *to, const float *from, size_t count, spk_storage storage) {
   if (storage == SPK_STORAGE_F16)

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../driver/parallel.h"
+#include "../threads/parallel.h"
 #include "alike.h"
 #include "cost.h"
 #include "packing.h"
-#include "parts.h"
+#include "../threads/partition.h"
 #include "reduced_precision.h"
 
 #define ROW_PANEL_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */

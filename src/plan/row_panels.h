@@ -20,7 +20,7 @@
 #ifndef SPK_PLAN_ROW_PANELS_H
 #define SPK_PLAN_ROW_PANELS_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "../dispatch/dispatch.h"
 
 /* Rows of a row panel, at most: with more, runs are longer; with fewer, a row panel's sums stay

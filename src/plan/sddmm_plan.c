@@ -1,6 +1,6 @@
 #include "sddmm_plan.h"
 
-#include "../driver/parallel.h"
+#include "../threads/parallel.h"
 #include "../driver/sddmm_tiles.h"
 
 /* The workspace of one worker stays below a few MiB whatever the shapes. */

@@ -2,7 +2,7 @@
 #ifndef SPK_PLAN_SDDMM_PLAN_H
 #define SPK_PLAN_SDDMM_PLAN_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "../dispatch/dispatch.h"
 #include "pattern.h"
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../driver/parallel.h"
+#include "../threads/parallel.h"
 #include "alike.h"
 #include "packing.h"
-#include "parts.h"
+#include "../threads/partition.h"
 #include "reduced_precision.h"
 
 /* Parts that a matrix is cut into at least, if it has the rows: row panels are what threads share.

@@ -20,7 +20,7 @@
 #ifndef SPK_PLAN_SELL_H
 #define SPK_PLAN_SELL_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "../dispatch/dispatch.h"
 
 /* Where a row panel begins in the arrays of spk_sell; permutes and values count in vectors. */

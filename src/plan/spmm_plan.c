@@ -1,7 +1,7 @@
 #include "spmm_plan.h"
 
-#include "../driver/parallel.h"
-#include "parts.h"
+#include "../threads/parallel.h"
+#include "../threads/partition.h"
 #include "partial_sums.h"
 #include "int8_gather4.h"
 #include "row_panels.h"
@@ -50,7 +50,7 @@
 #define COPY_LEAST_VECTOR 2.0
 #define COPY_LEAST_ROWS 256
 /* Bytes that are copied at a time, unless a single vector of columns takes more: the workspace is
- * kept from call to call up to 16 MiB (driver/workspace.c). */
+ * kept from call to call up to 16 MiB (threads/workspace.c). */
 #define COPY_MOST ((ptrdiff_t)14 << 20)
 
 /* Tasks per thread: enough to even out rows and disturbances, few enough to cost nothing. */

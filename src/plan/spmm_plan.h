@@ -2,7 +2,7 @@
 #ifndef SPK_PLAN_SPMM_PLAN_H
 #define SPK_PLAN_SPMM_PLAN_H
 
-#include "../common.h"
+#include "../common/common.h"
 #include "../dispatch/dispatch.h"
 
 typedef struct spk_spmm_plan {

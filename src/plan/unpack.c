@@ -1,6 +1,6 @@
 #include "unpack.h"
 
-#include "../float16.h"
+#include "../common/float16.h"
 #include "reduced_precision.h"
 
 /* What every entry of a packed matrix needs to be put back. */

@@ -2,7 +2,7 @@
 #ifndef SPK_TESTING_EPILOGUES_H
 #define SPK_TESTING_EPILOGUES_H
 
-#include "../../src/common.h"
+#include "../../src/common/common.h"
 
 typedef struct epilogue_case {
   const char *name;

@@ -8,7 +8,7 @@
 #ifndef SPK_TESTING_EXACT_H
 #define SPK_TESTING_EXACT_H
 
-#include "../../src/common.h"
+#include "../../src/common/common.h"
 
 typedef struct exact {
   double value;     /* of the sum */

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "../../src/driver/workspace.h"
+#include "../../src/threads/workspace.h"
 #include "verbs.h"
 
 static atomic_int watching, asked, refused, held;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "../../src/dispatch/dispatch.h"
-#include "../../src/float16.h"
+#include "../../src/common/float16.h"
 #include "../../src/plan/sell.h"
 #include "epilogues.h"
 #include "exact.h"

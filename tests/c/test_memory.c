@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/driver/workspace.h"
+#include "../../src/threads/workspace.h"
 #include "matrix.h"
 #include "sparse.h"
 

@@ -7,10 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../src/driver/contention.h"
-#include "../../src/driver/parallel.h"
-#include "../../src/driver/pool.h"
-#include "../../src/driver/threads.h"
+#include "../../src/threads/contention.h"
+#include "../../src/threads/parallel.h"
+#include "../../src/threads/pool.h"
+#include "../../src/threads/system.h"
 #include "testing.h"
 
 enum { THREADS = 3, TASKS = 40 };

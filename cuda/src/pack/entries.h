@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#include "../../../src/common.h"
+#include "../../../src/common/common.h"
 
 /* Repeated entries stay side by side, in the order in which they came. */
 typedef struct spk_entries {

@@ -81,7 +81,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../../float16.h"
+#include "../../common/float16.h"
 
 #define SPK_ISA_NAME scalar
 #define SPK_LANES_f32 4

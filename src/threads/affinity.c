@@ -1,4 +1,4 @@
-#include "placement.h"
+#include "affinity.h"
 
 #include <sched.h>
 #include <unistd.h>

@@ -1,8 +1,8 @@
 /* Threads.  parallel.c is the only file with an OpenMP pragma or call. */
-#ifndef SPK_DRIVER_PARALLEL_H
-#define SPK_DRIVER_PARALLEL_H
+#ifndef SPK_THREADS_PARALLEL_H
+#define SPK_THREADS_PARALLEL_H
 
-#include "../common.h"
+#include "../common/common.h"
 
 /* worker < threads: each has a workspace of its own. */
 typedef void (*spk_task_fn)(void *context, ptrdiff_t task, int worker);

@@ -4,8 +4,8 @@
 #include <pthread.h>
 
 #include "contention.h"
-#include "placement.h"
-#include "threads.h"
+#include "affinity.h"
+#include "system.h"
 
 /* Jobs at once.  Callers that find none work alone. */
 #define JOBS 16

@@ -1,6 +1,6 @@
 #include "contention.h"
 
-#include "threads.h"
+#include "system.h"
 
 /* Between probes, at least and at most; and at most where products lost nothing, as all that a
  * probe takes is a tenth of a millisecond of a CPU: when the machine is idle again, that is seen

@@ -1,8 +1,8 @@
 /* Scratch memory of one call: a shared part and a slice per worker, aligned to cache lines. */
-#ifndef SPK_DRIVER_WORKSPACE_H
-#define SPK_DRIVER_WORKSPACE_H
+#ifndef SPK_THREADS_WORKSPACE_H
+#define SPK_THREADS_WORKSPACE_H
 
-#include "../common.h"
+#include "../common/common.h"
 
 typedef struct spk_block spk_block;
 

@@ -1,5 +1,5 @@
 /* Threads of a region keep off each other's CPUs, and keep the affinity that they came with. */
-#include "../../src/driver/placement.h"
+#include "../../src/threads/affinity.h"
 
 #include "testing.h"
 

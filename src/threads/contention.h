@@ -4,12 +4,12 @@
  * intervals, so that what trying costs stays a small part of the time, and soon again where it ran
  * undisturbed for longer than it had been parked.  Each worker is judged by itself: on many CPUs,
  * the one that is busy all the time says nothing about the others. */
-#ifndef SPK_DRIVER_CONTENTION_H
-#define SPK_DRIVER_CONTENTION_H
+#ifndef SPK_THREADS_CONTENTION_H
+#define SPK_THREADS_CONTENTION_H
 
 #include <stdatomic.h>
 
-#include "../common.h"
+#include "../common/common.h"
 
 /* Of one worker; all zeros at first. */
 typedef struct spk_contention {

@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "placement.h"
+#include "affinity.h"
 #include "pool.h"
-#include "threads.h"
+#include "system.h"
 #endif
 
 /* Below this many multiply-adds per thread, a second one costs more than it saves: two threads that

@@ -1,4 +1,4 @@
-#include "threads.h"
+#include "system.h"
 
 #include <sched.h>
 #include <signal.h>

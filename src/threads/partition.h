@@ -1,8 +1,8 @@
 /* Tiles of about equal width, parts of about equal weight. */
-#ifndef SPK_PLAN_PARTS_H
-#define SPK_PLAN_PARTS_H
+#ifndef SPK_THREADS_PARTITION_H
+#define SPK_THREADS_PARTITION_H
 
-#include "../common.h"
+#include "../common/common.h"
 
 /* Bytes of a panel of B, at most. */
 #define SPK_PANEL_MOST ((ptrdiff_t)1 << 20)

@@ -1,11 +1,11 @@
 /* What the system offers to threads: starting one, sleeping on a word, clocks. */
-#ifndef SPK_DRIVER_THREADS_H
-#define SPK_DRIVER_THREADS_H
+#ifndef SPK_THREADS_SYSTEM_H
+#define SPK_THREADS_SYSTEM_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "../common.h"
+#include "../common/common.h"
 
 /* The most threads of a region.  More than this would only cost memory. */
 #define SPK_MOST_THREADS 256

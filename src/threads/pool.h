@@ -12,13 +12,13 @@
  * lost its CPU to somebody else, it is parked (contention.h): products do without it until a probe
  * finds the CPU free.  Workers inside a job know nothing of this, so a job may as well last for
  * many steps with a barrier between them. */
-#ifndef SPK_DRIVER_POOL_H
-#define SPK_DRIVER_POOL_H
+#ifndef SPK_THREADS_POOL_H
+#define SPK_THREADS_POOL_H
 
 #include <stdatomic.h>
 
-#include "../common.h"
-#include "placement.h"
+#include "../common/common.h"
+#include "affinity.h"
 
 /* What belongs to a worker's number within a job: the next task of its range, for two phases, and
  * whether a worker has that number.  On a cache line of its own. */

@@ -1,6 +1,6 @@
 /* Keeping the threads of a region off each other's CPUs. */
-#ifndef SPK_DRIVER_PLACEMENT_H
-#define SPK_DRIVER_PLACEMENT_H
+#ifndef SPK_THREADS_AFFINITY_H
+#define SPK_THREADS_AFFINITY_H
 
 #include <pthread.h>
 #include <stdatomic.h>
