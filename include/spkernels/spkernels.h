@@ -177,8 +177,12 @@ ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n);
 /* What multiplying A, sorted, with n columns takes one core, in cycles: roughly, to choose between
  * spk_spmm, packing A (infinite where A is too sparse for that), or writing its zeros out for a
  * BLAS.  Of A, shape, dtype and nnz are read; 0 where these or n are no sizes. */
-typedef enum spk_way { SPK_WAY_ROWS = 0, SPK_WAY_PACKED = 1, SPK_WAY_DENSE = 2 } spk_way;
-double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way);
+typedef enum spk_strategy {
+  SPK_STRATEGY_ROWS = 0,
+  SPK_STRATEGY_PACKED = 1,
+  SPK_STRATEGY_DENSE = 2
+} spk_strategy;
+double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy);
 /* As spk_spmm.  Where the rows of A are sorted and it lies in row panels, an element of C is a sum
  * in the order of its row's entries, whatever the blocks. */
 spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,

@@ -2,14 +2,14 @@
 # `threads`: at most that number, or 0 for the default.
 
 
-def predict(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t nnz, bint double, Py_ssize_t n, int way):
+def predict(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t nnz, bint double, Py_ssize_t n, int strategy):
     """Return the cycles that one core is said to take for a product."""
     cdef spk_sparse a
     a.format = SPK_CSR
     a.rows, a.cols, a.nnz = rows, cols, nnz
     a.dtype = SPK_F64 if double else SPK_F32
     a.flags = 0
-    return spk_predict(&a, n, <spk_way>way)
+    return spk_predict(&a, n, <spk_strategy>strategy)
 
 
 cdef inline spk_status _multiply(object A, const spk_sparse *a, const spk_dense *b,

@@ -77,9 +77,9 @@ cdef extern from "spkernels/spkernels.h" nogil:
         pass
     spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
                            spk_storage storage, int threads, spk_prepared **prepared)
-    ctypedef enum spk_way:
+    ctypedef enum spk_strategy:
         pass
-    double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way)
+    double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy)
     ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n)
     spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B,
                                  const spk_dense *C, const spk_epilogue *epilogue, int threads)

@@ -123,14 +123,14 @@ ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n) {
   return spk_row_panels_tile(dtype, spk_min(n, WIDEST), kernels, spk_active_machine());
 }
 
-double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_way way) {
+double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy) {
   const spk_kernels *kernels = spk_active_kernels();
-  if (!A || !kernels || (unsigned)A->dtype > SPK_F64 || (unsigned)way > SPK_WAY_DENSE || n < 1 ||
-      A->rows < 0 || A->nnz < 0 || A->cols < 0 || A->cols > MOST_COLS)
+  if (!A || !kernels || (unsigned)A->dtype > SPK_F64 || (unsigned)strategy > SPK_STRATEGY_DENSE ||
+      n < 1 || A->rows < 0 || A->nnz < 0 || A->cols < 0 || A->cols > MOST_COLS)
     return 0;
   spk_sparse sorted = *A;
   sorted.flags |= SPK_SORTED;
-  return spk_cost(&sorted, n, way, kernels, spk_active_machine());
+  return spk_cost(&sorted, n, strategy, kernels, spk_active_machine());
 }
 
 spk_layout spk_prepared_layout(const spk_prepared *prepared) {

@@ -138,10 +138,10 @@ static double dense_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *ke
   return (cells * vectors * 1.15 + 4.0 * (double)A->rows) / machine->tuning.fmas;
 }
 
-double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_way way, const spk_kernels *kernels,
+double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy, const spk_kernels *kernels,
                 const spk_machine *machine) {
-  if (way == SPK_WAY_ROWS) return rows_cost(A, n, kernels, machine);
-  if (way == SPK_WAY_DENSE) return dense_cost(A, n, kernels, machine);
+  if (strategy == SPK_STRATEGY_ROWS) return rows_cost(A, n, kernels, machine);
+  if (strategy == SPK_STRATEGY_DENSE) return dense_cost(A, n, kernels, machine);
   if (n == 1 && spk_sell_suit(A, kernels)) return sell_cost(A, kernels);
   return row_panels_cost(A, n, kernels, machine);
 }

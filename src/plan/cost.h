@@ -9,7 +9,7 @@
 
 /* A x n dense columns; of A only shape, dtype, flags and number of entries are read.  Infinite
  * where A is too sparse for it. */
-double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_way way, const spk_kernels *kernels,
+double spk_cost(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy, const spk_kernels *kernels,
                 const spk_machine *machine);
 
 /* A row of A in row panels of `kernels` against a tile of `vectors` vectors, with blocks of `block`

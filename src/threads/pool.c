@@ -11,7 +11,7 @@
 #define JOBS 16
 
 /* How long one looks without and with offering the CPU, before one sleeps.  A caller that sleeps
- * may be woken on the CPU of the worker that wakes it (make_way), so that it seldom does. */
+ * may be woken on the CPU of the worker that wakes it (leave_cpu), so that it seldom does. */
 #define LOOKING (20 * SPK_MICROSECOND)
 #define CALLER_OFFERS (1 * SPK_MILLISECOND)
 /* A worker, for its next job: as long as jobs come within that time, else shortly.  Waking one
@@ -306,7 +306,7 @@ static int is_undisturbed(void) {
  * a thread near the waker unless it knows an idle CPU, and in a virtual machine it takes one that
  * sleeps for one that the host has taken away.  With 30 ms between bursts of calls, 9 bursts of 10
  * went by one thread, on two CPUs of which one was idle. */
-static void make_way(worker *w, int cpu) {
+static void leave_cpu(worker *w, int cpu) {
   if (cpu >= 0 && atomic_load_explicit(&w->off, memory_order_relaxed) != cpu)
     keep_off(w, w->thread, cpu);
 }
@@ -494,7 +494,7 @@ void spk_job_open(spk_job *job, spk_job_fn fn, void *context) {
   const int missing = job->threads - 1 - (int)spk_max(0, atomic_load(&looking));
   if (missing > 0 && asleep > 0) {
     const int count = atomic_load_explicit(&started, memory_order_acquire);
-    for (int i = 0; i < count; i++) make_way(&workers[i], job->cpu);
+    for (int i = 0; i < count; i++) leave_cpu(&workers[i], job->cpu);
     int64_t nobody = 0;
     atomic_compare_exchange_strong(&woken_at, &nobody, spk_now());
     spk_wake(&open_jobs, missing);
@@ -502,7 +502,7 @@ void spk_job_open(spk_job *job, spk_job_fn fn, void *context) {
   const int count = atomic_load_explicit(&started, memory_order_acquire);
   for (int i = 0, left = job->parked; left > 0 && i < count; i++)
     if (is_parked(&workers[i])) {
-      make_way(&workers[i], job->cpu);
+      leave_cpu(&workers[i], job->cpu);
       call(&workers[i]);
       left--;
     }
@@ -563,7 +563,7 @@ static void probe_one(void) {
     note_probe(&workers[i]);
   }
   if (!due) return;
-  make_way(due, spk_current_cpu());
+  leave_cpu(due, spk_current_cpu());
   atomic_store(&due->probed_at, spk_now());
   call(due);
 }

@@ -339,11 +339,12 @@ static void check_prepared_arguments(void) {
       CHECK(width >= 1 && (width == 1) == (n == 1));
       CHECK(spk_prepare_width((spk_dtype)dtype, width) == width, "%td, %td", n, width);
       doubles.dtype = (spk_dtype)dtype;
-      for (int way = SPK_WAY_ROWS; way <= SPK_WAY_DENSE; way++)
-        CHECK(spk_predict(&doubles, n, (spk_way)way) > 0, "way %d, n = %td", way, n);
+      for (int strategy = SPK_STRATEGY_ROWS; strategy <= SPK_STRATEGY_DENSE; strategy++)
+        CHECK(spk_predict(&doubles, n, (spk_strategy)strategy) > 0, "strategy %d, n = %td",
+              strategy, n);
     }
-  CHECK(spk_predict(NULL, 8, SPK_WAY_ROWS) == 0 && spk_predict(A, 0, SPK_WAY_ROWS) == 0);
-  CHECK(spk_predict(A, 8, (spk_way)3) == 0);
+  CHECK(spk_predict(NULL, 8, SPK_STRATEGY_ROWS) == 0 && spk_predict(A, 0, SPK_STRATEGY_ROWS) == 0);
+  CHECK(spk_predict(A, 8, (spk_strategy)3) == 0);
   for (ptrdiff_t width = 0; width < 2; width++) {
     CHECK(spk_prepare(A, width, 0, SPK_STORAGE_SAME, 1, &p) == SPK_OK);
     const spk_dense *B = &o.B.view, *C = &o.C.view;

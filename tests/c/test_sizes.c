@@ -69,7 +69,7 @@ static void check_product(spk_format format, ptrdiff_t cols, ptrdiff_t n, int th
   const spk_dense none = dense_of(cols, 0, HUGE_SIZE, HUGE_SIZE, NULL);
   const spk_dense nothing = dense_of(1, 0, HUGE_SIZE, HUGE_SIZE, NULL);
   CHECK(spk_spmm(&A, &none, &nothing, NULL, threads) == SPK_OK);
-  CHECK(spk_predict(&A, HUGE_SIZE, SPK_WAY_ROWS) >= 0);
+  CHECK(spk_predict(&A, HUGE_SIZE, SPK_STRATEGY_ROWS) >= 0);
   if (format != SPK_CSR) return;
   spk_prepared *prepared = NULL;
   for (ptrdiff_t width = 0; width < 2; width++) {

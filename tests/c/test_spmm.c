@@ -116,22 +116,23 @@ static void check_product(const product *x) {
 
   const spk_epilogue e = {how->alpha, how->beta, how->bias_row ? bias_row.memory : NULL,
                           how->bias_col ? bias_col.memory : NULL, how->activation};
-  const int ways = A.view.format == SPK_CSR ? 4 : 1;
+  const int strategies = A.view.format == SPK_CSR ? 4 : 1;
   const matrix results[] = {C, matrix_copy(&old), matrix_copy(&old), matrix_copy(&old)};
   const spk_status status = spk_spmm(&A.view, &B.view, &C.view, &e, x->threads);
   CHECK(status == SPK_OK, "%s", spk_status_string(status));
-  for (int way = 1; way < ways; way++)
-    run_prepared(&A, &B, &results[way], &e, way == 3 ? 1 : 2 + random_below(200), x->threads);
-  if (ways > 1 && x->a.sorted)
-    CHECK(matrix_same_bits(&results[1], &results[2]), "two ways of packing");
-  for (int way = 0; way < ways; way++) {
-    const matrix *got = &results[way];
+  for (int strategy = 1; strategy < strategies; strategy++)
+    run_prepared(&A, &B, &results[strategy], &e, strategy == 3 ? 1 : 2 + random_below(200),
+                 x->threads);
+  if (strategies > 1 && x->a.sorted)
+    CHECK(matrix_same_bits(&results[1], &results[2]), "two strategies of packing");
+  for (int strategy = 0; strategy < strategies; strategy++) {
+    const matrix *got = &results[strategy];
     for (ptrdiff_t i = 0; i < m; i++)
       for (ptrdiff_t j = 0; j < n; j++) {
         const exact c = exact_epilogue(expected[i * n + j], &e, matrix_get(&old, i, j),
                                        matrix_get(&bias_row, i, 0), matrix_get(&bias_col, j, 0));
         CHECK(exact_matches(c, dtype, matrix_get(got, i, j)), "%s: C[%td, %td] = %.17g, not %.17g",
-              way ? "prepared" : "plain", i, j, matrix_get(got, i, j), c.value);
+              strategy ? "prepared" : "plain", i, j, matrix_get(got, i, j), c.value);
       }
     CHECK(matrix_gaps_intact(got));
   }
@@ -245,13 +246,13 @@ static void check_ruled(const char *what, const spk_sparse *A, const extreme *x,
   }
   const spk_epilogue e = {.alpha = x->alpha, .beta = x->beta};
   const double expected = ruled(dtype, x, sum);
-  for (int way = 0; way < (A->format == SPK_CSR ? 3 : 1); way++) {
+  for (int strategy = 0; strategy < (A->format == SPK_CSR ? 3 : 1); strategy++) {
     const matrix result = matrix_copy(&C);
     spk_prepared *prepared = NULL;
-    if (way == 0) {
+    if (strategy == 0) {
       CHECK(spk_spmm(A, &B.view, &result.view, &e, threads) == SPK_OK);
     } else {
-      CHECK(spk_prepare(A, way == 1 ? 1 : 64, 0, SPK_STORAGE_SAME, 1, &prepared) == SPK_OK);
+      CHECK(spk_prepare(A, strategy == 1 ? 1 : 64, 0, SPK_STORAGE_SAME, 1, &prepared) == SPK_OK);
       CHECK(spk_prepared_spmm(prepared, &B.view, &result.view, &e, threads) == SPK_OK);
       spk_prepared_free(prepared);
     }
@@ -259,7 +260,7 @@ static void check_ruled(const char *what, const spk_sparse *A, const extreme *x,
       for (ptrdiff_t j = 0; j < n; j++) {
         const double got = matrix_get(&result, i, j);
         CHECK(isnan(expected) ? isnan(got) : got == expected,
-              "way %d: C[%td, %td] = %.9g, not %.9g", way, i, j, got, expected);
+              "strategy %d: C[%td, %td] = %.9g, not %.9g", strategy, i, j, got, expected);
       }
   }
   exact_memory_release();
