@@ -2,7 +2,9 @@
 # `threads`: at most that number, or 0 for the default.
 
 
-def predict(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t nnz, bint double, Py_ssize_t n, int strategy):
+def predict(
+    Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t nnz, bint double, Py_ssize_t n, int strategy
+):
     """Return the cycles that one core is said to take for a product."""
     cdef spk_sparse a
     a.format = SPK_CSR

@@ -10,15 +10,15 @@ size_t spk_pattern_bytes(const spk_pattern *pattern) { return pattern ? pattern-
 
 spk_status spk_pattern_make(const spk_sparse *P, int threads, spk_pattern **made) {
   if (!P || !made) return SPK_ERR_ARGUMENT;
-  spk_sparse ready = *P;
-  ready.values = P->indices; /* not read, and may be missing */
-  spk_status status = spk_check_sparse(&ready);
+  spk_sparse canonical = *P;
+  canonical.values = P->indices; /* not read, and may be missing */
+  spk_status status = spk_check_sparse(&canonical);
   if (status != SPK_OK) return status;
   if (P->format != SPK_CSR) return SPK_ERR_ARGUMENT;
-  status = spk_ready(&ready, 1, threads);
+  status = spk_validate(&canonical, 1, threads);
   if (status != SPK_OK) return status;
-  if (!(ready.flags & SPK_SORTED)) return SPK_ERR_ARGUMENT;
-  return spk_plan_pattern(&ready, threads, made);
+  if (!(canonical.flags & SPK_SORTED)) return SPK_ERR_ARGUMENT;
+  return spk_plan_pattern(&canonical, threads, made);
 }
 
 spk_status spk_attend(const spk_pattern *mask, const spk_attention *attention, int threads) {

@@ -47,9 +47,9 @@ static int coo_in_order(const spk_sparse *A) {
 static spk_status check_coo(spk_sparse *A, const spk_kernels *kernels, int wants_sorted,
                             int threads) {
   ptrdiff_t falls = 0;
-  if (!spk_drive_scan(A->row_indices, A->itype, A->nnz, A->rows, wants_sorted ? &falls : NULL,
-                      threads, kernels) ||
-      !spk_drive_scan(A->indices, A->itype, A->nnz, A->cols, NULL, threads, kernels))
+  if (!spk_drive_validate(A->row_indices, A->itype, A->nnz, A->rows, wants_sorted ? &falls : NULL,
+                          threads, kernels) ||
+      !spk_drive_validate(A->indices, A->itype, A->nnz, A->cols, NULL, threads, kernels))
     return SPK_ERR_INDEX;
   A->flags |= SPK_CHECKED;
   /* Sorted rows get offsets of A's index type. */
@@ -66,12 +66,12 @@ static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, in
                                    int threads) {
   const ptrdiff_t outer = outer_of(A);
   const ptrdiff_t inner = A->format == SPK_CSC ? A->rows : A->cols / A->block_cols;
-  if (!kernels->scan_offsets[A->itype](A->offsets, outer + 1, A->nnz)) return SPK_ERR_INDPTR;
+  if (!kernels->validate_offsets[A->itype](A->offsets, outer + 1, A->nnz)) return SPK_ERR_INDPTR;
   /* Within what there is, though somebody may write to the offsets at this moment. */
   const ptrdiff_t used = spk_max(0, spk_min(A->nnz, spk_index(A->offsets, A->itype, outer)));
   ptrdiff_t falls = 0;
-  if (!spk_drive_scan(A->indices, A->itype, used, inner, wants_sorted ? &falls : NULL, threads,
-                      kernels))
+  if (!spk_drive_validate(A->indices, A->itype, used, inner, wants_sorted ? &falls : NULL, threads,
+                          kernels))
     return SPK_ERR_INDEX;
   A->flags |= SPK_CHECKED;
   if (wants_sorted && (falls == 0 || falls == falls_between_rows(A, outer, used)))
@@ -79,7 +79,7 @@ static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, in
   return SPK_OK;
 }
 
-spk_status spk_ready(spk_sparse *A, int wants_sorted, int threads) {
+spk_status spk_validate(spk_sparse *A, int wants_sorted, int threads) {
   const spk_status status = spk_check_sparse(A);
   if (status != SPK_OK || A->flags & SPK_CHECKED) return status;
   const spk_kernels *kernels = spk_active_kernels();
@@ -92,11 +92,11 @@ spk_status spk_ready(spk_sparse *A, int wants_sorted, int threads) {
 spk_status spk_check_offsets(const spk_sparse *A) {
   const spk_kernels *kernels = spk_active_kernels();
   if (A->format == SPK_COO || A->flags & SPK_CHECKED) return SPK_OK;
-  return kernels->scan_offsets[A->itype](A->offsets, outer_of(A) + 1, A->nnz) ? SPK_OK
-                                                                              : SPK_ERR_INDPTR;
+  return kernels->validate_offsets[A->itype](A->offsets, outer_of(A) + 1, A->nnz) ? SPK_OK
+                                                                                  : SPK_ERR_INDPTR;
 }
 
 spk_status spk_check(spk_sparse *A, int threads) {
   if (A) A->flags &= ~SPK_CHECKED;
-  return spk_ready(A, 1, threads);
+  return spk_validate(A, 1, threads);
 }

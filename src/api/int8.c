@@ -7,17 +7,17 @@
 spk_status spk_int8_prepare(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
                             spk_int8 **prepared) {
   if (!A || !prepared || width < 0) return SPK_ERR_ARGUMENT;
-  spk_sparse ready = *A;
-  ready.values = values;
-  spk_status status = spk_check_sparse(&ready);
+  spk_sparse canonical = *A;
+  canonical.values = values;
+  spk_status status = spk_check_sparse(&canonical);
   if (status != SPK_OK) return status;
-  if (ready.format != SPK_CSR) return SPK_ERR_ARGUMENT;
+  if (canonical.format != SPK_CSR) return SPK_ERR_ARGUMENT;
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
-  status = spk_ready(&ready, 1, threads);
+  status = spk_validate(&canonical, 1, threads);
   if (status != SPK_OK) return status;
-  if (!(ready.flags & SPK_SORTED)) return SPK_ERR_ARGUMENT;
-  return spk_int8_make(&ready, values, width ? width : USUAL_WIDTH, threads, kernels,
+  if (!(canonical.flags & SPK_SORTED)) return SPK_ERR_ARGUMENT;
+  return spk_int8_make(&canonical, values, width ? width : USUAL_WIDTH, threads, kernels,
                        spk_active_machine(), prepared);
 }
 

@@ -21,7 +21,7 @@ spk_sampling spk_rounded_sampling(const spk_sampling *sampling, spk_dtype dtype)
 
 /* Check offsets and indices unless the caller vouches for them; find out whether they are sorted
  * (SPK_SORTED) only if wanted, as that takes a pass over the rows.  `threads` as in spk_spmm. */
-spk_status spk_ready(spk_sparse *A, int wants_sorted, int threads);
+spk_status spk_validate(spk_sparse *A, int wants_sorted, int threads);
 /* The offsets alone, of a sparse operand that spk_check_sparse has passed. */
 spk_status spk_check_offsets(const spk_sparse *A);
 

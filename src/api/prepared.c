@@ -40,17 +40,17 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   if (storage != SPK_STORAGE_SAME && A->dtype != SPK_F32) return SPK_ERR_DTYPE;
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
-  spk_sparse ready = *A;
+  spk_sparse canonical = *A;
   const int vector = width == 1 && block_rows == 0;
-  status = spk_ready(&ready, vector, threads);
+  status = spk_validate(&canonical, vector, threads);
   if (status != SPK_OK) return status;
   spk_prepared *made = calloc(1, sizeof *made);
   if (!made) return SPK_ERR_MEMORY;
   width = width > 0 ? spk_min(width, WIDEST) : USUAL_WIDTH;
-  if (vector && spk_sell_suit(&ready, kernels))
-    status = spk_sell_make(&ready, storage, threads, kernels, &made->sell);
+  if (vector && spk_sell_suit(&canonical, kernels))
+    status = spk_sell_make(&canonical, storage, threads, kernels, &made->sell);
   if (status == SPK_OK && !made->sell)
-    status = spk_row_panels_make(&ready, width, block_rows, storage, threads, kernels,
+    status = spk_row_panels_make(&canonical, width, block_rows, storage, threads, kernels,
                                  spk_active_machine(), &made->row_panels);
   if (status == SPK_OK)
     *prepared = made;

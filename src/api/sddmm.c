@@ -14,14 +14,14 @@ static spk_status sample(const spk_sparse *P, const spk_pattern *pattern, const 
                          const spk_dense *Y, void *values, const spk_sampling *sampling,
                          int threads) {
   static const spk_sampling plain = {.alpha = 1.0};
-  spk_sparse ready;
+  spk_sparse canonical;
   spk_status status = SPK_ERR_ARGUMENT;
   if (!P || (P->nnz > 0 && !values)) return status;
-  ready = *P;
+  canonical = *P;
   const spk_sampling s = spk_rounded_sampling(sampling ? sampling : &plain, P->dtype);
   /* P.values is not read without beta or scale, and may then be missing. */
-  if (!ready.values && s.beta == 0.0 && !s.scale) ready.values = values;
-  status = spk_check_sparse(&ready);
+  if (!canonical.values && s.beta == 0.0 && !s.scale) canonical.values = values;
+  status = spk_check_sparse(&canonical);
   if (status == SPK_OK) status = spk_check_dense(X);
   if (status == SPK_OK) status = spk_check_dense(Y);
   if (status != SPK_OK) return status;
@@ -29,24 +29,24 @@ static spk_status sample(const spk_sparse *P, const spk_pattern *pattern, const 
   if (P->dtype != X->dtype || P->dtype != Y->dtype) return SPK_ERR_DTYPE;
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
-  status = spk_ready(&ready, 1, threads);
+  status = spk_validate(&canonical, 1, threads);
   if (status != SPK_OK || P->nnz == 0 || P->rows == 0 || P->cols == 0) return status;
 
   /* Time follows the entries, also where few rows have any. */
-  if (P->format == SPK_COO && P->rows / ROWS_PER_ENTRY > P->nnz) ready.flags &= ~SPK_SORTED;
+  if (P->format == SPK_COO && P->rows / ROWS_PER_ENTRY > P->nnz) canonical.flags &= ~SPK_SORTED;
   /* P in CSC is P^T in CSR, and (X Y)^T = Y^T X^T. */
   const spk_dense yt = transposed(Y);
   const spk_dense *left = X, *right = &yt;
   if (P->format == SPK_CSC) {
     left = &yt;
     right = X;
-    ready.format = SPK_CSR;
-    ready.rows = P->cols;
-    ready.cols = P->rows;
+    canonical.format = SPK_CSR;
+    canonical.rows = P->cols;
+    canonical.cols = P->rows;
   }
   spk_sddmm_plan plan;
-  spk_plan_sddmm(&ready, pattern, left, right, threads, spk_active_machine(), &plan);
-  return spk_drive_sddmm(&ready, pattern, left, right, values, &s, &plan, kernels);
+  spk_plan_sddmm(&canonical, pattern, left, right, threads, spk_active_machine(), &plan);
+  return spk_drive_sddmm(&canonical, pattern, left, right, values, &s, &plan, kernels);
 }
 
 spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y, void *values,

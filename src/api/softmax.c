@@ -8,8 +8,9 @@ spk_status spk_softmax(const spk_sparse *P, void *values, double scale, int thre
   if (P->format != SPK_CSR || (P->nnz > 0 && !values)) return SPK_ERR_ARGUMENT;
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
-  spk_sparse ready = *P;
-  status = spk_ready(&ready, 0, threads);
-  if (status == SPK_OK && P->nnz > 0) spk_drive_softmax(&ready, values, scale, threads, kernels);
+  spk_sparse canonical = *P;
+  status = spk_validate(&canonical, 0, threads);
+  if (status == SPK_OK && P->nnz > 0)
+    spk_drive_softmax(&canonical, values, scale, threads, kernels);
   return status;
 }

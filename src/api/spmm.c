@@ -75,22 +75,22 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
     status = spk_check_offsets(A);
     return status == SPK_OK ? spk_drive_partial(A, B, C, &e, &partial, kernels) : status;
   }
-  spk_sparse ready = *A;
-  status = spk_ready(&ready, wants_sorted(A, B), threads);
+  spk_sparse canonical = *A;
+  status = spk_validate(&canonical, wants_sorted(A, B), threads);
   if (status != SPK_OK) return status;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
-  if (sums_parts(&ready, B, threads, &kernels, &partial))
-    return spk_drive_partial(&ready, B, C, &e, &partial, kernels);
+  if (sums_parts(&canonical, B, threads, &kernels, &partial))
+    return spk_drive_partial(&canonical, B, C, &e, &partial, kernels);
   const int keeps = e.beta != 0.0;
   kernels = spk_active_kernels();
   spk_spmm_plan plan;
-  if (gathers(&ready, B)) {
+  if (gathers(&canonical, B)) {
     kernels = spk_kernels_for(kernels, B->dtype, B->cols);
-    spk_plan_gather(&ready, B, C, keeps, threads, kernels, spk_active_machine(), &plan);
-    return spk_drive_gather(&ready, B, C, &e, &plan, kernels);
+    spk_plan_gather(&canonical, B, C, keeps, threads, kernels, spk_active_machine(), &plan);
+    return spk_drive_gather(&canonical, B, C, &e, &plan, kernels);
   }
-  spk_plan_scatter(&ready, B, C, keeps, threads, kernels, spk_active_machine(), &plan);
-  return spk_drive_scatter(&ready, B, C, &e, &plan, kernels);
+  spk_plan_scatter(&canonical, B, C, keeps, threads, kernels, spk_active_machine(), &plan);
+  return spk_drive_scatter(&canonical, B, C, &e, &plan, kernels);
 }
 
 spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
@@ -101,8 +101,8 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   if (!name || size == 0) return SPK_ERR_ARGUMENT;
   const spk_sparse simple = without_blocks(A);
   A = &simple;
-  spk_sparse ready = *A;
-  status = spk_ready(&ready, wants_sorted(A, B), threads);
+  spk_sparse canonical = *A;
+  status = spk_validate(&canonical, wants_sorted(A, B), threads);
   if (status != SPK_OK) return status;
   if (C->rows == 0 || C->cols == 0) {
     snprintf(name, size, "spmm_%s_empty", formats[A->format]);
@@ -111,7 +111,7 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   const spk_kernels *kernels;
   spk_partial_plan partial;
   if (sums_parts(A, B, threads, &kernels, &partial) ||
-      sums_parts(&ready, B, threads, &kernels, &partial)) {
+      sums_parts(&canonical, B, threads, &kernels, &partial)) {
     char shape[32] = "vector";
     if (B->cols > 1)
       snprintf(shape, sizeof shape, "1x%tdv", spk_ceil_div(partial.tile, kernels->lanes[A->dtype]));
@@ -120,14 +120,14 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
              partial.threads == 1 ? "" : "s");
     return SPK_OK;
   }
-  const int gather = gathers(&ready, B);
+  const int gather = gathers(&canonical, B);
   kernels = spk_active_kernels();
   if (gather) kernels = spk_kernels_for(kernels, B->dtype, B->cols);
   spk_spmm_plan plan;
   if (gather)
-    spk_plan_gather(&ready, B, C, 0, threads, kernels, spk_active_machine(), &plan);
+    spk_plan_gather(&canonical, B, C, 0, threads, kernels, spk_active_machine(), &plan);
   else
-    spk_plan_scatter(&ready, B, C, 0, threads, kernels, spk_active_machine(), &plan);
+    spk_plan_scatter(&canonical, B, C, 0, threads, kernels, spk_active_machine(), &plan);
   char shape[32], how[96];
   if (plan.strided)
     snprintf(shape, sizeof shape, "strided");

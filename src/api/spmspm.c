@@ -15,8 +15,8 @@ spk_status spk_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
   spk_sparse left = *A, right = *B;
-  status = spk_ready(&left, 0, threads);
-  if (status == SPK_OK) status = spk_ready(&right, 0, threads);
+  status = spk_validate(&left, 0, threads);
+  if (status == SPK_OK) status = spk_validate(&right, 0, threads);
   if (status == SPK_OK && A->rows > 0 && B->cols > 0)
     spk_drive_spmspm(&left, &right, C, ldc, threads, kernels);
   return status;

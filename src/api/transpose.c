@@ -23,8 +23,8 @@ spk_status spk_transpose_blocks(const spk_sparse *A, void *offsets, void *indice
   if (status != SPK_OK) return status;
   if (A->format != SPK_BSR || !offsets || (A->nnz > 0 && (!indices || !values)))
     return SPK_ERR_ARGUMENT;
-  spk_sparse ready = *A;
-  status = spk_ready(&ready, 0, 1);
+  spk_sparse canonical = *A;
+  status = spk_validate(&canonical, 0, 1);
   if (status != SPK_OK) return status;
   const spk_itype itype = A->itype;
   const ptrdiff_t outer = A->rows / A->block_rows, inner = A->cols / A->block_cols;

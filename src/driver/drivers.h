@@ -80,8 +80,8 @@ typedef struct spk_winners {
 void spk_drive_kwinners(const spk_winners *w, int threads, const spk_kernels *kernels);
 
 /* Whether indices lie in [0, bound); how many lie below their left neighbour, unless NULL. */
-int spk_drive_scan(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,
-                   ptrdiff_t *descents, int threads, const spk_kernels *kernels);
+int spk_drive_validate(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,
+                       ptrdiff_t *descents, int threads, const spk_kernels *kernels);
 
 #define SPK_MOST_CEILING_THREADS 256
 

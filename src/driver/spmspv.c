@@ -50,9 +50,9 @@ ptrdiff_t spk_usual_lines(const spk_sparse *A, ptrdiff_t columns) {
 static spk_status check_columns(const job *j, ptrdiff_t begin, ptrdiff_t end) {
   const spk_sparse *A = j->A;
   if (A->flags & SPK_CHECKED || begin >= end) return SPK_OK;
-  return j->kernels->scan_columns[A->itype](A->offsets, A->indices,
-                                            spk_at(j->ids, begin, spk_itype_size(A->itype)),
-                                            end - begin, A->rows, A->nnz);
+  return j->kernels->validate_columns[A->itype](A->offsets, A->indices,
+                                                spk_at(j->ids, begin, spk_itype_size(A->itype)),
+                                                end - begin, A->rows, A->nnz);
 }
 
 static void add_columns(const job *j, ptrdiff_t begin, ptrdiff_t end, void *y) {
@@ -162,7 +162,7 @@ static spk_status run_parts(job *j, int threads, int last) {
 
 spk_status spk_drive_spmspv(const spk_sparse *A, const void *ids, const void *x, ptrdiff_t count,
                             void *y, int threads, const spk_kernels *kernels) {
-  if (!kernels->scan_indices[A->itype](ids, count, A->cols, NULL)) return SPK_ERR_INDEX;
+  if (!kernels->validate_indices[A->itype](ids, count, A->cols, NULL)) return SPK_ERR_INDEX;
   job j = {.A = A, .kernels = kernels, .ids = ids, .x = x, .count = count, .first = 1, .y = y};
   double entries;
   j.pitch = pitch_of(A);

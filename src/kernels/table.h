@@ -296,12 +296,13 @@ typedef double (*spk_ceiling_fn)(const void *buffer, ptrdiff_t count, ptrdiff_t 
 
 /* Whether indices[0 .. count) lie in [0, bound); how many lie below their left neighbour, unless
  * descents is NULL. */
-typedef int (*spk_scan_fn)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
-                           ptrdiff_t *descents);
+typedef int (*spk_validate_fn)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
+                               ptrdiff_t *descents);
 /* SPK_OK if offsets of columns ids[0 .. count), which exist, lie in [0, nnz] and do not decrease,
  * and their indices lie in [0, rows). */
-typedef spk_status (*spk_scan_columns_fn)(const void *offsets, const void *indices, const void *ids,
-                                          ptrdiff_t count, ptrdiff_t rows, ptrdiff_t nnz);
+typedef spk_status (*spk_validate_columns_fn)(const void *offsets, const void *indices,
+                                              const void *ids, ptrdiff_t count, ptrdiff_t rows,
+                                              ptrdiff_t nnz);
 /* Where rows [0, rows) cross the multiples of `width`: cuts[b * ld + i] is the first entry of row i
  * with an index of b * width or more, for b = 0 .. blocks.  Indices must be sorted in each row. */
 typedef void (*spk_cut_fn)(const void *indices, const void *offsets, ptrdiff_t rows,

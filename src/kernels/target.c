@@ -54,12 +54,12 @@
 /* index arrays */
 #define I int32_t
 #define IN i32
-#include "scan.inc.h"
+#include "validate.inc.h"
 #undef I
 #undef IN
 #define I int64_t
 #define IN i64
-#include "scan.inc.h"
+#include "validate.inc.h"
 #undef I
 #undef IN
 

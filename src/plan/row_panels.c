@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../threads/parallel.h"
-#include "alike.h"
+#include "equal_rows.h"
 #include "cost.h"
 #include "packing.h"
 #include "../threads/partition.h"
@@ -123,8 +123,8 @@ static int in_lockstep(const uint32_t *entries, const uint16_t *rows, ptrdiff_t 
 
 /* How many of the rows of a group, one after the other, seem to have the same columns each time:
  * all, a half, ... 2, or 1, which is said as 0.  Its hashes may lie: check_shared looks again. */
-static uint32_t alike(const uint64_t *columns, const uint32_t *entries, const uint16_t *rows,
-                      ptrdiff_t group) {
+static uint32_t equal_rows(const uint64_t *columns, const uint32_t *entries, const uint16_t *rows,
+                           ptrdiff_t group) {
   if (entries[rows[0]] == 0) return 0;
   for (ptrdiff_t share = group; share > 1; share /= 2) {
     ptrdiff_t g = 0;
@@ -232,7 +232,7 @@ static void arrange(spk_row_panel *s, counts *c, ptrdiff_t rows, ptrdiff_t b,
     const uint16_t *these = c->sorted + i;
     const int together = i + group <= most && in_lockstep(entries, these, group);
     place_group(s, c, cell, &p, these, together ? group : 1,
-                together ? alike(columns, entries, these, group) : 0, 1);
+                together ? equal_rows(columns, entries, these, group) : 0, 1);
     i += together ? group : 1;
   }
 }

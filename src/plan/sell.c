@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "../threads/parallel.h"
-#include "alike.h"
+#include "equal_rows.h"
 #include "packing.h"
 #include "../threads/partition.h"
 #include "reduced_precision.h"
@@ -23,8 +23,8 @@
 
 /* Rows whose longest is no more than so many times the mean and so many entries: of random ones,
  * sorting saves 3% of the steps, but then sums go to C one by one, which takes longer. */
-#define ALIKE 1.5
-#define ALIKE_MORE 8.0
+#define EQUAL_LENGTHS 1.5
+#define EQUAL_LENGTHS_MORE 8.0
 
 /* Groups of lanes with the same columns that a slice may have, at most: as many loads per step. */
 #define MOST_GROUPS 4
@@ -60,7 +60,8 @@ static int sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint3
   }
   const ptrdiff_t all =
       spk_index(A->offsets, A->itype, last) - spk_index(A->offsets, A->itype, first);
-  if ((double)longest <= ALIKE * (double)all / (double)(last - first) + ALIKE_MORE) return 1;
+  if ((double)longest <= EQUAL_LENGTHS * (double)all / (double)(last - first) + EQUAL_LENGTHS_MORE)
+    return 1;
   for (ptrdiff_t i = first; i < last; i++) {
     ptrdiff_t at = i - first;
     const ptrdiff_t length = spk_row_length(A, i);

@@ -15,7 +15,7 @@
  * quarters do: smaller vectors and blocks) need no permutes: a step broadcasts an element of x to
  * each group of lanes.  Blocks of 4 x 4 take four neighbours of x at once, for four steps.  They
  * are one long segment, cut where its values in 16 bits are expanded.  Rows of very different
- * lengths are sorted by them within a row panel, so that those of a slice are alike.
+ * lengths are sorted by them within a row panel, so that those of a slice are about as long.
  */
 #ifndef SPK_PLAN_SELL_H
 #define SPK_PLAN_SELL_H

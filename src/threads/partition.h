@@ -35,7 +35,7 @@ static inline ptrdiff_t spk_choose_parts(ptrdiff_t row_panels, double row_panel,
   return best;
 }
 
-/* The first of `count` items, all alike, that belongs to part `part` of `parts`. */
+/* The first of `count` equal items that belongs to part `part` of `parts`. */
 static inline ptrdiff_t spk_even_part(ptrdiff_t count, ptrdiff_t part, ptrdiff_t parts) {
   return count / parts * part + spk_min(part, count % parts);
 }

@@ -1221,14 +1221,14 @@ static void check_unpack(spk_unpack_fn kernel, spk_dtype dtype) {
 
 /* --- index arrays --- */
 
-/* Around the blocks of 4096 in which scans count. */
+/* Around the blocks of 4096 in which the kernels count. */
 static const ptrdiff_t lengths[] = {0, 1, 2, 17, 4095, 4096, 4097, 9000};
 enum { LENGTHS = sizeof lengths / sizeof *lengths };
 
-static void check_scan_indices(spk_scan_fn kernel, spk_itype itype) {
+static void check_validate_indices(spk_validate_fn kernel, spk_itype itype) {
   for (int l = 0; l < LENGTHS; l++) {
     const ptrdiff_t count = lengths[l], bound = 1000;
-    test_case("scan_indices %s, %td of them", itype_names[itype], count);
+    test_case("validate_indices %s, %td of them", itype_names[itype], count);
     void *indices = exact_memory((size_t)count * spk_itype_size(itype));
     ptrdiff_t expected = 0, found = -1, last = 0;
     for (ptrdiff_t p = 0; p < count; p++) {
@@ -1260,10 +1260,10 @@ static void check_scan_indices(spk_scan_fn kernel, spk_itype itype) {
 }
 
 /* Columns of one length, one after the other, of which every other one is looked at. */
-static void check_scan_columns(spk_scan_columns_fn kernel, spk_itype itype) {
+static void check_validate_columns(spk_validate_columns_fn kernel, spk_itype itype) {
   const ptrdiff_t columns = 7, rows = 9;
   for (ptrdiff_t length = 0; length < 40; length++) {
-    test_case("scan_columns %s, %td each", itype_names[itype], length);
+    test_case("validate_columns %s, %td each", itype_names[itype], length);
     const ptrdiff_t nnz = columns * length;
     void *offsets = exact_memory((size_t)(columns + 1) * spk_itype_size(itype));
     void *indices = exact_memory((size_t)nnz * spk_itype_size(itype));
@@ -1293,10 +1293,10 @@ static void check_scan_columns(spk_scan_columns_fn kernel, spk_itype itype) {
   }
 }
 
-static void check_scan_offsets(spk_offsets_fn kernel, spk_itype itype) {
+static void check_validate_offsets(spk_offsets_fn kernel, spk_itype itype) {
   for (int l = 1; l < LENGTHS; l++) {
     const ptrdiff_t count = lengths[l];
-    test_case("scan_offsets %s, %td of them", itype_names[itype], count);
+    test_case("validate_offsets %s, %td of them", itype_names[itype], count);
     void *offsets = exact_memory((size_t)count * spk_itype_size(itype));
     for (ptrdiff_t i = 0, at = 0; i < count; i++, at += random_below(3))
       put_index(offsets, itype, i, at);

@@ -277,7 +277,8 @@ static void check_unused_tail(void) {
   exact_memory_release();
 }
 
-/* Arrays that several threads scan, piece by piece: what is wrong at the seams is found as well. */
+/* Arrays that several threads validate, piece by piece: what is wrong at the seams is found as
+ * well. */
 static void check_pieces(spk_itype itype) {
   enum { PIECE = 1 << 15, LENGTH = 50000, COUNT = 2 * LENGTH };
   const size_t size = spk_itype_size(itype);
@@ -298,11 +299,11 @@ static void check_pieces(spk_itype itype) {
   put_index(offsets, itype, 1, LENGTH);
   put_index(offsets, itype, 2, COUNT);
   for (ptrdiff_t p = 0; p < COUNT; p++) put_index(indices, itype, p, p % LENGTH);
-  test_case("scanned in pieces, i%d", itype == SPK_I32 ? 32 : 64);
+  test_case("validated in pieces, i%d", itype == SPK_I32 ? 32 : 64);
   CHECK(spk_check(&A, 1) == SPK_OK && A.flags & SPK_SORTED);
   for (size_t s = 0; s < sizeof seams / sizeof *seams; s++) {
     const ptrdiff_t p = seams[s], was = p % LENGTH;
-    test_case("scanned in pieces, entry %td", p);
+    test_case("validated in pieces, entry %td", p);
     put_index(indices, itype, p, LENGTH);
     CHECK(spk_check(&A, 1) == SPK_ERR_INDEX);
     put_index(indices, itype, p, -1);

@@ -1,4 +1,4 @@
-/* Index arrays, scanned by all threads: for a vector, the check is a sixth of the product. */
+/* Index arrays, validated by all threads: for a vector, the check is a sixth of the product. */
 #include <stdatomic.h>
 
 #include "drivers.h"
@@ -17,14 +17,14 @@ typedef struct job {
   atomic_int outside;
 } job;
 
-static void scan_chunk(void *context, ptrdiff_t task, int worker) {
+static void validate_chunk(void *context, ptrdiff_t task, int worker) {
   job *j = context;
   (void)worker;
   const ptrdiff_t begin = task * CHUNK, end = spk_min(j->count, begin + CHUNK);
   ptrdiff_t falls = 0;
   if (atomic_load_explicit(&j->outside, memory_order_relaxed)) return;
-  if (!j->kernels->scan_indices[j->itype](spk_at(j->indices, begin, spk_itype_size(j->itype)),
-                                          end - begin, j->bound, j->descends ? &falls : NULL))
+  if (!j->kernels->validate_indices[j->itype](spk_at(j->indices, begin, spk_itype_size(j->itype)),
+                                              end - begin, j->bound, j->descends ? &falls : NULL))
     atomic_store_explicit(&j->outside, 1, memory_order_relaxed);
   if (!j->descends) return;
   if (begin > 0)
@@ -32,8 +32,8 @@ static void scan_chunk(void *context, ptrdiff_t task, int worker) {
   atomic_fetch_add_explicit(&j->falls, falls, memory_order_relaxed);
 }
 
-int spk_drive_scan(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,
-                   ptrdiff_t *descents, int threads, const spk_kernels *kernels) {
+int spk_drive_validate(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,
+                       ptrdiff_t *descents, int threads, const spk_kernels *kernels) {
   job j = {.indices = indices,
            .itype = itype,
            .count = count,
@@ -44,7 +44,8 @@ int spk_drive_scan(const void *indices, spk_itype itype, ptrdiff_t count, ptrdif
   atomic_init(&j.outside, 0);
   const ptrdiff_t chunks = spk_ceil_div(count, CHUNK);
   const int useful = spk_choose_threads(threads, (double)count);
-  spk_parallel((int)spk_min(useful, chunks), (spk_phase){0}, (spk_phase){chunks, scan_chunk}, &j);
+  spk_parallel((int)spk_min(useful, chunks), (spk_phase){0}, (spk_phase){chunks, validate_chunk},
+               &j);
   if (descents) *descents = atomic_load_explicit(&j.falls, memory_order_relaxed);
   return !atomic_load_explicit(&j.outside, memory_order_relaxed);
 }

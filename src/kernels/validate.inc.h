@@ -5,8 +5,8 @@
 /* Whether indices lie in [0, bound): the sign of `i | (bound - 1 - i)`, which every
  * ISA finds in three operations; AVX2 has no unsigned comparison.  Descents are counted
  * over the whole array; the caller takes away those between rows. */
-static int FI(scan_indices)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
-                            ptrdiff_t *descents) {
+static int FI(validate_indices)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
+                                ptrdiff_t *descents) {
   const I *idx = indices;
   const ptrdiff_t most = sizeof(I) == 4 ? (ptrdiff_t)INT32_MAX : PTRDIFF_MAX;
   const U last = (U)(bound > most ? most : bound - 1);
@@ -51,9 +51,9 @@ SPK_INLINE void FI(look)(FI(many) * found, const I *idx, U last) {
 
 /* Columns of some dozens of indices each: without a call, a tail of single indices (the last ones
  * are looked at twice) and a sum of lanes for each: 1.2 us for 21,000 indices of 205 columns, where
- * scan_indices column by column took 1.9. */
-static spk_status FI(scan_columns)(const void *offsets, const void *indices, const void *ids,
-                                   ptrdiff_t count, ptrdiff_t rows, ptrdiff_t nnz) {
+ * validate_indices column by column took 1.9. */
+static spk_status FI(validate_columns)(const void *offsets, const void *indices, const void *ids,
+                                       ptrdiff_t count, ptrdiff_t rows, ptrdiff_t nnz) {
   const I *off = offsets, *idx = indices, *columns = ids;
   const ptrdiff_t most = sizeof(I) == 4 ? (ptrdiff_t)INT32_MAX : PTRDIFF_MAX;
   const U last = (U)(rows > most ? most : rows - 1);
@@ -78,7 +78,7 @@ static spk_status FI(scan_columns)(const void *offsets, const void *indices, con
 #undef COUNT
 #undef TOGETHER
 
-static int FI(scan_offsets)(const void *offsets, ptrdiff_t count, ptrdiff_t nnz) {
+static int FI(validate_offsets)(const void *offsets, ptrdiff_t count, ptrdiff_t nnz) {
   const I *off = offsets;
   int bad = 0;
   for (ptrdiff_t i = 1; i < count; i++) bad |= off[i] < off[i - 1];

@@ -1,6 +1,6 @@
 /* Rows of a CSR matrix that have the same columns. */
-#ifndef SPK_PLAN_ALIKE_H
-#define SPK_PLAN_ALIKE_H
+#ifndef SPK_PLAN_EQUAL_ROWS_H
+#define SPK_PLAN_EQUAL_ROWS_H
 
 #include "../common/common.h"
 
