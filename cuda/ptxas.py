@@ -1,4 +1,4 @@
-"""Check what ptxas said of each kernel: no spills, no local memory, registers below a ceiling.
+"""Check what ptxas said of each kernel: no spills, no local memory, registers below a limit.
 
     python cuda/ptxas.py BUILD/cuda/src
 
@@ -34,13 +34,13 @@ def read_report(text):
         yield entry[1], entry[2], frame, max(spills), int(registers[1])
 
 
-def read_ceilings(path):
+def read_limits(path):
     """Return the registers that each kernel may use."""
     lines = (line.split("#")[0].split() for line in path.read_text().splitlines())
     return {line[0]: int(line[1]) for line in lines if line}
 
 
-def check(kernels, ceilings):
+def check(kernels, limits):
     """Return what is wrong, a line each, and the registers of each kernel: least, most, count."""
     wrong, used = [], {}
     for symbol, architecture, frame, spilled, registers in kernels:
@@ -49,11 +49,11 @@ def check(kernels, ceilings):
         used.setdefault(name, []).append(registers)
         if frame or spilled:
             wrong.append(f"{where}: {frame} bytes of local memory, {spilled} spilled")
-        if name not in ceilings:
+        if name not in limits:
             wrong.append(f"{where}: has no line in registers.txt")
-        elif registers > ceilings[name]:
-            wrong.append(f"{where}: {registers} registers, more than {ceilings[name]}")
-    wrong += [f"{name}: is in registers.txt, and is no kernel" for name in ceilings.keys() - used]
+        elif registers > limits[name]:
+            wrong.append(f"{where}: {registers} registers, more than {limits[name]}")
+    wrong += [f"{name}: is in registers.txt, and is no kernel" for name in limits.keys() - used]
     return wrong, {name: (min(some), max(some), len(some)) for name, some in used.items()}
 
 
@@ -64,7 +64,7 @@ def main(folder):
     if not kernels:
         print(f"no reports of kernels in {folder}")
         return 1
-    wrong, used = check(kernels, read_ceilings(Path(__file__).with_name("registers.txt")))
+    wrong, used = check(kernels, read_limits(Path(__file__).with_name("registers.txt")))
     for name, (least, most, count) in sorted(used.items()):
         print(f"{name}: {least} to {most} registers, {count} instances")
     print(*wrong, sep="\n")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from spkernels import accelerate, datasets, sparse_attention
 from spkernels.__main__ import main
-from spkernels.bench import analysis, ceilings, cells, collection, comparison, run
+from spkernels.bench import analysis, cells, collection, comparison, roofline, run
 from spkernels.bench.cells import Cell, Matrix
 from spkernels.bench.measure import check, machine, process, session, stats
 from spkernels.bench.measure.load import AFTER_NUMPY, LOADS, busy_processes
@@ -500,7 +500,7 @@ def plan():
 
 
 @pytest.fixture(autouse=True)
-def no_ceilings(monkeypatch):
+def no_roofline(monkeypatch):
     """Measuring them takes a second."""
     line = {
         "isa": "avx2",
@@ -509,7 +509,7 @@ def no_ceilings(monkeypatch):
         "cache bytes": {"L1": 1 << 15, "L2": 1 << 19, "L3": 1 << 24},
     }
     monkeypatch.setattr(
-        ceilings, "line", lambda t, n: {"line": "ceilings", "run": n, "threads": t, **line}
+        roofline, "line", lambda t, n: {"line": "roofline", "run": n, "threads": t, **line}
     )
 
 
@@ -532,8 +532,8 @@ def test_a_run_is_resumed_and_repeats_nothing(plan, tmp_path):
     assert run.run(plan, Results(path), lambda *what: seen.append(what[1])) == {}
     assert seen == [True, True, False, False]
     again = Results(path)
-    assert len(again.lines) == len(again.runs) + len(again.ceilings) + 3 * 4
-    assert len(again.runs) == 2 and len(again.ceilings) == 1
+    assert len(again.lines) == len(again.runs) + len(again.rooflines) + 3 * 4
+    assert len(again.runs) == 2 and len(again.rooflines) == 1
     seen.clear()
     run.run(plan, again, lambda *what: seen.append(what[1]))
     assert seen == [True] * 4
@@ -628,11 +628,11 @@ def test_what_is_published_has_the_same_tables_and_rounded_times_of_last_runs(pu
     found = Results(path)
     assert tables.markdown(found) == tables.markdown(whole)
     assert len(found.results) == 4 and {line["line"] for line in found.lines} == {
-        "run", "ceilings", "result",
+        "run", "roofline", "result",
     }  # fmt: skip
     ours = [r for r in found.results if r["peer"] == "spkernels"]
     assert [r["samples"] for r in ours] == [{"seconds": [1e-3, 1e-3, 1.2e-3]}] * 2
-    assert publish.published(whole, ops=["sddmm"]) == whole.runs + whole.ceilings
+    assert publish.published(whole, ops=["sddmm"]) == whole.runs + whole.rooflines
 
 
 def test_published_pages_are_made_of_the_results_beside_them():
@@ -673,7 +673,7 @@ def results_of(tmp_path, lines, name="r.jsonl"):
             "left out": {"mkl": "no mkl"},
         }
     )
-    made.append([ceilings.line(2, 0), *lines])
+    made.append([roofline.line(2, 0), *lines])
     return made
 
 
@@ -691,7 +691,7 @@ def test_speedups_take_the_better_rival_of_the_same_run():
 
 def test_roof_is_the_lower_of_rate_and_bandwidth_of_the_level():
     (cell,) = analysis.cells_of(record(spkernels=1e-3))
-    roofs = [ceilings.line(2, 0)]
+    roofs = [roofline.line(2, 0)]
     assert analysis.roof(cell, roofs) == 100.0  # 10 operations a byte, 100 kB: from L2
     cell.labels |= {"flops": 2 * 10**4}
     assert analysis.roof(cell, roofs) == pytest.approx(0.2 * 200)
@@ -923,9 +923,9 @@ def test_more_threads_than_cpus_is_an_error():
         machine.choose_cpus(10**6)
 
 
-def test_ceilings_are_those_of_a_machine(monkeypatch):
+def test_rooflines_are_those_of_a_machine(monkeypatch):
     monkeypatch.undo()
-    found = ceilings.line(1, 0)
+    found = roofline.line(1, 0)
     assert found["GFLOP/s"]["float32"] > found["GFLOP/s"]["float64"] > 0.1
     assert all(rate > 0.1 for rate in found["GB/s"].values())
     assert set(found["GB/s"]) == {"L1", "L2", "L3", "DRAM"}

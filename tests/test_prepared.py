@@ -419,9 +419,9 @@ def test_attributes():
     assert 6 * A.nnz < W.nbytes < plain  # what was packed gives the rest back
     assert W.T.nbytes == 0
     sliced = spkernels.show_config("dicts")["simd"]["in use"] in ("avx2", "avx512")
-    layout = "sell" if sliced else "row_panels"
+    layout = "SELL slices" if sliced else "row panels"
     vector = prepared(A, "packed", n=1)
-    assert vector.kernel.startswith(f"packed: {layout} of rows")
+    assert vector.kernel.startswith(f"packed: {layout}")
     _ = np.ones((2, 200), np.float32) @ W
     assert W.T.nbytes > 5 * A.nnz
     assert abs(W.toscipy() - A).max() == 0

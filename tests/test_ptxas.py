@@ -23,12 +23,12 @@ ptxas info    : Used 70 registers, used 0 barriers
 """
 
 
-def found(frame=0, spilled=0, ceilings=(("turn", 44), ("spmm_rows", 70))):
+def found(frame=0, spilled=0, limits=(("turn", 44), ("spmm_rows", 70))):
     kernels = ptxas.read_report(REPORT.format(frame=frame, spilled=spilled))
-    return ptxas.check(kernels, dict(ceilings))
+    return ptxas.check(kernels, dict(limits))
 
 
-def test_kernels_within_their_ceilings():
+def test_kernels_within_their_limits():
     wrong, used = found()
     assert wrong == []
     assert used == {"turn": (44, 44, 1), "spmm_rows": (70, 70, 1)}
@@ -37,12 +37,12 @@ def test_kernels_within_their_ceilings():
 def test_what_is_wrong_is_found():
     assert "spilled" in found(spilled=8)[0][0]
     assert "local memory" in found(frame=16)[0][0]
-    assert "70 registers, more than 69" in found(ceilings=[("turn", 44), ("spmm_rows", 69)])[0][0]
-    assert "no line" in found(ceilings=[("turn", 44)])[0][0]
-    assert "is no kernel" in found(ceilings=[("turn", 44), ("spmm_rows", 70), ("gone", 1)])[0][0]
+    assert "70 registers, more than 69" in found(limits=[("turn", 44), ("spmm_rows", 69)])[0][0]
+    assert "no line" in found(limits=[("turn", 44)])[0][0]
+    assert "is no kernel" in found(limits=[("turn", 44), ("spmm_rows", 70), ("gone", 1)])[0][0]
 
 
-def test_every_ceiling_is_what_a_thread_can_have():
-    ceilings = ptxas.read_ceilings(SCRIPT.with_name("registers.txt"))
-    assert ceilings
-    assert all(0 < registers <= 255 for registers in ceilings.values())
+def test_every_limit_is_what_a_thread_can_have():
+    limits = ptxas.read_limits(SCRIPT.with_name("registers.txt"))
+    assert limits
+    assert all(0 < registers <= 255 for registers in limits.values())

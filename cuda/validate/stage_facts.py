@@ -1,4 +1,4 @@
-"""What the machine is, and the ceilings that it reaches here: nothing is set, only read."""
+"""What the machine is, and the rooflines that it reaches here: nothing is set, only read."""
 
 import subprocess
 

@@ -354,9 +354,9 @@ size_t spk_shared_limit(ptrdiff_t rows);
 /* What this machine can do at most with the vectors in use, on all threads at once: FMA operations
  * from registers per second (an FMA counts as 2), or bytes loaded per second by threads that each
  * read `bytes` of their own again and again.  Takes some tens of milliseconds. */
-typedef enum spk_ceiling { SPK_CEILING_FMA = 0, SPK_CEILING_LOAD = 1 } spk_ceiling;
-spk_status spk_measure_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, int threads,
-                               double *rate);
+typedef enum spk_roofline { SPK_ROOFLINE_FMA = 0, SPK_ROOFLINE_LOAD = 1 } spk_roofline;
+spk_status spk_measure_roofline(spk_roofline what, spk_dtype dtype, size_t bytes, int threads,
+                                double *rate);
 
 /* Name of the kernel that spk_spmm would run for these operands, for reports; writes at most size
  * bytes with the closing zero. */

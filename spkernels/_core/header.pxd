@@ -172,8 +172,8 @@ cdef extern from "spkernels/spkernels.h" nogil:
     int spk_abi_version()
     size_t spk_workspace_limit()
     size_t spk_shared_limit(ptrdiff_t rows)
-    ctypedef enum spk_ceiling:
-        SPK_CEILING_FMA
-        SPK_CEILING_LOAD
-    spk_status spk_measure_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, int threads,
+    ctypedef enum spk_roofline:
+        SPK_ROOFLINE_FMA
+        SPK_ROOFLINE_LOAD
+    spk_status spk_measure_roofline(spk_roofline what, spk_dtype dtype, size_t bytes, int threads,
                                    double *rate)

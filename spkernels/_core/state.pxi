@@ -63,15 +63,15 @@ def shared_limit(Py_ssize_t rows):
     return spk_shared_limit(rows)
 
 
-def ceiling(bint loads, bint double_precision, size_t size, int threads):
+def roofline(bint loads, bint double_precision, size_t size, int threads):
     """Return what the machine does at most: operations, or bytes loaded, per second."""
     cdef double rate = 0
     cdef spk_status status
     with nogil:
-        status = spk_measure_ceiling(SPK_CEILING_LOAD if loads else SPK_CEILING_FMA,
+        status = spk_measure_roofline(SPK_ROOFLINE_LOAD if loads else SPK_ROOFLINE_FMA,
                                      SPK_F64 if double_precision else SPK_F32, size, threads, &rate)
     if status == SPK_ERR_ARGUMENT:
-        raise ValueError("ceiling: unknown kind")
+        raise ValueError("roofline: unknown kind")
     if status != SPK_OK:
         raise MemoryError(f"no {size} bytes per thread to measure with")
     return rate

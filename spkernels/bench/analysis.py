@@ -81,13 +81,13 @@ def peers_of(cells: Iterable[Cell]) -> list[str]:
     return [peer for peer in order if peer in timed]
 
 
-def roof(cell: Cell, ceilings: Sequence[Record]) -> float | None:
+def roof(cell: Cell, rooflines: Sequence[Record]) -> float | None:
     """Return the GFLOP/s that the machine allows a cell: the lower of FMA rate and bandwidth.
 
     The bandwidth is that of the smallest level that holds all that must move, with warm caches, and
     that of memory with flushed ones.
     """
-    for line in ceilings:
+    for line in rooflines:
         if line["threads"] == cell.labels["threads"]:
             break
     else:
@@ -123,15 +123,15 @@ def mean_rate(cells: Iterable[Cell], peer: str) -> float:
     return geometric_mean(r for c in cells if (r := c.rate(peer)) is not None)
 
 
-def mean_fraction(cells: Iterable[Cell], ceilings: Sequence[Record], *, of_peak: bool) -> float:
+def mean_fraction(cells: Iterable[Cell], rooflines: Sequence[Record], *, of_peak: bool) -> float:
     """Return the geometric mean of the subject's rate over the FMA peak, or over its roof."""
 
     def fraction(cell):
-        rate, bound = cell.rate(SUBJECT), roof(cell, ceilings)
+        rate, bound = cell.rate(SUBJECT), roof(cell, rooflines)
         if rate is None or bound is None:
             return None
         if of_peak:
-            line = next(c for c in ceilings if c["threads"] == cell.labels["threads"])
+            line = next(c for c in rooflines if c["threads"] == cell.labels["threads"])
             bound = line["GFLOP/s"][cell.labels["dtype"]]
         return rate / bound
 

@@ -2,7 +2,7 @@
 
 A file whose name ends in ``.gz`` is compressed.
 
-A line is a ``run`` (when, where, how, with what), a ``ceilings`` or a ``result``: one peer on one
+A line is a ``run`` (when, where, how, with what), a ``roofline`` or a ``result``: one peer on one
 cell, with the number of the run that it belongs to.  A run that was interrupted goes on where its
 file ends; a line that was cut short is dropped.
 """
@@ -59,9 +59,9 @@ class Results:
         return [line for line in self.lines if line["line"] == "run"]
 
     @property
-    def ceilings(self) -> list[dict[str, Any]]:
+    def rooflines(self) -> list[dict[str, Any]]:
         """What the machine was measured to be capable of."""
-        return [line for line in self.lines if line["line"] == "ceilings"]
+        return [line for line in self.lines if line["line"] == "roofline"]
 
     @property
     def results(self) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import ceilings
+from . import roofline
 from .cells import Cell, describe
 from .measure import machine
 from .measure.process import Settings, Worker
@@ -67,8 +67,8 @@ def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> 
             session = sessions[cell.threads]
             if number is None:
                 number = results.begin(_description(plan, session))
-            if cell.threads not in {c["threads"] for c in results.ceilings}:
-                results.append([ceilings.line(cell.threads, number)])
+            if cell.threads not in {c["threads"] for c in results.rooflines}:
+                results.append([roofline.line(cell.threads, number)])
             results.append(_measure(plan, cell, loaded[1], session, wanted, number))
             advance(cell, False)
     return left_out | unreadable

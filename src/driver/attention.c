@@ -205,8 +205,8 @@ static void run_part(void *context, ptrdiff_t task, int worker) {
   const spk_pattern *mask = j->mask;
   const ptrdiff_t head = task / j->parts, part = task % j->parts;
   const scratch s = scratch_of(j, worker);
-  const ptrdiff_t last = spk_balanced_part(j->before, mask->tiles, part + 1, j->parts);
-  for (ptrdiff_t tile = spk_balanced_part(j->before, mask->tiles, part, j->parts); tile < last;
+  const ptrdiff_t last = spk_partition_balanced(j->before, mask->tiles, part + 1, j->parts);
+  for (ptrdiff_t tile = spk_partition_balanced(j->before, mask->tiles, part, j->parts); tile < last;
        tile++) {
     if (in_tile(mask, tile) && run_tile(j, &s, head, tile)) continue;
     const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);

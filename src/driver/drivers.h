@@ -83,10 +83,10 @@ void spk_drive_kwinners(const spk_winners *w, int threads, const spk_kernels *ke
 int spk_drive_validate(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,
                        ptrdiff_t *descents, int threads, const spk_kernels *kernels);
 
-#define SPK_MOST_CEILING_THREADS 256
+#define SPK_MAX_ROOFLINE_THREADS 256
 
 /* Operations or bytes per second of all threads together, each on `bytes` of its own. */
-spk_status spk_drive_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, int threads,
-                             const spk_kernels *kernels, double *rate);
+spk_status spk_drive_roofline(spk_roofline what, spk_dtype dtype, size_t bytes, int threads,
+                              const spk_kernels *kernels, double *rate);
 
 #endif

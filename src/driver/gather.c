@@ -191,8 +191,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_spmm_plan *plan = j->plan;
   const ptrdiff_t t = j->t0 + part / plan->row_parts, range = part % plan->row_parts;
-  const ptrdiff_t first = spk_part_begin(j->A, j->r0, j->r1, range, plan->row_parts);
-  const ptrdiff_t last = spk_part_begin(j->A, j->r0, j->r1, range + 1, plan->row_parts);
+  const ptrdiff_t first = spk_partition_begin(j->A, j->r0, j->r1, range, plan->row_parts);
+  const ptrdiff_t last = spk_partition_begin(j->A, j->r0, j->r1, range + 1, plan->row_parts);
   const scratch s = scratch_of(j, worker);
   for (ptrdiff_t r = first; r < last; r += plan->row_chunk)
     run_rows(j, &s, t, r, spk_min(last, r + plan->row_chunk));
@@ -222,8 +222,8 @@ static int is_empty(const spk_sparse *A, ptrdiff_t row) {
 static void run_hollow_part(void *context, ptrdiff_t range, int worker) {
   const job *j = context;
   const spk_spmm_plan *plan = j->plan;
-  const ptrdiff_t last = spk_part_begin(j->A, j->r0, j->r1, range + 1, plan->row_parts);
-  ptrdiff_t row = spk_part_begin(j->A, j->r0, j->r1, range, plan->row_parts);
+  const ptrdiff_t last = spk_partition_begin(j->A, j->r0, j->r1, range + 1, plan->row_parts);
+  ptrdiff_t row = spk_partition_begin(j->A, j->r0, j->r1, range, plan->row_parts);
   const scratch s = scratch_of(j, worker);
   while (row < last) {
     ptrdiff_t stop = row;

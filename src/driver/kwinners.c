@@ -18,8 +18,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_winners *w = j->w;
   const size_t size = spk_dtype_size(w->dtype);
-  const ptrdiff_t last = spk_even_part(w->rows, part + 1, j->parts);
-  for (ptrdiff_t i = spk_even_part(w->rows, part, j->parts); i < last; i++)
+  const ptrdiff_t last = spk_partition_even(w->rows, part + 1, j->parts);
+  for (ptrdiff_t i = spk_partition_even(w->rows, part, j->parts); i < last; i++)
     j->kernel(w->out ? spk_at_mut(w->out, i * w->ldout, size) : NULL,
               w->winners ? w->winners + i * w->k : NULL, spk_at(w->X, i * w->ldx, size), w->cols,
               w->k);

@@ -64,8 +64,8 @@ static void sum_rows(job *j, spk_spmm_task *task, ptrdiff_t part, int worker) {
   const size_t size = spk_dtype_size(A->dtype), isize = spk_itype_size(A->itype);
   const int by_column = A->format == SPK_CSC;
   const ptrdiff_t all = by_column ? A->cols : A->rows;
-  const ptrdiff_t first = spk_part_begin(&j->by_row, 0, all, part, plan->parts);
-  const ptrdiff_t last = spk_part_begin(&j->by_row, 0, all, part + 1, plan->parts);
+  const ptrdiff_t first = spk_partition_begin(&j->by_row, 0, all, part, plan->parts);
+  const ptrdiff_t last = spk_partition_begin(&j->by_row, 0, all, part + 1, plan->parts);
   const ptrdiff_t step = by_column ? plan->panel_rows : spk_max(1, last - first);
   const spk_spmm_fn kernel = choose_kernel(j, task->n);
   void *panel = spk_workspace_of(&j->space, worker);
@@ -90,8 +90,8 @@ static void sum_rows(job *j, spk_spmm_task *task, ptrdiff_t part, int worker) {
 static void sum_entries(job *j, spk_spmm_task *task, ptrdiff_t part) {
   const spk_sparse *A = j->A;
   const size_t isize = spk_itype_size(A->itype);
-  const ptrdiff_t p = spk_even_part(A->nnz, part, j->plan->parts);
-  task->rows = spk_even_part(A->nnz, part + 1, j->plan->parts) - p;
+  const ptrdiff_t p = spk_partition_even(A->nnz, part, j->plan->parts);
+  task->rows = spk_partition_even(A->nnz, part + 1, j->plan->parts) - p;
   task->bound = bound_of(j, A->rows);
   task->col_bound = bound_of(j, A->cols);
   task->B = j->plan->pack ? j->space.shared : j->B->rows ? tile_of_b(j, 0) : NULL;

@@ -14,8 +14,8 @@ static ptrdiff_t entries_before(const spk_sparse *A, ptrdiff_t row) {
   return low;
 }
 
-ptrdiff_t spk_part_begin(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, ptrdiff_t part,
-                         ptrdiff_t parts) {
+ptrdiff_t spk_partition_begin(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, ptrdiff_t part,
+                              ptrdiff_t parts) {
   if (part <= 0) return first;
   if (part >= parts) return last;
   /* In doubles: entries times parts may pass 2**63. */

@@ -202,8 +202,8 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_sparse *P = j->P;
   const spk_sddmm_plan *plan = j->plan;
-  ptrdiff_t r0 = spk_part_begin(P, 0, spk_outer_rows(P), part, plan->parts);
-  ptrdiff_t r1 = spk_part_begin(P, 0, spk_outer_rows(P), part + 1, plan->parts);
+  ptrdiff_t r0 = spk_partition_begin(P, 0, spk_outer_rows(P), part, plan->parts);
+  ptrdiff_t r1 = spk_partition_begin(P, 0, spk_outer_rows(P), part + 1, plan->parts);
   if (plan->tiles) {
     /* The same tiles for every number of parts. */
     r0 = spk_min(P->rows, spk_round_up(r0, SPK_TILE_ROWS));
@@ -257,8 +257,8 @@ static void point_entries(const job *j, spk_sddmm_task *task, ptrdiff_t p) {
 static void run_entry_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_sparse *P = j->P;
-  const ptrdiff_t p0 = spk_even_part(P->nnz, part, j->plan->parts);
-  const ptrdiff_t p1 = spk_even_part(P->nnz, part + 1, j->plan->parts);
+  const ptrdiff_t p0 = spk_partition_even(P->nnz, part, j->plan->parts);
+  const ptrdiff_t p1 = spk_partition_even(P->nnz, part + 1, j->plan->parts);
   scratch s = scratch_of(j, worker);
   const spk_sddmm_fn kernel = choose_kernel(j);
   spk_sddmm_task task = plain_task(j);

@@ -20,8 +20,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_sparse *P = j->P;
   const size_t size = spk_dtype_size(P->dtype);
-  const ptrdiff_t last = spk_part_begin(P, 0, P->rows, part + 1, j->parts);
-  for (ptrdiff_t i = spk_part_begin(P, 0, P->rows, part, j->parts); i < last; i++) {
+  const ptrdiff_t last = spk_partition_begin(P, 0, P->rows, part + 1, j->parts);
+  for (ptrdiff_t i = spk_partition_begin(P, 0, P->rows, part, j->parts); i < last; i++) {
     const ptrdiff_t p = spk_index(P->offsets, P->itype, i);
     const ptrdiff_t count = spk_index(P->offsets, P->itype, i + 1) - p;
     if (count > 0)

@@ -18,8 +18,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_sparse *A = j->A, *B = j->B;
   const size_t size = spk_dtype_size(A->dtype);
-  const ptrdiff_t last = spk_part_begin(A, 0, A->rows, part + 1, j->parts);
-  for (ptrdiff_t i = spk_part_begin(A, 0, A->rows, part, j->parts); i < last; i++) {
+  const ptrdiff_t last = spk_partition_begin(A, 0, A->rows, part + 1, j->parts);
+  for (ptrdiff_t i = spk_partition_begin(A, 0, A->rows, part, j->parts); i < last; i++) {
     const ptrdiff_t p = spk_index(A->offsets, A->itype, i);
     void *row = spk_at_mut(j->C, i * j->ldc, size);
     memset(row, 0, (size_t)B->cols * size);

@@ -99,7 +99,7 @@ static ptrdiff_t part_column(const job *j, ptrdiff_t part) {
 /* The first active column of a part. */
 static ptrdiff_t part_begin(const job *j, ptrdiff_t part) {
   if (part == 0 || part == j->parts) return part == 0 ? 0 : j->count;
-  if (!j->in_order) return spk_even_part(j->count, part, j->parts);
+  if (!j->in_order) return spk_partition_even(j->count, part, j->parts);
   return first_from(j->ids, j->A->itype, 0, j->count, (double)part_column(j, part));
 }
 
@@ -126,8 +126,8 @@ static void add_parts(void *context, ptrdiff_t range, int worker) {
   if (atomic_load_explicit(&j->status, memory_order_relaxed) != SPK_OK) return;
   const spk_dtype dtype = j->A->dtype;
   const size_t size = spk_dtype_size(dtype);
-  const ptrdiff_t row = spk_even_part(j->A->rows, range, j->ranges);
-  const ptrdiff_t rows = spk_even_part(j->A->rows, range + 1, j->ranges) - row;
+  const ptrdiff_t row = spk_partition_even(j->A->rows, range, j->ranges);
+  const ptrdiff_t rows = spk_partition_even(j->A->rows, range + 1, j->ranges) - row;
   spk_epilogue e = {.alpha = 1};
   for (ptrdiff_t part = 0; part < j->parts; part++, e.beta = 1)
     j->kernels->tile_store[dtype](spk_at(sums_of(j, part), row, size), rows,

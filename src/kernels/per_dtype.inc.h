@@ -11,4 +11,4 @@
 #include "tiles.inc.h"
 #include "attention.inc.h"
 #include "kwinners.inc.h"
-#include "ceilings.inc.h"
+#include "roofline.inc.h"

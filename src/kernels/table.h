@@ -292,7 +292,7 @@ typedef void (*spk_store_fn)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t 
 typedef void (*spk_expand_fn)(float *to, const uint16_t *from, ptrdiff_t count);
 
 /* Fixed work on `count` values, `rounds` times; returns a sum of it. */
-typedef double (*spk_ceiling_fn)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds);
+typedef double (*spk_roofline_fn)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds);
 
 /* Whether indices[0 .. count) lie in [0, bound); how many lie below their left neighbour, unless
  * descents is NULL. */

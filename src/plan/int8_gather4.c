@@ -303,7 +303,7 @@ size_t spk_int8_gather4_bytes(const spk_int8_gather4 *packed) {
 }
 
 ptrdiff_t spk_int8_gather4_part(const spk_int8_gather4 *A, ptrdiff_t part, ptrdiff_t parts) {
-  return spk_balanced_part(A->weights, A->row_panels, part, parts);
+  return spk_partition_balanced(A->weights, A->row_panels, part, parts);
 }
 
 void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
@@ -321,8 +321,9 @@ void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
   /* Each thread has rows of its own: sums of a tile are stored all at once, and two tiles of the
    * same rows meet in cache lines of C wherever it does not begin with one (N = 128: 228 us, 112
    * so). */
-  plan->parts = spk_choose_parts(A->row_panels, row_panel, PANEL_ROW_CYCLES * (double)A->cols,
-                                 plan->tiles, plan->threads, spk_min(plan->threads, A->row_panels));
+  plan->parts =
+      spk_choose_partition(A->row_panels, row_panel, PANEL_ROW_CYCLES * (double)A->cols,
+                           plan->tiles, plan->threads, spk_min(plan->threads, A->row_panels));
   plan->threads = (int)spk_max(1, spk_min(plan->threads, plan->parts * plan->tiles));
   plan->panel_bytes = spk_aligned_size((size_t)(A->block_rows * A->tile));
   plan->stage_bytes = spk_aligned_size((size_t)(plan->stage_row_panels * row_panel_bytes));

@@ -502,7 +502,7 @@ spk_status spk_row_panels_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t b
 }
 
 ptrdiff_t spk_row_panels_part(const spk_row_panels *A, ptrdiff_t part, ptrdiff_t parts) {
-  return spk_balanced_part(A->weights, A->row_panels, part, parts);
+  return spk_partition_balanced(A->weights, A->row_panels, part, parts);
 }
 
 /* Whether paired rows may read B where it lies.  They load it once for several rows, but rows that
@@ -550,8 +550,8 @@ void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_
   }
   const double row_panel =
       ((double)A->nnz + 6.0 * (double)A->rows) / (double)spk_max(1, A->row_panels);
-  plan->parts = spk_choose_parts(A->row_panels, row_panel, 3.0 * (double)A->cols, plan->tiles,
-                                 plan->threads, spk_ceil_div(A->row_panels, most));
+  plan->parts = spk_choose_partition(A->row_panels, row_panel, 3.0 * (double)A->cols, plan->tiles,
+                                     plan->threads, spk_ceil_div(A->row_panels, most));
   plan->threads = (int)spk_min(plan->threads, plan->parts * plan->tiles);
   if (!plan->stage) return;
   for (ptrdiff_t part = 0; part < plan->parts; part++) {

@@ -380,5 +380,5 @@ void spk_sell_free(spk_sell *slices) {
 }
 
 ptrdiff_t spk_sell_part(const spk_sell *A, ptrdiff_t part, ptrdiff_t parts) {
-  return spk_balanced_part(A->weights, A->row_panels, part, parts);
+  return spk_partition_balanced(A->weights, A->row_panels, part, parts);
 }

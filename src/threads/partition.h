@@ -21,8 +21,8 @@ static inline ptrdiff_t spk_tile_of(ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t most
  * tile again, and threads should end together: the most parts, to even out disturbances, of those
  * that take about the least time.  `row panel`: what one takes; `packing`: what packing a tile's
  * panels does. */
-static inline ptrdiff_t spk_choose_parts(ptrdiff_t row_panels, double row_panel, double packing,
-                                         ptrdiff_t tiles, ptrdiff_t threads, ptrdiff_t least) {
+static inline ptrdiff_t spk_choose_partition(ptrdiff_t row_panels, double row_panel, double packing,
+                                             ptrdiff_t tiles, ptrdiff_t threads, ptrdiff_t least) {
   const ptrdiff_t most = spk_min(row_panels, spk_max(least, SPK_TASKS_PER_THREAD * threads));
   ptrdiff_t best = spk_max(1, least);
   double best_time = 0;
@@ -36,14 +36,14 @@ static inline ptrdiff_t spk_choose_parts(ptrdiff_t row_panels, double row_panel,
 }
 
 /* The first of `count` equal items that belongs to part `part` of `parts`. */
-static inline ptrdiff_t spk_even_part(ptrdiff_t count, ptrdiff_t part, ptrdiff_t parts) {
+static inline ptrdiff_t spk_partition_even(ptrdiff_t count, ptrdiff_t part, ptrdiff_t parts) {
   return count / parts * part + spk_min(part, count % parts);
 }
 
 /* The first of `count` items that belongs to part `part` of `parts`; before item i lie before[i] of
  * what is counted. */
-static inline ptrdiff_t spk_balanced_part(const ptrdiff_t *before, ptrdiff_t count, ptrdiff_t part,
-                                          ptrdiff_t parts) {
+static inline ptrdiff_t spk_partition_balanced(const ptrdiff_t *before, ptrdiff_t count,
+                                               ptrdiff_t part, ptrdiff_t parts) {
   const double all = (double)before[count];
   ptrdiff_t low = 0, high = count;
   if (part >= parts) return count;

@@ -140,7 +140,7 @@ static void check_sizes(void) {
     const size_t bytes = (size_t)1 << shift;
     CHECK(spk_workspace_take(&space, 0, bytes, 64) == SPK_ERR_MEMORY);
     CHECK(spk_workspace_take(&space, bytes, bytes, 64) == SPK_ERR_MEMORY);
-    CHECK(spk_measure_ceiling(SPK_CEILING_LOAD, SPK_F32, bytes, 64, &rate) == SPK_ERR_MEMORY);
+    CHECK(spk_measure_roofline(SPK_ROOFLINE_LOAD, SPK_F32, bytes, 64, &rate) == SPK_ERR_MEMORY);
   }
 }
 

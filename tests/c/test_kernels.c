@@ -1864,14 +1864,14 @@ static void check_kwinners(spk_kwinners_fn kernel, spk_dtype dtype) {
   exact_memory_release();
 }
 
-static void check_ceiling_fma(spk_ceiling_fn kernel, spk_dtype dtype) {
+static void check_roofline_fma(spk_roofline_fn kernel, spk_dtype dtype) {
   const double lanes = table->lanes[dtype];
   const double after = kernel(NULL, 0, 100), expected = 12 * lanes * (1 + 0x1p-20);
   CHECK(kernel(NULL, 0, 0) == 78 * lanes);
   CHECK(fabs(after - expected) < 1e-6 * expected, "%.17g", after);
 }
 
-static void check_ceiling_load(spk_ceiling_fn kernel, spk_dtype dtype) {
+static void check_roofline_load(spk_roofline_fn kernel, spk_dtype dtype) {
   for (ptrdiff_t steps = 0; steps < 4; steps++) {
     const ptrdiff_t count = steps * 8 * table->lanes[dtype];
     void *values = exact_memory((size_t)count * spk_dtype_size(dtype));

@@ -138,9 +138,9 @@ static spk_status run_transpose(const verb *v, int threads) {
   return spk_transpose_blocks(&v->A.view, v->ids, v->outputs[1], v->outputs[0]);
 }
 
-static spk_status run_ceiling(const verb *v, int threads) {
+static spk_status run_roofline(const verb *v, int threads) {
   double rate;
-  return spk_measure_ceiling((spk_ceiling)v->choice, SPK_F32, 1 << 12, threads, &rate);
+  return spk_measure_roofline((spk_roofline)v->choice, SPK_F32, 1 << 12, threads, &rate);
 }
 
 /* --- what they do it with --- */
@@ -399,7 +399,7 @@ static int made_other(int number, verb *v) {
   snprintf(v->name, sizeof v->name, "other %d, dtype %d", what, dtype);
   v->choice = what;
   if (what < 2) {
-    v->run = run_ceiling;
+    v->run = run_roofline;
     return 1;
   }
   v->A = some(SPK_CSR, (spk_dtype)dtype, SPK_I32, 0);

@@ -60,7 +60,7 @@ def save_all(results: Results, folder: Path) -> list[tuple[str, str]]:
                 ("every peer's speed", "peers", _boxes),
                 ("useful speed and dense speed", "crossover", _crossover),
                 ("kinds of matrices", "kinds", _kinds),
-                ("roofline", "roofline", lambda cells, r=results: _roofline(cells, r.ceilings)),
+                ("roofline", "roofline", lambda cells, r=results: _roofline(cells, r.rooflines)),
                 ("threads", "threads", _scaling),
             ):
                 figure = draw(_main(group) if name != "threads" else group)
@@ -284,9 +284,9 @@ def _boxes(cells: Sequence[Cell]) -> Figure | None:
     return _per_width(cells, draw)
 
 
-def _roofline(cells: Sequence[Cell], ceilings) -> Figure | None:
+def _roofline(cells: Sequence[Cell], rooflines) -> Figure | None:
     threads, dtype = cells[0].labels["threads"], cells[0].labels["dtype"]
-    line = next((c for c in ceilings if c["threads"] == threads), None)
+    line = next((c for c in rooflines if c["threads"] == threads), None)
     points = [(c.intensity, c.rate(SUBJECT), c) for c in cells if c.rate(SUBJECT)]
     if line is None or not points:
         return None

@@ -50,11 +50,11 @@ def _machine(results: Results) -> str:
             f"{settings['rounds']} rounds of {1e3 * settings['seconds']:g} ms; "
             f"`{' '.join(machine['command line'])}`"
         )
-    for line in results.ceilings:
+    for line in results.rooflines:
         rates = ", ".join(f"{name} {rate:.0f}" for name, rate in line["GFLOP/s"].items())
         levels = ", ".join(f"{name} {rate:.0f}" for name, rate in line["GB/s"].items())
         lines.append(
-            f"- ceilings, {line['threads']} thread{'s' * (line['threads'] > 1)}, {line['isa']}: "
+            f"- rooflines, {line['threads']} thread{'s' * (line['threads'] > 1)}, {line['isa']}: "
             f"{rates} GFLOP/s from registers; {levels} GB/s loaded"
         )
     lines.append(
@@ -94,14 +94,14 @@ def _section(suite: str, op: str, cells: Sequence[Cell], results: Results) -> st
             parts.append(_microseconds(group, peers))
         else:
             heading = f"{threads} thread{'s' * (threads > 1)}, {cache} caches"
-            parts.append(f"### {heading}\n\n{_rates(op, group, peers, results.ceilings)}")
+            parts.append(f"### {heading}\n\n{_rates(op, group, peers, results.rooflines)}")
         parts.append(_speedups(group, rivals))
         parts.append(_preparation(group, peers))
     parts += sorted(set(_failures(cells)))
     return "\n".join(part for part in parts if part) + "\n"
 
 
-def _rates(op: str, cells: Sequence[Cell], peers: Sequence[str], ceilings) -> str:
+def _rates(op: str, cells: Sequence[Cell], peers: Sequence[str], rooflines) -> str:
     width = OPS[op].WIDTH
     head = [width, "sparsity", "cells", *(f"{peer}, GFLOP/s" for peer in peers)]
     head += ["of peak", "of roof"]
@@ -114,7 +114,7 @@ def _rates(op: str, cells: Sequence[Cell], peers: Sequence[str], ceilings) -> st
         for name, members in [*ordered, *([("all", group)] if len(ordered) > 1 else [])]:
             rates = [number(analysis.mean_rate(members, peer)) for peer in peers]
             shares = [
-                number(100 * analysis.mean_fraction(members, ceilings, of_peak=of_peak), 2) + "%"
+                number(100 * analysis.mean_fraction(members, rooflines, of_peak=of_peak), 2) + "%"
                 for of_peak in (True, False)
             ]
             label = "vector" if columns is None else columns

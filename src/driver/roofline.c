@@ -1,4 +1,4 @@
-/* Times the ceiling kernels, on all threads at once. */
+/* Times the roofline kernels, on all threads at once. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #define TRIALS 15
 
 typedef struct job {
-  spk_ceiling_fn fn;
+  spk_roofline_fn fn;
   char *buffers; /* one after another */
   size_t bytes;  /* of each */
   ptrdiff_t count, rounds;
@@ -51,25 +51,25 @@ static double rate_of(job *j, int threads) {
   return best;
 }
 
-spk_status spk_drive_ceiling(spk_ceiling what, spk_dtype dtype, size_t bytes, int threads,
-                             const spk_kernels *kernels, double *rate) {
+spk_status spk_drive_roofline(spk_roofline what, spk_dtype dtype, size_t bytes, int threads,
+                              const spk_kernels *kernels, double *rate) {
   const ptrdiff_t lanes = kernels->lanes[dtype], size = (ptrdiff_t)spk_dtype_size(dtype);
   const ptrdiff_t step = 8 * lanes;
   const ptrdiff_t count = spk_max(1, (ptrdiff_t)(bytes / (size_t)size) / step) * step;
-  double sums[SPK_MOST_CEILING_THREADS] = {0};
+  double sums[SPK_MAX_ROOFLINE_THREADS] = {0};
   job j = {
-      .fn = what == SPK_CEILING_FMA ? kernels->ceiling_fma[dtype] : kernels->ceiling_load[dtype],
+      .fn = what == SPK_ROOFLINE_FMA ? kernels->roofline_fma[dtype] : kernels->roofline_load[dtype],
       .bytes = spk_aligned_size((size_t)(count * size)),
       .count = count,
       .sums = sums};
-  threads = (int)spk_min(spk_choose_threads(threads, 1e12), SPK_MOST_CEILING_THREADS);
+  threads = (int)spk_min(spk_choose_threads(threads, 1e12), SPK_MAX_ROOFLINE_THREADS);
   if (j.bytes > PTRDIFF_MAX / (size_t)threads) return SPK_ERR_MEMORY;
   j.buffers = aligned_alloc(SPK_ALIGN, j.bytes * (size_t)threads);
   if (!j.buffers) return SPK_ERR_MEMORY;
   memset(j.buffers, 0, j.bytes * (size_t)threads);
   const double per_second = rate_of(&j, threads) * threads;
-  *rate = what == SPK_CEILING_FMA ? per_second * 12 * 2 * (double)lanes
-                                  : per_second * (double)(count * size);
+  *rate = what == SPK_ROOFLINE_FMA ? per_second * 12 * 2 * (double)lanes
+                                   : per_second * (double)(count * size);
   free(j.buffers);
   return SPK_OK;
 }

@@ -35,17 +35,17 @@ def line(threads: int, run: int) -> dict[str, Any]:
     bandwidth = {}
     for level, size in caches.items():
         each = int(size * SHARE) // (threads if level in SHARED else 1)
-        bandwidth[level] = _core.ceiling(True, False, max(4096, each), threads) / 1e9
+        bandwidth[level] = _core.roofline(True, False, max(4096, each), threads) / 1e9
     each = max(DRAM_BYTES, 4 * caches["L3"]) // threads
-    bandwidth["DRAM"] = _core.ceiling(True, False, each, threads) / 1e9
+    bandwidth["DRAM"] = _core.roofline(True, False, each, threads) / 1e9
     return {
-        "line": "ceilings",
+        "line": "roofline",
         "run": run,
         "threads": threads,
         "isa": _core.isa(),
         "GFLOP/s": {
-            "float32": _core.ceiling(False, False, 0, threads) / 1e9,
-            "float64": _core.ceiling(False, True, 0, threads) / 1e9,
+            "float32": _core.roofline(False, False, 0, threads) / 1e9,
+            "float64": _core.roofline(False, True, 0, threads) / 1e9,
         },
         "GB/s": bandwidth,
         "cache bytes": caches,

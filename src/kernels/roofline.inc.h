@@ -4,7 +4,7 @@
  * apart and the factor is no constant, or a compiler would join the chains and fold the product.
  * Returns the sum of all lanes: those of chain u go from 1 + u to 1 + 2**-20 in one round, and stay
  * there within rounding. */
-static double FT(ceiling_fma)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds) {
+static double FT(roofline_fma)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds) {
   volatile T factor = (T)9.5367431640625e-07;
   const VEC x = V(set1)(factor), y = V(set1)((T)1);
   VEC acc[12];
@@ -19,7 +19,7 @@ static double FT(ceiling_fma)(const void *buffer, ptrdiff_t count, ptrdiff_t rou
 }
 
 /* Loads: the sum of `count` values, a multiple of 8 vectors, `rounds` times over. */
-static double FT(ceiling_load)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds) {
+static double FT(roofline_load)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds) {
   const T *p = buffer;
   VEC acc[8];
   SPK_UNROLL for (int u = 0; u < 8; u++) acc[u] = V(zero)();
