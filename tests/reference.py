@@ -32,13 +32,13 @@ def entries(S):
 
 
 # Above this many elements the reference stays sparse, for the time and the memory.
-MOST_DENSE = 1 << 20
+MAX_DENSE = 1 << 20
 
 
 def to_float64(S, change=lambda values: values):
     """Add up change(values) in float64; not as S does, which would round in its dtype."""
     rows, cols, values = entries(S)
-    if S.shape[0] * S.shape[1] > MOST_DENSE:
+    if S.shape[0] * S.shape[1] > MAX_DENSE:
         return sp.csr_array((change(values), (rows, cols)), shape=S.shape)
     dense = np.zeros(S.shape)
     np.add.at(dense, (rows, cols), change(values))

@@ -256,7 +256,7 @@ def assert_valid(A):
 @pytest.fixture
 def little_memory(monkeypatch):
     """Limit the address space, and what is taken for rows without entries."""
-    monkeypatch.setattr("spkernels.datasets._csr._MOST_EMPTY_ROWS", 1 << 16)
+    monkeypatch.setattr("spkernels.datasets._csr._MAX_EMPTY_ROWS", 1 << 16)
     with open("/proc/self/statm") as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)

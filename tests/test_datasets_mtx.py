@@ -318,7 +318,7 @@ def test_sizes_that_a_few_bytes_claim(tmp_path, size):
 def test_rows_without_entries_up_to_a_limit(tmp_path, monkeypatch):
     banner = b"%%MatrixMarket matrix coordinate pattern general\n"
     assert load(tmp_path, banner + b"1000000 1 1\n1000000 1\n").indptr[-1] == 1
-    monkeypatch.setattr("spkernels.datasets._csr._MOST_EMPTY_ROWS", 100)
+    monkeypatch.setattr("spkernels.datasets._csr._MAX_EMPTY_ROWS", 100)
     assert load(tmp_path, banner + b"100 1 1\n7 1\n").shape == (100, 1)
     refused(tmp_path, banner + b"101 1 1\n7 1\n", "at most 100 rows", "101 rows")
     # As many rows as bytes are no more than the file takes.

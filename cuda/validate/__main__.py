@@ -99,8 +99,8 @@ def run_all(options):
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("log.txt", "pytest.txt", "sanitizer.txt"):
         path = options.output / name
-        if path.exists() and path.stat().st_size > records.MOST_BYTES:
-            os.truncate(path, records.MOST_BYTES)
+        if path.exists() and path.stat().st_size > records.MAX_BYTES:
+            os.truncate(path, records.MAX_BYTES)
     text, sound = summary.make(options.output)
     (options.output / "index.md").write_text(text)
     print(text)

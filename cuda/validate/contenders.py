@@ -12,7 +12,7 @@ KERNEL = ("warm", "flushed")
 #: From Python, allocation and dispatch with it.
 END_TO_END = ("calls",)
 #: Elements of a sparse matrix that is also multiplied as a dense one: graphs are not.
-MOST_DENSE = 1 << 26
+MAX_DENSE = 1 << 26
 
 
 @dataclass
@@ -137,7 +137,7 @@ def _others_spmm(others, A, dtype, B, C):
         left = others.tensor(Matrix.rounded(others.device, values, dtype))
         return others.dense(left, others.tensor(B), C.shape, tf32)
 
-    if A.shape[0] * A.shape[1] <= MOST_DENSE:
+    if A.shape[0] * A.shape[1] <= MAX_DENSE:
         yield Contender("cublas", "dense", lambda: by_cublas(False))
         if dtype == "float32":
             yield Contender("cublas", "dense/tf32", lambda: by_cublas(True))

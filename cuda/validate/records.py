@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 #: A file that would grow beyond this is left as it is.
-MOST_BYTES = 15 << 20
+MAX_BYTES = 15 << 20
 
 
 class Writer:
@@ -19,7 +19,7 @@ class Writer:
         """Append a record; numbers that are not finite become strings, as JSON has none."""
         common = {"stage": self.stage} if self.stage else {}
         line = json.dumps({**common, **{key: plain(value) for key, value in record.items()}})
-        if self._file.tell() + len(line) < MOST_BYTES:
+        if self._file.tell() + len(line) < MAX_BYTES:
             self._file.write(line + "\n")
             self._file.flush()
 

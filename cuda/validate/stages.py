@@ -11,7 +11,7 @@ from pathlib import Path
 #: Seconds that all of it may take: who lends a GPU may end a command after ten minutes.
 TOTAL = 570.0
 #: A stage that would have less is not begun.
-LEAST = 8.0
+MIN = 8.0
 #: How long after its end a child process may still write what it has begun.
 GRACE = 6.0
 
@@ -40,7 +40,7 @@ STAGES = (
     Stage("tests", "stage_tests", "run", "stages.jsonl", 120, False),
 )
 #: Processes that a stage may take, each going on where the last one crashed.
-MOST_TRIES = 8
+MAX_TRIES = 8
 #: Of a quick run, the share of the time.
 QUICK = 0.25
 
@@ -68,16 +68,16 @@ def run(options, stages, total, log, writer):
             continue
         wanted = stage.seconds * (QUICK if options.quick else options.seconds / TOTAL)
         budget = min(wanted, total.left() - GRACE)
-        if budget < min(LEAST, wanted):
+        if budget < min(MIN, wanted):
             why = f"{total.left():.0f} s are left"
             writer.write(done=stage.name, status="skipped", why=why, seconds=0)
             continue
         start = time.monotonic()
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             left = budget - (time.monotonic() - start)
             status, why = _child(options, stage, max(left, 0), log)
             # What it has done is on disk: another process goes on behind what it crashed at.
-            if status != "crashed" or left < LEAST:
+            if status != "crashed" or left < MIN:
                 break
         seconds = time.monotonic() - start
         writer.write(done=stage.name, status=status, why=why, seconds=seconds, budget=budget)

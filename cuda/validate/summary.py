@@ -7,7 +7,7 @@ from records import geometric_mean, grouped, read
 #: Ranges of sparsity that a dense product is compared in.
 BANDS = ((0, 0.6), (0.6, 0.75), (0.75, 0.85), (0.85, 0.93), (0.93, 0.97), (0.97, 1.01))
 #: How many failures are told.
-MOST_TOLD = 12
+MAX_LISTED = 12
 BAD = ("wrong", "failed", "crashed", "unreadable")
 
 
@@ -77,7 +77,7 @@ def correctness(checks):
     if absent:
         text += "\n\nNot there: " + ", ".join(sorted(absent)) + "."
     told = [record for record in checks if record.get("status") in (*BAD, "not reached")]
-    return "\n".join([text, "", *map(tell, told[:MOST_TOLD])]).rstrip()
+    return "\n".join([text, "", *map(tell, told[:MAX_LISTED])]).rstrip()
 
 
 def tell(record):
@@ -242,4 +242,4 @@ def problems(timings):
     left = sum(record.get("status") == "not reached" for record in timings)
     if left:
         lines.append(f"- not reached, for want of time: {left} groups of timings")
-    return "## What was not timed\n\n" + "\n".join(lines[: 2 * MOST_TOLD]) if lines else ""
+    return "## What was not timed\n\n" + "\n".join(lines[: 2 * MAX_LISTED]) if lines else ""

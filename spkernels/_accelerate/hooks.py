@@ -164,7 +164,7 @@ def make_method(hook, original, tally):
 
 def _reporting(hook, original, tally):
     format, operation = hook.reported, hook.operation
-    notes, most_notes = tally.notes, tally.MOST_NOTES
+    notes, most_notes = tally.notes, tally.MAX_NOTES
     note = notes.append
 
     def method(self, other):
@@ -191,7 +191,7 @@ def _choosing(hook, original, tally):
         for (format, rule), kind in itertools.product(by_format.items(), _KINDS)
     }
     get_num_threads, contended_regions = _core.get_num_threads, _core.contended_regions
-    notes, most_notes = tally.notes, tally.MOST_NOTES
+    notes, most_notes = tally.notes, tally.MAX_NOTES
     note = notes.append
 
     def method(self, other):

@@ -109,7 +109,7 @@ class Tally:
     """
 
     #: Whoever appends to `notes` has them counted from so many on.
-    MOST_NOTES = 4096
+    MAX_NOTES = 4096
 
     def __init__(self, lock):
         self._lock = lock

@@ -39,14 +39,14 @@ cdef inline bint _take_number(object value, double *number) except -1:
 
 
 cdef enum:
-    MOST_WORKERS = 1 << 16  # that need no look at the machine
+    MAX_WORKERS = 1 << 16  # that need no look at the machine
 
 
 cdef inline int _take_workers(object workers) except? -2:
     """Threads, or -1 for what is an error."""
     if workers is None:
         return 0
-    if type(workers) is int and 0 < workers < MOST_WORKERS:
+    if type(workers) is int and 0 < workers < MAX_WORKERS:
         return workers
     try:
         return _resolve_workers(workers)
@@ -131,15 +131,15 @@ cdef object _for_columns(dict by_width, object dense):
 
 
 cdef enum:
-    MOST_SUMS = 1 << 23  # bytes of two arrays of partial sums (src/plan/partial_sums.c)
-    MOST_PARTIAL = 1 << 24  # with a copy of some columns
-    MOST_VECTOR = 64
+    MAX_SUMS = 1 << 23  # bytes of two arrays of partial sums (src/plan/partial_sums.c)
+    MAX_PARTIAL = 1 << 24  # with a copy of some columns
+    MAX_VECTOR = 64
 
 
 cdef inline bint _sums_fit(ptrdiff_t rows, ptrdiff_t cols) noexcept:
     """Whether partial sums fit for a result of `rows` rows, and a copy of `cols` rows beside."""
-    cdef double sums = 2.0 * MOST_VECTOR * <double>rows
-    return sums <= MOST_SUMS and sums + MOST_VECTOR * <double>cols <= MOST_PARTIAL
+    cdef double sums = 2.0 * MAX_VECTOR * <double>rows
+    return sums <= MAX_SUMS and sums + MAX_VECTOR * <double>cols <= MAX_PARTIAL
 
 
 cdef inline bint _walks_often(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t itemsize) noexcept:

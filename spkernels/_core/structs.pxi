@@ -180,7 +180,7 @@ cdef inline Py_ssize_t _integer(cnp.ndarray array, Py_ssize_t at) noexcept:
 
 
 cdef enum:
-    MOST_DIAGONALS = 32  # that are compared with each other here
+    MAX_DIAGONALS = 32  # that are compared with each other here
 
 
 def are_plain_diagonals(A):
@@ -194,7 +194,7 @@ def are_plain_diagonals(A):
     cdef Py_ssize_t count = cnp.PyArray_DIM(each, 0)
     if typenum != cnp.NPY_INT32 and typenum != cnp.NPY_INT64:
         return False
-    if count != cnp.PyArray_DIM(<cnp.ndarray>data, 0) or count > MOST_DIAGONALS:
+    if count != cnp.PyArray_DIM(<cnp.ndarray>data, 0) or count > MAX_DIAGONALS:
         return False
     rows, cols = A.shape
     for i in range(count):

@@ -15,7 +15,7 @@ from .. import _core
 
 __all__ = [
     "KERNEL_FORMATS",
-    "MOST_PATTERN_COLUMNS",
+    "MAX_PATTERN_COLUMNS",
     "check_pattern_columns",
     "is_hypersparse",
     "normalised",
@@ -38,7 +38,7 @@ _CODES = {"csr": _core.CSR, "csc": _core.CSC, "coo": _core.COO, "bsr": _core.BSR
 _INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))
 
 #: Columns that a pattern of attention or of prepared samples may have: it holds them in 32 bits.
-MOST_PATTERN_COLUMNS = np.iinfo(np.int32).max - 4096
+MAX_PATTERN_COLUMNS = np.iinfo(np.int32).max - 4096
 
 #: What a dimension is long against: so many times the entries, and so much in any case.
 _PER_ENTRY, _SHORT = 8, 1 << 16
@@ -465,9 +465,9 @@ def positions(A):
 
 def check_pattern_columns(shape, name):
     """Raise if a matrix has more columns than a pattern may have."""
-    if shape[1] > MOST_PATTERN_COLUMNS:
+    if shape[1] > MAX_PATTERN_COLUMNS:
         raise ValueError(
-            f"{name} must have at most {MOST_PATTERN_COLUMNS} columns, which patterns hold in 32 "
+            f"{name} must have at most {MAX_PATTERN_COLUMNS} columns, which patterns hold in 32 "
             f"bits, got shape {tuple(shape)}"
         )
 

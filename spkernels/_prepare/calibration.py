@@ -28,7 +28,7 @@ _NARROW = 8
 #: Seconds for each width.
 _BUDGET = 0.01
 #: Factors beyond these are no news of the machine but of what disturbed it.
-_LEAST, _MOST = 0.25, 16.0
+_MIN, _MAX = 0.25, 16.0
 
 _lock = Lock()
 
@@ -68,7 +68,7 @@ def _factors():
         for name, value in seconds.items():
             share = value / seconds["rows"]
             if math.isfinite(share):
-                found[name, n < _NARROW] = min(_MOST, max(_LEAST, share))
+                found[name, n < _NARROW] = min(_MAX, max(_MIN, share))
     return found
 
 

@@ -174,7 +174,7 @@ def explain_int8(csr, layouts, n, workers, chosen):
     `layouts`: what was packed, what it says of itself and the seconds that it took, by name.
     """
     rows, cols = csr.shape
-    columns = max(1, min(n, selection.MOST_ELEMENTS // max(1, rows, cols)))
+    columns = max(1, min(n, selection.MAX_ELEMENTS // max(1, rows, cols)))
     shape = (columns,) if n > 1 else ()
     B, sums = np.zeros((cols, *shape), np.uint8), np.empty((rows, *shape), np.int32)
     X, out = np.ones(B.shape, np.float32), np.empty(sums.shape, np.float32)

@@ -18,7 +18,7 @@ __all__ = [
     "zero_points_of",
 ]
 
-_MOST_FLOAT = float(np.finfo(np.float32).max)
+_MAX_FLOAT = float(np.finfo(np.float32).max)
 
 # A product may take a few microseconds: dtypes are looked up, as comparing them takes long.
 INT32, FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
@@ -104,7 +104,7 @@ def zero_points_of(zero_point, dtype, shapes):
 def _finite(value, name):
     if type(value) is not float:
         value = scalar(value, name)
-    if not abs(value) <= _MOST_FLOAT:
+    if not abs(value) <= _MAX_FLOAT:
         raise ValueError(f"{name} must be finite as float32, got {value}")
     return value
 

@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from ..patterns import Pattern
     from .explain import Explanation
 
-__all__ = ["USUAL_WIDTH", "PreparedMatrix"]
+__all__ = ["DEFAULT_WIDTH", "PreparedMatrix"]
 
 #: Widths whose kernels are remembered.
-_MOST_WIDTHS = 1000
+_MAX_WIDTHS = 1000
 
 #: The columns that a matrix is prepared for where nothing is said.
-USUAL_WIDTH = 128
+DEFAULT_WIDTH = 128
 
 
 class PreparedMatrix(Convertible, LinearOperator):
@@ -148,7 +148,7 @@ class PreparedMatrix(Convertible, LinearOperator):
         found = state.by_width.get(n)
         if found is None:
             found = state.kernel(self._choice(n, state), n, workers)
-            if len(state.by_width) >= _MOST_WIDTHS:
+            if len(state.by_width) >= _MAX_WIDTHS:
                 state.forget()
             state.operands[n] = found.operand
             state.by_width[n] = found

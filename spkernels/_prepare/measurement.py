@@ -31,11 +31,11 @@ _HOPELESS = 2.0
 #: Seconds of a sample at least, which is so many calls: reading a clock takes a microsecond or two.
 _SAMPLE = 1e-4
 #: Samples after which a candidate is given up, at the earliest.
-_LEAST_SAMPLES = 2
+_MIN_SAMPLES = 2
 #: Rounds before anything is concluded, and at most, of samples on one thread.
-_LEAST_ROUNDS, _MOST_ROUNDS = 4, 12
+_MIN_ROUNDS, _MAX_ROUNDS = 4, 12
 #: The same of stretches on all threads, and the seconds of one.
-_LEAST_STRETCHES, _MOST_STRETCHES, _STRETCH = 3, 8, 1e-3
+_MIN_STRETCHES, _MAX_STRETCHES, _STRETCH = 3, 8, 1e-3
 #: Samples of a stretch, at least: the first ones find threads asleep.
 _STRETCH_SAMPLES = 3
 #: Seconds of a stretch of a candidate whose threads are not ours, as those of a BLAS.
@@ -43,7 +43,7 @@ _LONG_STRETCH = 6e-3
 #: Seconds for which the threads of a BLAS may spin after a product (OpenBLAS: 2**26 cycles).
 _SETTLING = 0.025
 #: Undisturbed samples on all threads that are believed, or two that are most of all.
-_LEAST_CLEAN = 5
+_MIN_CLEAN = 5
 #: Times that differ by less are equal, however well they repeat.
 _EQUAL = 0.02
 #: What a guess is multiplied by that is compared with what was measured.
@@ -51,7 +51,7 @@ _DOUBT = 1.15
 #: The noise of what was measured once.
 _UNKNOWN = 0.1
 #: Candidates that differ by more than that are no ties, however noisy the machine is.
-_MOST_NOISE = 0.5
+_MAX_NOISE = 0.5
 #: On all threads, a product takes no longer than all shares on one, but for starting them.
 _SLOWER, _START = 1.15, 1e-5
 #: The share of samples in which no thread lost its CPU from which on wall times are compared.
@@ -103,7 +103,7 @@ class Timing:
     def is_believable(self, shares: float) -> bool:
         """Whether wall times tell what products on all threads take on an idle machine."""
         few = len(self.clean) < 2 or 2 * len(self.clean) < len(self.parallel)
-        if len(self.clean) < _LEAST_CLEAN and few:
+        if len(self.clean) < _MIN_CLEAN and few:
             return False
         return not self.serial or min(self.clean) <= _SLOWER * shares * min(self.serial) + _START
 
@@ -194,17 +194,17 @@ def _measure_serial(calls, timings, clock, budget, thorough):
         once = _sample(call, 1, clock.cpu)
         timings[name].serial.append(once)
         counts[name] = max(1, min(1000, math.ceil(_SAMPLE / max(once, 1e-9))))
-    for done in range(1, _MOST_ROUNDS):
+    for done in range(1, _MAX_ROUNDS):
         if clock.wall() >= end or clock.cpu() >= used:
             break
         for name in left:
             timings[name].serial.append(_sample(calls[name], counts[name], clock.cpu))
         if thorough:
             continue
-        left = _within(left, timings, _HOPELESS) if done >= _LEAST_SAMPLES else left
-        if len(left) == 1 and done > _LEAST_SAMPLES:
+        left = _within(left, timings, _HOPELESS) if done >= _MIN_SAMPLES else left
+        if len(left) == 1 and done > _MIN_SAMPLES:
             break
-        if done >= _LEAST_ROUNDS and all(_spread(timings[n].serial) <= _EQUAL for n in left):
+        if done >= _MIN_ROUNDS and all(_spread(timings[n].serial) <= _EQUAL for n in left):
             break
     return left
 
@@ -212,7 +212,7 @@ def _measure_serial(calls, timings, clock, budget, thorough):
 def _measure_parallel(calls, found, clock, end, seconds, thorough, once=False):
     """Measure in turns on all threads, by wall time."""
     counts, timings = {}, found.timings
-    for number in range(1 if once else _MOST_STRETCHES):
+    for number in range(1 if once else _MAX_STRETCHES):
         for name, call in calls.items():
             timing, start = timings[name], clock.wall()
             if name not in counts:
@@ -231,9 +231,9 @@ def _measure_parallel(calls, found, clock, end, seconds, thorough, once=False):
                 done += 1
         if clock.wall() >= end:
             break
-        if number + 1 >= _LEAST_STRETCHES and found.calmness < _CALM and not thorough:
+        if number + 1 >= _MIN_STRETCHES and found.calmness < _CALM and not thorough:
             break
-        if number + 1 >= _LEAST_STRETCHES and all(
+        if number + 1 >= _MIN_STRETCHES and all(
             timings[n].is_believable(found.shares) and _spread(timings[n].clean) <= _EQUAL
             for n in calls
         ):
@@ -267,7 +267,7 @@ def _are_close(own, foreign, timings):
 
 
 def _finite(spread):
-    return min(spread, _MOST_NOISE) if math.isfinite(spread) else _UNKNOWN
+    return min(spread, _MAX_NOISE) if math.isfinite(spread) else _UNKNOWN
 
 
 def _spread(samples):

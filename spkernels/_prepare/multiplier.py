@@ -18,10 +18,10 @@ __all__ = ["Convertible", "Multiplier", "multiply_stack"]
 _MATMUL = np.matmul
 
 #: What ``X @= W`` passes: the axes that are the default, for 2-D and 1-D `X`.
-_USUAL_AXES = ([(-2, -1)] * 3, [(-1,), (-2, -1), (-1,)])
+_DEFAULT_AXES = ([(-2, -1)] * 3, [(-1,), (-2, -1), (-1,)])
 
 #: The bytes of a dense array that is made without being asked for, at most.
-_MOST_CONVERTED = 2**30
+_MAX_CONVERTED = 2**30
 
 #: What looks at attributes of its arguments alone, so that these need not be arrays.
 _OF_ATTRIBUTES = {np.iscomplexobj, np.isrealobj, np.ndim, np.result_type, np.shape}
@@ -76,7 +76,7 @@ class Convertible(Multiplier):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         size = self.shape[0] * self.shape[1] * self.dtype.itemsize
-        if size > _MOST_CONVERTED:
+        if size > _MAX_CONVERTED:
             raise TypeError(
                 f"a {type(self).__name__} of shape {self.shape} takes {size / 2**30:.3g} GiB as a "
                 "dense array, which is made on request alone: see toscipy() or to_scipy()"
@@ -107,7 +107,7 @@ def multiply_stack(W, B, dtype, out):
 
 
 def _matmul(left, right, out=None, axes=None, **options):
-    if axes is not None and axes not in _USUAL_AXES:
+    if axes is not None and axes not in _DEFAULT_AXES:
         options["axes"] = axes
     if options:
         raise TypeError(

@@ -15,7 +15,7 @@ from .strategies import blas_threads
 __all__ = ["best_padding", "calibrated", "eligible", "predict", "predictions"]
 
 #: The largest dense matrix that is made to see whether it is faster, in bytes.
-_MOST_DENSE = 1 << 28
+_MAX_DENSE = 1 << 28
 
 #: The smallest whose memory matters, in bytes.
 _SMALL_DENSE = 1 << 16
@@ -63,7 +63,7 @@ def predictions(csr, n, workers, padding=None):
     cycles = {way: _cycles(csr, csr.nnz, n, way) for way in ("rows", "packed")}
     if padding is not None:
         cycles["padded"] = _padded_cycles(csr, padding, n, workers)
-    if rows * cols * csr.dtype.itemsize <= _MOST_DENSE and thread_count(workers) >= blas_threads():
+    if rows * cols * csr.dtype.itemsize <= _MAX_DENSE and thread_count(workers) >= blas_threads():
         # Of our threads, as many as the BLAS has.
         share = thread_count(workers) / min(thread_count(workers), blas_threads())
         cycles["dense"] = _cycles(csr, csr.nnz, n, "dense") * share

@@ -13,7 +13,7 @@ from .._inputs.scalars import as_extent
 from .._runtime.threads import resolve_workers
 from . import selection
 from .int8 import Int8Matrix, prepare_int8
-from .matrix import USUAL_WIDTH, PreparedMatrix
+from .matrix import DEFAULT_WIDTH, PreparedMatrix
 from .pattern import PreparedPattern, prepare_pattern
 from .state import State
 from .storage import check_storage
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["check_options", "chosen", "deferred", "inspected", "packed_ahead", "prepare"]
 
 #: The elements of a row that a pattern is prepared for where nothing is said.
-USUAL_DEPTH = 64
+DEFAULT_DEPTH = 64
 
 
 @overload
@@ -233,8 +233,8 @@ def check_options(op, n, k, storage, pattern, fill, tune, workers):
 
 def inspected(A, *, op, n, k, dtype, workers, storage, structure):
     """Return what `prepare` makes of a matrix, before a kernel is chosen."""
-    n = USUAL_WIDTH if n is None else as_extent(n, "n")
-    k = USUAL_DEPTH if k is None else as_extent(k, "k")
+    n = DEFAULT_WIDTH if n is None else as_extent(n, "n")
+    k = DEFAULT_DEPTH if k is None else as_extent(k, "k")
     A = as_sparse(A, "A")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
@@ -276,8 +276,8 @@ def deferred(A):
     """Return what `prepare` makes of floats without options, but packed when it multiplies."""
     csr, slots = canonical.canonical(A, A.dtype, "A")
     state, structure = State(csr, None, None), Structure.of(None, None)
-    made = PreparedMatrix(state, slots, USUAL_WIDTH, None, {}, structure)
-    made._choice(USUAL_WIDTH, state)
+    made = PreparedMatrix(state, slots, DEFAULT_WIDTH, None, {}, structure)
+    made._choice(DEFAULT_WIDTH, state)
     return made
 
 

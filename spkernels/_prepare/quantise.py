@@ -9,7 +9,7 @@ from .._inputs import canonical
 __all__ = ["check_sums", "quantised"]
 
 #: What the magnitudes of a row may add up to: times a byte, sums still fit 32 bits.
-MOST_ROW_SUM = (2**31 - 1) // 255
+MAX_ROW_SUM = (2**31 - 1) // 255
 
 
 def quantised(csr, floats, name):
@@ -33,10 +33,10 @@ def check_sums(csr, name):
         np.abs(csr.data.astype(np.int16)),
         csr.shape[0],
     )
-    if totals.max(initial=0) > MOST_ROW_SUM:
-        row = int(np.argmax(totals > MOST_ROW_SUM))
+    if totals.max(initial=0) > MAX_ROW_SUM:
+        row = int(np.argmax(totals > MAX_ROW_SUM))
         raise ValueError(
-            f"{name} must have rows whose magnitudes add up to at most {MOST_ROW_SUM}, so that "
+            f"{name} must have rows whose magnitudes add up to at most {MAX_ROW_SUM}, so that "
             f"sums fit int32, row {row} has {totals[row]:.0f}"
         )
 

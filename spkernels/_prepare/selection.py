@@ -15,7 +15,7 @@ from .measurement import Calls, decide, exclusive, measure
 from .prediction import calibrated, eligible, predictions
 from .strategies import width_class
 
-__all__ = ["MOST_ELEMENTS", "candidates_of", "choose", "pack_candidates", "timed", "verdict_on"]
+__all__ = ["MAX_ELEMENTS", "candidates_of", "choose", "pack_candidates", "timed", "verdict_on"]
 
 #: Seconds that measuring may take: in `prepare`, and in `explain`, which measures all there is.
 BUDGET = 0.05
@@ -25,29 +25,29 @@ _EXPLAIN_BUDGET = 0.5
 _PRODUCT_SECONDS = 4e-3
 
 #: Rows that are left of a matrix at least: what packing B costs is shared by them.
-_LEAST_ROWS = 512
+_MIN_ROWS = 512
 
 #: Columns that are left of a product, which has several tiles of them.
-_LEAST_COLUMNS = 128
+_MIN_COLUMNS = 128
 
 #: Multiply-adds that start a thread (src/threads/parallel.c), and rows of a share at least.
-_WORK_PER_THREAD, _LEAST_SHARE = 40000, 64
+_WORK_PER_THREAD, _MIN_SHARE = 40000, 64
 
 #: A kernel whose model says that it takes so many times as long as the best is not measured, unless
 #: it is plain `spmm`, which costs nothing to make.
 _HOPELESS = 3.0
 
 #: The largest dense operand or result that it is measured with, in elements.
-MOST_ELEMENTS = 1 << 25
+MAX_ELEMENTS = 1 << 25
 
 
 def _sample(csr, n, predicted, workers):
     """Return rows and a number of columns to measure with: all, unless products take too long."""
     serial = max(min(predicted.values()) * thread_count(workers), 1e-12)
-    columns = min(n, max(_LEAST_COLUMNS, int(n * _PRODUCT_SECONDS / serial)))
-    columns = max(1, min(columns, MOST_ELEMENTS // max(1, *csr.shape)))
+    columns = min(n, max(_MIN_COLUMNS, int(n * _PRODUCT_SECONDS / serial)))
+    columns = max(1, min(columns, MAX_ELEMENTS // max(1, *csr.shape)))
     serial *= columns / n
-    rows = max(_LEAST_ROWS, int(csr.shape[0] * _PRODUCT_SECONDS / serial))
+    rows = max(_MIN_ROWS, int(csr.shape[0] * _PRODUCT_SECONDS / serial))
     return (csr if rows >= csr.shape[0] else some_rows(csr, rows)), columns
 
 
@@ -114,7 +114,7 @@ def _one_share(csr, columns, workers):
     groups = max(1, min(threads, tiles))
     width = min(columns, -(-tiles // groups) * tile)
     rows = csr.shape[0] // max(1, threads // groups)
-    part = some_rows(csr, rows) if _LEAST_SHARE <= rows < csr.shape[0] else csr
+    part = some_rows(csr, rows) if _MIN_SHARE <= rows < csr.shape[0] else csr
     return part, width, csr.nnz / max(1, part.nnz) * columns / width
 
 
@@ -136,7 +136,7 @@ def _dense_operand(rows, columns, dtype):
     # Of more rows than that, one stands for all: what is measured then lacks cache misses.
     if not _has_operands(rows, dtype):
         raise ValueError(f"nothing to measure: no dense operand of {dtype} has {rows} rows")
-    if rows > MOST_ELEMENTS:
+    if rows > MAX_ELEMENTS:
         return np.broadcast_to(np.ones(shape[1:], dtype), shape)
     return np.ones(shape, dtype)
 

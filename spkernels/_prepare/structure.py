@@ -8,7 +8,7 @@ from ..patterns._check import check
 from ..patterns._found import parse
 from ..patterns._grid import by_column, coarse, ones, places_of
 from ..patterns._padding import Padding
-from ..patterns._recognise import USUAL_FILL, as_fill, heights
+from ..patterns._recognise import DEFAULT_FILL, as_fill, heights
 from . import prediction
 
 __all__ = ["Structure"]
@@ -19,7 +19,7 @@ class Structure(NamedTuple):
 
     kind: str | None = None  # or "auto", or what `parse` returns
     size: tuple[int, ...] = ()
-    fill: float = USUAL_FILL
+    fill: float = DEFAULT_FILL
 
     @classmethod
     def of(cls, pattern, fill):
@@ -29,7 +29,7 @@ class Structure(NamedTuple):
         else:
             kind, size = parse(pattern)
         if fill is None:
-            return cls(kind, size, 1.0 if kind == "block" else USUAL_FILL)
+            return cls(kind, size, 1.0 if kind == "block" else DEFAULT_FILL)
         if kind not in ("auto", "block"):
             raise ValueError(
                 f"fill is for blocks, pattern='auto' or 'VxW', got fill={fill!r} and "

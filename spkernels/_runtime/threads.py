@@ -12,7 +12,7 @@ from .. import _core
 __all__ = ["get_num_threads", "set_num_threads"]
 
 # What the compiled module can be told; it uses far fewer.
-_MOST_THREADS = 2**30
+_MAX_THREADS = 2**30
 
 # Asked once, as in scipy.fft: the answer takes the system longer than a small product takes.
 _CPUS = os.cpu_count() or 1
@@ -69,7 +69,7 @@ def set_num_threads(n: int | None) -> None:
     n = _integer(n, "n")
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    _core.set_num_threads(min(n, _MOST_THREADS))
+    _core.set_num_threads(min(n, _MAX_THREADS))
 
 
 def resolve_workers(workers: int | None) -> int:
@@ -83,7 +83,7 @@ def resolve_workers(workers: int | None) -> int:
         return workers + 1 + _CPUS
     if workers == 0:
         raise ValueError("workers must not be zero")
-    return min(workers, _MOST_THREADS)
+    return min(workers, _MAX_THREADS)
 
 
 def thread_count(workers: int | None) -> int:
@@ -108,7 +108,7 @@ def _from_environment() -> int:
         threads = 0
     if threads < 1:
         raise ValueError(f"SPKERNELS_NUM_THREADS must be a positive integer, got {text!r}")
-    return min(threads, _MOST_THREADS)
+    return min(threads, _MAX_THREADS)
 
 
 def _read(path: Path) -> str:

@@ -13,14 +13,14 @@ SHARE = 0.5
 SHARED = ("L3",)
 DRAM_BYTES = 256 << 20
 #: Where the system does not tell.
-USUAL = {"L1": 32 << 10, "L2": 512 << 10, "L3": 16 << 20}
+DEFAULT = {"L1": 32 << 10, "L2": 512 << 10, "L3": 16 << 20}
 _NAMES = {"L1": "SC_LEVEL1_DCACHE_SIZE", "L2": "SC_LEVEL2_CACHE_SIZE", "L3": "SC_LEVEL3_CACHE_SIZE"}
 
 
 def cache_bytes() -> dict[str, int]:
     """Return the sizes of the caches."""
     found = {}
-    for level, usual in USUAL.items():
+    for level, usual in DEFAULT.items():
         try:
             size = os.sysconf(_NAMES[level])
         except (ValueError, OSError):

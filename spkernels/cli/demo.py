@@ -50,7 +50,7 @@ exit status: 0 (without matplotlib too, where no plot is made), 1 if a matrix wa
 the plot failed, 2 if a path or an option is wrong, 130 after Ctrl-C
 """
 #: More threads than CPUs are slow, this many make no sense.
-_MOST_WORKERS = 1024
+_MAX_WORKERS = 1024
 _NO_MATPLOTLIB = "no plot: matplotlib is not installed; to get it: pip install matplotlib"
 
 
@@ -238,7 +238,7 @@ def _workers(text: str) -> int:
         resolve_workers(value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    most = max(_MOST_WORKERS, os.cpu_count() or 1)
+    most = max(_MAX_WORKERS, os.cpu_count() or 1)
     if value > most:
         raise argparse.ArgumentTypeError(f"expected at most {most} threads, got {text!r}")
     return value

@@ -23,7 +23,7 @@ _PEERS = {
 _MARKERS = "o^sDvP*X"
 _BLUES = ("#0072B2", "#56B4E9", "#003A5C", "#009E73", "#CC79A7", "#D55E00")
 #: With more matrices than this, a line each would be too many.
-_MOST_LINES = 40
+_MAX_LINES = 40
 #: Ticks, the most wanted first; one that is too near to others is left out.
 _SPARSITIES = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0, 0.5, 0.8, 0.95, 0.98, 0.7)
 _TICK_DISTANCE = 0.07
@@ -34,7 +34,7 @@ def save(cells: Sequence[Cell], threads: int, left_out: int, path: Path) -> None
     """Draw `cells`, say how many are left out, and save the figure as PNG."""
     widths = sorted({cell.columns for cell in cells})
     names = list(dict.fromkeys(cell.name for cell in cells))
-    listed = len(names) <= _MOST_LINES
+    listed = len(names) <= _MAX_LINES
     height = 1.9 + 0.3 * len(names) if listed else 5.5
     figure = Figure(figsize=(3.6 + 3.2 * len(widths) + 4.6, max(4.8, height)), layout="constrained")
     FigureCanvasAgg(figure)

@@ -12,7 +12,7 @@ from ._operands import as_factor, check_apart, check_operand, enqueue, read
 __all__ = ["attend"]
 
 #: What the kernels take: multiples of this many elements, up to so many.
-_STEP, _MOST = 8, 256
+_STEP, _MAX = 8, 256
 _ALIGNMENT = 16
 
 
@@ -41,9 +41,9 @@ def _check_shapes(packed, Q, K, V):
                 f"{operand.name} must have {extent} rows, as the mask of shape {packed.shape} has "
                 f"{of}, got shape {shape}"
             )
-        if shape[-1] % _STEP or not 0 < shape[-1] <= _MOST:
+        if shape[-1] % _STEP or not 0 < shape[-1] <= _MAX:
             raise ValueError(
-                f"{operand.name} must have rows of a multiple of {_STEP} elements up to {_MOST}, "
+                f"{operand.name} must have rows of a multiple of {_STEP} elements up to {_MAX}, "
                 f"got shape {shape}"
             )
         _check_rows(operand, packed)

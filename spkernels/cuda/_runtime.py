@@ -13,7 +13,7 @@ from ._errors import UnavailableError
 __all__ = ["current_device", "is_available", "library", "show_config", "why_not"]
 
 #: What the library needs of a device.
-_LEAST_CAPABILITY = "8.0"
+_MIN_CAPABILITY = "8.0"
 
 _MISSING = (
     "spkernels' library for GPUs is not installed: in a clone of the repository, "
@@ -80,7 +80,7 @@ def _reason(status, found, device):
         if 0 < found.major < 8:
             return (
                 f"device {found.device} has compute capability {found.major}.{found.minor}, "
-                f"spkernels needs {_LEAST_CAPABILITY}"
+                f"spkernels needs {_MIN_CAPABILITY}"
             )
         return f"there is no device {device}: the process sees {found.count}, counted from 0"
     return f"CUDA reported an error: {_said()}"

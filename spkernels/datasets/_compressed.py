@@ -13,7 +13,7 @@ __all__ = ["COMPRESSED", "read", "suffix"]
 #: What follows the suffix of a format, and the module that decompresses it.
 COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
 # A header of .xz says how much memory it takes; `xz -9` needs 65 MiB.
-_MOST_XZ_MEMORY = 1 << 29
+_MAX_XZ_MEMORY = 1 << 29
 
 
 def suffix(path: Path) -> str:
@@ -41,7 +41,7 @@ def read(path: Path) -> bytes:
         raise ValueError(
             f"expected a file without {end}, as this Python has no {error.name}"
         ) from error
-    options = {"format": module.FORMAT_XZ, "memlimit": _MOST_XZ_MEMORY} if end == ".xz" else {}
+    options = {"format": module.FORMAT_XZ, "memlimit": _MAX_XZ_MEMORY} if end == ".xz" else {}
     failures = (OSError, EOFError, ValueError, zlib.error, getattr(module, "LZMAError", OSError))
     try:
         if not data:

@@ -18,7 +18,7 @@ __all__ = [
 INT64_MAX = np.iinfo(np.int64).max
 
 # As many rows of a CSR array, 1 GiB of offsets, are made of any file.
-_MOST_EMPTY_ROWS = 1 << 27
+_MAX_EMPTY_ROWS = 1 << 27
 
 
 def from_triplets(
@@ -71,7 +71,7 @@ def check_rows(rows: int, nbytes: int, where: str = "") -> None:
 
     Its offsets take 8 bytes a row, whatever the entries: `nbytes` are those of the file.
     """
-    limit = max(_MOST_EMPTY_ROWS, nbytes)
+    limit = max(_MAX_EMPTY_ROWS, nbytes)
     if rows > limit:
         raise ValueError(
             f"expected at most {limit} rows, as a CSR array takes 8 bytes a row whatever is in "

@@ -27,8 +27,8 @@ def as_size(value, name, least=0):
         value = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if not least <= value <= _runs.MOST_COLS:
-        raise ValueError(f"{name} must be from {least} to {_runs.MOST_COLS}, got {value}")
+    if not least <= value <= _runs.MAX_COLS:
+        raise ValueError(f"{name} must be from {least} to {_runs.MAX_COLS}, got {value}")
     return value
 
 

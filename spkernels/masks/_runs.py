@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._inputs.sparse import MOST_PATTERN_COLUMNS
+from .._inputs.sparse import MAX_PATTERN_COLUMNS
 
-__all__ = ["MOST_COLS", "at_least", "complement", "from_csr", "one_per_row", "positions"]
+__all__ = ["MAX_COLS", "at_least", "complement", "from_csr", "one_per_row", "positions"]
 
 #: Columns that a mask may have: runs hold them in 32 bits.
-MOST_COLS = MOST_PATTERN_COLUMNS
+MAX_COLS = MAX_PATTERN_COLUMNS
 
 
 def _packed(rows, starts, stops, count):

@@ -17,30 +17,30 @@ __all__ = ["as_fill", "heights", "recognise", "recognised"]
 
 #: What is looked for: the most entries of a window and its columns; sides of blocks, and the rows
 #: of complementary sets; columns of windows that hold as many entries each.
-MOST_OF_WINDOW = 4
+MAX_OF_WINDOW = 4
 WINDOWS = (2, 4, 8, 16, 32)
 SIDES = (2, 4, 8, 16)
 BALANCED = (4, 8, 16, 32, 64)
 #: The share of n in every m columns that is used, at least: any matrix that is sparse enough has no
 #: more than n there.
-_LEAST_OF_WINDOW = 0.5
+_MIN_OF_WINDOW = 0.5
 #: The share of the columns that a complementary set covers, at least.
-_LEAST_COVERED = 0.9
+_MIN_COVERED = 0.9
 #: Rows that are looked at before all of them are.
 _FIRST_ROWS = 16
 #: Blocks that are full enough, if nothing is said, and that may be said to be.
-USUAL_FILL, LEAST_FILL = 0.9, 0.7
+DEFAULT_FILL, MIN_FILL = 0.9, 0.7
 
 
 def as_fill(fill):
     """Check the share of their places that blocks hold at least."""
     fill = as_real("fill", fill)
-    if not LEAST_FILL <= fill <= 1:
-        raise ValueError(f"fill must be from {LEAST_FILL} to 1, got {fill}")
+    if not MIN_FILL <= fill <= 1:
+        raise ValueError(f"fill must be from {MIN_FILL} to 1, got {fill}")
     return fill
 
 
-def recognise(A: SparseLike, *, fill: float = USUAL_FILL) -> tuple[Pattern, ...]:
+def recognise(A: SparseLike, *, fill: float = DEFAULT_FILL) -> tuple[Pattern, ...]:
     """Say which structure a sparse matrix has.
 
     Parameters
@@ -134,12 +134,12 @@ def _n_of_m(grid):
     for m in WINDOWS:
         for part in _parts(grid):
             n = int(coarse(part, m).data.max(initial=0))
-            if n > MOST_OF_WINDOW or n >= m:
+            if n > MAX_OF_WINDOW or n >= m:
                 break
         else:
             fill = grid.nnz / _slots(grid.shape, n, m)
             # The tightest is the one of which most is used.
-            if fill >= _LEAST_OF_WINDOW and (best is None or fill > best.fill):
+            if fill >= _MIN_OF_WINDOW and (best is None or fill > best.fill):
                 best = Pattern("n:m", (n, m), fill)
     return best
 
@@ -210,7 +210,7 @@ def _complementary(grid):
     rows, cols = grid.shape
     for size in SIDES:
         covered = grid.nnz / (-(-rows // size) * cols)
-        if _LEAST_COVERED <= covered <= 1 and size <= rows:
+        if _MIN_COVERED <= covered <= 1 and size <= rows:
             sets = coarse(by_column(grid)[0], size)
             if sets.nnz == grid.nnz:
                 return Pattern("complementary", (size,), covered)

@@ -6,9 +6,9 @@
 #include "../plan/unpack.h"
 #include "operands.h"
 
-#define USUAL_WIDTH 128
+#define DEFAULT_WIDTH 128
 /* Predictions are for matrices that exist. */
-#define MOST_COLS ((ptrdiff_t)1 << 56)
+#define MAX_COLS ((ptrdiff_t)1 << 56)
 /* Wider makes no difference. */
 #define WIDEST 4096
 
@@ -46,7 +46,7 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   if (status != SPK_OK) return status;
   spk_prepared *made = calloc(1, sizeof *made);
   if (!made) return SPK_ERR_MEMORY;
-  width = width > 0 ? spk_min(width, WIDEST) : USUAL_WIDTH;
+  width = width > 0 ? spk_min(width, WIDEST) : DEFAULT_WIDTH;
   if (vector && spk_sell_suit(&canonical, kernels))
     status = spk_sell_make(&canonical, storage, threads, kernels, &made->sell);
   if (status == SPK_OK && !made->sell)
@@ -126,7 +126,7 @@ ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n) {
 double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy) {
   const spk_kernels *kernels = spk_active_kernels();
   if (!A || !kernels || (unsigned)A->dtype > SPK_F64 || (unsigned)strategy > SPK_STRATEGY_DENSE ||
-      n < 1 || A->rows < 0 || A->nnz < 0 || A->cols < 0 || A->cols > MOST_COLS)
+      n < 1 || A->rows < 0 || A->nnz < 0 || A->cols < 0 || A->cols > MAX_COLS)
     return 0;
   spk_sparse sorted = *A;
   sorted.flags |= SPK_SORTED;

@@ -7,14 +7,14 @@
 #include "../threads/parallel.h"
 #include "cpu.h"
 
-#define MOST_ISAS 4
+#define MAX_ISAS 4
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static spk_kernels active; /* the portable kernels, overridden by the chosen ISA */
 static spk_kernels narrow; /* the same by one of half the lanes */
 static spk_kernels bytes;  /* the same for numbers that are four bytes */
 static spk_machine machine;
-static const char *available[MOST_ISAS + 1];
+static const char *available[MAX_ISAS + 1];
 static int usable;
 
 static int always(void) { return 1; }

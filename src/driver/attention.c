@@ -120,7 +120,7 @@ static void clear(const job *j, const scratch *s, ptrdiff_t rows) {
     else
       ((double *)(void *)s->state)[i] = -INFINITY;
   memset(s->state + half, 0, half);
-  memset(s->O, 0, (size_t)((j->a->dv + SPK_MOST_LANES) * rows) * size);
+  memset(s->O, 0, (size_t)((j->a->dv + SPK_MAX_LANES) * rows) * size);
 }
 
 /* The keys of a row's runs from *run and *skipped on, at most `most`; most runs of such rows are
@@ -227,7 +227,7 @@ spk_status spk_drive_attention(const spk_pattern *mask, const spk_attention *att
   const ptrdiff_t wanted = threads > 1 ? (ptrdiff_t)threads * TASKS_PER_THREAD : 1;
   j.parts = spk_max(1, spk_min(mask->tiles, spk_ceil_div(wanted, a->heads)));
   threads = (int)spk_min(threads, j.parts * a->heads);
-  const size_t width = spk_size_sum((size_t)a->dv, SPK_MOST_LANES);
+  const size_t width = spk_size_sum((size_t)a->dv, SPK_MAX_LANES);
   j.query_bytes = spk_aligned_size(spk_size_product((size_t)a->d, SPK_TILE_ROWS * size));
   j.output_bytes = spk_aligned_size(spk_size_product(width, SPK_TILE_ROWS * size));
   const size_t shared = spk_aligned_size(((size_t)mask->tiles + 1) * sizeof *j.before);

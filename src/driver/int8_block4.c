@@ -5,7 +5,7 @@
 
 /* Four rows of B as one, and sums that C has no room for, in bytes; but at least those of a column.
  */
-#define MOST_BYTES ((ptrdiff_t)8 << 20)
+#define MAX_BYTES ((ptrdiff_t)8 << 20)
 
 /* Rows that are finished together, and what an element counts as in multiply-adds: reckoned from
  * 0.2 to 0.5 ns. */
@@ -84,7 +84,7 @@ spk_status spk_drive_int8_block4(const spk_int8 *A, const spk_bytes *B, void *C,
   const ptrdiff_t most = 4 * spk_active_kernels()->lanes[SPK_F32];
   ptrdiff_t tile = spk_min(
       B->cols,
-      spk_max(1, MOST_BYTES / (ptrdiff_t)spk_max(1, spk_min(PTRDIFF_MAX - column, sums) + column)));
+      spk_max(1, MAX_BYTES / (ptrdiff_t)spk_max(1, spk_min(PTRDIFF_MAX - column, sums) + column)));
   tile = spk_min(tile, most);
   const size_t bytes = spk_aligned_size(spk_size_product((size_t)column, (size_t)tile));
   const size_t summed = spk_aligned_size(spk_size_product((size_t)sums, (size_t)tile));

@@ -7,7 +7,7 @@
 #include "../threads/workspace.h"
 
 /* What the padding of paired rows meets. */
-static const _Alignas(SPK_ALIGN) char zeros[SPK_MOST_LANES * sizeof(float)];
+static const _Alignas(SPK_ALIGN) char zeros[SPK_MAX_LANES * sizeof(float)];
 
 /* By value, so that a worker waits once for what another core wrote, and not line after line. */
 typedef struct job {

@@ -225,7 +225,7 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
 }
 
 /* Entries of one row that go together: there may be more than an index of 32 bits counts. */
-#define MOST_RUN ((ptrdiff_t)1 << 30)
+#define MAX_RUN ((ptrdiff_t)1 << 30)
 
 /* The task's entries are those from p on. */
 static void point_entries(const job *j, spk_sddmm_task *task, ptrdiff_t p) {
@@ -237,21 +237,21 @@ static void point_entries(const job *j, spk_sddmm_task *task, ptrdiff_t p) {
 }
 
 /* COO in any order: runs of entries of one row. */
-#define RUN_ENTRIES(I)                                  \
-  do {                                                  \
-    const I *row_of = P->row_indices;                   \
-    for (ptrdiff_t p = p0; p < p1;) {                   \
-      const ptrdiff_t most = spk_min(p1, p + MOST_RUN); \
-      ptrdiff_t q = p + 1;                              \
-      while (q < most && row_of[q] == row_of[p]) q++;   \
-      const I bounds[2] = {0, (I)(q - p)};              \
-      task.begin = bounds;                              \
-      task.end = bounds + 1;                            \
-      point_x(j, &s, &task, (ptrdiff_t)row_of[p], 1);   \
-      point_entries(j, &task, p);                       \
-      kernel(&task);                                    \
-      p = q;                                            \
-    }                                                   \
+#define RUN_ENTRIES(I)                                 \
+  do {                                                 \
+    const I *row_of = P->row_indices;                  \
+    for (ptrdiff_t p = p0; p < p1;) {                  \
+      const ptrdiff_t most = spk_min(p1, p + MAX_RUN); \
+      ptrdiff_t q = p + 1;                             \
+      while (q < most && row_of[q] == row_of[p]) q++;  \
+      const I bounds[2] = {0, (I)(q - p)};             \
+      task.begin = bounds;                             \
+      task.end = bounds + 1;                           \
+      point_x(j, &s, &task, (ptrdiff_t)row_of[p], 1);  \
+      point_entries(j, &task, p);                      \
+      kernel(&task);                                   \
+      p = q;                                           \
+    }                                                  \
   } while (0)
 
 static void run_entry_part(void *context, ptrdiff_t part, int worker) {

@@ -15,9 +15,9 @@
 #define CHUNK 8192
 /* Entries that pay for a part: its sums are cleared and added, and come from another core. */
 #define PART_ENTRIES 8192
-#define MOST_PARTS 8
+#define MAX_PARTS 8
 /* All sums, in bytes, at most. */
-#define MOST_SUMS ((ptrdiff_t)1 << 19)
+#define MAX_SUMS ((ptrdiff_t)1 << 19)
 /* Rows that are worth a task when parts are added up. */
 #define RANGE_ROWS 512
 /* What an entry takes, in multiply-adds of a CSR product as spk_choose_threads counts them: 0.35
@@ -137,7 +137,7 @@ static void add_parts(void *context, ptrdiff_t range, int worker) {
 /* Parts of so many active columns, if a usual one has as many entries as the next. */
 static ptrdiff_t parts_for(const spk_sparse *A, ptrdiff_t count, ptrdiff_t pitch, double *entries) {
   const ptrdiff_t bytes = spk_product(pitch, (ptrdiff_t)spk_dtype_size(A->dtype));
-  const ptrdiff_t most = spk_min(MOST_PARTS, MOST_SUMS / spk_max(bytes, 1));
+  const ptrdiff_t most = spk_min(MAX_PARTS, MAX_SUMS / spk_max(bytes, 1));
   *entries = (double)count * (double)A->nnz / (double)spk_max(A->cols, 1);
   const double useful = *entries / (double)spk_max(PART_ENTRIES, spk_product(2, A->rows));
   return spk_max(1, useful < (double)most ? (ptrdiff_t)useful : most);

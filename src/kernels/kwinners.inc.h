@@ -9,17 +9,17 @@
 typedef int32_t key_f32;
 typedef int64_t key_f64;
 #define KEY SPK_CAT2(key_, TN)
-#define KEY_MOST (sizeof(T) == 4 ? (KEY)INT32_MAX : (KEY)INT64_MAX)
+#define MAX_KEY (sizeof(T) == 4 ? (KEY)INT32_MAX : (KEY)INT64_MAX)
 
 /* An integer that is ordered as numbers are, and back. */
 static KEY FT(key)(T x) {
   KEY bits;
   memcpy(&bits, &x, sizeof bits);
-  return bits < 0 ? bits ^ KEY_MOST : bits;
+  return bits < 0 ? bits ^ MAX_KEY : bits;
 }
 
 static T FT(of_key)(KEY key) {
-  const KEY bits = key < 0 ? key ^ KEY_MOST : key;
+  const KEY bits = key < 0 ? key ^ MAX_KEY : key;
   T x;
   memcpy(&x, &bits, sizeof x);
   return x;
@@ -45,11 +45,11 @@ COUNT(count_above, x[p] > low)
 
 /* The keys of the least and of the largest number. */
 static void FT(range)(const T *x, ptrdiff_t count, KEY *least, KEY *most) {
-  KEY low = KEY_MOST, high = -KEY_MOST;
+  KEY low = MAX_KEY, high = -MAX_KEY;
   for (ptrdiff_t p = 0; p < count; p++) {
     const KEY key = FT(key)(x[p]);
     const int number = x[p] == x[p];
-    const KEY below = number ? key : KEY_MOST, above = number ? key : -KEY_MOST;
+    const KEY below = number ? key : MAX_KEY, above = number ? key : -MAX_KEY;
     low = below < low ? below : low;
     high = above > high ? above : high;
   }
@@ -99,4 +99,4 @@ static void FT(kwinners)(void *out, int32_t *winners, const void *values, ptrdif
 
 #undef COUNT
 #undef KEY
-#undef KEY_MOST
+#undef MAX_KEY

@@ -10,7 +10,7 @@
 #include "../common/common.h"
 
 /* Elements of the widest vector. */
-#define SPK_MOST_LANES 16
+#define SPK_MAX_LANES 16
 /* Widest row tile, in vectors. */
 #define SPK_MAX_VECTORS 8
 /* Widest BSR tile, in vectors. */

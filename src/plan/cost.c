@@ -27,7 +27,7 @@
 #define UNPREDICTABLE 8.0
 
 /* Rows of B in the blocks of row panels of a matrix that is just not too sparse for them. */
-#define FEWEST_BLOCK_ROWS 512.0
+#define MIN_BLOCK_ROWS 512.0
 
 /* The share of loads that find their line in L2 and not in L1, where rows of A use `bytes` of B: it
  * grows by a third with each doubling, since rows walk B in order and find much of what the last
@@ -98,7 +98,7 @@ static double row_panels_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernel
   const ptrdiff_t tile = spk_row_panels_tile(A->dtype, n, kernels, machine);
   kernels = spk_kernels_for(kernels, A->dtype, n);
   const double rows = (double)A->rows, tiles = ceil((double)n / (double)tile);
-  const double cells = ceil(rows / SPK_ROW_PANEL_ROWS) * ceil((double)A->cols / FEWEST_BLOCK_ROWS);
+  const double cells = ceil(rows / SPK_ROW_PANEL_ROWS) * ceil((double)A->cols / MIN_BLOCK_ROWS);
   if ((double)A->nnz < SPK_ENTRIES_PER_CELL * cells) return INFINITY;
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
   const ptrdiff_t block = spk_row_panels_block(A, 0, vectors, kernels, machine);

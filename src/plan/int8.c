@@ -6,7 +6,7 @@
 /* Numbers of four per entry from which on int8_gather4 is faster with two vectors of columns,
  * though these are half of a panel: N = 32, 95% sparse, scattered 58 us by numbers, 54 by
  * int8_gather4, 16 x 1 46 and 34; but 4 x 4 36 and 56, 2:4 165 and 272 (Zen 5, two threads). */
-#define MOST_NUMBERS 0.75
+#define MAX_NUMBERS 0.75
 
 /* 0 where the magnitudes of a row exceed what sums in 32 bits allow. */
 static int add_rows(const spk_sparse *A, const int8_t *values, int32_t *row_sums) {
@@ -17,7 +17,7 @@ static int add_rows(const spk_sparse *A, const int8_t *values, int32_t *row_sums
       sum += values[p];
       magnitude += values[p] < 0 ? -values[p] : values[p];
     }
-    if (magnitude > SPK_MOST_ROW_SUM) return 0;
+    if (magnitude > SPK_MAX_ROW_SUM) return 0;
     row_sums[i] = (int32_t)sum;
   }
   return 1;
@@ -73,7 +73,7 @@ static spk_status pack(const spk_sparse *A, const int8_t *values, ptrdiff_t widt
   if (!make_block4(A, values, &f, &grouped)) return SPK_ERR_MEMORY;
   spk_status status = SPK_OK;
   const int wide = width > kernels->lanes[SPK_F32];
-  if (wide && (double)grouped.nnz > MOST_NUMBERS * (double)A->nnz)
+  if (wide && (double)grouped.nnz > MAX_NUMBERS * (double)A->nnz)
     status = spk_int8_gather4_make(A, values, threads, kernels, machine, &into->gather4);
   else if (width == 1 && spk_sell_suit(&grouped, kernels->bytes))
     status = spk_sell_make(&grouped, SPK_STORAGE_SAME, threads, kernels->bytes, &into->sell);

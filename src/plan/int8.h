@@ -23,7 +23,7 @@
 #define SPK_INT8_BLOCK4_MAX_COLUMNS 32
 
 /* The most that the magnitudes of a row may add up to, times bytes of up to 255. */
-#define SPK_MOST_ROW_SUM (INT32_MAX / 255)
+#define SPK_MAX_ROW_SUM (INT32_MAX / 255)
 
 struct spk_int8 {
   ptrdiff_t rows, cols, nnz;

@@ -8,13 +8,13 @@
 #include "../threads/partition.h"
 
 #define ROW_PANEL_ROWS 256
-#define LEAST_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
+#define MIN_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
 
 /* Cells beyond one per entry that a matrix may have all the same. */
-#define MOST_EMPTY_CELLS 4096.0
+#define MAX_EMPTY_CELLS 4096.0
 
 /* Sums that wait for further blocks, in bytes, at most. */
-#define STAGE_MOST ((ptrdiff_t)1 << 20)
+#define MAX_STAGE ((ptrdiff_t)1 << 20)
 
 /* Cycles (Zen 5, AVX-512 with VNNI, 64 columns): a group of one row and of four, measured in a loop
  * of their own.  The rest is reckoned, not measured: four lines from L2 at 32 bytes a cycle; sums
@@ -229,7 +229,7 @@ static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
  * their sums may come and go for it. */
 static ptrdiff_t choose_block(const spk_sparse *A, ptrdiff_t tile, const spk_machine *machine) {
   const double per_row = (double)A->nnz / (double)spk_max(1, A->rows);
-  const ptrdiff_t most = SPK_PANEL_MOST / tile;
+  const ptrdiff_t most = SPK_MAX_PANEL_BYTES / tile;
   const ptrdiff_t in_l1 = spk_max(16, ((ptrdiff_t)machine->l1_bytes - 3072) / tile);
   ptrdiff_t best = 0;
   double least = INFINITY;
@@ -255,13 +255,13 @@ spk_status spk_int8_gather4_make(const spk_sparse *A, const int8_t *values, int 
   q->row_panel_rows = ROW_PANEL_ROWS;
   /* Of more and lower row panels there must not be too many cells either: threads refuse no matrix.
    */
-  const double most = ((double)A->nnz + MOST_EMPTY_CELLS) / (double)q->blocks;
+  const double most = ((double)A->nnz + MAX_EMPTY_CELLS) / (double)q->blocks;
   if ((double)spk_ceil_div(A->rows, ROW_PANEL_ROWS) > most) {
     free(q);
     return SPK_ERR_SPARSE;
   }
   const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
-  while (q->row_panel_rows > LEAST_ROW_PANEL_ROWS &&
+  while (q->row_panel_rows > MIN_ROW_PANEL_ROWS &&
          spk_ceil_div(A->rows, q->row_panel_rows) < tasks &&
          (double)spk_ceil_div(A->rows, q->row_panel_rows / 2) <= most)
     q->row_panel_rows /= 2;
@@ -313,7 +313,7 @@ void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
   plan->tiles = spk_ceil_div(n, A->tile);
   const ptrdiff_t row_panel_bytes = A->row_panel_rows * A->tile * (ptrdiff_t)sizeof(int32_t);
   /* With one block, a row panel is finished at once. */
-  const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, STAGE_MOST);
+  const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, MAX_STAGE);
   plan->stage_row_panels = A->blocks == 1 ? 1 : spk_max(1, bytes / row_panel_bytes);
   plan->stage_row_panels = spk_min(plan->stage_row_panels, spk_max(1, A->row_panels));
   const double row_panel = ((double)A->nnz / 4.0 * GROUP_CYCLES + (double)A->rows * ROW_CYCLES) /
@@ -330,6 +330,6 @@ void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
 }
 
 size_t spk_int8_gather4_workspace_limit(void) {
-  const size_t row_panel = (size_t)ROW_PANEL_ROWS * 4 * SPK_MOST_LANES * sizeof(int32_t);
-  return (size_t)SPK_PANEL_MOST + spk_max(STAGE_MOST, (ptrdiff_t)row_panel) + 3 * SPK_ALIGN;
+  const size_t row_panel = (size_t)ROW_PANEL_ROWS * 4 * SPK_MAX_LANES * sizeof(int32_t);
+  return (size_t)SPK_MAX_PANEL_BYTES + spk_max(MAX_STAGE, (ptrdiff_t)row_panel) + 3 * SPK_ALIGN;
 }

@@ -4,12 +4,12 @@
 #include "../threads/partition.h"
 
 /* Entries from which on reading the indices once saves more than storing sums apart costs. */
-#define LEAST_ENTRIES 256
+#define MIN_ENTRIES 256
 /* Entries of a row below which zeros and sums of it cost more than that. */
-#define LEAST_PER_ROW 0.5
+#define MIN_PER_ROW 0.5
 /* Multiply-adds, and entries of a row, from which on there is more than one part: with fewer there
  * is one thread (threads/parallel.c), or another array of sums costs too much. */
-#define LEAST_WORK 80000.0
+#define MIN_WORK 80000.0
 #define PARTED_ROW 2.0
 /* Columns above which rows of fewer entries are added to C itself, as zeros and sums are what takes
  * the time (64 columns, 3 entries a row: up to twice that of scipy, and 0.5 to 0.9 so). */
@@ -25,18 +25,18 @@
 /* Bytes of two arrays of sums for several columns: larger ones wait for memory (100,000 rows of 3
  * or 5, 8 and 16 columns: 0.6 to 0.8 of the speed of adding to C itself).  A single tile of columns
  * then has one array of as many. */
-#define TILE_MOST ((ptrdiff_t)1 << 23)
+#define MAX_TILE ((ptrdiff_t)1 << 23)
 /* A power of two, as threads are most often. */
-#define MOST_PARTS 16
+#define MAX_PARTS 16
 /* Multiply-adds of a part, so that its task is worth being taken by a thread. */
-#define LEAST_PART 15000.0
+#define MIN_PART 15000.0
 /* Rows of B that CSC packs at a time. */
 #define PACKED_ROWS 256
 /* Ranges of rows of CSR, which share one array of sums. */
 #define ROW_PARTS 32
 /* Bytes of sums that a task adds up, at most, and elements at least. */
 #define BAND_BYTES ((ptrdiff_t)1 << 16)
-#define BAND_LEAST 2048
+#define MIN_BAND 2048
 
 /* Times a vector, rows (columns) go by blocks where they are short.  Of double and of columns,
  * only where there are so many entries that the branch predictor does not learn the lengths of
@@ -76,32 +76,32 @@ static int has_several_sums(const spk_sparse *A) {
 
 static ptrdiff_t sums_of(const spk_sparse *A, ptrdiff_t tile) {
   const double bytes = (double)A->rows * (double)tile * (double)spk_dtype_size(A->dtype);
-  if (bytes > (double)SPK_PARTIAL_MOST) return SPK_PARTIAL_MOST + 1;
+  if (bytes > (double)SPK_MAX_PARTIAL_BYTES) return SPK_MAX_PARTIAL_BYTES + 1;
   return (ptrdiff_t)spk_aligned_size((size_t)A->rows * (size_t)tile * spk_dtype_size(A->dtype));
 }
 
 static ptrdiff_t copy_of(const spk_sparse *A, ptrdiff_t tile, int copies) {
   const double bytes = (double)A->cols * (double)tile * (double)spk_dtype_size(A->dtype);
   if (!copies) return 0;
-  if (bytes > (double)SPK_PARTIAL_MOST) return SPK_PARTIAL_MOST + 1;
+  if (bytes > (double)SPK_MAX_PARTIAL_BYTES) return SPK_MAX_PARTIAL_BYTES + 1;
   return (ptrdiff_t)spk_aligned_size((size_t)A->cols * (size_t)tile * spk_dtype_size(A->dtype));
 }
 
 /* How many parts of `sums` bytes fit beside `copy` bytes. */
 static ptrdiff_t parts_that_fit(ptrdiff_t sums, ptrdiff_t copy) {
-  return copy > SPK_PARTIAL_MOST ? 0 : (SPK_PARTIAL_MOST - copy) / spk_max(1, sums);
+  return copy > SPK_MAX_PARTIAL_BYTES ? 0 : (SPK_MAX_PARTIAL_BYTES - copy) / spk_max(1, sums);
 }
 
 /* Tasks that add sums up and store them: whole cache lines of sums. */
 static ptrdiff_t band_of(const spk_sparse *A, ptrdiff_t tile) {
   const ptrdiff_t most = spk_max(1, BAND_BYTES / (tile * (ptrdiff_t)spk_dtype_size(A->dtype)));
-  const ptrdiff_t even = spk_min(most, spk_ceil_div(A->rows, MOST_PARTS));
-  return spk_round_up(spk_max(spk_ceil_div(BAND_LEAST, tile), even), SPK_MOST_LANES);
+  const ptrdiff_t even = spk_min(most, spk_ceil_div(A->rows, MAX_PARTS));
+  return spk_round_up(spk_max(spk_ceil_div(MIN_BAND, tile), even), SPK_MAX_LANES);
 }
 
 static int plan_rows(const spk_sparse *A, ptrdiff_t lanes, int threads, spk_partial_plan *plan) {
   const ptrdiff_t sums = sums_of(A, 1);
-  if (sums > SPK_PARTIAL_MOST) return 0;
+  if (sums > SPK_MAX_PARTIAL_BYTES) return 0;
   *plan = (spk_partial_plan){.threads = spk_choose_threads(threads, (double)A->nnz),
                              .parts = ROW_PARTS,
                              .arrays = 1,
@@ -124,7 +124,7 @@ static ptrdiff_t widest_tile(const spk_sparse *A, ptrdiff_t n, ptrdiff_t lanes, 
   ptrdiff_t most = spk_max(2, spk_min(SPK_MAX_PARTIAL_VECTORS, fits));
   for (; most > 1; most--) {
     const ptrdiff_t tile = spk_tile_of(n, lanes, most), sums = sums_of(A, tile);
-    if (2 * sums <= TILE_MOST && parts_that_fit(sums, copy_of(A, tile, copies)) >= 2) break;
+    if (2 * sums <= MAX_TILE && parts_that_fit(sums, copy_of(A, tile, copies)) >= 2) break;
   }
   return most;
 }
@@ -135,7 +135,7 @@ int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
   const ptrdiff_t n = B->cols, size = (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   const double entries = (double)A->nnz, work = entries * (double)n;
-  if (entries < LEAST_ENTRIES || entries < LEAST_PER_ROW * (double)A->rows) return 0;
+  if (entries < MIN_ENTRIES || entries < MIN_PER_ROW * (double)A->rows) return 0;
   if (A->format == SPK_CSR) return plan_rows(A, lanes, threads, plan);
   if (n > MANY_COLUMNS && entries < WIDE_ROW * (double)A->rows) return 0;
   *plan = (spk_partial_plan){.pack = n > 1 && B->col_stride != 1, .tile = 1, .tiles = n};
@@ -146,14 +146,14 @@ int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
   }
   const ptrdiff_t sums = sums_of(A, plan->tile), copy = copy_of(A, plan->tile, copies);
   const ptrdiff_t fit = parts_that_fit(sums, copy);
-  const int large = n > 1 && 2 * sums > TILE_MOST;
-  plan->parts = work < LEAST_WORK || entries < PARTED_ROW * (double)A->rows || large ? 1 : 2;
-  if (fit < plan->parts || (large && (plan->tiles > 1 || sums > TILE_MOST))) return 0;
+  const int large = n > 1 && 2 * sums > MAX_TILE;
+  plan->parts = work < MIN_WORK || entries < PARTED_ROW * (double)A->rows || large ? 1 : 2;
+  if (fit < plan->parts || (large && (plan->tiles > 1 || sums > MAX_TILE))) return 0;
   const double row = SUM_BYTE * (double)(plan->tile * size);
   const double entry = ENTRY + ENTRY_BYTE * (double)(spk_min(n, plan->tile) * size);
   const double pay = SUMS_SHARE * entries * entry / (row * (double)A->rows);
-  while (plan->parts > 1 && 2 * plan->parts <= spk_min(fit, MOST_PARTS) &&
-         2.0 * (double)plan->parts <= pay && 2.0 * (double)plan->parts * LEAST_PART <= work)
+  while (plan->parts > 1 && 2 * plan->parts <= spk_min(fit, MAX_PARTS) &&
+         2.0 * (double)plan->parts <= pay && 2.0 * (double)plan->parts * MIN_PART <= work)
     plan->parts *= 2;
   plan->arrays = plan->parts;
   plan->by_blocks = goes_by_blocks(A, lanes);

@@ -29,7 +29,7 @@ typedef struct spk_partial_plan {
 } spk_partial_plan;
 
 /* Bytes of the workspace of one product, beside panels. */
-#define SPK_PARTIAL_MOST ((ptrdiff_t)1 << 24)
+#define SPK_MAX_PARTIAL_BYTES ((ptrdiff_t)1 << 24)
 
 /* Returns 0 where there are too few entries for these rows, or the sums would be too large. */
 int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,

@@ -8,7 +8,7 @@
 /* Values that are expanded at a time: floats that stay in L1 until they are used. */
 #define SPK_EXPANDED 4096
 /* So many where a group of rows in lockstep has more. */
-#define SPK_MOST_EXPANDED (8 * 16384)
+#define SPK_MAX_EXPANDED (8 * 16384)
 
 static inline size_t spk_stored_size(spk_dtype dtype, spk_storage storage) {
   return storage == SPK_STORAGE_SAME ? spk_dtype_size(dtype) : sizeof(uint16_t);

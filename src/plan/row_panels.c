@@ -13,19 +13,19 @@
 
 #define ROW_PANEL_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
 #define FEW_ROWS 1024
-#define LEAST_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
+#define MIN_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
 
 /* Panels and sums of a worker stay below these, whatever the shapes: spk_workspace_limit. */
-#define SUMS_MOST ((ptrdiff_t)1 << 20)
+#define MAX_SUMS ((ptrdiff_t)1 << 20)
 /* Rows of a block, so that one vector's width of them fits a panel; 16 bits number them. */
-#define BLOCK_MOST (SPK_PANEL_MOST / SPK_ALIGN)
+#define MAX_BLOCK (SPK_MAX_PANEL_BYTES / SPK_ALIGN)
 
 /* Cells beyond one per entry that a matrix may have all the same. */
-#define MOST_EMPTY_CELLS 4096.0
+#define MAX_EMPTY_CELLS 4096.0
 
 /* Zeros that a group may be padded with: so many per row, or that share of its places. */
-#define MOST_PADDED_ROW 2
-#define MOST_PADDED 0.25
+#define MAX_PADDED_ROW 2
+#define MAX_PADDED 0.25
 
 typedef struct packing {
   const spk_sparse *A;
@@ -117,8 +117,8 @@ static ptrdiff_t sort_rows(counts *c, const uint32_t *entries, ptrdiff_t rows) {
 static int in_lockstep(const uint32_t *entries, const uint16_t *rows, ptrdiff_t group) {
   ptrdiff_t padding = 0;
   for (ptrdiff_t g = 1; g < group; g++) padding += entries[rows[0]] - entries[rows[g]];
-  return padding <= MOST_PADDED_ROW * group ||
-         (double)padding <= MOST_PADDED * (double)(group * entries[rows[0]]);
+  return padding <= MAX_PADDED_ROW * group ||
+         (double)padding <= MAX_PADDED * (double)(group * entries[rows[0]]);
 }
 
 /* How many of the rows of a group, one after the other, seem to have the same columns each time:
@@ -216,7 +216,7 @@ static void arrange(spk_row_panel *s, counts *c, ptrdiff_t rows, ptrdiff_t b,
       const uint16_t *these = c->shared + i;
       size = SPK_PAIRED_GROUP;
       while (size > SPK_PAIRED_SHARE && (i + size > shared || !in_lockstep(entries, these, size) ||
-                                         entries[these[0]] * size > SPK_MOST_EXPANDED))
+                                         entries[these[0]] * size > SPK_MAX_EXPANDED))
         size /= 2;
       const uint32_t same = sharing(c, these, size);
       place_group(s, c, cell, &p, these, size, size == SPK_PAIRED_GROUP ? same : SPK_PAIRED_SHARE,
@@ -379,7 +379,7 @@ ptrdiff_t spk_row_panels_block(const spk_sparse *A, double shared, ptrdiff_t vec
   const ptrdiff_t row_bytes =
       vectors * kernels->lanes[A->dtype] * (ptrdiff_t)spk_dtype_size(A->dtype);
   const ptrdiff_t half_l2 = (ptrdiff_t)machine->l2_bytes / 2;
-  const ptrdiff_t most = spk_max(1, spk_min(half_l2, SPK_PANEL_MOST) / row_bytes);
+  const ptrdiff_t most = spk_max(1, spk_min(half_l2, SPK_MAX_PANEL_BYTES) / row_bytes);
   ptrdiff_t best = 0;
   double least = 0;
   for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks += 1 + blocks / 8) {
@@ -414,17 +414,17 @@ static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   const double row_panels = ceil((double)A->rows / (double)height), entries = (double)A->nnz;
   /* Where a row panel has few entries in a block, blocks as high as can be; and then no more. */
   double cells = row_panels * ceil((double)A->cols / (double)block_rows);
-  if (cells * SPK_ENTRIES_PER_CELL > entries) block_rows = BLOCK_MOST;
-  if (row_panels * ceil((double)A->cols / BLOCK_MOST) > entries + MOST_EMPTY_CELLS)
+  if (cells * SPK_ENTRIES_PER_CELL > entries) block_rows = MAX_BLOCK;
+  if (row_panels * ceil((double)A->cols / MAX_BLOCK) > entries + MAX_EMPTY_CELLS)
     return SPK_ERR_SPARSE;
   /* A sum is the same whatever the height: so it may depend on the threads that want row panels. */
   const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
-  for (; height > LEAST_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks; height /= 2) {
+  for (; height > MIN_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks; height /= 2) {
     cells *= 2.0;
     if (cells * SPK_ENTRIES_PER_CELL > entries) break;
   }
   /* Blocks of nearly the same height. */
-  const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(BLOCK_MOST, A->cols)));
+  const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(MAX_BLOCK, A->cols)));
   const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, most));
   spk_row_panels *s = malloc(sizeof *s);
   if (!s) return SPK_ERR_MEMORY;
@@ -492,8 +492,7 @@ spk_status spk_row_panels_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t b
   spk_row_panels *s = NULL;
   spk_status status = make(A, width, block_rows, storage, threads, kernels, machine, &s);
   /* A group of longer rows would not fit what is expanded at a time: only duplicates make them. */
-  if (status == SPK_OK && storage != SPK_STORAGE_SAME &&
-      s->longest * s->group > SPK_MOST_EXPANDED) {
+  if (status == SPK_OK && storage != SPK_STORAGE_SAME && s->longest * s->group > SPK_MAX_EXPANDED) {
     spk_row_panels_free(s);
     status = make_rounded(A, width, block_rows, storage, threads, kernels, machine, &s);
   }
@@ -527,7 +526,7 @@ void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_
   *plan = (spk_row_panels_plan){.threads = spk_choose_threads(threads, work)};
   const ptrdiff_t lanes = A->kernels->lanes[A->dtype];
   /* Groups suit no wider tiles than they were packed for, nor may blocks. */
-  const ptrdiff_t fits = spk_max(1, SPK_PANEL_MOST / (A->block_rows * lanes * size));
+  const ptrdiff_t fits = spk_max(1, SPK_MAX_PANEL_BYTES / (A->block_rows * lanes * size));
   plan->tile = spk_tile_of(n, lanes, spk_min(A->vectors, fits));
   plan->tiles = spk_ceil_div(n, plan->tile);
   plan->direct = C->col_stride == 1 || n == 1;
@@ -538,13 +537,13 @@ void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_
     plan->panel_bytes = spk_aligned_size((size_t)((A->block_rows + 1) * row_bytes));
   if (A->storage != SPK_STORAGE_SAME) {
     const ptrdiff_t rows = A->paired_rows ? SPK_PAIRED_GROUP : A->group;
-    const ptrdiff_t values = spk_min(SPK_MOST_EXPANDED, A->longest * rows);
+    const ptrdiff_t values = spk_min(SPK_MAX_EXPANDED, A->longest * rows);
     plan->value_bytes = spk_aligned_size((size_t)spk_max(SPK_EXPANDED, values) * sizeof(float));
   }
   ptrdiff_t most = A->row_panels;
   if (plan->stage) {
     /* Sums of a part wait in L2 until the last block is done. */
-    const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, SUMS_MOST);
+    const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, MAX_SUMS);
     most = spk_max(1, bytes / (A->row_panel_rows * row_bytes));
     most = spk_min(most, A->row_panels);
   }
@@ -564,9 +563,9 @@ void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_
 }
 
 size_t spk_row_panels_workspace_limit(void) {
-  const size_t zeros = SPK_MAX_ROW_PANEL_VECTORS * SPK_MOST_LANES * sizeof(float);
-  return SPK_ALIGN + (size_t)(SPK_PANEL_MOST + SUMS_MOST) + zeros +
-         SPK_MOST_EXPANDED * sizeof(float) + 3 * SPK_ALIGN;
+  const size_t zeros = SPK_MAX_ROW_PANEL_VECTORS * SPK_MAX_LANES * sizeof(float);
+  return SPK_ALIGN + (size_t)(SPK_MAX_PANEL_BYTES + MAX_SUMS) + zeros +
+         SPK_MAX_EXPANDED * sizeof(float) + 3 * SPK_ALIGN;
 }
 
 void spk_row_panels_free(spk_row_panels *row_panels) {

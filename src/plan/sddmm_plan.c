@@ -4,12 +4,12 @@
 #include "../driver/sddmm_tiles.h"
 
 /* The workspace of one worker stays below a few MiB whatever the shapes. */
-#define X_MOST ((ptrdiff_t)1 << 18)
-#define Y_MOST ((ptrdiff_t)1 << 20)
-#define CUT_MOST ((ptrdiff_t)1 << 18)
+#define MAX_X ((ptrdiff_t)1 << 18)
+#define MAX_Y ((ptrdiff_t)1 << 20)
+#define MAX_CUT ((ptrdiff_t)1 << 18)
 #define PARTS_PER_THREAD 8
 /* Bytes of Yt that are copied whole: the workspace is kept from call to call up to 16 MiB. */
-#define COPY_MOST ((ptrdiff_t)14 << 20)
+#define MAX_COPY ((ptrdiff_t)14 << 20)
 
 /* Times that a row of Yt must be read for its copy to an aligned panel to pay. */
 #define PACK_REUSE 24.0
@@ -83,7 +83,7 @@ static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_mach
   plan->panel_rows = spk_max(1, n);
   if (P->format == SPK_BSR || !(P->flags & SPK_SORTED)) return;
   const ptrdiff_t in_l1 = (ptrdiff_t)((double)machine->l1_bytes * L1_SHARE) / row_bytes / 8 * 8;
-  const ptrdiff_t in_l2 = spk_max(1, Y_MOST / row_bytes);
+  const ptrdiff_t in_l2 = spk_max(1, MAX_Y / row_bytes);
   const double segment = per_row * (double)in_l1 / (double)spk_max(1, n);
   const int blocks_l1 = in_l1 >= 8 && segment >= machine->tuning.sddmm_entries &&
                         segment * (double)row_bytes >= machine->tuning.sddmm_bytes;
@@ -113,18 +113,18 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
   const ptrdiff_t panel = spk_product(plan->panel_rows, row_bytes);
   /* Each worker would pack all panels again for every chunk of rows. */
   const ptrdiff_t copy = spk_product(spk_max(1, n), row_bytes);
-  plan->copy_y = !y_unit && reuse >= 1.0 && reuse < PACK_REUSE && copy <= COPY_MOST &&
-                 (plan->panel_rows < n || panel > Y_MOST);
-  if (plan->copy_y || panel > Y_MOST) plan->pack_y = 0;
+  plan->copy_y = !y_unit && reuse >= 1.0 && reuse < PACK_REUSE && copy <= MAX_COPY &&
+                 (plan->panel_rows < n || panel > MAX_Y);
+  if (plan->copy_y || panel > MAX_Y) plan->pack_y = 0;
   /* Without copies only the strided kernel walks columns that are not unit strided. */
   if (plan->pack_x &&
-      (!by_rows || spk_product(P->block_rows, row_bytes) > X_MOST || entries < (double)P->rows))
+      (!by_rows || spk_product(P->block_rows, row_bytes) > MAX_X || entries < (double)P->rows))
     plan->strided = 1;
   if (!y_unit && !plan->pack_y && !plan->copy_y) plan->strided = 1;
   if (plan->strided) plan->pack_x = plan->pack_y = plan->copy_y = 0;
   if (plan->copy_y) plan->copy_bytes = spk_aligned_size((size_t)copy);
   plan->tiles = !plan->strided && P->format != SPK_BSR && is_sorted && P->rows > 1 && k > 0 &&
-                row_bytes <= X_MOST / SPK_TILE_ROWS &&
+                row_bytes <= MAX_X / SPK_TILE_ROWS &&
                 (pattern ? 2 * spk_entries_in_tiles(pattern, k) >= P->nnz : in_runs(P));
   /* They read elements of Yt, which no alignment makes faster. */
   if (plan->tiles && y_unit) plan->pack_y = 0;
@@ -137,16 +137,16 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
   }
   if (plan->pack_x) {
     const ptrdiff_t per_row = row_bytes * P->block_rows;
-    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, X_MOST / per_row));
+    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, MAX_X / per_row));
     plan->x_bytes = spk_aligned_size((size_t)(plan->row_chunk * per_row));
   }
   if (plan->panels > 1) {
     const ptrdiff_t per_row = (plan->panels + 1) * isize;
-    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, CUT_MOST / per_row));
+    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, MAX_CUT / per_row));
     plan->cut_bytes = spk_aligned_size((size_t)(plan->row_chunk * per_row));
   }
   if (P->format == SPK_COO && by_rows) {
-    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, CUT_MOST / isize - 1));
+    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, MAX_CUT / isize - 1));
     plan->offset_bytes = spk_aligned_size((size_t)((plan->row_chunk + 1) * isize));
   }
   if (P->format == SPK_BSR)

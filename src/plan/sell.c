@@ -13,13 +13,13 @@
 
 /* Parts that a matrix is cut into at least, if it has the rows: row panels are what threads share.
  */
-#define LEAST_ROW_PANELS 8
-#define LEAST_ROW_PANEL_ROWS 64
+#define MIN_ROW_PANELS 8
+#define MIN_ROW_PANEL_ROWS 64
 
 /* 2 MiB of x: it is copied into the workspace at every product. */
-#define MOST_WINDOWS (1 << 14)
+#define MAX_WINDOWS (1 << 14)
 /* Where slices may go without permutes, as then it may be copied twice. */
-#define MOST_PLAIN_WINDOWS (MOST_WINDOWS / 2)
+#define MAX_PLAIN_WINDOWS (MAX_WINDOWS / 2)
 
 /* Rows whose longest is no more than so many times the mean and so many entries: of random ones,
  * sorting saves 3% of the steps, but then sums go to C one by one, which takes longer. */
@@ -27,10 +27,10 @@
 #define EQUAL_LENGTHS_MORE 8.0
 
 /* Groups of lanes with the same columns that a slice may have, at most: as many loads per step. */
-#define MOST_GROUPS 4
+#define MAX_GROUPS 4
 
 /* Places per entry; uniform rows have 2 at 90% sparsity, 4 at 98%. */
-#define MOST_PADDING 8.0
+#define MAX_PADDING 8.0
 
 typedef struct packing {
   const spk_sparse *A;
@@ -47,7 +47,7 @@ int spk_sell_suit(const spk_sparse *A, const spk_kernels *kernels) {
   const double windows = ceil((double)A->cols / (double)spk_window_columns(lanes));
   const double segments = ceil((double)A->rows / (double)lanes) * windows;
   /* With fewer entries than segments, most steps would hold a single one. */
-  return windows <= MOST_WINDOWS && A->rows < UINT32_MAX && (double)A->nnz >= segments;
+  return windows <= MAX_WINDOWS && A->rows < UINT32_MAX && (double)A->nnz >= segments;
 }
 
 /* Rows [first, last) by their length, longest first; equal ones stay in order, as all do where none
@@ -78,7 +78,7 @@ typedef struct plan {
   ptrdiff_t slices, segments;
   uint8_t *steps; /* of each segment */
   uint32_t *rank; /* of each segment among those of as many steps */
-  uint32_t count[2 * SPK_MOST_LANES];
+  uint32_t count[2 * SPK_MAX_LANES];
   /* Slices without permutes: their runs' `shared`, and the most entries of a row; 0: of permutes.
    */
   uint16_t shares[SPK_SELL_ROW_PANEL_ROWS];
@@ -126,7 +126,7 @@ static int in_blocks_of_4(const spk_sparse *A, ptrdiff_t row) {
 /* The fewest groups of lanes into which these rows fall, each of rows with the same columns; or
  * SPK_SELL_BLOCKS; 0 where there would be too many. */
 static int share_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, ptrdiff_t lanes) {
-  for (int groups = 1; groups <= MOST_GROUPS && 2 * groups <= lanes; groups *= 2) {
+  for (int groups = 1; groups <= MAX_GROUPS && 2 * groups <= lanes; groups *= 2) {
     const ptrdiff_t width = lanes / groups;
     ptrdiff_t i = 0;
     while (i < rows && (i % width == 0 || spk_same_columns(A, ids[i], ids[i - i % width]))) i++;
@@ -144,7 +144,7 @@ static int count_steps(const spk_sparse *A, const spk_sell *s, ptrdiff_t row_pan
   for (ptrdiff_t i = 0; i < rows; i += s->lanes) {
     const ptrdiff_t slice = i / s->lanes, here = spk_min(s->lanes, rows - i);
     const uint32_t *ids = s->row_ids + first + i;
-    if (s->windows > MOST_PLAIN_WINDOWS) continue;
+    if (s->windows > MAX_PLAIN_WINDOWS) continue;
     p->shares[slice] = (uint16_t)share_of(A, ids, here, s->lanes);
     for (ptrdiff_t l = 0; p->shares[slice] && l < here; l++) {
       p->length[slice] = (uint32_t)spk_max(p->length[slice], spk_row_length(A, ids[l]));
@@ -228,7 +228,7 @@ static void fill(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_p
   const ptrdiff_t words = (ptrdiff_t)(size / sizeof *s->permutes),
                   first = row_panel * s->row_panel_rows;
   const ptrdiff_t rows = spk_min(s->row_panel_rows, A->rows - first);
-  spk_sell_row_panel runs[2 * SPK_MOST_LANES], at = s->begin[row_panel];
+  spk_sell_row_panel runs[2 * SPK_MAX_LANES], at = s->begin[row_panel];
   for (ptrdiff_t steps = 1; steps < 2 * lanes; steps++) {
     const uint32_t count = p->count[steps];
     runs[steps] = at;
@@ -302,7 +302,7 @@ spk_status spk_sell_make(const spk_sparse *A, spk_storage storage, int threads,
   s->storage = storage;
   s->lanes = lanes;
   s->windows = spk_ceil_div(A->cols, spk_window_columns(lanes));
-  s->row_panel_rows = spk_max(LEAST_ROW_PANEL_ROWS, spk_ceil_div(A->rows, LEAST_ROW_PANELS));
+  s->row_panel_rows = spk_max(MIN_ROW_PANEL_ROWS, spk_ceil_div(A->rows, MIN_ROW_PANELS));
   s->row_panel_rows = spk_min(SPK_SELL_ROW_PANEL_ROWS, spk_round_up(s->row_panel_rows, lanes));
   s->row_panels = spk_ceil_div(A->rows, s->row_panel_rows);
   s->begin = calloc((size_t)s->row_panels + 1, sizeof *s->begin);
@@ -324,7 +324,7 @@ spk_status spk_sell_make(const spk_sparse *A, spk_storage storage, int threads,
   }
   const spk_sell_row_panel *end = &s->begin[s->row_panels];
   if (atomic_load(&job.duplicates) ||
-      (double)end->step * (double)lanes > MOST_PADDING * (double)A->nnz) {
+      (double)end->step * (double)lanes > MAX_PADDING * (double)A->nnz) {
     spk_sell_free(s);
     return SPK_OK;
   }

@@ -7,15 +7,15 @@
 #include "row_panels.h"
 
 /* The workspace of a thread stays below a few MiB whatever the shapes; that of partial sums, which
- * threads share, below SPK_PARTIAL_MOST. */
-#define STAGE_MOST ((ptrdiff_t)1 << 16)
-#define SCATTER_STAGE_MOST ((ptrdiff_t)1 << 20)
-#define CUT_MOST ((ptrdiff_t)1 << 18)
+ * threads share, below SPK_MAX_PARTIAL_BYTES. */
+#define MAX_STAGE ((ptrdiff_t)1 << 16)
+#define MAX_SCATTER_STAGE ((ptrdiff_t)1 << 20)
+#define MAX_CUT ((ptrdiff_t)1 << 18)
 
 /* Walks over A that a scatter into a stage may take: each skips, unpredictably, the entries of
  * other rows.  With more, walking A once per column of C is faster (a dense 16 x 200,000 matrix
  * times CSR: 101 ms with 7 walks). */
-#define MOST_WALKS 2
+#define MAX_WALKS 2
 
 /* A packed tile is 4 vectors wide: with 2 to 6 the product ran within 5% of it from L2, and with 8
  * slower, as the panel leaves the cache earlier than the broadcast is amortised; from L1, 8 may be
@@ -43,15 +43,15 @@
 /* B whose columns do not lie side by side is copied: by all workers together, some tiles at a time,
  * or, where its rows are read at least so often, by each worker into panels that stay in its cache.
  * A copy takes 0.1 to 0.25 ns an element, an FMA 0.03.  Where a row is read more seldom than
- * COPY_LEAST times, elements are read where they are. */
+ * MIN_COPY times, elements are read where they are. */
 #define PANEL_REUSE 16.0
-#define COPY_LEAST 0.25
+#define MIN_COPY 0.25
 /* A vector is copied where it is long enough for its lines to leave L1. */
-#define COPY_LEAST_VECTOR 2.0
-#define COPY_LEAST_ROWS 256
+#define MIN_COPY_VECTOR 2.0
+#define MIN_COPY_ROWS 256
 /* Bytes that are copied at a time, unless a single vector of columns takes more: the workspace is
  * kept from call to call up to 16 MiB (threads/workspace.c). */
-#define COPY_MOST ((ptrdiff_t)14 << 20)
+#define MAX_COPY ((ptrdiff_t)14 << 20)
 
 /* Tasks per thread: enough to even out rows and disturbances, few enough to cost nothing. */
 #define TASKS_PER_THREAD 8
@@ -65,7 +65,7 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes) {
 }
 
 size_t spk_workspace_limit(void) {
-  const size_t gather = (size_t)(SPK_PANEL_MOST + SCATTER_STAGE_MOST + 2 * CUT_MOST);
+  const size_t gather = (size_t)(SPK_MAX_PANEL_BYTES + MAX_SCATTER_STAGE + 2 * MAX_CUT);
   const size_t row_panels = spk_row_panels_workspace_limit(),
                gather4 = spk_int8_gather4_workspace_limit();
   const size_t packed = row_panels > gather4 ? row_panels : gather4;
@@ -73,7 +73,7 @@ size_t spk_workspace_limit(void) {
 }
 
 size_t spk_shared_limit(ptrdiff_t rows) {
-  return spk_size_product((size_t)spk_max(rows, SPK_PARTIAL_MOST / SPK_ALIGN), SPK_ALIGN);
+  return spk_size_product((size_t)spk_max(rows, SPK_MAX_PARTIAL_BYTES / SPK_ALIGN), SPK_ALIGN);
 }
 
 static double work_of(const spk_sparse *A, ptrdiff_t n) {
@@ -119,8 +119,8 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   const ptrdiff_t widest = widest_packed(A, k, per_row, lanes, machine);
   cut_columns(plan, n, lanes, spk_min(widest, plan->tile / lanes) * lanes);
   const ptrdiff_t row_bytes = plan->tile * size;
-  const ptrdiff_t most =
-      spk_min(SPK_PANEL_MOST, spk_max((ptrdiff_t)machine->l2_bytes / 2, SPK_PANEL_MOST / 4));
+  const ptrdiff_t most = spk_min(
+      SPK_MAX_PANEL_BYTES, spk_max((ptrdiff_t)machine->l2_bytes / 2, SPK_MAX_PANEL_BYTES / 4));
   const int sorted = (A->flags & SPK_SORTED) != 0;
   plan->panel_rows = spk_max(1, k);
   if (plan->panel_rows * row_bytes > most) {
@@ -163,12 +163,12 @@ static int is_panel(const spk_dense *B, double reuse, ptrdiff_t lanes) {
 /* Copies of tiles of B, as wide as fits. */
 static void plan_copy(ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes, ptrdiff_t size,
                       spk_spmm_plan *plan) {
-  const ptrdiff_t vectors = COPY_MOST / spk_product(spk_max(1, k), lanes * size);
+  const ptrdiff_t vectors = MAX_COPY / spk_product(spk_max(1, k), lanes * size);
   plan->copy = 1;
   cut_columns(plan, n, lanes, spk_min(spk_max(1, vectors), plan->tile / lanes) * lanes);
   plan->copy_ld = n == 1 ? 1 : plan->tile;
   const ptrdiff_t tile_bytes = spk_product(k, plan->copy_ld * size);
-  plan->copy_tiles = spk_max(1, spk_min(plan->tiles, COPY_MOST / spk_max(1, tile_bytes)));
+  plan->copy_tiles = spk_max(1, spk_min(plan->tiles, MAX_COPY / spk_max(1, tile_bytes)));
   plan->copy_bytes = spk_size_product((size_t)tile_bytes, (size_t)plan->copy_tiles);
 }
 
@@ -215,11 +215,11 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
     plan->pack = 0, plan->panel_bytes = 0;
   /* One lane of a vector, or rows of a block that do not fit the stage. */
   const int wants_stage = !c_unit || (keeps && plan->blocks > 1);
-  if (is_bsr && (n == 1 || (wants_stage && A->block_rows * plan->tile * size > SCATTER_STAGE_MOST)))
+  if (is_bsr && (n == 1 || (wants_stage && A->block_rows * plan->tile * size > MAX_SCATTER_STAGE)))
     plan->strided = 1;
-  const int far = n == 1 && B->row_stride != 1 && k >= COPY_LEAST_ROWS;
-  if (!plan->pack && !plan->strided && (far ? reuse >= COPY_LEAST_VECTOR : !b_unit)) {
-    if (reuse >= COPY_LEAST)
+  const int far = n == 1 && B->row_stride != 1 && k >= MIN_COPY_ROWS;
+  if (!plan->pack && !plan->strided && (far ? reuse >= MIN_COPY_VECTOR : !b_unit)) {
+    if (reuse >= MIN_COPY)
       plan_copy(n, k, lanes, size, plan);
     else
       plan->strided = 1;
@@ -236,19 +236,19 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
                  2.0 * entries < (double)A->rows;
   if (plan->blocks > 1) {
     const ptrdiff_t per_row = (plan->blocks + 1) * isize;
-    plan->band_rows = spk_max(1, spk_min(outer, CUT_MOST * plan->threads / per_row));
+    plan->band_rows = spk_max(1, spk_min(outer, MAX_CUT * plan->threads / per_row));
     plan->cut_bytes = spk_aligned_size((size_t)(plan->band_rows * per_row));
   }
   if (plan->stage) {
     const ptrdiff_t per_row = plan->tile * size * A->block_rows;
     /* Sums wait there from panel to panel, which each chunk packs again. */
     const ptrdiff_t most_bytes =
-        plan->apart && plan->panel_rows < k ? SCATTER_STAGE_MOST : STAGE_MOST;
+        plan->apart && plan->panel_rows < k ? MAX_SCATTER_STAGE : MAX_STAGE;
     plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, most_bytes / per_row));
     plan->stage_bytes = spk_aligned_size((size_t)(plan->row_chunk * per_row));
   }
   if (A->format == SPK_COO) {
-    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, CUT_MOST / isize - 1));
+    plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, MAX_CUT / isize - 1));
     plan->offset_bytes = spk_aligned_size((size_t)((plan->row_chunk + 1) * isize));
   }
   plan_parts(A, plan);
@@ -277,7 +277,7 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
   const int most = plan->threads;
   const ptrdiff_t all = spk_ceil_div(n, lanes), each = spk_max(1, all / most);
   const int shared = most > 1 && all > 1 && (c_unit || A->format == SPK_CSC) &&
-                     A->rows * spk_min(each, vectors) * lanes * size <= SCATTER_STAGE_MOST;
+                     A->rows * spk_min(each, vectors) * lanes * size <= MAX_SCATTER_STAGE;
   if (shared)
     vectors = spk_min(each, vectors);
   else
@@ -287,8 +287,8 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
   plan->threads = (int)plan->col_parts;
   if (A->format == SPK_CSC && n > 1) {
     /* A stage holds a range of rows of C at a time; every range costs a walk over A. */
-    const ptrdiff_t stage_rows = SCATTER_STAGE_MOST / (lanes * size);
-    plan->stage = keeps || shared || (!c_unit && spk_ceil_div(A->rows, stage_rows) <= MOST_WALKS);
+    const ptrdiff_t stage_rows = MAX_SCATTER_STAGE / (lanes * size);
+    plan->stage = keeps || shared || (!c_unit && spk_ceil_div(A->rows, stage_rows) <= MAX_WALKS);
     plan->strided = !c_unit && !plan->stage;
     plan->pack = !plan->strided && !b_unit;
     if (plan->strided) {
@@ -305,7 +305,7 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
   }
   if (plan->stage) {
     const ptrdiff_t row_bytes = plan->tile * size;
-    plan->row_chunk = spk_max(1, spk_min(A->rows, SCATTER_STAGE_MOST / row_bytes));
+    plan->row_chunk = spk_max(1, spk_min(A->rows, MAX_SCATTER_STAGE / row_bytes));
     plan->stage_bytes = spk_aligned_size((size_t)(plan->row_chunk * row_bytes));
   }
   if (plan->pack) {

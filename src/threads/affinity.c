@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 void spk_places_init(spk_places *places) {
-  for (int i = 0; i < SPK_MOST_CPUS / 64; i++) atomic_init(&places->taken[i], 0);
+  for (int i = 0; i < SPK_MAX_CPUS / 64; i++) atomic_init(&places->taken[i], 0);
 }
 
 void spk_yield(void) { sched_yield(); }
@@ -23,17 +23,17 @@ static int take(spk_places *places, int cpu) {
 void spk_take_place(spk_places *places) {
   cpu_set_t allowed, free;
   int cpu = sched_getcpu();
-  if (cpu < 0 || cpu >= SPK_MOST_CPUS || !take(places, cpu)) return;
+  if (cpu < 0 || cpu >= SPK_MAX_CPUS || !take(places, cpu)) return;
   if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
   CPU_ZERO(&free);
-  for (cpu = 0; cpu < SPK_MOST_CPUS && cpu < CPU_SETSIZE; cpu++) {
+  for (cpu = 0; cpu < SPK_MAX_CPUS && cpu < CPU_SETSIZE; cpu++) {
     const unsigned long long taken =
         atomic_load_explicit(&places->taken[cpu / 64], memory_order_relaxed);
     if (CPU_ISSET(cpu, &allowed) && !(taken >> cpu % 64 & 1)) CPU_SET(cpu, &free);
   }
   if (CPU_COUNT(&free) == 0 || sched_setaffinity(0, sizeof free, &free) != 0) return;
   cpu = sched_getcpu();
-  if (cpu >= 0 && cpu < SPK_MOST_CPUS) take(places, cpu);
+  if (cpu >= 0 && cpu < SPK_MAX_CPUS) take(places, cpu);
   sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
@@ -41,7 +41,7 @@ void spk_take_place(spk_places *places) {
 static int get_wide(const spk_cpus *wide, cpu_set_t *all) {
   if (!wide) return sched_getaffinity(getpid(), sizeof *all, all) == 0;
   CPU_ZERO(all);
-  for (int cpu = 0; cpu < SPK_MOST_CPUS && cpu < CPU_SETSIZE; cpu++)
+  for (int cpu = 0; cpu < SPK_MAX_CPUS && cpu < CPU_SETSIZE; cpu++)
     if (wide->bits[cpu / 64] >> cpu % 64 & 1) CPU_SET(cpu, all);
   return 1;
 }

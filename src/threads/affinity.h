@@ -5,20 +5,20 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define SPK_MOST_CPUS 1024
+#define SPK_MAX_CPUS 1024
 
 /* A set of CPUs, by bits. */
 typedef struct spk_cpus {
-  unsigned long long bits[SPK_MOST_CPUS / 64];
+  unsigned long long bits[SPK_MAX_CPUS / 64];
 } spk_cpus;
 
 static inline void spk_cpus_add(spk_cpus *cpus, int cpu) {
-  if (cpu >= 0 && cpu < SPK_MOST_CPUS) cpus->bits[cpu / 64] |= 1ull << cpu % 64;
+  if (cpu >= 0 && cpu < SPK_MAX_CPUS) cpus->bits[cpu / 64] |= 1ull << cpu % 64;
 }
 
 /* The CPUs that threads of a region were seen on. */
 typedef struct spk_places {
-  atomic_ullong taken[SPK_MOST_CPUS / 64];
+  atomic_ullong taken[SPK_MAX_CPUS / 64];
 } spk_places;
 
 void spk_places_init(spk_places *places);

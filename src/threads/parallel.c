@@ -88,7 +88,7 @@ static int most_threads(void) {
   int most = atomic_load_explicit(&known, memory_order_relaxed);
   if (most == 0) {
     const ptrdiff_t many = spk_max(64, 4 * omp_get_num_procs());
-    most = (int)spk_min(spk_min(many, SPK_MOST_THREADS), omp_get_thread_limit());
+    most = (int)spk_min(spk_min(many, SPK_MAX_THREADS), omp_get_thread_limit());
     atomic_store_explicit(&known, most, memory_order_relaxed);
   }
   return most;
@@ -98,7 +98,7 @@ int spk_choose_threads(int requested, double work) {
   if (requested > 0) return requested < most_threads() ? requested : most_threads();
   if (work < 2 * WORK_PER_THREAD) return 1;
   const int most =
-      requested < 0 ? (int)-spk_max(requested, -SPK_MOST_THREADS) : spk_get_num_threads();
+      requested < 0 ? (int)-spk_max(requested, -SPK_MAX_THREADS) : spk_get_num_threads();
   const double useful = work / WORK_PER_THREAD;
   int threads = useful < most ? (int)useful : most;
   threads = threads < most_threads() ? threads : most_threads();

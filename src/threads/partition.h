@@ -5,7 +5,7 @@
 #include "../common/common.h"
 
 /* Bytes of a panel of B, at most. */
-#define SPK_PANEL_MOST ((ptrdiff_t)1 << 20)
+#define SPK_MAX_PANEL_BYTES ((ptrdiff_t)1 << 20)
 /* Tasks per thread of a packed A, at most: enough to even out disturbances. */
 #define SPK_TASKS_PER_THREAD 4
 /* The time that more tasks may cost. */

@@ -61,7 +61,7 @@ struct spk_job {
 };
 
 static spk_job jobs[JOBS];
-static spk_seat seats[JOBS][SPK_MOST_THREADS];
+static spk_seat seats[JOBS][SPK_MAX_THREADS];
 static const spk_cpus *allowed;
 #define ALL_JOBS ((1u << JOBS) - 1)
 static atomic_uint claimed; /* jobs, by bits */
@@ -81,7 +81,7 @@ typedef struct worker {
 /* In the place of a CPU: somebody changes that. */
 #define MOVING (-2)
 
-static worker workers[SPK_MOST_THREADS];
+static worker workers[SPK_MAX_THREADS];
 
 /* Jobs that may be joined, by bits; workers without a job sleep on it while it is 0. */
 static _Alignas(SPK_ALIGN) atomic_uint open_jobs;
@@ -406,7 +406,7 @@ static void after_fork_in_child(void) {
   atomic_flag_clear(&starting);
   postponed = 0;
   spk_sleep_after_fork();
-  for (int i = 0; i < SPK_MOST_THREADS; i++) {
+  for (int i = 0; i < SPK_MAX_THREADS; i++) {
     atomic_store(&workers[i].probed_at, 0);
     atomic_store(&workers[i].off, SPK_NO_CPU);
     spk_contention_reset(&workers[i].contention);
@@ -463,7 +463,7 @@ static int undisturbed_of(int count) {
 }
 
 spk_job *spk_pool_claim(int *threads, int most) {
-  const int wanted = (int)spk_min(*threads, spk_min(most, SPK_MOST_THREADS));
+  const int wanted = (int)spk_min(*threads, spk_min(most, SPK_MAX_THREADS));
   if (wanted <= 1 || atomic_load_explicit(&quit, memory_order_relaxed)) return NULL;
   const int count = have_workers(wanted - 1);
   *threads = (int)spk_min(wanted, count + 1);

@@ -8,7 +8,7 @@
 #include "../common/common.h"
 
 /* The most threads of a region.  More than this would only cost memory. */
-#define SPK_MOST_THREADS 256
+#define SPK_MAX_THREADS 256
 
 #define SPK_MICROSECOND ((int64_t)1000)
 #define SPK_MILLISECOND ((int64_t)1000000)

@@ -7,7 +7,7 @@
  * be mapped and unmapped each time, depending on how the heap lies: bcsstk13 (2003 x 2003, 42
  * entries a row) times 128 columns on two threads took 1.1 to 1.3 ms in half of all processes, with
  * 630 page faults a call, and 0.2 in the others. */
-#define KEPT_MOST ((size_t)1 << 24)
+#define MAX_KEPT ((size_t)1 << 24)
 
 static _Atomic(spk_block *) kept;
 
@@ -42,7 +42,7 @@ spk_status spk_workspace_take(spk_workspace *space, size_t shared, size_t per_wo
 void spk_workspace_free(spk_workspace *space) {
   spk_block *block = space->block;
   if (!block) return;
-  free(block->bytes <= KEPT_MOST ? atomic_exchange(&kept, block) : block);
+  free(block->bytes <= MAX_KEPT ? atomic_exchange(&kept, block) : block);
 }
 
 void spk_workspace_drop(void) { free(atomic_exchange(&kept, NULL)); }

@@ -72,10 +72,10 @@ void check_int8_gather4(spk_int8_gather4_fn kernel) {
 void check_int8_gather4_panel(spk_int8_gather4_panel_fn kernel) {
   const spk_kernels *table = spk_active_kernels();
   const ptrdiff_t tile = tile_of(table);
-  enum { MOST = 150 }; /* more than two vectors have bytes */
+  enum { MAX = 150 }; /* more than two vectors have bytes */
   for (ptrdiff_t n = 1; n <= tile; n += 1 + n / 5)
     for (int how = 0; how < 8; how++) {
-      const ptrdiff_t rows = how & 4 ? MOST : 5;
+      const ptrdiff_t rows = how & 4 ? MAX : 5;
       const uint8_t flip = how & 1 ? 0x80 : 0;
       const ptrdiff_t row_stride = how & 2 ? 1 : n + 3, col_stride = how & 2 ? rows + 2 : 1;
       test_case("int8_gather4_panel, %td columns, case %d", n, how);

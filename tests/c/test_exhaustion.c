@@ -87,7 +87,7 @@ static spk_status run_short(const verb *v, int threads, int from, int to) {
 enum { MANY = 1 << 20 };
 
 static void check_verb(const verb *v, int threads) {
-  void *expected[MOST_OUTPUTS] = {NULL, NULL};
+  void *expected[MAX_OUTPUTS] = {NULL, NULL};
   test_case("%s, %d threads", v->name, threads);
   /* Once before: the threads of a region, and what is known of them, stay. */
   CHECK(verb_run(v, threads) == SPK_OK);
@@ -113,7 +113,7 @@ static void check_verb(const verb *v, int threads) {
 /* A thread's first region takes no memory that it cannot do without. */
 static void *check_first_region(void *argument) {
   const verb *v = argument;
-  void *expected[MOST_OUTPUTS] = {NULL, NULL};
+  void *expected[MAX_OUTPUTS] = {NULL, NULL};
   test_case("%s, the first region of a thread", v->name);
   CHECK(verb_run(v, 1) == SPK_OK);
   verb_keep(v, expected);

@@ -30,7 +30,7 @@ typedef struct entries {
   void *indices, *values, *begin, *end;
 } entries;
 
-enum { ROWS = 7, MOST_PER_ROW = 12, STRAY = 0x7ffffff0 };
+enum { ROWS = 7, MAX_PER_ROW = 12, STRAY = 0x7ffffff0 };
 
 /* Indices base .. base + width - 1, in any order and with repeats; `area` values per entry. */
 static entries random_entries(spk_dtype dtype, spk_itype itype, ptrdiff_t width, ptrdiff_t base,
@@ -39,7 +39,7 @@ static entries random_entries(spk_dtype dtype, spk_itype itype, ptrdiff_t width,
   for (int i = 0; i < ROWS; i++) {
     starts[i] = count + random_below(3);
     /* One row with more than two rounds of any unrolled loop, one empty row. */
-    stops[i] = starts[i] + (i == 0 ? 9 : i == 1 ? 0 : random_below(MOST_PER_ROW));
+    stops[i] = starts[i] + (i == 0 ? 9 : i == 1 ? 0 : random_below(MAX_PER_ROW));
     count = stops[i];
   }
   const size_t size = spk_dtype_size(dtype), isize = spk_itype_size(itype);
@@ -272,7 +272,7 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
   void *values = exact_memory((size_t)(steps * lanes) * spk_dtype_size(dtype));
   const matrix x = matrix_input(dtype, SLICE_WINDOWS * 2 * lanes, 1, 1, 1);
   const matrix plain = matrix_input(dtype, SLICE_PLAIN, 1, 1, 1);
-  exact expected[SLICES * SPK_MOST_LANES] = {{0}};
+  exact expected[SLICES * SPK_MAX_LANES] = {{0}};
   for (ptrdiff_t i = 0; i < rows; i++)
     ids[i] = (uint32_t)(in_order ? i + SLICE_FIRST : rows - 1 - i);
   for (ptrdiff_t i = 0; i < vectors * lanes * words; i++) /* bits of no code may be anything */
@@ -805,7 +805,7 @@ static void check_partial_coo_vector(spk_spmm_fn kernel, spk_dtype dtype, spk_it
 }
 
 static void check_partial_add(spk_partial_add_fn kernel, spk_dtype dtype) {
-  const ptrdiff_t count = 3 * SPK_MOST_LANES, stride = count + SPK_MOST_LANES;
+  const ptrdiff_t count = 3 * SPK_MAX_LANES, stride = count + SPK_MAX_LANES;
   for (ptrdiff_t parts = 1; parts <= 5; parts++) {
     test_case("partial_add %s, %td parts", dtype_names[dtype], parts);
     const matrix sums = random_output(dtype, parts, stride, 0);
@@ -990,10 +990,10 @@ static void check_activations(spk_store_fn kernel, spk_dtype dtype) {
 
 /* An element has the same bits wherever it lies, in all layouts and next to any others. */
 static void check_places(spk_store_fn kernel, spk_dtype dtype) {
-  enum { ROWS_HERE = 7, MOST = 70 };
+  enum { ROWS_HERE = 7, MAX = 70 };
   const size_t size = spk_dtype_size(dtype);
   for (int a = SPK_GELU; a <= SPK_RELU6; a++)
-    for (ptrdiff_t n = 1; n <= MOST; n += 1 + n / 4)
+    for (ptrdiff_t n = 1; n <= MAX; n += 1 + n / 4)
       for (int by_column = 0; by_column < 2; by_column++) {
         test_case("places of activation %d, %s, %td columns", a, dtype_names[dtype], n);
         const ptrdiff_t count = ROWS_HERE * n;
@@ -1372,7 +1372,7 @@ static void check_tile_pack(spk_tile_pack_fn kernel, spk_dtype dtype) {
     }
 }
 
-enum { MOST_KEYS = 45 };
+enum { MAX_KEYS = 45 };
 
 static void *matrix_row(const matrix *m, ptrdiff_t i) {
   return spk_at_mut(m->view.data, i * m->view.row_stride, spk_dtype_size(m->view.dtype));
@@ -1392,14 +1392,13 @@ static attention random_attention(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t d, 
                                   ptrdiff_t count, int with_bias) {
   attention a = {.dtype = dtype, .rows = rows, .d = d, .dv = dv, .count = count};
   a.Q = random_input(dtype, rows, d, tile_layout());
-  a.K = random_input(dtype, MOST_KEYS, d, tile_layout());
-  a.V = random_input(dtype, MOST_KEYS, dv, tile_layout());
-  a.bias = random_input(dtype, rows, MOST_KEYS, with_bias > 1 ? COLUMN_MAJOR : ROW_MAJOR);
+  a.K = random_input(dtype, MAX_KEYS, d, tile_layout());
+  a.V = random_input(dtype, MAX_KEYS, dv, tile_layout());
+  a.bias = random_input(dtype, rows, MAX_KEYS, with_bias > 1 ? COLUMN_MAJOR : ROW_MAJOR);
   a.with_bias = with_bias;
   a.keys = exact_memory((size_t)(count + SPK_TILE_ROWS) * sizeof *a.keys);
   a.bits = exact_memory((size_t)count * sizeof *a.bits);
-  for (ptrdiff_t j = 0; j < count + SPK_TILE_ROWS; j++)
-    a.keys[j] = (int32_t)random_below(MOST_KEYS);
+  for (ptrdiff_t j = 0; j < count + SPK_TILE_ROWS; j++) a.keys[j] = (int32_t)random_below(MAX_KEYS);
   for (ptrdiff_t j = 0; j < count; j++) a.bits[j] = (uint16_t)random_below(1 << 16);
   if (count > 2) a.bits[1] = 0xffff, a.bits[2] = 0;
   return a;
@@ -1409,7 +1408,7 @@ static attention random_attention(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t d, 
  * all of them, against a sum in double, off by no more than scores and weights may be. */
 static void compare_attention(const attention *a, ptrdiff_t i, int all, double scale,
                               const void *out, double lse) {
-  double score[MOST_KEYS * 2], most = -INFINITY, slack = 0, sum = 0;
+  double score[MAX_KEYS * 2], most = -INFINITY, slack = 0, sum = 0;
   const double u = a->dtype == SPK_F32 ? 0x1p-24 : 0x1p-53;
   for (ptrdiff_t j = 0; j < a->count; j++) {
     double x = 0, size = 0;
@@ -1463,7 +1462,7 @@ static spk_attend_task attend_task(const attention *a, matrix *scores, matrix *s
 
 /* Keys in two parts, the second on top of the first. */
 static void check_attend_keys(spk_attend_fn kernel, spk_dtype dtype, int by_tile) {
-  for (ptrdiff_t count = 0; count <= MOST_KEYS; count += 1 + count / 3)
+  for (ptrdiff_t count = 0; count <= MAX_KEYS; count += 1 + count / 3)
     for (ptrdiff_t d = 0; d < 50; d += 1 + d) {
       const ptrdiff_t rows = by_tile ? 1 + random_below(SPK_TILE_ROWS) : 1, dv = 1 + (7 * d) % 67;
       const int with_bias = (int)random_below(3);
@@ -1517,7 +1516,7 @@ static void check_attend_row(spk_attend_fn kernel, spk_dtype dtype) {
 }
 
 static void check_sddmm_tile(spk_sddmm_tile_fn kernel, spk_dtype dtype) {
-  for (ptrdiff_t count = 1; count <= MOST_KEYS; count += 1 + count / 4)
+  for (ptrdiff_t count = 1; count <= MAX_KEYS; count += 1 + count / 4)
     for (ptrdiff_t d = 0; d < 50; d += 1 + d) {
       test_case("sddmm_tile %s, %td keys, d = %td", dtype_names[dtype], count, d);
       const attention a = random_attention(dtype, SPK_TILE_ROWS, d, 1, count, 0);

@@ -50,11 +50,11 @@ static void check_sampled(ptrdiff_t rows, ptrdiff_t cols, int sorted, int thread
 
 /* One row of A, few entries, times what is one row for all. */
 static void check_product(spk_format format, ptrdiff_t cols, ptrdiff_t n, int threads) {
-  enum { MOST = 40 };
+  enum { MAX = 40 };
   const int64_t offsets[] = {0, 2}, row[] = {0, 0}, col[] = {0, cols - 1};
   const float values[] = {2, 3};
-  float b[MOST], c[MOST];
-  for (int j = 0; j < MOST; j++) b[j] = (float)(j + 1), c[j] = -1;
+  float b[MAX], c[MAX];
+  for (int j = 0; j < MAX; j++) b[j] = (float)(j + 1), c[j] = -1;
   spk_sparse A = sparse_of(format, 1, cols, 2);
   A.offsets = format == SPK_COO ? NULL : offsets;
   A.row_indices = row;

@@ -6,15 +6,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MOST_PRINTED 20
-#define MOST_BLOCKS 64
+#define MAX_PRINTED 20
+#define MAX_BLOCKS 64
 #define FRONT 0xa5
 
 static char current[256];
 static long cases, failures;
 
 void test_failed(const char *file, int line, const char *condition, const char *format, ...) {
-  if (failures++ >= MOST_PRINTED) return;
+  if (failures++ >= MAX_PRINTED) return;
   const char *name = strrchr(file, '/');
   printf("%s:%d: %s: not %s", name ? name + 1 : file, line, current, condition);
   if (format[2]) { /* more than the ": " that CHECK begins it with */
@@ -46,11 +46,11 @@ int test_result(void) {
 static struct {
   unsigned char *pages, *memory;
   size_t mapped;
-} blocks[MOST_BLOCKS];
+} blocks[MAX_BLOCKS];
 static int taken;
 
 void *exact_memory(size_t bytes) {
-  if (taken == MOST_BLOCKS) abort();
+  if (taken == MAX_BLOCKS) abort();
   const size_t page = (size_t)sysconf(_SC_PAGESIZE);
   if (UNDER_SANITIZER) {
     blocks[taken].memory = malloc(bytes);

@@ -454,20 +454,20 @@ int verb_make(int number, verb *v) {
 }
 
 spk_status verb_run(const verb *v, int threads) {
-  for (int i = 0; i < MOST_OUTPUTS; i++)
+  for (int i = 0; i < MAX_OUTPUTS; i++)
     if (v->outputs[i]) memcpy(v->outputs[i], v->before[i], v->bytes[i]);
   return v->run(v, threads);
 }
 
 int verb_untouched(const verb *v) { return verb_same(v, v->before); }
 
-void verb_keep(const verb *v, void *expected[MOST_OUTPUTS]) {
-  for (int i = 0; i < MOST_OUTPUTS; i++)
+void verb_keep(const verb *v, void *expected[MAX_OUTPUTS]) {
+  for (int i = 0; i < MAX_OUTPUTS; i++)
     if (v->outputs[i]) memcpy(expected[i] = exact_memory(v->bytes[i]), v->outputs[i], v->bytes[i]);
 }
 
-int verb_same(const verb *v, void *const expected[MOST_OUTPUTS]) {
-  for (int i = 0; i < MOST_OUTPUTS; i++)
+int verb_same(const verb *v, void *const expected[MAX_OUTPUTS]) {
+  for (int i = 0; i < MAX_OUTPUTS; i++)
     if (v->outputs[i] && memcmp(v->outputs[i], expected[i], v->bytes[i]) != 0) return 0;
   return 1;
 }

@@ -6,15 +6,15 @@
 #include "matrix.h"
 #include "sparse.h"
 
-enum { MOST_OUTPUTS = 2 };
+enum { MAX_OUTPUTS = 2 };
 
 typedef struct verb verb;
 struct verb {
   char name[96];
   spk_status (*run)(const verb *v, int threads);
   /* What it writes, from which it also starts; before: the same as it was.  NULL: not compared. */
-  void *outputs[MOST_OUTPUTS], *before[MOST_OUTPUTS];
-  size_t bytes[MOST_OUTPUTS];
+  void *outputs[MAX_OUTPUTS], *before[MAX_OUTPUTS];
+  size_t bytes[MAX_OUTPUTS];
   /* What its function makes of these is its own affair. */
   sparse A, S;
   matrix B, C, X, Y;
@@ -31,7 +31,7 @@ spk_status verb_run(const verb *v, int threads);
 /* Whether it has written nothing. */
 int verb_untouched(const verb *v);
 /* Copies what it has written to `expected`, or compares with that. */
-void verb_keep(const verb *v, void *expected[MOST_OUTPUTS]);
-int verb_same(const verb *v, void *const expected[MOST_OUTPUTS]);
+void verb_keep(const verb *v, void *expected[MAX_OUTPUTS]);
+int verb_same(const verb *v, void *const expected[MAX_OUTPUTS]);
 
 #endif

@@ -15,7 +15,7 @@ from spkernels.cuda import _library
 
 #: Unit roundoffs, and the least differences.
 UNITS = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
-LEAST = {"float16": 2.0**-25, "bfloat16": 2.0**-134}
+MIN = {"float16": 2.0**-25, "bfloat16": 2.0**-134}
 seeds = st.integers(0, 2**32 - 1)
 dtypes = st.sampled_from(sorted(UNITS))
 
@@ -111,7 +111,7 @@ def expected(Q, K, V, mask, dtype, scale):
         # Below these weights exponentials may be 0.
         least = (2.0**-40 if dtype == "float16" else 2.0**-125) * least
         slack = (relative + UNITS[dtype]) * reach + least
-        slack = slack * (1 + UNITS[dtype]) + UNITS[dtype] * abs(out) + LEAST[dtype]
+        slack = slack * (1 + UNITS[dtype]) + UNITS[dtype] * abs(out) + MIN[dtype]
         close = score[..., 0] + gamma(keys, np.float32) + 100 * u
         close = close + 4 * u * abs(np.where(np.isfinite(lse), lse, 0))
     return out, slack, lse, close

@@ -222,7 +222,7 @@ def test_records_survive_a_crash(tmp_path):
 
 
 def test_records_stay_small(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "MOST_BYTES", 1000)
+    monkeypatch.setattr(records, "MAX_BYTES", 1000)
     writer = records.Writer(tmp_path / "a.jsonl")
     for _ in range(100):
         writer.write(text="0123456789" * 5)

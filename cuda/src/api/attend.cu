@@ -47,7 +47,7 @@ int spk_cuda_attend(const spk_cuda_matrix *mask, const spk_cuda_attention *atten
                     void *stream) {
   const int status = spk::check(mask, attention);
   if (status != SPK_OK) return status;
-  if (spk::blocks_of(attention->batch, attention->heads) > spk::MOST_BLOCKS) return SPK_ERR_SHAPE;
+  if (spk::blocks_of(attention->batch, attention->heads) > spk::MAX_BLOCKS) return SPK_ERR_SHAPE;
   if (!attention->batch || !attention->heads || !mask->rows) return SPK_OK;
   spk::OnDevice on(mask->device.device);
   return on.status() == SPK_OK ? mask->attention->run(*attention, stream) : on.status();

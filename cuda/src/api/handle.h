@@ -63,14 +63,14 @@ inline bool is_element_aligned(const void *p, spk_cuda_dtype dtype) {
 
 /* Extents beyond that do not fit any memory; products of them with sizes of tiles are no overflow.
  */
-constexpr int64_t MOST_EXTENT = (int64_t)1 << 48;
+constexpr int64_t MAX_EXTENT = (int64_t)1 << 48;
 
 /* SPK_OK where M is a matrix of this shape and dtype that kernels can read. */
 inline int check_dense(const spk_cuda_dense *M, spk_cuda_dtype dtype, int64_t rows, int64_t cols) {
   if (!M || M->rows < 0 || M->cols < 0) return SPK_ERR_ARGUMENT;
   if (!is_dtype(M->dtype) || M->dtype != dtype) return SPK_ERR_DTYPE;
   if (M->rows != rows || M->cols != cols) return SPK_ERR_SHAPE;
-  if (M->rows > MOST_EXTENT || M->cols > MOST_EXTENT) return SPK_ERR_SHAPE;
+  if (M->rows > MAX_EXTENT || M->cols > MAX_EXTENT) return SPK_ERR_SHAPE;
   if (!is_element_aligned(M->data, dtype)) return SPK_ERR_ARGUMENT;
   if (M->rows && M->cols && (!M->data || !(is_row_major(*M) || is_col_major(*M))))
     return SPK_ERR_ARGUMENT;

@@ -26,7 +26,7 @@ namespace emulated {
 namespace {
 
 constexpr size_t STACK = 256 * 1024;
-constexpr size_t MOST_SHARED = 227 * 1024; /* of a block, compute capability 9.0 */
+constexpr size_t MAX_SHARED = 227 * 1024; /* of a block, compute capability 9.0 */
 
 [[noreturn]] void fail(const char *what, const char *more = "") {
   fprintf(stderr, "emulated GPU: %s %s (block %lld, thread %d)\n", what, more, (long long)block(),
@@ -161,7 +161,7 @@ void choose_order() {
 void run(int64_t blocks, int threads, size_t shared, const std::function<void()> &kernel) {
   const std::lock_guard<std::mutex> one(grid.mutex);
   if (threads < 32 || threads > 1024 || threads % 32) fail("a block has whole warps, up to 32");
-  if (shared > MOST_SHARED) fail("a block asks for more shared memory than there is");
+  if (shared > MAX_SHARED) fail("a block asks for more shared memory than there is");
   if (blocks < 1 || blocks > 0x7fffffff) fail("a grid has 1 to 2**31 - 1 blocks");
   choose_order();
   grid.kernel = &kernel;

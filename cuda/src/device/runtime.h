@@ -13,12 +13,12 @@ namespace spk {
 /* The shared memory that a block of any supported device can have: compute capability 8.6. */
 constexpr size_t SHARED_EVERYWHERE = 99 * 1024;
 /* The blocks of a grid, at most. */
-constexpr int64_t MOST_BLOCKS = 0x7fffffff;
+constexpr int64_t MAX_BLOCKS = 0x7fffffff;
 
 inline int64_t tiles_of(int64_t extent, int64_t tile) { return (extent + tile - 1) / tile; }
 /* The blocks of a grid of x by y; more than there can be where that overflows. */
 inline int64_t blocks_of(int64_t x, int64_t y) {
-  return x && y > MOST_BLOCKS / x ? MOST_BLOCKS + 1 : x * y;
+  return x && y > MAX_BLOCKS / x ? MAX_BLOCKS + 1 : x * y;
 }
 
 int query_device(int device, spk_cuda_device *found);
@@ -59,7 +59,7 @@ class OnDevice {
 };
 
 /* make_ready has a kernel loaded, and allowed so much shared memory, so that its first launch need
- * not; launch enqueues it, a grid of no blocks being none: SPK_ERR_SHAPE beyond MOST_BLOCKS. */
+ * not; launch enqueues it, a grid of no blocks being none: SPK_ERR_SHAPE beyond MAX_BLOCKS. */
 #ifdef SPK_EMULATED
 
 template <class P>
@@ -69,7 +69,7 @@ int make_ready(void (*)(P), size_t) {
 
 template <class P>
 int launch(void (*kernel)(P), int64_t blocks, int threads, size_t shared, void *, const P &p) {
-  if (blocks > MOST_BLOCKS) return SPK_ERR_SHAPE;
+  if (blocks > MAX_BLOCKS) return SPK_ERR_SHAPE;
   if (blocks > 0) emulated::run(blocks, threads, shared, [&] { kernel(p); });
   return SPK_OK;
 }

@@ -92,7 +92,7 @@ int make_ready_by_address(const void *kernel, size_t shared) {
 int launch_by_address(const void *kernel, int64_t blocks, int threads, size_t shared, void *stream,
                       const void *p) {
   if (blocks <= 0) return SPK_OK;
-  if (blocks > MOST_BLOCKS) return SPK_ERR_SHAPE;
+  if (blocks > MAX_BLOCKS) return SPK_ERR_SHAPE;
   void *arguments[] = {const_cast<void *>(p)};
   return status_of(cudaLaunchKernel(kernel, dim3((unsigned)blocks), dim3((unsigned)threads),
                                     arguments, shared, static_cast<cudaStream_t>(stream)));

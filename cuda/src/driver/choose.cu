@@ -73,7 +73,7 @@ struct TensorSize {
 int measure_tensor(const SpmmWanted &wanted, TensorSize *size) {
   const bool floats = wanted.dtype == SPK_CUDA_F32;
   const int halves = floats ? 1 : 2;
-  int height = SPK_LEAST_HEIGHT;
+  int height = SPK_MIN_HEIGHT;
   int status = spk_panels_height(wanted.A, halves, &height);
   if (status == SPK_OK) status = spk_panels_fullness(wanted.A, height, halves, &size->fullness);
   if (status != SPK_OK) return status;

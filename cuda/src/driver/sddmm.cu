@@ -57,8 +57,8 @@ class Kernel : public SddmmKernel {
       status = values_.resize(wanted.P->nnz);
     }
     if (status == SPK_OK) status = make_ready(sddmm_rows<T>, 0);
-    if (status == SPK_OK) status = make_ready(sddmm_tiles<Product, false>, MOST_SHARED);
-    if (status == SPK_OK) status = make_ready(sddmm_tiles<Product, true>, MOST_SHARED);
+    if (status == SPK_OK) status = make_ready(sddmm_tiles<Product, false>, MAX_SHARED);
+    if (status == SPK_OK) status = make_ready(sddmm_tiles<Product, true>, MAX_SHARED);
     return status;
   }
 
@@ -85,14 +85,14 @@ class Kernel : public SddmmKernel {
 
  private:
   static constexpr int SLICE = TILE_ROW_BYTES / (int)sizeof(T);
-  static constexpr int MOST_OF_X =
+  static constexpr int MAX_BYTES_OF_X =
       Product::RESIDENT > Product::STAGES ? Product::RESIDENT : Product::STAGES;
   static constexpr size_t shared_for(int x_slots) {
     return (size_t)(x_slots + Product::STAGES) * TILE_BYTES +
            Product::THREADS / 32 * sizeof(Piece<T>);
   }
-  static constexpr size_t MOST_SHARED = shared_for(MOST_OF_X);
-  static_assert(MOST_SHARED <= SHARED_EVERYWHERE, "a block must fit into any device");
+  static constexpr size_t MAX_SHARED = shared_for(MAX_BYTES_OF_X);
+  static_assert(MAX_SHARED <= SHARED_EVERYWHERE, "a block must fit into any device");
 
   Sampling<T> sampling_of(const SampledProduct &p) const {
     Sampling<T> made;

@@ -167,7 +167,7 @@ class TensorPanels : public SpmmKernel {
 
   spk_cuda_dtype dtype_ = SPK_CUDA_F32;
   int64_t rows_ = 0, slices_ = 0, blocks_ = 1;
-  int height_ = SPK_LEAST_HEIGHT;
+  int height_ = SPK_MIN_HEIGHT;
   DeviceArray<int64_t> begins_;
   DeviceArray<int32_t> columns_;
   std::vector<std::unique_ptr<PanelLevel>> levels_;

@@ -55,8 +55,8 @@ template <class T, int G, int V, bool ALIGNED>
 SPK_DEVICE void add_chunk(sum_of<T> (&sum)[V], const RowsStage<sum_of<T>> *stage, int from,
                           const TileOfB<T, G, V, ALIGNED> &B, int count) {
   constexpr int TOGETHER = 32 / G; /* entries at a time, by as many groups of lanes */
-  constexpr int MOST = !ALIGNED && V > 4 ? 2 : 4;
-  constexpr int LOADS = 32 / TOGETHER < MOST ? 32 / TOGETHER : MOST; /* of each group, in flight */
+  constexpr int MAX = !ALIGNED && V > 4 ? 2 : 4;
+  constexpr int LOADS = 32 / TOGETHER < MAX ? 32 / TOGETHER : MAX; /* of each group, in flight */
   SPK_ONE_BY_ONE
   for (int e = lane() / G * LOADS; e < count; e += TOGETHER * LOADS) {
     const auto rows = *reinterpret_cast<const vec<uint32_t, LOADS> *>(&stage->columns[from][e]);

@@ -16,8 +16,8 @@
 #include "fragments.h"
 
 #define SPK_SLICE_STEPS 2
-#define SPK_LEAST_HEIGHT 16
-#define SPK_MOST_HEIGHT 128
+#define SPK_MIN_HEIGHT 16
+#define SPK_MAX_HEIGHT 128
 
 /* Columns of a slice, cells of a fragment: `halves` as in fragments.h. */
 SPK_BOTH_SIDES int spk_slice_depth(int halves) { return SPK_SLICE_STEPS * 8 * halves; }
@@ -146,12 +146,12 @@ static inline int spk_panels_fullness(const spk_entries *A, int height, int halv
 /* The height that takes the least time. */
 static inline int spk_panels_height(const spk_entries *A, int halves, int *height) {
   double least = 0;
-  for (int h = SPK_LEAST_HEIGHT; h <= SPK_MOST_HEIGHT; h *= 2) {
+  for (int h = SPK_MIN_HEIGHT; h <= SPK_MAX_HEIGHT; h *= 2) {
     int64_t slices;
     const int status = spk_panels_count(A, h, halves, &slices, NULL);
     if (status != SPK_OK) return status;
     const double time = (double)slices * (h + SPK_ROWS_PER_SLICE);
-    if (h == SPK_LEAST_HEIGHT || time < least) {
+    if (h == SPK_MIN_HEIGHT || time < least) {
       *height = h;
       least = time;
     }

@@ -40,7 +40,7 @@ _STYLES = {
     "torch flex": ("#009E73", "D"),
 }
 #: With more sparsities than this, points are binned.
-_MOST_LEVELS = 8
+_MAX_LEVELS = 8
 _GRID = {"color": "0.9", "linewidth": 0.8}
 _SPARSITIES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999)
 _SETTINGS = {"font.size": 10, "svg.hashsalt": "spkernels", "svg.fonttype": "none"}
@@ -185,10 +185,10 @@ def _speedups(cells: Sequence[Cell]) -> Figure | None:
 def _trend(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Geometric means: at each sparsity, or, of many, over bins of equal numbers of points."""
     levels, level_of = np.unique(np.log(x).round(1), return_inverse=True)
-    if levels.size <= _MOST_LEVELS:
+    if levels.size <= _MAX_LEVELS:
         parts = [np.flatnonzero(level_of == level) for level in range(levels.size)]
     else:
-        parts = np.array_split(np.argsort(x, kind="stable"), _MOST_LEVELS)
+        parts = np.array_split(np.argsort(x, kind="stable"), _MAX_LEVELS)
     return tuple(np.array([np.exp(np.log(v[part]).mean()) for part in parts]) for v in (x, y))
 
 
