@@ -102,7 +102,7 @@ def make_cell(nnz=100, columns=8, dense=2.0, scipy=3.0, **changes):
         format="csr",
         dtype="float32",
         columns=columns,
-        kernel="scalar spmm_csr_vector, 1 thread",
+        kernel="scalar spmv_csr, 1 thread",
         error=0.1,
         timings=timings,
     )
@@ -871,7 +871,7 @@ def test_lines_of_a_cell():
     assert first.split() == [
         "16", "12.3", "0.648", "~2.00", "4.00", "1.00", "8.00", "2.00x", "12.3x", "0.100",
     ]  # fmt: skip
-    assert second == "        too disturbed to tell; scalar spmm_csr_vector, 1 thread"
+    assert second == "        too disturbed to tell; scalar spmv_csr, 1 thread"
 
 
 @pytest.mark.parametrize(

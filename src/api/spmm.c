@@ -35,7 +35,8 @@ static int sums_parts(const spk_sparse *A, const spk_dense *B, int threads,
   if (A->format == SPK_BSR || (A->format == SPK_CSR && B->cols != 1)) return 0;
   if (A->format == SPK_COO && B->cols > FEW_COLUMNS && (!checked || gathers(A, B))) return 0;
   *kernels = spk_active_kernels();
-  /* Rows of CSR go by whole vectors even then (kernels/vector_sums.inc.h): wide ones, if not short.
+  /* Rows of CSR go by whole vectors even then (kernels/spmv_partial.inc.h): wide ones, if not
+   * short.
    */
   if (A->format != SPK_CSR || (double)A->nnz < SHORT_ROW * (double)A->rows)
     *kernels = spk_kernels_for(*kernels, B->dtype, B->cols);
@@ -71,7 +72,7 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   const spk_kernels *kernels;
   spk_partial_plan partial;
   if (sums_parts(A, B, threads, &kernels, &partial)) {
-    /* Indices are checked as they are used (kernels/partial_sums.inc.h). */
+    /* Indices are checked as they are used (kernels/spmm_partial.inc.h). */
     status = spk_check_offsets(A);
     return status == SPK_OK ? spk_drive_partial(A, B, C, &e, &partial, kernels) : status;
   }

@@ -45,7 +45,7 @@ static spk_spmm_fn choose_kernel(const job *j, ptrdiff_t n) {
   if (j->A->format == SPK_BSR)
     return j->plan->strided ? k->spmm_bsr_strided[t][i] : k->spmm_bsr[t][i][vectors - 1];
   if (j->plan->strided) return k->spmm_csr_strided[t][i];
-  return n == 1 ? k->spmm_csr_vector[t][i] : k->spmm_csr[t][i][vectors - 1];
+  return n == 1 ? k->spmv_csr[t][i] : k->spmm_csr[t][i][vectors - 1];
 }
 
 /* Rows [k0, k1) of tile t of B. */

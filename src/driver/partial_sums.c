@@ -45,10 +45,10 @@ static spk_spmm_fn choose_kernel(const job *j, ptrdiff_t n) {
   const int t = j->A->dtype, i = j->A->itype;
   const spk_kernels *k = j->kernels;
   const ptrdiff_t vectors = spk_ceil_div(n, k->lanes[t]);
-  if (j->A->format == SPK_CSR) return k->partial_csr_vector[t][i];
+  if (j->A->format == SPK_CSR) return k->spmv_partial_csr[t][i];
   if (j->A->format == SPK_CSC)
-    return j->plan->tile == 1 ? k->partial_csc_vector[t][i] : k->partial_csc[t][i][vectors - 1];
-  return j->plan->tile == 1 ? k->partial_coo_vector[t][i] : k->partial_coo[t][i][vectors - 1];
+    return j->plan->tile == 1 ? k->spmv_partial_csc[t][i] : k->spmm_partial_csc[t][i][vectors - 1];
+  return j->plan->tile == 1 ? k->spmv_partial_coo[t][i] : k->spmm_partial_coo[t][i][vectors - 1];
 }
 
 /* An index below it is in range, and fits the type of the indices. */

@@ -52,7 +52,7 @@ static void spread(const job *j, const scratch *s) {
   *s->column = j->column;
   const size_t size = spk_dtype_size(A->dtype);
   const void *from = spk_at(B->data, j->column * B->col_stride, size);
-  if (j->window_bytes) j->kernels->windows[A->dtype](s->x, from, B->row_stride, A->cols);
+  if (j->window_bytes) j->kernels->spmv_sell_windows[A->dtype](s->x, from, B->row_stride, A->cols);
   if (!j->plain_bytes) return;
   j->kernels->pack[A->dtype](s->plain, 0, from, 0, B->row_stride, 1, A->cols);
   memset(spk_at_mut(s->plain, A->cols, size), 0, SPK_PLAIN_ZEROS * size);

@@ -189,8 +189,8 @@ static void look(job *j, const void *x, ptrdiff_t stride, ptrdiff_t chunk, void 
   j->low = chunk * CHUNK;
   j->high = spk_min(A->cols, j->low + CHUNK);
   const void *from = spk_at(x, j->low * stride, spk_dtype_size(A->dtype));
-  j->count =
-      j->kernels->nonzeros[A->dtype][A->itype](from, stride, j->high - j->low, j->low, ids, kept);
+  j->count = j->kernels->spmspv_nonzeros[A->dtype][A->itype](from, stride, j->high - j->low, j->low,
+                                                             ids, kept);
 }
 
 spk_status spk_drive_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride, void *y,

@@ -1,5 +1,5 @@
 /* SDDMM over CSR: dot products of a row of X with the rows of Yt that the pattern names, eight of
- * them at a time (dots.inc.h): of one row as far as they go, what is left of rows together.
+ * them at a time (sddmm_dots.inc.h): of one row as far as they go, what is left of rows together.
  *
  * Rows of graphs have few entries: one by one they would leave most of the eight unused, and end
  * unpredictably (Zen 5, 3 entries a row, k = 64: 6.8 ns an entry, and 5.4 together). */

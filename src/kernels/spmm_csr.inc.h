@@ -86,8 +86,7 @@ SPK_SPMM_CSR(8)
 
 /* n == 1.  A lone accumulator would wait 4 cycles per nonzero; gathers of 16 cost as much as 16
  * scalar loads on many machines. */
-SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_csr_vector_rows)(const spk_spmm_task *t,
-                                                          const ptrdiff_t ldb) {
+SPK_SCALAR_LOOPS SPK_INLINE void FN(spmv_csr_rows)(const spk_spmm_task *t, const ptrdiff_t ldb) {
   /* Where row 0 of B would lie: as an integer, since it may lie outside of the panel. */
   const T *B = (const T *)((uintptr_t)t->B - (uintptr_t)(t->base * ldb * (ptrdiff_t)sizeof(T)));
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
@@ -122,12 +121,12 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_csr_vector_rows)(const spk_spmm_task *t
   if (activation) FT(activate_tile)(t->C, ldc, 1, rows, 1, activation);
 }
 
-SPK_SCALAR_LOOPS static void FN(spmm_csr_vector)(const spk_spmm_task *t) {
+SPK_SCALAR_LOOPS static void FN(spmv_csr)(const spk_spmm_task *t) {
   /* Without the multiplication by the stride, an eighth of the time of short rows. */
   if (t->ldb == 1)
-    FN(spmm_csr_vector_rows)(t, 1);
+    FN(spmv_csr_rows)(t, 1);
   else
-    FN(spmm_csr_vector_rows)(t, t->ldb);
+    FN(spmv_csr_rows)(t, t->ldb);
 }
 
 /* Any strides, where packing is not possible or does not pay: four columns share a row of A. */

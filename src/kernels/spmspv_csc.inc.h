@@ -76,8 +76,9 @@ SPK_SCALAR_LOOPS static void FN(spmspv_csc)(const spk_spmspv_task *t) {
 #undef UNROLLED
 
 /* Without a branch on what cannot be predicted, but how many of 64 elements there are. */
-SPK_SCALAR_LOOPS static ptrdiff_t FN(nonzeros)(const void *x, ptrdiff_t stride, ptrdiff_t count,
-                                               ptrdiff_t first, void *ids, void *kept) {
+SPK_SCALAR_LOOPS static ptrdiff_t FN(spmspv_nonzeros)(const void *x, ptrdiff_t stride,
+                                                      ptrdiff_t count, ptrdiff_t first, void *ids,
+                                                      void *kept) {
   const T *from = x;
   I *at = ids;
   T *to = kept;

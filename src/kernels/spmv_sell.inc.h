@@ -9,7 +9,8 @@
  */
 #ifdef SPK_PERMUTE_BITS
 
-static void FT(windows)(void *windows, const void *src, ptrdiff_t stride, ptrdiff_t count) {
+static void FT(spmv_sell_windows)(void *windows, const void *src, ptrdiff_t stride,
+                                  ptrdiff_t count) {
   T *to = windows;
   const T *from = src;
   for (; count > 0; count -= 2 * LANES - 1, from += (2 * LANES - 1) * stride, to += 2 * LANES) {

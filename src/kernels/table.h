@@ -173,7 +173,8 @@ typedef void (*spk_sell_fn)(const spk_sell_task *task);
 
 /* The windows of src[i * stride], i < count: as many elements as two vectors less one, and a zero.
  */
-typedef void (*spk_windows_fn)(void *windows, const void *src, ptrdiff_t stride, ptrdiff_t count);
+typedef void (*spk_sell_windows_fn)(void *windows, const void *src, ptrdiff_t stride,
+                                    ptrdiff_t count);
 
 /* values_out[p] = sampled dot products of the rows of X with rows indices[p] - base of Yt. */
 typedef struct spk_sddmm_task {

@@ -1,4 +1,4 @@
-/* All kernels of one ISA and their table.  Compiled once per ISA with -DSPK_SIMD_HEADER="simd/X.h"
+/* All kernels of one ISA and their table.  Compiled once per ISA with -DSPK_SIMD_HEADER="isa/X.h"
  * and that ISA's flags; the table is the only symbol that leaves this file, so that no copy of a
  * helper compiled for a wider ISA can be linked into a narrower path.
  */
@@ -64,8 +64,9 @@
 #undef IN
 
 /* neither */
-#include "expand.inc.h"
+#include "expand_float16.inc.h"
 #include "int8_gather4.inc.h"
+#include "int8_pack.inc.h"
 #include "int8_epilogue.inc.h"
 
 #define NAME4(tn, in, field, isa) spk_##tn##_##in##_##field##__##isa

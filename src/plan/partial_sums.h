@@ -17,7 +17,7 @@ typedef struct spk_partial_plan {
   int threads;
   ptrdiff_t parts, arrays; /* of the entries; of sums, which are added up: parts, or 1 */
   ptrdiff_t tile, tiles;   /* columns of C whose sums are kept at a time */
-  int by_blocks;           /* of vectors: kernels/vector_sums.inc.h */
+  int by_blocks;           /* of vectors: kernels/spmv_partial.inc.h */
   int several;             /* sums of long rows of CSR at once */
   int streams;             /* A does not stay in a cache from product to product */
   int pack;             /* B has no unit stride: CSC packs rows as it comes to them, COO a tile */

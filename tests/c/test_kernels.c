@@ -341,7 +341,7 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
   exact_memory_release();
 }
 
-static void check_windows(spk_windows_fn kernel, spk_dtype dtype) {
+static void check_spmv_sell_windows(spk_sell_windows_fn kernel, spk_dtype dtype) {
   const ptrdiff_t held = 2 * table->lanes[dtype], width = held - 1;
   for (ptrdiff_t count = 0; count <= 3 * width + 1; count++)
     for (ptrdiff_t stride = 1; stride <= 3; stride++) {
@@ -380,9 +380,9 @@ static void check_spmm_csr(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype,
   }
 }
 
-static void check_spmm_csr_vector(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+static void check_spmv_csr(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
   for (int how = 0; how < INPUT_LAYOUTS; how++) {
-    const gather g = {"spmm_csr_vector", kernel, dtype, itype, 1, 1, 1, how, how % OUTPUT_LAYOUTS};
+    const gather g = {"spmv_csr", kernel, dtype, itype, 1, 1, 1, how, how % OUTPUT_LAYOUTS};
     check_epilogues(&g);
   }
 }
@@ -782,26 +782,28 @@ static void check_partial_cases(const char *field, spk_spmm_fn kernel, spk_dtype
           check_partial(field, kernel, dtype, itype, n, format, wrong, sorted, loop);
 }
 
-static void check_partial_csc(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
+static void check_spmm_partial_csc(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype,
+                                   int vectors) {
   FOR_TILE(n, dtype, vectors)
-  if (n > 1) check_partial_cases("partial_csc", kernel, dtype, itype, n, SPK_CSC);
+  if (n > 1) check_partial_cases("spmm_partial_csc", kernel, dtype, itype, n, SPK_CSC);
 }
 
-static void check_partial_coo(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype, int vectors) {
+static void check_spmm_partial_coo(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype,
+                                   int vectors) {
   FOR_TILE(n, dtype, vectors)
-  if (n > 1) check_partial_cases("partial_coo", kernel, dtype, itype, n, SPK_COO);
+  if (n > 1) check_partial_cases("spmm_partial_coo", kernel, dtype, itype, n, SPK_COO);
 }
 
-static void check_partial_csr_vector(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
-  check_partial_cases("partial_csr_vector", kernel, dtype, itype, 1, SPK_CSR);
+static void check_spmv_partial_csr(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  check_partial_cases("spmv_partial_csr", kernel, dtype, itype, 1, SPK_CSR);
 }
 
-static void check_partial_csc_vector(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
-  check_partial_cases("partial_csc_vector", kernel, dtype, itype, 1, SPK_CSC);
+static void check_spmv_partial_csc(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  check_partial_cases("spmv_partial_csc", kernel, dtype, itype, 1, SPK_CSC);
 }
 
-static void check_partial_coo_vector(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
-  check_partial_cases("partial_coo_vector", kernel, dtype, itype, 1, SPK_COO);
+static void check_spmv_partial_coo(spk_spmm_fn kernel, spk_dtype dtype, spk_itype itype) {
+  check_partial_cases("spmv_partial_coo", kernel, dtype, itype, 1, SPK_COO);
 }
 
 static void check_partial_add(spk_partial_add_fn kernel, spk_dtype dtype) {
@@ -1682,11 +1684,11 @@ static void check_softmax(spk_softmax_fn kernel, spk_dtype dtype) {
 }
 
 /* The kernel, and then the verb, which refuses columns that are corrupted and reads no others. */
-static void check_nonzeros(spk_nonzeros_fn kernel, spk_dtype dtype, spk_itype itype) {
+static void check_spmspv_nonzeros(spk_nonzeros_fn kernel, spk_dtype dtype, spk_itype itype) {
   for (ptrdiff_t count = 0; count < 200; count += count < 20 ? 1 : 37)
     for (ptrdiff_t stride = 1; stride < 3; stride++) {
-      test_case("nonzeros %s %s, %td, stride %td", dtype_names[dtype], itype_names[itype], count,
-                stride);
+      test_case("spmspv_nonzeros %s %s, %td, stride %td", dtype_names[dtype], itype_names[itype],
+                count, stride);
       void *ids = exact_memory((size_t)count * spk_itype_size(itype));
       matrix x = matrix_input(dtype, count, 1, stride, 1);
       matrix kept = matrix_output(dtype, count, 1, 1, 1);

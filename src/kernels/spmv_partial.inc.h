@@ -193,7 +193,7 @@ static int FN(csr_by_blocks)(const spk_spmm_task *t) {
 #endif
 
 /* CSR, whose indices are columns and whose rows lie one after the other: C[i] of row i. */
-SPK_SCALAR_LOOPS static void FN(partial_csr_vector)(const spk_spmm_task *t) {
+SPK_SCALAR_LOOPS static void FN(spmv_partial_csr)(const spk_spmm_task *t) {
   const int several = t->several;
   int right;
 #ifdef SPK_FAST_LOAD_MASKED
@@ -283,7 +283,7 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(csc_by_columns)(const spk_spmm_task *t, const
 }
 
 /* B with any stride. */
-SPK_SCALAR_LOOPS static void FN(partial_csc_vector)(const spk_spmm_task *t) {
+SPK_SCALAR_LOOPS static void FN(spmv_partial_csc)(const spk_spmm_task *t) {
   int right;
 #ifdef SPK_FAST_LOAD_MASKED
   if (t->by_blocks)
@@ -325,7 +325,7 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(coo_entries)(const spk_spmm_task *t, const pt
   return 1;
 }
 
-SPK_SCALAR_LOOPS static void FN(partial_coo_vector)(const spk_spmm_task *t) {
+SPK_SCALAR_LOOPS static void FN(spmv_partial_coo)(const spk_spmm_task *t) {
   const int runs = FN(has_runs)(t, MANY_SHARED_VECTOR);
   int right;
   if (t->ldb == 1)

@@ -1,5 +1,5 @@
-/* CSC and COO x dense into partial sums (vectors: vector_sums.inc.h): a part of the entries adds to
- * sums of all rows, which no other part touches and which start at zero.
+/* CSC and COO x dense into partial sums (vectors: spmv_partial.inc.h): a part of the entries adds
+ * to sums of all rows, which no other part touches and which start at zero.
  *
  * Rows of the sums are whole vectors, side by side; what follows the last column of B is never read
  * there, so that no store is masked.  (A load after a masked store waits until that has left the
@@ -19,7 +19,7 @@
     }                                              \
   } while (0)
 
-SPK_INLINE void FN(partial_csc_tile)(const spk_spmm_task *t, const int NV, const int masked) {
+SPK_INLINE void FN(spmm_partial_csc_tile)(const spk_spmm_task *t, const int NV, const int masked) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values, *b = t->B;
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
@@ -47,8 +47,8 @@ SPK_INLINE void FN(partial_csc_tile)(const spk_spmm_task *t, const int NV, const
 /* The first `rows` entries of rows_coo, indices and values.  Where `sorted`, the sums of the row at
  * hand stay in registers: entries that are sorted by row would otherwise wait for the stores
  * before.  To the same bits. */
-SPK_INLINE void FN(partial_coo_tile)(const spk_spmm_task *t, const int NV, const int masked,
-                                     const int sorted) {
+SPK_INLINE void FN(spmm_partial_coo_tile)(const spk_spmm_task *t, const int NV, const int masked,
+                                          const int sorted) {
   const I *row_of = t->rows_coo, *col_of = t->indices;
   const T *val = t->values, *B = t->B;
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
@@ -94,23 +94,23 @@ static int FN(has_runs)(const spk_spmm_task *t, ptrdiff_t many) {
 #define MANY_SHARED 50
 #define MANY_SHARED_VECTOR 58
 
-#define SPK_PARTIAL(NV)                                           \
-  static void FN(partial_csc_1x##NV##v)(const spk_spmm_task *t) { \
-    if (t->n == NV * LANES)                                       \
-      FN(partial_csc_tile)(t, NV, 0);                             \
-    else                                                          \
-      FN(partial_csc_tile)(t, NV, 1);                             \
-  }                                                               \
-  static void FN(partial_coo_1x##NV##v)(const spk_spmm_task *t) { \
-    const int runs = FN(has_runs)(t, MANY_SHARED);                \
-    if (t->n == NV * LANES && runs)                               \
-      FN(partial_coo_tile)(t, NV, 0, 1);                          \
-    else if (t->n == NV * LANES)                                  \
-      FN(partial_coo_tile)(t, NV, 0, 0);                          \
-    else if (runs)                                                \
-      FN(partial_coo_tile)(t, NV, 1, 1);                          \
-    else                                                          \
-      FN(partial_coo_tile)(t, NV, 1, 0);                          \
+#define SPK_PARTIAL(NV)                                                \
+  static void FN(spmm_partial_csc_1x##NV##v)(const spk_spmm_task *t) { \
+    if (t->n == NV * LANES)                                            \
+      FN(spmm_partial_csc_tile)(t, NV, 0);                             \
+    else                                                               \
+      FN(spmm_partial_csc_tile)(t, NV, 1);                             \
+  }                                                                    \
+  static void FN(spmm_partial_coo_1x##NV##v)(const spk_spmm_task *t) { \
+    const int runs = FN(has_runs)(t, MANY_SHARED);                     \
+    if (t->n == NV * LANES && runs)                                    \
+      FN(spmm_partial_coo_tile)(t, NV, 0, 1);                          \
+    else if (t->n == NV * LANES)                                       \
+      FN(spmm_partial_coo_tile)(t, NV, 0, 0);                          \
+    else if (runs)                                                     \
+      FN(spmm_partial_coo_tile)(t, NV, 1, 1);                          \
+    else                                                               \
+      FN(spmm_partial_coo_tile)(t, NV, 1, 0);                          \
   }
 SPK_PARTIAL(1)
 SPK_PARTIAL(2)

@@ -3,14 +3,15 @@
 #include <math.h>
 #include <string.h>
 
-#include "simd/avx512.h"
-#include "table.h"
+#include "../isa/avx512.h"
+#include "../table.h"
 
-#include "names.inc.h"
-#include "int8_gather4.inc.h"
+#include "../names.inc.h"
+#include "../int8_gather4.inc.h"
 
-const spk_kernels spk_kernels__avx512_vnni = {.int8_gather4 =
-                                                  SPK_NAME1(int8_gather4, SPK_ISA_NAME)};
+const spk_kernels spk_kernels__avx512_vnni = {
+    .int8_gather4 = SPK_NAME1(int8_gather4, SPK_ISA_NAME),
+};
 
 /* Row panels and slices of float32, whose numbers are four bytes each. */
 typedef v_f32 v_q32;
@@ -48,8 +49,8 @@ static inline v_q32 v_q32_fma(v_q32 weights, v_q32 bytes, v_q32 sum) {
 #define T float
 #define TN q32
 #define T_FN(name) name##f
-#include "names.inc.h"
-#include "pack.inc.h"
+#include "../names.inc.h"
+#include "../pack_panel.inc.h"
 static void FT(activate_row)(T *x, ptrdiff_t n, spk_activation activation) {
   (void)x, (void)n, (void)activation;
 }
@@ -57,10 +58,10 @@ static void FT(activate_tile)(T *C, ptrdiff_t row_stride, ptrdiff_t col_stride, 
                               ptrdiff_t n, spk_activation activation) {
   (void)C, (void)row_stride, (void)col_stride, (void)rows, (void)n, (void)activation;
 }
-#include "epilogue.inc.h"
-#include "spmm_row_panels.inc.h"
-#include "spmm_paired_rows.inc.h"
-#include "spmv_sell.inc.h"
+#include "../epilogue.inc.h"
+#include "../spmm_row_panels.inc.h"
+#include "../spmm_paired_rows.inc.h"
+#include "../spmv_sell.inc.h"
 
 const spk_kernels spk_kernels__avx512_vnni_bytes = {
     .spmm_row_panels_2 = {{FT(spmm_row_panels_2_1x1v), FT(spmm_row_panels_2_1x2v),
