@@ -23,7 +23,7 @@ ptxas info    : Used 70 registers, used 0 barriers
 """
 
 
-def found(frame=0, spilled=0, limits=(("turn", 44), ("spmm_rows", 70))):
+def found(frame=0, spilled=0, limits=(("transpose", 44), ("spmm_rows", 70))):
     kernels = ptxas.read_report(REPORT.format(frame=frame, spilled=spilled))
     return ptxas.check(kernels, dict(limits))
 
@@ -31,15 +31,17 @@ def found(frame=0, spilled=0, limits=(("turn", 44), ("spmm_rows", 70))):
 def test_kernels_within_their_limits():
     wrong, used = found()
     assert wrong == []
-    assert used == {"turn": (44, 44, 1), "spmm_rows": (70, 70, 1)}
+    assert used == {"transpose": (44, 44, 1), "spmm_rows": (70, 70, 1)}
 
 
 def test_what_is_wrong_is_found():
     assert "spilled" in found(spilled=8)[0][0]
     assert "local memory" in found(frame=16)[0][0]
-    assert "70 registers, more than 69" in found(limits=[("turn", 44), ("spmm_rows", 69)])[0][0]
-    assert "no line" in found(limits=[("turn", 44)])[0][0]
-    assert "is no kernel" in found(limits=[("turn", 44), ("spmm_rows", 70), ("gone", 1)])[0][0]
+    fewer = [("transpose", 44), ("spmm_rows", 69)]
+    assert "70 registers, more than 69" in found(limits=fewer)[0][0]
+    assert "no line" in found(limits=[("transpose", 44)])[0][0]
+    more = [("transpose", 44), ("spmm_rows", 70), ("gone", 1)]
+    assert "is no kernel" in found(limits=more)[0][0]
 
 
 def test_every_limit_is_what_a_thread_can_have():

@@ -46,13 +46,13 @@ def one(library, A, dtype, k, precision):
         rng = np.random.default_rng(2)
         X = Matrix.rounded(device, device.put(rng.standard_normal((A.shape[0], k))), dtype)
         # Y, k x n and column-major, is the transpose of a row-major matrix.
-        turned = Matrix.rounded(device, device.put(rng.standard_normal((A.shape[1], k))), dtype)
-        Y = Matrix(device, turned.bits.T, dtype, "F")
+        transposed = Matrix.rounded(device, device.put(rng.standard_normal((A.shape[1], k))), dtype)
+        Y = Matrix(device, transposed.bits.T, dtype, "F")
         values = Matrix.poisoned(device, (1, A.nnz), dtype)
         product = prepared.sddmm(X, Y, values)
         product()
         device.synchronize()
-        exact, size = reference(device, A, X.values, turned.values)
+        exact, size = reference(device, A, X.values, transposed.values)
         bound = bounds.of_sum(float(k), size, exact, dtype, precision)
         share = bounds.worst(device.xp, values.values[0], exact, bound)
         faults = [] if share <= 1 else [f"{share:.3g} times the bound"]

@@ -154,11 +154,11 @@ def _others_spmm(others, A, dtype, B, C):
 def sddmm(library, others, mask, dtype, k, rng):
     """Yield the contenders of X @ Y at the entries of a mask."""
     device = library.device
-    X, turned = (
+    X, transposed = (
         Matrix.rounded(device, device.put(rng.standard_normal((size, k))), dtype)
         for size in mask.shape
     )
-    Y = Matrix(device, turned.bits.T, dtype, "F")
+    Y = Matrix(device, transposed.bits.T, dtype, "F")
 
     def by_us(precision):
         values = Matrix.poisoned(device, (1, mask.nnz), dtype)

@@ -57,9 +57,9 @@ class Structure(NamedTuple):
             ways = [Padding(h, round(csr.nnz / fill)) for h, fill, _ in found]
         elif self.kind == "block":
             height = min(self.size[0], csr.shape[0])
-            turned, _ = by_column(ones(csr))
-            blocks = coarse(turned, height)
-            ways = [Padding(height, places_of(blocks, turned.shape, 1, height))]
+            transposed, _ = by_column(ones(csr))
+            blocks = coarse(transposed, height)
+            ways = [Padding(height, places_of(blocks, transposed.shape, 1, height))]
         best = prediction.best_padding(csr, ways, n, workers)
         # Rows that have their columns in common already need none.
         return None if best is None or best.nnz == csr.nnz else best

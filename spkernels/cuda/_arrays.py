@@ -94,7 +94,7 @@ class Torch:
             found = self._devices[number] = self._torch.device("cuda", number)
         return found
 
-    def turned(self, tensor):
+    def transposed(self, tensor):
         """Return the transpose of a matrix, which shares its memory."""
         return tensor.t()
 
@@ -192,7 +192,7 @@ class CuPy:
             return contextlib.nullcontext()
         return self._cupy.cuda.Device(device)
 
-    def turned(self, array):
+    def transposed(self, array):
         """Return the transpose of a matrix, which shares its memory."""
         return array.T
 
@@ -313,7 +313,7 @@ class Numba(Interface):
         made[:] = value
         return made, pointer
 
-    def turned(self, array):
+    def transposed(self, array):
         """Return the transpose of a matrix, which shares its memory."""
         return array.T
 

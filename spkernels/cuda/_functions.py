@@ -139,11 +139,11 @@ def spmm(
     return _returned(copy, result, out, D)
 
 
-def _packed(S, name, dtype, op, turned=False):
+def _packed(S, name, dtype, op, transposed=False):
     """Return the handle of a matrix or its transpose, made for one call where there is none."""
     if isinstance(S, CudaMatrix):
-        return S._source.packed(S._turned != turned)
-    return source_of(S, name, dtype, op=op).packed(turned)
+        return S._source.packed(S._is_transposed != transposed)
+    return source_of(S, name, dtype, op=op).packed(transposed)
 
 
 def sddmm(

@@ -62,10 +62,10 @@ class CudaMatrix:
     __array_ufunc__ = None
     __array_priority__ = 1000
 
-    def __init__(self, source, turned=False):
-        self._source, self._turned = source, turned
+    def __init__(self, source, transposed=False):
+        self._source, self._is_transposed = source, transposed
         self._transposed = None
-        self.shape = source.shape[::-1] if turned else source.shape
+        self.shape = source.shape[::-1] if transposed else source.shape
         self.dtype = source.dtype
         self.nnz = source.nnz
 
@@ -73,7 +73,7 @@ class CudaMatrix:
     def T(self) -> CudaMatrix:
         """The transpose."""
         if self._transposed is None:
-            self._transposed = CudaMatrix(self._source, not self._turned)
+            self._transposed = CudaMatrix(self._source, not self._is_transposed)
             self._transposed._transposed = self
         return self._transposed
 
@@ -85,7 +85,7 @@ class CudaMatrix:
     @property
     def kernel(self) -> str:
         """The kernel that multiplies as many columns as it was prepared for."""
-        return self._source.packed(self._turned).kernel_name(self._source.width)
+        return self._source.packed(self._is_transposed).kernel_name(self._source.width)
 
     def spmm(
         self,
@@ -105,7 +105,8 @@ class CudaMatrix:
         ----------
         B : array on the GPU, of shape (k,) or (k, n)
             The dense operand, of W's dtype, row-major or column-major with rows (columns) that may
-            lie apart.  Row-major ones are read where they lie, others are turned in a workspace.
+            lie apart.  Row-major ones are read where they lie, others are transposed in a
+            workspace.
         out : array on the GPU, optional
             Where to write, with the shape and dtype of the result, row-major or column-major; must
             not overlap `B`.  Returned.
@@ -142,15 +143,15 @@ class CudaMatrix:
         >>> W = spkernels.cuda.prepare(weights, "float16")  # doctest: +SKIP
         >>> Y = W.spmm(cupy.ones((512, 64), "float16"), activation="relu")  # doctest: +SKIP
         """
-        packed = self._source.packed(self._turned)
+        packed = self._source.packed(self._is_transposed)
         options = Options.of(out, alpha, beta, bias, activation, order)
         return multiply(packed, False, B, _BW, options, stream)
 
     def __matmul__(self, B):
-        return multiply(self._source.packed(self._turned), False, B, _BW)
+        return multiply(self._source.packed(self._is_transposed), False, B, _BW)
 
     def __rmatmul__(self, X):
-        return multiply(self._source.packed(not self._turned), True, X, _XW)
+        return multiply(self._source.packed(not self._is_transposed), True, X, _XW)
 
     def sddmm(
         self,
@@ -198,7 +199,7 @@ class CudaMatrix:
         >>> P = spkernels.cuda.prepare(graph, op=("sddmm", "spmm"))  # doctest: +SKIP
         >>> P.update_values(P.sddmm(X, X.T))  # doctest: +SKIP
         """
-        packed = self._source.packed(self._turned)
+        packed = self._source.packed(self._is_transposed)
         return sample(packed, X, Y, out, alpha, beta, scale, stream)
 
     def attend(
@@ -246,7 +247,7 @@ class CudaMatrix:
         TypeError, ValueError
             As `spmm`; also where W was not prepared with ``op="attention"``.
         """
-        packed = self._source.packed(self._turned)
+        packed = self._source.packed(self._is_transposed)
         return attend(packed, Q, K, V, scale, out, return_lse, stream)
 
     def update_values(self, values: Any, *, stream: Any = None) -> None:
@@ -278,7 +279,7 @@ class CudaMatrix:
         )
 
     def __repr__(self) -> str:
-        packed = self._source.known(self._turned)
+        packed = self._source.known(self._is_transposed)
         width = self._source.width
         name = "kernel not chosen yet" if packed is None else f"kernel {packed.kernel_name(width)}"
         return describe(
@@ -288,7 +289,7 @@ class CudaMatrix:
             self.dtype,
             f"for {' and '.join(self._source.operations)}",
             name,
-            "transposed" if self._turned else None,
+            "transposed" if self._is_transposed else None,
         )
 
     def __sizeof__(self) -> int:

@@ -42,7 +42,7 @@ _PLAIN = Options()
 
 
 def multiply(packed, right, D, names, options=_PLAIN, stream=None):
-    """Return A @ D, or with `right` D @ A^T = (A @ D^T)^T, where nothing is turned but strides.
+    """Return A @ D, or with `right` D @ A^T = (A @ D^T)^T, where nothing is transposed but strides.
 
     `names` are what the caller calls `D` and the sparse matrix, which is A or A^T.
     """
@@ -75,13 +75,13 @@ def _run(packed, right, D, B, n, options, stream):
         # Row-major as C, or as C^T; either may be the result or its transpose.
         order = options.order
         by_column = order == "F" or (order == "K" and _is_column_major(D))
-        turned = not vector and by_column != right
-        shape = (m,) if vector else (n, m) if turned else (m, n)
+        transposed = not vector and by_column != right
+        shape = (m,) if vector else (n, m) if transposed else (m, n)
         result, pointer = arrays.empty(shape, packed.dtype, device)
-        row, col = (1, m) if turned else (n, 1)
+        row, col = (1, m) if transposed else (n, 1)
         C = _library.Dense(B.dtype, m, n, row, col, pointer)
         if by_column and not vector:
-            result = arrays.turned(result)
+            result = arrays.transposed(result)
     else:
         result = options.out
         given = read(result, "out")
@@ -173,7 +173,7 @@ def _epilogue(packed, right, vector, D, n, out, options):
     if out is not None:
         check_apart(out, bias)
     along = _bias_axis(bias, (m,) if vector else (n, m) if right else (m, n))
-    # Along the rows of A, and so of C, which is turned where A is on the right.
+    # Along the rows of A, and so of C, which is transposed where A is on the right.
     if vector or (along == 0) != right:
         return _library.Epilogue(alpha, beta, bias.pointer, None, code), bias
     return _library.Epilogue(alpha, beta, None, bias.pointer, code), bias

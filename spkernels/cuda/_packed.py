@@ -97,34 +97,34 @@ class Source:
         self._updated = False
         self._lock = Lock()
 
-    def packed(self, turned):
+    def packed(self, transposed):
         """Return the handle of the matrix, or of its transpose."""
-        found = self._packed[turned]
+        found = self._packed[transposed]
         if found is None:
             with self._lock:
-                found = self._packed[turned]
+                found = self._packed[transposed]
                 if found is None:
-                    found = self._packed[turned] = self._pack(turned)
+                    found = self._packed[transposed] = self._pack(transposed)
         return found
 
-    def known(self, turned):
+    def known(self, transposed):
         """Return the same if it was packed by now, else None."""
-        return self._packed[turned]
+        return self._packed[transposed]
 
-    def _pack(self, turned):
+    def _pack(self, transposed):
         if self._updated:
             raise ValueError(
                 "W was given new values before its transpose was packed, which W.T @ B and X @ W "
                 "need: prepare(A, transpose=True) packs it at once"
             )
-        other = self._packed[not turned]
+        other = self._packed[not transposed]
         with self._where:
             if other is not None and current_device() != other.device:
                 raise ValueError(
                     f"W is on device {other.device}: make it the current one where W's transpose "
                     "is first used"
                 )
-            made = Packed(self._rows.T if turned else self._rows, *self._options)
+            made = Packed(self._rows.T if transposed else self._rows, *self._options)
         if other is not None:
             self._rows = None
         return made

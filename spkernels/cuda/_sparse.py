@@ -39,13 +39,13 @@ class Rows(NamedTuple):
     def T(self):
         """The transpose."""
         places = np.arange(self.nnz, dtype=np.int64)
-        turned = sp.csr_array((places, self.columns, self.offsets), shape=self.shape).T.tocsr()
-        places = turned.data
+        transposed = sp.csr_array((places, self.columns, self.offsets), shape=self.shape).T.tocsr()
+        places = transposed.data
         values = None if self.values is None else self.values[places]
         order = places if self.order is None else self.order
         if isinstance(self.order, np.ndarray):
             order = self.order[places]
-        columns, offsets = _one_type(turned.indices, turned.indptr)
+        columns, offsets = _one_type(transposed.indices, transposed.indptr)
         return Rows(self.shape[::-1], offsets, columns, values, order)
 
 
@@ -159,8 +159,8 @@ def rows_of(A, name, *, values=True):
         columns, offsets = A.indices.copy(), A.indptr.copy()
         return Rows(A.shape, offsets, columns, A.data.copy() if values else None, order)
     if A.format == "csc":
-        turned = Rows(A.shape[::-1], A.indptr, A.indices, A.data if values else None, None)
-        return turned.T
+        transposed = Rows(A.shape[::-1], A.indptr, A.indices, A.data if values else None, None)
+        return transposed.T
     rows, columns = positions(A)
     columns = columns.astype(np.int32 if A.shape[1] <= 2**31 - 1 else np.int64, copy=False)
     places = np.argsort(rows, kind="stable")

@@ -21,20 +21,20 @@ class Padding(NamedTuple):
 
 def padded(csr, height):
     """Return `csr` with zeros such that every `height` rows have the same columns."""
-    turned, columns = by_column(csr)
-    blocks = coarse(ones(turned), height)
+    transposed, columns = by_column(csr)
+    blocks = coarse(ones(transposed), height)
     # By columns, the entries of a block are neighbours: they go to places of their own among
     # `height` of them.
     block = np.repeat(np.arange(blocks.nnz), blocks.data)
     values = np.zeros(blocks.nnz * height, csr.dtype)
-    values[block * height + turned.indices % height] = turned.data
+    values[block * height + transposed.indices % height] = transposed.data
     rows = (blocks.indices[:, None] * height + np.arange(height)).reshape(-1)
     ends = blocks.indptr.astype(np.int64) * height
     if csr.shape[0] % height:  # the last rows are fewer
         inside = rows < csr.shape[0]
         before = np.concatenate([[0], np.cumsum(inside)])
         values, rows, ends = values[inside], rows[inside], before[ends]
-    return by_row(known_canonical(values, rows, ends, turned.shape), columns, csr.shape[1])
+    return by_row(known_canonical(values, rows, ends, transposed.shape), columns, csr.shape[1])
 
 
 def added_columns(csr, filled):

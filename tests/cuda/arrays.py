@@ -70,7 +70,7 @@ class Maker:
         # As far from aligned as can be.
         return room, room.ctypes.data + (room.ctypes.data % 2 == 0)
 
-    def turned(self, tensor):
+    def transposed(self, tensor):
         return Tensor(tensor.array.T)
 
     def filled(self, size, value, dtype, device):

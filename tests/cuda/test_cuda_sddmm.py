@@ -301,10 +301,10 @@ def test_bad_arguments(library):
     assert run(Array(X[:3], "float32").dense, y.dense) == _library.ERR_SHAPE
     assert run(x.dense, Array(Y[:2], "float32", "F").dense) == _library.ERR_SHAPE
     assert run(x.dense, Array(Y[:, :5], "float32", "F").dense) == _library.ERR_SHAPE
-    turned = Array(Y, "float32")
-    assert run(x.dense, turned.dense) == _library.ERR_WORKSPACE
-    room = handle.workspace(library.spk_cuda_sddmm_workspace, x.dense, turned.dense)
-    assert run(x.dense, turned.dense, room=room.pointer + 8) == _library.ERR_WORKSPACE
+    transposed = Array(Y, "float32")
+    assert run(x.dense, transposed.dense) == _library.ERR_WORKSPACE
+    room = handle.workspace(library.spk_cuda_sddmm_workspace, x.dense, transposed.dense)
+    assert run(x.dense, transposed.dense, room=room.pointer + 8) == _library.ERR_WORKSPACE
     status = library.spk_cuda_sddmm_workspace(handle.pointer, x.dense, y.dense, None)
     assert status == _library.ERR_ARGUMENT
     other = Handle(library, P, "float32", operations=["spmm"])

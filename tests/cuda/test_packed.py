@@ -72,9 +72,9 @@ def test_rows(packed, seed, m, k, n):
     k=st.integers(1, 90),
     n=st.sampled_from([1, 2, 7]),
 )
-def test_eights(packed, seed, m, k, n):
+def test_register_panels(packed, seed, m, k, n):
     rng = np.random.default_rng(seed)
-    check(packed.spk_packed_eights, adversarial(rng, m, k), n, rng)
+    check(packed.spk_packed_register_panels, adversarial(rng, m, k), n, rng)
 
 
 def pack_blocks(packed, A):
@@ -82,7 +82,7 @@ def pack_blocks(packed, A):
     m, n = A.shape
     mask, groups = np.zeros((m, n), np.uint8), np.zeros(-(-m // 128), np.int64)
     masks = ctypes.c_int64()
-    status = packed.spk_packed_blocks(
+    status = packed.spk_packed_block_mask(
         ctypes.byref(as_sparse(A)),
         ctypes.c_void_p(mask.ctypes.data),
         ctypes.c_void_p(groups.ctypes.data),
@@ -98,7 +98,7 @@ def pack_blocks(packed, A):
     n=st.sampled_from([0, 1, 63, 64, 65, 200, 256]),
     kind=st.sampled_from(["adversarial", "random", "blocks", "window", "full"]),
 )
-def test_blocks(packed, seed, m, n, kind):
+def test_block_mask(packed, seed, m, n, kind):
     """The mask is rebuilt, in as few groups of keys as there can be."""
     rng = np.random.default_rng(seed)
     rows, keys = np.arange(m)[:, None], np.arange(n)
@@ -139,7 +139,7 @@ def test_whole_blocks_of_keys_need_no_bits(packed):
     least=st.sampled_from([1, 2, 20, 100, 5000]),
     most=st.sampled_from([1, 2, 8]),
 )
-def test_tiles(packed, seed, m, k, sort, unique, least, most):
+def test_sddmm_tiles(packed, seed, m, k, sort, unique, least, most):
     rng = np.random.default_rng(seed)
     A = adversarial(rng, m, k)
     if unique:
@@ -148,7 +148,7 @@ def test_tiles(packed, seed, m, k, sort, unique, least, most):
         A.sort_indices()
     if unique and not sort and A.nnz:
         A.indices[: A.indptr[1]] = A.indices[: A.indptr[1]][::-1].copy()
-    check(packed.spk_packed_tiles, A, 2, rng, ctypes.c_int(least), ctypes.c_int(most))
+    check(packed.spk_packed_sddmm_tiles, A, 2, rng, ctypes.c_int(least), ctypes.c_int(most))
 
 
 @pytest.mark.parametrize("halves", [1, 2])

@@ -35,7 +35,7 @@ def told(monkeypatch):
     packed.library = types.SimpleNamespace(spk_cuda_attend=attend)
     packed.pointer = 1
     source = types.SimpleNamespace(
-        packed=lambda turned: packed, shape=mask.shape, dtype="float16", nnz=mask.nnz
+        packed=lambda transposed: packed, shape=mask.shape, dtype="float16", nnz=mask.nnz
     )
     return spkernels.cuda.CudaMatrix(source), calls
 

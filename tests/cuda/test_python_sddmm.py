@@ -31,7 +31,7 @@ def with_values(P, values):
     k=st.sampled_from([0, 1, 7, 8, 64]),
     layouts=st.tuples(st.sampled_from("CF"), st.sampled_from("CF")),
     make=st.sampled_from([Tensor, Plain]),
-    turned=st.booleans(),
+    transposed=st.booleans(),
     out=st.booleans(),
     alpha=st.sampled_from([1.0, -0.5]),
     beta=st.sampled_from([0.0, 2.0]),
@@ -39,12 +39,12 @@ def with_values(P, values):
     stream=st.sampled_from([None, 3]),
 )
 def test_any_pattern(
-    maker, seed, fmt, dtype, shape, k, layouts, make, turned, out, alpha, beta, scale, stream
+    maker, seed, fmt, dtype, shape, k, layouts, make, transposed, out, alpha, beta, scale, stream
 ):
     rng = np.random.default_rng(seed)
     P = random_sparse(rng, fmt, shape, rng.random(), dtype)
     W = spkernels.cuda.prepare(P, op=("sddmm", "spmm"), n=k or None)
-    if turned:
+    if transposed:
         P, W = P.tocoo().T, W.T  # in the order of what was prepared
     m, n = P.shape
     X = np.asarray(random_dense(rng, (m, k), dtype), order=layouts[0])

@@ -33,10 +33,10 @@ def laid_out(array, layout, apart=0):
         room = np.full(len(array) * (apart + 1), np.nan, array.dtype)
         room[:: apart + 1] = array
         return room[:: apart + 1]
-    turned = array if layout == "C" else array.T
-    room = np.full((turned.shape[0], turned.shape[1] + apart), np.nan, array.dtype)
-    room[:, : turned.shape[1]] = turned
-    view = room[:, : turned.shape[1]]
+    transposed = array if layout == "C" else array.T
+    room = np.full((transposed.shape[0], transposed.shape[1] + apart), np.nan, array.dtype)
+    room[:, : transposed.shape[1]] = transposed
+    view = room[:, : transposed.shape[1]]
     return view if layout == "C" else view.T
 
 
@@ -48,7 +48,7 @@ def laid_out(array, layout, apart=0):
     n=st.sampled_from([None, 0, 1, 2, 5, 8, 33]),
     kind=st.sampled_from(sorted(KINDS)),
     dense_first=st.booleans(),
-    turned=st.booleans(),
+    transposed=st.booleans(),
     layouts=st.tuples(st.sampled_from("CF"), st.sampled_from(["C", "F", None])),
     apart=st.sampled_from([0, 1, 4]),
     order=st.sampled_from([None, "C", "F", "K"]),
@@ -59,14 +59,14 @@ def laid_out(array, layout, apart=0):
     stream=st.sampled_from([None, 0, 7]),
 )
 def test_any_product(
-    maker, seed, fmt, dtype, shape, n, kind, dense_first, turned, layouts, apart, order, alpha,
+    maker, seed, fmt, dtype, shape, n, kind, dense_first, transposed, layouts, apart, order, alpha,
     beta, bias, activation, stream,
 ):  # fmt: skip
     rng = np.random.default_rng(seed)
     A = random_sparse(rng, fmt, shape, rng.random(), dtype)
     W = spkernels.cuda.prepare(A)
     assert (W.shape, W.dtype) == (A.shape, dtype)
-    if turned:
+    if transposed:
         A, W = A.T, W.T
     make, get = KINDS[kind]
     inner, outer = A.shape if dense_first else A.shape[::-1]
@@ -295,7 +295,7 @@ def test_streams_and_workspaces(maker):
     W = spkernels.cuda.prepare(sp.csr_array(np.eye(4)))
     maker.streams.clear()
     maker.rooms.clear()
-    B = Tensor(np.asfortranarray(np.ones((4, 4))))  # turned in a workspace
+    B = Tensor(np.asfortranarray(np.ones((4, 4))))  # transposed in a workspace
     _ = W @ B
     assert maker.streams == [] and maker.rooms[0] >= 4 * 4 * 8
     assert maker.rooms[1] == maker.rooms[0] + 256  # as the first was not aligned

@@ -1,10 +1,10 @@
 /* Handles: made, filled with new values, given back. */
-#include "../driver/turn.h"
+#include "../driver/transpose.h"
 #include "handle.h"
 
 #include <vector>
 
-#include "../pack/halves.h"
+#include "../pack/float16.h"
 #include "values.h"
 
 namespace spk {
@@ -69,7 +69,7 @@ int make_kernels(const spk_cuda_desc &desc, const spk_entries &entries, spk_cuda
     A->attention = std::make_unique<AttentionKernel>();
     status = A->attention->make(entries, desc.dtype);
   }
-  if (status == SPK_OK && (A->spmm || A->sddmm)) status = make_turn_ready(desc.dtype);
+  if (status == SPK_OK && (A->spmm || A->sddmm)) status = load_transpose(desc.dtype);
   return status;
 }
 

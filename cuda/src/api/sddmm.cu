@@ -1,5 +1,5 @@
 /* values = alpha * (X @ Y)[P] * P + beta * P. */
-#include "../driver/turn.h"
+#include "../driver/transpose.h"
 #include "handle.h"
 
 namespace spk {
@@ -9,10 +9,10 @@ namespace {
  * row-major. */
 size_t room_for_x(const spk_cuda_dense &X) {
   if (is_row_major(X)) return 0;
-  return (turned_bytes(X.dtype, X.rows, X.cols) + 255) / 256 * 256;
+  return (transposed_bytes(X.dtype, X.rows, X.cols) + 255) / 256 * 256;
 }
 size_t room_for_y(const spk_cuda_dense &Y) {
-  return is_col_major(Y) ? 0 : turned_bytes(Y.dtype, Y.cols, Y.rows);
+  return is_col_major(Y) ? 0 : transposed_bytes(Y.dtype, Y.cols, Y.rows);
 }
 
 int check(const spk_cuda_matrix *P, const spk_cuda_dense *X, const spk_cuda_dense *Y) {
@@ -57,15 +57,17 @@ int spk_cuda_sddmm(const spk_cuda_matrix *P, const spk_cuda_dense *X, const spk_
   product.stream = stream;
   char *room = static_cast<char *>(workspace);
   if (const size_t room_for_x = spk::room_for_x(*X)) {
-    status = spk::turn_to_rows(X->dtype, X->data, X->col_stride, room, X->rows, X->cols, stream);
+    status =
+        spk::transpose_to_rows(X->dtype, X->data, X->col_stride, room, X->rows, X->cols, stream);
     product.X = room;
-    product.ldx = spk::turned_stride(X->dtype, X->cols);
+    product.ldx = spk::transposed_stride(X->dtype, X->cols);
     room += room_for_x;
   }
   if (status == SPK_OK && spk::room_for_y(*Y)) {
-    status = spk::turn_to_rows(Y->dtype, Y->data, Y->row_stride, room, Y->cols, Y->rows, stream);
+    status =
+        spk::transpose_to_rows(Y->dtype, Y->data, Y->row_stride, room, Y->cols, Y->rows, stream);
     product.Y = room;
-    product.ldy = spk::turned_stride(Y->dtype, Y->rows);
+    product.ldy = spk::transposed_stride(Y->dtype, Y->rows);
   }
   return status == SPK_OK ? P->sddmm->run(product) : status;
 }

@@ -1,5 +1,5 @@
 /* C = A @ B. */
-#include "../driver/turn.h"
+#include "../driver/transpose.h"
 #include "handle.h"
 #include "values.h"
 
@@ -9,12 +9,12 @@ namespace {
 /* The workspace: B's rows, where it is column-major, and then the kernel's own. */
 size_t room_for_rows(const spk_cuda_dense &B) {
   if (is_row_major(B)) return 0;
-  return (turned_bytes(B.dtype, B.rows, B.cols) + 255) / 256 * 256;
+  return (transposed_bytes(B.dtype, B.rows, B.cols) + 255) / 256 * 256;
 }
 
 /* Elements from row to row of what kernels read. */
 int64_t stride_of_rows(const spk_cuda_dense &B) {
-  if (!is_row_major(B)) return turned_stride(B.dtype, B.cols);
+  if (!is_row_major(B)) return transposed_stride(B.dtype, B.cols);
   return B.rows > 1 ? B.row_stride : B.cols;
 }
 
@@ -68,8 +68,8 @@ int spk_cuda_spmm(const spk_cuda_matrix *A, const spk_cuda_dense *B, const spk_c
   product.stream = stream;
   const size_t room = spk::room_for_rows(*B);
   if (room) {
-    status =
-        spk::turn_to_rows(B->dtype, B->data, B->col_stride, workspace, B->rows, B->cols, stream);
+    status = spk::transpose_to_rows(B->dtype, B->data, B->col_stride, workspace, B->rows, B->cols,
+                                    stream);
     product.B = workspace;
     product.workspace += room;
   }

@@ -20,7 +20,7 @@
  *   copy_commit() copy_wait<n>()      end a group; wait for all but the last n groups
  *   mma<T>(c, a, b)                   16 x 8 tiles on tensor cores: see pack/fragments.h
  *   load_matrix4(r, s)                four 8 x 8 tiles of 16-bit elements, by ldmatrix
- *   load_matrix4_turned(r, s)         the same, turned
+ *   load_matrix4_transposed(r, s)         the same, transposed
  *   to_float(v) from_float<T>(x) half_of<T>(word, i) pack2<T>(x, y) tf32(x)
  *   bits_of(x) float_of(bits)
  *   fma(a, b, c) fmax(a, b) exp2(x) exp(x) log(x) tanh(x) erfc(x) popcount(x)

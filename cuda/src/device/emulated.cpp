@@ -98,7 +98,7 @@ struct Grid {
   std::vector<Fiber> fibers;
   std::vector<Warp> warps;
   std::vector<int> at_barrier;
-  std::deque<int> ready;
+  std::deque<int> runnable;
   std::unique_ptr<char, decltype(&free)> shared{nullptr, &free};
   size_t shared_bytes = 0;
   Context scheduler;
@@ -111,25 +111,25 @@ struct Grid {
 
 void fill_nan(void *p, size_t bytes) { memset(p, 0xff, bytes); }
 
-int next_ready() {
-  size_t at = grid.reverse ? grid.ready.size() - 1 : 0;
-  if (grid.shuffled) at = grid.random() % grid.ready.size();
-  const int next = grid.ready[at];
-  grid.ready.erase(grid.ready.begin() + (ptrdiff_t)at);
+int next_runnable() {
+  size_t at = grid.reverse ? grid.runnable.size() - 1 : 0;
+  if (grid.shuffled) at = grid.random() % grid.runnable.size();
+  const int next = grid.runnable[at];
+  grid.runnable.erase(grid.runnable.begin() + (ptrdiff_t)at);
   return next;
 }
 
-/* Let others run until this thread is made ready again. */
+/* Let others run until this thread is made runnable again. */
 void wait() {
   Fiber &mine = grid.fibers[(size_t)grid.current];
-  if (grid.ready.empty()) fail("deadlock: threads wait at", grid.warps[(size_t)warp()].kind);
-  grid.current = next_ready();
+  if (grid.runnable.empty()) fail("deadlock: threads wait at", grid.warps[(size_t)warp()].kind);
+  grid.current = next_runnable();
   Fiber &next = grid.fibers[(size_t)grid.current];
   if (&next != &mine) mine.context.leave_for(next.context);
 }
 
-void make_ready(std::vector<int> &waiting) {
-  grid.ready.insert(grid.ready.end(), waiting.begin(), waiting.end());
+void wake(std::vector<int> &waiting) {
+  grid.runnable.insert(grid.runnable.end(), waiting.begin(), waiting.end());
   waiting.clear();
 }
 
@@ -141,8 +141,8 @@ void run_thread() {
   }
   grid.done++;
   if (grid.done < grid.threads) {
-    if (grid.ready.empty()) fail("deadlock: threads wait for others, which have ended");
-    grid.current = next_ready();
+    if (grid.runnable.empty()) fail("deadlock: threads wait for others, which have ended");
+    grid.current = next_runnable();
     mine.context.leave_for(grid.fibers[(size_t)grid.current].context);
   }
   mine.context.leave_for(grid.scheduler);
@@ -182,7 +182,7 @@ void run(int64_t blocks, int threads, size_t shared, const std::function<void()>
     grid.block = block;
     grid.done = 0;
     fill_nan(grid.shared.get(), shared);
-    grid.ready.clear();
+    grid.runnable.clear();
     for (int i = 0; i < threads; i++) {
       Fiber &fiber = grid.fibers[(size_t)i];
       fiber.thread = i;
@@ -190,9 +190,9 @@ void run(int64_t blocks, int threads, size_t shared, const std::function<void()>
       /* The thread that had it before never came out of its first function. */
       ASAN_UNPOISON_MEMORY_REGION(fiber.stack.get(), STACK);
       fiber.context.start(fiber.stack.get(), run_thread);
-      grid.ready.push_back(i);
+      grid.runnable.push_back(i);
     }
-    grid.current = next_ready();
+    grid.current = next_runnable();
     grid.scheduler.leave_for(grid.fibers[(size_t)grid.current].context);
     if (!grid.at_barrier.empty()) fail("threads wait at a barrier that others never reached");
   }
@@ -208,7 +208,7 @@ void sync_block() {
     grid.at_barrier.push_back(grid.current);
     wait();
   } else {
-    make_ready(grid.at_barrier);
+    wake(grid.at_barrier);
   }
 }
 
@@ -227,7 +227,7 @@ const char *exchange(const char *kind, const void *mine, size_t bytes) {
     wait();
   } else {
     warp.meetings++;
-    make_ready(warp.waiting);
+    wake(warp.waiting);
   }
   return all;
 }

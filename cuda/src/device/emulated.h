@@ -11,7 +11,7 @@
 
 #include <functional>
 
-#include "../pack/halves.h"
+#include "../pack/float16.h"
 
 #define SPK_DEVICE inline
 #define SPK_OUTLINED inline
@@ -120,22 +120,22 @@ void copy_wait() {
 }
 
 /* Lane i names row i % 8 of tile i / 8; a lane gets two neighbours of row lane / 4 of each tile. */
-inline void load_matrices(uint32_t (&r)[4], const void *s, bool turned) {
+inline void load_matrices(uint32_t (&r)[4], const void *s, bool transposed) {
   emulated::check_shared(s, 16, "load_matrix4");
   const char *all =
-      emulated::exchange(turned ? "load_matrix4_turned" : "load_matrix4", &s, sizeof s);
+      emulated::exchange(transposed ? "load_matrix4_transposed" : "load_matrix4", &s, sizeof s);
   const int row = lane() / 4, col = lane() % 4 * 2;
   for (int tile = 0; tile < 4; tile++) {
     uint16_t pair[2];
     for (int i = 0; i < 2; i++) {
-      const int from = turned ? col + i : row, at = turned ? row : col + i;
+      const int from = transposed ? col + i : row, at = transposed ? row : col + i;
       pair[i] = emulated::of_lane<const uint16_t *>(all, tile * 8 + from)[at];
     }
     r[tile] = (uint32_t)pair[0] | (uint32_t)pair[1] << 16;
   }
 }
 inline void load_matrix4(uint32_t (&r)[4], const void *s) { load_matrices(r, s, false); }
-inline void load_matrix4_turned(uint32_t (&r)[4], const void *s) { load_matrices(r, s, true); }
+inline void load_matrix4_transposed(uint32_t (&r)[4], const void *s) { load_matrices(r, s, true); }
 
 inline float to_float(float v) { return v; }
 inline double to_float(double v) { return v; }

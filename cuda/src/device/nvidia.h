@@ -153,7 +153,7 @@ SPK_DEVICE void load_matrix4(uint32_t (&r)[4], const void *s) {
                : "r"(shared_address(s))
                : "memory");
 }
-SPK_DEVICE void load_matrix4_turned(uint32_t (&r)[4], const void *s) {
+SPK_DEVICE void load_matrix4_transposed(uint32_t (&r)[4], const void *s) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(shared_address(s))

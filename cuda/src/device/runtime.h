@@ -58,12 +58,12 @@ class OnDevice {
   bool changed_ = false;
 };
 
-/* make_ready has a kernel loaded, and allowed so much shared memory, so that its first launch need
+/* load_kernel has a kernel loaded, and allowed so much shared memory, so that its first launch need
  * not; launch enqueues it, a grid of no blocks being none: SPK_ERR_SHAPE beyond MAX_BLOCKS. */
 #ifdef SPK_EMULATED
 
 template <class P>
-int make_ready(void (*)(P), size_t) {
+int load_kernel(void (*)(P), size_t) {
   return SPK_OK;
 }
 
@@ -76,13 +76,13 @@ int launch(void (*kernel)(P), int64_t blocks, int threads, size_t shared, void *
 
 #else
 
-int make_ready_by_address(const void *kernel, size_t shared);
+int load_kernel_by_address(const void *kernel, size_t shared);
 int launch_by_address(const void *kernel, int64_t blocks, int threads, size_t shared, void *stream,
                       const void *p);
 
 template <class P>
-int make_ready(void (*kernel)(P), size_t shared) {
-  return make_ready_by_address(reinterpret_cast<const void *>(kernel), shared);
+int load_kernel(void (*kernel)(P), size_t shared) {
+  return load_kernel_by_address(reinterpret_cast<const void *>(kernel), shared);
 }
 
 template <class P>

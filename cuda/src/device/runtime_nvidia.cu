@@ -77,7 +77,7 @@ int copy_on_device(void *to, const void *from, size_t bytes, void *stream) {
 }
 const char *last_error() { return cudaGetErrorString(last); }
 
-int make_ready_by_address(const void *kernel, size_t shared) {
+int load_kernel_by_address(const void *kernel, size_t shared) {
   /* Loads it now: by default CUDA does so at the first launch. */
   cudaFuncAttributes attributes;
   int status = status_of(cudaFuncGetAttributes(&attributes, kernel));

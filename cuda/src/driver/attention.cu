@@ -30,10 +30,10 @@ static_assert(sizeof(AttendShared<64>) <= SHARED_EVERYWHERE &&
               sizeof(AttendShared<256>) <= SHARED_EVERYWHERE);
 
 template <class T>
-int make_all_ready() {
+int load_kernels() {
   int status = SPK_OK;
   for (const Width<T> &w : widths<T>) {
-    if (status == SPK_OK) status = make_ready(w.kernel, w.shared);
+    if (status == SPK_OK) status = load_kernel(w.kernel, w.shared);
   }
   return status;
 }
@@ -69,8 +69,8 @@ int run_task(Attend<T> task, const spk_cuda_attention &a, void *stream) {
 
 int AttentionKernel::make(const spk_entries &mask, spk_cuda_dtype dtype) {
   if (dtype != SPK_CUDA_F16 && dtype != SPK_CUDA_BF16) return SPK_ERR_DTYPE;
-  Owned<spk_blocks, spk_blocks_free> blocks;
-  int status = spk_blocks_make(&mask, &blocks);
+  Owned<spk_block_mask, spk_block_mask_free> blocks;
+  int status = spk_block_mask_make(&mask, &blocks);
   rows_ = blocks.rows;
   panel_count_ = blocks.panels;
   long_panels_ = blocks.long_panels;
@@ -79,7 +79,7 @@ int AttentionKernel::make(const spk_entries &mask, spk_cuda_dtype dtype) {
   if (status == SPK_OK) status = keys_.assign(blocks.keys, blocks.groups * SPK_GROUP_KEYS);
   if (status == SPK_OK) status = bits_.assign(blocks.bits, blocks.masks * SPK_PANEL_QUERIES);
   if (status != SPK_OK) return status;
-  return dtype == SPK_CUDA_F16 ? make_all_ready<half>() : make_all_ready<bfloat16>();
+  return dtype == SPK_CUDA_F16 ? load_kernels<half>() : load_kernels<bfloat16>();
 }
 
 int AttentionKernel::run(const spk_cuda_attention &a, void *stream) const {

@@ -3,7 +3,7 @@
 #define SPK_DRIVER_ATTENTION_H
 
 #include "../api/memory.h"
-#include "../pack/blocks.h"
+#include "../pack/block_mask.h"
 
 namespace spk {
 

@@ -1,5 +1,5 @@
 /* Which family of kernels multiplies. */
-#include "../pack/eights.h"
+#include "../pack/register_panels.h"
 #include "../pack/panels.h"
 #include "../pack/rows.h"
 #include "product.h"
@@ -55,7 +55,7 @@ double cycles_of_rows(const SpmmWanted &wanted) {
 }
 
 double cycles_of_panels(const SpmmWanted &wanted) {
-  const spk_eights_size size = spk_eights_measure(wanted.A);
+  const spk_register_panels_size size = spk_register_panels_measure(wanted.A);
   const double vectors = wanted.dtype == SPK_CUDA_F64 ? 2 : 1;
   const double all = vectors * (4.0 * (double)size.pairs + 6.5 * (double)size.records);
   const double each = size.records ? all / (double)size.records : 0;
@@ -111,7 +111,7 @@ int choose_wide(const SpmmWanted &wanted, spk_cuda_kernel *chosen) {
   };
   const bool strict = wanted.precision == SPK_CUDA_STRICT;
   const bool wide_types = wanted.dtype == SPK_CUDA_F32 || wanted.dtype == SPK_CUDA_F64;
-  if (wide_types && wanted.A->cols <= (int64_t)1 << SPK_EIGHT_COLUMN_BITS)
+  if (wide_types && wanted.A->cols <= (int64_t)1 << SPK_REGISTER_PANEL_COLUMN_BITS)
     consider(SPK_CUDA_PANELS, cycles_of_panels(wanted));
   if (wide_types && strict) return SPK_OK;
   TensorSize size;

@@ -35,11 +35,11 @@ class Kernel : public SddmmKernel {
   using T = typename Product::Element;
 
   int make(const SddmmWanted &wanted, int tile_entries) {
-    Owned<spk_tiles, spk_tiles_free> tiles;
-    int status = spk_tiles_make(wanted.P, tile_entries, &tiles);
+    Owned<spk_sddmm_tiles, spk_sddmm_tiles_free> tiles;
+    int status = spk_sddmm_tiles_make(wanted.P, tile_entries, &tiles);
     const int64_t each = tiles.tiles / (RUNS_EACH * wanted.device.multiprocessors);
     const int64_t most = each < 1 ? 1 : each < TILES_OF_RUN ? each : TILES_OF_RUN;
-    if (status == SPK_OK) status = spk_tiles_cut(&tiles, most);
+    if (status == SPK_OK) status = spk_sddmm_tiles_cut(&tiles, most);
     runs_ = tiles.runs;
     rest_ = tiles.rest;
     m_ = wanted.P->rows;
@@ -56,9 +56,9 @@ class Kernel : public SddmmKernel {
       has_values_ = true;
       status = values_.resize(wanted.P->nnz);
     }
-    if (status == SPK_OK) status = make_ready(sddmm_rows<T>, 0);
-    if (status == SPK_OK) status = make_ready(sddmm_tiles<Product, false>, MAX_SHARED);
-    if (status == SPK_OK) status = make_ready(sddmm_tiles<Product, true>, MAX_SHARED);
+    if (status == SPK_OK) status = load_kernel(sddmm_rows<T>, 0);
+    if (status == SPK_OK) status = load_kernel(sddmm_tiles<Product, false>, MAX_SHARED);
+    if (status == SPK_OK) status = load_kernel(sddmm_tiles<Product, true>, MAX_SHARED);
     return status;
   }
 

@@ -11,16 +11,18 @@ template <class T>
 class PanelsKernel : public SpmmKernel {
  public:
   int make(const SpmmWanted &wanted) {
-    Owned<spk_eights, spk_eights_free> eights;
-    int status = spk_eights_make(wanted.A, &eights);
+    Owned<spk_register_panels, spk_register_panels_free> register_panels;
+    int status = spk_register_panels_make(wanted.A, &register_panels);
     dtype_ = wanted.dtype;
     multiprocessors_ = wanted.device.multiprocessors;
-    panels_ = eights.panels;
-    if (status == SPK_OK) status = panel_.assign(eights.panel, eights.panels);
-    if (status == SPK_OK) status = heads_.assign(eights.heads, eights.records);
-    if (status == SPK_OK) status = values_.make(eights.slots, SPK_EIGHT * eights.records, dtype_);
+    panels_ = register_panels.panels;
+    if (status == SPK_OK) status = panel_.assign(register_panels.panel, register_panels.panels);
+    if (status == SPK_OK) status = heads_.assign(register_panels.heads, register_panels.records);
+    if (status == SPK_OK)
+      status = values_.make(register_panels.slots,
+                            SPK_REGISTER_PANEL_ROWS * register_panels.records, dtype_);
     for (const Choice &choice : choices) {
-      if (status == SPK_OK) status = make_ready(choice.kernel, choice.shared);
+      if (status == SPK_OK) status = load_kernel(choice.kernel, choice.shared);
     }
     return status;
   }
@@ -85,7 +87,7 @@ class PanelsKernel : public SpmmKernel {
   spk_cuda_dtype dtype_ = SPK_CUDA_F32;
   int multiprocessors_ = 1;
   int64_t panels_ = 0;
-  DeviceArray<spk_eight> panel_;
+  DeviceArray<spk_register_panel> panel_;
   DeviceArray<uint32_t> heads_;
   PackedValues values_;
 };

@@ -24,9 +24,9 @@ class RowsKernel : public SpmmKernel {
     if (status == SPK_OK) status = columns_.assign(wanted.A->columns, wanted.A->nnz);
     if (status == SPK_OK) status = values_.make(wanted.A->slots, wanted.A->nnz, stored);
     for (const Choice &choice : choices) {
-      if (status == SPK_OK) status = make_ready(choice.kernel, SHARED);
+      if (status == SPK_OK) status = load_kernel(choice.kernel, SHARED);
     }
-    if (status == SPK_OK) status = make_ready(add_cut_rows<T>, 0);
+    if (status == SPK_OK) status = load_kernel(add_cut_rows<T>, 0);
     return status;
   }
 

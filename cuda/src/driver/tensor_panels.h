@@ -61,9 +61,9 @@ class TensorPanels : public SpmmKernel {
     if (status == SPK_OK) status = make_levels(panels);
     if (status == SPK_OK) status = fragments_.make(A, panels, dtype_);
     for (const int across : {1, 2}) {
-      if (status == SPK_OK) status = make_ready(kernel(across), shared(across));
+      if (status == SPK_OK) status = load_kernel(kernel(across), shared(across));
     }
-    if (status == SPK_OK) status = make_ready(finish_cut_panels<Source>, 0);
+    if (status == SPK_OK) status = load_kernel(finish_cut_panels<Source>, 0);
     return status;
   }
 

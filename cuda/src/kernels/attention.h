@@ -1,6 +1,6 @@
 /* out = softmax(scale * Q K^T over the entries of a mask) V, per batch and head.
  *
- * FlashAttention-2 (Dao, arXiv 2307.08691) over the groups of keys that pack/blocks.h lists: a
+ * FlashAttention-2 (Dao, arXiv 2307.08691) over the groups of keys that pack/block_mask.h lists: a
  * block has a panel of 128 queries, and softmax is taken online, group by group.  K and V have one
  * buffer each: V comes while scores are made of K, the next K while V is added up.
  *
@@ -222,7 +222,7 @@ SPK_DEVICE void add_values(AttendSums<D> &sums, const AttendScores<D> &s,
     SPK_UNROLLED
     for (int chunk = 0; chunk < D / 8; chunk += 2) {
       uint32_t b[2][2];
-      load_b_turned(b, shared.V + tile_of_chunk<KEYS>(chunk), j * 8, chunk % TILE_ROW_CHUNKS);
+      load_b_transposed(b, shared.V + tile_of_chunk<KEYS>(chunk), j * 8, chunk % TILE_ROW_CHUNKS);
       SPK_UNROLLED
       for (int tile = 0; tile < TILES; tile++) {
         mma<T>(sums.sum[tile][chunk], a[tile], b[0]);

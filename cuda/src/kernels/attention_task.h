@@ -2,7 +2,7 @@
 #ifndef SPK_KERNELS_ATTENTION_TASK_H
 #define SPK_KERNELS_ATTENTION_TASK_H
 
-#include "../pack/blocks.h"
+#include "../pack/block_mask.h"
 #include "tensor.h"
 
 namespace spk {
@@ -28,7 +28,7 @@ struct Attend {
   HeadStrides q, k, v, o;
   float *lse;                /* or null */
   float scale, binary_scale; /* |scale|; times log2 e, and not 0 */
-  int negative;              /* whether the scale is: then Q's signs are turned */
+  int negative;              /* whether the scale is: then the signs of Q are inverted */
 };
 
 /* A block of the kernel for operands of up to D elements per row: 64, 128 or 256. */

@@ -2,7 +2,7 @@
 #ifndef SPK_KERNELS_SAMPLED_TILE_H
 #define SPK_KERNELS_SAMPLED_TILE_H
 
-#include "../pack/tiles.h"
+#include "../pack/sddmm_tiles.h"
 #include "sampling.h"
 
 namespace spk {

@@ -16,7 +16,7 @@
 #ifndef SPK_KERNELS_SPMM_PANELS_H
 #define SPK_KERNELS_SPMM_PANELS_H
 
-#include "../pack/eights.h"
+#include "../pack/register_panels.h"
 #include "epilogue.h"
 #include "tile_of_b.h"
 
@@ -26,7 +26,7 @@ constexpr int PANEL_WARPS = 8, PANEL_CHUNK = 32, PANEL_GROUP = 4;
 
 template <class T>
 struct SpmmPanels {
-  const spk_eight *panels;
+  const spk_register_panel *panels;
   int64_t panel_count, panel_blocks; /* blocks of PANEL_WARPS / split panels */
   const uint32_t *heads;
   const T *values;
@@ -41,7 +41,7 @@ struct SpmmPanels {
 template <class T>
 struct PanelStage {
   alignas(16) uint32_t heads[2][PANEL_CHUNK];
-  alignas(16) T values[2][PANEL_CHUNK][SPK_EIGHT];
+  alignas(16) T values[2][PANEL_CHUNK][SPK_REGISTER_PANEL_ROWS];
 };
 
 /* Elements of a row of B that a lane loads at once. */
@@ -59,17 +59,18 @@ struct PanelGroup {
 };
 template <class T, int U>
 struct PanelSums {
-  T at[SPK_EIGHT][U][panel_vector<T>];
+  T at[SPK_REGISTER_PANEL_ROWS][U][panel_vector<T>];
 };
 
-/* Copy `count` records, a multiple of SPK_EIGHT_RECORDS, 16 bytes at a time. */
+/* Copy `count` records, a multiple of SPK_REGISTER_PANEL_RECORDS, 16 bytes at a time. */
 template <class T>
 SPK_DEVICE void fetch_records(PanelStage<T> *stage, int into, const SpmmPanels<T> &t, int64_t begin,
                               int count) {
-  constexpr int PER_RECORD = SPK_EIGHT * (int)sizeof(T) / 16, PER_VALUE = 16 / (int)sizeof(T);
+  constexpr int PER_RECORD = SPK_REGISTER_PANEL_ROWS * (int)sizeof(T) / 16,
+                PER_VALUE = 16 / (int)sizeof(T);
   if (lane() < count / 4)
     copy_async<16>(&stage->heads[into][4 * lane()], t.heads + begin + 4 * lane(), 16);
-  const T *from = t.values + SPK_EIGHT * begin;
+  const T *from = t.values + SPK_REGISTER_PANEL_ROWS * begin;
   T *to = &stage->values[into][0][0];
   SPK_UNROLLED
   for (int i = 0; i < PER_RECORD; i++) {
@@ -86,7 +87,7 @@ SPK_DEVICE void load_group(PanelGroup<T, U, ALIGNED> &group, const PanelStage<T>
   SPK_UNROLLED
   for (int i = 0; i < PANEL_GROUP; i++) {
     group.heads[i] = heads[i];
-    const uint32_t row = heads[i] & ((1u << SPK_EIGHT_COLUMN_BITS) - 1);
+    const uint32_t row = heads[i] & ((1u << SPK_REGISTER_PANEL_COLUMN_BITS) - 1);
     SPK_UNROLLED
     for (int u = 0; u < U; u++) group.b[i][u] = B[u].read(row);
   }
@@ -94,20 +95,20 @@ SPK_DEVICE void load_group(PanelGroup<T, U, ALIGNED> &group, const PanelStage<T>
 
 template <class T, int U, bool ALIGNED>
 SPK_DEVICE void add_group(PanelSums<T, U> &sums, const PanelGroup<T, U, ALIGNED> &group,
-                          const T (*values)[SPK_EIGHT]) {
+                          const T (*values)[SPK_REGISTER_PANEL_ROWS]) {
   constexpr int V = panel_vector<T>;
   SPK_UNROLLED
   for (int i = 0; i < PANEL_GROUP; i++) {
-    T a[SPK_EIGHT];
+    T a[SPK_REGISTER_PANEL_ROWS];
     SPK_UNROLLED
-    for (int r = 0; r < SPK_EIGHT; r += V) {
+    for (int r = 0; r < SPK_REGISTER_PANEL_ROWS; r += V) {
       const auto some = *reinterpret_cast<const vec<T, V> *>(&values[i][r]);
       SPK_UNROLLED
       for (int j = 0; j < V; j++) a[r + j] = some[j];
     }
     SPK_UNROLLED
-    for (int pair = 0; pair < SPK_EIGHT; pair += 2) {
-      const uint32_t rows = group.heads[i] >> (SPK_EIGHT_COLUMN_BITS + pair);
+    for (int pair = 0; pair < SPK_REGISTER_PANEL_ROWS; pair += 2) {
+      const uint32_t rows = group.heads[i] >> (SPK_REGISTER_PANEL_COLUMN_BITS + pair);
       /* The same for all lanes.  Without the hint, some pairs are masked instead of jumped over. */
       if (__builtin_expect(!(rows & 3u), 1)) continue;
       SPK_UNROLLED
@@ -161,7 +162,7 @@ SPK_DEVICE void add_records(PanelSums<T, U> &sums, PanelStage<T> *stage, const S
 /* Add the sums of `split` neighbouring warps up in the first of them: in halves, each time. */
 template <class T, int U>
 SPK_DEVICE void add_warps(PanelSums<T, U> &sums, int split) {
-  constexpr int V = panel_vector<T>, COUNT = SPK_EIGHT * U * V;
+  constexpr int V = panel_vector<T>, COUNT = SPK_REGISTER_PANEL_ROWS * U * V;
   T *room = reinterpret_cast<T *>(block_memory());
   const int place = warp() % split;
   SPK_ONE_BY_ONE
@@ -193,10 +194,10 @@ constexpr size_t panel_shared() {
 /* A column of the panel, whose rows a lane has all: 32 or 64 bytes where C is column-major. */
 template <class T>
 SPK_DEVICE void write_column(const Epilogue<T> &e, int64_t row, int64_t col,
-                             const T (&sums)[SPK_EIGHT]) {
+                             const T (&sums)[SPK_REGISTER_PANEL_ROWS]) {
   constexpr int V = panel_vector<T>;
   SPK_UNROLLED
-  for (int r = 0; r < SPK_EIGHT; r += V) {
+  for (int r = 0; r < SPK_REGISTER_PANEL_ROWS; r += V) {
     T some[V];
     SPK_UNROLLED
     for (int i = 0; i < V; i++) some[i] = sums[r + i];
@@ -205,23 +206,23 @@ SPK_DEVICE void write_column(const Epilogue<T> &e, int64_t row, int64_t col,
 }
 
 template <class T, int U, bool ALIGNED>
-SPK_DEVICE void write_panel(const Epilogue<T> &e, const spk_eight &panel, int64_t first, int left,
-                            const PanelSums<T, U> &sums) {
+SPK_DEVICE void write_panel(const Epilogue<T> &e, const spk_register_panel &panel, int64_t first,
+                            int left, const PanelSums<T, U> &sums) {
   constexpr int V = panel_vector<T>;
   using Tile = PanelTile<T, ALIGNED>;
-  if (panel.rows == SPK_EIGHT && has_aligned_columns(e)) {
+  if (panel.rows == SPK_REGISTER_PANEL_ROWS && has_aligned_columns(e)) {
     SPK_UNROLLED
     for (int i = 0; i < U * V; i++) {
       const int col = 32 * V * (i / V) + Tile::column(lane(), i % V);
-      T column[SPK_EIGHT];
+      T column[SPK_REGISTER_PANEL_ROWS];
       SPK_UNROLLED
-      for (int r = 0; r < SPK_EIGHT; r++) column[r] = sums.at[r][i / V][i % V];
+      for (int r = 0; r < SPK_REGISTER_PANEL_ROWS; r++) column[r] = sums.at[r][i / V][i % V];
       if (col < left) write_column(e, panel.row, first + col, column);
     }
     return;
   }
   SPK_UNROLLED
-  for (int r = 0; r < SPK_EIGHT; r++) {
+  for (int r = 0; r < SPK_REGISTER_PANEL_ROWS; r++) {
     if (r >= panel.rows) continue;
     SPK_UNROLLED
     for (int u = 0; u < U; u++) {
@@ -248,12 +249,12 @@ spmm_panels(SPK_PARAMETER(t, SpmmPanels<T>)) {
   const int left = t.n - first < COLUMNS ? (int)(t.n - first) : COLUMNS;
   const int64_t index = block() % t.panel_blocks * (PANEL_WARPS / t.split) + warp() / t.split;
   /* Warps without a panel take part in the barriers all the same. */
-  spk_eight panel = {};
+  spk_register_panel panel = {};
   if (index < t.panel_count) panel = t.panels[index];
   /* Each of `split` warps has a share of the records, in whole turns of the loop. */
-  const int turns = panel.records / SPK_EIGHT_RECORDS, place = warp() % t.split;
-  const int from = (int)((int64_t)turns * place / t.split) * SPK_EIGHT_RECORDS;
-  const int to = (int)((int64_t)turns * (place + 1) / t.split) * SPK_EIGHT_RECORDS;
+  const int turns = panel.records / SPK_REGISTER_PANEL_RECORDS, place = warp() % t.split;
+  const int from = (int)((int64_t)turns * place / t.split) * SPK_REGISTER_PANEL_RECORDS;
+  const int to = (int)((int64_t)turns * (place + 1) / t.split) * SPK_REGISTER_PANEL_RECORDS;
   Tile B[U];
   SPK_UNROLLED
   for (int u = 0; u < U; u++) {

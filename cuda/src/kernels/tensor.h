@@ -34,9 +34,9 @@ SPK_DEVICE void load_b(uint32_t (&b)[2][2], const char *tile, int col, int chunk
 
 /* The same of 16-bit elements whose columns are contiguous: 16 rows from `row`, and the 16 columns
  * of two chunks. */
-SPK_DEVICE void load_b_turned(uint32_t (&b)[2][2], const char *tile, int row, int chunk) {
+SPK_DEVICE void load_b_transposed(uint32_t (&b)[2][2], const char *tile, int row, int chunk) {
   uint32_t r[4];
-  load_matrix4_turned(r, tile + chunk_of_tile(row + lane() % 16, chunk + lane() / 16));
+  load_matrix4_transposed(r, tile + chunk_of_tile(row + lane() % 16, chunk + lane() / 16));
   b[0][0] = r[0], b[0][1] = r[1], b[1][0] = r[2], b[1][1] = r[3];
 }
 

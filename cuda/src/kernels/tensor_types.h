@@ -14,7 +14,7 @@ namespace spk {
 
 constexpr int WARP_COLUMNS = 64, WARP_TILES = WARP_COLUMNS / SPK_MMA_COLS;
 
-/* 16-bit elements: B by ldmatrix, turned; 64 columns are one row of a tile (tensor.h). */
+/* 16-bit elements: B by ldmatrix, transposed; 64 columns are one row of a tile (tensor.h). */
 template <class T>
 struct SixteenBits {
   using Element = T;
@@ -27,7 +27,7 @@ struct SixteenBits {
   static SPK_DEVICE int lane_place() { return chunk_of_tile(lane() % 16, lane() / 16); }
 
   /* sums += a step of A @ the tile; the second 32 columns, or all, may be beyond `left`.  `from` is
-   * lane_place(), which is worth to be computed once: load_b_turned would do it each time. */
+   * lane_place(), which is worth to be computed once: load_b_transposed would do it each time. */
   template <int M>
   static SPK_DEVICE void multiply(float (&sums)[M][WARP_TILES][4], const uint32_t (&a)[M][4],
                                   const char *tile, int from, int step, int left) {
@@ -37,7 +37,8 @@ struct SixteenBits {
       uint32_t r[2][4];
       SPK_UNROLLED
       for (int i = 0; i < 2; i++)
-        load_matrix4_turned(r[i], tile + (from ^ (j + 2 * i) * 16) + step * 16 * TILE_ROW_BYTES);
+        load_matrix4_transposed(r[i],
+                                tile + (from ^ (j + 2 * i) * 16) + step * 16 * TILE_ROW_BYTES);
       SPK_UNROLLED
       for (int i = 0; i < 4; i++) {
         const uint32_t b[2] = {r[i / 2][i % 2 * 2], r[i / 2][i % 2 * 2 + 1]};

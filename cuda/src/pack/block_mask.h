@@ -11,8 +11,8 @@
  * (Blocks of a mask as units of work: Dao et al., FlashAttention, arXiv 2205.14135, section 3.3;
  * gathered columns in dense tiles: Wang et al., TC-GNN, USENIX ATC 2023.)
  */
-#ifndef SPK_PACK_BLOCKS_H
-#define SPK_PACK_BLOCKS_H
+#ifndef SPK_PACK_BLOCK_MASK_H
+#define SPK_PACK_BLOCK_MASK_H
 
 #include "entries.h"
 
@@ -22,7 +22,7 @@
 #define SPK_SLICE_QUERIES 16
 
 typedef struct spk_group {
-  int32_t bits;    /* which of spk_blocks::bits; -1: every query of the panel has all 64 keys */
+  int32_t bits;    /* which of spk_block_mask::bits; -1: every query of the panel has all 64 keys */
   uint32_t slices; /* bit i: one of queries 16 i to 16 i + 15 has one of the keys */
 } spk_group;
 
@@ -32,7 +32,7 @@ typedef struct spk_query_panel {
   int32_t index; /* its first query is 128 times this */
 } spk_query_panel;
 
-typedef struct spk_blocks {
+typedef struct spk_block_mask {
   int64_t rows, panels, groups, masks;
   /* So many panels, the first ones, have more than twice the groups of an average one: as few as a
    * mask's global queries, but to begin with, so that none is left alone at the end. */
@@ -41,9 +41,9 @@ typedef struct spk_blocks {
   spk_group *group;
   int32_t *keys;  /* 64 of each group; -1: none */
   uint64_t *bits; /* of each mask a word per query: bit i for key i of the group */
-} spk_blocks;
+} spk_block_mask;
 
-static inline void spk_blocks_free(spk_blocks *blocks) {
+static inline void spk_block_mask_free(spk_block_mask *blocks) {
   free(blocks->panel);
   free(blocks->group);
   free(blocks->keys);
@@ -62,24 +62,24 @@ static inline int spk_count_bits(uint64_t bits) {
 }
 
 /* What one panel is packed with: words of 64 neighbouring keys each. */
-typedef struct spk_blocks_room {
+typedef struct spk_block_mask_room {
   int64_t words;
   uint64_t *have; /* by any query of the panel; 0 between panels */
   int64_t *place; /* of a word: among the panel's keys, that of the first one that it has */
   uint64_t *bits; /* of the groups of a panel */
   int64_t groups; /* that bits has room for */
-  int64_t masks;  /* that spk_blocks::bits has room for */
-} spk_blocks_room;
+  int64_t masks;  /* that spk_block_mask::bits has room for */
+} spk_block_mask_room;
 
-static inline void spk_blocks_room_free(spk_blocks_room *room) {
+static inline void spk_block_mask_room_free(spk_block_mask_room *room) {
   free(room->have);
   free(room->place);
   free(room->bits);
 }
 
 /* Mark the keys of a panel; returns how many, and in which words they are. */
-static inline int64_t spk_blocks_mark(const spk_entries *A, int64_t first, int64_t last,
-                                      spk_blocks_room *room, int64_t *low, int64_t *high) {
+static inline int64_t spk_block_mask_mark(const spk_entries *A, int64_t first, int64_t last,
+                                          spk_block_mask_room *room, int64_t *low, int64_t *high) {
   int64_t keys = 0;
   *low = room->words;
   *high = 0;
@@ -93,9 +93,9 @@ static inline int64_t spk_blocks_mark(const spk_entries *A, int64_t first, int64
   return keys;
 }
 
-/* The panel's keys in their order, as spk_blocks says: whole words, then the others. */
-static inline void spk_blocks_place(spk_blocks_room *room, int64_t low, int64_t high, int64_t keys,
-                                    int32_t *list) {
+/* The panel's keys in their order, as spk_block_mask says: whole words, then the others. */
+static inline void spk_block_mask_place(spk_block_mask_room *room, int64_t low, int64_t high,
+                                        int64_t keys, int32_t *list) {
   int64_t place = 0;
   for (int whole = 1; whole >= 0; whole--) {
     for (int64_t word = low; word < high; word++) {
@@ -109,8 +109,8 @@ static inline void spk_blocks_place(spk_blocks_room *room, int64_t low, int64_t 
 }
 
 /* Which query of the panel has which key of which group. */
-static inline void spk_blocks_fill(const spk_entries *A, int64_t first, int64_t last,
-                                   const spk_blocks_room *room) {
+static inline void spk_block_mask_fill(const spk_entries *A, int64_t first, int64_t last,
+                                       const spk_block_mask_room *room) {
   for (int64_t row = first; row < last; row++) {
     for (int64_t p = A->offsets[row]; p < A->offsets[row + 1]; p++) {
       const int64_t word = A->columns[p] / 64;
@@ -123,8 +123,8 @@ static inline void spk_blocks_fill(const spk_entries *A, int64_t first, int64_t 
 }
 
 /* A group of what the panel's `queries` have of it; a mask, unless that is everything. */
-static inline int spk_blocks_add(spk_blocks *made, const uint64_t *bits, int64_t queries,
-                                 spk_blocks_room *room, spk_group *group) {
+static inline int spk_block_mask_add(spk_block_mask *made, const uint64_t *bits, int64_t queries,
+                                     spk_block_mask_room *room, spk_group *group) {
   int full = 1;
   group->slices = 0;
   for (int64_t i = 0; i < queries; i++) {
@@ -149,12 +149,12 @@ static inline int spk_blocks_add(spk_blocks *made, const uint64_t *bits, int64_t
   return SPK_OK;
 }
 
-static inline int spk_blocks_pack(spk_blocks *made, const spk_entries *A, spk_query_panel *panel,
-                                  spk_blocks_room *room) {
+static inline int spk_block_mask_pack(spk_block_mask *made, const spk_entries *A,
+                                      spk_query_panel *panel, spk_block_mask_room *room) {
   const int64_t first = (int64_t)panel->index * SPK_PANEL_QUERIES;
   const int64_t last = spk_min(A->rows, first + SPK_PANEL_QUERIES);
   int64_t low, high;
-  const int64_t keys = spk_blocks_mark(A, first, last, room, &low, &high);
+  const int64_t keys = spk_block_mask_mark(A, first, last, room, &low, &high);
   if (panel->count > room->groups) {
     free(room->bits);
     room->groups = panel->count;
@@ -163,13 +163,13 @@ static inline int spk_blocks_pack(spk_blocks *made, const spk_entries *A, spk_qu
   }
   if (panel->count)
     memset(room->bits, 0, (size_t)panel->count * SPK_PANEL_QUERIES * sizeof *room->bits);
-  spk_blocks_place(room, low, high, keys, made->keys + panel->begin * SPK_GROUP_KEYS);
-  spk_blocks_fill(A, first, last, room);
+  spk_block_mask_place(room, low, high, keys, made->keys + panel->begin * SPK_GROUP_KEYS);
+  spk_block_mask_fill(A, first, last, room);
   for (int64_t word = low; word < high; word++) room->have[word] = 0;
   int status = SPK_OK;
   for (int64_t g = 0; status == SPK_OK && g < panel->count; g++)
-    status = spk_blocks_add(made, room->bits + g * SPK_PANEL_QUERIES, last - first, room,
-                            &made->group[panel->begin + g]);
+    status = spk_block_mask_add(made, room->bits + g * SPK_PANEL_QUERIES, last - first, room,
+                                &made->group[panel->begin + g]);
   return status;
 }
 
@@ -180,11 +180,11 @@ static inline int spk_compare_panels(const void *x, const void *y) {
   return a->index < b->index ? -1 : 1;
 }
 
-static inline int spk_blocks_make(const spk_entries *A, spk_blocks *made) {
+static inline int spk_block_mask_make(const spk_entries *A, spk_block_mask *made) {
   memset(made, 0, sizeof *made);
   const int64_t panels = spk_ceil_div(A->rows, SPK_PANEL_QUERIES);
   if (panels > INT32_MAX) return SPK_ERR_SHAPE;
-  spk_blocks_room room;
+  spk_block_mask_room room;
   memset(&room, 0, sizeof room);
   room.words = A->cols / 64 + 1;
   room.have = (uint64_t *)calloc((size_t)room.words, sizeof *room.have);
@@ -196,8 +196,8 @@ static inline int spk_blocks_make(const spk_entries *A, spk_blocks *made) {
   for (int64_t i = 0; i < made->panels; i++) {
     const int64_t first = i * SPK_PANEL_QUERIES;
     int64_t low, high;
-    const int64_t keys =
-        spk_blocks_mark(A, first, spk_min(A->rows, first + SPK_PANEL_QUERIES), &room, &low, &high);
+    const int64_t keys = spk_block_mask_mark(A, first, spk_min(A->rows, first + SPK_PANEL_QUERIES),
+                                             &room, &low, &high);
     for (int64_t word = low; word < high; word++) room.have[word] = 0;
     made->panel[i].begin = made->groups;
     made->panel[i].count = (int32_t)spk_ceil_div(keys, SPK_GROUP_KEYS);
@@ -210,10 +210,10 @@ static inline int spk_blocks_make(const spk_entries *A, spk_blocks *made) {
     if (!made->group || !made->keys) status = SPK_ERR_MEMORY;
   }
   for (int64_t i = 0; status == SPK_OK && i < made->panels; i++)
-    status = spk_blocks_pack(made, A, &made->panel[i], &room);
-  spk_blocks_room_free(&room);
+    status = spk_block_mask_pack(made, A, &made->panel[i], &room);
+  spk_block_mask_room_free(&room);
   if (status != SPK_OK) {
-    spk_blocks_free(made);
+    spk_block_mask_free(made);
     return status;
   }
   if (panels) qsort(made->panel, (size_t)panels, sizeof *made->panel, spk_compare_panels);

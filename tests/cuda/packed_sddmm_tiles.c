@@ -1,8 +1,8 @@
 /* C = A @ B from tiles and the rest, as kernels/sddmm_tiles.h and sddmm_rows.h take them. */
-#include "tiles.h"
+#include "sddmm_tiles.h"
 
-int spk_packed_tiles(const spk_sparse *A, ptrdiff_t n, const double *B, double *C, int least,
-                     int most);
+int spk_packed_sddmm_tiles(const spk_sparse *A, ptrdiff_t n, const double *B, double *C, int least,
+                           int most);
 
 typedef struct product {
   const double *values, *B;
@@ -17,7 +17,7 @@ static void add_entry(const product *p, int64_t row, int64_t column, int64_t slo
     p->C[row * p->n + j] += p->values[slot] * p->B[column * p->n + j];
 }
 
-static void add_tile(const product *p, const spk_tiles *tiles, int64_t tile, int64_t panel) {
+static void add_tile(const product *p, const spk_sddmm_tiles *tiles, int64_t tile, int64_t panel) {
   for (int i = 0; i < SPK_TILE; i++) {
     const spk_tile_row *row = &tiles->row[tile * SPK_TILE + i];
     int64_t at = row->first;
@@ -32,14 +32,14 @@ static void add_tile(const product *p, const spk_tiles *tiles, int64_t tile, int
 
 /* SPK_ERR_ARGUMENT where runs do not follow one another, a tile has too few entries, or a value is
  * not used exactly once. */
-int spk_packed_tiles(const spk_sparse *A, ptrdiff_t n, const double *B, double *C, int least,
-                     int most) {
+int spk_packed_sddmm_tiles(const spk_sparse *A, ptrdiff_t n, const double *B, double *C, int least,
+                           int most) {
   spk_entries entries;
-  spk_tiles tiles;
+  spk_sddmm_tiles tiles;
   int status = spk_entries_make(A, &entries);
   if (status != SPK_OK) return status;
-  status = spk_tiles_make(&entries, least, &tiles);
-  if (status == SPK_OK) status = spk_tiles_cut(&tiles, most);
+  status = spk_sddmm_tiles_make(&entries, least, &tiles);
+  if (status == SPK_OK) status = spk_sddmm_tiles_cut(&tiles, most);
   product p = {(const double *)A->values, B, C, n,
                (int64_t *)calloc((size_t)entries.nnz + 1, sizeof(int64_t))};
   if (status == SPK_OK && !p.uses) status = SPK_ERR_MEMORY;
@@ -60,7 +60,7 @@ int spk_packed_tiles(const spk_sparse *A, ptrdiff_t n, const double *B, double *
     }
   }
   free(p.uses);
-  spk_tiles_free(&tiles);
+  spk_sddmm_tiles_free(&tiles);
   spk_entries_free(&entries);
   return status;
 }

@@ -1,8 +1,8 @@
 /* Roundings of float that the host does: to 16 bits as the CPU library has them, and to TF32. */
-#ifndef SPK_CUDA_HALVES_H
-#define SPK_CUDA_HALVES_H
+#ifndef SPK_CUDA_FLOAT16_H
+#define SPK_CUDA_FLOAT16_H
 
-#include "../../../src/halves.h"
+#include "../../../src/common/float16.h"
 
 /* To a float whose last bit tells whether anything was lost: what is rounded to fewer bits next is
  * then as if it had been rounded once.  (Boldo and Melquiond, "Emulation of FMA and correctly

@@ -8,8 +8,8 @@
  * (Tiles and rest: Hong et al., "Adaptive sparse tiling for sparse matrix multiplication", PPoPP
  * 2019.)
  */
-#ifndef SPK_PACK_TILES_H
-#define SPK_PACK_TILES_H
+#ifndef SPK_PACK_SDDMM_TILES_H
+#define SPK_PACK_SDDMM_TILES_H
 
 #include "entries.h"
 
@@ -27,7 +27,7 @@ typedef struct spk_tile_run {
   int32_t panel; /* its rows begin at SPK_TILE * panel */
 } spk_tile_run;
 
-typedef struct spk_tiles {
+typedef struct spk_sddmm_tiles {
   int64_t tiles, tiled, rest, runs;
   int32_t *panel, *column; /* of each tile: SPK_TILE * column is its first column */
   spk_tile_row *row;       /* SPK_TILE of each tile */
@@ -35,9 +35,9 @@ typedef struct spk_tiles {
   int32_t *rest_rows, *rest_columns;
   int64_t *rest_slots; /* NULL: all is rest, in the caller's order */
   spk_tile_run *run;
-} spk_tiles;
+} spk_sddmm_tiles;
 
-static inline void spk_tiles_free(spk_tiles *tiles) {
+static inline void spk_sddmm_tiles_free(spk_sddmm_tiles *tiles) {
   free(tiles->panel);
   free(tiles->column);
   free(tiles->row);
@@ -89,7 +89,7 @@ static inline void spk_panel_forget(const spk_entries *A, int64_t panel, int32_t
 }
 
 /* The entries of a panel, to the tiles that it has from `first` on, or the rest. */
-static inline void spk_panel_place(spk_tiles *made, const spk_entries *A, int64_t panel,
+static inline void spk_panel_place(spk_sddmm_tiles *made, const spk_entries *A, int64_t panel,
                                    const int32_t *state, int64_t first) {
   for (int64_t i = panel * SPK_TILE; i < spk_panel_end(A, panel); i++) {
     for (int64_t p = A->offsets[i]; p < A->offsets[i + 1]; p++) {
@@ -111,7 +111,7 @@ static inline void spk_panel_place(spk_tiles *made, const spk_entries *A, int64_
 }
 
 /* Whether entries are where the caller had them, and none is repeated. */
-static inline void spk_tiles_look(const spk_entries *A, int *in_order, int *unique) {
+static inline void spk_sddmm_tiles_look(const spk_entries *A, int *in_order, int *unique) {
   *in_order = *unique = 1;
   for (int64_t i = 0; i < A->rows; i++) {
     for (int64_t p = A->offsets[i]; p < A->offsets[i + 1]; p++) {
@@ -121,10 +121,10 @@ static inline void spk_tiles_look(const spk_entries *A, int *in_order, int *uniq
   }
 }
 
-static inline int spk_tiles_allocate(spk_tiles *made, const spk_entries *A, int64_t tiles,
-                                     int64_t tiled) {
+static inline int spk_sddmm_tiles_allocate(spk_sddmm_tiles *made, const spk_entries *A,
+                                           int64_t tiles, int64_t tiled) {
   int in_order, unique;
-  spk_tiles_look(A, &in_order, &unique);
+  spk_sddmm_tiles_look(A, &in_order, &unique);
   const int64_t rest = A->nnz - tiled;
   made->panel = (int32_t *)spk_pack_new(tiles, sizeof(int32_t));
   made->column = (int32_t *)spk_pack_new(tiles, sizeof(int32_t));
@@ -144,7 +144,7 @@ static inline int spk_tiles_allocate(spk_tiles *made, const spk_entries *A, int6
 }
 
 /* Tiles of at least `least` entries. SPK_ERR_SHAPE where rows are 2**31 or more. */
-static inline int spk_tiles_make(const spk_entries *A, int least, spk_tiles *made) {
+static inline int spk_sddmm_tiles_make(const spk_entries *A, int least, spk_sddmm_tiles *made) {
   memset(made, 0, sizeof *made);
   if (A->rows > INT32_MAX) return SPK_ERR_SHAPE;
   const int64_t panels = (A->rows + SPK_TILE - 1) / SPK_TILE;
@@ -157,7 +157,7 @@ static inline int spk_tiles_make(const spk_entries *A, int least, spk_tiles *mad
     tiles += spk_panel_choose(A, panel, least, state, chosen, &tiled);
     spk_panel_forget(A, panel, state);
   }
-  if (status == SPK_OK) status = spk_tiles_allocate(made, A, tiles, tiled);
+  if (status == SPK_OK) status = spk_sddmm_tiles_allocate(made, A, tiles, tiled);
   for (int64_t panel = 0; status == SPK_OK && panel < panels; panel++) {
     const int64_t first = made->tiles;
     const int64_t count = spk_panel_choose(A, panel, least, state, chosen, &again);
@@ -171,12 +171,12 @@ static inline int spk_tiles_make(const spk_entries *A, int least, spk_tiles *mad
   }
   free(state);
   free(chosen);
-  if (status != SPK_OK) spk_tiles_free(made);
+  if (status != SPK_OK) spk_sddmm_tiles_free(made);
   return status;
 }
 
 /* Runs of about equally many tiles, `most` at most. */
-static inline int spk_tiles_cut(spk_tiles *tiles, int64_t most) {
+static inline int spk_sddmm_tiles_cut(spk_sddmm_tiles *tiles, int64_t most) {
   tiles->run = (spk_tile_run *)spk_pack_new(tiles->tiles, sizeof(spk_tile_run));
   if (!tiles->run) return SPK_ERR_MEMORY;
   for (int64_t begin = 0, end; begin < tiles->tiles; begin = end) {

@@ -1,11 +1,12 @@
 /* A mask again, from the groups of keys that kernels/attention.h takes. */
-#include "blocks.h"
+#include "block_mask.h"
 
-int spk_packed_blocks(const spk_sparse *A, unsigned char *mask, int64_t *groups, int64_t *masks);
+int spk_packed_block_mask(const spk_sparse *A, unsigned char *mask, int64_t *groups,
+                          int64_t *masks);
 
 /* Adds 1 to mask[query, key] for each that a group has; returns whether it says of itself what is
  * so, and of keys that no query has that they are none. */
-static int add_group(const spk_blocks *blocks, int64_t g, int64_t first, int64_t queries,
+static int add_group(const spk_block_mask *blocks, int64_t g, int64_t first, int64_t queries,
                      int64_t cols, unsigned char *mask) {
   const spk_group *group = &blocks->group[g];
   const int32_t *keys = &blocks->keys[g * SPK_GROUP_KEYS];
@@ -27,12 +28,13 @@ static int add_group(const spk_blocks *blocks, int64_t g, int64_t first, int64_t
 
 /* mask is rows x cols of 0; groups has a number per panel, in the order of queries; *masks says how
  * many of them need bits. */
-int spk_packed_blocks(const spk_sparse *A, unsigned char *mask, int64_t *groups, int64_t *masks) {
+int spk_packed_block_mask(const spk_sparse *A, unsigned char *mask, int64_t *groups,
+                          int64_t *masks) {
   spk_entries entries;
-  spk_blocks blocks;
+  spk_block_mask blocks;
   int status = spk_entries_make(A, &entries);
   if (status != SPK_OK) return status;
-  status = spk_blocks_make(&entries, &blocks);
+  status = spk_block_mask_make(&entries, &blocks);
   int64_t total = 0, long_panels = 0;
   for (int64_t p = 0; status == SPK_OK && p < blocks.panels; p++) {
     const spk_query_panel *panel = &blocks.panel[p];
@@ -48,7 +50,7 @@ int spk_packed_blocks(const spk_sparse *A, unsigned char *mask, int64_t *groups,
   if (status == SPK_OK && (total != blocks.groups || long_panels != blocks.long_panels))
     status = SPK_ERR_ARGUMENT;
   *masks = blocks.masks;
-  spk_blocks_free(&blocks);
+  spk_block_mask_free(&blocks);
   spk_entries_free(&entries);
   return status;
 }
