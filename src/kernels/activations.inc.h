@@ -1,7 +1,7 @@
 /* Activations of vectors, U at once.
  *
  * Within 2 units in the last place of the result, which may be subnormal, for every x
- * (tests/c/test_kernels.c).  What a rounded product, sum or quotient lacks is carried along
+ * (tests/c/kernels/activations.c).  What a rounded product, sum or quotient lacks is carried along
  * (`rest`, Dekker's and Knuth's sums) wherever it would be more than a fraction of a unit.  No step
  * looks at other lanes, so that a result does not depend on its place.
  */

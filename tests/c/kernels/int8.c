@@ -1,9 +1,10 @@
-#include "kernels_int8.h"
+#include "checks.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "testing.h"
+#include "../../../src/dispatch/dispatch.h"
+#include "../testing.h"
 
 /* What AVX512_VNNI lies over; only some builds have it. */
 extern const spk_kernels spk_kernels__avx512 __attribute__((weak));
