@@ -221,7 +221,7 @@ def test_bad_out():
         (np.empty(4), ValueError, r"out must have shape \(5,\), got \(4,\)"),
         (np.empty((5, 1)), ValueError, "out must have shape"),
         (np.empty(5, np.float32), ValueError, "out must have dtype float64, got float32"),
-        (read_only, ValueError, "out is read-only"),
+        (read_only, ValueError, "out must be writeable"),
         (x, ValueError, "out must not overlap x"),
         (A.data, ValueError, "out must not overlap A"),
     ]:
@@ -395,13 +395,13 @@ def test_kwinners_has_the_same_bits_for_every_number_of_threads(dtype):
         (np.ones(3), {"axis": 1}, ValueError, "axis must be from -1 to 0, got 1"),
         (np.ones(3), {"axis": None}, TypeError, "axis must be an integer"),
         (np.ones(3), {"format": "csc"}, ValueError, "format must be 'dense' or 'csr'"),
-        (np.ones(3), {"format": "csr"}, ValueError, "needs a 2-D X and its last axis"),
-        (np.ones((3, 3)), {"format": "csr", "axis": 0}, ValueError, "2-D X and its last axis"),
-        (np.ones((1, 1)), {"format": "csr", "out": np.ones((1, 1))}, ValueError, "out goes with"),
+        (np.ones(3), {"format": "csr"}, ValueError, "X must be 2-D and axis"),
+        (np.ones((3, 3)), {"format": "csr", "axis": 0}, ValueError, "X must be 2-D and axis"),
+        (np.ones((1, 1)), {"format": "csr", "out": np.ones((1, 1))}, ValueError, "out must be"),
         (np.ones(3), {"out": [1]}, TypeError, "out must be an ndarray"),
         (np.ones(3), {"out": np.ones(4)}, ValueError, "out must have shape"),
         (np.ones(3), {"out": np.ones(3, np.float32)}, ValueError, "out must have dtype float64"),
-        (np.ones(3), {"out": np.broadcast_to(1.0, 3)}, ValueError, "out is read-only"),
+        (np.ones(3), {"out": np.broadcast_to(1.0, 3)}, ValueError, "out must be writeable"),
     ],
 )
 def test_kwinners_bad_input(X, options, error, message):

@@ -294,7 +294,7 @@ def good():
         ({"bias": np.zeros((9, 12))}, ValueError, "bias must broadcast"),
         ({"bias": np.zeros((10, 12), complex)}, TypeError, "bias must hold real numbers"),
         ({"out": np.zeros((4, 10, 5), "f4")}, ValueError, r"out must have shape \(4, 10, 6\)"),
-        ({"out": np.zeros((4, 10, 6))}, ValueError, "out must have shape .* and dtype float32"),
+        ({"out": np.zeros((4, 10, 6))}, ValueError, "out must have dtype float32"),
         ({"out": [0]}, TypeError, "out must be an ndarray"),
         ({"workers": 0}, ValueError, "workers"),
     ],
@@ -316,7 +316,7 @@ def test_a_corrupted_mask():
 def test_a_read_only_out():
     out = np.zeros((4, 10, 6), np.float32)
     out.flags.writeable = False
-    with pytest.raises(ValueError, match="out is read-only"):
+    with pytest.raises(ValueError, match="out must be writeable, got a read-only array"):
         sparse_attention(**good(), out=out)
 
 

@@ -315,7 +315,7 @@ def test_bigbird_mask_of_a_sparsity(size, b, window, leading, sparsity, seed):
     fixed = fixed_blocks(size, window, leading)
     target = round((1 - sparsity) * size**2)
     if target < fixed.sum():
-        with pytest.raises(ValueError, match="sparsity: expected at most"):
+        with pytest.raises(ValueError, match="sparsity must be at most"):
             datasets.bigbird_mask(size * b, b, **kwargs)
         return
     A = datasets.bigbird_mask(size * b, b, **kwargs)
@@ -425,45 +425,45 @@ def test_large_matrices_take_no_dense_temporary():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda d: d.random_pruned(0, 3, 0.5), ValueError, "m: expected an int of at least 1"),
-        (lambda d: d.random_pruned(3, 2.5, 0.5), TypeError, "n: expected an int, got 2.5"),
-        (lambda d: d.random_pruned(3, 3, 1.5), ValueError, "sparsity: expected a fraction"),
-        (lambda d: d.random_pruned(3, 3, np.nan), ValueError, "sparsity: expected a finite"),
-        (lambda d: d.random_pruned(3, 3, "x"), TypeError, "sparsity: expected a real number"),
-        (lambda d: d.random_pruned(3, 3, 0.5, dtype=int), ValueError, "dtype: expected a floating"),
-        (lambda d: d.random_pruned(3, 3, 0.5, dtype="f2"), ValueError, "dtype: expected a float"),
-        (lambda d: d.random_pruned(3, 3, 0.5, rng=-1), ValueError, "rng: expected None"),
-        (lambda d: d.random_pruned(3, 3, 0.5, rng=1.5), TypeError, "rng: expected None"),
+        (lambda d: d.random_pruned(0, 3, 0.5), ValueError, "m must be at least 1"),
+        (lambda d: d.random_pruned(3, 2.5, 0.5), TypeError, "n must be an integer, got 2.5"),
+        (lambda d: d.random_pruned(3, 3, 1.5), ValueError, "sparsity must be a fraction"),
+        (lambda d: d.random_pruned(3, 3, np.nan), ValueError, "sparsity must be finite"),
+        (lambda d: d.random_pruned(3, 3, "x"), TypeError, "sparsity must be a real number"),
+        (lambda d: d.random_pruned(3, 3, 0.5, dtype=int), ValueError, "dtype must be a floating"),
+        (lambda d: d.random_pruned(3, 3, 0.5, dtype="f2"), ValueError, "dtype must be a float"),
+        (lambda d: d.random_pruned(3, 3, 0.5, rng=-1), ValueError, "rng must be None"),
+        (lambda d: d.random_pruned(3, 3, 0.5, rng=1.5), TypeError, "rng must be None"),
         (lambda d: d.magnitude_pruned(3, 3, 0.5, row_spread=-1), ValueError, "row_spread"),
         (lambda d: d.magnitude_pruned(3, 3, 0.5, col_spread=np.inf), ValueError, "col_spread"),
-        (lambda d: d.nm_pruned(3, 3, 5, 4), ValueError, "N: expected an int from 0 to 4"),
-        (lambda d: d.nm_pruned(3, 3, 0, 0), ValueError, "M: expected an int of at least 1"),
-        (lambda d: d.block_pruned(5, 4, (2, 2), 0.5), ValueError, "m: expected a multiple of"),
-        (lambda d: d.block_pruned(4, 5, (2, 2), 0.5), ValueError, "n: expected a multiple of"),
-        (lambda d: d.block_pruned(4, 4, 2, 0.5), ValueError, r"block: expected \(rows, columns\)"),
-        (lambda d: d.block_pruned(4, 4, (0, 2), 0.5), ValueError, "block: expected an int"),
-        (lambda d: d.block_pruned(4, 4, (2, 2), 0.5, format="coo"), ValueError, "format: expected"),
-        (lambda d: d.window_mask(4), ValueError, "either radius or sparsity"),
-        (lambda d: d.window_mask(4, 1, sparsity=0.5), ValueError, "either radius or sparsity"),
-        (lambda d: d.window_mask(4, 4), ValueError, "radius: expected an int from 0 to 3"),
-        (lambda d: d.global_mask(4, 5), ValueError, "count: expected an int from 0 to 4"),
-        (lambda d: d.random_mask(4, -1), ValueError, "per_row: expected an int from 0 to 4"),
-        (lambda d: d.random_mask(4, 1, dtype=object), ValueError, "dtype: expected a boolean"),
-        (lambda d: d.bigbird_mask(100), ValueError, "n: expected a multiple of the block size 64"),
-        (lambda d: d.bigbird_mask(64, 8, window_blocks=2), ValueError, "expected an odd number"),
-        (lambda d: d.bigbird_mask(64, 0), ValueError, "block_size: expected an int"),
+        (lambda d: d.nm_pruned(3, 3, 5, 4), ValueError, "N must be from 0 to 4"),
+        (lambda d: d.nm_pruned(3, 3, 0, 0), ValueError, "M must be at least 1"),
+        (lambda d: d.block_pruned(5, 4, (2, 2), 0.5), ValueError, "m must be a multiple of"),
+        (lambda d: d.block_pruned(4, 5, (2, 2), 0.5), ValueError, "n must be a multiple of"),
+        (lambda d: d.block_pruned(4, 4, 2, 0.5), ValueError, r"block must be \(rows, columns\)"),
+        (lambda d: d.block_pruned(4, 4, (0, 2), 0.5), ValueError, "block must be"),
+        (lambda d: d.block_pruned(4, 4, (2, 2), 0.5, format="coo"), ValueError, "format must be"),
+        (lambda d: d.window_mask(4), ValueError, "radius or sparsity must be"),
+        (lambda d: d.window_mask(4, 1, sparsity=0.5), ValueError, "radius or sparsity must be"),
+        (lambda d: d.window_mask(4, 4), ValueError, "radius must be from 0 to 3"),
+        (lambda d: d.global_mask(4, 5), ValueError, "count must be from 0 to 4"),
+        (lambda d: d.random_mask(4, -1), ValueError, "per_row must be from 0 to 4"),
+        (lambda d: d.random_mask(4, 1, dtype=object), ValueError, "dtype must be a boolean"),
+        (lambda d: d.bigbird_mask(100), ValueError, "n must be a multiple of the block size 64"),
+        (lambda d: d.bigbird_mask(64, 8, window_blocks=2), ValueError, "window_blocks must be odd"),
+        (lambda d: d.bigbird_mask(64, 0), ValueError, "block_size must be"),
         (
             lambda d: d.bigbird_mask(64, 8, random_blocks=1, sparsity=0.1),
             ValueError,
-            "random_blocks: expected None together with sparsity",
+            "random_blocks must be None together with sparsity",
         ),
         (
             lambda d: d.power_law_graph(5, 4.5),
             ValueError,
-            "avg_degree: expected a number from 0 to",
+            "avg_degree must be from 0 to",
         ),
         (lambda d: d.power_law_graph(5, -1), ValueError, "avg_degree"),
-        (lambda d: d.power_law_graph(5, 2, 2.0), ValueError, "exponent: expected a number larger"),
+        (lambda d: d.power_law_graph(5, 2, 2.0), ValueError, "exponent must be larger"),
     ],
 )
 def test_bad_arguments(call, error, message):

@@ -64,7 +64,9 @@ def assert_malformed(path, *fragments, **kwargs):
     with pytest.raises(ValueError) as info:
         datasets.load(path, **kwargs)
     assert str(info.value).startswith(str(path))
-    for fragment in ("expected", *fragments):
+    # What a file holds was "expected", what an argument is "must be".
+    assert "expected" in str(info.value) or " must be " in str(info.value)
+    for fragment in fragments:
         assert fragment in str(info.value)
 
 
@@ -276,12 +278,12 @@ def test_smtx_that_lost_tokens_at_the_end(tmp_path_factory, A, data):
 @pytest.mark.parametrize(
     ("kwargs", "fragment"),
     [
-        ({"values": "zeros"}, "values: expected one of 'normal', 'ones', got 'zeros'"),
-        ({"dtype": int}, "dtype: expected a floating or complex dtype"),
-        ({"dtype": "S3", "values": "ones"}, "dtype: expected a boolean or numeric dtype"),
-        ({"key": "A"}, "no key for a .smtx file"),
-        ({"shape": (3, 4)}, "no shape for a .smtx file"),
-        ({"rng": -1}, "rng: expected None"),
+        ({"values": "zeros"}, "values must be one of 'normal', 'ones', got 'zeros'"),
+        ({"dtype": int}, "dtype must be a floating or complex dtype"),
+        ({"dtype": "S3", "values": "ones"}, "dtype must be a boolean or numeric dtype"),
+        ({"key": "A"}, "key must be None for a .smtx file, got 'A'"),
+        ({"shape": (3, 4)}, "shape must be None for a .smtx file, got (3, 4)"),
+        ({"rng": -1}, "rng must be None"),
     ],
 )
 def test_load_rejects_bad_arguments(tmp_path, kwargs, fragment):
@@ -290,8 +292,8 @@ def test_load_rejects_bad_arguments(tmp_path, kwargs, fragment):
 
 def test_load_rejects_values_where_a_file_has_its_own(tmp_path):
     path = write(tmp_path, "a.mtx", BANNER + b"2 2 1\n1 1 1.0\n")
-    assert_malformed(path, "values: expected one of 'normal', 'ones', got 'bogus'", values="bogus")
-    assert_malformed(path, "no values for a .mtx file, got 'ones'", values="ones")
+    assert_malformed(path, "values must be one of 'normal', 'ones', got 'bogus'", values="bogus")
+    assert_malformed(path, "values must be 'normal' for a .mtx file, got 'ones'", values="ones")
 
 
 def test_load_rejects_missing_and_unsupported_files(tmp_path):
@@ -529,7 +531,7 @@ def test_malformed_npz_archives(tmp_path):
 
 def test_complex_values_are_not_cast_to_real(tmp_path):
     path = write(tmp_path, "a.npz", saved(sp.save_npz, example(np.complex64)))
-    assert_malformed(path, "a complex dtype for complex values, got float64", dtype=np.float64)
+    assert_malformed(path, "dtype must be complex for complex values", dtype=np.float64)
     assert datasets.load(path, dtype=np.complex128).dtype == np.complex128
 
 
@@ -577,7 +579,7 @@ def test_raw(tmp_path, name):
     assert_malformed(path, "shape=(rows, columns) for a .raw file, got None")
     assert_malformed(path, "224 bytes, float32 of shape (7, 8), found 192", shape=(7, 8))
     assert_malformed(path, "shape=(rows, columns)", shape=(6, 8, 1))
-    assert_malformed(path, "shape: expected an int of at least 1", shape=(-6, -8))
+    assert_malformed(path, "shape must be at least 1", shape=(-6, -8))
 
 
 # Folders ------------------------------------------------------------------------------------------
@@ -610,7 +612,7 @@ def test_find(tmp_path):
     (tmp_path / "folder.mtx").mkdir()
     assert datasets.find(tmp_path) == sorted(tmp_path / name for name in names)
     assert datasets.find(str(tmp_path / "folder.mtx")) == []
-    with pytest.raises(NotADirectoryError, match="folder: expected an existing folder"):
+    with pytest.raises(NotADirectoryError, match="folder must be an existing folder"):
         datasets.find(tmp_path / "nowhere")
 
 

@@ -305,7 +305,7 @@ def test_options_of_other_formats(fmt, dtype, dense_first):
             spmm(*((D[..., :8], S) if dense_first else (S, D[:8])))
         with pytest.raises(ValueError, match="bias must be a scalar or have shape"):
             spmm(*pair, bias=np.ones(8))
-        with pytest.raises(ValueError, match="needs out"):
+        with pytest.raises(ValueError, match="beta must be 0 without out"):
             spmm(*pair, beta=1.0)
         with pytest.raises(ValueError, match="workers must not be zero"):
             spmm(*pair, workers=0)

@@ -273,7 +273,7 @@ GENERATORS = {
 
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_generated_matrices_have_positions_that_fit(generator):
-    with pytest.raises(ValueError, match=r"^(m, n|n): expected"):
+    with pytest.raises(ValueError, match=r"^(m, n|n) must"):
         GENERATORS[generator]()
 
 

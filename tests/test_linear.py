@@ -168,7 +168,7 @@ def test_linear_names_what_is_wrong():
         (lambda: W.linear(X, out=np.empty((2, 5, 3))), ValueError, r"out must have shape \(2, 5"),
         (lambda: W.linear(X, out=np.empty((2, 5, 4), np.float32)), ValueError, "out must have dty"),
         (lambda: W.linear(X, out=[]), TypeError, "out must be an ndarray"),
-        (lambda: W.linear(X, beta=1.0), ValueError, "beta=1.0 needs out"),
+        (lambda: W.linear(X, beta=1.0), ValueError, "beta must be 0 without out, .* got 1.0"),
         (lambda: W.linear(X, workers=0), ValueError, "workers must not be zero"),
     ):
         with pytest.raises(error, match=text):

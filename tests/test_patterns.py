@@ -295,10 +295,10 @@ def test_errors_of_declared_patterns():
         ({"pattern": "balanced 9:8"}, ValueError, "got 'balanced 9:8'"),
         ({"pattern": "auto", "fill": 0.6}, ValueError, r"fill must be from 0\.7 to 1, got 0\.6"),
         ({"pattern": "4x4", "fill": 1.1}, ValueError, r"fill must be from 0\.7 to 1, got 1\.1"),
-        ({"pattern": "auto", "fill": "x"}, TypeError, "fill: expected a real number, got 'x'"),
-        ({"fill": 0.9}, ValueError, r"fill is for blocks, .* got fill=0\.9 and pattern=None"),
-        ({"pattern": "2:4", "fill": 0.9}, ValueError, "fill is for blocks, .* pattern='2:4'"),
-        ({"op": "sddmm", "pattern": "2:4"}, ValueError, "pattern and fill are for op='spmm'"),
+        ({"pattern": "auto", "fill": "x"}, TypeError, "fill must be a real number, got 'x'"),
+        ({"fill": 0.9}, ValueError, r"fill must be None but .* got fill=0\.9 and pattern=None"),
+        ({"pattern": "2:4", "fill": 0.9}, ValueError, "fill must be None but .* pattern='2:4'"),
+        ({"op": "sddmm", "pattern": "2:4"}, ValueError, "pattern and fill must be None for op"),
     ],
 )
 def test_bad_options(options, error, match):

@@ -97,9 +97,9 @@ def test_errors_of_arguments():
     for given in (matrices, []):  # of all, not of the first
         with pytest.raises(ValueError, match="^n must be at least 1"):
             prepare_many(given, n=0, tune=False)
-    with pytest.raises(ValueError, match="jobs: expected an int of at least 1, got 0"):
+    with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
         prepare_many(matrices, jobs=0)
-    with pytest.raises(TypeError, match="jobs: expected an int, got 1.5"):
+    with pytest.raises(TypeError, match="jobs must be an integer, got 1.5"):
         prepare_many(matrices, jobs=1.5)
     with pytest.raises(TypeError, match="tune must be True or False, got 1"):
         prepare_many(matrices, tune=1)

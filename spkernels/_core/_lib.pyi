@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +10,21 @@ COO: int
 BSR: int
 SORTED: int
 ERR_ARGUMENT: int
+ERR_INDPTR: int
+ERR_INDEX: int
+ERR_MEMORY: int
+ERR_ISA: int
+ERR_SPARSE: int
 CHECKED: int
 
-SparseArrays = tuple[
-    int,
-    tuple[int, int],
-    tuple[int, int],
-    NDArray[np.integer] | None,
-    NDArray[np.integer],
-    NDArray[np.integer] | None,
-    NDArray[np.floating],
-]
+class SparseArrays(NamedTuple):
+    format: int
+    shape: tuple[int, int]
+    block: tuple[int, int]
+    offsets: NDArray[Any] | None
+    indices: NDArray[Any]
+    row_indices: NDArray[Any] | None
+    values: NDArray[Any]
 
 ACTIVATIONS: dict[str | None, int]
 
@@ -192,6 +196,6 @@ def contended_regions() -> int: ...
 def status_string(status: int) -> str: ...
 def abi_version() -> int: ...
 def workspace_limit() -> int: ...
-def transpose_blocks(A: tuple[Any, ...]) -> tuple[Any, ...]: ...
+def transpose_blocks(A: SparseArrays) -> SparseArrays: ...
 def shared_limit(rows: int) -> int: ...
 def roofline(loads: bool, double_precision: bool, size: int, threads: int) -> float: ...

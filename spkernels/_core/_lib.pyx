@@ -10,6 +10,8 @@ from libc.string cimport memcmp, memset
 
 from .header cimport *
 
+from collections import namedtuple
+
 from numpy import promote_types
 
 cnp.import_array()
@@ -25,8 +27,14 @@ CSC = <int>SPK_CSC
 COO = <int>SPK_COO
 BSR = <int>SPK_BSR
 SORTED = SPK_SORTED
-ERR_ARGUMENT = <int>SPK_ERR_ARGUMENT
 CHECKED = SPK_CHECKED
+# What a status may be, for errors that say it of an operand.
+ERR_ARGUMENT = <int>SPK_ERR_ARGUMENT
+ERR_INDPTR = <int>SPK_ERR_INDPTR
+ERR_INDEX = <int>SPK_ERR_INDEX
+ERR_MEMORY = <int>SPK_ERR_MEMORY
+ERR_ISA = <int>SPK_ERR_ISA
+ERR_SPARSE = <int>SPK_ERR_SPARSE
 
 cdef dict _activations = {
     None: <int>SPK_IDENTITY,
@@ -43,6 +51,14 @@ cdef dict _activations = {
     "relu6": <int>SPK_RELU6,
 }
 ACTIVATIONS = _activations
+
+#: The arrays of a sparse operand as the functions below take them: those that its format lacks are
+#: None.  The index arrays and the values are contiguous, and the index arrays of one dtype.
+SparseArrays = namedtuple(
+    "SparseArrays",
+    "format shape block offsets indices row_indices values",
+    module="spkernels._core",
+)
 
 # What the fast entries need of Python, filled once, at import: scipy's own classes -> format, and
 # the one function that says what `workers` means.

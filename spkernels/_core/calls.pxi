@@ -29,7 +29,7 @@ cdef inline spk_status _multiply(object A, const spk_sparse *a, const spk_dense 
 
 def spmm(A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_row, bias_col,
          int activation, int threads, unsigned flags):
-    """Write the product into C; return the status.  `A` is a tuple of arrays, or Packed."""
+    """Write the product into C; return the status.  `A`: SparseArrays, or Packed."""
     cdef spk_sparse a
     cdef spk_dense b, c
     cdef spk_epilogue e
@@ -87,7 +87,7 @@ def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale,
     return <int>_multiply_int8(A, B, C, &how, threads)
 
 
-def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, int threads, unsigned flags):
+def spmspv(A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, int threads, unsigned flags):
     """Write the product with the values x at the columns ids into y; return the status."""
     cdef spk_sparse a
     cdef spk_status status
@@ -101,7 +101,7 @@ def spmspv(tuple A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, int threads, 
     return <int>status
 
 
-def spmspm(tuple A, tuple B, cnp.ndarray C, int threads):
+def spmspm(A, B, cnp.ndarray C, int threads):
     """Write the product of two matrices in CSR, checked here, into C, contiguous; return the
     status."""
     cdef spk_sparse a, b
@@ -128,7 +128,7 @@ def kwinners(cnp.ndarray X, Py_ssize_t k, out, winners, int threads):
     return <int>status
 
 
-def sddmm(tuple P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, double beta,
+def sddmm(P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, double beta,
           bint scale, int threads, unsigned flags, Pattern pattern=None):
     """Write the sampled product into values; return the status.  `pattern`: of P, if known."""
     cdef const spk_pattern *known = NULL if pattern is None else pattern.handle
@@ -191,7 +191,7 @@ def attend(Pattern mask, tuple Q, tuple K, tuple V, tuple out, tuple bias, lse, 
     return <int>status
 
 
-def softmax(tuple P, cnp.ndarray values, double scale, int threads, unsigned flags):
+def softmax(P, cnp.ndarray values, double scale, int threads, unsigned flags):
     """Write the softmax of each row of a matrix in CSR into values; return the status."""
     cdef spk_sparse p
     cdef void *to = cnp.PyArray_DATA(values)
@@ -202,7 +202,7 @@ def softmax(tuple P, cnp.ndarray values, double scale, int threads, unsigned fla
     return <int>status
 
 
-def kernel_name(tuple A, cnp.ndarray B, cnp.ndarray C, int threads, unsigned flags):
+def kernel_name(A, cnp.ndarray B, cnp.ndarray C, int threads, unsigned flags):
     """Return the status and the name of the kernel that `spmm` would run."""
     cdef spk_sparse a
     cdef spk_dense b, c
@@ -216,7 +216,7 @@ def kernel_name(tuple A, cnp.ndarray B, cnp.ndarray C, int threads, unsigned fla
     return <int>status, name.decode()
 
 
-def check(tuple A):
+def check(A):
     """Return the status and flags of a sparse operand whose indices were scanned, on this thread:
     what goes on to scipy takes longer by far."""
     cdef spk_sparse a
@@ -251,14 +251,14 @@ cdef tuple _transpose_blocks(spk_sparse *s, int typenum):
     return offsets, indices, values
 
 
-def transpose_blocks(tuple A):
+def transpose_blocks(A):
     """Return the arrays of the transpose of BSR, which are valid, from those of a valid one."""
     cdef spk_sparse s
     _fill_sparse(&s, A, SPK_CHECKED)
-    arrays = _transpose_blocks(&s, cnp.PyArray_TYPE(<cnp.ndarray>A[6]))
+    arrays = _transpose_blocks(&s, cnp.PyArray_TYPE(<cnp.ndarray>A.values))
     if arrays is None:
         raise ValueError("index arrays changed while they were read")
     offsets, indices, values = arrays
     used = offsets[-1]
     shape, block = (s.rows, s.cols), (s.block_rows, s.block_cols)
-    return A[0], shape, block, offsets, indices[:used], None, values[:used]
+    return SparseArrays(A.format, shape, block, offsets, indices[:used], None, values[:used])

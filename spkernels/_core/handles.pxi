@@ -46,7 +46,7 @@ def pack_width(bint double, Py_ssize_t n):
     return spk_prepare_width(SPK_F64 if double else SPK_F32, n)
 
 
-def pack(tuple A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags,
+def pack(A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags,
          int storage=0):
     """Return the status and, on success, A packed for products with `width` columns."""
     cdef Packed packed = Packed()
@@ -94,7 +94,7 @@ def int8_width(Py_ssize_t n):
     return spk_int8_width(n)
 
 
-def pack_int8(tuple A, Py_ssize_t width, int threads, unsigned flags):
+def pack_int8(A, Py_ssize_t width, int threads, unsigned flags):
     """Return the status and, on success, A packed for `width` columns, whose values are int8."""
     cdef PackedInt8 packed = PackedInt8()
     cdef spk_sparse a
@@ -130,13 +130,13 @@ cdef class Pattern:
         return spk_pattern_tiled(self.handle, k)
 
 
-def pattern_of(tuple P, int threads, unsigned flags):
+def pattern_of(P, int threads, unsigned flags):
     """Return the status and, on success, the pattern of a sorted matrix in CSR."""
     cdef Pattern pattern = Pattern()
     cdef spk_sparse p
     cdef spk_status status
     _fill_sparse(&p, P, flags)
-    pattern.shape = P[1]
+    pattern.shape = P.shape
     with nogil:
         status = spk_pattern_make(&p, -threads, &pattern.handle)
     return <int>status, pattern if status == SPK_OK else None

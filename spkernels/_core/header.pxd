@@ -6,6 +6,11 @@ cdef extern from "spkernels/spkernels.h" nogil:
     ctypedef enum spk_status:
         SPK_OK
         SPK_ERR_ARGUMENT
+        SPK_ERR_INDPTR
+        SPK_ERR_INDEX
+        SPK_ERR_MEMORY
+        SPK_ERR_ISA
+        SPK_ERR_SPARSE
     ctypedef enum spk_dtype:
         SPK_F32
         SPK_F64

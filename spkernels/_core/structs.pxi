@@ -32,9 +32,8 @@ cdef inline const void *_data(object array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray>array)
 
 
-cdef int _fill_sparse(spk_sparse *s, tuple arrays, unsigned flags) except -1:
-    """`arrays`: format, (rows, cols), (block rows, block cols), offsets or None, indices, row
-    indices or None, values; the last four 1-D, contiguous and of one index width."""
+cdef int _fill_sparse(spk_sparse *s, arrays, unsigned flags) except -1:
+    """`arrays`: `SparseArrays`."""
     cdef int format
     format, shape, block, offsets, indices, row_indices, values = arrays
     cdef Py_ssize_t held = cnp.PyArray_SIZE(values)
@@ -219,8 +218,8 @@ def plain_arrays(A, int format):
     first, indices, values = arrays
     shape, block = (s.rows, s.cols), (s.block_rows, s.block_cols)
     if format == SPK_COO:
-        return format, shape, block, None, indices, first, values
-    return format, shape, block, first, indices, None, values
+        return SparseArrays(format, shape, block, None, indices, first, values)
+    return SparseArrays(format, shape, block, first, indices, None, values)
 
 
 cdef inline void _transpose_sparse(spk_sparse *s) noexcept:

@@ -8,14 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .dense import dense_array
-from .sparse import (
-    KERNEL_FORMATS,
-    normalised,
-    positions,
-    to_csr,
-    validated,
-    with_arrays,
-)
+from .sparse import KERNEL_FORMATS, normalised, positions, to_csr, validated, with_arrays
 
 __all__ = [
     "Order",

@@ -5,17 +5,29 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["apart_from", "check_apart", "check_out", "check_out_dtype", "write"]
+from .sparse import KERNEL_FORMATS, normalised
+
+__all__ = [
+    "apart_from",
+    "arrays_apart",
+    "check_apart",
+    "check_out",
+    "check_out_dtype",
+    "check_sparse_out",
+    "write",
+]
 
 
-def check_out(out, shape):
-    """Raise unless `out` is a writeable ndarray of a shape."""
+def check_out(out, shape, dtype=None):
+    """Raise unless `out` is a writeable ndarray of a shape, and of a dtype if that is given."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}, got {out.shape}")
+    if dtype is not None:
+        check_out_dtype(out, dtype)
     if not out.flags.writeable:
-        raise ValueError("out is read-only")
+        raise ValueError("out must be writeable, got a read-only array")
 
 
 def check_out_dtype(out, dtype):
@@ -29,6 +41,15 @@ def apart_from(out, array):
     if array is None or out is None or not np.may_share_memory(out, array):
         return array
     return array.copy(order="K")
+
+
+def arrays_apart(out, arrays):
+    """Return the arrays of a sparse operand, with copies of those that may overlap `out`."""
+    names = ("offsets", "indices", "row_indices", "values")
+    apart = {name: apart_from(out, getattr(arrays, name)) for name in names}
+    if all(apart[name] is getattr(arrays, name) for name in names):
+        return arrays
+    return arrays._replace(**apart)
 
 
 def check_apart(out, shape, operands):
@@ -49,3 +70,29 @@ def write(out, result):
     check_out_dtype(out, result.dtype)
     out[...] = result
     return out
+
+
+def check_sparse_out(out, P, dtype):
+    """Return the values of `out`, which must be writeable, of a dtype and of P's pattern."""
+    if not sp.issparse(out):
+        raise TypeError(f"out must be a scipy.sparse array, got {type(out).__name__}")
+    if out.format != P.format or out.shape != P.shape or out.data.shape != P.data.shape:
+        raise ValueError(
+            f"out must have the format, shape and pattern of P ({P.format}, {P.shape}, "
+            f"{P.data.size} values), got {out.format}, {out.shape}, {_held(out)} values"
+        )
+    pattern = normalised(out, "out")
+    for name in ("row", "col") if P.format == "coo" else ("indptr", "indices"):
+        mine, theirs = getattr(P, name), getattr(pattern, name)
+        if mine is not theirs and not np.array_equal(mine, theirs):
+            raise ValueError(f"out must have the pattern of P: out.{name} differs from P.{name}")
+    if out.data.dtype != dtype:
+        raise ValueError(f"out must have dtype {dtype}, got {out.data.dtype}")
+    if not out.data.flags.writeable:
+        raise ValueError("out.data must be writeable, got a read-only array")
+    return out.data
+
+
+def _held(A):
+    """Return how many values a sparse operand holds, corrupted or not."""
+    return np.size(A.data) if A.format in KERNEL_FORMATS else A.nnz

@@ -23,7 +23,7 @@ def as_generator(rng: RNG) -> np.random.Generator:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as exc:
         raise type(exc)(
-            f"rng: expected None, a non-negative int or a numpy.random.Generator, got {rng!r}"
+            f"rng must be None, a non-negative int or a numpy.random.Generator, got {rng!r}"
         ) from exc
 
 
@@ -32,10 +32,10 @@ def as_count(name: str, value: Any, low: int = 1, high: int | None = None) -> in
     try:
         count = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name}: expected an int, got {value!r}") from None
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if count < low or (high is not None and count > high):
-        bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{name}: expected an int {bounds}, got {count}")
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name} must be {bounds}, got {count}")
     return count
 
 
@@ -44,9 +44,9 @@ def as_real(name: str, value: Any) -> float:
     try:
         real = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected a real number, got {value!r}") from None
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
     if not math.isfinite(real):
-        raise ValueError(f"{name}: expected a finite number, got {real}")
+        raise ValueError(f"{name} must be finite, got {real}")
     return real
 
 
@@ -54,7 +54,7 @@ def as_sparsity(sparsity: Any) -> float:
     """Return the fraction of zeros `sparsity` as a float in [0, 1]."""
     fraction = as_real("sparsity", sparsity)
     if not 0 <= fraction <= 1:
-        raise ValueError(f"sparsity: expected a fraction from 0 to 1, got {fraction}")
+        raise ValueError(f"sparsity must be a fraction from 0 to 1, got {fraction}")
     return fraction
 
 
@@ -68,7 +68,7 @@ def as_dtype(dtype: DTypeLike, kinds: str = "biufc") -> np.dtype:
     result = np.dtype(dtype)
     if result.kind not in kinds or result == np.float16:
         expected = "a floating or complex" if kinds == "fc" else "a boolean or numeric"
-        raise ValueError(f"dtype: expected {expected} dtype of scipy.sparse, got {result}")
+        raise ValueError(f"dtype must be {expected} dtype of scipy.sparse, got {result}")
     return result
 
 

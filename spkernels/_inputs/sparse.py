@@ -12,6 +12,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .arrays import (
+    compressed_arrays,
+    coo_arrays,
+    coordinates,
+    has_dtype,
+    index_arrays,
+    plain,
+    shape_2d,
+    values_of,
+)
+from .errors import raise_status
 
 __all__ = [
     "KERNEL_FORMATS",
@@ -20,130 +31,23 @@ __all__ = [
     "is_hypersparse",
     "normalised",
     "positions",
-    "raise_status",
     "sparse_arrays",
     "to_csc",
     "to_csr",
     "to_kernel_format",
-    "transposed_arrays",
     "validated",
-    "widened",
     "with_arrays",
 ]
 
 #: Formats with kernels of their own.
 KERNEL_FORMATS = ("csr", "csc", "coo", "bsr")
-
 _CODES = {"csr": _core.CSR, "csc": _core.CSC, "coo": _core.COO, "bsr": _core.BSR}
-_INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))
 
 #: Columns that a pattern of attention or of prepared samples may have: it holds them in 32 bits.
 MAX_PATTERN_COLUMNS = np.iinfo(np.int32).max - 4096
 
 #: What a dimension is long against: so many times the entries, and so much in any case.
 _PER_ENTRY, _SHORT = 8, 1 << 16
-
-
-# Arrays -------------------------------------------------------------------------------------------
-
-
-def _index_array(array, name):
-    array = np.asarray(array)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must hold integers, got dtype {array.dtype}")
-    return array
-
-
-def _index_arrays(**arrays):
-    """Index arrays of one native width, contiguous and aligned; copies only where they are not."""
-    found = {name: _index_array(array, name) for name, array in arrays.items()}
-    wanted = np.result_type(*(array.dtype for array in found.values()))
-    # It is float64 for int64 and uint64 together.
-    wanted = wanted if wanted in _INDEX_DTYPES else np.dtype(np.int64)
-    result = []
-    for name, array in found.items():
-        if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size:
-            if array.max() > np.iinfo(np.int64).max:
-                raise ValueError(f"{name} holds values above {np.iinfo(np.int64).max}")
-        result.append(_plain(array, wanted))
-    return result
-
-
-def _plain(array, dtype):
-    """Return an array of a dtype, contiguous and aligned; itself where it is that."""
-    array = np.ascontiguousarray(array, dtype=dtype)
-    return array if array.flags.aligned else array.copy()
-
-
-def _has_dtype(array, dtype):
-    return dtype is None or array.dtype == dtype  # None itself is equal to float64
-
-
-def _values(data, dtype, name, ndim):
-    """Return stored values in a dtype, or in their own in native byte order."""
-    data = np.asarray(data)
-    if data.ndim != ndim:
-        raise ValueError(f"{name} must be {ndim}-D, got shape {data.shape}")
-    return _plain(data, data.dtype.newbyteorder("=") if dtype is None else dtype)
-
-
-def _coordinates(A, name):
-    """Return the index arrays of COO, one per dimension, by the names that an error calls them."""
-    coords = getattr(A, "coords", None)
-    if coords is None:  # scipy before 1.13
-        return {f"{name}.row": A.row, f"{name}.col": A.col}
-    if len(coords) != A.ndim:
-        raise ValueError(
-            f"{name}.coords must hold {A.ndim} arrays for shape {A.shape}, got {len(coords)}"
-        )
-    if A.ndim > 2:
-        return {f"{name}.coords[{axis}]": array for axis, array in enumerate(coords)}
-    return dict(zip((f"{name}.row", f"{name}.col")[2 - A.ndim :], coords, strict=True))
-
-
-def _coo_arrays(A, dtype, name):
-    """Return the index arrays and the values of COO of any dimension, in native dtypes."""
-    named = _coordinates(A, name)
-    coords = _index_arrays(**named)
-    data = _values(A.data, dtype, f"{name}.data", 1)
-    if any(len(array) != len(data) for array in coords):
-        parts = [*named, f"{name}.data"]
-        lengths = [str(len(array)) for array in (*coords, data)]
-        raise ValueError(
-            f"{', '.join(parts[:-1])} and {parts[-1]} must have equal lengths, got "
-            f"{', '.join(lengths[:-1])} and {lengths[-1]}"
-        )
-    return coords, data
-
-
-def _shape_2d(A):
-    """Return the shape of an operand of one or two dimensions, a row being a matrix."""
-    return (1,) * (2 - A.ndim) + tuple(int(extent) for extent in A.shape)
-
-
-def _compressed_arrays(A, dtype, name):
-    """Return the block and the arrays of CSR, CSC or BSR, in native dtypes."""
-    shape = _shape_2d(A)
-    offsets, indices = _index_arrays(
-        **{f"{name}.indptr": A.indptr, f"{name}.indices": A.indices}
-    )
-    block = (1, 1)
-    if A.format == "bsr":
-        data = _values(A.data, dtype, f"{name}.data", 3)
-        block = data.shape[1:]
-        if min(block) < 1 or shape[0] % block[0] or shape[1] % block[1]:
-            raise ValueError(f"{name}.data has blocks {block} that do not divide shape {shape}")
-        outer = shape[0] // block[0]
-    else:
-        data = _values(A.data, dtype, f"{name}.data", 1)
-        outer = shape[1] if A.format == "csc" else shape[0]
-    if len(offsets) != outer + 1:
-        raise ValueError(
-            f"{name}.indptr must have length {outer + 1} for shape {shape}, got {len(offsets)}"
-        )
-    return block, offsets, indices, data
 
 
 def sparse_arrays(A, dtype, name):
@@ -157,36 +61,16 @@ def sparse_arrays(A, dtype, name):
         A = to_kernel_format(A, name)
     arrays = _core.plain_arrays(A, _CODES[A.format])
     if arrays is not None:
-        data = arrays[-1]
-        return arrays if _has_dtype(data, dtype) else (*arrays[:-1], _plain(data, dtype))
+        if has_dtype(arrays.values, dtype):
+            return arrays
+        return arrays._replace(values=plain(arrays.values, dtype))
     if A.format == "coo":
-        coords, data = _coo_arrays(A, dtype, name)
+        coords, data = coo_arrays(A, dtype, name)
         row, col = coords if A.ndim == 2 else (np.zeros_like(coords[0]), coords[0])
-        return _core.COO, _shape_2d(A), (1, 1), None, col, row, data
-    block, offsets, indices, data = _compressed_arrays(A, dtype, name)
-    return _CODES[A.format], _shape_2d(A), block, offsets, indices, None, data
-
-
-def transposed_arrays(arrays):
-    """Return the arrays of the transpose of valid ones: the same, but of BSR, whose blocks turn."""
-    code, (rows, cols), block, offsets, indices, row_indices, data = arrays
-    shape = (cols, rows)
-    if code == _core.COO:
-        return code, shape, block, None, row_indices, indices, data
-    if code == _core.BSR:
-        return _core.transpose_blocks(arrays)
-    code = _core.CSC if code == _core.CSR else _core.CSR
-    return code, shape, block, offsets, indices, None, data
-
-
-def widened(arrays):
-    """Return the same with 64-bit indices."""
-    code, shape, block, offsets, indices, rows, data = arrays
-    offsets, indices = (part.astype(np.int64, copy=False) for part in (offsets, indices))
-    return code, shape, block, offsets, indices, rows, data
-
-
-# Operands -----------------------------------------------------------------------------------------
+        return _core.SparseArrays(_core.COO, shape_2d(A), (1, 1), None, col, row, data)
+    block, offsets, indices, data = compressed_arrays(A, dtype, name)
+    code = _CODES[A.format]
+    return _core.SparseArrays(code, shape_2d(A), block, offsets, indices, None, data)
 
 
 def validated(A, name, *, dtype=None, check=True):
@@ -216,7 +100,7 @@ def validated(A, name, *, dtype=None, check=True):
     """
     if A.format in KERNEL_FORMATS:
         arrays = _core.plain_arrays(A, _CODES[A.format])
-        if arrays is not None and _has_dtype(arrays[-1], dtype) and _is_full(arrays):
+        if arrays is not None and has_dtype(arrays.values, dtype) and _is_full(arrays):
             if check:
                 _raise_unless_valid(arrays, A, name)
             return A
@@ -239,8 +123,8 @@ def validated(A, name, *, dtype=None, check=True):
 
 def _is_full(arrays):
     """Whether nothing lies behind the last row."""
-    _, _, _, offsets, indices, _, data = arrays
-    return offsets is None or offsets[-1] == len(indices) == len(data)
+    offsets = arrays.offsets
+    return offsets is None or offsets[-1] == len(arrays.indices) == len(arrays.values)
 
 
 def _raise_unless_valid(arrays, A, name):
@@ -254,17 +138,17 @@ def normalised(A, name, *, dtype=None):
 
     These are not looked at, and what lies behind the last row stays.
     """
-    if _core.plain_arrays(A, _CODES[A.format]) is not None and _has_dtype(A.data, dtype):
+    if _core.plain_arrays(A, _CODES[A.format]) is not None and has_dtype(A.data, dtype):
         return A
     if A.format == "coo":
-        coords, data = _coo_arrays(A, dtype, name)
-        own = _coordinates(A, name).values()
+        coords, data = coo_arrays(A, dtype, name)
+        own = coordinates(A, name).values()
         if data is A.data and all(new is old for new, old in zip(coords, own, strict=True)):
             return A
         if hasattr(A, "coords"):
             return with_arrays(A, coords=tuple(coords), data=data)
         return with_arrays(A, row=coords[0], col=coords[1], data=data)
-    _, offsets, indices, data = _compressed_arrays(A, dtype, name)
+    _, offsets, indices, data = compressed_arrays(A, dtype, name)
     if offsets is A.indptr and indices is A.indices and data is A.data:
         return A
     return with_arrays(A, indptr=offsets, indices=indices, data=data)
@@ -288,7 +172,7 @@ def _check_contents(A, name):
     if A.ndim <= 2:
         _raise_unless_valid(sparse_arrays(A, None, name), A, name)
         return
-    for part, coord, extent in zip(_coordinates(A, name), A.coords, A.shape, strict=True):
+    for part, coord, extent in zip(coordinates(A, name), A.coords, A.shape, strict=True):
         if coord.size and (coord.min() < 0 or coord.max() >= extent):
             raise ValueError(
                 f"{part} is corrupted: an index is negative or out of range for shape {A.shape}"
@@ -296,7 +180,7 @@ def _check_contents(A, name):
 
 
 def _validated_dia(A, dtype, name):
-    if _core.are_plain_diagonals(A) and _has_dtype(A.data, dtype):
+    if _core.are_plain_diagonals(A) and has_dtype(A.data, dtype):
         return A
     data, offsets = _dia_arrays(A, dtype, name)
     numbers = offsets.tolist()
@@ -320,8 +204,8 @@ def _dia_arrays(A, dtype, name):
             f"{name}.data must have a row for each of {name}.offsets, "
             f"got shapes {data.shape} and {offsets.shape}"
         )
-    (offsets,) = _index_arrays(**{f"{name}.offsets": offsets})
-    return _values(data, dtype, f"{name}.data", 2), offsets
+    (offsets,) = index_arrays(**{f"{name}.offsets": offsets})
+    return values_of(data, dtype, f"{name}.data", 2), offsets
 
 
 def _csr_of_lil(A, dtype, name):
@@ -356,7 +240,7 @@ def _csr_of_lil(A, dtype, name):
         raise ValueError(
             f"{name}.rows is corrupted: an index is negative or out of range for shape {A.shape}"
         )
-    return csr if _has_dtype(csr.data, dtype) else normalised(csr, name, dtype=dtype)
+    return csr if has_dtype(csr.data, dtype) else normalised(csr, name, dtype=dtype)
 
 
 def _of_dok(A, dtype, name):
@@ -374,7 +258,7 @@ def _of_dok(A, dtype, name):
             f"{name}.keys() is corrupted: an index is no integer, negative or out of range for "
             f"shape {A.shape}"
         )
-    data = _values(data, dtype, f"{name}.data", 1)
+    data = values_of(data, dtype, f"{name}.data", 1)
     index = np.int32 if max(*A.shape, len(keys)) <= np.iinfo(np.int32).max else np.int64
     coords = tuple(places[:, axis].astype(index) for axis in range(ndim))
     kind = "matrix" if isinstance(A, sp.spmatrix) else "array"
@@ -385,9 +269,6 @@ def _of_dok(A, dtype, name):
     offsets = np.zeros(A.shape[0] + 1, index)
     np.cumsum(np.bincount(row, minlength=A.shape[0]), out=offsets[1:])
     return getattr(sp, f"csr_{kind}")((data[order], col[order], offsets), shape=A.shape)
-
-
-# Conversions --------------------------------------------------------------------------------------
 
 
 def to_csr(A, name, *, dtype=None, check=True):
@@ -470,28 +351,3 @@ def check_pattern_columns(shape, name):
             f"{name} must have at most {MAX_PATTERN_COLUMNS} columns, which patterns hold in 32 "
             f"bits, got shape {tuple(shape)}"
         )
-
-
-# Errors -------------------------------------------------------------------------------------------
-
-
-def raise_status(status, A, name):
-    """Raise the exception for a status other than success."""
-    text = _core.status_string(status)
-    if "memory" in text:
-        raise MemoryError(f"spkernels: {text}")
-    if "SPKERNELS_ISA" in text:
-        raise RuntimeError(f"{text}: this machine has {', '.join(_core.isa_list())}")
-    if "offsets" in text:
-        raise ValueError(
-            f"{name}.indptr is corrupted: it must start at 0, never decrease and end at or below "
-            f"len({name}.indices) and len({name}.data) ({name} has shape {A.shape})"
-        )
-    if "index" in text:
-        where = f"{name}.row or {name}.col" if A.format == "coo" else f"{name}.indices"
-        raise ValueError(
-            f"{where} is corrupted: an index is negative or out of range for shape {A.shape}"
-        )
-    if "too few entries" in text:
-        raise ValueError(f"{name} has {text}: {A.nnz}, for {A.shape[0]} x {A.shape[1]}")
-    raise ValueError(f"spkernels: {text}")

@@ -8,16 +8,11 @@ import numpy as np
 
 from .. import _core
 from .._inputs.dense import NATIVE, dense_array, dense_view, numbers
+from .._inputs.errors import raise_status
 from .._inputs.foreign import as_sparse
-from .._inputs.out import apart_from
+from .._inputs.out import apart_from, check_out
 from .._inputs.scalars import scalar
-from .._inputs.sparse import (
-    check_pattern_columns,
-    raise_status,
-    sparse_arrays,
-    to_csr,
-    with_arrays,
-)
+from .._inputs.sparse import check_pattern_columns, sparse_arrays, to_csr, with_arrays
 from .._runtime.threads import resolve_workers
 from ..masks import Mask
 
@@ -184,7 +179,7 @@ def sparse_attention(
     if out is None:
         target = out = np.empty(shape, dtype)
     else:
-        target = _check_out(out, shape, dtype)
+        target = _target(out, shape, dtype)
         Q, K, V, bias = (apart_from(target, array) for array in (Q, K, V, bias))
     Q, K, V = (_rows_dense(dense_view(array, dtype)) for array in (Q, K, V))
     lse = np.empty((*heads, n), dtype) if return_lse else None
@@ -235,9 +230,9 @@ def _pattern(mask, shape, threads):
     status, pattern = _core.pattern_of(arrays, threads, 0)
     if status == _core.ERR_ARGUMENT:
         # In CSR, only rows that are not sorted are refused; indices were found in range before.
-        _, _, _, offsets, indices, _, _ = arrays
+        indices = arrays.indices.copy()
         ones = np.ones(len(indices), bool)
-        ordered = with_arrays(mask, indptr=offsets, indices=indices.copy(), data=ones)
+        ordered = with_arrays(mask, indptr=arrays.offsets, indices=indices, data=ones)
         ordered.sort_indices()
         status, pattern = _core.pattern_of(sparse_arrays(ordered, None, "mask"), threads, 0)
     if status:
@@ -289,16 +284,9 @@ def _bias(bias, shape, dtype):
         raise ValueError(f"bias must broadcast to {shape}, got shape {bias.shape}") from None
 
 
-def _check_out(out, shape, dtype):
+def _target(out, shape, dtype):
     """Return what to write into: `out`, or an array for it."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
-    if out.shape != shape or out.dtype != dtype:
-        raise ValueError(
-            f"out must have shape {shape} and dtype {dtype}, got {out.shape} and {out.dtype}"
-        )
-    if not out.flags.writeable:
-        raise ValueError("out is read-only")
+    check_out(out, shape, dtype)
     if dense_view(out, dtype) is not out or _rows_dense(out) is not out:
         return np.empty(shape, dtype)
     return out

@@ -44,8 +44,8 @@ def _finished(result, out, alpha, beta, bias, activation):
             result = _in_place(np.minimum, result, result.dtype.type(6))
     elif activation is not None:
         raise TypeError(
-            f"activation {activation!r} needs a result of float32 or float64, this one is "
-            f"{result.dtype}"
+            f"activation must be None for a result of {result.dtype}, got {activation!r}: it needs "
+            "float32 or float64"
         )
     return result
 
@@ -92,7 +92,7 @@ def broadcast_bias(bias, shape):
         return np.broadcast_to(bias, shape)
     except ValueError:
         raise ValueError(
-            f"bias of shape {bias.shape} does not broadcast to the result's {shape}"
+            f"bias must broadcast to the result's shape {shape}, got shape {bias.shape}"
         ) from None
 
 

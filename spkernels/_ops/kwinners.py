@@ -10,10 +10,8 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._inputs.dense import NATIVE, dense_array, native_order
+from .._inputs.errors import raise_status
 from .._inputs.out import apart_from, check_out, check_out_dtype
-from .._inputs.sparse import (
-    raise_status,
-)
 from .._runtime.threads import resolve_workers
 
 if TYPE_CHECKING:
@@ -182,10 +180,11 @@ def _rows(array):
 def _winners_csr(X, k, axis, out, threads):
     if X.ndim != 2 or axis != 1:
         raise ValueError(
-            f"format 'csr' needs a 2-D X and its last axis, got shape {X.shape} and axis {axis}"
+            f"X must be 2-D and axis its last one for format 'csr', got shape {X.shape} and axis "
+            f"{axis}"
         )
     if out is not None:
-        raise ValueError("out goes with format 'dense' only")
+        raise ValueError("out must be None for format 'csr', got an array")
     m, n = X.shape
     if n > np.iinfo(np.int32).max:
         raise ValueError(

@@ -9,18 +9,11 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._inputs.dense import NATIVE, dense_array, dense_view, numbers
+from .._inputs.errors import raise_status
 from .._inputs.foreign import as_sparse
-from .._inputs.out import apart_from
+from .._inputs.out import apart_from, arrays_apart, check_out, check_sparse_out
 from .._inputs.scalars import integral_factor, scalar
-from .._inputs.sparse import (
-    KERNEL_FORMATS,
-    normalised,
-    positions,
-    raise_status,
-    sparse_arrays,
-    to_csr,
-    validated,
-)
+from .._inputs.sparse import KERNEL_FORMATS, normalised, positions, sparse_arrays, to_csr, validated
 from .._runtime.threads import resolve_workers
 
 if TYPE_CHECKING:
@@ -292,7 +285,7 @@ def sddmm(
     if out is None:
         values = np.empty(P.data.shape, dtype)
     else:
-        values = check_out(out, P, dtype)
+        values = check_sparse_out(out, P, dtype)
     if dtype in NATIVE:
         native(P, X, Y, values, alpha, beta, scale, threads, check)
     else:
@@ -341,14 +334,7 @@ def batch_values(out, shape, dtype):
     """
     if out is None:
         return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray for a batch, got {type(out).__name__}")
-    if out.shape != shape or out.dtype != dtype:
-        raise ValueError(
-            f"out must have shape {shape} and dtype {dtype}, got {out.shape} and {out.dtype}"
-        )
-    if not out.flags.writeable:
-        raise ValueError("out is read-only")
+    check_out(out, shape, dtype)
     return np.empty_like(out, subok=False)
 
 
@@ -397,31 +383,6 @@ def _each(patterns, X, Y, out, alpha, beta, scale, workers, check):
     ]
 
 
-def check_out(out, P, dtype):
-    if not sp.issparse(out):
-        raise TypeError(f"out must be a scipy.sparse array, got {type(out).__name__}")
-    if out.format != P.format or out.shape != P.shape or out.data.shape != P.data.shape:
-        raise ValueError(
-            f"out must have the format, shape and pattern of P ({P.format}, {P.shape}, "
-            f"{P.data.size} values), got {out.format}, {out.shape}, {_held(out)} values"
-        )
-    pattern = normalised(out, "out")
-    for name in ("row", "col") if P.format == "coo" else ("indptr", "indices"):
-        mine, theirs = getattr(P, name), getattr(pattern, name)
-        if mine is not theirs and not np.array_equal(mine, theirs):
-            raise ValueError(f"out must have the pattern of P: out.{name} differs from P.{name}")
-    if out.data.dtype != dtype:
-        raise ValueError(f"out must have dtype {dtype}, got {out.data.dtype}")
-    if not out.data.flags.writeable:
-        raise ValueError("out.data is read-only")
-    return out.data
-
-
-def _held(A):
-    """Return how many values a sparse operand holds, corrupted or not."""
-    return np.size(A.data) if A.format in KERNEL_FORMATS else A.nnz
-
-
 def native(P, X, Y, values, alpha, beta, scale, threads, check, pattern=None):
     dtype = values.dtype
     X, Y = apart_from(values, dense_view(X, dtype)), apart_from(values, dense_view(Y, dtype))
@@ -429,7 +390,7 @@ def native(P, X, Y, values, alpha, beta, scale, threads, check, pattern=None):
     direct = values.flags.c_contiguous and values.flags.aligned
     if values is not P.data:
         # In place is fine, but not at an offset.
-        direct = direct and all(apart_from(values, array) is array for array in arrays[3:])
+        direct = direct and arrays_apart(values, arrays) is arrays
     target = values if direct else np.empty(values.shape, dtype)
     flags = _core.trusted_flags(P, check)
     status = _core.sddmm(

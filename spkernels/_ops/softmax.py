@@ -9,17 +9,13 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._inputs.dense import NATIVE
+from .._inputs.errors import raise_status
 from .._inputs.foreign import as_sparse
-from .._inputs.out import apart_from
+from .._inputs.out import apart_from, check_sparse_out
 from .._inputs.scalars import scalar
-from .._inputs.sparse import (
-    normalised,
-    raise_status,
-    sparse_arrays,
-    to_csr,
-)
+from .._inputs.sparse import normalised, sparse_arrays, to_csr
 from .._runtime.threads import resolve_workers
-from .sddmm import check_out, with_data
+from .sddmm import with_data
 
 if TYPE_CHECKING:
     from .._inputs.types import Sparse, SparseLike
@@ -131,18 +127,18 @@ def masked_softmax(
     scale = scalar(scale, "scale")
     P = normalised(P, "P") if P.format == "csr" else to_csr(P, "P")
     dtype = P.dtype if P.dtype in NATIVE else np.dtype(np.float64)
-    values = np.empty(P.data.shape, dtype) if out is None else check_out(out, P, dtype)
+    values = np.empty(P.data.shape, dtype) if out is None else check_sparse_out(out, P, dtype)
     arrays = sparse_arrays(P, dtype, "P")
     direct = values.flags.c_contiguous and values.flags.aligned
     if values is not P.data:
         # In place is fine, but not at an offset.
-        direct = direct and apart_from(values, arrays[-1]) is arrays[-1]
+        direct = direct and apart_from(values, arrays.values) is arrays.values
     target = values if direct else np.empty(values.shape, dtype)
     status = _core.softmax(arrays, target, scale, threads, _core.trusted_flags(P, check))
     if status:
         raise_status(status, P, "P")
     if target is not P.data:
-        target[int(arrays[3][-1]) :] = 0  # what lies behind the last row
+        target[int(arrays.offsets[-1]) :] = 0  # what lies behind the last row
     if not direct:
         values[...] = target
     return with_data(P, values) if out is None else out

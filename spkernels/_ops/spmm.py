@@ -8,19 +8,19 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs.arrays import transposed_arrays
 from .._inputs.dense import NATIVE, dense_array, dense_view, is_spmatrix, numbers, plan_bias
+from .._inputs.errors import raise_status
 from .._inputs.foreign import find_sparse, type_name
-from .._inputs.out import apart_from, check_out, check_out_dtype
+from .._inputs.out import apart_from, arrays_apart, check_out, check_out_dtype
 from .._inputs.scalars import activation_code, integral_factor, scalar
 from .._inputs.sparse import (
     is_hypersparse,
     positions,
-    raise_status,
     sparse_arrays,
     to_csc,
     to_csr,
     to_kernel_format,
-    transposed_arrays,
     validated,
 )
 from .._runtime.threads import resolve_workers
@@ -352,9 +352,13 @@ def _spmm(
     if out is not None:
         check_out(out, shape)
         if order is not None:
-            raise ValueError("order and out exclude each other: the layout of out is used")
+            raise ValueError(
+                f"order must be None where out is given, whose layout is used, got {order!r}"
+            )
     elif beta != 0:
-        raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
+        raise ValueError(
+            f"beta must be 0 without out, which holds what it multiplies, got {beta!r}"
+        )
     layout = "F" if order == "F" or (order == "K" and D.flags.fnc) else "C"
     if not native:
         alpha = integral_factor(alpha, "alpha", dtype)
@@ -409,7 +413,7 @@ def _spmm(
     else:
         arrays = sparse_arrays(S, dtype, s_name)
         if out is not None:
-            arrays = (*arrays[:3], *(apart_from(out, array) for array in arrays[3:]))
+            arrays = arrays_apart(out, arrays)
     direct = result.flags.aligned and all(step % result.itemsize == 0 for step in result.strides)
     target = result if direct else result.copy()
     flags = _core.trusted_flags(S, check)

@@ -8,7 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs.arrays import transposed_arrays, widened
 from .._inputs.dense import NATIVE
+from .._inputs.errors import raise_status
 from .._inputs.foreign import as_sparse
 from .._inputs.out import check_apart, check_out_dtype, write
 from .._inputs.sparse import (
@@ -16,13 +18,10 @@ from .._inputs.sparse import (
     is_hypersparse,
     normalised,
     positions,
-    raise_status,
     sparse_arrays,
     to_csc,
     to_csr,
-    transposed_arrays,
     validated,
-    widened,
 )
 from .._runtime.threads import resolve_workers
 
@@ -145,7 +144,7 @@ def spmspm(
     left, right = _as_csr(A, dtype, "A", by_columns), _as_csr(B, dtype, "B", by_columns)
     if by_columns:  # B^T A^T is the transpose of A B
         left, right = right, left
-    if left[4].dtype != right[4].dtype:
+    if left.indices.dtype != right.indices.dtype:
         left, right = widened(left), widened(right)
     into = out if out is None or not by_columns else out.T
     direct = into is not None and into.flags.carray

@@ -8,19 +8,19 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs.arrays import widened
 from .._inputs.dense import NATIVE, dense_array, numbers
+from .._inputs.errors import raise_status
 from .._inputs.foreign import find_sparse
 from .._inputs.out import check_apart, check_out_dtype, write
 from .._inputs.sparse import (
     KERNEL_FORMATS,
     is_hypersparse,
     positions,
-    raise_status,
     sparse_arrays,
     to_csc,
     to_csr,
     validated,
-    widened,
 )
 from .._runtime.threads import resolve_workers
 
@@ -150,7 +150,7 @@ def spmspv(
     arrays = sparse_arrays(A, dtype, "A")
     if A.shape[1] > np.iinfo(np.int32).max:
         arrays = widened(arrays)  # for the numbers of columns
-    ids, values = np.ascontiguousarray(ids, arrays[4].dtype), np.ascontiguousarray(values)
+    ids, values = np.ascontiguousarray(ids, arrays.indices.dtype), np.ascontiguousarray(values)
     direct = out is not None and out.flags.carray
     y = out if direct else np.empty(shape[0], dtype)
     status = _core.spmspv(arrays, ids, values, y, threads, _core.trusted_flags(A, check))
@@ -174,7 +174,7 @@ def _active_columns(A, ids, values, threads):
     # Columns of A are rows of its transpose, and x is a sparse matrix of one row: no copy of them.
     offsets = np.array([0, ids.size], np.int64)
     indices, data = np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(values)
-    x = (_core.CSR, (1, k), (1, 1), offsets, indices, None, data)
+    x = _core.SparseArrays(_core.CSR, (1, k), (1, 1), offsets, indices, None, data)
     y = np.empty((1, m), values.dtype)
     status = _core.spmm(x, A.T, y, 1.0, 0.0, None, None, 0, threads, 0)
     if status:

@@ -20,10 +20,11 @@ from .._inputs.dense import (
     dense_view,
     plan_bias,
 )
+from .._inputs.errors import raise_status
 from .._inputs.foreign import find_sparse
 from .._inputs.out import apart_from, check_out, check_out_dtype
 from .._inputs.scalars import activation_code, as_extent
-from .._inputs.sparse import raise_status, validated
+from .._inputs.sparse import validated
 from .._runtime.describe import describe
 from .._runtime.threads import resolve_workers
 from .explain import explain_int8

@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import _core
 from .._inputs import canonical
-from .._inputs.sparse import raise_status, sparse_arrays
+from .._inputs.errors import raise_status
+from .._inputs.sparse import sparse_arrays
 from .._runtime.threads import resolve_workers
 from .quantise import check_sums
 
@@ -89,7 +90,7 @@ class _Transposed(State):
 
 def pack_int8(csr, width, workers):
     """Pack a canonical matrix of int8 for products with `width` columns."""
-    arrays = (*sparse_arrays(csr, None, "A")[:-1], csr.data)
+    arrays = sparse_arrays(csr, None, "A")._replace(values=csr.data)
     known = _core.CHECKED | _core.SORTED
     status, made = _core.pack_int8(arrays, width, resolve_workers(workers), known)
     if status:

@@ -10,12 +10,13 @@ import scipy.sparse as sp
 from .. import _core
 from .._inputs import canonical
 from .._inputs.dense import NATIVE
+from .._inputs.errors import raise_status
 from .._inputs.scalars import as_extent, scalar
-from .._inputs.sparse import check_pattern_columns, raise_status, sparse_arrays
+from .._inputs.sparse import check_pattern_columns, sparse_arrays
 from .._ops.sddmm import (
     batch_result,
     batch_values,
-    check_out,
+    check_sparse_out,
     factors,
     leading,
     native,
@@ -226,7 +227,7 @@ class PreparedPattern:
         if batch:
             values = batch_values(out, (*lead, P.nnz), dtype)
         else:
-            values = np.empty(P.nnz, dtype) if out is None else check_out(out, P, dtype)
+            values = np.empty(P.nnz, dtype) if out is None else check_sparse_out(out, P, dtype)
         for head in np.ndindex(lead):
             native(P, X[head], Y[head], values[head], alpha, beta, scale, threads, False,
                    self._pattern)

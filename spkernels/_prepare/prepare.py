@@ -222,9 +222,9 @@ def check_options(op, n, k, storage, pattern, fill, tune, workers):
     if op not in ("spmm", "sddmm"):
         raise ValueError(f"op must be 'spmm' or 'sddmm', got {op!r}")
     if op == "sddmm" and any(value is not None for value in (n, storage, pattern, fill)):
-        raise ValueError("n, storage, pattern and fill are for op='spmm', got op='sddmm'")
+        raise ValueError("n, storage, pattern and fill must be None for op='sddmm'")
     if op == "spmm" and k is not None:
-        raise ValueError("k is for op='sddmm', got op='spmm'")
+        raise ValueError(f"k must be None for op='spmm', got {k!r}")
     if tune is not True and tune is not False:
         raise TypeError(f"tune must be True or False, got {tune!r}")
     resolve_workers(workers)

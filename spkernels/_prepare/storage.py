@@ -18,7 +18,9 @@ def check_storage(storage, dtype):
         expected = ", ".join(map(repr, STORAGES))
         raise ValueError(f"storage must be one of {expected}, got {storage!r}")
     if storage is not None and dtype != np.float32:
-        raise ValueError(f"storage={storage!r} needs float32 values (dtype), got {dtype}")
+        raise ValueError(
+            f"storage must be None for values of {dtype}, got {storage!r}: it needs float32"
+        )
 
 
 def rounded(values, storage):

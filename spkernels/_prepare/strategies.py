@@ -17,7 +17,8 @@ import scipy.sparse as sp
 from .. import _core
 from .._inputs.canonical import known_canonical
 from .._inputs.dense import NATIVE, dense_array
-from .._inputs.sparse import raise_status, sparse_arrays
+from .._inputs.errors import raise_status
+from .._inputs.sparse import sparse_arrays
 from .._ops.spmm import multiply_dense, multiply_packed, spmm
 from .._runtime.threadpools import threadpoolctl
 from .._runtime.threads import resolve_workers, thread_count

@@ -32,7 +32,7 @@ class Structure(NamedTuple):
             return cls(kind, size, 1.0 if kind == "block" else DEFAULT_FILL)
         if kind not in ("auto", "block"):
             raise ValueError(
-                f"fill is for blocks, pattern='auto' or 'VxW', got fill={fill!r} and "
+                f"fill must be None but for blocks, pattern='auto' or 'VxW', got fill={fill!r} and "
                 f"pattern={pattern!r}"
             )
         return cls(kind, size, as_fill(fill))

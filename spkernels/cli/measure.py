@@ -12,7 +12,8 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._inputs.dense import NATIVE
-from .._inputs.sparse import raise_status, sparse_arrays
+from .._inputs.errors import raise_status
+from .._inputs.sparse import sparse_arrays
 from .._ops.spmm import spmm
 from .._runtime.threads import resolve_workers
 from .accuracy import worst_error

@@ -107,7 +107,7 @@ def _run(packed, Q, K, V, scale, out, return_lse, stream):
             raise ValueError(f"out must have shape {shape}, got {tuple(target.shape)}")
         _check_rows(target, packed)
         if target.library.is_read_only(target.array):
-            raise ValueError("out is read-only")
+            raise ValueError("out must be writeable, got a read-only array")
         if any(n > 1 and not step for n, step in zip(shape, target.strides, strict=True)):
             raise ValueError("out must have a place for every element, got a stride of 0")
         check_apart(target, Q, K, V)

@@ -31,7 +31,9 @@ class Options(NamedTuple):
         if order not in _ORDERS:
             raise ValueError(f"order must be None, 'C', 'F' or 'K', got {order!r}")
         if out is not None and order is not None:
-            raise ValueError("order and out exclude each other: the layout of out is used")
+            raise ValueError(
+                f"order must be None where out is given, whose layout is used, got {order!r}"
+            )
         alpha, beta = as_factor(alpha, "alpha"), as_factor(beta, "beta")
         if out is None and beta != 0:
             raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
@@ -150,7 +152,7 @@ def _given(out, packed, right, vector, m, n):
         raise ValueError(f"out must have dtype {packed.dtype}, got {out.dtype}")
     check_operand(out, packed)
     if out.library.is_read_only(out.array):
-        raise ValueError("out is read-only")
+        raise ValueError("out must be writeable, got a read-only array")
     if vector:
         row, col = out.strides[0], 1
     else:

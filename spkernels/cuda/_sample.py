@@ -73,7 +73,7 @@ def _run(packed, X, Y, lead, out, sampling, stream):
         reads = read(out, "out")
         check_values(reads, packed, shape)
         if reads.library.is_read_only(reads.array):
-            raise ValueError("out is read-only")
+            raise ValueError("out must be writeable, got a read-only array")
         check_apart(reads, X, Y)
     ordered = packed.order is None or isinstance(packed.order, str)
     direct = ordered and out is not None

@@ -63,7 +63,7 @@ def check_sizes(*sizes: int, where: str = "") -> None:
 def check_area(names: str, rows: int, cols: int) -> None:
     """Raise ValueError if the positions of a matrix do not fit in 64 bits."""
     if rows * cols > INT64_MAX:
-        raise ValueError(f"{names}: expected fewer than 2**63 places, got {rows} x {cols}")
+        raise ValueError(f"{names} must make fewer than 2**63 places, got {rows} x {cols}")
 
 
 def check_rows(rows: int, nbytes: int, where: str = "") -> None:

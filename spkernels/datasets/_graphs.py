@@ -75,9 +75,9 @@ def power_law_graph(
     check_area("n", n, n)
     avg_degree, exponent = as_real("avg_degree", avg_degree), as_real("exponent", exponent)
     if not 0 <= avg_degree <= n - 1:
-        raise ValueError(f"avg_degree: expected a number from 0 to {n - 1}, got {avg_degree}")
+        raise ValueError(f"avg_degree must be from 0 to {n - 1}, got {avg_degree}")
     if exponent <= 2:
-        raise ValueError(f"exponent: expected a number larger than 2, got {exponent}")
+        raise ValueError(f"exponent must be larger than 2, got {exponent}")
     kind, rng = as_dtype(dtype), as_generator(rng)
     pairs = n * (n - 1) // 2 if symmetric else n * (n - 1)
     edges = round(n * avg_degree / 2) if symmetric else round(n * avg_degree)

@@ -135,15 +135,15 @@ def load(
             f"{', '.join(COMPRESSED)}"
         )
     if key is not None and suffix not in (".npz", ".mat"):
-        raise ValueError(f"{path}: expected no key for a {suffix} file, got {key!r}")
+        raise ValueError(f"{path}: key must be None for a {suffix} file, got {key!r}")
     if shape is not None and suffix != ".raw":
-        raise ValueError(f"{path}: expected no shape for a {suffix} file, got {shape!r}")
+        raise ValueError(f"{path}: shape must be None for a {suffix} file, got {shape!r}")
     if values not in VALUES:
         raise ValueError(
-            f"{path}: values: expected one of {', '.join(map(repr, VALUES))}, got {values!r}"
+            f"{path}: values must be one of {', '.join(map(repr, VALUES))}, got {values!r}"
         )
     if values != "normal" and suffix != ".smtx":
-        raise ValueError(f"{path}: expected no values for a {suffix} file, got {values!r}")
+        raise ValueError(f"{path}: values must be 'normal' for a {suffix} file, got {values!r}")
     try:
         content = read(path)
         match suffix:
@@ -165,7 +165,7 @@ def load(
 def _cast(A: csr_array, dtype: DTypeLike) -> csr_array:
     kind = as_dtype(dtype)
     if A.dtype.kind == "c" and kind.kind != "c":
-        raise ValueError(f"dtype: expected a complex dtype for complex values, got {kind}")
+        raise ValueError(f"dtype must be complex for complex values, got {kind}")
     # Not A.astype, which sorts the columns and adds up duplicates.
     return make_csr(A.data.astype(kind, copy=False), A.indices, A.indptr, A.shape)
 
@@ -201,7 +201,7 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise NotADirectoryError(f"folder: expected an existing folder, got {folder}")
+        raise NotADirectoryError(f"folder must be an existing folder, got {folder}")
     return sorted(
         path for path in folder.rglob("*") if suffix_of(path) in _SELF_DESCRIBING and path.is_file()
     )

@@ -264,7 +264,8 @@ def _direct_or_nearest(
 ) -> int:
     """Return the parameter `name`, given as `value` or by the sparsity it should come nearest."""
     if (value is None) == (sparsity is None):
-        raise ValueError(f"{name}: expected either {name} or sparsity to be given")
+        given = "neither" if value is None else "both"
+        raise ValueError(f"{name} or sparsity must be given, got {given}")
     if value is not None:
         return as_count(name, value, *bounds)
     choices = np.arange(bounds[0], bounds[1] + 1)

@@ -94,7 +94,7 @@ def magnitude_pruned(
     for name, value in (("row_spread", row_spread), ("col_spread", col_spread)):
         spreads.append(as_real(name, value))
         if spreads[-1] < 0:
-            raise ValueError(f"{name}: expected a standard deviation of at least 0, got {value}")
+            raise ValueError(f"{name} must be a standard deviation of at least 0, got {value}")
     kind, rng = as_dtype(dtype, "fc"), as_generator(rng)
     row_scale = np.exp(spreads[0] * rng.standard_normal(m))
     col_scale = np.exp(spreads[1] * rng.standard_normal(n))
@@ -282,14 +282,14 @@ def block_pruned(
     try:
         R, C = block
     except (TypeError, ValueError):
-        raise ValueError(f"block: expected (rows, columns), got {block!r}") from None
+        raise ValueError(f"block must be (rows, columns), got {block!r}") from None
     R, C, m, n = (as_count(*pair) for pair in (("block", R), ("block", C), ("m", m), ("n", n)))
     sparsity = as_sparsity(sparsity)
     for name, size, part in (("m", m, R), ("n", n, C)):
         if size % part:
-            raise ValueError(f"{name}: expected a multiple of the block's {part}, got {size}")
+            raise ValueError(f"{name} must be a multiple of the block's {part}, got {size}")
     if format not in ("csr", "bsr"):
-        raise ValueError(f"format: expected 'csr' or 'bsr', got {format!r}")
+        raise ValueError(f"format must be 'csr' or 'bsr', got {format!r}")
     check_area("m, n", m, n)
     kind, rng = as_dtype(dtype, "fc"), as_generator(rng)
     rows, cols = m // R, n // C

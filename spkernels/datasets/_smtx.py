@@ -108,7 +108,7 @@ def save_smtx(path: str | os.PathLike[str], A: object) -> None:
         raise ValueError(f"path: expected a name ending in .smtx or .smtx.gz, got {path}")
     A = as_sparse(A, "A")
     if A.ndim != 2:
-        raise ValueError(f"A: expected two dimensions, got shape {A.shape}")
+        raise ValueError(f"A must be 2-D, got shape {A.shape}")
     # Not in A's dtype, which may be one that scipy neither converts nor adds up.
     pattern = csr_array(validated(A, "A", dtype=np.bool_), copy=True)
     pattern.sum_duplicates()

@@ -30,7 +30,7 @@ def bigbird_blocks(
     n = as_count("n", n, 1, INT32_MAX)
     window_blocks = as_count("window_blocks", window_blocks)
     if window_blocks % 2 == 0:
-        raise ValueError(f"window_blocks: expected an odd number, got {window_blocks}")
+        raise ValueError(f"window_blocks must be odd, got {window_blocks}")
     global_blocks = as_count("global_blocks", global_blocks, 0)
     rng = as_generator(rng)
     if sparsity is None:
@@ -41,7 +41,7 @@ def bigbird_blocks(
         grid, budget = _fitting_grid(n, block_size, window_blocks, global_blocks, sparsity)
         extra = _spread(rng, grid.free, budget)
     else:
-        raise ValueError("random_blocks: expected None together with sparsity")
+        raise ValueError(f"random_blocks must be None together with sparsity, got {random_blocks}")
     flat = sample_rows(rng, grid.size, extra, grid.fixed)
     ones = np.ones(flat.size, dtype=bool)
     return from_positions(flat, ones, (grid.size, grid.size)), grid.block_size
@@ -53,7 +53,7 @@ class _Grid:
     def __init__(self, n: int, block_size: int, window_blocks: int, global_blocks: int) -> None:
         self.block_size = as_count("block_size", block_size)
         if n % self.block_size:
-            raise ValueError(f"n: expected a multiple of the block size {self.block_size}, got {n}")
+            raise ValueError(f"n must be a multiple of the block size {self.block_size}, got {n}")
         self.size = n // self.block_size
         first = min(global_blocks, self.size)
         starts, stops = window_runs(self.size, window_blocks // 2)
@@ -86,7 +86,7 @@ def _fitting_grid(
         if kept(grid.size**2, sparsity) >= least:
             return grid, kept(grid.size**2, sparsity) - grid.fixed.size
     raise ValueError(
-        f"sparsity: expected at most {1 - least / grid.size**2:.4f}, which is what the window and "
+        f"sparsity must be at most {1 - least / grid.size**2:.4f}, which is what the window and "
         f"the global blocks leave at block size {grid.block_size} and n = {n}, got {sparsity}"
     )
 

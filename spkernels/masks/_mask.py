@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs.errors import raise_status
 from .._runtime.describe import describe, held
 from . import _runs
 
@@ -79,7 +80,7 @@ class Mask:
             offsets, starts, stops = self._rows(0, rows)
             status, made = _core.pattern_of_runs((rows, cols), offsets, starts, stops, workers)
             if status:
-                raise MemoryError(f"spkernels: {_core.status_string(status)}")
+                raise_status(status, self, "mask")
             self._made = made
         return made
 

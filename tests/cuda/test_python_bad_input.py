@@ -109,12 +109,12 @@ CASES = {
         ValueError,
         "out must be row-major or column-major",
     ),
-    "read-only out": ((of(K, N),), {"out": read_only()}, ValueError, "out is read-only"),
+    "read-only out": ((of(K, N),), {"out": read_only()}, ValueError, "out must be writeable"),
     "read-only interface": (
         (of(K, N),),
         {"out": Plain(np.ones((M, N)), read_only=True)},
         ValueError,
-        "out is read-only",
+        "out must be writeable, got a read-only array",
     ),
     "out over B": (
         (Tensor(SHARED[:K]),),
@@ -136,7 +136,7 @@ CASES = {
         (of(K, N),),
         {"order": "C", "out": of(M, N)},
         ValueError,
-        "order and out exclude each other",
+        "order must be None where out is given",
     ),
     "activation": (
         (of(K, N),),
@@ -227,7 +227,7 @@ PREPARE = {
     ),
     "op": ((A,), {"op": "spmv"}, ValueError, "op must be one of 'spmm', 'sddmm', 'attention'"),
     "no op": ((A,), {"op": ()}, ValueError, "op must be one of"),
-    "n": ((A,), {"n": 0}, ValueError, "n: expected an int from 1 to 2147483647, got 0"),
+    "n": ((A,), {"n": 0}, ValueError, "n must be from 1 to 2147483647, got 0"),
     "pattern": ((A,), {"pattern": "two:4"}, ValueError, "pattern"),
 }
 
