@@ -21,7 +21,7 @@ import spkernels
 from spkernels import _core, accelerate
 from spkernels._accelerate import hooks as hooks_module
 from spkernels._accelerate import switch as switch_module
-from spkernels._accelerate.crossover import Rule
+from spkernels._ops.crossover import Rule
 
 FORMATS = ("csr", "csc", "coo", "bsr")
 OTHER_FORMATS = ("dia", "dok", "lil")

@@ -18,7 +18,7 @@ import os
 if os.environ["SPKERNELS_TEST_ACCELERATE"] == "1":
     from spkernels._accelerate import hooks
     from spkernels import accelerate
-    from spkernels._accelerate.crossover import Rule
+    from spkernels._ops.crossover import Rule
 
     # Most of these matrices are tiny: take them all the same.
     formats = ("csr", "csc", "coo", "bsr")

@@ -23,7 +23,7 @@ from sklearn.utils.extmath import safe_sparse_dot  # noqa: E402
 
 from spkernels import accelerate  # noqa: E402
 from spkernels._accelerate import hooks  # noqa: E402
-from spkernels._accelerate.crossover import Rule  # noqa: E402
+from spkernels._ops.crossover import Rule  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

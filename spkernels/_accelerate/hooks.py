@@ -18,8 +18,8 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._inputs.dense import NATIVE
+from .._ops.crossover import RULES
 from .._ops.spmm import spmm
-from .crossover import RULES
 from .report import CONTENDED, TAKEN
 
 __all__ = ["Hook", "find_hooks", "make_method"]

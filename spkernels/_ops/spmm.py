@@ -24,6 +24,7 @@ from .._inputs.sparse import (
     validated,
 )
 from .._runtime.threads import resolve_workers
+from .crossover import pays_as_csc, scipy_is_faster
 from .epilogue import check_epilogue, dense_product, finish
 
 if TYPE_CHECKING:
@@ -200,7 +201,9 @@ def spmm(
         name = "B" if dense_first else "A"
         if S.format == "dia":
             S = validated(S, name)
-        by_scipy = _scipy_is_faster(S, D, dense_first, check)
+        by_scipy = scipy_is_faster(S, D, dense_first)
+        if by_scipy and S.format == "dok" and check:
+            by_scipy = _has_valid_keys(S)
         if by_scipy and workers is None and _is_plain(S, D, dense_first, *options):
             return np.asarray(D @ S if dense_first else S @ D, order="C")
         if not by_scipy:
@@ -262,29 +265,6 @@ def _is_plain(S, D, dense_first, out, alpha, beta, bias, activation, order):
         and out is bias is activation is order is None
         and (type(alpha), alpha, type(beta), beta) == (float, 1.0, float, 0.0)
     )
-
-
-def _scipy_is_faster(S, D, dense_first, check):
-    """Whether scipy has the product before a conversion to CSR would be done.
-
-    Scipy's products of DIA walk the diagonals, those of DOK the entries, in Python; tocsr() alone
-    takes 60 us and 100 us.  Measured with scipy 1.17 on one and two threads, 10 to 200,000 rows of
-    3 and 10 entries, 1 to 64 columns; the time of scipy over that of conversion and kernels.  DIA:
-    one column 0.03 to 1.0; more columns 0.05 to 0.95 up to 200,000 multiplications, 0.4 to 2.2
-    above; on the right 0.8 below 1000, 0.6 to 2.3 above.  DOK: one column 0.1 to 0.75 up to 300
-    entries, more columns 0.5 to 0.7 at 30 and 1.3 at 90.  LIL is converted by scipy too.
-    """
-    if D.ndim not in (1, 2):
-        return False
-    columns = 1 if D.ndim == 1 else D.shape[0 if dense_first else 1]
-    if S.format == "dia" and is_hypersparse(max(S.shape), S.data.size):
-        return False  # scipy fills diagonals up to that length, to transpose them
-    if S.format == "dia":
-        work = S.data.size * columns
-        return work <= 1000 if dense_first else columns == 1 or work <= 200_000
-    if S.format == "dok" and S.nnz <= (250 if columns == 1 else 50):
-        return not check or _has_valid_keys(S)
-    return False
 
 
 def _has_valid_keys(S):
@@ -402,9 +382,7 @@ def _spmm(
         and not _takes_strides(S, result, dense_first)
     ):
         # The kernel for entries in any order walks rows; other layouts cost it a miss per element.
-        # D @ CSR walks all rows of the operand, D @ CSC the columns, which are the result's: where
-        # eight rows and more share an entry, it takes 0.01 to 1.05 of the time, else up to 6 times.
-        convert = to_csc if dense_first and S.shape[0] > 8 * S.data.size else to_csr
+        convert = to_csc if dense_first and pays_as_csc(S) else to_csr
         S = convert(S, s_name, dtype=dtype, check=check)
     elif S.format == "bsr" and dense_first:
         S = validated(S, s_name, check=check)  # scipy is to transpose it

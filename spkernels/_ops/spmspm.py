@@ -24,6 +24,7 @@ from .._inputs.sparse import (
     validated,
 )
 from .._runtime.threads import resolve_workers
+from .crossover import goes_by_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,7 +141,7 @@ def spmspm(
         return write(out, (validated(A, "A") @ validated(B, "B")).toarray())
     if out is not None:
         check_out_dtype(out, dtype)
-    by_columns = _by_columns(A, B)
+    by_columns = goes_by_columns(A, B)
     left, right = _as_csr(A, dtype, "A", by_columns), _as_csr(B, dtype, "B", by_columns)
     if by_columns:  # B^T A^T is the transpose of A B
         left, right = right, left
@@ -156,11 +157,6 @@ def spmspm(
         validated(B, "B")
         raise_status(status, A, "A")
     return out if direct else write(out, C.T if by_columns else C)
-
-
-#: Nanoseconds that it takes to begin with another row or column, whose end cannot be predicted, and
-#: to convert an entry (Zen 5).
-_BEGIN, _CONVERT = 8.0, 3.0
 
 
 def _with_kernels(A, name):
@@ -179,15 +175,6 @@ def _without_gaps(A, B):
         sp.coo_array((A.data.reshape(-1), left), shape=(A.shape[0], used.size)),
         sp.coo_array((B.data.reshape(-1), right), shape=(used.size, B.shape[1])),
     )
-
-
-def _by_columns(A, B):
-    """Whether a product of two sparse matrices is to go by columns: which begins less often."""
-    rows, columns = _BEGIN * A.data.size, _BEGIN * B.data.size
-    for operand in (A, B):
-        rows += _CONVERT * operand.data.size * (operand.format != "csr")
-        columns += _CONVERT * operand.data.size * (operand.format != "csc")
-    return columns < rows
 
 
 def _as_csr(A, dtype, name, transposed):

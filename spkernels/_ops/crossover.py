@@ -1,11 +1,17 @@
-"""Which of scipy's products `accelerate` takes: those that the kernels multiply faster."""
+"""Where scipy is faster, and where its conversions pay: all that is decided by such measurements.
+
+`spmm` leaves products to scipy by `scipy_is_faster`, `accelerate` by `RULES`.  What the kernels take
+among themselves is modelled in C (src/plan/cost.c).
+"""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-__all__ = ["RULES", "Rule"]
+from .._inputs.sparse import is_hypersparse
+
+__all__ = ["RULES", "Rule", "goes_by_columns", "pays_as_csc", "scipy_is_faster"]
 
 
 class Rule(NamedTuple):
@@ -78,3 +84,47 @@ RULES = {
         Rule("bsr", 1000, 300, 8e4, least_per_row=3),
     ],
 }
+
+
+def scipy_is_faster(S, D, dense_first):
+    """Whether scipy has the product before a conversion to CSR would be done.
+
+    Scipy's products of DIA walk the diagonals, those of DOK the entries, in Python; tocsr() alone
+    takes 60 us and 100 us.  Measured with scipy 1.17 on one and two threads, 10 to 200,000 rows of
+    3 and 10 entries, 1 to 64 columns; the time of scipy over that of conversion and kernels.  DIA:
+    one column 0.03 to 1.0; more columns 0.05 to 0.95 up to 200,000 multiplications, 0.4 to 2.2
+    above; on the right 0.8 below 1000, 0.6 to 2.3 above.  DOK: one column 0.1 to 0.75 up to 300
+    entries, more columns 0.5 to 0.7 at 30 and 1.3 at 90.  LIL is converted by scipy too.
+    """
+    if D.ndim not in (1, 2):
+        return False
+    columns = 1 if D.ndim == 1 else D.shape[0 if dense_first else 1]
+    if S.format == "dia" and is_hypersparse(max(S.shape), S.data.size):
+        return False  # scipy fills diagonals up to that length, to transpose them
+    if S.format == "dia":
+        work = S.data.size * columns
+        return work <= 1000 if dense_first else columns == 1 or work <= 200_000
+    return S.format == "dok" and S.nnz <= (250 if columns == 1 else 50)
+
+
+def pays_as_csc(S):
+    """Whether ``D @ S`` is faster with S, in COO, converted to CSC than to CSR.
+
+    ``D @ CSR`` walks all rows of the operand, ``D @ CSC`` the columns, which are the result's.  Where
+    eight rows and more share an entry, it takes 0.01 to 1.05 of the time, else up to 6 times.
+    """
+    return S.shape[0] > 8 * S.data.size
+
+
+#: Nanoseconds that it takes to begin with another row or column, whose end cannot be predicted, and
+#: to convert an entry (Zen 5).
+_BEGIN, _CONVERT = 8.0, 3.0
+
+
+def goes_by_columns(A, B):
+    """Whether a product of two sparse matrices is to go by columns: which begins less often."""
+    rows, columns = _BEGIN * A.data.size, _BEGIN * B.data.size
+    for operand in (A, B):
+        rows += _CONVERT * operand.data.size * (operand.format != "csr")
+        columns += _CONVERT * operand.data.size * (operand.format != "csc")
+    return columns < rows
