@@ -48,6 +48,7 @@ _core.register(
 _threads.configure()
 
 from . import datasets, formats, masks, patterns, prune  # noqa: E402
+from ._accelerate.report import Calls, Report  # noqa: E402
 from ._accelerate.switch import accelerate  # noqa: E402
 from ._ops.attention import sparse_attention  # noqa: E402
 from ._ops.kwinners import kwinners  # noqa: E402
@@ -57,6 +58,7 @@ from ._ops.spmm import spmm  # noqa: E402
 from ._ops.spmspm import spmspm  # noqa: E402
 from ._ops.spmspv import spmspv  # noqa: E402
 from ._prepare.cache import load_tuning, save_tuning  # noqa: E402
+from ._prepare.explain import Candidate, Explanation  # noqa: E402
 from ._prepare.int8 import Int8Matrix  # noqa: E402
 from ._prepare.linear_operator import aslinearoperator  # noqa: E402
 from ._prepare.many import prepare_many  # noqa: E402
@@ -64,6 +66,7 @@ from ._prepare.matrix import PreparedMatrix  # noqa: E402
 from ._prepare.pattern import PreparedPattern  # noqa: E402
 from ._prepare.prepare import prepare  # noqa: E402
 from ._runtime.config import show_config  # noqa: E402
+from ._runtime.public import publish as _publish  # noqa: E402
 from ._runtime.threads import get_num_threads, set_num_threads  # noqa: E402
 from ._version import version as __version__  # noqa: E402
 
@@ -94,6 +97,9 @@ __all__ = [
     "spmspm",
     "spmspv",
 ]
+
+# Reports are public by what returns them: nobody makes one.
+_publish(__name__, *map(globals().get, __all__), Calls, Candidate, Explanation, Report)
 
 
 def __getattr__(name):

@@ -3,6 +3,7 @@
 import copy
 import multiprocessing
 import pickle
+import pickletools
 
 import numpy as np
 import pytest
@@ -115,6 +116,36 @@ def test_all_public_classes_are_here():
     }
     shown = {base for value, _ in OBJECTS.values() for base in type(value).__mro__}
     assert public <= shown
+
+
+def named(value):
+    """Return the modules of the package that pickles name, in any protocol."""
+    return {
+        argument.split(" ")[0]  # of old protocols, which have the attribute behind it
+        for protocol in PROTOCOLS
+        for _, argument, _ in pickletools.genops(pickle.dumps(value, protocol))
+        if isinstance(argument, str) and argument.startswith("spkernels")
+    }
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_pickles_name_public_modules_alone(name):
+    value, use = OBJECTS[name]
+    use(value)
+    modules = named(value)
+    assert modules or isinstance(value, sp.linalg.LinearOperator)
+    assert not [module for module in modules if "._" in module]
+
+
+def test_public_functions_and_classes_name_their_modules():
+    """joblib and multiprocessing send functions by name."""
+    modules = [spkernels, formats, masks, patterns, spkernels.prune, spkernels.datasets]
+    for module in modules:
+        for name in module.__all__:
+            value = getattr(module, name)
+            if callable(value):
+                assert named(value) == {module.__name__}, name
+                assert pickle.loads(pickle.dumps(value)) is value
 
 
 # The switch ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import threading
 import warnings
@@ -84,6 +85,9 @@ class Accelerate:
     >>> accelerate.report(reset=True).outcomes
     {'dtype': 1}
     """
+
+    #: It is pickled by its public name.
+    __module__ = "spkernels"
 
     def __init__(self):
         # One lock for everything, reentrant for a signal handler that multiplies.
@@ -315,6 +319,9 @@ class _Block(contextlib.ContextDecorator):
         if not callable(function):
             raise TypeError(f"accelerate() decorates functions, got {type(function).__name__}")
         return super().__call__(function)
+
+    def __reduce__(self):
+        return functools.partial(self._switch, blas_threads=self._blas_threads), ()
 
     def __enter__(self) -> Accelerate:
         self._switch._begin(self._blas_threads, blocks=1)

@@ -16,10 +16,12 @@ __all__ = [
     "canonical_pattern",
     "first_rows",
     "known_canonical",
+    "pack_slots",
     "place",
     "same",
     "some_rows",
     "transposed",
+    "unpack_slots",
     "with_values",
 ]
 
@@ -28,6 +30,17 @@ class Order(enum.Enum):
     """An order of entries from which their places are computed when needed, to save the memory."""
 
     COLUMNS = "columns"  # sorted by columns, without duplicates
+
+
+def pack_slots(slots):
+    """Return slots as a pickle holds them: an `Order` by its name."""
+    return slots.value if isinstance(slots, Order) else slots
+
+
+def unpack_slots(slots):
+    """Return what `pack_slots` was given."""
+    is_order = isinstance(slots, str) and slots in [order.value for order in Order]
+    return Order(slots) if is_order else slots
 
 
 def canonical(A, dtype, name):

@@ -1,7 +1,7 @@
 """Where scipy is faster, and where its conversions pay: all that is decided by such measurements.
 
-`spmm` leaves products to scipy by `scipy_is_faster`, `accelerate` by `RULES`.  What the kernels take
-among themselves is modelled in C (src/plan/cost.c).
+`spmm` leaves products to scipy by `scipy_is_faster`, `accelerate` by `RULES`.  What the kernels
+take among themselves is modelled in C (src/plan/cost.c).
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def scipy_is_faster(S, D, dense_first):
 def pays_as_csc(S):
     """Whether ``D @ S`` is faster with S, in COO, converted to CSC than to CSR.
 
-    ``D @ CSR`` walks all rows of the operand, ``D @ CSC`` the columns, which are the result's.  Where
-    eight rows and more share an entry, it takes 0.01 to 1.05 of the time, else up to 6 times.
+    ``D @ CSR`` walks all rows of the operand, ``D @ CSC`` the columns, which are the result's.  CSC
+    takes 0.01 to 1.05 of the time where eight rows and more share an entry, else up to 6 times.
     """
     return S.shape[0] > 8 * S.data.size
 

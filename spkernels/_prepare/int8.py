@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._inputs import canonical
+from .._inputs.canonical import pack_slots, unpack_slots
 from .._inputs.dense import (
     as_rows,
     check_inner,
@@ -622,11 +623,12 @@ class Int8Matrix(Multiplier):
         if self._parent is not None:
             return operator.attrgetter("T"), (self._parent,)
         own = self._own
-        rest = (self._slots, self._floats, self._n, self._workers)
-        return _restore, (own.csr, own.scale, *rest)
+        rest = (pack_slots(self._slots), self._floats, self._n, self._workers)
+        return self._restored, (own.csr, own.scale, *rest)
 
-
-def _restore(csr, scale, slots, floats, n, workers):
-    W = Int8Matrix(State(csr, scale), slots, floats, n, workers)
-    W._own.packed_for(n, workers)
-    return W
+    @classmethod
+    def _restored(cls, csr, scale, slots, floats, n, workers):
+        """Make what a pickle describes, by a public class and arrays alone."""
+        W = cls(State(csr, scale), unpack_slots(slots), floats, n, workers)
+        W._own.packed_for(n, workers)
+        return W

@@ -45,6 +45,9 @@ class SparseOperator(Multiplier, LinearOperator):
             "kernel chosen by each product",
         )
 
+    def __reduce__(self):
+        return aslinearoperator, (self.A,)
+
     def __sizeof__(self) -> int:
         # What it keeps: scipy's matrices say nothing of their arrays.
         return object.__sizeof__(self) + sum(map(held, vars(self.A).values()))

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from .. import _core
 from .._inputs import canonical
+from .._inputs.canonical import pack_slots, unpack_slots
 from .._inputs.dense import (
     as_rows,
     check_inner,
@@ -26,12 +27,14 @@ from .._inputs.scalars import as_extent
 from .._inputs.sparse import validated
 from .._runtime.describe import describe
 from .._runtime.locks import Lock
+from ..patterns._padding import Padding
 from ..patterns._recognise import recognised
 from . import prediction
 from .explain import explain_matrix
 from .multiplier import Convertible, multiply_stack
 from .state import State
 from .strategies import width_class
+from .structure import Structure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -590,9 +593,15 @@ class PreparedMatrix(Convertible, LinearOperator):
         if self._parent is not None:
             return operator.attrgetter("T"), (self._parent,)
         own, choices = self._own, dict(self._choices)
-        state = own.csr, own.storage, self._workers, own.padding
-        return _restore, (state, self._slots, self._n, self._workers, choices, self._structure)
+        padding = None if own.padding is None else tuple(own.padding)
+        state = own.csr, own.storage, self._workers, padding
+        slots, structure = pack_slots(self._slots), tuple(self._structure)
+        return self._restored, (state, slots, self._n, self._workers, choices, structure)
 
-
-def _restore(state, *rest):
-    return PreparedMatrix(State(*state), *rest)
+    @classmethod
+    def _restored(cls, state, slots, n, workers, choices, structure):
+        """Make what a pickle describes, by a public class and arrays alone."""
+        csr, storage, own_workers, padding = state
+        padding = None if padding is None else Padding(*padding)
+        own = State(csr, storage, own_workers, padding)
+        return cls(own, unpack_slots(slots), n, workers, choices, Structure(*structure))

@@ -5,6 +5,7 @@
 clone of the repository.
 """
 
+from .._runtime.public import publish
 from ._errors import CudaError, UnavailableError
 from ._functions import asarray, sddmm, sparse_attention, spmm
 from ._matrix import CudaMatrix, prepare
@@ -23,3 +24,5 @@ __all__ = [
     "spmm",
     "why_not",
 ]
+
+publish(__name__, *map(globals().get, __all__))

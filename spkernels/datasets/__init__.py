@@ -6,6 +6,7 @@ layers, attention masks and graphs.  Each gives an exact, documented number of n
 same matrix again for the same integer ``rng``, as long as NumPy does not change its random streams.
 """
 
+from .._runtime.public import publish
 from ._fetch import fetch_dlmc, fetch_suitesparse
 from ._graphs import power_law_graph
 from ._io import find, keys, load
@@ -30,3 +31,5 @@ __all__ = [
     "save_smtx",
     "window_mask",
 ]
+
+publish(__name__, *map(globals().get, __all__))

@@ -1,5 +1,6 @@
 """Masks of attention that are described instead of stored; see `Mask`."""
 
+from .._runtime.public import publish
 from ._kinds import (
     bigbird,
     blocks,
@@ -27,3 +28,5 @@ __all__ = [
     "random",
     "window",
 ]
+
+publish(__name__, *map(globals().get, __all__))

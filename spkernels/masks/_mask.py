@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -69,8 +69,21 @@ class Mask:
         """Return the runs of rows [first, last); see `_runs`."""
         raise NotImplementedError
 
-    def __getstate__(self):
-        return {**self.__dict__, "_made": None}
+    #: The kinds of masks by the names of their classes, which pickles hold.
+    _kinds: ClassVar[dict[str, type[Mask]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Mask._kinds[cls.__name__] = cls
+
+    def __reduce__(self):
+        return Mask._restored, (type(self).__name__, {**self.__dict__, "_made": None})
+
+    @classmethod
+    def _restored(cls, kind, state):
+        """Make what a pickle describes: a mask of a kind."""
+        mask = object.__new__(cls._kinds[kind])
+        mask.__dict__.update(state)
+        return mask
 
     def _pattern(self, workers=0):
         """Return what the kernels take, made once."""
