@@ -1,50 +1,10 @@
 #include "sddmm_tiles.h"
 
 #include "../plan/sddmm_plan.h"
-
-/* Columns that are looked at together, and keys whose scores are in L1 together. */
-#define WINDOW 2048
-#define CHUNK 96
-
-/* Runs of a tile's rows in a window, at most. */
-#define RUNS (SPK_TILE_ROWS * WINDOW / 8)
+#include "../plan/sddmm_scratch.h"
 
 /* Pairs of neighbours that are looked at in a row. */
 #define PROBES 4
-
-typedef struct tile_scratch {
-  spk_tile_run *runs;
-  int32_t *keys, *where; /* where: of a column of the window among keys */
-  uint8_t *marks;        /* 0 between any two windows */
-  void *q, *scores, *rows;
-} tile_scratch;
-
-#define MARK_BYTES (WINDOW + 8)
-#define SCORE_COUNT ((CHUNK + SPK_TILE_ROWS) * SPK_TILE_ROWS)
-
-static size_t panel_bytes(spk_dtype dtype, ptrdiff_t k) {
-  return spk_aligned_size((size_t)spk_max(1, k) * SPK_TILE_ROWS * spk_dtype_size(dtype));
-}
-
-size_t spk_sddmm_tile_bytes(spk_dtype dtype, ptrdiff_t k) {
-  return spk_aligned_size(RUNS * sizeof(spk_tile_run)) +
-         2 * spk_aligned_size((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)) +
-         spk_aligned_size(MARK_BYTES) + panel_bytes(dtype, k) +
-         2 * spk_aligned_size(SCORE_COUNT * spk_dtype_size(dtype));
-}
-
-static tile_scratch scratch_in(void *memory, spk_dtype dtype, ptrdiff_t k) {
-  char *at = memory;
-  tile_scratch s;
-  s.runs = (spk_tile_run *)(void *)at;
-  s.keys = (int32_t *)(void *)(at += spk_aligned_size(RUNS * sizeof(spk_tile_run)));
-  s.where = (int32_t *)(void *)(at += spk_aligned_size((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)));
-  s.marks = (uint8_t *)(at += spk_aligned_size((WINDOW + SPK_TILE_ROWS) * sizeof(int32_t)));
-  s.q = at += spk_aligned_size(MARK_BYTES);
-  s.scores = at += panel_bytes(dtype, k);
-  s.rows = at + spk_aligned_size(SCORE_COUNT * spk_dtype_size(dtype));
-  return s;
-}
 
 /* What could be gained if all rows had the same columns: then only runs have to be long enough.
  * By a few pairs of neighbours in each row. */
@@ -64,7 +24,7 @@ static int worth_looking(const spk_sddmm_task *t, spk_itype itype, ptrdiff_t row
 }
 
 /* The columns that have marks, ascending, which become 0 again. */
-static ptrdiff_t collect(const tile_scratch *s, size_t width) {
+static ptrdiff_t collect(const spk_sddmm_scratch *s, size_t width) {
   ptrdiff_t count = 0;
   for (size_t k = 0; k < width; k += 8) {
     uint64_t eight;
@@ -98,7 +58,7 @@ typedef struct tile_rows {
 } tile_rows;
 
 /* Runs of the columns from `low` on; sets next.  Returns how many, and their entries. */
-static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const tile_scratch *s,
+static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const spk_sddmm_scratch *s,
                            tile_rows *rows, ptrdiff_t low, ptrdiff_t *entries, int32_t *width,
                            const spk_kernels *kernels) {
   const size_t isize = spk_itype_size(itype);
@@ -108,11 +68,11 @@ static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const tile_
   *width = 0;
   for (ptrdiff_t i = 0; i < rows->rows; i++) {
     ptrdiff_t p = rows->at[i];
-    const ptrdiff_t most = RUNS / SPK_TILE_ROWS * (i + 1);
+    const ptrdiff_t most = SPK_SDDMM_RUNS / SPK_TILE_ROWS * (i + 1);
     while (p < rows->end[i] && runs < most) {
       const ptrdiff_t column = spk_index(t->indices, itype, p) - low;
-      if (column >= WINDOW) break;
-      ptrdiff_t count = spk_min(rows->end[i] - p, WINDOW - column);
+      if (column >= SPK_SDDMM_WINDOW) break;
+      ptrdiff_t count = spk_min(rows->end[i] - p, SPK_SDDMM_WINDOW - column);
       if (pattern) {
         const ptrdiff_t run = pattern->stops[rows->run[i]] - (column + low);
         if (run <= count) rows->run[i]++;
@@ -131,7 +91,7 @@ static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const tile_
   return runs;
 }
 
-static void run_window(const spk_sddmm_task *t, spk_dtype dtype, const tile_scratch *s,
+static void run_window(const spk_sddmm_task *t, spk_dtype dtype, const spk_sddmm_scratch *s,
                        ptrdiff_t low, ptrdiff_t runs, ptrdiff_t count, const spk_kernels *kernels) {
   const size_t size = spk_dtype_size(dtype);
   spk_tile_task tile = {.q = s->q,
@@ -140,7 +100,7 @@ static void run_window(const spk_sddmm_task *t, spk_dtype dtype, const tile_scra
                         .d = t->k,
                         .scores = s->scores,
                         .rows = s->rows,
-                        .ld = CHUNK + SPK_TILE_ROWS};
+                        .ld = SPK_SDDMM_CHUNK + SPK_TILE_ROWS};
   spk_place_task place = {.runs = s->runs,
                           .run_count = runs,
                           .where = s->where,
@@ -149,9 +109,9 @@ static void run_window(const spk_sddmm_task *t, spk_dtype dtype, const tile_scra
                           .out = t->out,
                           .values = t->values,
                           .sampling = t->sampling};
-  for (ptrdiff_t from = 0; from < count; from += CHUNK) {
+  for (ptrdiff_t from = 0; from < count; from += SPK_SDDMM_CHUNK) {
     tile.keys = s->keys + from;
-    tile.count = spk_min(CHUNK, count - from);
+    tile.count = spk_min(SPK_SDDMM_CHUNK, count - from);
     kernels->sddmm_tile[dtype](&tile);
     place.from = from;
     place.count = tile.count;
@@ -188,7 +148,7 @@ static ptrdiff_t lowest(const spk_sddmm_task *t, spk_itype itype, const tile_row
 }
 
 static void run_tile(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
-                     const tile_scratch *s, tile_rows *rows, const spk_kernels *kernels,
+                     const spk_sddmm_scratch *s, tile_rows *rows, const spk_kernels *kernels,
                      spk_sddmm_fn kernel) {
   int packed = 0;
   for (ptrdiff_t low; (low = lowest(t, itype, rows)) >= 0;) {
@@ -218,8 +178,8 @@ static int goes_as_tile(const spk_sddmm_task *t, spk_itype itype, const tile_row
 void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype itype,
                      const spk_pattern *pattern, ptrdiff_t first, void *scratch,
                      const spk_kernels *kernels, spk_sddmm_fn rows_kernel) {
-  const tile_scratch s = scratch_in(scratch, dtype, task->k);
-  memset(s.marks, 0, MARK_BYTES);
+  const spk_sddmm_scratch s = spk_sddmm_scratch_in(scratch, dtype, task->k);
+  memset(s.marks, 0, SPK_SDDMM_MARK_BYTES);
   for (ptrdiff_t row = 0; row < task->rows; row += SPK_TILE_ROWS) {
     tile_rows rows = {
         .pattern = pattern, .first = row, .rows = spk_min(SPK_TILE_ROWS, task->rows - row)};

@@ -6,9 +6,6 @@
 #include "../kernels/table.h"
 #include "../plan/pattern.h"
 
-/* Workspace of a worker. */
-size_t spk_sddmm_tile_bytes(spk_dtype dtype, ptrdiff_t k);
-
 /* As a task of sddmm_csr, whose first row is row `first` of P, a multiple of SPK_TILE_ROWS.  Tiles
  * that have too little in common go to `rows`.  `pattern`: P's own, if its rows are whole, or NULL.
  */

@@ -1,7 +1,7 @@
 #include "sddmm_plan.h"
 
 #include "../threads/parallel.h"
-#include "../driver/sddmm_tiles.h"
+#include "sddmm_scratch.h"
 
 /* The workspace of one worker stays below a few MiB whatever the shapes. */
 #define MAX_X ((ptrdiff_t)1 << 18)
@@ -157,7 +157,7 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
     plan->row_chunk -= plan->row_chunk % SPK_TILE_ROWS;
   else if (plan->row_chunk < P->rows)
     plan->tiles = 0;
-  if (plan->tiles) plan->tile_bytes = spk_sddmm_tile_bytes(P->dtype, k);
+  if (plan->tiles) plan->tile_bytes = spk_sddmm_scratch_bytes(P->dtype, k);
   plan->parts = plan->threads;
   if (plan->threads > 1 && !plan->pack_y) plan->parts *= PARTS_PER_THREAD;
   const ptrdiff_t most = by_rows ? P->rows / P->block_rows : P->nnz;
