@@ -1,5 +1,7 @@
 /* spk_int8_prepare and spk_int8_spmm. */
 #include "../driver/drivers.h"
+#include "../plan/int8_plan.h"
+#include "../plan/row_panels_plan.h"
 #include "operands.h"
 
 #define DEFAULT_WIDTH 128
@@ -17,8 +19,8 @@ spk_status spk_int8_prepare(const spk_sparse *A, const int8_t *values, ptrdiff_t
   status = spk_validate(&canonical, 1, threads);
   if (status != SPK_OK) return status;
   if (!(canonical.flags & SPK_SORTED)) return SPK_ERR_ARGUMENT;
-  return spk_int8_make(&canonical, values, width ? width : DEFAULT_WIDTH, threads, kernels,
-                       spk_active_machine(), prepared);
+  return spk_drive_int8_prepare(&canonical, values, width ? width : DEFAULT_WIDTH, threads, kernels,
+                                spk_active_machine(), prepared);
 }
 
 static int is_value(int x, int is_signed) {
@@ -60,6 +62,10 @@ ptrdiff_t spk_int8_width(ptrdiff_t n) {
   if (n <= 1) return 1;
   return spk_row_panels_tile(SPK_F32, n, kernels->bytes, spk_active_machine());
 }
+
+void spk_int8_free(spk_int8 *A) { spk_int8_discard(A); }
+
+size_t spk_int8_bytes(const spk_int8 *A) { return A ? spk_int8_size(A) : 0; }
 
 spk_layout spk_int8_layout(const spk_int8 *A) {
   return A && A->sell ? SPK_SELL : A && A->row_panels ? SPK_ROW_PANELS : SPK_INT8_GATHER4;

@@ -2,8 +2,10 @@
 #include <stdlib.h>
 
 #include "../driver/drivers.h"
-#include "../plan/cost.h"
-#include "../plan/unpack.h"
+#include "../plan/predict.h"
+#include "../plan/row_panels_plan.h"
+#include "../plan/sell_plan.h"
+#include "../pack/unpack.h"
 #include "operands.h"
 
 #define DEFAULT_WIDTH 128
@@ -47,11 +49,8 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   spk_prepared *made = calloc(1, sizeof *made);
   if (!made) return SPK_ERR_MEMORY;
   width = width > 0 ? spk_min(width, WIDEST) : DEFAULT_WIDTH;
-  if (vector && spk_sell_suit(&canonical, kernels))
-    status = spk_sell_make(&canonical, storage, threads, kernels, &made->sell);
-  if (status == SPK_OK && !made->sell)
-    status = spk_row_panels_make(&canonical, width, block_rows, storage, threads, kernels,
-                                 spk_active_machine(), &made->row_panels);
+  status = spk_drive_prepare(&canonical, width, block_rows, storage, threads, kernels,
+                             spk_active_machine(), &made->row_panels, &made->sell);
   if (status == SPK_OK)
     *prepared = made;
   else
@@ -130,7 +129,7 @@ double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy) {
     return 0;
   spk_sparse sorted = *A;
   sorted.flags |= SPK_SORTED;
-  return spk_cost(&sorted, n, strategy, kernels, spk_active_machine());
+  return spk_predict_cycles(&sorted, n, strategy, kernels, spk_active_machine());
 }
 
 spk_layout spk_prepared_layout(const spk_prepared *prepared) {

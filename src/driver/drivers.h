@@ -4,13 +4,15 @@
 
 #include "../common/common.h"
 #include "../dispatch/dispatch.h"
-#include "../plan/partial_sums.h"
+#include "../pack/column_runs.h"
+#include "../pack/int8.h"
+#include "../pack/row_panels.h"
+#include "../pack/sell.h"
+#include "../plan/int8_plan.h"
+#include "../plan/partial_plan.h"
+#include "../plan/row_panels_plan.h"
 #include "../plan/sddmm_plan.h"
-#include "../plan/pattern.h"
-#include "../plan/int8.h"
-#include "../plan/sell.h"
 #include "../plan/spmm_plan.h"
-#include "../plan/row_panels.h"
 
 /* CSR, BSR, COO sorted by row. */
 spk_status spk_drive_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
@@ -88,5 +90,16 @@ int spk_drive_validate(const void *indices, spk_itype itype, ptrdiff_t count, pt
 /* Operations or bytes per second of all threads together, each on `bytes` of its own. */
 spk_status spk_drive_roofline(spk_roofline what, spk_dtype dtype, size_t bytes, int threads,
                               const spk_kernels *kernels, double *rate);
+
+/* Pack A, in CSR and checked, for products with `width` columns: in one of both.  `block_rows` 0:
+ * as the plan says. */
+spk_status spk_drive_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
+                             spk_storage storage, int threads, const spk_kernels *kernels,
+                             const spk_machine *machine, spk_row_panels **row_panels,
+                             spk_sell **sell);
+/* The same of int8, sorted too; its own values are not read. */
+spk_status spk_drive_int8_prepare(const spk_sparse *A, const int8_t *values, ptrdiff_t width,
+                                  int threads, const spk_kernels *kernels,
+                                  const spk_machine *machine, spk_int8 **made);
 
 #endif

@@ -1,7 +1,7 @@
 /* SpMM with A packed in row panels: a part of A's rows against a tile of B's columns at a time. */
 #include <string.h>
 
-#include "../plan/reduced_precision.h"
+#include "../pack/reduced_precision.h"
 #include "drivers.h"
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"

@@ -4,7 +4,7 @@
 
 #include "../dispatch/dispatch.h"
 #include "../kernels/table.h"
-#include "../plan/pattern.h"
+#include "../pack/column_runs.h"
 
 /* As a task of sddmm_csr, whose first row is row `first` of P, a multiple of SPK_TILE_ROWS.  Tiles
  * that have too little in common go to `rows`.  `pattern`: P's own, if its rows are whole, or NULL.

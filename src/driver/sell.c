@@ -1,13 +1,9 @@
 /* A packed in slices times dense: column by column, row panels dealt out by their steps. */
-#include "../threads/partition.h"
-#include "../plan/reduced_precision.h"
+#include "../pack/reduced_precision.h"
+#include "../plan/sell_plan.h"
 #include "drivers.h"
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
-
-/* What a step takes, in multiply-adds of a CSR product as spk_choose_threads counts them: 0.85 ns;
- * two threads pay from 5 microseconds on (Zen 4, AVX-512). */
-#define STEP_WORK 14.0
 
 typedef struct job {
   const spk_sell *A;
@@ -127,10 +123,10 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
 
 spk_status spk_drive_sell(const spk_sell *A, const spk_dense *B, const spk_dense *C,
                           const spk_epilogue *epilogue, int threads, const spk_kernels *kernels) {
-  threads = spk_choose_threads(threads, STEP_WORK * (double)A->weights[A->row_panels]);
-  threads = (int)spk_max(1, spk_min(threads, A->row_panels));
-  job j = {.A = A, .B = B, .C = C, .epilogue = epilogue, .kernels = kernels, .parts = 1};
-  if (threads > 1) j.parts = spk_max(1, spk_min(A->row_panels, threads * SPK_TASKS_PER_THREAD));
+  spk_sell_plan plan;
+  spk_plan_sell(A, threads, &plan);
+  threads = plan.threads;
+  job j = {.A = A, .B = B, .C = C, .epilogue = epilogue, .kernels = kernels, .parts = plan.parts};
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t shared = A->begin[A->row_panels].shared;
   if (shared < A->nnz)

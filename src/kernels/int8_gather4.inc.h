@@ -6,7 +6,7 @@
  * Port model per group, AVX-512 with VNNI: 4 loads, 8 unpacks on two ports, 4 products per row of
  * A. So 4 cycles for one row (4.2 measured, Zen 5, panel in L1), and 8 for four rows that share
  * them (8.6): rows go four at a time where their columns have enough in common
- * (plan/int8_gather4.c).
+ * (pack/int8_gather4.c).
  *
  * Sums are exact, in any order: rows of four that lack a column have a zero there, as have groups
  * that are not full.

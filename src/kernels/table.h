@@ -66,7 +66,7 @@ typedef ptrdiff_t (*spk_nonzeros_fn)(const void *x, ptrdiff_t stride, ptrdiff_t 
                                      ptrdiff_t first, void *ids, void *kept);
 
 /* So many rows of so many entries each, G by G in lockstep, the last ones alone
- * (plan/row_panels.h). `shared` S, where not 0: they are whole groups, and each S rows of one,
+ * (pack/row_panels.h). `shared` S, where not 0: they are whole groups, and each S rows of one,
  * where S divides G, have the same offsets.  In runs of spmm_paired_rows, rows that are left of
  * groups of 16 go by 8 and by 4, S is 4 or more, and there is one offset for 4 rows. */
 typedef struct spk_row_panel_run {
@@ -94,7 +94,7 @@ typedef struct spk_row_panel_task {
 typedef void (*spk_row_panel_fn)(const spk_row_panel_task *task);
 
 /* int8: so many items of so many groups of columns each; an item is one row, or
- * SPK_INT8_GATHER4_ROWS rows that are neighbours (plan/int8_gather4.h). */
+ * SPK_INT8_GATHER4_ROWS rows that are neighbours (pack/int8_gather4.h). */
 #define SPK_INT8_GATHER4_ROWS 4
 typedef struct spk_int8_gather4_run {
   uint32_t groups, items, rows;
@@ -135,7 +135,7 @@ typedef struct spk_int8_store_task {
 typedef void (*spk_int8_store_fn)(const spk_int8_store_task *task);
 
 /* A segment is a slice of rows in a window of x, both of one row panel; a run is `segments` of them
- * that take `steps` steps each (plan/sell.h).
+ * that take `steps` steps each (pack/sell.h).
  * `shared` G, where not 0: one segment, of all of x.  Its slice is G groups of lanes with the same
  * columns in a group; its permutes are the places in `plain` of those, G per step.  Or
  * SPK_SELL_BLOCKS: groups of 4 lanes, whose columns come by four in a row; a place for 4 steps. */

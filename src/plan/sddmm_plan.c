@@ -1,6 +1,7 @@
 #include "sddmm_plan.h"
 
 #include "../threads/parallel.h"
+#include "cost.h"
 #include "sddmm_scratch.h"
 
 /* The workspace of one worker stays below a few MiB whatever the shapes. */
@@ -39,23 +40,17 @@ static int in_runs(const spk_sparse *P) {
          (double)spk_consecutive(P->indices, P->itype, 0, P->nnz, pairs) >= SHARE * (double)pairs;
 }
 
-/* In cycles, from Zen 4: what an entry of a lone row takes, by k and besides; what a column of a
- * tile takes besides one per element, a run, and a tile by k and besides. */
-#define ENTRY_K 0.165
-#define ENTRY 1.0
-#define COLUMN 8.0
-#define RUN 45.0
-#define TILE_K 8.0
-#define TILE 300.0
-
 int spk_worth_looking(double k, double breaks) {
-  const double gain = ENTRY_K * k + ENTRY - (k + COLUMN) / SPK_TILE_ROWS;
-  return breaks * RUN <= gain;
+  const double gain =
+      SPK_SDDMM_ENTRY_K * k + SPK_SDDMM_ENTRY - (k + SPK_SDDMM_COLUMN) / SPK_TILE_ROWS;
+  return breaks * SPK_SDDMM_RUN <= gain;
 }
 
 int spk_worth_a_tile(double k, double entries, double columns, double runs) {
-  const double alone = entries * (ENTRY_K * k + ENTRY);
-  return columns * (k + COLUMN) + runs * RUN + TILE_K * k + TILE <= alone;
+  const double alone = entries * (SPK_SDDMM_ENTRY_K * k + SPK_SDDMM_ENTRY);
+  return columns * (k + SPK_SDDMM_COLUMN) + runs * SPK_SDDMM_RUN + SPK_SDDMM_TILE_K * k +
+             SPK_SDDMM_TILE <=
+         alone;
 }
 
 int spk_tile_is_worth(const spk_pattern *pattern, ptrdiff_t tile, ptrdiff_t k) {

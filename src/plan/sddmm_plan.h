@@ -4,7 +4,7 @@
 
 #include "../common/common.h"
 #include "../dispatch/dispatch.h"
-#include "pattern.h"
+#include "../pack/column_runs.h"
 
 typedef struct spk_sddmm_plan {
   int threads;

@@ -2,9 +2,7 @@
 
 #include "../threads/parallel.h"
 #include "../threads/partition.h"
-#include "partial_sums.h"
-#include "int8_gather4.h"
-#include "row_panels.h"
+#include "cost.h"
 
 /* The workspace of a thread stays below a few MiB whatever the shapes; that of partial sums, which
  * threads share, below SPK_MAX_PARTIAL_BYTES. */
@@ -23,12 +21,6 @@
  * of 8 halves the number of rows walked. */
 #define PACKED_VECTORS 4
 #define SHORT_ROW 12.0
-
-/* Times that a row of B must be read for its copy into an aligned panel to pay.  NumPy aligns to 16
- * bytes, so three of four 64-byte loads straddle two lines: packed panels run 1.5 to 3 times as
- * fast where loads bind, which they do less in narrow tiles. */
-#define PACK_REUSE 8.0
-#define PACK_REUSE_NARROW 16.0 /* one or two vectors */
 
 /* Where rows of B begin with a whole vector, no load straddles lines, and packing pays later, the
  * more so as each thread packs for itself: 768 x 3072, 98% sparse, 15 reads of a row, 64 columns,
@@ -60,20 +52,8 @@
 /* Writing an element of C counts as this many multiply-adds when threads are chosen. */
 #define STORE_WORK 0.5
 
-double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes) {
-  return n <= 2 * lanes ? PACK_REUSE_NARROW : PACK_REUSE;
-}
-
-size_t spk_workspace_limit(void) {
-  const size_t gather = (size_t)(SPK_MAX_PANEL_BYTES + MAX_SCATTER_STAGE + 2 * MAX_CUT);
-  const size_t row_panels = spk_row_panels_workspace_limit(),
-               gather4 = spk_int8_gather4_workspace_limit();
-  const size_t packed = row_panels > gather4 ? row_panels : gather4;
-  return gather > packed ? gather : packed;
-}
-
-size_t spk_shared_limit(ptrdiff_t rows) {
-  return spk_size_product((size_t)spk_max(rows, SPK_MAX_PARTIAL_BYTES / SPK_ALIGN), SPK_ALIGN);
+size_t spk_gather_workspace_limit(void) {
+  return (size_t)(SPK_MAX_PANEL_BYTES + MAX_SCATTER_STAGE + 2 * MAX_CUT);
 }
 
 static double work_of(const spk_sparse *A, ptrdiff_t n) {

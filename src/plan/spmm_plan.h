@@ -26,9 +26,6 @@ typedef struct spk_spmm_plan {
   size_t panel_bytes, stage_bytes, offset_bytes; /* workspace of each */
 } spk_spmm_plan;
 
-/* Times that a row of B must be read for its copy into an aligned panel to pay, with n columns. */
-double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes);
-
 /* `keeps`: beta is not 0, and C must keep its values until the sums are finished.
  *
  * For a gather (CSR, BSR, COO sorted by row): each row of C is written once per block of K. */
@@ -41,5 +38,8 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
 void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *C, int keeps,
                       int threads, const spk_kernels *kernels, const spk_machine *machine,
                       spk_spmm_plan *plan);
+
+/* What a worker of either takes of the workspace, at most, whatever the shapes. */
+size_t spk_gather_workspace_limit(void);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "../../../src/plan/sell.h"
+#include "../../../src/pack/sell.h"
 #include "fixtures.h"
 
 /* Of numbers of steps that are constants in the kernel, and of larger ones; and without permutes.

@@ -1,4 +1,4 @@
-#include "pattern.h"
+#include "column_runs.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

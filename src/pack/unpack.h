@@ -1,6 +1,6 @@
 /* The CSR that row panels or slices were packed from, entry by entry: so nobody has to keep it. */
-#ifndef SPK_PLAN_UNPACK_H
-#define SPK_PLAN_UNPACK_H
+#ifndef SPK_PACK_UNPACK_H
+#define SPK_PACK_UNPACK_H
 
 #include "sell.h"
 #include "row_panels.h"

@@ -17,8 +17,8 @@
  * are one long segment, cut where its values in 16 bits are expanded.  Rows of very different
  * lengths are sorted by them within a row panel, so that those of a slice are about as long.
  */
-#ifndef SPK_PLAN_SELL_H
-#define SPK_PLAN_SELL_H
+#ifndef SPK_PACK_SELL_H
+#define SPK_PACK_SELL_H
 
 #include "../common/common.h"
 #include "../dispatch/dispatch.h"
@@ -61,12 +61,12 @@ static inline ptrdiff_t spk_sell_permutes(const spk_sell_run *run, int permute_b
   return spk_ceil_div(places * (ptrdiff_t)sizeof(uint32_t), (ptrdiff_t)vector);
 }
 
-/* Whether A, in CSR, sorted and checked, can be packed so, and windows are not mostly empty. */
-int spk_sell_suit(const spk_sparse *A, const spk_kernels *kernels);
+/* Windows of a matrix, at most: 2 MiB of x, which is copied into the workspace at every product. */
+#define SPK_SELL_MAX_WINDOWS (1 << 14)
 
-/* Leaves *made as it is where rows differ so much that most would be padding, or hold too many
- * duplicates. */
-spk_status spk_sell_make(const spk_sparse *A, spk_storage storage, int threads,
+/* Pack A, in CSR, sorted and checked, which suits (plan/sell_plan.h).  Leaves *made as it is where
+ * rows differ so much that most would be padding, or hold too many duplicates. */
+spk_status spk_sell_pack(const spk_sparse *A, spk_storage storage, int threads,
                          const spk_kernels *kernels, spk_sell **made);
 void spk_sell_free(spk_sell *slices);
 

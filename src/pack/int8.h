@@ -11,16 +11,13 @@
  * about as long as those of float32; with more than a vector of columns, such a matrix goes by
  * int8_gather4 too.
  */
-#ifndef SPK_PLAN_INT8_H
-#define SPK_PLAN_INT8_H
+#ifndef SPK_PACK_INT8_H
+#define SPK_PACK_INT8_H
 
 #include "../common/common.h"
 #include "int8_gather4.h"
 #include "sell.h"
 #include "row_panels.h"
-
-/* The most columns that row panels are packed for. */
-#define SPK_INT8_BLOCK4_MAX_COLUMNS 32
 
 /* The most that the magnitudes of a row may add up to, times bytes of up to 255. */
 #define SPK_MAX_ROW_SUM (INT32_MAX / 255)
@@ -33,8 +30,19 @@ struct spk_int8 {
   spk_sell *sell;
 };
 
-/* Pack A, in CSR, sorted and checked, whose values are not read. */
-spk_status spk_int8_make(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
-                         const spk_kernels *kernels, const spk_machine *machine, spk_int8 **made);
+/* A as row sums, which are not packed yet: its values are not read.  SPK_ERR_ARGUMENT where the
+ * magnitudes of a row exceed SPK_MAX_ROW_SUM. */
+spk_status spk_int8_new(const spk_sparse *A, const int8_t *values, spk_int8 **made);
+
+void spk_int8_discard(spk_int8 *A); /* NULL is allowed */
+size_t spk_int8_size(const spk_int8 *A);
+
+/* A with four neighbouring columns as one: `grouped` is in CSR, each of its values is four bytes,
+ * and duplicates are entries of their own. */
+typedef struct spk_int8_block4 {
+  spk_sparse grouped;
+  void *memory; /* of its arrays, to be freed */
+} spk_int8_block4;
+spk_status spk_int8_group(const spk_sparse *A, const int8_t *values, spk_int8_block4 *made);
 
 #endif

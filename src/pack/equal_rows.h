@@ -1,6 +1,6 @@
 /* Rows of a CSR matrix that have the same columns. */
-#ifndef SPK_PLAN_EQUAL_ROWS_H
-#define SPK_PLAN_EQUAL_ROWS_H
+#ifndef SPK_PACK_EQUAL_ROWS_H
+#define SPK_PACK_EQUAL_ROWS_H
 
 #include "../common/common.h"
 
@@ -16,5 +16,9 @@ static inline int spk_same_columns(const spk_sparse *A, ptrdiff_t row, ptrdiff_t
                 spk_at(A->indices, spk_index(A->offsets, A->itype, other), size),
                 (size_t)length * size) == 0;
 }
+
+/* The share of entries of rows that have the same columns as those before and after, at least
+ * `least` of them. */
+double spk_equal_rows_share(const spk_sparse *A, ptrdiff_t least);
 
 #endif

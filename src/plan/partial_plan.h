@@ -7,8 +7,8 @@
  *
  * C is written when all sums are there, so that indices can be checked as they are used.
  */
-#ifndef SPK_PLAN_PARTIAL_SUMS_H
-#define SPK_PLAN_PARTIAL_SUMS_H
+#ifndef SPK_PLAN_PARTIAL_PLAN_H
+#define SPK_PLAN_PARTIAL_PLAN_H
 
 #include "../common/common.h"
 #include "../dispatch/dispatch.h"

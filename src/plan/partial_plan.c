@@ -1,4 +1,4 @@
-#include "partial_sums.h"
+#include "partial_plan.h"
 
 #include "../threads/parallel.h"
 #include "../threads/partition.h"

@@ -1,33 +1,15 @@
 #include "int8_gather4.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "packing.h"
 #include "../threads/partition.h"
 
-#define ROW_PANEL_ROWS 256
-#define MIN_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
-
-/* Cells beyond one per entry that a matrix may have all the same. */
-#define MAX_EMPTY_CELLS 4096.0
-
-/* Sums that wait for further blocks, in bytes, at most. */
-#define MAX_STAGE ((ptrdiff_t)1 << 20)
-
-/* Cycles (Zen 5, AVX-512 with VNNI, 64 columns): a group of one row and of four, measured in a loop
- * of their own.  The rest is reckoned, not measured: four lines from L2 at 32 bytes a cycle; sums
- * of a row of a block that come and go; a row of a panel that is ordered. */
-#define GROUP_CYCLES 4.2
-#define GROUP4_CYCLES 8.6
-#define GROUP_CYCLES_L2 8.0
-#define ROW_CYCLES 12.0
-#define PANEL_ROW_CYCLES 4.0
-
 typedef struct packing {
   const spk_sparse *A;
   const int8_t *values;
+  const spk_int8_gather4_shape *shape;
   spk_int8_gather4 *into;
 } packing;
 
@@ -108,8 +90,9 @@ static rows_in_block in_block(const ptrdiff_t *cuts, ptrdiff_t rows, ptrdiff_t b
 }
 
 /* The items of block b; returns how many. */
-static ptrdiff_t find_items(const spk_sparse *A, const ptrdiff_t *cuts, ptrdiff_t rows, ptrdiff_t b,
+static ptrdiff_t find_items(const packing *job, const ptrdiff_t *cuts, ptrdiff_t rows, ptrdiff_t b,
                             item *items) {
+  const double row_cycles = job->shape->row_cycles, rows_cycles = job->shape->rows_cycles;
   ptrdiff_t count = 0;
   for (ptrdiff_t row = 0; row < rows;) {
     const ptrdiff_t here = spk_min(SPK_INT8_GATHER4_ROWS, rows - row);
@@ -117,8 +100,8 @@ static ptrdiff_t find_items(const spk_sparse *A, const ptrdiff_t *cuts, ptrdiff_
     ptrdiff_t alone = 0;
     for (ptrdiff_t r = 0; r < here; r++) alone += groups_of(four.to[r] - four.from[r]);
     if (alone > 0 && here == SPK_INT8_GATHER4_ROWS) {
-      const ptrdiff_t together = groups_of(count_columns(A, four));
-      if ((double)together * GROUP4_CYCLES <= (double)alone * GROUP_CYCLES) {
+      const ptrdiff_t together = groups_of(count_columns(job->A, four));
+      if ((double)together * rows_cycles <= (double)alone * row_cycles) {
         items[count++] = (item){(uint32_t)together, (uint16_t)row, SPK_INT8_GATHER4_ROWS};
         row += here;
         continue;
@@ -205,7 +188,7 @@ static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   spk_int8_gather4_row_panel *s = &all->row_panel[number];
   const ptrdiff_t first = number * all->row_panel_rows, blocks = all->blocks;
   s->rows = spk_min(all->row_panel_rows, job->A->rows - first);
-  item items[ROW_PANEL_ROWS];
+  item items[SPK_INT8_GATHER4_PANEL_ROWS];
   const size_t cut_bytes =
       spk_size_product((size_t)blocks + 1, (size_t)s->rows * sizeof(ptrdiff_t));
   ptrdiff_t *cuts = malloc(spk_size_sum(cut_bytes, 1));
@@ -213,10 +196,10 @@ static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   cut(job->A, first, s->rows, all->block_rows, blocks, cuts);
   spk_int8_gather4_cell end = {0};
   for (ptrdiff_t b = 0; b < blocks; b++)
-    advance(items, find_items(job->A, cuts, s->rows, b, items), &end);
+    advance(items, find_items(job, cuts, s->rows, b, items), &end);
   if (take_row_panel(s, blocks, &end)) {
     for (ptrdiff_t b = 0; b < blocks; b++) {
-      const ptrdiff_t count = find_items(job->A, cuts, s->rows, b, items);
+      const ptrdiff_t count = find_items(job, cuts, s->rows, b, items);
       fill(job, cuts, b, b * all->block_rows, items, count, s->cells[b], s);
       s->cells[b + 1] = s->cells[b];
       advance(items, count, &s->cells[b + 1]);
@@ -225,52 +208,23 @@ static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   free(cuts);
 }
 
-/* Rows of B that are used together: those that fit L1, where the rows of A have enough entries that
- * their sums may come and go for it. */
-static ptrdiff_t choose_block(const spk_sparse *A, ptrdiff_t tile, const spk_machine *machine) {
-  const double per_row = (double)A->nnz / (double)spk_max(1, A->rows);
-  const ptrdiff_t most = SPK_MAX_PANEL_BYTES / tile;
-  const ptrdiff_t in_l1 = spk_max(16, ((ptrdiff_t)machine->l1_bytes - 3072) / tile);
-  ptrdiff_t best = 0;
-  double least = INFINITY;
-  for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks += 1 + blocks / 8) {
-    const ptrdiff_t block = spk_max(1, spk_ceil_div(A->cols, blocks));
-    const double groups = per_row / 4.0 + 0.4 * (double)blocks;
-    const double cost =
-        groups * (block <= in_l1 ? GROUP_CYCLES : GROUP_CYCLES_L2) + (double)blocks * ROW_CYCLES;
-    if (cost < least) least = cost, best = block;
-    if (block <= in_l1) return best;
-  }
-}
-
-spk_status spk_int8_gather4_make(const spk_sparse *A, const int8_t *values, int threads,
-                                 const spk_kernels *kernels, const spk_machine *machine,
+spk_status spk_int8_gather4_pack(const spk_sparse *A, const int8_t *values,
+                                 const spk_int8_gather4_shape *shape, int threads,
                                  spk_int8_gather4 **made) {
   spk_int8_gather4 *q = malloc(sizeof *q);
   if (!q) return SPK_ERR_MEMORY;
-  *q = (spk_int8_gather4){.kernels = kernels, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
-  q->tile = 4 * kernels->lanes[SPK_F32];
-  q->block_rows = choose_block(A, q->tile, machine);
-  q->blocks = spk_max(1, spk_ceil_div(A->cols, q->block_rows));
-  q->row_panel_rows = ROW_PANEL_ROWS;
-  /* Of more and lower row panels there must not be too many cells either: threads refuse no matrix.
-   */
-  const double most = ((double)A->nnz + MAX_EMPTY_CELLS) / (double)q->blocks;
-  if ((double)spk_ceil_div(A->rows, ROW_PANEL_ROWS) > most) {
-    free(q);
-    return SPK_ERR_SPARSE;
-  }
-  const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
-  while (q->row_panel_rows > MIN_ROW_PANEL_ROWS &&
-         spk_ceil_div(A->rows, q->row_panel_rows) < tasks &&
-         (double)spk_ceil_div(A->rows, q->row_panel_rows / 2) <= most)
-    q->row_panel_rows /= 2;
+  *q = (spk_int8_gather4){
+      .kernels = shape->kernels, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
+  q->tile = shape->tile;
+  q->block_rows = shape->block_rows;
+  q->blocks = shape->blocks;
+  q->row_panel_rows = shape->row_panel_rows;
   q->row_panels = spk_ceil_div(A->rows, q->row_panel_rows);
   q->row_panel = calloc((size_t)q->row_panels + 1, sizeof *q->row_panel);
   q->weights = calloc((size_t)q->row_panels + 1, sizeof *q->weights);
   spk_status status = q->row_panel && q->weights ? SPK_OK : SPK_ERR_MEMORY;
   if (status == SPK_OK) {
-    packing job = {A, values, q};
+    packing job = {A, values, shape, q};
     spk_run_packing(threads, A->nnz, (spk_phase){q->row_panels, pack_row_panel}, &job);
     for (ptrdiff_t i = 0; i < q->row_panels; i++) {
       if (!q->row_panel[i].cells) status = SPK_ERR_MEMORY;
@@ -304,32 +258,4 @@ size_t spk_int8_gather4_bytes(const spk_int8_gather4 *packed) {
 
 ptrdiff_t spk_int8_gather4_part(const spk_int8_gather4 *A, ptrdiff_t part, ptrdiff_t parts) {
   return spk_partition_balanced(A->weights, A->row_panels, part, parts);
-}
-
-void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
-                           const spk_machine *machine, spk_int8_gather4_plan *plan) {
-  const double work = ((double)A->nnz / 3.0 + (double)A->rows) * (double)n;
-  *plan = (spk_int8_gather4_plan){.threads = spk_choose_threads(threads, work)};
-  plan->tiles = spk_ceil_div(n, A->tile);
-  const ptrdiff_t row_panel_bytes = A->row_panel_rows * A->tile * (ptrdiff_t)sizeof(int32_t);
-  /* With one block, a row panel is finished at once. */
-  const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, MAX_STAGE);
-  plan->stage_row_panels = A->blocks == 1 ? 1 : spk_max(1, bytes / row_panel_bytes);
-  plan->stage_row_panels = spk_min(plan->stage_row_panels, spk_max(1, A->row_panels));
-  const double row_panel = ((double)A->nnz / 4.0 * GROUP_CYCLES + (double)A->rows * ROW_CYCLES) /
-                           (double)spk_max(1, A->row_panels);
-  /* Each thread has rows of its own: sums of a tile are stored all at once, and two tiles of the
-   * same rows meet in cache lines of C wherever it does not begin with one (N = 128: 228 us, 112
-   * so). */
-  plan->parts =
-      spk_choose_partition(A->row_panels, row_panel, PANEL_ROW_CYCLES * (double)A->cols,
-                           plan->tiles, plan->threads, spk_min(plan->threads, A->row_panels));
-  plan->threads = (int)spk_max(1, spk_min(plan->threads, plan->parts * plan->tiles));
-  plan->panel_bytes = spk_aligned_size((size_t)(A->block_rows * A->tile));
-  plan->stage_bytes = spk_aligned_size((size_t)(plan->stage_row_panels * row_panel_bytes));
-}
-
-size_t spk_int8_gather4_workspace_limit(void) {
-  const size_t row_panel = (size_t)ROW_PANEL_ROWS * 4 * SPK_MAX_LANES * sizeof(int32_t);
-  return (size_t)SPK_MAX_PANEL_BYTES + spk_max(MAX_STAGE, (ptrdiff_t)row_panel) + 3 * SPK_ALIGN;
 }

@@ -1,7 +1,7 @@
 /* How packed values lie in memory: in the precision that is computed with, or in reduced precision:
  * float16 or bfloat16. */
-#ifndef SPK_PLAN_REDUCED_PRECISION_H
-#define SPK_PLAN_REDUCED_PRECISION_H
+#ifndef SPK_PACK_REDUCED_PRECISION_H
+#define SPK_PACK_REDUCED_PRECISION_H
 
 #include "../dispatch/dispatch.h"
 

@@ -6,22 +6,9 @@
 
 #include "../threads/parallel.h"
 #include "equal_rows.h"
-#include "cost.h"
 #include "packing.h"
 #include "../threads/partition.h"
 #include "reduced_precision.h"
-
-#define ROW_PANEL_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
-#define FEW_ROWS 1024
-#define MIN_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
-
-/* Panels and sums of a worker stay below these, whatever the shapes: spk_workspace_limit. */
-#define MAX_SUMS ((ptrdiff_t)1 << 20)
-/* Rows of a block, so that one vector's width of them fits a panel; 16 bits number them. */
-#define MAX_BLOCK (SPK_MAX_PANEL_BYTES / SPK_ALIGN)
-
-/* Cells beyond one per entry that a matrix may have all the same. */
-#define MAX_EMPTY_CELLS 4096.0
 
 /* Zeros that a group may be padded with: so many per row, or that share of its places. */
 #define MAX_PADDED_ROW 2
@@ -363,82 +350,20 @@ static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   free_counts(&c);
 }
 
-/* The share of entries of rows that have the same columns as those before and after, at least
- * SPK_PAIRED_SHARE of them. */
-static double shared_of(const spk_sparse *A) {
-  ptrdiff_t shared = 0;
-  for (ptrdiff_t i = 0, next; i < A->rows; i = next) {
-    for (next = i + 1; next < A->rows && spk_same_columns(A, i, next);) next++;
-    if (next - i >= SPK_PAIRED_SHARE) shared += (next - i) * spk_row_length(A, i);
-  }
-  return (double)shared / (double)spk_max(1, A->nnz);
-}
-
-ptrdiff_t spk_row_panels_block(const spk_sparse *A, double shared, ptrdiff_t vectors,
-                               const spk_kernels *kernels, const spk_machine *machine) {
-  const ptrdiff_t row_bytes =
-      vectors * kernels->lanes[A->dtype] * (ptrdiff_t)spk_dtype_size(A->dtype);
-  const ptrdiff_t half_l2 = (ptrdiff_t)machine->l2_bytes / 2;
-  const ptrdiff_t most = spk_max(1, spk_min(half_l2, SPK_MAX_PANEL_BYTES) / row_bytes);
-  ptrdiff_t best = 0;
-  double least = 0;
-  for (ptrdiff_t blocks = spk_ceil_div(spk_max(1, A->cols), most);; blocks += 1 + blocks / 8) {
-    const ptrdiff_t block = spk_max(1, spk_ceil_div(A->cols, blocks));
-    const double cost = spk_row_panel_row_cost(A, shared, block, vectors, kernels, machine);
-    if (best == 0 || cost < least) best = block, least = cost;
-    if (block * row_bytes * 2 <= (ptrdiff_t)machine->l1_bytes || block <= 16) return best;
-  }
-}
-
-ptrdiff_t spk_row_panels_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
-                              const spk_machine *machine) {
-  return spk_tile_of(n, spk_kernels_for(kernels, dtype, n)->lanes[dtype],
-                     machine->tuning.row_panel_vectors);
-}
-
-/* Rows in lockstep: 8 sums in flight, and with 32 registers 16. */
-static int group_of(ptrdiff_t vectors, const spk_kernels *kernels) {
-  if (vectors == 1) return 8;
-  return 2 * 4 * vectors <= kernels->registers ? 4 : 2;
-}
-
-static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
-                       spk_storage storage, int threads, const spk_kernels *kernels,
-                       const spk_machine *machine, spk_row_panels **made) {
-  const ptrdiff_t tile = spk_row_panels_tile(A->dtype, width, kernels, machine);
-  kernels = spk_kernels_for(kernels, A->dtype, width);
-  const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
-  if (block_rows == 0)
-    block_rows = spk_row_panels_block(A, shared_of(A), vectors, kernels, machine);
-  ptrdiff_t height = A->rows < FEW_ROWS ? ROW_PANEL_ROWS_FEW : SPK_ROW_PANEL_ROWS;
-  const double row_panels = ceil((double)A->rows / (double)height), entries = (double)A->nnz;
-  /* Where a row panel has few entries in a block, blocks as high as can be; and then no more. */
-  double cells = row_panels * ceil((double)A->cols / (double)block_rows);
-  if (cells * SPK_ENTRIES_PER_CELL > entries) block_rows = MAX_BLOCK;
-  if (row_panels * ceil((double)A->cols / MAX_BLOCK) > entries + MAX_EMPTY_CELLS)
-    return SPK_ERR_SPARSE;
-  /* A sum is the same whatever the height: so it may depend on the threads that want row panels. */
-  const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
-  for (; height > MIN_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks; height /= 2) {
-    cells *= 2.0;
-    if (cells * SPK_ENTRIES_PER_CELL > entries) break;
-  }
-  /* Blocks of nearly the same height. */
-  const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(MAX_BLOCK, A->cols)));
-  const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, most));
+static spk_status pack(const spk_sparse *A, const spk_row_panels_shape *shape, spk_storage storage,
+                       int threads, spk_row_panels **made) {
+  const ptrdiff_t blocks = shape->blocks;
   spk_row_panels *s = malloc(sizeof *s);
   if (!s) return SPK_ERR_MEMORY;
   *s = (spk_row_panels){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
-  s->kernels = kernels;
+  s->kernels = shape->kernels;
   s->storage = storage;
-  s->vectors = (int)vectors;
-  s->group = group_of(vectors, kernels);
-  if (vectors == 1)
-    s->paired_rows = (kernels->halved ? kernels->spmm_paired_rows_half
-                                      : kernels->spmm_paired_rows_whole)[A->dtype];
-  s->row_panel_rows = height;
+  s->vectors = shape->vectors;
+  s->group = shape->group;
+  s->paired_rows = shape->paired_rows;
+  s->row_panel_rows = shape->row_panel_rows;
   s->row_panels = spk_ceil_div(A->rows, s->row_panel_rows);
-  s->block_rows = spk_max(1, spk_ceil_div(A->cols, blocks));
+  s->block_rows = shape->block_rows;
   s->blocks = blocks;
   s->row_panel = calloc((size_t)s->row_panels + 1, sizeof *s->row_panel);
   s->weights = calloc((size_t)s->row_panels + 1, sizeof *s->weights);
@@ -467,34 +392,32 @@ static spk_status make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
 }
 
 /* The same values as storage would hold, but as floats. */
-static spk_status make_rounded(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
-                               spk_storage storage, int threads, const spk_kernels *kernels,
-                               const spk_machine *machine, spk_row_panels **made) {
+static spk_status pack_rounded(const spk_sparse *A, const spk_row_panels_shape *shape,
+                               spk_storage storage, int threads, spk_row_panels **made) {
   const size_t count = (size_t)A->nnz;
   float *values = malloc(spk_size_sum(spk_size_product(count, sizeof *values), 1));
   uint16_t *stored = malloc(spk_size_sum(spk_size_product(count, sizeof *stored), 1));
   spk_status status = SPK_ERR_MEMORY;
   if (values && stored) {
     spk_round_values(stored, A->values, count, storage);
-    spk_expander(kernels, storage)(values, stored, A->nnz);
+    spk_expander(shape->kernels, storage)(values, stored, A->nnz);
     spk_sparse rounded = *A;
     rounded.values = values;
-    status = make(&rounded, width, block_rows, SPK_STORAGE_SAME, threads, kernels, machine, made);
+    status = pack(&rounded, shape, SPK_STORAGE_SAME, threads, made);
   }
   free(values);
   free(stored);
   return status;
 }
 
-spk_status spk_row_panels_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
-                               spk_storage storage, int threads, const spk_kernels *kernels,
-                               const spk_machine *machine, spk_row_panels **made) {
+spk_status spk_row_panels_pack(const spk_sparse *A, const spk_row_panels_shape *shape,
+                               spk_storage storage, int threads, spk_row_panels **made) {
   spk_row_panels *s = NULL;
-  spk_status status = make(A, width, block_rows, storage, threads, kernels, machine, &s);
+  spk_status status = pack(A, shape, storage, threads, &s);
   /* A group of longer rows would not fit what is expanded at a time: only duplicates make them. */
   if (status == SPK_OK && storage != SPK_STORAGE_SAME && s->longest * s->group > SPK_MAX_EXPANDED) {
     spk_row_panels_free(s);
-    status = make_rounded(A, width, block_rows, storage, threads, kernels, machine, &s);
+    status = pack_rounded(A, shape, storage, threads, &s);
   }
   if (status == SPK_OK) *made = s;
   return status;
@@ -502,70 +425,6 @@ spk_status spk_row_panels_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t b
 
 ptrdiff_t spk_row_panels_part(const spk_row_panels *A, ptrdiff_t part, ptrdiff_t parts) {
   return spk_partition_balanced(A->weights, A->row_panels, part, parts);
-}
-
-/* Whether paired rows may read B where it lies.  They load it once for several rows, but rows that
- * are not aligned take two lines each, which are too many where they come from L2: 42 us instead of
- * 33 (2048 x 2048, 95% sparse as 4 x 1, N = 16, one thread).  In L1 that takes less than a
- * copy: 1.8 instead of 2.3 us (512 x 512, 4 x 4, N = 8; Zen 5). */
-static int is_panel(const spk_row_panels *A, const spk_dense *B, ptrdiff_t tile,
-                    const spk_machine *machine) {
-  const size_t row = (size_t)tile * spk_dtype_size(A->dtype);
-  return A->paired_rows && A->paired == A->nnz && B->cols == tile && B->col_stride == 1 &&
-         B->row_stride == tile &&
-         ((uintptr_t)B->data % row == 0 ||
-          spk_size_product((size_t)A->cols, row) <= machine->l1_bytes);
-}
-
-void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
-                         int threads, const spk_machine *machine, spk_row_panels_plan *plan) {
-  const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), n = B->cols;
-  /* Entries of rows that share loads take about a third of the time of others (Zen 5, N = 8). */
-  const double entries = (double)A->nnz - 0.7 * (double)A->shared;
-  const double work = (entries + (double)A->rows) * (double)n;
-  *plan = (spk_row_panels_plan){.threads = spk_choose_threads(threads, work)};
-  const ptrdiff_t lanes = A->kernels->lanes[A->dtype];
-  /* Groups suit no wider tiles than they were packed for, nor may blocks. */
-  const ptrdiff_t fits = spk_max(1, SPK_MAX_PANEL_BYTES / (A->block_rows * lanes * size));
-  plan->tile = spk_tile_of(n, lanes, spk_min(A->vectors, fits));
-  plan->tiles = spk_ceil_div(n, plan->tile);
-  plan->direct = C->col_stride == 1 || n == 1;
-  plan->stage = A->blocks > 1 || !plan->direct;
-  const ptrdiff_t row_bytes = plan->tile * size;
-  plan->in_place = is_panel(A, B, plan->tile, machine);
-  if (!plan->in_place)
-    plan->panel_bytes = spk_aligned_size((size_t)((A->block_rows + 1) * row_bytes));
-  if (A->storage != SPK_STORAGE_SAME) {
-    const ptrdiff_t rows = A->paired_rows ? SPK_PAIRED_GROUP : A->group;
-    const ptrdiff_t values = spk_min(SPK_MAX_EXPANDED, A->longest * rows);
-    plan->value_bytes = spk_aligned_size((size_t)spk_max(SPK_EXPANDED, values) * sizeof(float));
-  }
-  ptrdiff_t most = A->row_panels;
-  if (plan->stage) {
-    /* Sums of a part wait in L2 until the last block is done. */
-    const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, MAX_SUMS);
-    most = spk_max(1, bytes / (A->row_panel_rows * row_bytes));
-    most = spk_min(most, A->row_panels);
-  }
-  const double row_panel =
-      ((double)A->nnz + 6.0 * (double)A->rows) / (double)spk_max(1, A->row_panels);
-  plan->parts = spk_choose_partition(A->row_panels, row_panel, 3.0 * (double)A->cols, plan->tiles,
-                                     plan->threads, spk_ceil_div(A->row_panels, most));
-  plan->threads = (int)spk_min(plan->threads, plan->parts * plan->tiles);
-  if (!plan->stage) return;
-  for (ptrdiff_t part = 0; part < plan->parts; part++) {
-    const ptrdiff_t row_panels =
-        spk_row_panels_part(A, part + 1, plan->parts) - spk_row_panels_part(A, part, plan->parts);
-    plan->stage_rows = spk_max(plan->stage_rows, row_panels * A->row_panel_rows);
-  }
-  plan->stage_rows = spk_min(plan->stage_rows, most * A->row_panel_rows);
-  plan->stage_bytes = spk_aligned_size((size_t)(plan->stage_rows * row_bytes));
-}
-
-size_t spk_row_panels_workspace_limit(void) {
-  const size_t zeros = SPK_MAX_ROW_PANEL_VECTORS * SPK_MAX_LANES * sizeof(float);
-  return SPK_ALIGN + (size_t)(SPK_MAX_PANEL_BYTES + MAX_SUMS) + zeros +
-         SPK_MAX_EXPANDED * sizeof(float) + 3 * SPK_ALIGN;
 }
 
 void spk_row_panels_free(spk_row_panels *row_panels) {

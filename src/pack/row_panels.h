@@ -17,17 +17,18 @@
  * share them may be shorter than others of their group.  Entries
  * lie in the order in which they are used: 16 bits say which row of the block, then the value.
  */
-#ifndef SPK_PLAN_ROW_PANELS_H
-#define SPK_PLAN_ROW_PANELS_H
+#ifndef SPK_PACK_ROW_PANELS_H
+#define SPK_PACK_ROW_PANELS_H
 
 #include "../common/common.h"
 #include "../dispatch/dispatch.h"
+#include "../threads/partition.h"
 
 /* Rows of a row panel, at most: with more, runs are longer; with fewer, a row panel's sums stay
  * closer and there are more row panels to deal out. */
 #define SPK_ROW_PANEL_ROWS 256
-/* Entries of a row panel in a block that pay for the loop around them. */
-#define SPK_ENTRIES_PER_CELL 8.0
+/* Rows of a block, so that one vector's width of them fits a panel; 16 bits number them. */
+#define SPK_MAX_BLOCK_ROWS (SPK_MAX_PANEL_BYTES / SPK_ALIGN)
 
 /* Where a block's paired rows (spmm_paired_rows.inc.h), or the rest of it, begin in the arrays of a
  * row panel.
@@ -62,39 +63,21 @@ typedef struct spk_row_panels {
   spk_row_panel *row_panel;
 } spk_row_panels;
 
-/* Columns of the tiles that products with n columns are cut into. */
-ptrdiff_t spk_row_panels_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
-                              const spk_machine *machine);
+/* How A is cut up: decided by plan/row_panels_plan.h. */
+typedef struct spk_row_panels_shape {
+  const spk_kernels *kernels;
+  int group, vectors;           /* rows in lockstep; vectors of a tile, at most */
+  spk_row_panel_fn paired_rows; /* what runs those; NULL: there are none */
+  ptrdiff_t row_panel_rows;     /* at most SPK_ROW_PANEL_ROWS */
+  ptrdiff_t blocks, block_rows; /* at most SPK_MAX_BLOCK_ROWS */
+} spk_row_panels_shape;
 
-/* The rows of a block that the model says are best, where that share of A's entries is of rows that
- * have the same columns. */
-ptrdiff_t spk_row_panels_block(const spk_sparse *A, double shared, ptrdiff_t vectors,
-                               const spk_kernels *kernels, const spk_machine *machine);
-
-/* Pack A, in CSR and checked, for products with `width` columns.  `block_rows` 0: as many as fit L1
- * where the rows of A are long enough for that. */
-spk_status spk_row_panels_make(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
-                               spk_storage storage, int threads, const spk_kernels *kernels,
-                               const spk_machine *machine, spk_row_panels **made);
+/* Pack A, in CSR and checked. */
+spk_status spk_row_panels_pack(const spk_sparse *A, const spk_row_panels_shape *shape,
+                               spk_storage storage, int threads, spk_row_panels **made);
 void spk_row_panels_free(spk_row_panels *row_panels);
-/* What a worker takes at most, whatever the shapes. */
-size_t spk_row_panels_workspace_limit(void);
 size_t spk_row_panels_bytes(const spk_row_panels *row_panels);
 
-/* How a product with them is cut up. */
-typedef struct spk_row_panels_plan {
-  int threads;
-  int stage;    /* whether sums wait there between blocks, or until C's strides are looked after */
-  int direct;   /* whether the last block writes C */
-  int in_place; /* whether B is read where it lies: it is a panel already */
-  ptrdiff_t tile, tiles; /* columns of a tile, and how many */
-  ptrdiff_t parts;       /* ranges of row panels */
-  ptrdiff_t stage_rows;
-  size_t panel_bytes, stage_bytes, value_bytes; /* workspace of each worker */
-} spk_row_panels_plan;
-
-void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
-                         int threads, const spk_machine *machine, spk_row_panels_plan *plan);
 /* The first row panel of a part: parts hold about the same number of entries. */
 ptrdiff_t spk_row_panels_part(const spk_row_panels *A, ptrdiff_t part, ptrdiff_t parts);
 

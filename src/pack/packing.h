@@ -1,6 +1,6 @@
 /* How many threads a matrix is packed by, where callers pack several at once. */
-#ifndef SPK_PLAN_PACKING_H
-#define SPK_PLAN_PACKING_H
+#ifndef SPK_PACK_PACKING_H
+#define SPK_PACK_PACKING_H
 
 #include "../threads/parallel.h"
 

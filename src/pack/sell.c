@@ -1,6 +1,5 @@
 #include "sell.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +15,8 @@
 #define MIN_ROW_PANELS 8
 #define MIN_ROW_PANEL_ROWS 64
 
-/* 2 MiB of x: it is copied into the workspace at every product. */
-#define MAX_WINDOWS (1 << 14)
 /* Where slices may go without permutes, as then it may be copied twice. */
-#define MAX_PLAIN_WINDOWS (MAX_WINDOWS / 2)
+#define MAX_PLAIN_WINDOWS (SPK_SELL_MAX_WINDOWS / 2)
 
 /* Rows whose longest is no more than so many times the mean and so many entries: of random ones,
  * sorting saves 3% of the steps, but then sums go to C one by one, which takes longer. */
@@ -40,15 +37,6 @@ typedef struct packing {
   atomic_int failed;     /* for want of memory */
   atomic_int duplicates; /* more in a window than it has columns */
 } packing;
-
-int spk_sell_suit(const spk_sparse *A, const spk_kernels *kernels) {
-  if (!kernels->spmv_sell[A->dtype] || !(A->flags & SPK_SORTED)) return 0;
-  const ptrdiff_t lanes = kernels->lanes[A->dtype];
-  const double windows = ceil((double)A->cols / (double)spk_window_columns(lanes));
-  const double segments = ceil((double)A->rows / (double)lanes) * windows;
-  /* With fewer entries than segments, most steps would hold a single one. */
-  return windows <= MAX_WINDOWS && A->rows < UINT32_MAX && (double)A->nnz >= segments;
-}
 
 /* Rows [first, last) by their length, longest first; equal ones stay in order, as all do where none
  * is much longer than usual.  Returns whether they do. */
@@ -293,7 +281,7 @@ static void fill_row_panel(void *context, ptrdiff_t row_panel, int worker) {
   free_plan(&p);
 }
 
-spk_status spk_sell_make(const spk_sparse *A, spk_storage storage, int threads,
+spk_status spk_sell_pack(const spk_sparse *A, spk_storage storage, int threads,
                          const spk_kernels *kernels, spk_sell **made) {
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   spk_sell *s = malloc(sizeof *s);

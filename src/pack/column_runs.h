@@ -4,8 +4,8 @@
  * a few per row, however long.  Rows go by tiles of 16; the columns that some row of a tile has,
  * with a bit for each that does, are found when they are needed (spk_tile_next).
  */
-#ifndef SPK_PLAN_PATTERN_H
-#define SPK_PLAN_PATTERN_H
+#ifndef SPK_PACK_COLUMN_RUNS_H
+#define SPK_PACK_COLUMN_RUNS_H
 
 #include "../common/common.h"
 #include "../kernels/table.h"

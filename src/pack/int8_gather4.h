@@ -5,8 +5,8 @@
  * many groups make a *run*.  Padding is a zero as well, times any row of the panel: whole numbers
  * have no NaN.
  */
-#ifndef SPK_PLAN_INT8_GATHER4_H
-#define SPK_PLAN_INT8_GATHER4_H
+#ifndef SPK_PACK_INT8_GATHER4_H
+#define SPK_PACK_INT8_GATHER4_H
 
 #include "../common/common.h"
 #include "../dispatch/dispatch.h"
@@ -37,24 +37,25 @@ typedef struct spk_int8_gather4 {
   spk_int8_gather4_row_panel *row_panel;
 } spk_int8_gather4;
 
+/* Rows of a row panel, at most. */
+#define SPK_INT8_GATHER4_PANEL_ROWS 256
+
+/* How A is cut up: decided by plan/int8_plan.h. */
+typedef struct spk_int8_gather4_shape {
+  const spk_kernels *kernels;
+  ptrdiff_t tile;           /* columns of a panel */
+  ptrdiff_t row_panel_rows; /* at most SPK_INT8_GATHER4_PANEL_ROWS */
+  ptrdiff_t block_rows, blocks;
+  double row_cycles, rows_cycles; /* of a group of one row, and of SPK_INT8_GATHER4_ROWS rows */
+} spk_int8_gather4_shape;
+
 /* Pack A, in CSR, sorted and checked. */
-spk_status spk_int8_gather4_make(const spk_sparse *A, const int8_t *values, int threads,
-                                 const spk_kernels *kernels, const spk_machine *machine,
+spk_status spk_int8_gather4_pack(const spk_sparse *A, const int8_t *values,
+                                 const spk_int8_gather4_shape *shape, int threads,
                                  spk_int8_gather4 **made);
 void spk_int8_gather4_free(spk_int8_gather4 *packed);
 size_t spk_int8_gather4_bytes(const spk_int8_gather4 *packed);
 
-/* How a product with n columns is cut up. */
-typedef struct spk_int8_gather4_plan {
-  int threads;
-  ptrdiff_t tiles, parts;          /* of columns; ranges of row panels */
-  ptrdiff_t stage_row_panels;      /* whose sums wait together until their last block is done */
-  size_t panel_bytes, stage_bytes; /* workspace of each worker */
-} spk_int8_gather4_plan;
-
-void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
-                           const spk_machine *machine, spk_int8_gather4_plan *plan);
-size_t spk_int8_gather4_workspace_limit(void);
 /* The first row panel of a part: parts hold about the same number of entries. */
 ptrdiff_t spk_int8_gather4_part(const spk_int8_gather4 *A, ptrdiff_t part, ptrdiff_t parts);
 

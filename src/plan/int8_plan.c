@@ -1,0 +1,84 @@
+#include "int8_plan.h"
+
+#include <math.h>
+
+#include "../threads/parallel.h"
+#include "../threads/partition.h"
+#include "blocks.h"
+#include "cost.h"
+
+#define MIN_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
+
+/* Cells beyond one per entry that a matrix may have all the same. */
+#define MAX_EMPTY_CELLS 4096.0
+
+/* Sums that wait for further blocks, in bytes, at most. */
+#define MAX_STAGE ((ptrdiff_t)1 << 20)
+
+/* Numbers of four per entry from which on int8_gather4 is faster with two vectors of columns,
+ * though these are half of a panel: N = 32, 95% sparse, scattered 58 us by numbers, 54 by
+ * int8_gather4, 16 x 1 46 and 34; but 4 x 4 36 and 56, 2:4 165 and 272 (Zen 5, two threads). */
+#define MAX_NUMBERS 0.75
+
+int spk_int8_is_wide(ptrdiff_t width, const spk_kernels *kernels) {
+  return width > SPK_INT8_BLOCK4_MAX_COLUMNS || !kernels->bytes;
+}
+
+int spk_int8_is_scattered(const spk_sparse *A, const spk_sparse *grouped, ptrdiff_t width,
+                          const spk_kernels *kernels) {
+  return width > kernels->lanes[SPK_F32] && (double)grouped->nnz > MAX_NUMBERS * (double)A->nnz;
+}
+
+spk_status spk_choose_int8_gather4(const spk_sparse *A, int threads, const spk_kernels *kernels,
+                                   const spk_machine *machine, spk_int8_gather4_shape *shape) {
+  const ptrdiff_t tile = 4 * kernels->lanes[SPK_F32];
+  const ptrdiff_t block_rows = spk_int8_gather4_block(A, tile, machine);
+  const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, block_rows));
+  ptrdiff_t height = SPK_INT8_GATHER4_PANEL_ROWS;
+  /* Of more and lower row panels there must not be too many cells either: threads refuse no matrix.
+   */
+  const double most = ((double)A->nnz + MAX_EMPTY_CELLS) / (double)blocks;
+  if ((double)spk_ceil_div(A->rows, height) > most) return SPK_ERR_SPARSE;
+  const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
+  while (height > MIN_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks &&
+         (double)spk_ceil_div(A->rows, height / 2) <= most)
+    height /= 2;
+  *shape = (spk_int8_gather4_shape){.kernels = kernels,
+                                    .tile = tile,
+                                    .row_panel_rows = height,
+                                    .block_rows = block_rows,
+                                    .blocks = blocks,
+                                    .row_cycles = SPK_INT8_GROUP_CYCLES,
+                                    .rows_cycles = SPK_INT8_GROUP4_CYCLES};
+  return SPK_OK;
+}
+
+void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
+                           const spk_machine *machine, spk_int8_gather4_plan *plan) {
+  const double work = ((double)A->nnz / 3.0 + (double)A->rows) * (double)n;
+  *plan = (spk_int8_gather4_plan){.threads = spk_choose_threads(threads, work)};
+  plan->tiles = spk_ceil_div(n, A->tile);
+  const ptrdiff_t row_panel_bytes = A->row_panel_rows * A->tile * (ptrdiff_t)sizeof(int32_t);
+  /* With one block, a row panel is finished at once. */
+  const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, MAX_STAGE);
+  plan->stage_row_panels = A->blocks == 1 ? 1 : spk_max(1, bytes / row_panel_bytes);
+  plan->stage_row_panels = spk_min(plan->stage_row_panels, spk_max(1, A->row_panels));
+  const double row_panel =
+      ((double)A->nnz / 4.0 * SPK_INT8_GROUP_CYCLES + (double)A->rows * SPK_INT8_ROW_CYCLES) /
+      (double)spk_max(1, A->row_panels);
+  /* Each thread has rows of its own: sums of a tile are stored all at once, and two tiles of the
+   * same rows meet in cache lines of C wherever it does not begin with one (N = 128: 228 us, 112
+   * so). */
+  plan->parts =
+      spk_choose_partition(A->row_panels, row_panel, SPK_INT8_PANEL_ROW_CYCLES * (double)A->cols,
+                           plan->tiles, plan->threads, spk_min(plan->threads, A->row_panels));
+  plan->threads = (int)spk_max(1, spk_min(plan->threads, plan->parts * plan->tiles));
+  plan->panel_bytes = spk_aligned_size((size_t)(A->block_rows * A->tile));
+  plan->stage_bytes = spk_aligned_size((size_t)(plan->stage_row_panels * row_panel_bytes));
+}
+
+size_t spk_int8_gather4_workspace_limit(void) {
+  const size_t row_panel =
+      (size_t)SPK_INT8_GATHER4_PANEL_ROWS * 4 * SPK_MAX_LANES * sizeof(int32_t);
+  return (size_t)SPK_MAX_PANEL_BYTES + spk_max(MAX_STAGE, (ptrdiff_t)row_panel) + 3 * SPK_ALIGN;
+}
