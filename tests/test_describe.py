@@ -134,7 +134,7 @@ def test_nothing_is_made_for_it(monkeypatch):
 
     monkeypatch.setattr(canonical, "transposed", refuse)
     monkeypatch.setattr(spkernels._prepare.prediction, "predict", refuse)
-    for name in ("pack", "pack_int8", "pattern_of", "pattern_of_runs"):
+    for name in ("pack", "pack_int8", "column_runs_of", "column_runs_from"):
         monkeypatch.setattr(spkernels._core, name, refuse)
     for value in values:
         repr(value)

@@ -6,9 +6,9 @@
  *
  * Operands must not change while a call runs.  Index arrays are checked once, and then trusted: one
  * that another thread writes to between check and product may be read or written through outside
- * of the operands.  What was packed or made of a matrix (spk_prepared, spk_int8, spk_pattern) is
- * the library's own, and spk_pattern_make and spk_pattern_from_runs notice such changes: a pattern
- * that they make lies inside its shape, whoever writes meanwhile.
+ * of the operands.  What was packed or made of a matrix (spk_prepared, spk_int8, spk_column_runs)
+ * is the library's own, and spk_column_runs_make and spk_column_runs_from notice such changes:
+ * what they make lies inside its shape, whoever writes meanwhile.
  */
 #ifndef SPKERNELS_SPKERNELS_H
 #define SPKERNELS_SPKERNELS_H
@@ -279,15 +279,15 @@ typedef struct spk_runs {
 
 /* Which entries of a matrix are wanted, looked at once for many calls; it keeps nothing of what it
  * was made from, and any number of threads may use it at once. */
-typedef struct spk_pattern spk_pattern;
+typedef struct spk_column_runs spk_column_runs;
 
 /* Of P's stored entries; P is in CSR, its rows are sorted, its values are not read. */
-spk_status spk_pattern_make(const spk_sparse *P, int threads, spk_pattern **made);
-spk_status spk_pattern_from_runs(const spk_runs *runs, int threads, spk_pattern **made);
-ptrdiff_t spk_pattern_nnz(const spk_pattern *pattern);
-size_t spk_pattern_bytes(const spk_pattern *pattern);
+spk_status spk_column_runs_make(const spk_sparse *P, int threads, spk_column_runs **made);
+spk_status spk_column_runs_from(const spk_runs *runs, int threads, spk_column_runs **made);
+ptrdiff_t spk_column_runs_nnz(const spk_column_runs *column_runs);
+size_t spk_column_runs_bytes(const spk_column_runs *column_runs);
 /* Gives it back; NULL is allowed. */
-void spk_pattern_free(spk_pattern *pattern);
+void spk_column_runs_free(spk_column_runs *column_runs);
 
 /* out[h] = softmax(scale * Q[h] K[h]^T + bias[h], over the entries of the mask) V[h] for all heads;
  * rows without any entry are 0.  Strides and offsets count elements; elements of a row of Q, K, V
@@ -309,20 +309,20 @@ typedef struct spk_attention {
 
 /* out must not overlap Q, K, V or bias.  Scores are never stored: a thread takes some 100 KiB, and
  * 16 rows of Q and of out.  threads: as for spk_spmm. */
-spk_status spk_attend(const spk_pattern *mask, const spk_attention *attention, int threads);
+spk_status spk_attend(const spk_column_runs *mask, const spk_attention *attention, int threads);
 
 /* values = softmax of scale * P's values in each row of P, which is in CSR; duplicates count each.
  * values may be P's own.  A row whose values are all -infinity becomes 0. */
 spk_status spk_softmax(const spk_sparse *P, void *values, double scale, int threads);
 
-/* As spk_sddmm, with what is known of P, in CSR, sorted and without duplicates: `pattern` was made
- * of it, and P has not changed since. */
-spk_status spk_pattern_sddmm(const spk_pattern *pattern, const spk_sparse *P, const spk_dense *X,
-                             const spk_dense *Y, void *values, const spk_sampling *sampling,
-                             int threads);
+/* As spk_sddmm, with what is known of P, in CSR, sorted and without duplicates: `column_runs` was
+ * made of it, and P has not changed since. */
+spk_status spk_column_runs_sddmm(const spk_column_runs *column_runs, const spk_sparse *P,
+                                 const spk_dense *X, const spk_dense *Y, void *values,
+                                 const spk_sampling *sampling, int threads);
 /* The entries that it takes by tiles of 16 rows, for rows of k elements; the others go row by row.
  */
-ptrdiff_t spk_pattern_tiled(const spk_pattern *pattern, ptrdiff_t k);
+ptrdiff_t spk_column_runs_tiled(const spk_column_runs *column_runs, ptrdiff_t k);
 
 /* Threads: the default of a call.  set(0) goes back to the OpenMP setting capped by `limit`
  * (spk_limit_threads; the package passes affinity and cgroup limits through it). */

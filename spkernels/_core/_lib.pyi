@@ -111,30 +111,30 @@ def sddmm(
     scale: bool,
     threads: int,
     flags: int,
-    pattern: Pattern | None = None,
+    column_runs: ColumnRuns | None = None,
 ) -> int: ...
 
-class Pattern:
+class ColumnRuns:
     shape: tuple[int, int]
     nnz: int
     nbytes: int
 
     def tiled(self, k: int) -> int: ...
 
-def pattern_of(P: SparseArrays, threads: int, flags: int) -> tuple[int, Pattern | None]: ...
-def pattern_of_runs(
+def column_runs_of(P: SparseArrays, threads: int, flags: int) -> tuple[int, ColumnRuns | None]: ...
+def column_runs_from(
     shape: tuple[int, int],
     offsets: NDArray[np.int64],
     starts: NDArray[np.int32],
     stops: NDArray[np.int32],
     threads: int,
-) -> tuple[int, Pattern | None]: ...
+) -> tuple[int, ColumnRuns | None]: ...
 
 _Heads = tuple[NDArray[np.floating], NDArray[np.intp]]
 
 def head_offsets(array: NDArray[Any], heads: tuple[int, ...]) -> NDArray[np.intp]: ...
 def attend(
-    mask: Pattern,
+    mask: ColumnRuns,
     Q: _Heads,
     K: _Heads,
     V: _Heads,
@@ -184,7 +184,7 @@ def sddmm_fast(
     scale: Any = False,
     workers: Any = None,
     check: Any = True,
-    pattern: Pattern | None = None,
+    column_runs: ColumnRuns | None = None,
 ) -> NDArray[np.floating] | None: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...

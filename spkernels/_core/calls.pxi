@@ -129,9 +129,9 @@ def kwinners(cnp.ndarray X, Py_ssize_t k, out, winners, int threads):
 
 
 def sddmm(P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, double beta,
-          bint scale, int threads, unsigned flags, Pattern pattern=None):
-    """Write the sampled product into values; return the status.  `pattern`: of P, if known."""
-    cdef const spk_pattern *known = NULL if pattern is None else pattern.handle
+          bint scale, int threads, unsigned flags, ColumnRuns column_runs=None):
+    """Write the sampled product into values; return the status.  `column_runs`: of P, if known."""
+    cdef const spk_column_runs *known = NULL if column_runs is None else column_runs.handle
     cdef spk_sparse p
     cdef spk_dense x, y
     cdef spk_sampling s
@@ -145,13 +145,13 @@ def sddmm(P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, dou
     s.scale = scale
     with nogil:
         if known != NULL:
-            status = spk_pattern_sddmm(known, &p, &x, &y, out, &s, -threads)
+            status = spk_column_runs_sddmm(known, &p, &x, &y, out, &s, -threads)
         else:
             status = spk_sddmm(&p, &x, &y, out, &s, -threads)
     return <int>status
 
 
-def attend(Pattern mask, tuple Q, tuple K, tuple V, tuple out, tuple bias, lse, double scale,
+def attend(ColumnRuns mask, tuple Q, tuple K, tuple V, tuple out, tuple bias, lse, double scale,
            int threads):
     """Write the attention into out; return the status.
 

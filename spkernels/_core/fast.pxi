@@ -227,11 +227,11 @@ cdef inline bint _same_bytes(object a, object b) noexcept:
 
 
 def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None, check=True,
-               Pattern pattern=None):
+               ColumnRuns column_runs=None):
     """The values of `sddmm` where nothing about the call is out of the ordinary, or None.
 
-    Ordinary is what it is for `spmm_fast`; `out` has P's pattern and may be P.  `pattern`: of P,
-    if known.
+    Ordinary is what it is for `spmm_fast`; `out` has P's structure and may be P.  `column_runs`:
+    of P, if known.
     """
     cdef spk_sparse p, o
     cdef spk_dense x, y
@@ -240,7 +240,7 @@ def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None
     cdef int threads
     cdef span reach
     cdef void *into
-    cdef const spk_pattern *known = NULL if pattern is None else pattern.handle
+    cdef const spk_column_runs *known = NULL if column_runs is None else column_runs.handle
     cdef object format = _formats.get(type(P))
     if format is None or not _take_dense(X, &x) or not _take_dense(Y, &y):
         return None
@@ -291,7 +291,7 @@ def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None
     into = cnp.PyArray_DATA(values)
     with nogil:
         if known != NULL:
-            status = spk_pattern_sddmm(known, &p, &x, &y, into, &s, -threads)
+            status = spk_column_runs_sddmm(known, &p, &x, &y, into, &s, -threads)
         else:
             status = spk_sddmm(&p, &x, &y, into, &s, -threads)
     return values if status == SPK_OK else None

@@ -107,52 +107,52 @@ def pack_int8(A, Py_ssize_t width, int threads, unsigned flags):
     return <int>status, packed if status == SPK_OK else None
 
 
-cdef class Pattern:
-    """Which entries of a matrix are wanted; made by `pattern_of` or `pattern_of_runs`."""
-    cdef spk_pattern *handle
+cdef class ColumnRuns:
+    """Which entries of a matrix are wanted; made by `column_runs_of` or `column_runs_from`."""
+    cdef spk_column_runs *handle
     cdef readonly tuple shape
 
     def __dealloc__(self):
-        spk_pattern_free(self.handle)
+        spk_column_runs_free(self.handle)
 
     @property
     def nnz(self):
         """How many."""
-        return spk_pattern_nnz(self.handle)
+        return spk_column_runs_nnz(self.handle)
 
     @property
     def nbytes(self):
         """The memory that it takes."""
-        return spk_pattern_bytes(self.handle)
+        return spk_column_runs_bytes(self.handle)
 
     def tiled(self, Py_ssize_t k):
         """Return how many entries sampled products take by tiles, for rows of k elements."""
-        return spk_pattern_tiled(self.handle, k)
+        return spk_column_runs_tiled(self.handle, k)
 
 
-def pattern_of(P, int threads, unsigned flags):
-    """Return the status and, on success, the pattern of a sorted matrix in CSR."""
-    cdef Pattern pattern = Pattern()
+def column_runs_of(P, int threads, unsigned flags):
+    """Return the status and, on success, the column runs of a sorted matrix in CSR."""
+    cdef ColumnRuns column_runs = ColumnRuns()
     cdef spk_sparse p
     cdef spk_status status
     _fill_sparse(&p, P, flags)
-    pattern.shape = P.shape
+    column_runs.shape = P.shape
     with nogil:
-        status = spk_pattern_make(&p, -threads, &pattern.handle)
-    return <int>status, pattern if status == SPK_OK else None
+        status = spk_column_runs_make(&p, -threads, &column_runs.handle)
+    return <int>status, column_runs if status == SPK_OK else None
 
 
-def pattern_of_runs(tuple shape, cnp.ndarray offsets, cnp.ndarray starts, cnp.ndarray stops,
+def column_runs_from(tuple shape, cnp.ndarray offsets, cnp.ndarray starts, cnp.ndarray stops,
                     int threads):
-    """Return the status and, on success, the pattern of runs: int64, int32, int32, contiguous."""
-    cdef Pattern pattern = Pattern()
+    """Return the status and, on success, what contiguous int64, int32 and int32 arrays say."""
+    cdef ColumnRuns column_runs = ColumnRuns()
     cdef spk_runs runs
     cdef spk_status status
     runs.rows, runs.cols = shape
     runs.offsets = <const int64_t *>cnp.PyArray_DATA(offsets)
     runs.starts = <const int32_t *>cnp.PyArray_DATA(starts)
     runs.stops = <const int32_t *>cnp.PyArray_DATA(stops)
-    pattern.shape = shape
+    column_runs.shape = shape
     with nogil:
-        status = spk_pattern_from_runs(&runs, -threads, &pattern.handle)
-    return <int>status, pattern if status == SPK_OK else None
+        status = spk_column_runs_from(&runs, -threads, &column_runs.handle)
+    return <int>status, column_runs if status == SPK_OK else None

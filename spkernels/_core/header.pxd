@@ -134,13 +134,13 @@ cdef extern from "spkernels/spkernels.h" nogil:
         const int64_t *offsets
         const int32_t *starts
         const int32_t *stops
-    ctypedef struct spk_pattern:
+    ctypedef struct spk_column_runs:
         pass
-    spk_status spk_pattern_make(const spk_sparse *P, int threads, spk_pattern **made)
-    spk_status spk_pattern_from_runs(const spk_runs *runs, int threads, spk_pattern **made)
-    ptrdiff_t spk_pattern_nnz(const spk_pattern *pattern)
-    size_t spk_pattern_bytes(const spk_pattern *pattern)
-    void spk_pattern_free(spk_pattern *pattern)
+    spk_status spk_column_runs_make(const spk_sparse *P, int threads, spk_column_runs **made)
+    spk_status spk_column_runs_from(const spk_runs *runs, int threads, spk_column_runs **made)
+    ptrdiff_t spk_column_runs_nnz(const spk_column_runs *column_runs)
+    size_t spk_column_runs_bytes(const spk_column_runs *column_runs)
+    void spk_column_runs_free(spk_column_runs *column_runs)
     ctypedef struct spk_attention:
         spk_dtype dtype
         Py_ssize_t heads, d, dv
@@ -158,11 +158,11 @@ cdef extern from "spkernels/spkernels.h" nogil:
         Py_ssize_t bias_row_stride, bias_col_stride
         const Py_ssize_t *bias_offsets
         void *lse
-    spk_status spk_attend(const spk_pattern *mask, const spk_attention *attention, int threads)
-    spk_status spk_pattern_sddmm(const spk_pattern *pattern, const spk_sparse *P,
+    spk_status spk_attend(const spk_column_runs *mask, const spk_attention *attention, int threads)
+    spk_status spk_column_runs_sddmm(const spk_column_runs *column_runs, const spk_sparse *P,
                                  const spk_dense *X, const spk_dense *Y, void *values,
                                  const spk_sampling *sampling, int threads)
-    ptrdiff_t spk_pattern_tiled(const spk_pattern *pattern, ptrdiff_t k)
+    ptrdiff_t spk_column_runs_tiled(const spk_column_runs *column_runs, ptrdiff_t k)
     spk_status spk_softmax(const spk_sparse *P, void *values, double scale, int threads)
     spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                                     int threads, char *name, size_t size)

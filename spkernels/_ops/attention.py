@@ -227,14 +227,14 @@ def _pattern(mask, shape, threads):
     if mask.format != "csr":
         mask = to_csr(mask, "mask")
     arrays = sparse_arrays(mask, None, "mask")
-    status, pattern = _core.pattern_of(arrays, threads, 0)
+    status, pattern = _core.column_runs_of(arrays, threads, 0)
     if status == _core.ERR_ARGUMENT:
         # In CSR, only rows that are not sorted are refused; indices were found in range before.
         indices = arrays.indices.copy()
         ones = np.ones(len(indices), bool)
         ordered = with_arrays(mask, indptr=arrays.offsets, indices=indices, data=ones)
         ordered.sort_indices()
-        status, pattern = _core.pattern_of(sparse_arrays(ordered, None, "mask"), threads, 0)
+        status, pattern = _core.column_runs_of(sparse_arrays(ordered, None, "mask"), threads, 0)
     if status:
         raise_status(status, mask, "mask")
     return pattern

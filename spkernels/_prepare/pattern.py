@@ -58,7 +58,7 @@ class PreparedPattern:
         self._workers = workers
         arrays = sparse_arrays(csr, None, "P")
         trusted = _core.CHECKED | _core.SORTED
-        status, self._pattern = _core.pattern_of(arrays, resolve_workers(workers), trusted)
+        status, self._pattern = _core.column_runs_of(arrays, resolve_workers(workers), trusted)
         if status:
             raise_status(status, csr, "P")
 

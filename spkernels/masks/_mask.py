@@ -91,7 +91,7 @@ class Mask:
         if made is None:
             rows, cols = self.shape
             offsets, starts, stops = self._rows(0, rows)
-            status, made = _core.pattern_of_runs((rows, cols), offsets, starts, stops, workers)
+            status, made = _core.column_runs_from((rows, cols), offsets, starts, stops, workers)
             if status:
                 raise_status(status, self, "mask")
             self._made = made

@@ -10,9 +10,9 @@ static spk_dense transposed(const spk_dense *D) {
   return (spk_dense){D->dtype, D->cols, D->rows, D->col_stride, D->row_stride, D->data};
 }
 
-static spk_status sample(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
-                         const spk_dense *Y, void *values, const spk_sampling *sampling,
-                         int threads) {
+static spk_status sample(const spk_sparse *P, const spk_column_runs *column_runs,
+                         const spk_dense *X, const spk_dense *Y, void *values,
+                         const spk_sampling *sampling, int threads) {
   static const spk_sampling plain = {.alpha = 1.0};
   spk_sparse canonical;
   spk_status status = SPK_ERR_ARGUMENT;
@@ -45,8 +45,8 @@ static spk_status sample(const spk_sparse *P, const spk_pattern *pattern, const 
     canonical.cols = P->rows;
   }
   spk_sddmm_plan plan;
-  spk_plan_sddmm(&canonical, pattern, left, right, threads, spk_active_machine(), &plan);
-  return spk_drive_sddmm(&canonical, pattern, left, right, values, &s, &plan, kernels);
+  spk_plan_sddmm(&canonical, column_runs, left, right, threads, spk_active_machine(), &plan);
+  return spk_drive_sddmm(&canonical, column_runs, left, right, values, &s, &plan, kernels);
 }
 
 spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y, void *values,
@@ -54,15 +54,15 @@ spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y
   return sample(P, NULL, X, Y, values, sampling, threads);
 }
 
-spk_status spk_pattern_sddmm(const spk_pattern *pattern, const spk_sparse *P, const spk_dense *X,
-                             const spk_dense *Y, void *values, const spk_sampling *sampling,
-                             int threads) {
-  if (!pattern || !P || P->format != SPK_CSR) return SPK_ERR_ARGUMENT;
-  if (pattern->rows != P->rows || pattern->cols != P->cols || pattern->nnz != P->nnz)
+spk_status spk_column_runs_sddmm(const spk_column_runs *column_runs, const spk_sparse *P,
+                                 const spk_dense *X, const spk_dense *Y, void *values,
+                                 const spk_sampling *sampling, int threads) {
+  if (!column_runs || !P || P->format != SPK_CSR) return SPK_ERR_ARGUMENT;
+  if (column_runs->rows != P->rows || column_runs->cols != P->cols || column_runs->nnz != P->nnz)
     return SPK_ERR_SHAPE;
-  return sample(P, pattern, X, Y, values, sampling, threads);
+  return sample(P, column_runs, X, Y, values, sampling, threads);
 }
 
-ptrdiff_t spk_pattern_tiled(const spk_pattern *pattern, ptrdiff_t k) {
-  return pattern && k > 0 ? spk_entries_in_tiles(pattern, k) : 0;
+ptrdiff_t spk_column_runs_tiled(const spk_column_runs *column_runs, ptrdiff_t k) {
+  return column_runs && k > 0 ? spk_entries_in_tiles(column_runs, k) : 0;
 }

@@ -143,14 +143,7 @@ const spk_machine *spk_active_machine(void) {
   return &machine;
 }
 
-spk_status spk_init(void) { return spk_active_kernels() ? SPK_OK : SPK_ERR_ISA; }
-
-const char *spk_isa(void) {
-  const spk_kernels *kernels = spk_active_kernels();
-  return kernels ? kernels->isa : NULL;
-}
-
-const char *const *spk_isa_list(void) {
+const char *const *spk_available_isas(void) {
   pthread_once(&once, choose);
   return available;
 }

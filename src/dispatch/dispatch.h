@@ -14,6 +14,8 @@ typedef struct spk_machine {
 /* NULL where SPKERNELS_ISA asks for what this build or this machine does not have. */
 const spk_kernels *spk_active_kernels(void);
 const spk_machine *spk_active_machine(void);
+/* The names of those that this build and this machine share, and NULL. */
+const char *const *spk_available_isas(void);
 
 static inline const spk_tuning *spk_tuning_for(const spk_kernels *kernels,
                                                const spk_machine *machine) {

@@ -20,7 +20,7 @@
 #define TASKS_PER_THREAD 8
 
 typedef struct job {
-  const spk_pattern *mask;
+  const spk_column_runs *mask;
   const spk_attention *a;
   const spk_kernels *kernels;
   ptrdiff_t parts;
@@ -62,14 +62,14 @@ static size_t scratch_bytes(const job *j) {
   return spk_size_sum(fixed, spk_size_sum(j->query_bytes, j->output_bytes));
 }
 
-static int in_tile(const spk_pattern *mask, ptrdiff_t tile) {
+static int in_tile(const spk_column_runs *mask, ptrdiff_t tile) {
   const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);
   const double entries = (double)(mask->entries[end] - mask->entries[row]);
   return entries >= ROW_SHARE * (double)mask->columns[tile];
 }
 
 /* What a tile takes, in keys of one. */
-static double weight_of(const spk_pattern *mask, ptrdiff_t tile) {
+static double weight_of(const spk_column_runs *mask, ptrdiff_t tile) {
   const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);
   if (in_tile(mask, tile)) return (double)mask->columns[tile];
   return (double)(mask->entries[end] - mask->entries[row]) / ROW_SHARE;
@@ -125,8 +125,8 @@ static void clear(const job *j, const scratch *s, ptrdiff_t rows) {
 
 /* The keys of a row's runs from *run and *skipped on, at most `most`; most runs of such rows are
  * short, so that four keys are written whatever their number. */
-static ptrdiff_t list_keys(const spk_pattern *mask, ptrdiff_t row, int64_t *run, int32_t *skipped,
-                           ptrdiff_t most, int32_t *keys) {
+static ptrdiff_t list_keys(const spk_column_runs *mask, ptrdiff_t row, int64_t *run,
+                           int32_t *skipped, ptrdiff_t most, int32_t *keys) {
   const int64_t end = mask->offsets[row + 1];
   ptrdiff_t count = 0;
   for (; *run < end; ++*run, *skipped = 0) {
@@ -202,7 +202,7 @@ static int run_tile(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t ti
 
 static void run_part(void *context, ptrdiff_t task, int worker) {
   const job *j = context;
-  const spk_pattern *mask = j->mask;
+  const spk_column_runs *mask = j->mask;
   const ptrdiff_t head = task / j->parts, part = task % j->parts;
   const scratch s = scratch_of(j, worker);
   const ptrdiff_t last = spk_partition_balanced(j->before, mask->tiles, part + 1, j->parts);
@@ -214,8 +214,8 @@ static void run_part(void *context, ptrdiff_t task, int worker) {
   }
 }
 
-spk_status spk_drive_attention(const spk_pattern *mask, const spk_attention *attention, int threads,
-                               const spk_kernels *kernels) {
+spk_status spk_drive_attention(const spk_column_runs *mask, const spk_attention *attention,
+                               int threads, const spk_kernels *kernels) {
   const spk_attention *a = attention;
   job j = {.mask = mask, .a = a, .kernels = kernels};
   const size_t size = spk_dtype_size(a->dtype);

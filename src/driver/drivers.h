@@ -46,13 +46,14 @@ spk_status spk_drive_int8_block4(const spk_int8 *A, const spk_bytes *B, void *C,
                                  const spk_requantise *how, int threads);
 
 /* P: CSR, BSR or COO; Yt is n x k. */
-spk_status spk_drive_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
-                           const spk_dense *Yt, void *values, const spk_sampling *sampling,
-                           const spk_sddmm_plan *plan, const spk_kernels *kernels);
+spk_status spk_drive_sddmm(const spk_sparse *P, const spk_column_runs *column_runs,
+                           const spk_dense *X, const spk_dense *Yt, void *values,
+                           const spk_sampling *sampling, const spk_sddmm_plan *plan,
+                           const spk_kernels *kernels);
 
 /* Checked. */
-spk_status spk_drive_attention(const spk_pattern *mask, const spk_attention *attention, int threads,
-                               const spk_kernels *kernels);
+spk_status spk_drive_attention(const spk_column_runs *mask, const spk_attention *attention,
+                               int threads, const spk_kernels *kernels);
 
 void spk_drive_softmax(const spk_sparse *P, void *values, double scale, int threads,
                        const spk_kernels *kernels);

@@ -8,7 +8,7 @@
 
 typedef struct job {
   const spk_sparse *P;
-  const spk_pattern *pattern; /* of P, or NULL */
+  const spk_column_runs *column_runs; /* of P, or NULL */
   const spk_dense *X, *Yt;
   void *values;
   const spk_sampling *sampling;
@@ -43,8 +43,8 @@ static spk_sddmm_fn choose_kernel(const job *j) {
 /* Of rows from `first` on. */
 static void run_task(const job *j, const scratch *s, const spk_sddmm_task *task, ptrdiff_t first) {
   if (j->plan->tiles)
-    spk_sddmm_tiles(task, j->P->dtype, j->P->itype, j->plan->panels == 1 ? j->pattern : NULL, first,
-                    s->tile, j->kernels, choose_kernel(j));
+    spk_sddmm_tiles(task, j->P->dtype, j->P->itype, j->plan->panels == 1 ? j->column_runs : NULL,
+                    first, s->tile, j->kernels, choose_kernel(j));
   else
     choose_kernel(j)(task);
 }
@@ -270,10 +270,11 @@ static void run_entry_part(void *context, ptrdiff_t part, int worker) {
     RUN_ENTRIES(int64_t);
 }
 
-spk_status spk_drive_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
-                           const spk_dense *Yt, void *values, const spk_sampling *sampling,
-                           const spk_sddmm_plan *plan, const spk_kernels *kernels) {
-  job j = {P, pattern, X, Yt, values, sampling, plan, kernels, {0}};
+spk_status spk_drive_sddmm(const spk_sparse *P, const spk_column_runs *column_runs,
+                           const spk_dense *X, const spk_dense *Yt, void *values,
+                           const spk_sampling *sampling, const spk_sddmm_plan *plan,
+                           const spk_kernels *kernels) {
+  job j = {P, column_runs, X, Yt, values, sampling, plan, kernels, {0}};
   const size_t bytes =
       spk_size_sum(plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes,
                    plan->block_bytes + plan->tile_bytes);

@@ -51,8 +51,8 @@ static ptrdiff_t collect(const spk_sddmm_scratch *s, size_t width) {
 
 /* What is left of each row, and where a window of columns takes it. */
 typedef struct tile_rows {
-  const spk_pattern *pattern; /* or NULL; */
-  int64_t run[SPK_TILE_ROWS]; /* the run of the pattern that is next in each row */
+  const spk_column_runs *column_runs; /* or NULL; */
+  int64_t run[SPK_TILE_ROWS];         /* the run of the pattern that is next in each row */
   ptrdiff_t first, rows;
   ptrdiff_t at[SPK_TILE_ROWS], end[SPK_TILE_ROWS], next[SPK_TILE_ROWS];
 } tile_rows;
@@ -62,7 +62,7 @@ static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const spk_s
                            tile_rows *rows, ptrdiff_t low, ptrdiff_t *entries, int32_t *width,
                            const spk_kernels *kernels) {
   const size_t isize = spk_itype_size(itype);
-  const spk_pattern *pattern = rows->pattern;
+  const spk_column_runs *column_runs = rows->column_runs;
   ptrdiff_t runs = 0;
   *entries = 0;
   *width = 0;
@@ -73,8 +73,8 @@ static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const spk_s
       const ptrdiff_t column = spk_index(t->indices, itype, p) - low;
       if (column >= SPK_SDDMM_WINDOW) break;
       ptrdiff_t count = spk_min(rows->end[i] - p, SPK_SDDMM_WINDOW - column);
-      if (pattern) {
-        const ptrdiff_t run = pattern->stops[rows->run[i]] - (column + low);
+      if (column_runs) {
+        const ptrdiff_t run = column_runs->stops[rows->run[i]] - (column + low);
         if (run <= count) rows->run[i]++;
         count = spk_min(count, run);
       } else {
@@ -171,22 +171,22 @@ static void run_tile(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
 
 static int goes_as_tile(const spk_sddmm_task *t, spk_itype itype, const tile_rows *rows,
                         ptrdiff_t tile) {
-  if (!rows->pattern) return worth_looking(t, itype, rows->first, rows->rows);
-  return spk_tile_is_worth(rows->pattern, tile, t->k);
+  if (!rows->column_runs) return worth_looking(t, itype, rows->first, rows->rows);
+  return spk_tile_is_worth(rows->column_runs, tile, t->k);
 }
 
 void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype itype,
-                     const spk_pattern *pattern, ptrdiff_t first, void *scratch,
+                     const spk_column_runs *column_runs, ptrdiff_t first, void *scratch,
                      const spk_kernels *kernels, spk_sddmm_fn rows_kernel) {
   const spk_sddmm_scratch s = spk_sddmm_scratch_in(scratch, dtype, task->k);
   memset(s.marks, 0, SPK_SDDMM_MARK_BYTES);
   for (ptrdiff_t row = 0; row < task->rows; row += SPK_TILE_ROWS) {
     tile_rows rows = {
-        .pattern = pattern, .first = row, .rows = spk_min(SPK_TILE_ROWS, task->rows - row)};
+        .column_runs = column_runs, .first = row, .rows = spk_min(SPK_TILE_ROWS, task->rows - row)};
     for (ptrdiff_t i = 0; i < rows.rows; i++) {
       rows.at[i] = spk_index(task->begin, itype, row + i);
       rows.end[i] = rows.next[i] = spk_index(task->end, itype, row + i);
-      if (pattern) rows.run[i] = pattern->offsets[first + row + i];
+      if (column_runs) rows.run[i] = column_runs->offsets[first + row + i];
     }
     if (goes_as_tile(task, itype, &rows, (first + row) / SPK_TILE_ROWS))
       run_tile(task, dtype, itype, &s, &rows, kernels, rows_kernel);

@@ -7,10 +7,11 @@
 #include "../pack/column_runs.h"
 
 /* As a task of sddmm_csr, whose first row is row `first` of P, a multiple of SPK_TILE_ROWS.  Tiles
- * that have too little in common go to `rows`.  `pattern`: P's own, if its rows are whole, or NULL.
+ * that have too little in common go to `rows`.  `column_runs`: P's own, if its rows are whole, or
+ * NULL.
  */
 void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype itype,
-                     const spk_pattern *pattern, ptrdiff_t first, void *scratch,
+                     const spk_column_runs *column_runs, ptrdiff_t first, void *scratch,
                      const spk_kernels *kernels, spk_sddmm_fn rows);
 
 #endif

@@ -10,14 +10,14 @@
 #define TILES_PER_TASK 8
 #define ROW_WORK 20.0
 
-void spk_tile_begin(const spk_pattern *pattern, ptrdiff_t tile, spk_tile_cursor *cursor) {
+void spk_tile_begin(const spk_column_runs *column_runs, ptrdiff_t tile, spk_tile_cursor *cursor) {
   const ptrdiff_t row = tile * SPK_TILE_ROWS;
-  *cursor = (spk_tile_cursor){.row = row, .rows = spk_min(SPK_TILE_ROWS, pattern->rows - row)};
-  for (ptrdiff_t i = 0; i < cursor->rows; i++) cursor->run[i] = pattern->offsets[row + i];
+  *cursor = (spk_tile_cursor){.row = row, .rows = spk_min(SPK_TILE_ROWS, column_runs->rows - row)};
+  for (ptrdiff_t i = 0; i < cursor->rows; i++) cursor->run[i] = column_runs->offsets[row + i];
 }
 
 /* The first column of any row that is not behind `next`, or -1. */
-static int32_t first_column(const spk_pattern *p, const spk_tile_cursor *c) {
+static int32_t first_column(const spk_column_runs *p, const spk_tile_cursor *c) {
   int32_t first = -1;
   for (ptrdiff_t i = 0; i < c->rows; i++) {
     if (c->run[i] == p->offsets[c->row + i + 1]) continue;
@@ -38,8 +38,8 @@ static void mark(uint16_t *words, ptrdiff_t count, uint16_t bit) {
   for (ptrdiff_t k = 4; k < count; k++) words[k] = (uint16_t)(words[k] | bit);
 }
 
-ptrdiff_t spk_tile_next(const spk_pattern *p, spk_tile_cursor *c, uint16_t *scratch, int32_t *keys,
-                        uint16_t *bits) {
+ptrdiff_t spk_tile_next(const spk_column_runs *p, spk_tile_cursor *c, uint16_t *scratch,
+                        int32_t *keys, uint16_t *bits) {
   const int32_t first = first_column(p, c);
   if (first < 0) return 0;
   const int32_t most = (int32_t)spk_min(SPK_TILE_WINDOW, p->cols - first);
@@ -77,7 +77,7 @@ ptrdiff_t spk_tile_next(const spk_pattern *p, spk_tile_cursor *c, uint16_t *scra
 
 typedef struct making {
   const spk_sparse *P;
-  spk_pattern *into;
+  spk_column_runs *into;
   atomic_int changed; /* whether P is no longer what it was when its runs were counted */
   spk_workspace space;
 } making;
@@ -136,7 +136,7 @@ static void entries_of(const spk_sparse *P, ptrdiff_t i, ptrdiff_t *begin, ptrdi
     }                                                                        \
   } while (0)
 
-static void rows_of(const spk_pattern *p, ptrdiff_t task, ptrdiff_t *first, ptrdiff_t *last) {
+static void rows_of(const spk_column_runs *p, ptrdiff_t task, ptrdiff_t *first, ptrdiff_t *last) {
   *first = task * TILES_PER_TASK * SPK_TILE_ROWS;
   *last = spk_min(p->rows, *first + TILES_PER_TASK * SPK_TILE_ROWS);
 }
@@ -145,7 +145,7 @@ static void count_runs(void *context, ptrdiff_t task, int worker) {
   (void)worker;
   const making *job = context;
   const spk_sparse *P = job->P;
-  spk_pattern *p = job->into;
+  spk_column_runs *p = job->into;
   ptrdiff_t first, last;
   rows_of(p, task, &first, &last);
   if (P->itype == SPK_I32)
@@ -158,7 +158,7 @@ static void fill_runs(void *context, ptrdiff_t task, int worker) {
   (void)worker;
   making *job = context;
   const spk_sparse *P = job->P;
-  spk_pattern *p = job->into;
+  spk_column_runs *p = job->into;
   ptrdiff_t first, last;
   rows_of(p, task, &first, &last);
   if (P->itype == SPK_I32)
@@ -179,7 +179,7 @@ static looking *looking_of(const making *job, int worker) {
 
 static void count_columns(void *context, ptrdiff_t task, int worker) {
   const making *job = context;
-  spk_pattern *p = job->into;
+  spk_column_runs *p = job->into;
   looking *with = looking_of(job, worker);
   const ptrdiff_t end = spk_min(p->tiles, (task + 1) * TILES_PER_TASK);
   for (ptrdiff_t tile = task * TILES_PER_TASK; tile < end; tile++) {
@@ -192,8 +192,8 @@ static void count_columns(void *context, ptrdiff_t task, int worker) {
   }
 }
 
-static spk_pattern *new_pattern(ptrdiff_t rows, ptrdiff_t cols) {
-  spk_pattern *p = calloc(1, sizeof *p);
+static spk_column_runs *new_column_runs(ptrdiff_t rows, ptrdiff_t cols) {
+  spk_column_runs *p = calloc(1, sizeof *p);
   if (!p) return NULL;
   p->rows = rows;
   p->cols = cols;
@@ -202,12 +202,12 @@ static spk_pattern *new_pattern(ptrdiff_t rows, ptrdiff_t cols) {
   p->entries = calloc((size_t)rows + 1, sizeof *p->entries);
   p->columns = calloc((size_t)p->tiles + 1, sizeof *p->columns);
   if (p->offsets && p->entries && p->columns) return p;
-  spk_pattern_free(p);
+  spk_column_runs_discard(p);
   return NULL;
 }
 
 /* Once it is known where the runs and the entries of each row are. */
-static int take_runs(spk_pattern *p) {
+static int take_runs(spk_column_runs *p) {
   const size_t runs = (size_t)p->offsets[p->rows];
   const size_t bytes = spk_size_sum(spk_size_product(runs, sizeof *p->starts), 1);
   p->starts = malloc(bytes);
@@ -235,22 +235,22 @@ static spk_status run_count_columns(making *job, int threads) {
   return SPK_OK;
 }
 
-static spk_status finish(const making *job, spk_status status, spk_pattern **made) {
+static spk_status finish(const making *job, spk_status status, spk_column_runs **made) {
   if (status == SPK_OK)
     *made = job->into;
   else
-    spk_pattern_free(job->into);
+    spk_column_runs_discard(job->into);
   return status;
 }
 
-static int threads_for(const spk_pattern *p, ptrdiff_t items, int threads) {
+static int threads_for(const spk_column_runs *p, ptrdiff_t items, int threads) {
   const ptrdiff_t useful =
       spk_choose_threads(threads, ROW_WORK * ((double)p->rows + (double)items));
   return (int)spk_min(useful, spk_max(1, spk_ceil_div(p->tiles, TILES_PER_TASK)));
 }
 
 static spk_status make_from_entries(making *job, int threads) {
-  spk_pattern *p = job->into;
+  spk_column_runs *p = job->into;
   const spk_sparse *P = job->P;
   const int workers = threads_for(p, P->nnz, threads);
   run_tasks(job, count_runs, workers);
@@ -266,16 +266,16 @@ static spk_status make_from_entries(making *job, int threads) {
   return run_count_columns(job, workers);
 }
 
-spk_status spk_plan_pattern(const spk_sparse *P, int threads, spk_pattern **made) {
+spk_status spk_column_runs_pack(const spk_sparse *P, int threads, spk_column_runs **made) {
   if (P->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
-  making job = {.P = P, .into = new_pattern(P->rows, P->cols)};
+  making job = {.P = P, .into = new_column_runs(P->rows, P->cols)};
   if (!job.into) return SPK_ERR_MEMORY;
   return finish(&job, make_from_entries(&job, threads), made);
 }
 
 /* Whether the runs ascend, are not empty, and lie inside, and their entries can be counted, which
  * it does. */
-static int runs_are_right(spk_pattern *p) {
+static int runs_are_right(spk_column_runs *p) {
   for (ptrdiff_t i = 0; i < p->rows; i++) {
     int64_t before = 0, entries = 0;
     for (int64_t r = p->offsets[i]; r < p->offsets[i + 1]; r++) {
@@ -292,7 +292,7 @@ static int runs_are_right(spk_pattern *p) {
 
 /* Copied first, and then looked at: the copy does not change. */
 static spk_status make_from_runs(making *job, const spk_runs *R, int threads) {
-  spk_pattern *p = job->into;
+  spk_column_runs *p = job->into;
   memcpy(p->offsets, R->offsets, ((size_t)p->rows + 1) * sizeof *p->offsets);
   if (p->offsets[0] != 0) return SPK_ERR_INDEX;
   for (ptrdiff_t i = 0; i < p->rows; i++)
@@ -308,21 +308,19 @@ static spk_status make_from_runs(making *job, const spk_runs *R, int threads) {
   return run_count_columns(job, threads_for(p, p->offsets[p->rows], threads));
 }
 
-spk_status spk_pattern_from_runs(const spk_runs *R, int threads, spk_pattern **made) {
-  if (!R || !made || R->rows < 0 || R->cols < 0 || !R->offsets) return SPK_ERR_ARGUMENT;
+spk_status spk_column_runs_pack_runs(const spk_runs *R, int threads, spk_column_runs **made) {
   if (R->cols > INT32_MAX - SPK_TILE_WINDOW) return SPK_ERR_SHAPE;
-  if (R->rows >= PTRDIFF_MAX / (ptrdiff_t)sizeof *R->offsets) return SPK_ERR_ARGUMENT;
-  making job = {.into = new_pattern(R->rows, R->cols)};
+  making job = {.into = new_column_runs(R->rows, R->cols)};
   if (!job.into) return SPK_ERR_MEMORY;
   return finish(&job, make_from_runs(&job, R, threads), made);
 }
 
-void spk_pattern_free(spk_pattern *pattern) {
-  if (!pattern) return;
-  free(pattern->offsets);
-  free(pattern->entries);
-  free(pattern->columns);
-  free(pattern->starts);
-  free(pattern->stops);
-  free(pattern);
+void spk_column_runs_discard(spk_column_runs *column_runs) {
+  if (!column_runs) return;
+  free(column_runs->offsets);
+  free(column_runs->entries);
+  free(column_runs->columns);
+  free(column_runs->starts);
+  free(column_runs->stops);
+  free(column_runs);
 }

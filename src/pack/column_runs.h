@@ -10,7 +10,7 @@
 #include "../common/common.h"
 #include "../kernels/table.h"
 
-struct spk_pattern {
+struct spk_column_runs {
   ptrdiff_t rows, cols, nnz, tiles;
   int64_t *offsets;        /* rows + 1: runs before each row */
   int32_t *starts, *stops; /* of runs, which neither overlap nor touch */
@@ -21,7 +21,10 @@ struct spk_pattern {
 };
 
 /* Of P, in CSR, sorted and checked. */
-spk_status spk_plan_pattern(const spk_sparse *P, int threads, spk_pattern **made);
+spk_status spk_column_runs_pack(const spk_sparse *P, int threads, spk_column_runs **made);
+/* Of runs, which are checked once they were copied. */
+spk_status spk_column_runs_pack_runs(const spk_runs *R, int threads, spk_column_runs **made);
+void spk_column_runs_discard(spk_column_runs *column_runs); /* NULL is allowed */
 
 /* Columns that are looked at together. */
 #define SPK_TILE_WINDOW 4096
@@ -33,11 +36,11 @@ typedef struct spk_tile_cursor {
   int32_t next; /* the first column that was not looked at */
 } spk_tile_cursor;
 
-void spk_tile_begin(const spk_pattern *pattern, ptrdiff_t tile, spk_tile_cursor *cursor);
+void spk_tile_begin(const spk_column_runs *column_runs, ptrdiff_t tile, spk_tile_cursor *cursor);
 /* The next columns of a tile, ascending, and the rows that have them; returns how many, 0 at the
  * end.  Scratch is SPK_TILE_WINDOW + 4 words of 0, and is so again; keys and bits have that room.
  */
-ptrdiff_t spk_tile_next(const spk_pattern *pattern, spk_tile_cursor *cursor, uint16_t *scratch,
-                        int32_t *keys, uint16_t *bits);
+ptrdiff_t spk_tile_next(const spk_column_runs *column_runs, spk_tile_cursor *cursor,
+                        uint16_t *scratch, int32_t *keys, uint16_t *bits);
 
 #endif

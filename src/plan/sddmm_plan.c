@@ -53,19 +53,20 @@ int spk_worth_a_tile(double k, double entries, double columns, double runs) {
          alone;
 }
 
-int spk_tile_is_worth(const spk_pattern *pattern, ptrdiff_t tile, ptrdiff_t k) {
-  const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(pattern->rows, row + SPK_TILE_ROWS);
-  const double entries = (double)(pattern->entries[end] - pattern->entries[row]);
-  const double runs = (double)(pattern->offsets[end] - pattern->offsets[row]);
-  return spk_worth_a_tile((double)k, entries, (double)pattern->columns[tile], runs);
+int spk_tile_is_worth(const spk_column_runs *column_runs, ptrdiff_t tile, ptrdiff_t k) {
+  const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(column_runs->rows, row + SPK_TILE_ROWS);
+  const double entries = (double)(column_runs->entries[end] - column_runs->entries[row]);
+  const double runs = (double)(column_runs->offsets[end] - column_runs->offsets[row]);
+  return spk_worth_a_tile((double)k, entries, (double)column_runs->columns[tile], runs);
 }
 
-ptrdiff_t spk_entries_in_tiles(const spk_pattern *pattern, ptrdiff_t k) {
+ptrdiff_t spk_entries_in_tiles(const spk_column_runs *column_runs, ptrdiff_t k) {
   ptrdiff_t entries = 0;
-  for (ptrdiff_t tile = 0; tile < pattern->tiles; tile++) {
-    const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(pattern->rows, row + SPK_TILE_ROWS);
-    if (spk_tile_is_worth(pattern, tile, k))
-      entries += pattern->entries[end] - pattern->entries[row];
+  for (ptrdiff_t tile = 0; tile < column_runs->tiles; tile++) {
+    const ptrdiff_t row = tile * SPK_TILE_ROWS,
+                    end = spk_min(column_runs->rows, row + SPK_TILE_ROWS);
+    if (spk_tile_is_worth(column_runs, tile, k))
+      entries += column_runs->entries[end] - column_runs->entries[row];
   }
   return entries;
 }
@@ -85,7 +86,7 @@ static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_mach
   plan->panel_rows = spk_max(1, spk_min(n, blocks_l1 ? in_l1 : in_l2));
 }
 
-void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
+void spk_plan_sddmm(const spk_sparse *P, const spk_column_runs *column_runs, const spk_dense *X,
                     const spk_dense *Yt, int threads, const spk_machine *machine,
                     spk_sddmm_plan *plan) {
   const ptrdiff_t k = X->cols, n = Yt->rows, size = (ptrdiff_t)spk_dtype_size(P->dtype);
@@ -120,7 +121,7 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_d
   if (plan->copy_y) plan->copy_bytes = spk_aligned_size((size_t)copy);
   plan->tiles = !plan->strided && P->format != SPK_BSR && is_sorted && P->rows > 1 && k > 0 &&
                 row_bytes <= MAX_X / SPK_TILE_ROWS &&
-                (pattern ? 2 * spk_entries_in_tiles(pattern, k) >= P->nnz : in_runs(P));
+                (column_runs ? 2 * spk_entries_in_tiles(column_runs, k) >= P->nnz : in_runs(P));
   /* They read elements of Yt, which no alignment makes faster. */
   if (plan->tiles && y_unit) plan->pack_y = 0;
 

@@ -38,11 +38,11 @@ ptrdiff_t spk_consecutive(const void *indices, spk_itype itype, ptrdiff_t begin,
 int spk_worth_looking(double k, double breaks);
 /* Whether a tile of 16 rows, which have so many columns together, wins over its rows alone. */
 int spk_worth_a_tile(double k, double entries, double columns, double runs);
-int spk_tile_is_worth(const spk_pattern *pattern, ptrdiff_t tile, ptrdiff_t k);
-ptrdiff_t spk_entries_in_tiles(const spk_pattern *pattern, ptrdiff_t k);
+int spk_tile_is_worth(const spk_column_runs *column_runs, ptrdiff_t tile, ptrdiff_t k);
+ptrdiff_t spk_entries_in_tiles(const spk_column_runs *column_runs, ptrdiff_t k);
 
-/* `pattern`: that of P, or NULL. */
-void spk_plan_sddmm(const spk_sparse *P, const spk_pattern *pattern, const spk_dense *X,
+/* `column_runs`: that of P, or NULL. */
+void spk_plan_sddmm(const spk_sparse *P, const spk_column_runs *column_runs, const spk_dense *X,
                     const spk_dense *Yt, int threads, const spk_machine *machine,
                     spk_sddmm_plan *plan);
 

@@ -22,10 +22,10 @@
  * machine is: a time slice that one of them loses is short against what they save. */
 #define LONG_WORK 2e8
 
-static atomic_int user_threads;  /* spk_set_num_threads; 0: not set */
+static atomic_int user_threads;  /* spk_set_default_threads; 0: not set */
 static atomic_int limit_threads; /* affinity and cgroup; 0: none */
 
-int spk_get_num_threads(void) {
+int spk_default_threads(void) {
   const int set = atomic_load_explicit(&user_threads, memory_order_relaxed);
   if (set > 0) return set;
 #ifdef _OPENMP
@@ -38,11 +38,11 @@ int spk_get_num_threads(void) {
 #endif
 }
 
-void spk_set_num_threads(int threads) {
+void spk_set_default_threads(int threads) {
   atomic_store_explicit(&user_threads, threads > 0 ? threads : 0, memory_order_relaxed);
 }
 
-void spk_limit_threads(int limit) {
+void spk_limit_default_threads(int limit) {
   atomic_store_explicit(&limit_threads, limit > 0 ? limit : 0, memory_order_relaxed);
 }
 
@@ -54,7 +54,7 @@ static void run_serially(spk_phase phase, void *context) {
 
 #define SPK_STR_(x) #x
 #define SPK_STR(x) SPK_STR_(x)
-const char *spk_openmp(void) { return SPK_STR(_OPENMP); }
+const char *spk_openmp_version(void) { return SPK_STR(_OPENMP); }
 
 /* The CPUs of OpenMP's places, where it binds threads: the calling one, then, is bound to one of
  * them, and workers must not be. */
@@ -80,7 +80,7 @@ void spk_parallel_init(void) {
   pthread_once(&once, init);
 }
 
-size_t spk_contended_regions(void) { return spk_pool_contended(); }
+size_t spk_pool_contended_regions(void) { return spk_pool_contended(); }
 
 /* Asked once: libgomp makes a system call of it. */
 static int most_threads(void) {
@@ -98,7 +98,7 @@ int spk_choose_threads(int requested, double work) {
   if (requested > 0) return requested < most_threads() ? requested : most_threads();
   if (work < 2 * WORK_PER_THREAD) return 1;
   const int most =
-      requested < 0 ? (int)-spk_max(requested, -SPK_MAX_THREADS) : spk_get_num_threads();
+      requested < 0 ? (int)-spk_max(requested, -SPK_MAX_THREADS) : spk_default_threads();
   const double useful = work / WORK_PER_THREAD;
   int threads = useful < most ? (int)useful : most;
   threads = threads < most_threads() ? threads : most_threads();
@@ -173,11 +173,11 @@ void spk_parallel(int threads, spk_phase first, spk_phase second, void *context)
 
 #else
 
-const char *spk_openmp(void) { return NULL; }
+const char *spk_openmp_version(void) { return NULL; }
 
 void spk_parallel_init(void) {}
 
-size_t spk_contended_regions(void) { return 0; }
+size_t spk_pool_contended_regions(void) { return 0; }
 
 int spk_choose_threads(int requested, double work) {
   (void)requested;

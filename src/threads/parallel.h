@@ -26,4 +26,13 @@ void spk_parallel_init(void);
  * machine busy. */
 int spk_choose_threads(int requested, double work);
 
+/* Threads of a call that asks for none: what was set, else what OpenMP would use, up to a limit. */
+int spk_default_threads(void);
+void spk_set_default_threads(int threads); /* 0: as OpenMP says */
+void spk_limit_default_threads(int limit); /* 0: no limit */
+/* The version macro of OpenMP, or NULL. */
+const char *spk_openmp_version(void);
+/* Regions that had fewer threads as CPUs were busy. */
+size_t spk_pool_contended_regions(void);
+
 #endif

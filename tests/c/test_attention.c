@@ -131,9 +131,9 @@ static void check_attention(void) {
       exact_memory_freeze();
       matrix out = output_of(&p);
       const matrix lse = matrix_output(shapes[s].dtype, HEADS * shapes[s].rows, 1, 1, 1);
-      spk_pattern *mask = NULL;
-      CHECK(spk_pattern_make(&p.P.view, 1, &mask) == SPK_OK);
-      CHECK(spk_pattern_bytes(mask) > 0);
+      spk_column_runs *mask = NULL;
+      CHECK(spk_column_runs_make(&p.P.view, 1, &mask) == SPK_OK);
+      CHECK(spk_column_runs_bytes(mask) > 0);
       const spk_attention a = attention_of(&p, &out, lse.memory, with_bias);
       CHECK(spk_attend(mask, &a, 1) == SPK_OK);
       for (int h = 0; h < HEADS; h++)
@@ -141,14 +141,14 @@ static void check_attention(void) {
       CHECK(matrix_gaps_intact(&out));
       for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
         matrix again = output_of(&p);
-        spk_pattern *other = NULL;
-        CHECK(spk_pattern_make(&p.P.view, counts[c], &other) == SPK_OK);
+        spk_column_runs *other = NULL;
+        CHECK(spk_column_runs_make(&p.P.view, counts[c], &other) == SPK_OK);
         spk_attention b = attention_of(&p, &again, NULL, with_bias);
         CHECK(spk_attend(other, &b, counts[c]) == SPK_OK);
         CHECK(matrix_same_bits(&out, &again), "%d threads", counts[c]);
-        spk_pattern_free(other);
+        spk_column_runs_free(other);
       }
-      spk_pattern_free(mask);
+      spk_column_runs_free(mask);
       exact_memory_release();
     }
 }
@@ -172,18 +172,18 @@ static void check_runs(void) {
   const spk_runs runs = {N, N, offsets, starts, stops};
   const spk_sparse csr = {SPK_CSR, SPK_F32, SPK_I64, 0,       N,    N,   indptr[N],
                           1,       1,       indptr,  indices, NULL, NULL};
-  spk_pattern *one = NULL, *two = NULL;
-  CHECK(spk_pattern_from_runs(&runs, 1, &one) == SPK_OK);
-  CHECK(spk_pattern_make(&csr, 1, &two) == SPK_OK);
-  CHECK(spk_pattern_nnz(one) == indptr[N] && spk_pattern_nnz(two) == indptr[N]);
+  spk_column_runs *one = NULL, *two = NULL;
+  CHECK(spk_column_runs_from(&runs, 1, &one) == SPK_OK);
+  CHECK(spk_column_runs_make(&csr, 1, &two) == SPK_OK);
+  CHECK(spk_column_runs_nnz(one) == indptr[N] && spk_column_runs_nnz(two) == indptr[N]);
   const sparse_shape shape = {SPK_CSR, SPK_F32, SPK_I32, N, N, 1, 1, 10, 1};
   const problem p = random_problem(&shape, 16, 16, ROW_MAJOR);
   matrix out = output_of(&p), same = output_of(&p);
   const spk_attention a = attention_of(&p, &out, NULL, 0), b = attention_of(&p, &same, NULL, 0);
   CHECK(spk_attend(one, &a, 1) == SPK_OK && spk_attend(two, &b, 1) == SPK_OK);
   CHECK(matrix_same_bits(&out, &same));
-  spk_pattern_free(one);
-  spk_pattern_free(two);
+  spk_column_runs_free(one);
+  spk_column_runs_free(two);
   exact_memory_release();
 }
 
@@ -192,45 +192,45 @@ static void check_refused(void) {
   int64_t offsets[] = {0, 2, 3};
   int32_t starts[] = {0, 3, 1}, stops[] = {2, 5, 4};
   spk_runs runs = {2, 5, offsets, starts, stops};
-  spk_pattern *p = NULL;
-  CHECK(spk_pattern_from_runs(NULL, 1, &p) == SPK_ERR_ARGUMENT);
-  CHECK(spk_pattern_from_runs(&runs, 1, NULL) == SPK_ERR_ARGUMENT);
+  spk_column_runs *p = NULL;
+  CHECK(spk_column_runs_from(NULL, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_column_runs_from(&runs, 1, NULL) == SPK_ERR_ARGUMENT);
   runs.starts = NULL;
-  CHECK(spk_pattern_from_runs(&runs, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_column_runs_from(&runs, 1, &p) == SPK_ERR_ARGUMENT);
   runs.starts = starts;
   runs.cols = INT_MAX;
-  CHECK(spk_pattern_from_runs(&runs, 1, &p) == SPK_ERR_SHAPE);
+  CHECK(spk_column_runs_from(&runs, 1, &p) == SPK_ERR_SHAPE);
   runs.cols = 4;
-  CHECK(spk_pattern_from_runs(&runs, 1, &p) == SPK_ERR_INDEX);
+  CHECK(spk_column_runs_from(&runs, 1, &p) == SPK_ERR_INDEX);
   runs.cols = 5;
   starts[1] = 1; /* overlaps */
-  CHECK(spk_pattern_from_runs(&runs, 1, &p) == SPK_ERR_INDEX);
+  CHECK(spk_column_runs_from(&runs, 1, &p) == SPK_ERR_INDEX);
   starts[1] = 5; /* empty */
-  CHECK(spk_pattern_from_runs(&runs, 1, &p) == SPK_ERR_INDEX);
+  CHECK(spk_column_runs_from(&runs, 1, &p) == SPK_ERR_INDEX);
   starts[1] = 3;
   starts[0] = -1;
-  CHECK(spk_pattern_from_runs(&runs, 1, &p) == SPK_ERR_INDEX);
+  CHECK(spk_column_runs_from(&runs, 1, &p) == SPK_ERR_INDEX);
   starts[0] = 0;
   offsets[1] = 4;
-  CHECK(spk_pattern_from_runs(&runs, 1, &p) == SPK_ERR_INDEX);
+  CHECK(spk_column_runs_from(&runs, 1, &p) == SPK_ERR_INDEX);
   offsets[1] = 2;
-  CHECK(!p && spk_pattern_nnz(p) == 0 && spk_pattern_bytes(p) == 0);
-  spk_pattern_free(p);
+  CHECK(!p && spk_column_runs_nnz(p) == 0 && spk_column_runs_bytes(p) == 0);
+  spk_column_runs_free(p);
 
   int32_t indptr[] = {0, 2, 3}, indices[] = {0, 3, 1};
   spk_sparse P = {SPK_CSR, SPK_F32, SPK_I32, 0, 2, 5, 3, 1, 1, indptr, indices, NULL, NULL};
-  CHECK(spk_pattern_make(NULL, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_column_runs_make(NULL, 1, &p) == SPK_ERR_ARGUMENT);
   indices[1] = 5;
-  CHECK(spk_pattern_make(&P, 1, &p) == SPK_ERR_INDEX);
+  CHECK(spk_column_runs_make(&P, 1, &p) == SPK_ERR_INDEX);
   indices[1] = 3, indices[0] = 4; /* not sorted */
-  CHECK(spk_pattern_make(&P, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_column_runs_make(&P, 1, &p) == SPK_ERR_ARGUMENT);
   indices[0] = 0, indptr[1] = 4;
-  CHECK(spk_pattern_make(&P, 1, &p) == SPK_ERR_INDPTR);
+  CHECK(spk_column_runs_make(&P, 1, &p) == SPK_ERR_INDPTR);
   indptr[1] = 2;
   P.format = SPK_CSC;
-  CHECK(spk_pattern_make(&P, 1, &p) != SPK_OK && !p);
+  CHECK(spk_column_runs_make(&P, 1, &p) != SPK_OK && !p);
   P.format = SPK_CSR;
-  CHECK(spk_pattern_make(&P, 1, &p) == SPK_OK);
+  CHECK(spk_column_runs_make(&P, 1, &p) == SPK_OK);
 
   test_case("attention that is refused");
   const sparse_shape shape = {SPK_CSR, SPK_F32, SPK_I32, 2, 5, 1, 1, 3, 1};
@@ -247,7 +247,7 @@ static void check_refused(void) {
         spk_attend(p, NULL, 1) == SPK_ERR_ARGUMENT);
   CHECK(matrix_same_bits(&out, &old));
   CHECK(spk_attend(p, &good, 1) == SPK_OK && !matrix_same_bits(&out, &old));
-  spk_pattern_free(p);
+  spk_column_runs_free(p);
   exact_memory_release();
 }
 

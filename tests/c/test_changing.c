@@ -34,7 +34,7 @@ static void *write_often(void *argument) {
   return NULL;
 }
 
-static void attend(const spk_pattern *mask, const matrix *Q, const matrix *K, const matrix *out,
+static void attend(const spk_column_runs *mask, const matrix *Q, const matrix *K, const matrix *out,
                    int threads) {
   const ptrdiff_t none = 0;
   const spk_attention a = {.dtype = SPK_F32,
@@ -70,22 +70,22 @@ static void check_entries(spk_itype itype, int runs, int offsets) {
   atomic_store(&stop, 0);
   if (pthread_create(&thread, NULL, write_often, &w)) abort();
   for (int call = 0; call < CALLS; call++) {
-    spk_pattern *made = NULL;
+    spk_column_runs *made = NULL;
     const int threads = 1 + call % 2;
-    const spk_status status = spk_pattern_make(&A.view, threads, &made);
+    const spk_status status = spk_column_runs_make(&A.view, threads, &made);
     CHECK((status == SPK_OK) == (made != NULL));
     CHECK(status == SPK_OK || status == SPK_ERR_INDEX || status == SPK_ERR_INDPTR ||
               status == SPK_ERR_ARGUMENT,
           "%s", spk_status_string(status));
     if (made) attend(made, &Q, &K, &out, threads);
     made_of += made != NULL;
-    spk_pattern_free(made);
+    spk_column_runs_free(made);
   }
   atomic_store(&stop, 1);
   pthread_join(thread, NULL);
-  spk_pattern *made = NULL;
-  CHECK(spk_pattern_make(&A.view, 1, &made) == SPK_OK);
-  spk_pattern_free(made);
+  spk_column_runs *made = NULL;
+  CHECK(spk_column_runs_make(&A.view, 1, &made) == SPK_OK);
+  spk_column_runs_free(made);
   CHECK(made_of < CALLS, "no change was seen");
   exact_memory_release();
 }
@@ -104,11 +104,11 @@ static void check_runs(void) {
   atomic_store(&stop, 0);
   if (pthread_create(&thread, NULL, write_often, &w)) abort();
   for (int call = 0; call < CALLS; call++) {
-    spk_pattern *made = NULL;
-    const spk_status status = spk_pattern_from_runs(&runs, 1, &made);
+    spk_column_runs *made = NULL;
+    const spk_status status = spk_column_runs_from(&runs, 1, &made);
     CHECK(status == SPK_OK || status == SPK_ERR_INDEX, "%s", spk_status_string(status));
     if (made) attend(made, &Q, &K, &out, 1);
-    spk_pattern_free(made);
+    spk_column_runs_free(made);
   }
   atomic_store(&stop, 1);
   pthread_join(thread, NULL);

@@ -184,9 +184,9 @@ static void check_attention(ptrdiff_t n, int threads) {
     stops[i] = (int32_t)i + 1;
   }
   const spk_runs runs = {n, n, offsets, starts, stops};
-  spk_pattern *mask = NULL;
+  spk_column_runs *mask = NULL;
   refuse = 0;
-  CHECK(spk_pattern_from_runs(&runs, 1, &mask) == SPK_OK);
+  CHECK(spk_column_runs_from(&runs, 1, &mask) == SPK_OK);
   const matrix Q = dense(SPK_F32, n, D, ROW_MAJOR), out = dense(SPK_F32, n, D, ROW_MAJOR);
   const matrix old = matrix_copy(&out);
   const ptrdiff_t none = 0;
@@ -203,7 +203,7 @@ static void check_attention(ptrdiff_t n, int threads) {
     CHECK(allocations == 1 && largest <= (size_t)threads * (160 << 10) + (size_t)n, "%zu bytes",
           largest);
   }
-  spk_pattern_free(mask);
+  spk_column_runs_free(mask);
   exact_memory_release();
 }
 

@@ -143,10 +143,10 @@ static void check_impossible(void) {
     CHECK(spk_softmax(&A, &out, 1, 1) == SPK_ERR_ARGUMENT);
     spk_prepared *prepared = NULL;
     CHECK(spk_prepare(&A, 0, 0, SPK_STORAGE_SAME, 1, &prepared) == SPK_ERR_ARGUMENT);
-    spk_pattern *pattern = NULL;
-    CHECK(spk_pattern_make(&A, 1, &pattern) == SPK_ERR_ARGUMENT);
+    spk_column_runs *pattern = NULL;
+    CHECK(spk_column_runs_make(&A, 1, &pattern) == SPK_ERR_ARGUMENT);
     const spk_runs runs = {size, 1, &offset, NULL, NULL};
-    CHECK(spk_pattern_from_runs(&runs, 1, &pattern) == SPK_ERR_ARGUMENT);
+    CHECK(spk_column_runs_from(&runs, 1, &pattern) == SPK_ERR_ARGUMENT);
     A = sparse_of(SPK_CSC, 1, size, 0);
     A.offsets = &offset;
     CHECK(spk_spmspv(&A, &offset, &one, 1, &out, 1) == SPK_ERR_ARGUMENT);
@@ -199,8 +199,8 @@ static void check_others(ptrdiff_t size) {
   const int32_t start = 0, stop = 1;
   const spk_runs runs = {1, 1, offsets, &start, &stop};
   const ptrdiff_t zero = 0;
-  spk_pattern *pattern = NULL;
-  CHECK(spk_pattern_from_runs(&runs, 1, &pattern) == SPK_OK);
+  spk_column_runs *pattern = NULL;
+  CHECK(spk_column_runs_from(&runs, 1, &pattern) == SPK_OK);
   spk_attention a = {.dtype = SPK_F32,
                      .heads = 1,
                      .d = 1,
@@ -226,7 +226,7 @@ static void check_others(ptrdiff_t size) {
   out[0] = -1;
   a.d = a.dv = spk_max(size, (ptrdiff_t)1 << 60);
   CHECK(spk_attend(pattern, &a, 1) == SPK_ERR_MEMORY && out[0] == -1);
-  spk_pattern_free(pattern);
+  spk_column_runs_free(pattern);
   CHECK(isfinite((double)spk_prepare_width(SPK_F32, size)) && spk_int8_width(size) > 0);
 }
 

@@ -59,17 +59,17 @@ static spk_status run_sddmm(const verb *v, int threads) {
 }
 
 static spk_status run_pattern_sddmm(const verb *v, int threads) {
-  spk_pattern *made = NULL;
-  spk_status status = spk_pattern_make(&v->A.view, threads, &made);
+  spk_column_runs *made = NULL;
+  spk_status status = spk_column_runs_make(&v->A.view, threads, &made);
   CHECK((status == SPK_OK) == (made != NULL));
   if (status == SPK_OK)
-    status = spk_pattern_sddmm(made, &v->A.view, &v->X.view, &v->Y.view, v->outputs[0], &sampling,
-                               threads);
-  spk_pattern_free(made);
+    status = spk_column_runs_sddmm(made, &v->A.view, &v->X.view, &v->Y.view, v->outputs[0],
+                                   &sampling, threads);
+  spk_column_runs_free(made);
   return status;
 }
 
-static spk_status attend(const verb *v, const spk_pattern *mask, int threads) {
+static spk_status attend(const verb *v, const spk_column_runs *mask, int threads) {
   const spk_attention a = {.dtype = v->A.view.dtype,
                            .heads = HEADS,
                            .d = DEPTH,
@@ -92,23 +92,23 @@ static spk_status attend(const verb *v, const spk_pattern *mask, int threads) {
 }
 
 static spk_status run_attention(const verb *v, int threads) {
-  spk_pattern *made = NULL;
-  spk_status status = spk_pattern_make(&v->A.view, threads, &made);
+  spk_column_runs *made = NULL;
+  spk_status status = spk_column_runs_make(&v->A.view, threads, &made);
   CHECK((status == SPK_OK) == (made != NULL));
   if (status == SPK_OK) status = attend(v, made, threads);
-  spk_pattern_free(made);
+  spk_column_runs_free(made);
   return status;
 }
 
 /* Each row has one run of columns. */
 static spk_status run_runs(const verb *v, int threads) {
-  spk_pattern *made = NULL;
+  spk_column_runs *made = NULL;
   const int32_t *bounds = v->ids;
   const spk_runs runs = {ROWS, COLS, v->numbers, bounds, bounds + ROWS};
-  spk_status status = spk_pattern_from_runs(&runs, threads, &made);
+  spk_status status = spk_column_runs_from(&runs, threads, &made);
   CHECK((status == SPK_OK) == (made != NULL));
   if (status == SPK_OK) status = attend(v, made, threads);
-  spk_pattern_free(made);
+  spk_column_runs_free(made);
   return status;
 }
 

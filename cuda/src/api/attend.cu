@@ -1,6 +1,6 @@
 /* Attention to what a mask has. */
 #include "handle.h"
-#include "values.h"
+#include "../driver/values.h"
 
 namespace spk {
 namespace {

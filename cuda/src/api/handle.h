@@ -7,7 +7,7 @@
 #include "../driver/attention.h"
 #include "../driver/product.h"
 #include "../driver/sddmm.h"
-#include "values.h"
+#include "../driver/values.h"
 
 struct spk_cuda_matrix {
   int64_t rows = 0, cols = 0, nnz = 0;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../pack/float16.h"
-#include "values.h"
+#include "../driver/values.h"
 
 namespace spk {
 namespace {

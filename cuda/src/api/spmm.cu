@@ -1,7 +1,7 @@
 /* C = A @ B. */
 #include "../driver/transpose.h"
 #include "handle.h"
-#include "values.h"
+#include "../driver/values.h"
 
 namespace spk {
 namespace {

@@ -2,7 +2,7 @@
 #ifndef SPK_DRIVER_ATTENTION_H
 #define SPK_DRIVER_ATTENTION_H
 
-#include "../api/memory.h"
+#include "memory.h"
 #include "../pack/block_mask.h"
 
 namespace spk {

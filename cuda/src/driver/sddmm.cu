@@ -1,7 +1,7 @@
 /* Sampled products: a launch for the tiles of the pattern, and one for the rest. */
 #include "sddmm.h"
 
-#include "../api/values.h"
+#include "values.h"
 #include "../kernels/sddmm_rows.h"
 #include "../kernels/sddmm_tiles.h"
 #include "../kernels/tile_fma.h"

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "../api/memory.h"
+#include "memory.h"
 #include "../pack/entries.h"
 
 namespace spk {

@@ -1,7 +1,7 @@
 /* Panels of 8 rows: float32 and float64. */
 #include "../kernels/spmm_panels.h"
 
-#include "../api/values.h"
+#include "values.h"
 #include "epilogue.h"
 
 namespace spk {

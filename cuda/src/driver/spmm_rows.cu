@@ -1,7 +1,7 @@
 /* Parts of rows: any matrix, dtype and number of columns. */
 #include "../kernels/spmm_rows.h"
 
-#include "../api/values.h"
+#include "values.h"
 #include "epilogue.h"
 
 namespace spk {

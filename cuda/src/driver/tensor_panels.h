@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "../api/values.h"
+#include "values.h"
 #include "../kernels/spmm_gather.h"
 #include "epilogue.h"
 

@@ -1,6 +1,6 @@
 #include "transpose.h"
 
-#include "../api/values.h"
+#include "values.h"
 #include "../kernels/transpose.h"
 
 namespace spk {

@@ -1,6 +1,6 @@
 /* Arrays in device memory that are given back by themselves. */
-#ifndef SPK_API_MEMORY_H
-#define SPK_API_MEMORY_H
+#ifndef SPK_DRIVER_MEMORY_H
+#define SPK_DRIVER_MEMORY_H
 
 #include "../device/runtime.h"
 

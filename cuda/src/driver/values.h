@@ -1,6 +1,6 @@
 /* Packed values: from the caller's to where kernels read them. */
-#ifndef SPK_API_VALUES_H
-#define SPK_API_VALUES_H
+#ifndef SPK_DRIVER_VALUES_H
+#define SPK_DRIVER_VALUES_H
 
 #include "slots.h"
 

@@ -1,6 +1,6 @@
 /* Slots in device memory: which of the caller's values each packed one is. */
-#ifndef SPK_API_SLOTS_H
-#define SPK_API_SLOTS_H
+#ifndef SPK_DRIVER_SLOTS_H
+#define SPK_DRIVER_SLOTS_H
 
 #include <climits>
 #include <vector>
