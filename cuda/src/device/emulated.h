@@ -1,4 +1,4 @@
-/* The vocabulary of device.h on a CPU, for tests: threads of a block are fibers (emulated.cpp).
+/* The vocabulary of device.h on a CPU, for tests: threads of a block are fibers (fibers.cpp).
  *
  * What a GPU would only misbehave on ends the program here with a message: an access that is not
  * aligned, lanes of a warp that meet at different words, a barrier that some threads never reach.
