@@ -4,7 +4,6 @@ The page lists a Perl regular expression and the new word in each line of the li
 follows its heading "Retired words".
 """
 
-import re
 import subprocess
 import sys
 from pathlib import Path

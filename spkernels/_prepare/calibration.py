@@ -13,13 +13,13 @@ from .._runtime.locks import Lock
 from .measurement import Calls, measure
 from .strategies import KERNELS, blas_threads
 
-__all__ = ["CYCLE", "WAYS", "factor"]
+__all__ = ["CYCLE", "STRATEGIES", "factor"]
 
 #: Seconds of a cycle, before anything is measured: a rough guess, as only ratios decide then.
 CYCLE = 0.3e-9
 
 #: How `_core.predict` numbers the kernels.
-WAYS = {"rows": 0, "packed": 1, "dense": 2}
+STRATEGIES = {"rows": 0, "packed": 1, "dense": 2}
 
 #: A layer of that shape, of which that share is stored, times so many columns.
 _SHAPE, _DENSITY, _WIDTHS = (512, 512), 0.2, (1, 64)
@@ -60,7 +60,7 @@ def _factors():
             measured |= measure({"dense": dense}, budget=_BUDGET, thorough=True).timings
         seconds = {}
         for name, timing in measured.items():
-            cycles = _core.predict(*csr.shape, csr.nnz, False, n, WAYS[name])
+            cycles = _core.predict(*csr.shape, csr.nnz, False, n, STRATEGIES[name])
             if timing.serial:
                 seconds[name] = min(timing.serial) / cycles
             elif timing.is_believable(1):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _core
 from .._runtime.threads import thread_count
-from .calibration import CYCLE, WAYS, factor
+from .calibration import CYCLE, STRATEGIES, factor
 from .measurement import exclusive
 from .strategies import blas_threads
 
@@ -34,11 +34,11 @@ _NARROW_BYTES = 64
 _LOOKING, _LOOKING_ONCE = 1.5, 6000.0
 
 
-def _cycles(csr, nnz, n, way):
+def _cycles(csr, nnz, n, strategy):
     rows, cols = csr.shape
-    cycles = _core.predict(rows, cols, nnz, csr.dtype == np.float64, n, WAYS[way])
+    cycles = _core.predict(rows, cols, nnz, csr.dtype == np.float64, n, STRATEGIES[strategy])
     # It is 0 for sizes that cannot be packed.
-    return cycles if cycles > 0 or way == "rows" else math.inf
+    return cycles if cycles > 0 or strategy == "rows" else math.inf
 
 
 def _padded_cycles(csr, padding, n, workers):
@@ -60,7 +60,7 @@ def predictions(csr, n, workers, padding=None):
     """
     rows, cols = csr.shape
     unit = CYCLE / thread_count(workers)
-    cycles = {way: _cycles(csr, csr.nnz, n, way) for way in ("rows", "packed")}
+    cycles = {strategy: _cycles(csr, csr.nnz, n, strategy) for strategy in ("rows", "packed")}
     if padding is not None:
         cycles["padded"] = _padded_cycles(csr, padding, n, workers)
     if rows * cols * csr.dtype.itemsize <= _MAX_DENSE and thread_count(workers) >= blas_threads():
@@ -99,5 +99,5 @@ def eligible(csr, names):
 
 
 def best_padding(csr, paddings, n, workers):
-    """Return the one of some ways to pad that the model says is fastest, or None."""
+    """Return the one of some paddings that the model says is fastest, or None."""
     return min(paddings, key=lambda p: _padded_cycles(csr, p, n, workers), default=None)

@@ -214,8 +214,8 @@ class Padded(Packed):
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
         """Multiply by the packed values where zeros times `B` are zeros."""
         suits = _keeps_dtype(self.csr, B) and self._suits(B, workers)
-        way = Packed if suits else Rows
-        return way.multiply(self, B, out, alpha, beta, bias, activation, order, workers)
+        strategy = Packed if suits else Rows
+        return strategy.multiply(self, B, out, alpha, beta, bias, activation, order, workers)
 
     def describe(self):
         """Say what runs."""

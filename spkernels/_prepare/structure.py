@@ -51,15 +51,15 @@ class Structure(NamedTuple):
         """Return how to pad for products with `n` columns, or None where nothing is to be."""
         if csr.nnz == 0:
             return None
-        ways = []
+        paddings = []
         if self.kind == "auto":
             found = heights(ones(csr), self.fill)  # counts, as values may not add up
-            ways = [Padding(h, round(csr.nnz / fill)) for h, fill, _ in found]
+            paddings = [Padding(h, round(csr.nnz / fill)) for h, fill, _ in found]
         elif self.kind == "block":
             height = min(self.size[0], csr.shape[0])
             transposed, _ = by_column(ones(csr))
             blocks = coarse(transposed, height)
-            ways = [Padding(height, places_of(blocks, transposed.shape, 1, height))]
-        best = prediction.best_padding(csr, ways, n, workers)
+            paddings = [Padding(height, places_of(blocks, transposed.shape, 1, height))]
+        best = prediction.best_padding(csr, paddings, n, workers)
         # Rows that have their columns in common already need none.
         return None if best is None or best.nnz == csr.nnz else best
