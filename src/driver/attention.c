@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "../threads/partition.h"
+#include "../plan/cost.h"
 #include "drivers.h"
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
@@ -11,10 +12,6 @@
 #define CHUNK 192
 /* Of one query; their scores take the room of a tile's. */
 #define ROW_CHUNK 2048
-
-/* What a key of a lone query takes, as a part of what a key of a tile does: Zen 4, d = 64, 6 to 8
- * sixteenths of a tile's keys. */
-#define ROW_SHARE 6.5
 
 /* Parts of a head's tiles, so that there are so many tasks for each thread. */
 #define TASKS_PER_THREAD 8
@@ -65,14 +62,14 @@ static size_t scratch_bytes(const job *j) {
 static int in_tile(const spk_column_runs *mask, ptrdiff_t tile) {
   const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);
   const double entries = (double)(mask->entries[end] - mask->entries[row]);
-  return entries >= ROW_SHARE * (double)mask->columns[tile];
+  return entries >= SPK_ATTENTION_ROW_SHARE * (double)mask->columns[tile];
 }
 
 /* What a tile takes, in keys of one. */
 static double weight_of(const spk_column_runs *mask, ptrdiff_t tile) {
   const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);
   if (in_tile(mask, tile)) return (double)mask->columns[tile];
-  return (double)(mask->entries[end] - mask->entries[row]) / ROW_SHARE;
+  return (double)(mask->entries[end] - mask->entries[row]) / SPK_ATTENTION_ROW_SHARE;
 }
 
 /* Operands of rows from `row` on. */

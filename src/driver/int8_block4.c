@@ -1,4 +1,5 @@
 /* int8 x bytes, by row panels or slices whose numbers are four bytes each. */
+#include "../plan/cost.h"
 #include "drivers.h"
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
@@ -7,10 +8,8 @@
  */
 #define MAX_BYTES ((ptrdiff_t)8 << 20)
 
-/* Rows that are finished together, and what an element counts as in multiply-adds: reckoned from
- * 0.2 to 0.5 ns. */
+/* Rows that are finished together. */
 #define STORE_ROWS 256
-#define STORE_WORK 8.0
 
 static void store_rows(void *context, ptrdiff_t part, int worker) {
   (void)worker;
@@ -67,7 +66,7 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
                                .row_stride = row_stride,
                                .col_stride = col_stride,
                                .how = how};
-  const double work = STORE_WORK * (double)A->rows * (double)cols;
+  const double work = SPK_WORK_INT8_STORE * (double)A->rows * (double)cols;
   spk_parallel(spk_choose_threads(threads, work), (spk_phase){0},
                (spk_phase){spk_ceil_div(A->rows, STORE_ROWS), store_rows}, &store);
   return SPK_OK;

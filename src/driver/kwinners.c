@@ -1,10 +1,9 @@
 /* The k largest of each row. */
 #include "../threads/partition.h"
+#include "../plan/cost.h"
 #include "drivers.h"
 #include "../threads/parallel.h"
 
-/* What an element takes, in multiply-adds of a product: some 16 counts by vectors, and a copy. */
-#define ELEMENT_WORK 4.0
 #define PARTS_PER_THREAD 4
 
 typedef struct job {
@@ -26,7 +25,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
 }
 
 void spk_drive_kwinners(const spk_winners *w, int threads, const spk_kernels *kernels) {
-  threads = spk_choose_threads(threads, ELEMENT_WORK * (double)w->rows * (double)w->cols);
+  threads =
+      spk_choose_threads(threads, SPK_WORK_KWINNERS_ELEMENT * (double)w->rows * (double)w->cols);
   const ptrdiff_t parts = threads > 1 ? (ptrdiff_t)threads * PARTS_PER_THREAD : 1;
   job j = {w, spk_min(w->rows, parts), kernels->kwinners[w->dtype]};
   spk_parallel(threads, (spk_phase){0}, (spk_phase){j.parts, run_part}, &j);

@@ -1,10 +1,9 @@
 /* Softmax of the stored entries of each row. */
+#include "../plan/cost.h"
 #include "drivers.h"
 #include "../threads/parallel.h"
 #include "rows.h"
 
-/* What an entry takes, in multiply-adds of a product. */
-#define ENTRY_WORK 12.0
 #define PARTS_PER_THREAD 4
 
 typedef struct job {
@@ -31,7 +30,7 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
 
 void spk_drive_softmax(const spk_sparse *P, void *values, double scale, int threads,
                        const spk_kernels *kernels) {
-  threads = spk_choose_threads(threads, ENTRY_WORK * (double)P->nnz);
+  threads = spk_choose_threads(threads, SPK_WORK_SOFTMAX_ENTRY * (double)P->nnz);
   const ptrdiff_t parts = threads > 1 ? (ptrdiff_t)threads * PARTS_PER_THREAD : 1;
   job j = {P, values, scale, spk_min(P->rows, parts), kernels->softmax[P->dtype]};
   spk_parallel(threads, (spk_phase){0}, (spk_phase){j.parts, run_part}, &j);

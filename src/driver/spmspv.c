@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "../threads/partition.h"
+#include "../plan/cost.h"
 #include "drivers.h"
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
@@ -20,9 +21,6 @@
 #define MAX_SUMS ((ptrdiff_t)1 << 19)
 /* Rows that are worth a task when parts are added up. */
 #define RANGE_ROWS 512
-/* What an entry takes, in multiply-adds of a CSR product as spk_choose_threads counts them: 0.35
- * ns. */
-#define ENTRY_WORK 12.0
 
 typedef struct job {
   const spk_sparse *A;
@@ -178,7 +176,7 @@ spk_status spk_drive_spmspv(const spk_sparse *A, const void *ids, const void *x,
   spk_status status = spk_workspace_take(&space, sum_bytes(A, j.parts, j.pitch), 0, 1);
   if (status != SPK_OK) return status;
   j.sums = space.shared;
-  status = run_parts(&j, spk_choose_threads(threads, ENTRY_WORK * entries), 1);
+  status = run_parts(&j, spk_choose_threads(threads, SPK_WORK_SPMSPV_ENTRY * entries), 1);
   spk_workspace_free(&space);
   return status;
 }
@@ -214,7 +212,7 @@ spk_status spk_drive_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t 
   for (ptrdiff_t chunk = 0; chunk < chunks; chunk++, active += j.count)
     look(&j, x, stride, chunk, ids, kept);
   j.parts = parts_for(A, active, j.pitch, &entries);
-  threads = spk_choose_threads(threads, ENTRY_WORK * entries);
+  threads = spk_choose_threads(threads, SPK_WORK_SPMSPV_ENTRY * entries);
   /* On one part, all columns are checked before y is written. */
   for (int checking = j.parts == 1; checking >= 0; checking--) {
     if (j.parts == 1 && !checking) clear(A, y);

@@ -4,9 +4,6 @@
 
 #include "../dispatch/dispatch.h"
 
-/* Entries of a row panel in a block that pay for the loop around them. */
-#define SPK_ENTRIES_PER_CELL 8.0
-
 /* Of row panels: the rows of a block that the model says are best, where that share of A's entries
  * is of rows that have the same columns. */
 ptrdiff_t spk_row_panels_block(const spk_sparse *A, double shared, ptrdiff_t vectors,

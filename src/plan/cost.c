@@ -2,11 +2,38 @@
 
 #include <math.h>
 
+#include "../pack/row_panels.h"
+#include "../pack/sell.h"
+
 /* Times that a row of B must be read for its copy into an aligned panel to pay.  NumPy aligns to 16
  * bytes, so three of four 64-byte loads straddle two lines: packed panels run 1.5 to 3 times as
  * fast where loads bind, which they do less in narrow tiles. */
 #define PACK_REUSE 8.0
 #define PACK_REUSE_NARROW 16.0 /* one or two vectors */
+
+/* Rows that share what packing B took: about as many as a part of a product has. */
+#define ROWS_PER_PANEL 2000.0
+/* Cycles that a row takes in row panels, however few entries it has, and more of them for a vector.
+ */
+#define ROW_START 4.0
+#define VECTOR_ROW_START 8.0
+/* What a row with few entries in a block takes for each vector of its sums, where these leave L1
+ * between blocks; it hides behind so many entries.  Citation graphs of 2700 to 3300 nodes, and one
+ * of 23000 with 8 entries a row, took 1.3 to 1.7 times what was predicted without that (N = 64 and
+ * 128, Zen 4). */
+#define SUMS_FROM_L2 12.0
+#define HIDING_ENTRIES 8.0
+/* Cycles of a segment of a SELL slice besides its steps: with 4, products with a vector at 98%
+ * sparsity took 0.7 of what was predicted relative to plain rows (768 x 3072, AVX2 on Zen 4). */
+#define SEGMENT_START 2.5
+/* Cycles of a mispredicted branch, which ends the loop over a row of so many entries or more: rows
+ * of 3 entries (N = 16) took 0.6 of what was predicted with all of it. */
+#define MISPREDICTED 16.0
+#define UNPREDICTABLE 8.0
+
+static double entries_per_row(const spk_sparse *A) {
+  return (double)A->nnz / (double)spk_max(1, A->rows);
+}
 
 /* It grows by a third with each doubling, since rows walk B in order and find much of what the last
  * one left (Zen 4). */
@@ -25,8 +52,7 @@ double spk_row_panel_row_cost(const spk_sparse *A, double shared, ptrdiff_t bloc
                               ptrdiff_t vectors, const spk_kernels *kernels,
                               const spk_machine *machine) {
   const spk_tuning *tuning = spk_tuning_for(kernels, machine);
-  const double per_row = (double)A->nnz / (double)spk_max(1, A->rows),
-               blocks = ceil((double)A->cols / (double)block);
+  const double per_row = entries_per_row(A), blocks = ceil((double)A->cols / (double)block);
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   const double bytes = (double)(block * vectors * lanes) * (double)spk_dtype_size(A->dtype);
   const double slower = 1.0 + (1.0 - shared) * spk_missing(bytes, machine) * tuning->row_panel_miss;
@@ -38,4 +64,74 @@ double spk_row_panel_row_cost(const spk_sparse *A, double shared, ptrdiff_t bloc
 
 double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes) {
   return n <= 2 * lanes ? PACK_REUSE_NARROW : PACK_REUSE;
+}
+
+/* The share of a row of A in packing a panel of B. */
+static double packing_cost(const spk_sparse *A, double vectors) {
+  const double rows = fmin(fmax(1.0, (double)A->rows), ROWS_PER_PANEL);
+  return 3.0 * vectors * (double)A->cols / rows;
+}
+
+/* What waits for sums of rows that have few entries in each block. */
+static double few_entries_cost(const spk_sparse *A, ptrdiff_t block, ptrdiff_t tile,
+                               ptrdiff_t vectors, const spk_machine *machine) {
+  const double per_row = entries_per_row(A), blocks = ceil((double)A->cols / (double)block);
+  const double used = blocks * (1.0 - exp(-per_row / blocks));
+  if (blocks <= 1.0 || used <= 0) return 0;
+  /* Beside them, L1 holds what is loaded of B. */
+  const double bytes = 2.0 * SPK_ROW_PANEL_ROWS * (double)tile * (double)spk_dtype_size(A->dtype);
+  const double exposed = exp(-per_row / used / HIDING_ENTRIES);
+  return used * SUMS_FROM_L2 * (double)vectors * spk_missing(bytes, machine) * exposed;
+}
+
+/* Steps of a segment: the most that `lanes` rows have in a window, if entries lie at random. */
+static double steps_of(double mean, double density, double lanes) {
+  const double spread = sqrt(mean * (1.0 - density));
+  return mean + 0.8 * sqrt(2.0 * log(lanes)) * spread;
+}
+
+double spk_sell_cost(const spk_sparse *A, const spk_kernels *kernels) {
+  const double lanes = kernels->lanes[A->dtype];
+  const double width = (double)spk_window_columns(kernels->lanes[A->dtype]);
+  const double windows = ceil((double)A->cols / width), slices = ceil((double)A->rows / lanes);
+  const double density = fmin(1.0, entries_per_row(A) / (double)spk_max(1, A->cols));
+  return slices * windows * (SEGMENT_START + 2.3 * steps_of(width * density, density, lanes));
+}
+
+double spk_row_panels_cost(const spk_sparse *A, ptrdiff_t n, ptrdiff_t tile, ptrdiff_t block,
+                           const spk_kernels *kernels, const spk_machine *machine) {
+  const double rows = (double)A->rows, tiles = ceil((double)n / (double)tile);
+  const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
+  const double row = spk_row_panel_row_cost(A, 0, block, vectors, kernels, machine);
+  const double more = 2.0 * (double)vectors + packing_cost(A, (double)vectors) +
+                      few_entries_cost(A, block, tile, vectors, machine);
+  const double start = n == 1 ? VECTOR_ROW_START : ROW_START;
+  return tiles * rows * (row + more / spk_tuning_for(kernels, machine)->fmas + start);
+}
+
+/* A lone vector of columns has 4 sums in flight, of which a row's end adds up all. */
+double spk_rows_cost(const spk_sparse *A, ptrdiff_t n, ptrdiff_t tile, const spk_kernels *kernels,
+                     const spk_machine *machine) {
+  const double rows = (double)A->rows, per_row = entries_per_row(A);
+  const double x_bytes = (double)A->cols * (double)spk_dtype_size(A->dtype);
+  if (n == 1) return rows * (1.5 * (1.0 + 2.0 * spk_missing(x_bytes, machine)) * per_row + 7.0);
+  const double fmas = spk_tuning_for(kernels, machine)->fmas;
+  const double tiles = ceil((double)n / (double)tile);
+  const double vectors = (double)spk_ceil_div(tile, kernels->lanes[A->dtype]);
+  const double bytes = (double)A->cols * (double)tile * (double)spk_dtype_size(A->dtype);
+  const double entry =
+      vectors * (1.0 + 1.2 * spk_missing(bytes, machine)) / fmas + (vectors > 1 ? 1.0 / fmas : 1.5);
+  const double reads = spk_panel_reads(n, kernels->lanes[A->dtype]) * (double)A->cols;
+  const double packs = (double)A->nnz >= reads ? packing_cost(A, vectors) : 0.0;
+  const double end = MISPREDICTED * fmin(1.0, per_row / UNPREDICTABLE);
+  return tiles * rows * (per_row * entry + (2.0 * vectors + packs) / fmas + end);
+}
+
+/* By a BLAS; a vector streams the matrix from the outer caches. */
+double spk_dense_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
+                      const spk_machine *machine) {
+  const double cells = (double)A->rows * (double)A->cols, lanes = kernels->lanes[A->dtype];
+  if (n == 1) return cells / lanes * 4.0 / machine->tuning.fmas + 2.0 * (double)A->rows;
+  const double vectors = ceil((double)n / lanes);
+  return (cells * vectors * 1.15 + 4.0 * (double)A->rows) / machine->tuning.fmas;
 }

@@ -16,6 +16,20 @@ double spk_row_panel_row_cost(const spk_sparse *A, double shared, ptrdiff_t bloc
                               ptrdiff_t vectors, const spk_kernels *kernels,
                               const spk_machine *machine);
 
+/* A x n dense columns by tiles of `tile` columns, whose kernels are `kernels`: by the rows of CSR;
+ * by row panels with blocks of `block` rows; by SELL slices times a vector; by a dense product of a
+ * BLAS, where a vector streams the matrix from the outer caches. */
+double spk_rows_cost(const spk_sparse *A, ptrdiff_t n, ptrdiff_t tile, const spk_kernels *kernels,
+                     const spk_machine *machine);
+double spk_row_panels_cost(const spk_sparse *A, ptrdiff_t n, ptrdiff_t tile, ptrdiff_t block,
+                           const spk_kernels *kernels, const spk_machine *machine);
+double spk_sell_cost(const spk_sparse *A, const spk_kernels *kernels);
+double spk_dense_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
+                      const spk_machine *machine);
+
+/* Entries of a row panel in a block that pay for the loop around them. */
+#define SPK_ENTRIES_PER_CELL 8.0
+
 /* Times that a row of B must be read for its copy into an aligned panel to pay, with n columns. */
 double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes);
 
@@ -36,5 +50,23 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes);
 #define SPK_INT8_GROUP_CYCLES_L2 8.0
 #define SPK_INT8_ROW_CYCLES 12.0
 #define SPK_INT8_PANEL_ROW_CYCLES 4.0
+
+/* Partial sums, in nanoseconds (Zen 4): a byte of the zeros and sums of a row, for each part; an
+ * entry, and a byte of its row of B. */
+#define SPK_PARTIAL_SUM_BYTE 0.1
+#define SPK_PARTIAL_ENTRY 1.0
+#define SPK_PARTIAL_ENTRY_BYTE 0.03
+
+/* Attention: a key of a tile of 16 queries takes as long as this many keys of lone queries (Zen 4,
+ * d = 64: 6 to 8). */
+#define SPK_ATTENTION_ROW_SHARE 6.5
+
+/* Work by which threads are chosen (spk_choose_threads), in multiply-adds of a CSR product. */
+#define SPK_WORK_STORE 0.5            /* an element of C */
+#define SPK_WORK_SELL_STEP 14.0       /* 0.85 ns; two threads pay from 5 us on (Zen 4, AVX-512) */
+#define SPK_WORK_SPMSPV_ENTRY 12.0    /* 0.35 ns */
+#define SPK_WORK_SOFTMAX_ENTRY 12.0   /* an exponential */
+#define SPK_WORK_KWINNERS_ELEMENT 4.0 /* some 16 counts by vectors, and a copy */
+#define SPK_WORK_INT8_STORE 8.0       /* an element of C; reckoned from 0.2 to 0.5 ns */
 
 #endif

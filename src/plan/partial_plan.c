@@ -2,6 +2,7 @@
 
 #include "../threads/parallel.h"
 #include "../threads/partition.h"
+#include "cost.h"
 
 /* Entries from which on reading the indices once saves more than storing sums apart costs. */
 #define MIN_ENTRIES 256
@@ -15,12 +16,8 @@
  * the time (64 columns, 3 entries a row: up to twice that of scipy, and 0.5 to 0.9 so). */
 #define MANY_COLUMNS 16
 #define WIDE_ROW 4.0
-/* Zeros and sums of a row cost a part about 0.1 ns a byte, an entry 1 ns and 0.03 for each byte of
- * its row of B (Zen 4): more than two parts are at most so many that they cost an eighth of the
- * entries, as they do on one thread too. */
-#define SUM_BYTE 0.1
-#define ENTRY 1.0
-#define ENTRY_BYTE 0.03
+/* More than two parts are at most as many as cost this share of what the entries do, an eighth, as
+ * they do on one thread too. */
 #define SUMS_SHARE 0.12
 /* Bytes of two arrays of sums for several columns: larger ones wait for memory (100,000 rows of 3
  * or 5, 8 and 16 columns: 0.6 to 0.8 of the speed of adding to C itself).  A single tile of columns
@@ -149,8 +146,9 @@ int spk_plan_partial(const spk_sparse *A, const spk_dense *B, int threads,
   const int large = n > 1 && 2 * sums > MAX_TILE;
   plan->parts = work < MIN_WORK || entries < PARTED_ROW * (double)A->rows || large ? 1 : 2;
   if (fit < plan->parts || (large && (plan->tiles > 1 || sums > MAX_TILE))) return 0;
-  const double row = SUM_BYTE * (double)(plan->tile * size);
-  const double entry = ENTRY + ENTRY_BYTE * (double)(spk_min(n, plan->tile) * size);
+  const double row = SPK_PARTIAL_SUM_BYTE * (double)(plan->tile * size);
+  const double entry =
+      SPK_PARTIAL_ENTRY + SPK_PARTIAL_ENTRY_BYTE * (double)(spk_min(n, plan->tile) * size);
   const double pay = SUMS_SHARE * entries * entry / (row * (double)A->rows);
   while (plan->parts > 1 && 2 * plan->parts <= spk_min(fit, MAX_PARTS) &&
          2.0 * (double)plan->parts <= pay && 2.0 * (double)plan->parts * MIN_PART <= work)

@@ -7,6 +7,7 @@
 #include "../threads/parallel.h"
 #include "../threads/partition.h"
 #include "blocks.h"
+#include "cost.h"
 
 #define ROW_PANEL_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
 #define FEW_ROWS 1024

@@ -4,10 +4,7 @@
 
 #include "../threads/parallel.h"
 #include "../threads/partition.h"
-
-/* What a step takes, in multiply-adds of a CSR product as spk_choose_threads counts them: 0.85 ns;
- * two threads pay from 5 microseconds on (Zen 4, AVX-512). */
-#define STEP_WORK 14.0
+#include "cost.h"
 
 int spk_sell_suit(const spk_sparse *A, const spk_kernels *kernels) {
   if (!kernels->spmv_sell[A->dtype] || !(A->flags & SPK_SORTED)) return 0;
@@ -19,7 +16,7 @@ int spk_sell_suit(const spk_sparse *A, const spk_kernels *kernels) {
 }
 
 void spk_plan_sell(const spk_sell *A, int threads, spk_sell_plan *plan) {
-  threads = spk_choose_threads(threads, STEP_WORK * (double)A->weights[A->row_panels]);
+  threads = spk_choose_threads(threads, SPK_WORK_SELL_STEP * (double)A->weights[A->row_panels]);
   plan->threads = (int)spk_max(1, spk_min(threads, A->row_panels));
   plan->parts = 1;
   if (plan->threads > 1)

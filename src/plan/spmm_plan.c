@@ -49,16 +49,13 @@
 #define TASKS_PER_THREAD 8
 #define FEW_TASKS 2
 
-/* Writing an element of C counts as this many multiply-adds when threads are chosen. */
-#define STORE_WORK 0.5
-
 size_t spk_gather_workspace_limit(void) {
   return (size_t)(SPK_MAX_PANEL_BYTES + MAX_SCATTER_STAGE + 2 * MAX_CUT);
 }
 
 static double work_of(const spk_sparse *A, ptrdiff_t n) {
   const double entries = (double)A->nnz * (double)A->block_rows * (double)A->block_cols;
-  return (entries + STORE_WORK * (double)A->rows) * (double)n;
+  return (entries + SPK_WORK_STORE * (double)A->rows) * (double)n;
 }
 
 /* Tiles of at most `widest` columns, all of nearly the same number of vectors. */
