@@ -1,4 +1,4 @@
-/* What every layer shares: token pasting, small inline helpers, no state. */
+/* What every layer shares: token pasting and small inline helpers.  No state. */
 #ifndef SPK_COMMON_H
 #define SPK_COMMON_H
 
@@ -29,29 +29,29 @@
 #define SPK_UNROLL
 #endif
 
-/* Keeps GCC from unrolling a loop of constant length before it becomes vectors. */
+/* Keeps GCC from unrolling a loop of constant length before it vectorises the loop. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define SPK_ROLLED _Pragma("GCC unroll 1")
 #else
 #define SPK_ROLLED
 #endif
 
-/* For loops over few entries, which a compiler would otherwise turn into long vector loops with
- * prologues that cost more than the loop (3.8 against 2.2 ns for a row of one entry). */
+/* For loops over few entries.  A compiler would turn them into long vector loops, whose prologues
+ * cost more than the loop itself (3.8 against 2.2 ns for a row of one entry). */
 #if defined(__GNUC__) && !defined(__clang__)
 #define SPK_SCALAR_LOOPS __attribute__((optimize("no-tree-vectorize", "no-tree-slp-vectorize")))
 #else
 #define SPK_SCALAR_LOOPS
 #endif
 
-/* Keeps GCC from making a pointer per element out of one pointer with offsets. */
+/* Keeps GCC from replacing one pointer with offsets by a pointer per element. */
 #if defined(__GNUC__)
 #define SPK_ONE_POINTER(p) __asm__("" : "+r"(p))
 #else
 #define SPK_ONE_POINTER(p) ((void)0)
 #endif
 
-/* Where the lowest bit is that is set; one is. */
+/* The position of the lowest set bit.  bits != 0. */
 static inline int spk_lowest_bit(uint64_t bits) {
 #if defined(__GNUC__)
   return __builtin_ctzll(bits);
@@ -62,26 +62,26 @@ static inline int spk_lowest_bit(uint64_t bits) {
 #endif
 }
 
-/* One cache line, and the alignment of packed panels. */
+/* Bytes of a cache line, and the alignment of packed panels. */
 #define SPK_ALIGN 64
 
 static inline ptrdiff_t spk_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t spk_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-/* a >= 0, b > 0; right for all of them, as shapes may be as large as a ptrdiff_t. */
+/* a >= 0, b > 0.  a + b may exceed PTRDIFF_MAX, as shapes may be as large as a ptrdiff_t. */
 static inline ptrdiff_t spk_ceil_div(ptrdiff_t a, ptrdiff_t b) { return a / b + (a % b != 0); }
-/* Where the multiple exceeds PTRDIFF_MAX, that. */
+/* The least multiple of b that is not below a, or PTRDIFF_MAX if the multiple exceeds it. */
 static inline ptrdiff_t spk_round_up(ptrdiff_t a, ptrdiff_t b) {
   const ptrdiff_t more = a % b ? b - a % b : 0;
   return a > PTRDIFF_MAX - more ? PTRDIFF_MAX : a + more;
 }
-/* a, b >= 0; where the product exceeds PTRDIFF_MAX, that. */
+/* a * b, or PTRDIFF_MAX if the product exceeds it.  a, b >= 0. */
 static inline ptrdiff_t spk_product(ptrdiff_t a, ptrdiff_t b) {
   ptrdiff_t product;
   return __builtin_mul_overflow(a, b, &product) ? PTRDIFF_MAX : product;
 }
 
-/* Sizes of allocations: where they exceed that of any object, PTRDIFF_MAX, which no allocation
- * gets. */
+/* Sizes of allocations.  A size that exceeds that of any object becomes PTRDIFF_MAX, which no
+ * allocation gets. */
 static inline size_t spk_size_sum(size_t a, size_t b) {
   size_t sum;
   return __builtin_add_overflow(a, b, &sum) || sum > PTRDIFF_MAX ? PTRDIFF_MAX : sum;
@@ -94,15 +94,15 @@ static inline size_t spk_size_product(size_t a, size_t b) {
 static inline size_t spk_dtype_size(spk_dtype dtype) { return dtype == SPK_F32 ? 4 : 8; }
 static inline size_t spk_result_size(spk_result result) { return result <= SPK_RESULT_F32 ? 4 : 1; }
 
-/* What all elements of B lose, as kernels take B's bytes without a sign; zero points of columns
- * come on top. */
+/* What is subtracted from all elements of B.  Kernels take B's bytes as unsigned, so signed ones
+ * are shifted by 128.  Zero points of columns are subtracted in addition. */
 static inline int32_t spk_int8_shift(const spk_requantise *how, const spk_bytes *B) {
   return (how->column_zero_points ? 0 : how->zero_point) + (B->is_signed ? 128 : 0);
 }
 static inline size_t spk_itype_size(spk_itype itype) { return itype == SPK_I32 ? 4 : 8; }
 
-/* x rounded to a dtype.  volatile: GCC 12.2 drops the rounding, from -O2 on, where two neighbouring
- * members of a struct that is returned are rounded so under a condition. */
+/* x rounded to a dtype.  The variable is volatile because GCC 12.2, from -O2 on, drops the rounding
+ * where two neighbouring members of a returned struct are rounded under a condition. */
 static inline double spk_rounded(double x, spk_dtype dtype) {
   if (dtype != SPK_F32) return x;
   const volatile float narrow = (float)x;
@@ -122,7 +122,7 @@ static inline void *spk_at_mut(void *base, ptrdiff_t elements, size_t size) {
   return (char *)base + elements * (ptrdiff_t)size;
 }
 
-/* Two neighbours of an array by one load. */
+/* Two neighbouring elements of an array, by one load. */
 static inline void spk_pair(const uint16_t *p, ptrdiff_t pair[2]) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   uint32_t both;
@@ -135,7 +135,7 @@ static inline void spk_pair(const uint16_t *p, ptrdiff_t pair[2]) {
 #endif
 }
 
-/* Four neighbours, by one load. */
+/* Four neighbouring elements of an array, by one load. */
 static inline void spk_four(const uint16_t *p, ptrdiff_t four[4]) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   uint64_t all;
@@ -146,7 +146,7 @@ static inline void spk_four(const uint16_t *p, ptrdiff_t four[4]) {
 #endif
 }
 
-/* The size of a part of a workspace whose end lies on a cache line; PTRDIFF_MAX stays. */
+/* The size of a part of a workspace, rounded up to whole cache lines, or PTRDIFF_MAX. */
 static inline size_t spk_aligned_size(size_t bytes) {
   if (bytes > (size_t)PTRDIFF_MAX - SPK_ALIGN) return PTRDIFF_MAX;
   return (bytes + SPK_ALIGN - 1) / SPK_ALIGN * SPK_ALIGN;
