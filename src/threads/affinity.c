@@ -11,15 +11,15 @@ void spk_yield(void) { sched_yield(); }
 
 #ifdef __linux__
 
-/* Whether the CPU was taken before. */
+/* Take a CPU.  Returns whether it was taken before. */
 static int take(spk_places *places, int cpu) {
   const unsigned long long bit = 1ull << cpu % 64;
   return (atomic_fetch_or_explicit(&places->taken[cpu / 64], bit, memory_order_relaxed) & bit) != 0;
 }
 
-/* Linux wakes a thread where it last ran or near the waker, and may leave it in the queue of the
- * very CPU that waits for it: on two CPUs a product of 0.4 ms was seen to take 8 ms, two time
- * slices, for as long as nobody moved either thread. */
+/* Linux wakes a thread on the CPU where it last ran, or near the thread that wakes it.  So a worker
+ * may be queued on the very CPU whose thread waits for it.  On two CPUs, a product of 0.4 ms was
+ * seen to take 8 ms, two time slices, until one of the threads was moved. */
 void spk_take_place(spk_places *places) {
   cpu_set_t allowed, free;
   int cpu = sched_getcpu();
@@ -37,7 +37,7 @@ void spk_take_place(spk_places *places) {
   sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
-/* The CPUs of `wide`, or those of the main thread: whether they are known. */
+/* Find the CPUs of `wide`, or of the main thread.  Returns whether they are known. */
 static int get_wide(const spk_cpus *wide, cpu_set_t *all) {
   if (!wide) return sched_getaffinity(getpid(), sizeof *all, all) == 0;
   CPU_ZERO(all);
@@ -53,7 +53,7 @@ int spk_set_place(pthread_t worker, const spk_cpus *wide, int back, int off) {
   if (pthread_getaffinity_np(worker, sizeof before, &before) != 0) return SPK_NO_CPU;
   set = before;
   if (get_wide(wide, &all)) CPU_OR(&set, &set, &all);
-  /* It comes back unless it was taken from the process meanwhile. */
+  /* The CPU comes back unless it was taken from the process meanwhile. */
   const int missing = back >= 0 && back < CPU_SETSIZE && !CPU_ISSET(back, &set);
   if (missing && sched_getaffinity(0, sizeof own, &own) == 0 && CPU_ISSET(back, &own))
     CPU_SET(back, &set);

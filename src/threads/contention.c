@@ -2,14 +2,15 @@
 
 #include "system.h"
 
-/* Between probes, at least and at most; and at most where products lost nothing, as all that a
- * probe takes is a tenth of a millisecond of a CPU: when the machine is idle again, that is seen
- * soon. */
+/* The shortest and the longest interval between probes.  LONGEST_FOR_PROBES is the longest interval
+ * if products lost nothing.  A probe takes only a tenth of a millisecond of a CPU, so an idle
+ * machine is noticed soon (doc/decisions/threads.rst, decision-probe-often). */
 #define SHORTEST (4 * SPK_MILLISECOND)
 #define LONGEST (1000 * SPK_MILLISECOND)
 #define LONGEST_FOR_PROBES (125 * SPK_MILLISECOND)
-/* What a worker cost that was lost in the middle of a task, against the time until the next try: a
- * second thread is worth far more than 6%, and one that is never free costs no more than that. */
+/* The least ratio of the interval until the next try to the time that products lost by the last
+ * one.  A worker that never keeps its CPU costs 1/16, or 6%, of the time at most.  A second thread
+ * is worth far more than that. */
 #define COST_SHARE 16
 
 void spk_contention_reset(spk_contention *c) {
@@ -25,9 +26,10 @@ static void wait_for(spk_contention *c, int64_t now, int64_t interval) {
 
 void spk_contention_park(spk_contention *c, int64_t now, int64_t cost) {
   int64_t interval = atomic_load(&c->interval);
-  /* Undisturbed for longer than it was parked: the next interval is as short as the first.  A
-   * virtual machine takes a CPU away for milliseconds some times a second; where every such time
-   * made the next interval longer, solvers ran on one thread half of the time. */
+  /* If the worker ran undisturbed for longer than it was parked, the next interval is as short as
+   * the first.  A virtual machine takes a CPU away for milliseconds several times a second.  Where
+   * each of these events made the next interval longer, solvers ran on one thread half of the
+   * time. */
   const int calm = now - atomic_load(&c->undisturbed_since) > interval;
   interval = calm ? SHORTEST : spk_max(interval, spk_min(2 * interval, LONGEST_FOR_PROBES));
   interval = spk_max(spk_max(interval, SHORTEST), COST_SHARE * cost);

@@ -1,9 +1,10 @@
 /* When a worker that lost its CPU to others may try again.
  *
- * A worker that finds itself disturbed is parked: products do without it.  It is probed at growing
- * intervals, so that what trying costs stays a small part of the time, and soon again where it ran
- * undisturbed for longer than it had been parked.  Each worker is judged by itself: on many CPUs,
- * the one that is busy all the time says nothing about the others. */
+ * A worker that finds itself disturbed is parked: products do without it.  Probes at growing
+ * intervals find out whether its CPU is free, so that their cost stays a small share of the time.
+ * If a worker ran undisturbed for longer than it had been parked, the next interval is short again.
+ * Each worker is judged by itself, because on many CPUs a CPU that is busy all the time says
+ * nothing about the others. */
 #ifndef SPK_THREADS_CONTENTION_H
 #define SPK_THREADS_CONTENTION_H
 
@@ -11,21 +12,21 @@
 
 #include "../common/common.h"
 
-/* Of one worker; all zeros at first. */
+/* The state of one worker.  It starts as all zeros. */
 typedef struct spk_contention {
-  _Atomic(int64_t) probe_at;                    /* not before this time; 0: it is not parked */
+  _Atomic(int64_t) probe_at; /* no probe before this time; 0: the worker is not parked */
   _Atomic(int64_t) interval, undisturbed_since; /* nanoseconds; 0: never */
 } spk_contention;
 
 void spk_contention_reset(spk_contention *c);
 
-/* The worker, not parked, was disturbed; a product waited so long for it. */
+/* Park a worker that was disturbed.  `cost` is how long a product waited for it. */
 void spk_contention_park(spk_contention *c, int64_t now, int64_t cost);
-/* It was probed, and was disturbed again. */
+/* A probe found the worker disturbed again. */
 void spk_contention_postpone(spk_contention *c, int64_t now);
-/* It was probed, and was not: it is not parked any more. */
+/* A probe found the worker undisturbed: it is parked no longer. */
 void spk_contention_release(spk_contention *c, int64_t now);
-/* Whether the caller is to probe it: true for one caller, then not for a while. */
+/* Whether the caller is to probe the worker.  It is true for one caller, then false for a while. */
 int spk_contention_probe(spk_contention *c, int64_t now);
 
 #endif

@@ -12,25 +12,28 @@
 #include "system.h"
 #endif
 
-/* Below this many multiply-adds per thread, a second one costs more than it saves: two threads that
- * are awake are as fast as one at 90,000, which take 10 microseconds (Zen 4, CSR, 8 columns). */
+/* Multiply-adds per thread below which a second thread costs more than it saves.  Two threads that
+ * are awake are as fast as one at 90,000 multiply-adds, which take 10 microseconds (Zen 4, CSR, 8
+ * columns). */
 #define WORK_PER_THREAD 40000.0
-/* From so much on it pays to wake a thread for it: the caller loses 8 microseconds and the thread
- * comes after 15 (Zen 4, two virtual CPUs), when one core would have done some 170,000. */
+/* Multiply-adds from which on it pays to wake a thread.  The caller loses 8 microseconds, and the
+ * thread comes after 15 (Zen 4, two virtual CPUs).  One core does about 170,000 multiply-adds in
+ * that time. */
 #define WAKE_WORK 400000.0
-/* From so much on, some 20 milliseconds on one thread, all threads are used however busy the
- * machine is: a time slice that one of them loses is short against what they save. */
+/* Multiply-adds, about 20 milliseconds on one thread, from which on all threads are used even if
+ * the machine is busy.  A time slice that one of the threads loses is short against what they
+ * save. */
 #define LONG_WORK 2e8
 
-static atomic_int user_threads;  /* spk_set_default_threads; 0: not set */
-static atomic_int limit_threads; /* affinity and cgroup; 0: none */
+static atomic_int user_threads;  /* set by spk_set_default_threads; 0: not set */
+static atomic_int limit_threads; /* the limit of affinity and cgroup; 0: none */
 
 int spk_default_threads(void) {
   const int set = atomic_load_explicit(&user_threads, memory_order_relaxed);
   if (set > 0) return set;
 #ifdef _OPENMP
   const int limit = atomic_load_explicit(&limit_threads, memory_order_relaxed);
-  /* Asked anew at every call, so that threadpoolctl's limits hold. */
+  /* OpenMP is asked at every call, so that the limits of threadpoolctl hold. */
   const int openmp = omp_get_max_threads();
   return limit > 0 && limit < openmp ? limit : openmp;
 #else
@@ -56,8 +59,8 @@ static void run_serially(spk_phase phase, void *context) {
 #define SPK_STR(x) SPK_STR_(x)
 const char *spk_openmp_version(void) { return SPK_STR(_OPENMP); }
 
-/* The CPUs of OpenMP's places, where it binds threads: the calling one, then, is bound to one of
- * them, and workers must not be. */
+/* The CPUs of OpenMP's places if OpenMP binds threads, else NULL.  The calling thread is then bound
+ * to one of these CPUs, and workers must not inherit that. */
 static const spk_cpus *bound_cpus(void) {
   static spk_cpus cpus;
   const int binds = omp_get_proc_bind() != omp_proc_bind_false;
@@ -82,7 +85,8 @@ void spk_parallel_init(void) {
 
 size_t spk_pool_contended_regions(void) { return spk_pool_contended(); }
 
-/* Asked once: libgomp makes a system call of it. */
+/* The answer is kept, because libgomp makes a system call for it (doc/decisions/threads.rst,
+ * decision-processors-once). */
 static int most_threads(void) {
   static atomic_int known;
   int most = atomic_load_explicit(&known, memory_order_relaxed);
@@ -107,11 +111,11 @@ int spk_choose_threads(int requested, double work) {
 
 typedef struct region {
   spk_phase phases[2];
-  int threads; /* for which there are ranges of tasks; no more of them run */
+  int threads; /* the number of ranges of tasks; no more threads run */
   void *context;
   spk_seat *seats;             /* one per thread */
-  atomic_ptrdiff_t first_done; /* tasks of the first phase */
-  atomic_uint second;          /* a gate: all of those are done */
+  atomic_ptrdiff_t first_done; /* tasks of the first phase that are done */
+  atomic_uint second;          /* a gate: opens when all tasks of the first phase are done */
   spk_places places;
 } region;
 
@@ -138,13 +142,14 @@ static void run_worker(void *context, int worker) {
   if (worker > 0) spk_take_place(&r->places);
   if (r->phases[0].tasks > 0) {
     run_tasks(r, 0, worker);
-    /* Not a barrier: who has yet to begin is not waited for, as others do its tasks. */
+    /* This is no barrier: a worker that has yet to begin is not waited for, as others do its
+     * tasks. */
     spk_gate_await(&r->second);
   }
   run_tasks(r, 1, worker);
 }
 
-/* A region in one of the caller's has one thread if OpenMP says so. */
+/* Whether OpenMP allows a region inside of the caller's regions only one thread. */
 static int is_alone(void) {
   return omp_get_level() > 0 && omp_get_active_level() >= omp_get_max_active_levels();
 }

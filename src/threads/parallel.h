@@ -4,12 +4,12 @@
 
 #include "../common/common.h"
 
-/* worker < threads: each has a workspace of its own. */
+/* worker < threads.  Each worker has a workspace of its own. */
 typedef void (*spk_task_fn)(void *context, ptrdiff_t task, int worker);
 
-/* Tasks 0 .. tasks-1, each run once.  A worker begins with a range of its own, the same at every
- * call, so that what it wrote last time is still in its cache; then it helps the others.  What a
- * task computes must not depend on who runs it. */
+/* Tasks 0 .. tasks-1; each runs once.  A worker begins with a range of its own, which is the same
+ * at every call, so that what it wrote in the last call is still in its cache.  After that it helps
+ * the others.  What a task computes must not depend on the worker that runs it. */
 typedef struct spk_phase {
   ptrdiff_t tasks;
   spk_task_fn fn;
@@ -18,21 +18,22 @@ typedef struct spk_phase {
 /* Run the tasks of `first`, then those of `second`, on at most `threads` workers. */
 void spk_parallel(int threads, spk_phase first, spk_phase second, void *context);
 
-/* Once, before the first region: prepares for fork(). */
+/* Call this once, before the first region: it prepares for fork(). */
 void spk_parallel_init(void);
 
-/* Threads for a call that asked for `requested`: exactly so many if positive, at most that many if
- * negative, at most the default if 0; fewer where the work, in multiply-adds, is small, or the
- * machine busy. */
+/* The number of threads for a call that asked for `requested`.  If positive, it is that number.  If
+ * negative, it is at most -requested, and if 0, at most the default.  In both cases there are fewer
+ * threads if the work, in multiply-adds, is small, or if the machine is busy. */
 int spk_choose_threads(int requested, double work);
 
-/* Threads of a call that asks for none: what was set, else what OpenMP would use, up to a limit. */
+/* The number of threads of a call that asks for none: the default that was set, else what OpenMP
+ * would use, up to the limit. */
 int spk_default_threads(void);
-void spk_set_default_threads(int threads); /* 0: as OpenMP says */
+void spk_set_default_threads(int threads); /* 0: what OpenMP would use */
 void spk_limit_default_threads(int limit); /* 0: no limit */
 /* The version macro of OpenMP, or NULL. */
 const char *spk_openmp_version(void);
-/* Regions that had fewer threads as CPUs were busy. */
+/* The number of regions that had fewer threads because CPUs were busy. */
 size_t spk_pool_contended_regions(void);
 
 #endif

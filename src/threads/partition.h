@@ -1,26 +1,28 @@
-/* Tiles of about equal width, parts of about equal weight. */
+/* Cuts columns into tiles of about equal width, and rows into parts of about equal weight. */
 #ifndef SPK_THREADS_PARTITION_H
 #define SPK_THREADS_PARTITION_H
 
 #include "../common/common.h"
 
-/* Bytes of a panel of B, at most. */
+/* The most bytes of a panel of B. */
 #define SPK_MAX_PANEL_BYTES ((ptrdiff_t)1 << 20)
-/* Tasks per thread of a packed A, at most: enough to even out disturbances. */
+/* The most tasks per thread of a packed A.  This number suffices to even out disturbances. */
 #define SPK_TASKS_PER_THREAD 4
-/* The time that more tasks may cost. */
+/* The factor by which more tasks may lengthen the predicted time. */
 #define SPK_ABOUT 1.03
 
-/* Columns of a tile: at most `most` vectors, all tiles of n columns of nearly the same number. */
+/* Columns of a tile of at most `most` vectors.  All tiles of n columns have nearly the same
+ * width. */
 static inline ptrdiff_t spk_tile_of(ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t most) {
   const ptrdiff_t vectors = spk_max(1, spk_ceil_div(n, lanes));
   return spk_ceil_div(vectors, spk_ceil_div(vectors, spk_max(1, most))) * lanes;
 }
 
-/* Into how many parts row panels are dealt out, at least `least`.  Each part packs the panels of a
- * tile again, and threads should end together: the most parts, to even out disturbances, of those
- * that take about the least time.  `row panel`: what one takes; `packing`: what packing a tile's
- * panels does. */
+/* The number of parts, at least `least`, that row panels are partitioned into.  Each part packs the
+ * panels of a tile again, so few parts pack less.  Many parts even out disturbances, so that
+ * threads end together.  The result is the largest number of parts among those that take about the
+ * least time.  `row_panel` is the time of a row panel, and `packing` the time of packing the panels
+ * of a tile. */
 static inline ptrdiff_t spk_choose_partition(ptrdiff_t row_panels, double row_panel, double packing,
                                              ptrdiff_t tiles, ptrdiff_t threads, ptrdiff_t least) {
   const ptrdiff_t most = spk_min(row_panels, spk_max(least, SPK_TASKS_PER_THREAD * threads));
@@ -40,8 +42,8 @@ static inline ptrdiff_t spk_partition_even(ptrdiff_t count, ptrdiff_t part, ptrd
   return count / parts * part + spk_min(part, count % parts);
 }
 
-/* The first of `count` items that belongs to part `part` of `parts`; before item i lie before[i] of
- * what is counted. */
+/* The first of `count` items that belongs to part `part` of `parts`.  before[i] is the weight of
+ * all items before item i. */
 static inline ptrdiff_t spk_partition_balanced(const ptrdiff_t *before, ptrdiff_t count,
                                                ptrdiff_t part, ptrdiff_t parts) {
   const double all = (double)before[count];

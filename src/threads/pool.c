@@ -7,94 +7,102 @@
 #include "affinity.h"
 #include "system.h"
 
-/* Jobs at once.  Callers that find none work alone. */
+/* The most jobs at a time.  Callers that find no free job work alone. */
 #define JOBS 16
 
-/* How long one looks without and with offering the CPU, before one sleeps.  A caller that sleeps
- * may be woken on the CPU of the worker that wakes it (leave_cpu), so that it seldom does. */
+/* How long a waiting thread spins, and how long it then offers its CPU, before it sleeps.  The
+ * times are long because a caller that sleeps may be woken on the CPU of the worker that wakes it
+ * (leave_cpu). */
 #define LOOKING (20 * SPK_MICROSECOND)
 #define CALLER_OFFERS (1 * SPK_MILLISECOND)
-/* A worker, for its next job: as long as jobs come within that time, else shortly.  Waking one
- * takes the caller 8 microseconds and the worker 15 (Zen 4, two virtual CPUs that were idle). */
+/* How long a worker waits for its next job: LONG_WAIT if jobs came within that time, else
+ * SHORT_WAIT.  To wake a worker takes the caller 8 microseconds and the worker 15 (Zen 4, two
+ * virtual CPUs that were idle). */
 #define LONG_WAIT (2 * SPK_MILLISECOND)
 #define SHORT_WAIT (50 * SPK_MICROSECOND)
-/* Looks between two at the clock. */
+/* Looks at a word between two looks at the clock. */
 #define LOOKS 16
 
-/* A worker that does nothing but look, and finds such a time gone, has lost its CPU.  What the
- * system itself does in between takes less; a time slice of another thread takes more. */
+/* The least gap in the time of a spinning worker that means that the worker lost its CPU.
+ * Interrupts of the system take less, and a time slice of another thread takes more. */
 #define GAP (200 * SPK_MICROSECOND)
-/* Lost in the middle of work: so much, and that part of the time that passed. */
+/* A worker lost its CPU in the middle of work if it lost more than GAP and more than 1/LOST_PART of
+ * the time that passed. */
 #define LOST_PART 4
-/* What the host of a virtual machine takes is no contention that threads here could avoid, unless
- * it takes so much again and again: that part of the time.  A worker that was parked whenever a
- * virtual CPU was gone for a millisecond, some times a second, was missing for a tenth of the time.
- */
+/* Threads cannot avoid what the host of a virtual machine takes.  So stolen time counts as
+ * contention only if the host takes it again and again, more than 1/STOLEN_PART of the time.  When
+ * a worker was parked each time that a virtual CPU was gone for a millisecond, which happened
+ * several times a second, it was missing for a tenth of the time. */
 #define STOLEN_PART 16
-/* Later after it was woken: the CPU was busy. */
+/* A worker that comes later than this after it was woken found its CPU busy. */
 #define LATE (500 * SPK_MICROSECOND)
-/* A probe: so long undisturbed while it offers the CPU. */
+/* How long a probe must run undisturbed while it offers the CPU. */
 #define PROBE (100 * SPK_MICROSECOND)
-/* Threads look at what they lost no more often; callers not over longer times. */
+/* Threads measure what they lost no more often than every LOST_CHECK.  A caller ignores
+ * measurements over more than CALLER_MEMORY. */
 #define LOST_CHECK (300 * SPK_MICROSECOND)
 #define CALLER_MEMORY (100 * SPK_MILLISECOND)
 
-/* Claims for which a thread that could not be started is not tried for again. */
+/* The number of claims before a thread that could not be started is tried again. */
 #define POSTPONED 64
 
-/* Of a job: whether it may be joined, whether its caller sleeps, and the workers inside. */
+/* The state of a job: bits for whether workers may join and whether the caller sleeps, and the
+ * number of workers inside. */
 #define OPEN 0x10000u
 #define CALLER_SLEEPS 0x20000u
 #define INSIDE 0xffffu
 
 struct spk_job {
   _Alignas(SPK_ALIGN) atomic_uint state;
-  atomic_int disturbed; /* a worker inside lost its CPU */
+  atomic_int disturbed; /* whether a worker inside lost its CPU */
   int bit;
   int threads;
-  int parked; /* workers that come as well, as it was claimed for more than run undisturbed */
-  int cpu;    /* of the caller, as it opened it */
+  int parked; /* parked workers that are called as well, because the job was claimed for more
+                 threads than run undisturbed */
+  int cpu;    /* the CPU of the caller when it opened the job */
   spk_job_fn fn;
   void *context;
   pthread_t caller;
-  spk_usage usage; /* of that caller */
+  spk_usage usage; /* what that caller had used of the CPU */
 };
 
 static spk_job jobs[JOBS];
 static spk_seat seats[JOBS][SPK_MAX_THREADS];
 static const spk_cpus *allowed;
 #define ALL_JOBS ((1u << JOBS) - 1)
-static atomic_uint claimed; /* jobs, by bits */
+static atomic_uint claimed; /* bits of the jobs that are claimed */
 
 typedef struct worker {
   _Alignas(SPK_ALIGN) pthread_t thread;
   int id;
   int64_t patience;
   spk_usage before;
-  int64_t stolen_at; /* when the host last took its CPU */
+  int64_t stolen_at; /* when the host last took the CPU of the worker */
   spk_contention contention;
-  atomic_uint calls;          /* counts how often it was called; it sleeps on that while parked */
-  _Atomic(int64_t) probed_at; /* 0: it is not to be probed */
-  atomic_int off;             /* the CPU that it is kept off, as a caller runs there; MOVING */
+  /* Counts the calls of the worker, which sleeps on this word while it is parked. */
+  atomic_uint calls;
+  _Atomic(int64_t) probed_at; /* when a probe was asked for; 0: none was */
+  atomic_int off; /* the CPU that the worker is kept off because a caller runs there, or MOVING */
 } worker;
 
-/* In the place of a CPU: somebody changes that. */
+/* Stands in `off` while a thread changes it. */
 #define MOVING (-2)
 
 static worker workers[SPK_MAX_THREADS];
 
-/* Jobs that may be joined, by bits; workers without a job sleep on it while it is 0. */
+/* Bits of the jobs that may be joined.  Workers without a job sleep on this word while it is 0. */
 static _Alignas(SPK_ALIGN) atomic_uint open_jobs;
 static _Alignas(SPK_ALIGN) atomic_int sleeping, looking;
-static _Atomic(int64_t) woken_at; /* when somebody woke sleepers of whom none has come; 0: not so */
+/* When a thread woke sleepers of whom none has come yet; 0: there are none. */
+static _Atomic(int64_t) woken_at;
 static atomic_int quit;
-/* When a caller lost its CPU, so that one worker is too many; 0: not so. */
+/* When a caller lost its CPU, so that there is one worker too many; 0: none did. */
 static _Atomic(int64_t) given_up;
 static _Alignas(SPK_ALIGN) atomic_int started;
 static atomic_flag starting = ATOMIC_FLAG_INIT;
-static int postponed;                           /* by who has `starting` */
-static _Alignas(SPK_ALIGN) atomic_int parked;   /* workers */
-static _Atomic(int64_t) next_probe = INT64_MAX; /* of any of them, not before this time */
+static int postponed;                           /* guarded by `starting` */
+static _Alignas(SPK_ALIGN) atomic_int parked;   /* the number of parked workers */
+static _Atomic(int64_t) next_probe = INT64_MAX; /* no probe of any worker before this time */
 static atomic_size_t contended;
 
 static void count_contended(void) {
@@ -103,7 +111,7 @@ static void count_contended(void) {
 
 size_t spk_pool_contended(void) { return atomic_load_explicit(&contended, memory_order_relaxed); }
 
-/* Waiting ------------------------------------------------------------------------------------- */
+/* --- Waiting --- */
 
 /* Whether *word changed within the time that it pays to stay awake. */
 static int changes_soon(atomic_uint *word, unsigned value) {
@@ -134,9 +142,9 @@ void spk_gate_open(atomic_uint *gate) {
   if (atomic_exchange(gate, OPENED) == SHUT_AND_AWAITED) spk_wake(gate, INT_MAX);
 }
 
-/* Workers ------------------------------------------------------------------------------------- */
+/* --- Workers --- */
 
-/* The number of a worker in a job, the same at every call if it can be; 0: it is full. */
+/* The number of a worker in a job, the same at every call if possible; 0 if the job is full. */
 static int take_seat(const spk_job *job, int id) {
   const int others = job->threads - 1;
   for (int i = 0; i < others; i++) {
@@ -155,7 +163,8 @@ static void retract(const spk_job *job) {
     atomic_fetch_and_explicit(&open_jobs, ~bit, memory_order_relaxed);
 }
 
-/* The last one out wakes the caller: whether it had to.  The job is not touched after that. */
+/* Leave a job.  The last worker that leaves wakes the caller; returns whether it had to.  The job
+ * is not touched after that. */
 static int leave(spk_job *job) {
   const unsigned before = atomic_fetch_sub_explicit(&job->state, 1, memory_order_acq_rel);
   const int wakes = (before & INSIDE) == 1 && (before & CALLER_SLEEPS);
@@ -168,8 +177,8 @@ static void keep_off(worker *w, pthread_t thread, int cpu) {
   if (before != MOVING) atomic_store(&w->off, spk_set_place(thread, allowed, before, cpu));
 }
 
-/* Whether a worker lost time since its last look at that, if it is worth speaking of.  *cost is
- * what it lost where that may go on. */
+/* Whether a worker lost a notable time since its last measurement.  *cost becomes the lost time if
+ * the loss may go on. */
 static int lost(worker *self, int64_t *cost) {
   const spk_usage before = self->before, now = spk_thread_usage();
   const int64_t time = spk_usage_lost(&before, &now), all = now.wall - before.wall;
@@ -183,8 +192,8 @@ static int lost(worker *self, int64_t *cost) {
   return 1;
 }
 
-/* Work for a job, if it is open and not full: whether the worker was inside.  *cost is what it
- * lost there. */
+/* Work for a job if it is open and not full.  Returns whether the worker was inside.  *cost becomes
+ * what it lost there. */
 static int work_for(spk_job *job, worker *self, int64_t *cost) {
   unsigned state = atomic_load_explicit(&job->state, memory_order_relaxed);
   do {
@@ -195,7 +204,8 @@ static int work_for(spk_job *job, worker *self, int64_t *cost) {
   const int seat = take_seat(job, self->id);
   *cost = 0;
   if (seat > 0) {
-    /* The caller has moved here: spk_take_place is to find what is free now. */
+    /* The caller has moved to the CPU of this worker.  spk_take_place is to find a CPU that is free
+     * now. */
     if (atomic_load_explicit(&self->off, memory_order_relaxed) >= 0 &&
         spk_current_cpu() == job->cpu)
       keep_off(self, pthread_self(), SPK_NO_CPU);
@@ -204,9 +214,9 @@ static int work_for(spk_job *job, worker *self, int64_t *cost) {
     if (spk_now() - begin > GAP && lost(self, cost))
       atomic_store_explicit(&job->disturbed, 1, memory_order_relaxed);
   }
-  retract(job); /* all of its tasks are taken */
-  /* The caller may have been woken here.  Asleep, the worker is out of its way, and is woken
-   * elsewhere by the next job. */
+  retract(job); /* all tasks of the job are taken */
+  /* The caller may have been woken on this CPU.  A worker that sleeps is out of its way, and the
+   * next job wakes it elsewhere. */
   if (leave(job)) self->patience = 0;
   return seat > 0;
 }
@@ -215,12 +225,12 @@ static unsigned joinable(void) {
   return atomic_load_explicit(&open_jobs, memory_order_acquire) & ALL_JOBS;
 }
 
-/* Any open job, if there is one. */
+/* Work for any open job, if there is one. */
 static int work_for_any(worker *self, int64_t *cost) {
   unsigned open;
   *cost = 0;
   while ((open = joinable()) != 0) {
-    /* Workers begin with different ones. */
+    /* Workers begin their search at different jobs. */
     const unsigned later = open >> self->id % JOBS << self->id % JOBS;
     if (work_for(&jobs[spk_lowest_bit(later ? later : open)], self, cost)) return 1;
     spk_relax();
@@ -230,7 +240,7 @@ static int work_for_any(worker *self, int64_t *cost) {
 
 typedef enum outcome { FOUND, NOTHING, DISTURBED } outcome;
 
-/* Until there is a job, or patience ends. */
+/* Look for a job until there is one, or patience ends. */
 static outcome look_for_job(const worker *self) {
   int64_t start = 0, last = 0;
   for (;;) {
@@ -240,9 +250,9 @@ static outcome look_for_job(const worker *self) {
     }
     const int64_t now = spk_now();
     if (start == 0) start = last = now;
-    /* Another thread of the process may have had work for the CPU, as a BLAS between two products:
-     * no product was held up.  Asleep, the worker is out of its way, and whether it comes when it
-     * is called tells. */
+    /* Another thread of the process may have had work for the CPU, such as a BLAS between two
+     * products.  That held up no product, so it is no disturbance.  The worker sleeps, to be out of
+     * the way.  If it comes late when it is called, it will be parked. */
     if (now - last > GAP) return NOTHING;
     if (atomic_load_explicit(&given_up, memory_order_relaxed) != 0 &&
         now - atomic_exchange(&given_up, 0) < CALLER_MEMORY)
@@ -254,7 +264,8 @@ static outcome look_for_job(const worker *self) {
   }
 }
 
-/* Job after job, until none comes: whether it lost its CPU, and what that cost a job. */
+/* Take job after job until none comes.  Returns whether the worker lost its CPU; *cost becomes what
+ * that cost a job. */
 static int work_while_awake(worker *self, int64_t *cost) {
   outcome seen;
   *cost = 0;
@@ -270,14 +281,14 @@ static int work_while_awake(worker *self, int64_t *cost) {
   return seen == DISTURBED || *cost > 0;
 }
 
-/* Whether a worker that has slept since `begin` comes late now. */
+/* Whether a worker that has slept since `begin` comes late. */
 static int is_late(int64_t begin) {
   const int64_t called = atomic_exchange(&woken_at, 0);
   return called > begin && spk_now() - called > LATE;
 }
 
-/* Until a job is opened: whether it came late then.  The job may be gone by that time, and then the
- * next call is not to be taken for that one. */
+/* Sleep until a job is opened.  Returns whether the worker came late.  The job may be closed by the
+ * time that the worker comes; then the next call must not be mistaken for this one. */
 static int sleep_until_called(worker *self) {
   const int64_t begin = spk_now();
   int late = 0;
@@ -291,7 +302,7 @@ static int sleep_until_called(worker *self) {
   return late;
 }
 
-/* Whether the CPU is nobody else's: who wants it gets it. */
+/* Whether the CPU is free: any other thread that wants the CPU gets it. */
 static int is_undisturbed(void) {
   const int64_t start = spk_now();
   for (int64_t now = start, last = start; now - start < PROBE; last = now) {
@@ -302,16 +313,17 @@ static int is_undisturbed(void) {
   return 1;
 }
 
-/* Before a worker is woken: off the caller's CPU, where it would wait for the caller.  Linux wakes
- * a thread near the waker unless it knows an idle CPU, and in a virtual machine it takes one that
- * sleeps for one that the host has taken away.  With 30 ms between bursts of calls, 9 bursts of 10
- * went by one thread, on two CPUs of which one was idle. */
+/* Keep a worker off the caller's CPU before it is woken, because there it would wait for the
+ * caller.  Linux wakes a thread near the thread that wakes it unless it knows an idle CPU.  In a
+ * virtual machine, it mistakes a sleeping CPU for one that the host has taken.  With 30 ms between
+ * bursts of calls, 9 bursts of 10 ran on one thread, on two CPUs of which one was idle
+ * (doc/decisions/threads.rst, decision-off-the-caller). */
 static void leave_cpu(worker *w, int cpu) {
   if (cpu >= 0 && atomic_load_explicit(&w->off, memory_order_relaxed) != cpu)
     keep_off(w, w->thread, cpu);
 }
 
-/* A parked worker. */
+/* Wake a parked worker. */
 static void call(worker *w) {
   atomic_fetch_add(&w->calls, 1);
   spk_wake(&w->calls, 1);
@@ -326,16 +338,18 @@ static void note_probe(worker *w) {
   }
 }
 
-/* Until a probe finds it undisturbed. */
+/* Stay parked until a probe finds the CPU undisturbed. */
 static void stay_parked(worker *self) {
   for (;;) {
     int64_t cost;
     const unsigned seen = atomic_load(&self->calls);
-    if (atomic_load(&quit)) return; /* after `seen`: whoever sets it calls afterwards */
+    /* Read after `seen`: the thread that sets `quit` calls the worker afterwards. */
+    if (atomic_load(&quit)) return;
     const int64_t probed = atomic_exchange(&self->probed_at, 0);
     if (probed != 0) {
       const int is_in_time = spk_now() - probed < LATE;
-      keep_off(self, pthread_self(), SPK_NO_CPU); /* and onto what the process may use by now */
+      /* This also lets the worker use CPUs that the process got meanwhile. */
+      keep_off(self, pthread_self(), SPK_NO_CPU);
       if (is_in_time && is_undisturbed()) {
         spk_contention_release(&self->contention, spk_now());
         atomic_fetch_sub(&parked, 1);
@@ -366,10 +380,10 @@ static void *run_worker(void *argument) {
   return NULL;
 }
 
-/* Starting and ending ---------------------------------------------------------------------------
- */
+/* --- Starting and ending --- */
 
-/* Have `wanted` workers, or as many as the system allows. */
+/* Start workers until there are `wanted`, or as many as the system allows.  Returns their
+ * number. */
 static int have_workers(int wanted) {
   int count = atomic_load_explicit(&started, memory_order_acquire);
   if (count >= wanted || atomic_flag_test_and_set(&starting)) return count;
@@ -392,7 +406,7 @@ static int have_workers(int wanted) {
   return count;
 }
 
-/* The child has none of the threads, and whatever jobs there were are not its own. */
+/* The child of a fork has none of the threads, and the jobs of the parent are not its own. */
 static void after_fork_in_child(void) {
   atomic_store(&open_jobs, 0);
   atomic_store(&claimed, 0);
@@ -424,14 +438,15 @@ void spk_pool_init(const spk_cpus *cpus) {
 }
 
 #if defined(__GNUC__)
-/* When the library is unloaded, or the process ends.  Workers that are inside a job are somebody's
- * whom the end of the process does not wait for either. */
+/* Runs when the library is unloaded or the process ends.  If a worker is inside a job, its caller
+ * is a thread that the end of the process does not wait for, so nothing is ended. */
 __attribute__((destructor)) static void end_workers(void) {
   atomic_store(&quit, 1);
   if (atomic_flag_test_and_set(&starting)) return;
   for (int i = 0; i < JOBS; i++)
     if (atomic_load(&jobs[i].state) != 0) return;
-  atomic_fetch_or(&open_jobs, ~ALL_JOBS); /* no job, but nobody goes to sleep any more */
+  /* These bits are no jobs, but they keep workers from going to sleep. */
+  atomic_fetch_or(&open_jobs, ~ALL_JOBS);
   spk_wake(&open_jobs, INT_MAX);
   const int count = atomic_exchange(&started, 0);
   for (int i = 0; i < count; i++) call(&workers[i]);
@@ -439,8 +454,7 @@ __attribute__((destructor)) static void end_workers(void) {
 }
 #endif
 
-/* Callers ---------------------------------------------------------------------------------------
- */
+/* --- Callers --- */
 
 static spk_job *find_job(void) {
   unsigned taken = atomic_load_explicit(&claimed, memory_order_relaxed);
@@ -508,8 +522,8 @@ void spk_job_open(spk_job *job, spk_job_fn fn, void *context) {
     }
 }
 
-/* Where the caller itself lost its CPU, there are more threads than CPUs for them: a worker gives
- * up, and leaves its CPU to whoever has taken the caller's. */
+/* If the caller itself lost its CPU, there are more threads than CPUs.  Then one worker gives up,
+ * and leaves its CPU to the thread that has taken the caller's. */
 static void check_caller(spk_job *job) {
   const int64_t now = spk_now();
   if (now - job->usage.wall < LOST_CHECK) return;
@@ -543,15 +557,15 @@ void spk_job_close(spk_job *job) {
   give_back(job);
 }
 
-/* Whether short work is to wake workers that are all asleep: if there was some a moment ago, as the
- * next will find them awake. */
+/* Whether short work is to wake workers that are all asleep.  It is if there was short work a
+ * moment ago, because the next short work will find the workers awake. */
 static int wakes_for_short_work(void) {
   static _Atomic(int64_t) last;
   const int64_t now = spk_now();
   return now - atomic_exchange_explicit(&last, now, memory_order_relaxed) < LONG_WAIT;
 }
 
-/* Probe a parked worker, if it is time for one. */
+/* Probe a parked worker if a probe is due. */
 static void probe_one(void) {
   const int64_t now = spk_now();
   int64_t next = atomic_load_explicit(&next_probe, memory_order_relaxed);

@@ -1,17 +1,17 @@
 /* The worker threads of the process.
  *
- * There is one pool, whoever calls.  A caller claims a job, opens it to the workers, does all of
- * its work itself as far as nobody else does, and closes it: then it waits for the workers that are
- * inside, and for no others.  So a worker that has not come holds nobody up.
+ * There is one pool for all callers.  A caller claims a job, opens it to the workers, and does all
+ * work itself that no worker does.  Then it closes the job, and waits only for the workers that are
+ * inside.  So a worker that has not come holds nobody up.
  *
- * Jobs lie in the pool, not with their callers: a worker may look at one at any time, and joins by
- * one compare-and-swap on its state, which fails once the job was closed.  What the caller passed
- * it reads after that alone.
+ * Jobs lie in the pool and not with their callers, because a worker may look at a job at any time.
+ * A worker joins by one compare-and-swap on the state of the job, which fails once the job was
+ * closed.  Only after that does it read what the caller passed.
  *
- * Between jobs a worker looks for the next one for a while and then sleeps.  When it sees that it
- * lost its CPU to somebody else, it is parked (contention.h): products do without it until a probe
- * finds the CPU free.  Workers inside a job know nothing of this, so a job may as well last for
- * many steps with a barrier between them. */
+ * Between jobs a worker looks for the next job for a while, and then sleeps.  A worker that sees
+ * that it lost its CPU is parked (contention.h): products do without it until a probe finds the CPU
+ * free.  Workers inside a job need not know about parking, so a job may last for many steps with a
+ * barrier between them. */
 #ifndef SPK_THREADS_POOL_H
 #define SPK_THREADS_POOL_H
 
@@ -20,8 +20,8 @@
 #include "../common/common.h"
 #include "affinity.h"
 
-/* What belongs to a worker's number within a job: the next task of its range, for two phases, and
- * whether a worker has that number.  On a cache line of its own. */
+/* The state of one worker number within a job: the next task of its range for each of two phases,
+ * and whether a worker has taken the number.  It has a cache line of its own. */
 typedef struct spk_seat {
   _Alignas(SPK_ALIGN) atomic_ptrdiff_t next[2];
   atomic_int taken;
@@ -31,34 +31,36 @@ typedef void (*spk_job_fn)(void *context, int worker);
 
 typedef struct spk_job spk_job;
 
-/* Once, before all others: prepares for fork().  Workers run on these CPUs, which stay where they
- * are; NULL: where their starter or the main thread may. */
+/* Call this once, before all other functions: it prepares for fork().  Workers run on `cpus`, which
+ * must stay valid.  NULL: workers run where the thread that starts them or the main thread may
+ * run. */
 void spk_pool_init(const spk_cpus *cpus);
 
-/* A job for at most `*threads`, the caller among them, no more than `most`; threads are started
- * where there are too few.  NULL where there is none but the caller; else *threads is how many
- * there can be. */
+/* Claim a job for at most `*threads` threads, and for no more than `most`.  The caller is one of
+ * them.  Threads are started if there are too few.  Returns NULL if the caller has to work alone;
+ * otherwise *threads becomes the number of threads that there can be. */
 spk_job *spk_pool_claim(int *threads, int most);
 
-/* One per thread that the job was claimed for; all of them are empty. */
+/* One seat per thread that the job was claimed for, all empty. */
 spk_seat *spk_job_seats(spk_job *job);
 
-/* Have workers call fn(context, worker), each with another number from 1 on. */
+/* Have workers call fn(context, worker).  Each worker has a number of its own, from 1 on. */
 void spk_job_open(spk_job *job, spk_job_fn fn, void *context);
 
-/* Nobody joins any more; wait for those who did.  The job is given back. */
+/* Let no more workers join, wait for those who did, and give the job back. */
 void spk_job_close(spk_job *job);
 
-/* How many of `wanted` threads to use: those that can be expected to run undisturbed, and none that
- * had to be woken for work that takes no longer than that.  Probes parked workers now and then. */
+/* How many of `wanted` threads to use.  Threads that are parked do not count.  If the work
+ * is_short, sleeping threads do not count either, as waking them would take longer than the work.
+ * The call probes parked workers from time to time. */
 int spk_pool_threads(int wanted, int is_short);
 
-/* Regions, until now, that had fewer threads because of contention, or waited for a worker that
- * had lost its CPU. */
+/* The number of regions until now that had fewer threads because of contention, or that waited for
+ * a worker which had lost its CPU. */
 size_t spk_pool_contended(void);
 
-/* A gate that those inside a job wait at: 0 at first.  They look at it, then offer their CPU to
- * others, then sleep. */
+/* A gate that threads inside a job wait at.  Its word is 0 at first.  A waiting thread first spins,
+ * then offers its CPU to others, then sleeps. */
 void spk_gate_await(atomic_uint *gate);
 void spk_gate_open(atomic_uint *gate);
 

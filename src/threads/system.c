@@ -11,10 +11,11 @@
 #include <unistd.h>
 #endif
 
-/* No frame of the library is larger than 16 KiB, but what the address sanitizer makes of it. */
+/* No frame of the library exceeds 16 KiB.  The address sanitizer makes frames larger. */
 #define STACK_BYTES ((size_t)1 << 20)
 
-/* Those that a thread causes itself: handlers that report a crash are to see them. */
+/* Signals that a thread causes itself.  They stay unblocked, so that handlers which report a crash
+ * see them. */
 static const int own_signals[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 
 int spk_thread_start(pthread_t *thread, void *(*fn)(void *), void *argument) {
@@ -25,7 +26,7 @@ int spk_thread_start(pthread_t *thread, void *(*fn)(void *), void *argument) {
   sigfillset(&blocked);
   for (size_t i = 0; i < sizeof own_signals / sizeof *own_signals; i++)
     sigdelset(&blocked, own_signals[i]);
-  /* The thread begins with the mask of its creator. */
+  /* A thread starts with the signal mask of its creator. */
   pthread_sigmask(SIG_SETMASK, &blocked, &before);
   const int status = pthread_create(thread, &attributes, fn, argument);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -62,7 +63,8 @@ void spk_wake(atomic_uint *word, int most) {
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, most, NULL, NULL, 0);
 }
 
-/* The times of getrusage are as old as the last tick. */
+/* CPU time comes from the clock of the thread, as the times of getrusage are as old as the last
+ * tick. */
 spk_usage spk_thread_usage(void) {
   struct timespec cpu = {0};
   struct rusage u = {0};
@@ -78,11 +80,11 @@ void spk_thread_set_name(const char *name) { (void)name; }
 
 void spk_thread_wake_politely(void) {}
 
-/* One lock for all words: threads sleep seldom. */
+/* One lock serves all words, because threads sleep seldom. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
 
-/* Another thread of the parent may have held the lock. */
+/* Another thread of the parent may have held the lock at the fork. */
 void spk_sleep_after_fork(void) {
   pthread_mutex_init(&lock, NULL);
   pthread_cond_init(&woken, NULL);
@@ -102,7 +104,7 @@ void spk_wake(atomic_uint *word, int most) {
   pthread_mutex_unlock(&lock);
 }
 
-/* Sleeps are not known, so nothing is said of what was lost. */
+/* The number of sleeps is not known here, so the thread reports that it lost nothing. */
 spk_usage spk_thread_usage(void) {
   const int64_t wall = spk_now();
   return (spk_usage){wall, wall, 0, 0};

@@ -3,16 +3,16 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* One block is kept for the next call.  A megabyte that is taken and given back at every call may
- * be mapped and unmapped each time, depending on how the heap lies: bcsstk13 (2003 x 2003, 42
- * entries a row) times 128 columns on two threads took 1.1 to 1.3 ms in half of all processes, with
- * 630 page faults a call, and 0.2 in the others. */
+/* The most bytes of the one block that is kept for the next call.  A megabyte that is taken and
+ * freed at every call may be mapped and unmapped each time, depending on the state of the heap:
+ * bcsstk13 with 128 columns on two threads took 1.1 to 1.3 ms in half of all processes, and 0.2 in
+ * the others (doc/decisions/threads.rst, decision-kept-workspace). */
 #define MAX_KEPT ((size_t)1 << 24)
 
 static _Atomic(spk_block *) kept;
 
 struct spk_block {
-  size_t bytes; /* after the line that this struct lies in */
+  size_t bytes; /* usable bytes behind the cache line that this struct lies in */
 };
 
 static spk_block *find_block(size_t bytes) {

@@ -1,4 +1,4 @@
-/* Scratch memory of one call: a shared part and a slice per worker, aligned to cache lines. */
+/* Scratch memory of one call: a shared part, and a part for each worker, aligned to cache lines. */
 #ifndef SPK_THREADS_WORKSPACE_H
 #define SPK_THREADS_WORKSPACE_H
 
@@ -7,17 +7,18 @@
 typedef struct spk_block spk_block;
 
 typedef struct spk_workspace {
-  spk_block *block; /* what shared and slices lie in */
+  spk_block *block; /* the allocation that holds `shared` and `slices` */
   char *shared;
   char *slices;
   size_t per_worker;
 } spk_workspace;
 
-/* Nothing is taken where all is 0.  SPK_ERR_MEMORY before any output is written. */
+/* Take memory, before any output is written; SPK_ERR_MEMORY if there is none.  If both sizes are 0,
+ * nothing is taken. */
 spk_status spk_workspace_take(spk_workspace *space, size_t shared, size_t per_worker, int workers);
-/* It may be kept, up to 16 MiB in the whole process, for a call to come. */
+/* Give the memory back.  Up to 16 MiB in the whole process may be kept for a later call. */
 void spk_workspace_free(spk_workspace *space);
-/* Give back what is kept. */
+/* Free the memory that is kept. */
 void spk_workspace_drop(void);
 
 static inline char *spk_workspace_of(const spk_workspace *space, int worker) {
