@@ -41,7 +41,7 @@ typedef struct spk_sell {
   uint8_t *in_order;         /* per row panel: whether its row_ids are */
   spk_sell_run *runs;
   spk_sell_segment *segments;
-  uint32_t *permutes; /* see SPK_PERMUTE_BITS in kernels/isa/scalar.h */
+  uint32_t *permutes; /* see SPK_PERMUTE_BITS in kernels/isa/generic.h */
   void *values;
   size_t bytes;
 } spk_sell;

@@ -1,4 +1,4 @@
-/* The vocabulary (scalar.h says what each word means) in AVX2, FMA and F16C. */
+/* The vocabulary (generic.h says what each word means) in AVX2, FMA and F16C. */
 #ifndef SPK_SIMD_AVX2_H
 #define SPK_SIMD_AVX2_H
 
@@ -13,6 +13,18 @@
 #define SPK_SIMD_REGISTERS 16
 #define SPK_FAST_LOAD_MASKED
 #define SPK_PERMUTE_BITS 4
+
+/* The words of this header; generic.h adds the others. */
+#define SPK_OWN_BOTH                                                                           \
+  (SPK_WORD_set1 | SPK_WORD_set2 | SPK_WORD_mask | SPK_WORD_load | SPK_WORD_store |            \
+   SPK_WORD_load_masked | SPK_WORD_store_masked | SPK_WORD_add | SPK_WORD_sub | SPK_WORD_mul | \
+   SPK_WORD_div | SPK_WORD_fma | SPK_WORD_fnma | SPK_WORD_residual | SPK_WORD_relu |           \
+   SPK_WORD_max | SPK_WORD_min | SPK_WORD_abs | SPK_WORD_copysign | SPK_WORD_select_less |     \
+   SPK_WORD_blend | SPK_WORD_nonzero_mask | SPK_WORD_exp2_int | SPK_WORD_reduce |              \
+   SPK_WORD_reduce8 | SPK_WORD_transpose)
+#define SPK_OWN_f32 (SPK_OWN_BOTH | SPK_WORD_set4 | SPK_WORD_from_f16 | SPK_WORD_from_bf16)
+#define SPK_OWN_f64 SPK_OWN_BOTH
+#define SPK_OWN_INT8
 
 typedef __m256i spk_codes;
 typedef __m256 v_f32;
@@ -32,7 +44,6 @@ static inline spk_codes spk_codes_next(spk_codes c) {
   return _mm256_srli_epi32(c, SPK_PERMUTE_BITS);
 }
 
-static inline v_f32 v_f32_zero(void) { return _mm256_setzero_ps(); }
 /* The fourth bit of a code says from which of the two; a blend looks at the sign. */
 static inline v_f32 v_f32_permute2(v_f32 a, v_f32 b, spk_codes c) {
   return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, c), _mm256_permutevar8x32_ps(b, c),
@@ -141,7 +152,6 @@ static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
       y, _mm256_add_ps(_mm256_permute2f128_ps(u, w, 0x20), _mm256_permute2f128_ps(u, w, 0x31)));
 }
 
-static inline v_f64 v_f64_zero(void) { return _mm256_setzero_pd(); }
 static inline v_f64 v_f64_permute2(v_f64 a, v_f64 b, spk_codes c) {
   return _mm256_castps_pd(v_f32_permute2(_mm256_castpd_ps(a), _mm256_castpd_ps(b), c));
 }
@@ -154,10 +164,6 @@ static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const v_f64 pairs = _mm256_insertf128_pd(_mm256_castpd128_pd256(both), both, 1);
   x[0] = _mm256_unpacklo_pd(pairs, pairs);
   x[1] = _mm256_unpackhi_pd(pairs, pairs);
-}
-static inline void v_f64_set4(const double *p, v_f64 x[4]) {
-  v_f64_set2(p, x);
-  v_f64_set2(p + 2, x + 2);
 }
 static inline m_f64 v_f64_mask(ptrdiff_t n) {
   return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f64 + 4 - n));
@@ -291,5 +297,7 @@ static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
   return _mm256_add_epi32(
       sum, _mm256_add_epi32(_mm256_madd_epi16(even, w.even), _mm256_madd_epi16(odd, w.odd)));
 }
+
+#include "generic.h"
 
 #endif

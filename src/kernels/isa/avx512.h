@@ -1,4 +1,4 @@
-/* The vocabulary (scalar.h says what each word means) in AVX-512 F, BW, VL and DQ. */
+/* The vocabulary (generic.h says what each word means) in AVX-512 F, BW, VL and DQ. */
 #ifndef SPK_SIMD_AVX512_H
 #define SPK_SIMD_AVX512_H
 
@@ -15,13 +15,24 @@
 #define SPK_PERMUTE_BITS 5
 #define SPK_HAS_PAIRED_ROWS
 
+/* The words of this header; generic.h adds the others. */
+#define SPK_OWN_BOTH                                                                           \
+  (SPK_WORD_set1 | SPK_WORD_set2 | SPK_WORD_mask | SPK_WORD_load | SPK_WORD_store |            \
+   SPK_WORD_load_masked | SPK_WORD_store_masked | SPK_WORD_add | SPK_WORD_sub | SPK_WORD_mul | \
+   SPK_WORD_div | SPK_WORD_fma | SPK_WORD_fnma | SPK_WORD_residual | SPK_WORD_relu |           \
+   SPK_WORD_max | SPK_WORD_min | SPK_WORD_abs | SPK_WORD_copysign | SPK_WORD_select_less |     \
+   SPK_WORD_blend | SPK_WORD_nonzero_mask | SPK_WORD_exp2_int | SPK_WORD_reduce |              \
+   SPK_WORD_reduce8 | SPK_WORD_transpose)
+#define SPK_OWN_f32 (SPK_OWN_BOTH | SPK_WORD_set4 | SPK_WORD_from_f16 | SPK_WORD_from_bf16)
+#define SPK_OWN_f64 SPK_OWN_BOTH
+#define SPK_OWN_INT8
+
 typedef __m512i spk_codes;
 typedef __m512 v_f32;
 typedef __mmask16 m_f32;
 typedef __m512d v_f64;
 typedef __mmask8 m_f64;
 
-static inline v_f32 v_f32_zero(void) { return _mm512_setzero_ps(); }
 static inline v_f32 v_f32_set1(float x) { return _mm512_set1_ps(x); }
 static inline spk_codes spk_codes_load(const uint32_t *p) {
   spk_codes c = _mm512_loadu_si512(p);
@@ -160,7 +171,6 @@ static inline void v_f32_transpose(v_f32 a[16]) {
   }
 }
 
-static inline v_f64 v_f64_zero(void) { return _mm512_setzero_pd(); }
 static inline v_f64 v_f64_set1(double x) { return _mm512_set1_pd(x); }
 static inline v_f64 v_f64_permute2(v_f64 a, v_f64 b, spk_codes c) {
   return _mm512_castps_pd(v_f32_permute2(_mm512_castpd_ps(a), _mm512_castpd_ps(b), c));
@@ -177,10 +187,6 @@ static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const v_f64 pairs = _mm512_broadcast_f64x2(_mm_loadu_pd(p));
   x[0] = _mm512_unpacklo_pd(pairs, pairs);
   x[1] = _mm512_unpackhi_pd(pairs, pairs);
-}
-static inline void v_f64_set4(const double *p, v_f64 x[4]) {
-  v_f64_set2(p, x);
-  v_f64_set2(p + 2, x + 2);
 }
 static inline v_f64 v_f64_paired_values(const double *p) {
   return _mm512_broadcast_f64x2(_mm_loadu_pd(p));
@@ -287,18 +293,7 @@ static inline void v_u8_interleave4(const v_u8 a[4], v_u8 q[4]) {
   q[2] = _mm512_unpacklo_epi16(high, high2);
   q[3] = _mm512_unpackhi_epi16(high, high2);
 }
-#ifdef __AVX512VNNI__
-typedef __m512i spk_weights;
-
-static inline spk_weights spk_weights_load(const int8_t *p) {
-  int32_t all;
-  memcpy(&all, p, sizeof all);
-  return _mm512_set1_epi32(all);
-}
-static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
-  return _mm512_dpbusd_epi32(sum, q, w);
-}
-#else
+#ifndef SPK_OWN_DOT /* an overlay has a better one */
 /* vpmaddubsw would saturate: bytes 0 and 2, then 1 and 3, as 16 bits. */
 typedef struct {
   __m512i even, odd;
@@ -316,5 +311,7 @@ static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
       sum, _mm512_add_epi32(_mm512_madd_epi16(even, w.even), _mm512_madd_epi16(odd, w.odd)));
 }
 #endif
+
+#include "generic.h"
 
 #endif

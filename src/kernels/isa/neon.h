@@ -1,4 +1,4 @@
-/* The vocabulary (scalar.h says what each word means) in AArch64 Advanced SIMD. */
+/* The vocabulary (generic.h says what each word means) in AArch64 Advanced SIMD. */
 #ifndef SPK_SIMD_NEON_H
 #define SPK_SIMD_NEON_H
 
@@ -12,21 +12,28 @@
 #define SPK_LANES_f64 2
 #define SPK_SIMD_REGISTERS 32
 
+/* The words of this header; generic.h adds the others. */
+#define SPK_OWN_BOTH                                                                         \
+  (SPK_WORD_set1 | SPK_WORD_set2 | SPK_WORD_load | SPK_WORD_store | SPK_WORD_load_masked |   \
+   SPK_WORD_store_masked | SPK_WORD_add | SPK_WORD_sub | SPK_WORD_mul | SPK_WORD_div |       \
+   SPK_WORD_fma | SPK_WORD_fnma | SPK_WORD_residual | SPK_WORD_relu | SPK_WORD_max |         \
+   SPK_WORD_min | SPK_WORD_abs | SPK_WORD_copysign | SPK_WORD_select_less | SPK_WORD_blend | \
+   SPK_WORD_nonzero_mask | SPK_WORD_exp2_int | SPK_WORD_reduce | SPK_WORD_reduce8 |          \
+   SPK_WORD_transpose)
+#define SPK_OWN_f32 (SPK_OWN_BOTH | SPK_WORD_from_f16 | SPK_WORD_from_bf16)
+#define SPK_OWN_f64 SPK_OWN_BOTH
+#define SPK_OWN_INT8
+
 typedef float32x4_t v_f32;
 typedef ptrdiff_t m_f32;
 typedef float64x2_t v_f64;
 typedef ptrdiff_t m_f64;
 
-static inline v_f32 v_f32_zero(void) { return vdupq_n_f32(0.0f); }
 static inline v_f32 v_f32_set1(float x) { return vdupq_n_f32(x); }
 static inline void v_f32_set2(const float *p, v_f32 x[2]) {
   const float32x2_t both = vld1_f32(p);
   x[0] = vdupq_lane_f32(both, 0);
   x[1] = vdupq_lane_f32(both, 1);
-}
-static inline void v_f32_set4(const float *p, v_f32 x[4]) {
-  v_f32_set2(p, x);
-  v_f32_set2(p + 2, x + 2);
 }
 static inline v_f32 v_f32_from_f16(const uint16_t *p) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
@@ -34,7 +41,6 @@ static inline v_f32 v_f32_from_f16(const uint16_t *p) {
 static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
   return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
 }
-static inline m_f32 v_f32_mask(ptrdiff_t n) { return n; }
 static inline v_f32 v_f32_load(const float *p) { return vld1q_f32(p); }
 static inline void v_f32_store(float *p, v_f32 a) { vst1q_f32(p, a); }
 /* No masked load here: lane by lane, so that nothing past the row is touched. */
@@ -92,18 +98,12 @@ static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
   vst1q_f32(y + 4, vpaddq_f32(vpaddq_f32(a[4], a[5]), vpaddq_f32(a[6], a[7])));
 }
 
-static inline v_f64 v_f64_zero(void) { return vdupq_n_f64(0.0); }
 static inline v_f64 v_f64_set1(double x) { return vdupq_n_f64(x); }
 static inline void v_f64_set2(const double *p, v_f64 x[2]) {
   const float64x2_t both = vld1q_f64(p);
   x[0] = vdupq_laneq_f64(both, 0);
   x[1] = vdupq_laneq_f64(both, 1);
 }
-static inline void v_f64_set4(const double *p, v_f64 x[4]) {
-  v_f64_set2(p, x);
-  v_f64_set2(p + 2, x + 2);
-}
-static inline m_f64 v_f64_mask(ptrdiff_t n) { return n; }
 static inline v_f64 v_f64_load(const double *p) { return vld1q_f64(p); }
 static inline void v_f64_store(double *p, v_f64 a) { vst1q_f64(p, a); }
 static inline v_f64 v_f64_load_masked(const double *p, m_f64 m) {
@@ -206,5 +206,7 @@ static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
   high = vmlal_high_s16(high, odd, w.odd);
   return vaddq_s32(sum, vpaddq_s32(low, high));
 }
+
+#include "generic.h"
 
 #endif

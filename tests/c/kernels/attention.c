@@ -97,7 +97,6 @@ static spk_attend_task attend_task(const attention *a, matrix *scores, matrix *s
 
 /* Keys in two parts, the second on top of the first. */
 static void check_attend_keys(spk_attend_fn kernel, spk_dtype dtype, int by_tile) {
-  const spk_kernels *table = spk_active_kernels();
   for (ptrdiff_t count = 0; count <= MAX_KEYS; count += 1 + count / 3)
     for (ptrdiff_t d = 0; d < 50; d += 1 + d) {
       const ptrdiff_t rows = by_tile ? 1 + random_below(SPK_TILE_ROWS) : 1, dv = 1 + (7 * d) % 67;
@@ -121,7 +120,7 @@ static void check_attend_keys(spk_attend_fn kernel, spk_dtype dtype, int by_tile
         for (ptrdiff_t i = 0; i < wide; i++) matrix_put(&O, t, i, 0);
       spk_attend_task task = attend_task(&a, &scores, &state, &O);
       if (by_tile) {
-        table->tile_pack[dtype](panel.memory, a.Q.view.data, a.Q.view.row_stride, rows, d, 0.75);
+        checked->tile_pack[dtype](panel.memory, a.Q.view.data, a.Q.view.row_stride, rows, d, 0.75);
         task.q = panel.memory;
       } else {
         task.q = a.Q.view.data;
@@ -134,9 +133,9 @@ static void check_attend_keys(spk_attend_fn kernel, spk_dtype dtype, int by_tile
         kernel(&task);
       }
       if (by_tile)
-        CHECK(table->attend_finish[dtype](&task, out.view.data, out.view.row_stride, lse.memory));
+        CHECK(checked->attend_finish[dtype](&task, out.view.data, out.view.row_stride, lse.memory));
       else
-        table->attend_row_finish[dtype](&task, out.view.data, lse.memory);
+        checked->attend_row_finish[dtype](&task, out.view.data, lse.memory);
       for (ptrdiff_t i = 0; i < rows; i++)
         compare_attention(&a, i, !by_tile, 0.75, matrix_row(&out, i), matrix_get(&lse, i, 0));
       CHECK(matrix_gaps_intact(&out));

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+const spk_kernels *checked;
+
 const char *const dtype_names[2] = {"f32", "f64"};
 const char *const itype_names[2] = {"i32", "i64"};
 

@@ -2,14 +2,16 @@
 #ifndef SPK_TESTING_KERNELS_FIXTURES_H
 #define SPK_TESTING_KERNELS_FIXTURES_H
 
-#include "../../../src/dispatch/dispatch.h"
+#include "../../../src/kernels/table.h"
 #include "../epilogues.h"
 #include "../exact.h"
 #include "../matrix.h"
 
 extern const char *const dtype_names[2], *const itype_names[2];
 
-static inline ptrdiff_t lanes_of(spk_dtype dtype) { return spk_active_kernels()->lanes[dtype]; }
+/* The table that is checked; main.c says which. */
+extern const spk_kernels *checked;
+static inline ptrdiff_t lanes_of(spk_dtype dtype) { return checked->lanes[dtype]; }
 
 /* Every number of columns that a tile of `vectors` vectors may have. */
 #define FOR_TILE(n, dtype, vectors) \

@@ -3,13 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "../../../src/dispatch/dispatch.h"
-#include "../testing.h"
+#include "fixtures.h"
 
 /* What AVX512_VNNI lies over; only some builds have it. */
 extern const spk_kernels spk_kernels__avx512 __attribute__((weak));
 
-static ptrdiff_t tile_of(const spk_kernels *table) { return 4 * table->lanes[SPK_F32]; }
+static ptrdiff_t tile_width(void) { return 4 * lanes_of(SPK_F32); }
 
 /* Bytes with the extremes among them, as sums may saturate only there. */
 static uint8_t random_byte(void) {
@@ -24,8 +23,7 @@ static void check_int8_gather4_of(spk_int8_gather4_fn kernel, const char *which)
                                            {0, 1, 4}, {1, 3, 4}, {7, 2, 4}};
   static const uint16_t ids[] = {39, 38, 2, 0, 37, 1, 20, 3, 7, 30, 11, 34};
   test_case("int8_gather4 %s", which);
-  const spk_kernels *table = spk_active_kernels();
-  const ptrdiff_t tile = tile_of(table);
+  const ptrdiff_t tile = tile_width();
   ptrdiff_t groups = 0, values = 0;
   for (int r = 0; r < RUNS; r++) {
     groups += (ptrdiff_t)runs[r].groups * runs[r].items;
@@ -38,7 +36,7 @@ static void check_int8_gather4_of(spk_int8_gather4_fn kernel, const char *which)
   for (ptrdiff_t i = 0; i < BLOCK * tile; i++) B[i] = random_byte();
   for (ptrdiff_t i = 0; i < 4 * groups; i++) offsets[i] = (uint16_t)random_below(BLOCK);
   for (ptrdiff_t i = 0; i < values; i++) w[i] = (int8_t)random_byte();
-  table->int8_gather4_panel(panel, B, tile, 1, BLOCK, tile, 0);
+  checked->int8_gather4_panel(panel, B, tile, 1, BLOCK, tile, 0);
   int32_t *sums = exact_memory((size_t)(HEIGHT * tile) * sizeof *sums);
   int32_t before[HEIGHT * 64];
   for (ptrdiff_t i = 0; i < HEIGHT * tile; i++)
@@ -63,16 +61,15 @@ static void check_int8_gather4_of(spk_int8_gather4_fn kernel, const char *which)
 
 void check_int8_gather4(spk_int8_gather4_fn kernel) {
   check_int8_gather4_of(kernel, "in use");
-  const spk_kernels *table = spk_active_kernels(), *plain = &spk_kernels__avx512;
-  if (plain && !strcmp(table->isa, "avx512") && plain->int8_gather4 != kernel)
+  const spk_kernels *plain = &spk_kernels__avx512;
+  if (plain && !strcmp(checked->isa, "avx512") && plain->int8_gather4 != kernel)
     check_int8_gather4_of(plain->int8_gather4, "without VNNI");
 }
 
 /* A panel is what four of its rows give once they are interleaved: through a group whose weights
  * choose one of its columns. */
 void check_int8_gather4_panel(spk_int8_gather4_panel_fn kernel) {
-  const spk_kernels *table = spk_active_kernels();
-  const ptrdiff_t tile = tile_of(table);
+  const ptrdiff_t tile = tile_width();
   enum { MAX = 150 }; /* more than two vectors have bytes */
   for (ptrdiff_t n = 1; n <= tile; n += 1 + n / 5)
     for (int how = 0; how < 8; how++) {
@@ -93,7 +90,7 @@ void check_int8_gather4_panel(spk_int8_gather4_panel_fn kernel) {
         const spk_int8_gather4_run run = {1, 1, 1};
         int32_t sums[64] = {0};
         const spk_int8_gather4_task task = {&run, 1, &id, offsets, w, panel, sums};
-        table->int8_gather4(&task);
+        checked->int8_gather4(&task);
         for (ptrdiff_t j = 0; j < n; j++) {
           const int32_t wanted = B[i * row_stride + j * col_stride] ^ flip;
           CHECK(sums[j] == wanted, "[%d, %td] = %d, not %d", i, j, sums[j], wanted);
@@ -139,7 +136,7 @@ static double result_of(int32_t sum, const spk_requantise *how, ptrdiff_t i, ptr
   const float product = (float)sum * scale;
   float x = product + (how->bias ? how->bias[i] : 0.0f);
   const spk_epilogue e = {.alpha = 1, .activation = how->activation};
-  spk_active_kernels()->tile_store[SPK_F32](&x, 1, &x, 1, 1, 1, 1, &e);
+  checked->tile_store[SPK_F32](&x, 1, &x, 1, 1, 1, 1, &e);
   if (how->result == SPK_RESULT_F32) return x;
   const double low = how->result == SPK_RESULT_S8 ? -128 : 0;
   const double y = rint((double)(x / how->out_scale)) + how->out_zero_point;
@@ -154,7 +151,7 @@ static double element(const void *C, spk_result result, ptrdiff_t at) {
 
 void check_int8_store(spk_int8_store_fn kernel) {
   enum { ROWS = 83 }; /* more than a vector has bytes */
-  const ptrdiff_t tile = tile_of(spk_active_kernels());
+  const ptrdiff_t tile = tile_width();
   const spk_activation activations[] = {SPK_IDENTITY, SPK_RELU, SPK_TANH};
   for (ptrdiff_t n = 1; n <= tile; n = n == tile ? n + 1 : spk_min(tile, n + 1 + n / 3))
     for (int how = 0; how < 4 * 6 * 2 * 3 * 3; how++) {

@@ -4,7 +4,7 @@
 #include <math.h>
 
 void check_sddmm_tile(spk_sddmm_tile_fn kernel, spk_dtype dtype) {
-  const spk_tile_pack_fn pack = spk_active_kernels()->tile_pack[dtype];
+  const spk_tile_pack_fn pack = checked->tile_pack[dtype];
   for (ptrdiff_t count = 1; count <= MAX_KEYS; count += 1 + count / 4)
     for (ptrdiff_t d = 0; d < 50; d += 1 + d) {
       test_case("sddmm_tile %s, %td keys, d = %td", dtype_names[dtype], count, d);

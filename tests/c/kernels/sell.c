@@ -37,8 +37,7 @@ enum {
 /* One row panel of three slices; the last has two lanes without a row. */
 static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout c_layout,
                        const epilogue_case *how) {
-  const ptrdiff_t lanes = lanes_of(dtype), rows = SLICES * lanes - 2,
-                  bits = spk_active_kernels()->permute_bits;
+  const ptrdiff_t lanes = lanes_of(dtype), rows = SLICES * lanes - 2, bits = checked->permute_bits;
   const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(dtype) / sizeof(uint32_t));
   const size_t vector_bytes = (size_t)lanes * spk_dtype_size(dtype);
   test_case("spmv_sell %s, %s, layout %d, %s", dtype_names[dtype], in_order ? "in order" : "sorted",
