@@ -12,7 +12,8 @@ static uint64_t extended_control(void) {
   return (uint64_t)high << 32 | low;
 }
 
-/* A CPU that has the instructions is not enough: the OS must save the registers (XCR0). */
+/* Whether the OS saves the registers of a state (XCR0).  A CPU that has the instructions is of no
+ * use otherwise. */
 static int os_saves(uint64_t state) {
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return 0;

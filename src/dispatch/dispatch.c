@@ -10,9 +10,9 @@
 #define MAX_ISAS 4
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static spk_kernels active; /* the portable kernels, overridden by the chosen ISA */
-static spk_kernels narrow; /* the same by one of half the lanes */
-static spk_kernels bytes;  /* the same for numbers that are four bytes */
+static spk_kernels active; /* the portable kernels, overridden by those of the chosen ISA */
+static spk_kernels narrow; /* the same for an ISA with half the lanes */
+static spk_kernels bytes;  /* the same for values of int8_block4, numbers of four bytes */
 static spk_machine machine;
 static const char *available[MAX_ISAS + 1];
 static int usable;
@@ -33,8 +33,9 @@ static int always(void) { return 1; }
 #define VNNI_BYTES NULL
 #endif
 
-/* From the narrowest to the widest.  narrow: what every CPU that has the ISA has too, with half the
- * lanes.  more, bytes: what some of these CPUs do better, and its `bytes`. */
+/* From the narrowest to the widest ISA.  narrow: an ISA with half the lanes that every CPU with
+ * this ISA has, too.  more, bytes: overlay tables for CPUs that pass has_more; `bytes` is for
+ * numbers of four bytes. */
 static const struct {
   const spk_kernels *kernels, *narrow;
   int (*supported)(void);
@@ -54,7 +55,7 @@ static const struct {
 #endif
 };
 
-/* An ISA may leave an entry NULL where it has nothing better than what is there. */
+/* An ISA may leave an entry NULL if it has no better kernel than the table has already. */
 static void override(spk_kernels *table, const spk_kernels *with) {
 #define SPK_KERNEL_I(field, fn) \
   for (int i = 0; i < 2; i++)   \
@@ -123,7 +124,8 @@ static void choose(void) {
   if (half) {
     become(&narrow, half);
     narrow.halved = 1;
-    /* Which takes whole vectors for panels of half of one. */
+    /* The narrow table takes these kernels, too: they handle a panel of half a vector with whole
+     * vectors. */
     memcpy(narrow.spmm_paired_rows_half, active.spmm_paired_rows_half,
            sizeof narrow.spmm_paired_rows_half);
     active.narrow = &narrow;

@@ -6,7 +6,7 @@
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
 
-/* Rows, in tiles, of a task; and what a row or an entry takes, in multiply-adds. */
+/* Tiles of a task, and the cost of a row or an entry in multiply-adds. */
 #define TILES_PER_TASK 8
 #define ROW_WORK 20.0
 
@@ -16,7 +16,7 @@ void spk_tile_begin(const spk_column_runs *column_runs, ptrdiff_t tile, spk_tile
   for (ptrdiff_t i = 0; i < cursor->rows; i++) cursor->run[i] = column_runs->offsets[row + i];
 }
 
-/* The first column of any row that is not behind `next`, or -1. */
+/* The first column of any row that is not before `next`, or -1. */
 static int32_t first_column(const spk_column_runs *p, const spk_tile_cursor *c) {
   int32_t first = -1;
   for (ptrdiff_t i = 0; i < c->rows; i++) {
@@ -27,7 +27,8 @@ static int32_t first_column(const spk_column_runs *p, const spk_tile_cursor *c) 
   return first;
 }
 
-/* The first four words at once: where runs are short, their lengths are hard to predict. */
+/* Mark `count` words.  The first four are marked at once without a branch, because the lengths of
+ * short runs are hard to predict (doc/decisions/attention.rst, decision-short-runs). */
 static void mark(uint16_t *words, ptrdiff_t count, uint16_t bit) {
   static const uint16_t ones[5][4] = {{0}, {1}, {1, 1}, {1, 1, 1}, {1, 1, 1, 1}};
   uint64_t four, set;
@@ -53,7 +54,7 @@ ptrdiff_t spk_tile_next(const spk_column_runs *p, spk_tile_cursor *c, uint16_t *
       const int32_t stop = p->stops[r] - first, to = stop < most ? stop : most;
       mark(scratch + from, to - from, bit);
       if (to > width) width = to;
-      if (stop > most) break; /* goes on in the next window */
+      if (stop > most) break; /* the run goes on in the next window */
     }
     c->run[i] = r;
   }
@@ -73,23 +74,24 @@ ptrdiff_t spk_tile_next(const spk_column_runs *p, spk_tile_cursor *c, uint16_t *
   return count;
 }
 
-/* --- making one --- */
+/* --- Making column runs --- */
 
 typedef struct making {
   const spk_sparse *P;
   spk_column_runs *into;
-  atomic_int changed; /* whether P is no longer what it was when its runs were counted */
+  atomic_int changed; /* whether P has changed since its runs were counted */
   spk_workspace space;
 } making;
 
-/* The entries of row i.  Whoever writes to P's arrays meanwhile gets another pattern or an error,
- * but nothing is read or written outside. */
+/* The entries of row i.  If another thread writes to P's arrays meanwhile, the result is another
+ * structure or an error, but nothing is read or written outside of the arrays. */
 static void entries_of(const spk_sparse *P, ptrdiff_t i, ptrdiff_t *begin, ptrdiff_t *end) {
   *begin = spk_max(0, spk_min(spk_index(P->offsets, P->itype, i), P->nnz));
   *end = spk_max(*begin, spk_min(spk_index(P->offsets, P->itype, i + 1), P->nnz));
 }
 
-/* A new run begins where a column is not the one before or the next; rows are sorted. */
+/* Count runs and distinct entries of each row.  A new run begins where a column is neither equal to
+ * the one before nor its successor.  Rows are sorted. */
 #define COUNT_RUNS(I)                                  \
   do {                                                 \
     const I *idx = P->indices;                         \
@@ -107,7 +109,8 @@ static void entries_of(const spk_sparse *P, ptrdiff_t i, ptrdiff_t *begin, ptrdi
     }                                                  \
   } while (0)
 
-/* As many runs and entries as were counted, ascending and inside. */
+/* Write the runs.  If P has changed, stop before anything is written that exceeds the counted runs
+ * and entries, descends or lies outside. */
 #define FILL_RUNS(I)                                                         \
   do {                                                                       \
     const I *idx = P->indices;                                               \
@@ -167,7 +170,7 @@ static void fill_runs(void *context, ptrdiff_t task, int worker) {
     FILL_RUNS(int64_t);
 }
 
-/* What a worker looks at tiles with. */
+/* Scratch with which a worker looks at tiles. */
 typedef struct looking {
   uint16_t marks[SPK_TILE_WINDOW + 4], bits[SPK_TILE_WINDOW + 4];
   int32_t keys[SPK_TILE_WINDOW + 4];
@@ -206,7 +209,7 @@ static spk_column_runs *new_column_runs(ptrdiff_t rows, ptrdiff_t cols) {
   return NULL;
 }
 
-/* Once it is known where the runs and the entries of each row are. */
+/* Allocate runs, once it is known where the runs and entries of each row begin. */
 static int take_runs(spk_column_runs *p) {
   const size_t runs = (size_t)p->offsets[p->rows];
   const size_t bytes = spk_size_sum(spk_size_product(runs, sizeof *p->starts), 1);
@@ -222,7 +225,7 @@ static void run_tasks(making *job, spk_task_fn fn, int threads) {
   spk_parallel(threads, (spk_phase){0}, (spk_phase){tasks, fn}, job);
 }
 
-/* How many columns each tile has. */
+/* Count the columns of each tile. */
 static spk_status run_count_columns(making *job, int threads) {
   const spk_status status = spk_workspace_take(&job->space, 0, sizeof(looking), threads);
   if (status != SPK_OK) return status;
@@ -273,8 +276,8 @@ spk_status spk_column_runs_pack(const spk_sparse *P, int threads, spk_column_run
   return finish(&job, make_from_entries(&job, threads), made);
 }
 
-/* Whether the runs ascend, are not empty, and lie inside, and their entries can be counted, which
- * it does. */
+/* Whether runs ascend, are not empty and lie inside, and the number of their entries fits a
+ * ptrdiff_t.  Counts the entries. */
 static int runs_are_right(spk_column_runs *p) {
   for (ptrdiff_t i = 0; i < p->rows; i++) {
     int64_t before = 0, entries = 0;
@@ -290,7 +293,7 @@ static int runs_are_right(spk_column_runs *p) {
   return 1;
 }
 
-/* Copied first, and then looked at: the copy does not change. */
+/* Runs are copied first and checked in the copy, which no other thread changes. */
 static spk_status make_from_runs(making *job, const spk_runs *R, int threads) {
   spk_column_runs *p = job->into;
   memcpy(p->offsets, R->offsets, ((size_t)p->rows + 1) * sizeof *p->offsets);

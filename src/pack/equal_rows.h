@@ -17,8 +17,7 @@ static inline int spk_same_columns(const spk_sparse *A, ptrdiff_t row, ptrdiff_t
                 (size_t)length * size) == 0;
 }
 
-/* The share of entries of rows that have the same columns as those before and after, at least
- * `least` of them. */
+/* The share of entries in runs of at least `least` consecutive rows that have the same columns. */
 double spk_equal_rows_share(const spk_sparse *A, ptrdiff_t least);
 
 #endif

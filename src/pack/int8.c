@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 0 where the magnitudes of a row exceed what sums in 32 bits allow. */
+/* Sum the values of each row.  Returns 0 if the magnitudes of a row exceed what 32-bit sums
+ * allow. */
 static int add_rows(const spk_sparse *A, const int8_t *values, int32_t *row_sums) {
   for (ptrdiff_t i = 0; i < A->rows; i++) {
     int64_t sum = 0, magnitude = 0;
@@ -28,7 +29,7 @@ void spk_int8_discard(spk_int8 *A) {
 }
 
 spk_status spk_int8_new(const spk_sparse *A, const int8_t *values, spk_int8 **made) {
-  /* No B has as many rows, and nothing below may overflow. */
+  /* No B has this many rows, and the sizes below must not overflow. */
   if (A->cols > PTRDIFF_MAX / 2) return SPK_ERR_SPARSE;
   spk_int8 *m = calloc(1, sizeof *m);
   if (!m) return SPK_ERR_MEMORY;

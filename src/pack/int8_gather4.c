@@ -23,13 +23,14 @@ static ptrdiff_t column_of(const spk_sparse *A, ptrdiff_t entry) {
 
 static ptrdiff_t groups_of(ptrdiff_t entries) { return spk_ceil_div(entries, 4); }
 
-/* Some rows of a row panel in one block: the entries [from[r], to[r]) of A. */
+/* Some rows of a row panel in one block: row r has the entries [from[r], to[r]) of A. */
 typedef struct rows_in_block {
   ptrdiff_t count;
   ptrdiff_t from[SPK_INT8_GATHER4_ROWS], to[SPK_INT8_GATHER4_ROWS];
 } rows_in_block;
 
-/* The next column that one of them has; `has` says, bit by bit, which do.  -1 at the end. */
+/* Take the next column that at least one of the rows has; -1 at the end.  Bit r of `has` is set if
+ * row r has the column. */
 static ptrdiff_t next_column(const spk_sparse *A, rows_in_block *rows, unsigned *has) {
   ptrdiff_t column = -1;
   *has = 0;
@@ -50,13 +51,14 @@ static ptrdiff_t count_columns(const spk_sparse *A, rows_in_block rows) {
   return columns;
 }
 
-/* An item before items are sorted. */
+/* An item while items are sorted. */
 typedef struct item {
   uint32_t groups;
   uint16_t row, rows;
 } item;
 
-/* Many groups first, single rows before others: so that runs are long. */
+/* Single rows come before items of several rows, and items with many groups come first, so that
+ * runs are long. */
 static int compare(const void *left, const void *right) {
   const item *a = left, *b = right;
   if (a->rows != b->rows) return a->rows < b->rows ? -1 : 1;
@@ -64,8 +66,8 @@ static int compare(const void *left, const void *right) {
   return a->row < b->row ? -1 : a->row > b->row;
 }
 
-/* Entries of row i of the row panel in block b are cuts[b * rows + i] .. cuts[(b + 1) * rows + i].
- */
+/* Find where blocks begin: entries of row i in block b are cuts[b * rows + i] .. cuts[(b + 1) *
+ * rows + i]. */
 static void cut(const spk_sparse *A, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t block,
                 ptrdiff_t blocks, ptrdiff_t *cuts) {
   for (ptrdiff_t i = 0; i < rows; i++) {
@@ -89,7 +91,7 @@ static rows_in_block in_block(const ptrdiff_t *cuts, ptrdiff_t rows, ptrdiff_t b
   return some;
 }
 
-/* The items of block b; returns how many. */
+/* Find the items of block b.  Returns their number. */
 static ptrdiff_t find_items(const packing *job, const ptrdiff_t *cuts, ptrdiff_t rows, ptrdiff_t b,
                             item *items) {
   const double row_cycles = job->shape->row_cycles, rows_cycles = job->shape->rows_cycles;
@@ -117,7 +119,7 @@ static ptrdiff_t find_items(const packing *job, const ptrdiff_t *cuts, ptrdiff_t
   return count;
 }
 
-/* Moves *at over the items of a block. */
+/* Move *at past the items of a block. */
 static void advance(const item *items, ptrdiff_t count, spk_int8_gather4_cell *at) {
   for (ptrdiff_t i = 0; i < count; i++) {
     at->run +=
@@ -128,7 +130,7 @@ static void advance(const item *items, ptrdiff_t count, spk_int8_gather4_cell *a
   }
 }
 
-/* The parts of a row panel's one allocation. */
+/* Allocate a row panel: its arrays share one allocation. */
 static int take_row_panel(spk_int8_gather4_row_panel *s, ptrdiff_t blocks,
                           const spk_int8_gather4_cell *end) {
   const size_t cells = spk_aligned_size(spk_size_product((size_t)blocks + 1, sizeof *s->cells));
@@ -149,7 +151,8 @@ static int take_row_panel(spk_int8_gather4_row_panel *s, ptrdiff_t blocks,
   return 1;
 }
 
-/* The items of block b, whose columns begin at `low`, from *at on; zeros are there already. */
+/* Write the items of block b, whose columns begin at `low`, from *at on.  The memory is zero
+ * already. */
 static void fill(const packing *job, const ptrdiff_t *cuts, ptrdiff_t b, ptrdiff_t low,
                  const item *items, ptrdiff_t count, spk_int8_gather4_cell at,
                  spk_int8_gather4_row_panel *s) {
@@ -180,7 +183,7 @@ static void fill(const packing *job, const ptrdiff_t *cuts, ptrdiff_t b, ptrdiff
   }
 }
 
-/* One row panel; it has no cells if there was no memory. */
+/* Pack one row panel.  Without memory, it gets no cells. */
 static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   (void)worker;
   packing *job = context;

@@ -3,11 +3,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Callers that are packing. */
+/* The number of callers that are packing. */
 static atomic_int packers;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* Those of other threads are not in a child. */
+/* The other packing threads of the parent do not exist in the child. */
 static void after_fork_in_child(void) { atomic_store_explicit(&packers, 0, memory_order_relaxed); }
 
 static void prepare(void) { pthread_atfork(NULL, NULL, after_fork_in_child); }

@@ -10,7 +10,8 @@
 #include "../threads/partition.h"
 #include "reduced_precision.h"
 
-/* Zeros that a group may be padded with: so many per row, or that share of its places. */
+/* The zeros that a group may be padded with: MAX_PADDED_ROW per row, or MAX_PADDED of its
+ * places. */
 #define MAX_PADDED_ROW 2
 #define MAX_PADDED 0.25
 
@@ -19,23 +20,25 @@ typedef struct packing {
   spk_row_panels *into;
 } packing;
 
-/* Where an entry goes and its offset, and how far it is from there to those of the next one. */
+/* Where an entry and its offset go, and the distance to those of the next entry of the row. */
 typedef struct spot {
   ptrdiff_t entry, offset;
   uint8_t entry_step, offset_step;
 } spot;
 
-/* Scratch of one row panel of rows from `first` on: where entries of row i in block b are, or go.
- */
+/* Scratch for one row panel, whose rows begin at `first`.  Arrays are indexed by [b * rows + i],
+ * for row i in block b, unless the comment says otherwise. */
 typedef struct counts {
   const spk_sparse *A;
   ptrdiff_t first;
-  uint32_t *entries; /* [b * rows + i]: how many */
-  uint64_t *columns; /* a hash of which */
-  spot *next;        /* where the next one goes */
-  uint32_t *with;    /* rows that have so many, of one block; where the next of them is listed */
-  uint16_t *sorted;  /* rows of one block by their length, longest first */
-  uint16_t *shared;  /* those of them that go by paired rows */
+  uint32_t *entries; /* the number of entries */
+  uint64_t *columns; /* a hash of the columns of the entries */
+  spot *next;        /* where the next entry goes */
+  /* Of one block: first the number of rows with each number of entries, then where the next row
+   * with that number is listed. */
+  uint32_t *with;
+  uint16_t *sorted; /* the rows of one block by their length, longest first */
+  uint16_t *shared; /* those rows of one block that are paired */
 } counts;
 
 static void free_counts(counts *c) {
@@ -60,7 +63,7 @@ static int take_counts(counts *c, const spk_sparse *A, ptrdiff_t first, ptrdiff_
   return c->entries && c->columns && c->next && c->with && c->sorted && c->shared;
 }
 
-/* The parts of a row panel's one allocation. */
+/* Allocate a row panel: its arrays share one allocation. */
 static int take_row_panel(spk_row_panel *s, ptrdiff_t blocks, const spk_row_panel_cell *end,
                           size_t size) {
   const size_t cells = spk_aligned_size(spk_size_product(2 * (size_t)blocks + 1, sizeof *s->cells));
@@ -81,7 +84,8 @@ static int take_row_panel(spk_row_panel *s, ptrdiff_t blocks, const spk_row_pane
   return 1;
 }
 
-/* Rows [0, rows) of a block by their length, longest first; returns how many have entries. */
+/* Sort the rows of a block by their length, longest first.  Returns the number of rows that have
+ * entries. */
 static ptrdiff_t sort_rows(counts *c, const uint32_t *entries, ptrdiff_t rows) {
   uint32_t most = 0;
   for (ptrdiff_t i = 0; i < rows; i++) {
@@ -100,16 +104,18 @@ static ptrdiff_t sort_rows(counts *c, const uint32_t *entries, ptrdiff_t rows) {
   return rows - empty;
 }
 
-/* Whether rows of these lengths go in lockstep: places are padded to the longest, the first. */
-static int in_lockstep(const uint32_t *entries, const uint16_t *rows, ptrdiff_t group) {
+/* Whether rows go in lockstep: they are padded to the length of the longest row, which is the
+ * first. */
+static int suit_lockstep(const uint32_t *entries, const uint16_t *rows, ptrdiff_t group) {
   ptrdiff_t padding = 0;
   for (ptrdiff_t g = 1; g < group; g++) padding += entries[rows[0]] - entries[rows[g]];
   return padding <= MAX_PADDED_ROW * group ||
          (double)padding <= MAX_PADDED * (double)(group * entries[rows[0]]);
 }
 
-/* How many of the rows of a group, one after the other, seem to have the same columns each time:
- * all, a half, ... 2, or 1, which is said as 0.  Its hashes may lie: check_shared looks again. */
+/* The number of consecutive rows of a group that seem to have the same columns: the whole group, a
+ * half, ... 2, or 0 if rows differ.  Hashes of different columns may agree, so check_shared
+ * compares the columns later. */
 static uint32_t equal_rows(const uint64_t *columns, const uint32_t *entries, const uint16_t *rows,
                            ptrdiff_t group) {
   if (entries[rows[0]] == 0) return 0;
@@ -124,20 +130,22 @@ static uint32_t equal_rows(const uint64_t *columns, const uint32_t *entries, con
   return 0;
 }
 
-/* Where the next group goes, and what the run that it may belong to has. */
+/* Where the next group goes, and the length, group size and number of sharing rows of the current
+ * run. */
 typedef struct place {
   spk_row_panel_cell *at;
   ptrdiff_t group;
   uint32_t length, rows, shared;
 } place;
 
-/* The next group, its longest row first, with an offset for each `common` rows; into the row panel,
- * unless that is NULL. */
+/* Place the next group, whose longest row is the first.  It has one offset for each `common` rows.
+ * If s is NULL, the group is only counted. */
 static void place_group(spk_row_panel *s, counts *c, ptrdiff_t cell, place *p,
-                        const uint16_t *these, ptrdiff_t group, uint32_t shared, ptrdiff_t common) {
-  const uint32_t places = c->entries[cell + these[0]];
+                        const uint16_t *group_rows, ptrdiff_t group, uint32_t shared,
+                        ptrdiff_t common) {
+  const uint32_t places = c->entries[cell + group_rows[0]];
   spk_row_panel_cell *at = p->at;
-  /* Smaller groups of paired rows are what is left of a run. */
+  /* Smaller groups of paired rows are the rest of a run. */
   const int alone = common > 1 && group < SPK_PAIRED_GROUP;
   if (p->rows == 0 || places != p->length || shared != p->shared || group != p->group || alone)
     at->run++, p->rows = 0;
@@ -145,10 +153,10 @@ static void place_group(spk_row_panel *s, counts *c, ptrdiff_t cell, place *p,
   if (s) {
     s->runs[at->run - 1] = (spk_row_panel_run){places, p->rows, shared};
     for (ptrdiff_t g = 0; g < group; g++) {
-      s->row_ids[at->row + g] = these[g];
-      if (shared) s->shared += c->entries[cell + these[g]];
-      if (common > 1) s->paired += c->entries[cell + these[g]];
-      c->next[cell + these[g]] =
+      s->row_ids[at->row + g] = group_rows[g];
+      if (shared) s->shared += c->entries[cell + group_rows[g]];
+      if (common > 1) s->paired += c->entries[cell + group_rows[g]];
+      c->next[cell + group_rows[g]] =
           (spot){at->entry + g, at->offset + g / common, (uint8_t)group, (uint8_t)(group / common)};
     }
   }
@@ -157,9 +165,9 @@ static void place_group(spk_row_panel *s, counts *c, ptrdiff_t cell, place *p,
   at->offset += group / common * (ptrdiff_t)places;
 }
 
-/* How many of the rows of a group, one after the other, have the same columns each time: all, a
- * half, ... or SPK_PAIRED_SHARE; 0 if fewer have. */
-static uint32_t sharing(const counts *c, const uint16_t *rows, ptrdiff_t group) {
+/* The number of consecutive rows of a group that have the same columns: the whole group, a half,
+ * ... or SPK_PAIRED_SHARE; 0 if fewer rows have. */
+static uint32_t equal_neighbours(const counts *c, const uint16_t *rows, ptrdiff_t group) {
   for (ptrdiff_t share = group; share >= SPK_PAIRED_SHARE; share /= 2) {
     ptrdiff_t g = 0;
     while (g < group && spk_same_columns(c->A, c->first + rows[g], c->first + rows[g - g % share]))
@@ -169,14 +177,14 @@ static uint32_t sharing(const counts *c, const uint16_t *rows, ptrdiff_t group) 
   return 0;
 }
 
-/* Takes rows that share their columns four at a time out of those of a block that have entries;
- * returns how many are left of all. */
-static ptrdiff_t take_shared(counts *c, ptrdiff_t rows, ptrdiff_t filled, ptrdiff_t *shared) {
+/* Take those rows of a block that have the same columns by fours out of `sorted` and into `shared`.
+ * Returns the number of rows that are left in `sorted`. */
+static ptrdiff_t extract_paired(counts *c, ptrdiff_t rows, ptrdiff_t filled, ptrdiff_t *shared) {
   ptrdiff_t left = 0;
   for (ptrdiff_t i = 0; i < rows;) {
-    const uint16_t *these = c->sorted + i;
-    if (i + SPK_PAIRED_SHARE <= filled && sharing(c, these, SPK_PAIRED_SHARE)) {
-      memcpy(c->shared + *shared, these, SPK_PAIRED_SHARE * sizeof *these);
+    const uint16_t *group_rows = c->sorted + i;
+    if (i + SPK_PAIRED_SHARE <= filled && equal_neighbours(c, group_rows, SPK_PAIRED_SHARE)) {
+      memcpy(c->shared + *shared, group_rows, SPK_PAIRED_SHARE * sizeof *group_rows);
       *shared += SPK_PAIRED_SHARE;
       i += SPK_PAIRED_SHARE;
     } else {
@@ -186,9 +194,9 @@ static ptrdiff_t take_shared(counts *c, ptrdiff_t rows, ptrdiff_t filled, ptrdif
   return left;
 }
 
-/* What block b lists, from *at on, which moves to its end: runs, rows (all, or those that
- * have entries) and the places of entries; those that go by paired rows first, which end at
- * *middle. Only counted where s is NULL. */
+/* Arrange block b from *at on, and move *at to its end: runs, rows and the places of entries.  The
+ * first and last block list all rows, others those with entries.  Paired rows come first, and end
+ * at *middle.  If s is NULL, everything is only counted. */
 static void arrange(spk_row_panel *s, counts *c, ptrdiff_t rows, ptrdiff_t b,
                     const spk_row_panels *all, spk_row_panel_cell *middle, spk_row_panel_cell *at) {
   const ptrdiff_t cell = b * rows, group = all->group;
@@ -196,18 +204,19 @@ static void arrange(spk_row_panel *s, counts *c, ptrdiff_t rows, ptrdiff_t b,
   const uint64_t *columns = c->columns + cell;
   ptrdiff_t filled = sort_rows(c, entries, rows), shared = 0, left = rows;
   if (all->paired_rows) {
-    left = take_shared(c, rows, filled, &shared);
+    left = extract_paired(c, rows, filled, &shared);
     filled -= shared;
     place p = {.at = at};
     for (ptrdiff_t i = 0, size; i < shared; i += size) {
-      const uint16_t *these = c->shared + i;
+      const uint16_t *group_rows = c->shared + i;
       size = SPK_PAIRED_GROUP;
-      while (size > SPK_PAIRED_SHARE && (i + size > shared || !in_lockstep(entries, these, size) ||
-                                         entries[these[0]] * size > SPK_MAX_EXPANDED))
+      while (size > SPK_PAIRED_SHARE &&
+             (i + size > shared || !suit_lockstep(entries, group_rows, size) ||
+              entries[group_rows[0]] * size > SPK_MAX_EXPANDED))
         size /= 2;
-      const uint32_t same = sharing(c, these, size);
-      place_group(s, c, cell, &p, these, size, size == SPK_PAIRED_GROUP ? same : SPK_PAIRED_SHARE,
-                  SPK_PAIRED_SHARE);
+      const uint32_t same = equal_neighbours(c, group_rows, size);
+      place_group(s, c, cell, &p, group_rows, size,
+                  size == SPK_PAIRED_GROUP ? same : SPK_PAIRED_SHARE, SPK_PAIRED_SHARE);
     }
   }
   *middle = *at;
@@ -216,17 +225,17 @@ static void arrange(spk_row_panel *s, counts *c, ptrdiff_t rows, ptrdiff_t b,
                   most = spk_min(left, spk_round_up(listed, group));
   place p = {.at = at};
   for (ptrdiff_t i = 0; i < listed;) {
-    const uint16_t *these = c->sorted + i;
-    const int together = i + group <= most && in_lockstep(entries, these, group);
-    place_group(s, c, cell, &p, these, together ? group : 1,
-                together ? equal_rows(columns, entries, these, group) : 0, 1);
+    const uint16_t *group_rows = c->sorted + i;
+    const int together = i + group <= most && suit_lockstep(entries, group_rows, group);
+    place_group(s, c, cell, &p, group_rows, together ? group : 1,
+                together ? equal_rows(columns, entries, group_rows, group) : 0, 1);
     i += together ? group : 1;
   }
 }
 
-/* For each entry of a row panel, its row i and where that row's count for the entry's block is.
- * Rows are mostly sorted, so that it is worth looking whether the block is still the same before
- * dividing. */
+/* For each entry of a row panel: its row i, the index `at` of its row and block in the scratch, and
+ * its column k in the block.  Rows are mostly sorted, so it pays to test whether the block is still
+ * the same before dividing. */
 #define FOR_ENTRIES(I, body)                                                               \
   do {                                                                                     \
     const I *indices = A->indices, *offsets = A->offsets;                                  \
@@ -258,8 +267,8 @@ static void count(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, const s
 #undef COUNT
 }
 
-/* -0 times the row of zeros below the block, wherever nothing else will be: adding -0 changes no
- * sum, not even one of -0. */
+/* Fill a row panel with -0 times the row of zeros below the block; entries overwrite it.  Adding -0
+ * changes no sum, not even a sum of -0. */
 static void clear(spk_row_panel *s, void *values, const spk_row_panel_cell *end, ptrdiff_t block,
                   spk_dtype dtype) {
   for (ptrdiff_t o = 0; o < end->offset; o++) s->offsets[o] = (uint16_t)block;
@@ -269,7 +278,7 @@ static void clear(spk_row_panel *s, void *values, const spk_row_panel_cell *end,
     for (ptrdiff_t e = 0; e < end->entry; e++) ((double *)values)[e] = -0.0;
 }
 
-/* Entries to their places. */
+/* Write entries to their places. */
 #define FILL(I, T)                          \
   do {                                      \
     const T *values = A->values;            \
@@ -295,7 +304,7 @@ static void fill(const spk_sparse *A, ptrdiff_t first, ptrdiff_t block, spk_row_
     FILL(int64_t, double);
 }
 
-/* A run whose rows do not share their offsets after all goes as others do. */
+/* Runs whose rows do not have the same columns after all become ordinary runs. */
 static void check_shared(spk_row_panel *s, ptrdiff_t blocks) {
   for (ptrdiff_t b = 0; b < blocks; b++) {
     const spk_row_panel_cell *rest = &s->cells[2 * b + 1];
@@ -309,7 +318,7 @@ static void check_shared(spk_row_panel *s, ptrdiff_t blocks) {
   }
 }
 
-/* One row panel; it has no cells if there was no memory. */
+/* Pack one row panel.  Without memory, it gets no cells. */
 static void pack_row_panel(void *context, ptrdiff_t number, int worker) {
   (void)worker;
   const packing *job = context;
@@ -391,7 +400,7 @@ static spk_status pack(const spk_sparse *A, const spk_row_panels_shape *shape, s
   return SPK_OK;
 }
 
-/* The same values as storage would hold, but as floats. */
+/* Pack values that are rounded as the storage demands, but stored as floats. */
 static spk_status pack_rounded(const spk_sparse *A, const spk_row_panels_shape *shape,
                                spk_storage storage, int threads, spk_row_panels **made) {
   const size_t count = (size_t)A->nnz;
@@ -414,7 +423,8 @@ spk_status spk_row_panels_pack(const spk_sparse *A, const spk_row_panels_shape *
                                spk_storage storage, int threads, spk_row_panels **made) {
   spk_row_panels *s = NULL;
   spk_status status = pack(A, shape, storage, threads, &s);
-  /* A group of longer rows would not fit what is expanded at a time: only duplicates make them. */
+  /* A group of longer rows would not fit into what is expanded at a time.  Only duplicates make
+   * such rows. */
   if (status == SPK_OK && storage != SPK_STORAGE_SAME && s->longest * s->group > SPK_MAX_EXPANDED) {
     spk_row_panels_free(s);
     status = pack_rounded(A, shape, storage, threads, &s);

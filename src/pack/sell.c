@@ -10,36 +10,40 @@
 #include "../threads/partition.h"
 #include "reduced_precision.h"
 
-/* Parts that a matrix is cut into at least, if it has the rows: row panels are what threads share.
- */
+/* The least number of row panels, for threads to share, if a matrix has the rows, and the least
+ * number of rows of a row panel. */
 #define MIN_ROW_PANELS 8
 #define MIN_ROW_PANEL_ROWS 64
 
-/* Where slices may go without permutes, as then it may be copied twice. */
+/* The most windows of a matrix whose slices may go without permutes, because its x may be copied
+ * twice. */
 #define MAX_PLAIN_WINDOWS (SPK_SELL_MAX_WINDOWS / 2)
 
-/* Rows whose longest is no more than so many times the mean and so many entries: of random ones,
- * sorting saves 3% of the steps, but then sums go to C one by one, which takes longer. */
+/* Rows stay in order if the longest has at most EQUAL_LENGTHS times the mean number of entries,
+ * plus EQUAL_LENGTHS_MORE.  For random rows, sorting saves 3% of the steps, but then sums go to C
+ * one by one, which takes longer (doc/decisions/sell.rst, decision-sell-order). */
 #define EQUAL_LENGTHS 1.5
 #define EQUAL_LENGTHS_MORE 8.0
 
-/* Groups of lanes with the same columns that a slice may have, at most: as many loads per step. */
+/* The most groups of lanes with the same columns that a slice may have.  A step takes one load per
+ * group. */
 #define MAX_GROUPS 4
 
-/* Places per entry; uniform rows have 2 at 90% sparsity, 4 at 98%. */
+/* The most places per entry.  Uniform rows have 2 at 90% sparsity and 4 at 98%. */
 #define MAX_PADDING 8.0
 
 typedef struct packing {
   const spk_sparse *A;
   spk_sell *into;
-  void *values; /* of A's dtype: those of `into`, or to be rounded to them */
+  void *values; /* of A's dtype: the values of `into`, or floats that will be rounded to them */
   int permute_bits;
-  atomic_int failed;     /* for want of memory */
-  atomic_int duplicates; /* more in a window than it has columns */
+  atomic_int failed; /* whether there was no memory */
+  /* whether a row has more entries in a window than the window has columns */
+  atomic_int duplicates;
 } packing;
 
-/* Rows [first, last) by their length, longest first; equal ones stay in order, as all do where none
- * is much longer than usual.  Returns whether they do. */
+/* Sort the rows [first, last) by their length, longest first; equal lengths keep their order.  If
+ * no row is much longer than the mean, all rows keep their order.  Returns whether they do. */
 static int sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint32_t *ids) {
   ptrdiff_t longest = 0;
   for (ptrdiff_t i = first; i < last; i++) {
@@ -59,19 +63,18 @@ static int sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint3
   return 0;
 }
 
-/* Scratch of one row panel.  Segments are numbered window by window, slice by slice, as they are
- * used.
- */
+/* Scratch of one row panel.  Segments are numbered in the order of use: window by window, and slice
+ * by slice in a window. */
 typedef struct plan {
   ptrdiff_t slices, segments;
-  uint8_t *steps; /* of each segment */
-  uint32_t *rank; /* of each segment among those of as many steps */
+  uint8_t *steps; /* the number of steps of each segment */
+  uint32_t *rank; /* the rank of each segment among segments with the same number of steps */
   uint32_t count[2 * SPK_MAX_LANES];
-  /* Slices without permutes: their runs' `shared`, and the most entries of a row; 0: of permutes.
-   */
+  /* For slices without permutes: `shared` of their runs, and the most entries of a row.  shares is
+   * 0 for slices with permutes. */
   uint16_t shares[SPK_SELL_ROW_PANEL_ROWS];
   uint32_t length[SPK_SELL_ROW_PANEL_ROWS];
-  ptrdiff_t shared; /* entries of those */
+  ptrdiff_t shared; /* the entries of slices without permutes */
 } plan;
 
 static int take_plan(plan *p, const spk_sell *s) {
@@ -87,7 +90,8 @@ static void free_plan(plan *p) {
   free(p->rank);
 }
 
-/* For each entry of row `row`: its window, its place in the window, and how many came before. */
+/* For each entry of row `row`: its window, its column `col - low` in the window, and the number of
+ * entries before it in the window. */
 #define FOR_ENTRIES(row, ...)                                                              \
   do {                                                                                     \
     const ptrdiff_t stop_ = spk_index(A->offsets, A->itype, (row) + 1);                    \
@@ -100,7 +104,7 @@ static void free_plan(plan *p) {
     }                                                                                      \
   } while (0)
 
-/* Whether the columns of a row come by four in a row. */
+/* Whether the columns of a row come in groups of four neighbours. */
 static int in_blocks_of_4(const spk_sparse *A, ptrdiff_t row) {
   const ptrdiff_t start = spk_index(A->offsets, A->itype, row), length = spk_row_length(A, row);
   if (length % 4) return 0;
@@ -111,8 +115,8 @@ static int in_blocks_of_4(const spk_sparse *A, ptrdiff_t row) {
   return 1;
 }
 
-/* The fewest groups of lanes into which these rows fall, each of rows with the same columns; or
- * SPK_SELL_BLOCKS; 0 where there would be too many. */
+/* The smallest number of groups of lanes such that the rows of each group have the same columns; or
+ * SPK_SELL_BLOCKS; or 0 if there would be too many groups. */
 static int share_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, ptrdiff_t lanes) {
   for (int groups = 1; groups <= MAX_GROUPS && 2 * groups <= lanes; groups *= 2) {
     const ptrdiff_t width = lanes / groups;
@@ -125,7 +129,8 @@ static int share_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, pt
   return 0;
 }
 
-/* 0 where a row has more entries in a window than that has columns. */
+/* Count the steps of each segment.  Returns 0 if a row has more entries in a window than the window
+ * has columns. */
 static int count_steps(const spk_sparse *A, const spk_sell *s, ptrdiff_t row_panel, plan *p) {
   const ptrdiff_t width = spk_window_columns(s->lanes), first = row_panel * s->row_panel_rows;
   const ptrdiff_t rows = spk_min(s->row_panel_rows, A->rows - first);
@@ -152,10 +157,11 @@ static int count_steps(const spk_sparse *A, const spk_sell *s, ptrdiff_t row_pan
   return 1;
 }
 
-/* Steps of a run without permutes, at most: its values are expanded together. */
-static ptrdiff_t most_shared(const spk_sell *s) { return SPK_EXPANDED / s->lanes; }
+/* The most steps of a run without permutes: its values are expanded together. */
+static ptrdiff_t max_shared_steps(const spk_sell *s) { return SPK_EXPANDED / s->lanes; }
 
-/* Runs go from few steps to many; those without permutes follow. */
+/* The size of a row panel.  Runs are ordered by their number of steps, from few to many; runs
+ * without permutes follow. */
 static spk_sell_row_panel size_of(const spk_sell *s, const plan *p, int bits) {
   const size_t vector = (size_t)s->lanes * spk_dtype_size(s->dtype);
   spk_sell_row_panel size = {.shared = p->shared};
@@ -169,7 +175,7 @@ static spk_sell_row_panel size_of(const spk_sell *s, const plan *p, int bits) {
   for (ptrdiff_t slice = 0; slice < p->slices; slice++) {
     if (!p->shares[slice]) continue;
     const spk_sell_run all = {p->length[slice], 1, p->shares[slice]};
-    const ptrdiff_t runs = spk_ceil_div(all.steps, most_shared(s));
+    const ptrdiff_t runs = spk_ceil_div(all.steps, max_shared_steps(s));
     size.run += runs;
     size.segment += runs;
     size.permute += spk_sell_permutes(&all, bits, s->lanes, vector);
@@ -178,17 +184,17 @@ static spk_sell_row_panel size_of(const spk_sell *s, const plan *p, int bits) {
   return size;
 }
 
-/* A slice without permutes, whose runs begin at *at. */
+/* Write a slice without permutes, whose runs begin at *at. */
 static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_panel,
                         ptrdiff_t slice, const plan *p, int bits, spk_sell_row_panel *at) {
   const size_t size = spk_dtype_size(A->dtype), vector = (size_t)s->lanes * size;
-  const ptrdiff_t lanes = s->lanes, most = most_shared(s), share = p->shares[slice];
+  const ptrdiff_t lanes = s->lanes, most = max_shared_steps(s), share = p->shares[slice];
   const ptrdiff_t steps = p->length[slice], row = row_panel * s->row_panel_rows + slice * lanes;
   const ptrdiff_t rows = spk_min(lanes, A->rows - row);
   const int by_blocks = share == SPK_SELL_BLOCKS;
   const ptrdiff_t groups = by_blocks ? lanes / 4 : share, of = by_blocks ? 4 : 1;
   uint32_t *places = s->permutes + at->permute * (ptrdiff_t)(vector / sizeof *s->permutes);
-  /* Groups of fewer entries end in zeros, which meet those behind x. */
+  /* Groups with fewer entries end in zeros, which meet the zeros behind x. */
   for (ptrdiff_t i = 0; i < steps / of * groups; i++) places[i] = (uint32_t)A->cols;
   for (ptrdiff_t lane = 0; lane < rows; lane++) {
     const ptrdiff_t id = s->row_ids[row + lane], start = spk_index(A->offsets, A->itype, id);
@@ -335,7 +341,8 @@ spk_status spk_sell_pack(const spk_sparse *A, spk_storage storage, int threads,
     if (job.values != s->values) free(job.values);
     goto no_memory;
   }
-  memset(s->permutes, 0xff, permute_bytes); /* the last element of a window, whatever its bits */
+  /* All bits set select the last element of a window, whatever the number of bits of a code. */
+  memset(s->permutes, 0xff, permute_bytes);
   memset(job.values, 0, values * size);
   spk_run_packing(threads, A->nnz, (spk_phase){s->row_panels, fill_row_panel}, &job);
   if (storage != SPK_STORAGE_SAME) {

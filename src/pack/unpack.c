@@ -3,7 +3,7 @@
 #include "../common/float16.h"
 #include "reduced_precision.h"
 
-/* What every entry of a packed matrix needs to be put back. */
+/* What is needed to put back an entry of a packed matrix. */
 typedef struct source {
   const spk_unpacked *to;
   const void *values;
@@ -29,14 +29,15 @@ static void put(const source *from, ptrdiff_t row, ptrdiff_t col, ptrdiff_t valu
                                                                  : spk_from_bf16(stored[value]);
 }
 
-/* Where a group of rows of a row panel begins: `first` is the row that its row panel begins with,
- * `col` the column that its block does. */
+/* Where the next group of rows begins in the arrays of a row panel.  `first` is the first row of
+ * the row panel, and `col` the first column of the block. */
 typedef struct group_at {
   const uint16_t *ids, *offsets;
   ptrdiff_t value, first, col;
 } group_at;
 
-/* The next group, `size` rows in lockstep with an offset for each `common` of them. */
+/* Put back a group of `size` rows in lockstep, which has one offset for each `common` rows, and
+ * move to the next group. */
 static void unpack_group(const source *from, group_at *g, ptrdiff_t size, ptrdiff_t entries,
                          ptrdiff_t common, ptrdiff_t padding) {
   for (ptrdiff_t i = 0; i < size; i++)
@@ -62,8 +63,8 @@ void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to) {
                     number * A->row_panel_rows, part / 2 * A->block_rows};
       for (ptrdiff_t r = cell[0].run; r < cell[1].run; r++) {
         const ptrdiff_t entries = s->runs[r].entries;
-        /* As the kernels take them: what is left of a run of paired rows goes by halves, of others
-         * row by row. */
+        /* Rows are grouped as in the kernels: the rest of a run of paired rows goes by halves, the
+         * rest of another run row by row. */
         ptrdiff_t size = paired_rows ? SPK_PAIRED_GROUP : A->group;
         for (ptrdiff_t rows = s->runs[r].rows; rows > 0; rows -= size) {
           while (size > rows) size = paired_rows ? size / 2 : 1;
@@ -74,20 +75,21 @@ void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to) {
   }
 }
 
-/* Where the next segment of a row panel of SELL slices begins, in steps and in words of permutes.
- */
+/* Where the next segment of a row panel of SELL slices begins, in steps and in words of
+ * permutes. */
 typedef struct segment_at {
   const spk_sell_segment *segment;
   ptrdiff_t step, permute;
 } segment_at;
 
-/* The row in a lane of a slice, or -1 where there is none. */
+/* The row in a lane of a slice, or -1 if the lane has none. */
 static ptrdiff_t row_of(const spk_sell *A, ptrdiff_t row_panel, ptrdiff_t slice, ptrdiff_t lane) {
   const ptrdiff_t at = row_panel * A->row_panel_rows + slice * A->lanes + lane;
   return at < A->rows ? (ptrdiff_t)A->row_ids[at] : -1;
 }
 
-/* A segment whose entries were selected from a window, the last element of which is for padding. */
+/* Put back a segment whose elements of x are selected from a window.  The last element of a window
+ * is for padding. */
 static void unpack_window(const source *from, const spk_sell *A, ptrdiff_t row_panel,
                           segment_at *at, ptrdiff_t steps, int bits) {
   const ptrdiff_t lanes = A->lanes, codes_per_word = 32 / bits, width = spk_window_columns(lanes);
@@ -105,7 +107,7 @@ static void unpack_window(const source *from, const spk_sell *A, ptrdiff_t row_p
   }
 }
 
-/* A segment of rows that share their columns, which are written out. */
+/* Put back a segment of rows that share their columns, which are stored as numbers. */
 static void unpack_shared(const source *from, const spk_sell *A, ptrdiff_t row_panel,
                           segment_at *at, const spk_sell_run *run) {
   const ptrdiff_t lanes = A->lanes;
