@@ -21,8 +21,8 @@ ptrdiff_t spk_row_panels_block(const spk_sparse *A, double shared, ptrdiff_t vec
   }
 }
 
-/* Rows of B that are used together: those that fit L1, where the rows of A have enough entries that
- * their sums may come and go for it. */
+/* Rows of B that are used together.  They fit L1 if the rows of A have enough entries to pay for
+ * sums that come and go between blocks. */
 ptrdiff_t spk_int8_gather4_block(const spk_sparse *A, ptrdiff_t tile, const spk_machine *machine) {
   const double per_row = (double)A->nnz / (double)spk_max(1, A->rows);
   const ptrdiff_t most = SPK_MAX_PANEL_BYTES / tile;

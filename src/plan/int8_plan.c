@@ -7,17 +7,18 @@
 #include "blocks.h"
 #include "cost.h"
 
-#define MIN_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
+#define MIN_ROW_PANEL_ROWS 64 /* if threads would have no row panels otherwise */
 
-/* Cells beyond one per entry that a matrix may have all the same. */
+/* The cells beyond one per entry that a matrix may have. */
 #define MAX_EMPTY_CELLS 4096.0
 
-/* Sums that wait for further blocks, in bytes, at most. */
+/* The most bytes of sums that wait for further blocks. */
 #define MAX_STAGE ((ptrdiff_t)1 << 20)
 
-/* Numbers of four per entry from which on int8_gather4 is faster with two vectors of columns,
- * though these are half of a panel: N = 32, 95% sparse, scattered 58 us by numbers, 54 by
- * int8_gather4, 16 x 1 46 and 34; but 4 x 4 36 and 56, 2:4 165 and 272 (Zen 5, two threads). */
+/* The number of int8_block4 numbers per entry from which on int8_gather4 is faster with two vectors
+ * of columns, although they fill only half of a panel.  N = 32, 95% sparse: scattered 58 us by
+ * int8_block4 and 54 by int8_gather4, 16 x 1 46 and 34; but 4 x 4 36 and 56, 2:4 165 and 272 (Zen
+ * 5, two threads). */
 #define MAX_NUMBERS 0.75
 
 int spk_int8_is_wide(ptrdiff_t width, const spk_kernels *kernels) {
@@ -35,8 +36,8 @@ spk_status spk_choose_int8_gather4(const spk_sparse *A, int threads, const spk_k
   const ptrdiff_t block_rows = spk_int8_gather4_block(A, tile, machine);
   const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, block_rows));
   ptrdiff_t height = SPK_INT8_GATHER4_PANEL_ROWS;
-  /* Of more and lower row panels there must not be too many cells either: threads refuse no matrix.
-   */
+  /* Lower row panels must not make too many cells, either: the number of threads must not cause an
+   * error. */
   const double most = ((double)A->nnz + MAX_EMPTY_CELLS) / (double)blocks;
   if ((double)spk_ceil_div(A->rows, height) > most) return SPK_ERR_SPARSE;
   const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
@@ -66,9 +67,9 @@ void spk_plan_int8_gather4(const spk_int8_gather4 *A, ptrdiff_t n, int threads,
   const double row_panel =
       ((double)A->nnz / 4.0 * SPK_INT8_GROUP_CYCLES + (double)A->rows * SPK_INT8_ROW_CYCLES) /
       (double)spk_max(1, A->row_panels);
-  /* Each thread has rows of its own: sums of a tile are stored all at once, and two tiles of the
-   * same rows meet in cache lines of C wherever it does not begin with one (N = 128: 228 us, 112
-   * so). */
+  /* Each thread gets rows of its own.  All sums of a tile are stored at once, and two tiles of the
+   * same rows meet in cache lines of C unless C begins with one (N = 128: 228 us by columns, 112 by
+   * rows; doc/decisions/int8.rst, decision-int8-rows). */
   plan->parts =
       spk_choose_partition(A->row_panels, row_panel, SPK_INT8_PANEL_ROW_CYCLES * (double)A->cols,
                            plan->tiles, plan->threads, spk_min(plan->threads, A->row_panels));

@@ -4,42 +4,47 @@
 #include "../threads/partition.h"
 #include "cost.h"
 
-/* Entries from which on reading the indices once saves more than storing sums apart costs. */
+/* The least number of entries.  From here on, reading the indices once saves more than storing sums
+ * apart costs. */
 #define MIN_ENTRIES 256
-/* Entries of a row below which zeros and sums of it cost more than that. */
+/* The least number of entries per row.  Below, the zeros and sums of a row cost more than partial
+ * sums save. */
 #define MIN_PER_ROW 0.5
-/* Multiply-adds, and entries of a row, from which on there is more than one part: with fewer there
- * is one thread (threads/parallel.c), or another array of sums costs too much. */
+/* Multiply-adds, and entries per row, from which on there is more than one part.  With less work
+ * there is one thread (threads/parallel.c), and with shorter rows another array of sums costs too
+ * much. */
 #define MIN_WORK 80000.0
 #define PARTED_ROW 2.0
-/* Columns above which rows of fewer entries are added to C itself, as zeros and sums are what takes
- * the time (64 columns, 3 entries a row: up to twice that of scipy, and 0.5 to 0.9 so). */
+/* With more columns than MANY_COLUMNS, and fewer entries per row than WIDE_ROW, entries are added
+ * to C itself, because zeros and sums take most of the time (64 columns, 3 entries a row: partial
+ * sums took up to twice scipy's time, adding to C takes 0.5 to 0.9 of it). */
 #define MANY_COLUMNS 16
 #define WIDE_ROW 4.0
-/* More than two parts are at most as many as cost this share of what the entries do, an eighth, as
- * they do on one thread too. */
+/* The share of the time of the entries that all parts together may cost, an eighth, if there are
+ * more than two parts.  They cost as much on one thread. */
 #define SUMS_SHARE 0.12
-/* Bytes of two arrays of sums for several columns: larger ones wait for memory (100,000 rows of 3
- * or 5, 8 and 16 columns: 0.6 to 0.8 of the speed of adding to C itself).  A single tile of columns
- * then has one array of as many. */
+/* The most bytes of two arrays of sums for several columns.  Larger arrays wait for memory (100,000
+ * rows of 3 or 5 entries, 8 and 16 columns: 0.6 to 0.8 of the speed of adding to C itself).
+ * Beyond, a single tile of columns has one array of up to this size. */
 #define MAX_TILE ((ptrdiff_t)1 << 23)
-/* A power of two, as threads are most often. */
+/* A power of two, as the number of threads mostly is one. */
 #define MAX_PARTS 16
-/* Multiply-adds of a part, so that its task is worth being taken by a thread. */
+/* The least multiply-adds of a part that make its task worth a thread. */
 #define MIN_PART 15000.0
-/* Rows of B that CSC packs at a time. */
+/* The rows of B that CSC packs at a time. */
 #define PACKED_ROWS 256
-/* Ranges of rows of CSR, which share one array of sums. */
+/* The number of ranges of rows of CSR.  They share one array of sums. */
 #define ROW_PARTS 32
-/* Bytes of sums that a task adds up, at most, and elements at least. */
+/* The most bytes of sums that a task adds up, and the least number of elements. */
 #define BAND_BYTES ((ptrdiff_t)1 << 16)
 #define MIN_BAND 2048
 
-/* Times a vector, rows (columns) go by blocks where they are short.  Of double and of columns,
- * only where there are so many entries that the branch predictor does not learn the lengths of
- * rows from product to product: it knows 60,000 entries by heart, not 160,000 (Zen 4); unless they
- * are the shortest.  Of float, a row has less than one and a half vectors, or so many entries where
- * the vector is larger than L2 holds beside A. */
+/* Short rows (columns) times a vector go by blocks (doc/decisions/vectors.rst,
+ * decision-row-blocks).  For CSR of double and for CSC, they do only if there are more than LEARNED
+ * entries, or if rows of CSR are the SHORTEST.  With fewer entries, the branch predictor learns the
+ * lengths of rows from product to product: it knows 60,000 entries by heart, not 160,000 (Zen 4).
+ * Rows of float are short below SHORT_F32 vectors, or below SHORT_FAR entries if the vector has
+ * more than FAR_BYTES and so does not fit L2 beside A. */
 #define SHORT_F32 1.5
 #define SHORT_FAR 12.0
 #define FAR_BYTES ((double)(1 << 19))
@@ -61,9 +66,10 @@ static int goes_by_blocks(const spk_sparse *A, ptrdiff_t lanes) {
   return entries < (learned ? SHORTEST : SHORT_F64) * (double)A->rows;
 }
 
-/* Rows of so many entries have several sums at once, unless the vector is far: loads of L3 take
- * longer so (Zen 4, 1.6 MB: 1.45 ns an entry with four sums, 1.24 with one).  That there may be
- * such rows makes the loop over others 15 to 40% slower in double. */
+/* Entries per row from which on rows have several sums at once, unless the vector is far.  With
+ * several sums, loads from L3 take longer (Zen 4, 1.6 MB: 1.45 ns an entry with four sums, 1.24
+ * with one; doc/decisions/vectors.rst, decision-one-sum-far).  The loop that allows such rows is 15
+ * to 40% slower for short rows of double. */
 #define LONG_ROWS 24.0
 
 static int has_several_sums(const spk_sparse *A) {
@@ -84,12 +90,12 @@ static ptrdiff_t copy_of(const spk_sparse *A, ptrdiff_t tile, int copies) {
   return (ptrdiff_t)spk_aligned_size((size_t)A->cols * (size_t)tile * spk_dtype_size(A->dtype));
 }
 
-/* How many parts of `sums` bytes fit beside `copy` bytes. */
+/* The number of arrays of `sums` bytes that fit beside `copy` bytes. */
 static ptrdiff_t parts_that_fit(ptrdiff_t sums, ptrdiff_t copy) {
   return copy > SPK_MAX_PARTIAL_BYTES ? 0 : (SPK_MAX_PARTIAL_BYTES - copy) / spk_max(1, sums);
 }
 
-/* Tasks that add sums up and store them: whole cache lines of sums. */
+/* Rows of a task that adds sums up and stores them: whole cache lines of sums. */
 static ptrdiff_t band_of(const spk_sparse *A, ptrdiff_t tile) {
   const ptrdiff_t most = spk_max(1, BAND_BYTES / (tile * (ptrdiff_t)spk_dtype_size(A->dtype)));
   const ptrdiff_t even = spk_min(most, spk_ceil_div(A->rows, MAX_PARTS));
@@ -113,10 +119,11 @@ static int plan_rows(const spk_sparse *A, ptrdiff_t lanes, int threads, spk_part
   return 1;
 }
 
-/* The widest tile of which two arrays of sums fit, in vectors. */
+/* The widest tile, in vectors, of which two arrays of sums fit. */
 static ptrdiff_t widest_tile(const spk_sparse *A, ptrdiff_t n, ptrdiff_t lanes, int copies,
                              const spk_machine *machine) {
-  /* Sums are read and written at random: in half of L2, where that leaves two vectors. */
+  /* Sums are read and written at random, so they should lie in half of L2, if that leaves at least
+   * two vectors. */
   const ptrdiff_t fits = (ptrdiff_t)machine->l2_bytes / 2 / spk_max(1, sums_of(A, lanes));
   ptrdiff_t most = spk_max(2, spk_min(SPK_MAX_PARTIAL_VECTORS, fits));
   for (; most > 1; most--) {

@@ -7,7 +7,7 @@
 #include "row_panels_plan.h"
 #include "sell_plan.h"
 
-/* Rows of B in the blocks of row panels of a matrix that is just not too sparse for them. */
+/* Rows of B in the blocks of row panels of a matrix that is just not too sparse for row panels. */
 #define MIN_BLOCK_ROWS 512.0
 
 static double row_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t tile,

@@ -9,13 +9,13 @@
 #include "blocks.h"
 #include "cost.h"
 
-#define ROW_PANEL_ROWS_FEW 128 /* of a matrix with fewer rows than FEW_ROWS */
+#define ROW_PANEL_ROWS_FEW 128 /* for matrices with fewer rows than FEW_ROWS */
 #define FEW_ROWS 1024
-#define MIN_ROW_PANEL_ROWS 64 /* where threads would have none otherwise */
+#define MIN_ROW_PANEL_ROWS 64 /* if threads would have no row panels otherwise */
 
-/* Sums of a worker stay below this, whatever the shapes: spk_workspace_limit. */
+/* The most bytes of sums of a worker, whatever the shapes: see spk_workspace_limit. */
 #define MAX_SUMS ((ptrdiff_t)1 << 20)
-/* Cells beyond one per entry that a matrix may have all the same. */
+/* The cells beyond one per entry that a matrix may have. */
 #define MAX_EMPTY_CELLS 4096.0
 
 ptrdiff_t spk_row_panels_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
@@ -24,7 +24,7 @@ ptrdiff_t spk_row_panels_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *k
                      machine->tuning.row_panel_vectors);
 }
 
-/* Rows in lockstep: 8 sums in flight, and with 32 registers 16. */
+/* The number of rows in lockstep: 8 sums are in flight, and 16 with 32 registers. */
 static int group_of(ptrdiff_t vectors, const spk_kernels *kernels) {
   if (vectors == 1) return 8;
   return 2 * 4 * vectors <= kernels->registers ? 4 : 2;
@@ -41,18 +41,20 @@ spk_status spk_choose_row_panels(const spk_sparse *A, ptrdiff_t width, ptrdiff_t
                                       kernels, machine);
   ptrdiff_t height = A->rows < FEW_ROWS ? ROW_PANEL_ROWS_FEW : SPK_ROW_PANEL_ROWS;
   const double row_panels = ceil((double)A->rows / (double)height), entries = (double)A->nnz;
-  /* Where a row panel has few entries in a block, blocks as high as can be; and then no more. */
+  /* If a row panel has few entries in a block, blocks are as high as possible.  If even these
+   * blocks have too few entries, A is too sparse. */
   double cells = row_panels * ceil((double)A->cols / (double)block_rows);
   if (cells * SPK_ENTRIES_PER_CELL > entries) block_rows = SPK_MAX_BLOCK_ROWS;
   if (row_panels * ceil((double)A->cols / SPK_MAX_BLOCK_ROWS) > entries + MAX_EMPTY_CELLS)
     return SPK_ERR_SPARSE;
-  /* A sum is the same whatever the height: so it may depend on the threads that want row panels. */
+  /* A sum does not depend on the height of a row panel.  So the height may depend on the number of
+   * threads, which need row panels to share. */
   const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
   for (; height > MIN_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks; height /= 2) {
     cells *= 2.0;
     if (cells * SPK_ENTRIES_PER_CELL > entries) break;
   }
-  /* Blocks of nearly the same height. */
+  /* All blocks have nearly the same height. */
   const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(SPK_MAX_BLOCK_ROWS, A->cols)));
   const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, most));
   *shape = (spk_row_panels_shape){.kernels = kernels,
@@ -67,10 +69,11 @@ spk_status spk_choose_row_panels(const spk_sparse *A, ptrdiff_t width, ptrdiff_t
   return SPK_OK;
 }
 
-/* Whether paired rows may read B where it lies.  They load it once for several rows, but rows that
- * are not aligned take two lines each, which are too many where they come from L2: 42 us instead of
- * 33 (2048 x 2048, 95% sparse as 4 x 1, N = 16, one thread).  In L1 that takes less than a
- * copy: 1.8 instead of 2.3 us (512 x 512, 4 x 4, N = 8; Zen 5). */
+/* Whether paired rows may read B in place.  They load a row of B once for several rows, but a row
+ * that is not aligned takes two cache lines.  From L2 that is too slow: 42 us instead of 33 (2048 x
+ * 2048, 95% sparse as 4 x 1, N = 16, one thread).  In L1 it takes less than a copy: 1.8 instead of
+ * 2.3 us (512 x 512, 4 x 4, N = 8; Zen 5).  See doc/decisions/row-panels.rst,
+ * decision-b-in-place. */
 static int is_panel(const spk_row_panels *A, const spk_dense *B, ptrdiff_t tile,
                     const spk_machine *machine) {
   const size_t row = (size_t)tile * spk_dtype_size(A->dtype);
@@ -83,12 +86,13 @@ static int is_panel(const spk_row_panels *A, const spk_dense *B, ptrdiff_t tile,
 void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
                          int threads, const spk_machine *machine, spk_row_panels_plan *plan) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), n = B->cols;
-  /* Entries of rows that share loads take about a third of the time of others (Zen 5, N = 8). */
+  /* Shared entries take about a third of the time of other entries (Zen 5, N = 8). */
   const double entries = (double)A->nnz - 0.7 * (double)A->shared;
   const double work = (entries + (double)A->rows) * (double)n;
   *plan = (spk_row_panels_plan){.threads = spk_choose_threads(threads, work)};
   const ptrdiff_t lanes = A->kernels->lanes[A->dtype];
-  /* Groups suit no wider tiles than they were packed for, nor may blocks. */
+  /* Tiles must not be wider than those that the groups were packed for, and blocks must fit a
+   * panel. */
   const ptrdiff_t fits = spk_max(1, SPK_MAX_PANEL_BYTES / (A->block_rows * lanes * size));
   plan->tile = spk_tile_of(n, lanes, spk_min(A->vectors, fits));
   plan->tiles = spk_ceil_div(n, plan->tile);
@@ -105,7 +109,7 @@ void spk_plan_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_
   }
   ptrdiff_t most = A->row_panels;
   if (plan->stage) {
-    /* Sums of a part wait in L2 until the last block is done. */
+    /* The sums of a part wait in L2 until the last block is done. */
     const ptrdiff_t bytes = spk_min((ptrdiff_t)machine->l2_bytes / 2, MAX_SUMS);
     most = spk_max(1, bytes / (A->row_panel_rows * row_bytes));
     most = spk_min(most, A->row_panels);

@@ -4,23 +4,25 @@
 #include "cost.h"
 #include "sddmm_scratch.h"
 
-/* The workspace of one worker stays below a few MiB whatever the shapes. */
+/* Limits in bytes, so that the workspace of a worker stays below a few MiB whatever the shapes. */
 #define MAX_X ((ptrdiff_t)1 << 18)
 #define MAX_Y ((ptrdiff_t)1 << 20)
 #define MAX_CUT ((ptrdiff_t)1 << 18)
 #define PARTS_PER_THREAD 8
-/* Bytes of Yt that are copied whole: the workspace is kept from call to call up to 16 MiB. */
+/* The most bytes of Yt (Y transposed) that are copied as a whole.  The workspace is kept from call
+ * to call up to 16 MiB. */
 #define MAX_COPY ((ptrdiff_t)14 << 20)
 
-/* Times that a row of Yt must be read for its copy to an aligned panel to pay. */
+/* The number of times that a row of Yt must be read to pay for its copy into an aligned panel. */
 #define PACK_REUSE 24.0
-/* The share of L1 that such a panel may take. */
+/* The share of L1 that a panel may take. */
 #define L1_SHARE 0.7
 
-/* The share of pairs of neighbours that are consecutive, from which on columns are in runs: half of
- * them are in a random pattern that is half full, whose tiles take as long as its rows. */
+/* The share of sampled pairs of neighbours with consecutive columns from which on P is taken to
+ * consist of runs.  A random structure that is half full has a share of one half, and its tiles
+ * take as long as its rows. */
 #define SHARE 0.6
-/* Pairs that are looked at in all of a pattern. */
+/* The number of pairs that are sampled of a whole structure. */
 #define PAIRS 64
 
 ptrdiff_t spk_consecutive(const void *indices, spk_itype itype, ptrdiff_t begin, ptrdiff_t end,
@@ -28,7 +30,7 @@ ptrdiff_t spk_consecutive(const void *indices, spk_itype itype, ptrdiff_t begin,
   const ptrdiff_t step = pairs > 0 ? (end - begin - 1) / pairs : 0;
   ptrdiff_t consecutive = 0;
   for (ptrdiff_t i = 0, p = begin; i < pairs; i++, p += step)
-    /* Unsigned: what lies behind the last row is not checked. */
+    /* The difference is unsigned, because entries behind the last row were not checked. */
     consecutive +=
         (size_t)spk_index(indices, itype, p + 1) - (size_t)spk_index(indices, itype, p) == 1;
   return consecutive;
@@ -107,12 +109,12 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_column_runs *column_runs, con
   plan->pack_y = y_unit ? reuse >= PACK_REUSE : reuse >= 1.0;
   plan_panels(P, Yt, machine, plan);
   const ptrdiff_t panel = spk_product(plan->panel_rows, row_bytes);
-  /* Each worker would pack all panels again for every chunk of rows. */
+  /* Otherwise each worker would pack all panels again for every chunk of rows. */
   const ptrdiff_t copy = spk_product(spk_max(1, n), row_bytes);
   plan->copy_y = !y_unit && reuse >= 1.0 && reuse < PACK_REUSE && copy <= MAX_COPY &&
                  (plan->panel_rows < n || panel > MAX_Y);
   if (plan->copy_y || panel > MAX_Y) plan->pack_y = 0;
-  /* Without copies only the strided kernel walks columns that are not unit strided. */
+  /* Without copies, only the strided kernel can read columns without unit stride. */
   if (plan->pack_x &&
       (!by_rows || spk_product(P->block_rows, row_bytes) > MAX_X || entries < (double)P->rows))
     plan->strided = 1;
@@ -122,7 +124,7 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_column_runs *column_runs, con
   plan->tiles = !plan->strided && P->format != SPK_BSR && is_sorted && P->rows > 1 && k > 0 &&
                 row_bytes <= MAX_X / SPK_TILE_ROWS &&
                 (column_runs ? 2 * spk_entries_in_tiles(column_runs, k) >= P->nnz : in_runs(P));
-  /* They read elements of Yt, which no alignment makes faster. */
+  /* Tiles read single elements of Yt, which alignment does not make faster. */
   if (plan->tiles && y_unit) plan->pack_y = 0;
 
   if (plan->pack_y) {

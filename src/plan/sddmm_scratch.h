@@ -1,15 +1,15 @@
-/* The scratch of a worker that samples tiles of 16 rows (driver/sddmm_tiles.c), in one piece of the
- * workspace. */
+/* The scratch of a worker that samples tiles of 16 rows (driver/sddmm_tiles.c).  It is one piece of
+ * the workspace. */
 #ifndef SPK_PLAN_SDDMM_SCRATCH_H
 #define SPK_PLAN_SDDMM_SCRATCH_H
 
 #include "../common/common.h"
 #include "../kernels/table.h"
 
-/* Columns that are looked at together, and those of them whose scores are in L1 together. */
+/* The columns that are searched together, and the columns whose scores are in L1 together. */
 #define SPK_SDDMM_WINDOW 2048
 #define SPK_SDDMM_CHUNK 96
-/* Runs of a tile's rows in a window, at most. */
+/* The most runs of a tile's rows in a window. */
 #define SPK_SDDMM_RUNS (SPK_TILE_ROWS * SPK_SDDMM_WINDOW / 8)
 
 #define SPK_SDDMM_MARK_BYTES (SPK_SDDMM_WINDOW + 8)
@@ -17,13 +17,12 @@
 
 typedef struct spk_sddmm_scratch {
   spk_tile_run *runs;
-  int32_t *keys, *where; /* where: of a column of the window among keys */
-  uint8_t *marks;        /* 0 between any two windows */
+  int32_t *keys, *where; /* where: the position of a column of the window in keys */
+  uint8_t *marks;        /* all 0 between two windows */
   void *q, *scores, *rows;
 } spk_sddmm_scratch;
 
-/* Lays the arrays out from `memory` on and returns their bytes; NULL where only these are wanted.
- */
+/* Place the arrays from `memory` on, unless s is NULL.  Returns their bytes. */
 static inline size_t spk_sddmm_scratch_layout(char *memory, spk_dtype dtype, ptrdiff_t k,
                                               spk_sddmm_scratch *s) {
   const size_t size = spk_dtype_size(dtype);

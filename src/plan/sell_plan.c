@@ -11,7 +11,7 @@ int spk_sell_suit(const spk_sparse *A, const spk_kernels *kernels) {
   const ptrdiff_t lanes = kernels->lanes[A->dtype];
   const double windows = ceil((double)A->cols / (double)spk_window_columns(lanes));
   const double segments = ceil((double)A->rows / (double)lanes) * windows;
-  /* With fewer entries than segments, most steps would hold a single one. */
+  /* With fewer entries than segments, most steps would hold a single entry. */
   return windows <= SPK_SELL_MAX_WINDOWS && A->rows < UINT32_MAX && (double)A->nnz >= segments;
 }
 

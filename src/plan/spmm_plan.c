@@ -4,48 +4,52 @@
 #include "../threads/partition.h"
 #include "cost.h"
 
-/* The workspace of a thread stays below a few MiB whatever the shapes; that of partial sums, which
- * threads share, below SPK_MAX_PARTIAL_BYTES. */
+/* Limits in bytes, so that the workspace of a thread stays below a few MiB whatever the shapes.
+ * Partial sums, which threads share, stay below SPK_MAX_PARTIAL_BYTES. */
 #define MAX_STAGE ((ptrdiff_t)1 << 16)
 #define MAX_SCATTER_STAGE ((ptrdiff_t)1 << 20)
 #define MAX_CUT ((ptrdiff_t)1 << 18)
 
-/* Walks over A that a scatter into a stage may take: each skips, unpredictably, the entries of
- * other rows.  With more, walking A once per column of C is faster (a dense 16 x 200,000 matrix
- * times CSR: 101 ms with 7 walks). */
+/* The most walks over A for a scatter into a stage.  Each walk skips the entries of other rows, by
+ * unpredictable branches.  With more walks, one walk over A per column of C is faster (a dense 16 x
+ * 200,000 matrix times CSR: 101 ms with 7 walks). */
 #define MAX_WALKS 2
 
-/* A packed tile is 4 vectors wide: with 2 to 6 the product ran within 5% of it from L2, and with 8
- * slower, as the panel leaves the cache earlier than the broadcast is amortised; from L1, 8 may be
- * faster (dispatch/tuning.c).  Rows of few entries end in a mispredicted branch each: there a tile
- * of 8 halves the number of rows walked. */
+/* The vectors of a packed tile.  With 2 to 6 vectors the product ran within 5% of 4 from L2.  With
+ * 8 it was slower, as the panel leaves the cache before the wider tile has paid for its broadcasts;
+ * from L1, 8 may be faster (dispatch/tuning.c).  Each row of few entries ends in a mispredicted
+ * branch, so for rows shorter than SHORT_ROW a tile of 8 vectors halves the number of rows walked
+ * (doc/decisions/panels.rst, decision-wide-tiles). */
 #define PACKED_VECTORS 4
 #define SHORT_ROW 12.0
 
-/* Where rows of B begin with a whole vector, no load straddles lines, and packing pays later, the
- * more so as each thread packs for itself: 768 x 3072, 98% sparse, 15 reads of a row, 64 columns,
- * one thread 152 us packed and 127 not, with AVX2 151 and 148; at 23 reads 212 and 192, 208 and 226
- * (Zen 4).  With more columns than this, rows of B lie too far apart. */
+/* The number of reads of a row below which B is not packed if its rows begin with a whole vector.
+ * No load then touches two cache lines, and each thread would pack for itself: 768 x 3072, 98%
+ * sparse, 64 columns, one thread, at 15 reads 152 us packed and 127 in place, with AVX2 151 and
+ * 148; at 23 reads 212 and 192, with AVX2 208 and 226 (Zen 4; doc/decisions/panels.rst,
+ * decision-aligned-in-place).  With more than ALIGNED_VECTORS vectors of columns, rows of B lie too
+ * far apart. */
 #define ALIGNED_REUSE 22.0
 #define ALIGNED_VECTORS 8
 
-/* Entries of a row that must fall to each panel, where B takes several, for packing to pay. */
+/* If B takes several panels: the entries of a row of A per panel from which on packing pays. */
 #define ROW_IN_PANEL 24.0
 
-/* B whose columns do not lie side by side is copied: by all workers together, some tiles at a time,
- * or, where its rows are read at least so often, by each worker into panels that stay in its cache.
- * A copy takes 0.1 to 0.25 ns an element, an FMA 0.03.  Where a row is read more seldom than
- * MIN_COPY times, elements are read where they are. */
+/* If columns of B are not contiguous, B is copied.  If rows of B are read PANEL_REUSE times or
+ * more, each worker copies into panels that stay in its cache; otherwise all workers copy some
+ * tiles together.  A copy takes 0.1 to 0.25 ns an element, an FMA 0.03.  If a row is read fewer
+ * than MIN_COPY times, elements are read in place. */
 #define PANEL_REUSE 16.0
 #define MIN_COPY 0.25
-/* A vector is copied where it is long enough for its lines to leave L1. */
+/* A vector without unit stride is copied only if it has enough elements for its cache lines to
+ * leave L1. */
 #define MIN_COPY_VECTOR 2.0
 #define MIN_COPY_ROWS 256
-/* Bytes that are copied at a time, unless a single vector of columns takes more: the workspace is
- * kept from call to call up to 16 MiB (threads/workspace.c). */
+/* The most bytes that are copied at a time, unless a single vector of columns takes more.  The
+ * workspace is kept from call to call up to 16 MiB (threads/workspace.c). */
 #define MAX_COPY ((ptrdiff_t)14 << 20)
 
-/* Tasks per thread: enough to even out rows and disturbances, few enough to cost nothing. */
+/* Tasks per thread: enough to even out rows and disturbances, and few enough to cost nothing. */
 #define TASKS_PER_THREAD 8
 #define FEW_TASKS 2
 
@@ -58,18 +62,19 @@ static double work_of(const spk_sparse *A, ptrdiff_t n) {
   return (entries + SPK_WORK_STORE * (double)A->rows) * (double)n;
 }
 
-/* Tiles of at most `widest` columns, all of nearly the same number of vectors. */
+/* Cut n columns into tiles of at most `widest` columns, all of nearly the same number of
+ * vectors. */
 static void cut_columns(spk_spmm_plan *plan, ptrdiff_t n, ptrdiff_t lanes, ptrdiff_t widest) {
   plan->tile = spk_tile_of(n, lanes, widest / lanes);
   plan->tiles = spk_ceil_div(n, plan->tile);
 }
 
-/* Rows of B, `row_bytes` each, that fit the share of L1 that a block may take. */
+/* The rows of B, of `row_bytes` each, that fit the share of L1 that a block may take. */
 static ptrdiff_t rows_in_l1(const spk_machine *machine, ptrdiff_t row_bytes) {
   return spk_max(1, (ptrdiff_t)((double)machine->l1_bytes * machine->tuning.l1_share) / row_bytes);
 }
 
-/* FMAs on vectors per row of A and block of `rows` rows of B. */
+/* Vector FMAs per row of A and block of `rows` rows of B. */
 static double segment_of(double per_row, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t vectors) {
   return per_row * (double)rows / (double)spk_max(1, k) * (double)vectors;
 }
@@ -86,8 +91,8 @@ static ptrdiff_t widest_packed(const spk_sparse *A, ptrdiff_t k, double per_row,
              : PACKED_VECTORS;
 }
 
-/* Panels of B: how many rows, and where the rows of A are cut so that a block of a panel lies in
- * L1. Returns 0 where B cannot be packed, or should not. */
+/* Plan panels of B: how many rows they have, and where rows of A are cut so that a block of a panel
+ * lies in L1.  Returns 0 if B cannot be packed, or if packing does not pay. */
 static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes,
                        const spk_machine *machine, spk_spmm_plan *plan) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(A->dtype), grain = A->block_cols;
@@ -101,15 +106,16 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   const int sorted = (A->flags & SPK_SORTED) != 0;
   plan->panel_rows = spk_max(1, k);
   if (plan->panel_rows * row_bytes > most) {
-    /* A row that is not sorted cannot be cut into panels, nor can a block: a narrower one may do.
-     */
+    /* Rows of A that are not sorted cannot be cut into panels, and neither can a block of BSR.  A
+     * narrower tile may fit as one panel. */
     if (!sorted && plan->tile > lanes) {
       plan->tile = lanes;
       return plan_panels(A, n, k, lanes, machine, plan);
     }
     if (!sorted || grain * row_bytes > most) return 0;
     plan->panel_rows = most / row_bytes / grain * grain;
-    /* Every panel after the first reads and writes C again: a graph has too few entries a row. */
+    /* Every panel after the first reads and writes C again.  A graph has too few entries per row
+     * for that (doc/decisions/panels.rst, decision-dense-panels-l2). */
     const double panels = (double)spk_ceil_div(k, plan->panel_rows);
     if (per_row < ROW_IN_PANEL * panels) return 0;
   }
@@ -119,7 +125,7 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
     if (rows < plan->panel_rows &&
         segment_of(per_row, rows, k, plan->tile / lanes) >= machine->tuning.segment) {
       plan->block_rows = rows;
-      /* Blocks must tile a panel exactly. */
+      /* A panel must consist of whole blocks. */
       plan->panel_rows =
           plan->panel_rows >= k ? spk_round_up(k, rows) : plan->panel_rows / rows * rows;
     }
@@ -130,14 +136,14 @@ static int plan_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t k, ptrdiff_t 
   return 1;
 }
 
-/* Whether B serves as its own panels: with the same tiles and cuts, for the same bits. */
+/* Whether B can serve as its own panels, with the same tiles and cuts, and so the same bits. */
 static int is_panel(const spk_dense *B, double reuse, ptrdiff_t lanes) {
   const ptrdiff_t size = (ptrdiff_t)spk_dtype_size(B->dtype), vector = lanes * size;
   return reuse < ALIGNED_REUSE && B->cols <= ALIGNED_VECTORS * lanes && B->col_stride == 1 &&
          (uintptr_t)B->data % (size_t)vector == 0 && B->row_stride % lanes == 0;
 }
 
-/* Copies of tiles of B, as wide as fits. */
+/* Plan copies of tiles of B, as wide as fits. */
 static void plan_copy(ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes, ptrdiff_t size,
                       spk_spmm_plan *plan) {
   const ptrdiff_t vectors = MAX_COPY / spk_product(spk_max(1, k), lanes * size);
@@ -149,10 +155,10 @@ static void plan_copy(ptrdiff_t n, ptrdiff_t k, ptrdiff_t lanes, ptrdiff_t size,
   plan->copy_bytes = spk_size_product((size_t)tile_bytes, (size_t)plan->copy_tiles);
 }
 
-/* Tasks: tiles x ranges of rows, each range with about the same number of entries. */
+/* Plan tasks: tiles x ranges of rows.  Each range has about the same number of entries. */
 static void plan_parts(const spk_sparse *A, spk_spmm_plan *plan) {
   const ptrdiff_t rows = A->rows / A->block_rows;
-  /* Each packs all panels, where sums stay apart. */
+  /* If sums stay apart, each task packs all panels again. */
   const int repacks = plan->apart && plan->blocks * plan->block_rows > plan->panel_rows;
   const ptrdiff_t tasks = repacks ? FEW_TASKS : TASKS_PER_THREAD;
   plan->col_parts = plan->hollow ? 1 : plan->copy_tiles;
@@ -172,14 +178,15 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   const double entries = (double)A->nnz * (double)A->block_rows * (double)A->block_cols;
   const int is_bsr = A->format == SPK_BSR;
   const int b_unit = B->col_stride == 1 || n == 1, c_unit = C->col_stride == 1 || n == 1;
-  const double reuse = entries / (double)spk_max(1, k); /* times a row of B is read */
+  /* the number of times that a row of B is read */
+  const double reuse = entries / (double)spk_max(1, k);
   *plan = (spk_spmm_plan){.threads = spk_choose_threads(threads, work_of(A, n)),
                           .panel_rows = spk_max(1, k),
                           .block_rows = spk_max(1, k),
                           .blocks = 1,
                           .band_rows = outer,
                           .row_chunk = outer};
-  /* BSR tiles are four rows high. */
+  /* Tiles of BSR are four rows high, and all their sums must fit the registers. */
   const ptrdiff_t most = !is_bsr ? SPK_MAX_VECTORS : kernels->registers >= 32 ? 4 : 2;
   cut_columns(plan, n, lanes, most * lanes);
   const spk_spmm_plan whole = *plan;
@@ -190,7 +197,8 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
     *plan = whole;
   else if (is_panel(B, reuse, lanes))
     plan->pack = 0, plan->panel_bytes = 0;
-  /* One lane of a vector, or rows of a block that do not fit the stage. */
+  /* The strided kernel serves a single column, which would fill one lane of a vector, and blocks
+   * whose rows do not fit the stage. */
   const int wants_stage = !c_unit || (keeps && plan->blocks > 1);
   if (is_bsr && (n == 1 || (wants_stage && A->block_rows * plan->tile * size > MAX_SCATTER_STAGE)))
     plan->strided = 1;
@@ -218,7 +226,7 @@ void spk_plan_gather(const spk_sparse *A, const spk_dense *B, const spk_dense *C
   }
   if (plan->stage) {
     const ptrdiff_t per_row = plan->tile * size * A->block_rows;
-    /* Sums wait there from panel to panel, which each chunk packs again. */
+    /* Sums wait in the stage from panel to panel, and each chunk of rows packs the panels again. */
     const ptrdiff_t most_bytes =
         plan->apart && plan->panel_rows < k ? MAX_SCATTER_STAGE : MAX_STAGE;
     plan->row_chunk = spk_max(1, spk_min(plan->row_chunk, most_bytes / per_row));
@@ -242,15 +250,17 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
                           .block_rows = spk_max(1, k),
                           .blocks = 1,
                           .row_chunk = spk_max(1, A->rows)};
-  /* The tile of C is read and written at random: keep it in half of L2 where that leaves at least
-   * four vectors. */
+  /* The tile of C is read and written at random.  So it should lie in half of L2, if that leaves at
+   * least four vectors. */
   const ptrdiff_t fits = (ptrdiff_t)machine->l2_bytes / 2 / spk_max(1, A->rows * size) / lanes;
   ptrdiff_t vectors = spk_max(4, spk_min(SPK_MAX_VECTORS, fits));
-  /* Threads share columns, not rows: each would walk all entries, and whether a row is its own is a
-   * branch that no predictor knows (160,000 entries in CSC times a vector: 0.6 ms on two threads,
-   * 0.23 on one).  And not in C itself: where the columns of two threads meet in a cache line, it
-   * would go back and forth at every entry (10,000 entries, N = 16: 0.19 ms, 0.08 on one).  So each
-   * has a stage, and if that does not hold all rows there is one thread. */
+  /* Threads share columns and not rows.  Each thread would walk all entries, and whether a row is
+   * its own is a branch that no predictor knows (160,000 entries in CSC times a vector: 0.6 ms on
+   * two threads, 0.23 on one; doc/decisions/vectors.rst, decision-scatter-rows).  Threads do not
+   * add to C itself, because a cache line with columns of two threads would go back and forth at
+   * every entry (10,000 entries, N = 16: 0.19 ms on two threads, 0.08 on one;
+   * decision-scatter-stages).  So each thread has a stage.  If a stage does not hold all rows,
+   * there is one thread. */
   const int most = plan->threads;
   const ptrdiff_t all = spk_ceil_div(n, lanes), each = spk_max(1, all / most);
   const int shared = most > 1 && all > 1 && (c_unit || A->format == SPK_CSC) &&
@@ -263,13 +273,14 @@ void spk_plan_scatter(const spk_sparse *A, const spk_dense *B, const spk_dense *
   plan->col_parts = spk_min(plan->tiles, plan->threads);
   plan->threads = (int)plan->col_parts;
   if (A->format == SPK_CSC && n > 1) {
-    /* A stage holds a range of rows of C at a time; every range costs a walk over A. */
+    /* A stage holds a range of rows of C at a time, and every range costs a walk over A. */
     const ptrdiff_t stage_rows = MAX_SCATTER_STAGE / (lanes * size);
     plan->stage = keeps || shared || (!c_unit && spk_ceil_div(A->rows, stage_rows) <= MAX_WALKS);
     plan->strided = !c_unit && !plan->stage;
     plan->pack = !plan->strided && !b_unit;
     if (plan->strided) {
-      /* One column after another, which lie far apart: threads do not meet. */
+      /* One column follows another, and columns lie far apart, so threads do not meet in cache
+       * lines. */
       plan->threads = (int)spk_min(most, n);
       plan->tile = spk_ceil_div(n, plan->threads);
       plan->tiles = spk_ceil_div(n, plan->tile);
