@@ -8,10 +8,11 @@ import threading
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from forks import SETUP
 from hypothesis import given
 from hypothesis import strategies as st
+from int8_operands import BYTES, WIDTHS, operands, random_bytes, rounded
 from strategies import lay_out, layouts, rest_untouched, seeds
-from test_int8 import BYTES, WIDTHS, operands, random_bytes, rounded
 
 import spkernels
 from spkernels import prepare
@@ -409,8 +410,6 @@ def test_pickled_with_its_transpose_and_taking_new_values(transposed):
 
 
 def test_a_child_works_while_a_thread_gives_new_values(run_script):
-    from test_fork import SETUP
-
     run_script(SETUP + """
 bytes_ = np.ones((40, 5), np.uint8)
 old, new = (prepare(M, dtype="int8") for M in (A, LATER))

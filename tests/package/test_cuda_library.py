@@ -60,7 +60,7 @@ def declared(text):
 def fields(structure):
     (body,) = re.findall(rf"typedef struct {structure} \{{(.*?)\}} {structure};", TEXT, re.DOTALL)
     found = []
-    for line in filter(str.row_panel, body.split(";")):
+    for line in filter(str.strip, body.split(";")):
         kind, names = re.fullmatch(r"\s*((?:const )?\w+ )(.*)", line.strip(), re.DOTALL).groups()
         found += [declared(kind + name.strip()) for name in names.split(",")]
     return found

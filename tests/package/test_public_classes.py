@@ -24,6 +24,7 @@ EXAMPLES = {
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_examples(name):
+    spkernels.accelerate.report(reset=True)  # which an example prints
     done = doctest.DocTestRunner(verbose=False).run(EXAMPLES[name])
     assert done.failed == 0 and done.attempted > 0
 

@@ -50,7 +50,7 @@ def test_another_processor_is_an_error(run_script):
 def test_all_kernels_under(isa, tmp_path):
     """Runs the tests marked every_isa again; those of the set in use have run anyway."""
     marked = "@pytest.mark." + "every_isa"
-    files = [path for path in sorted(TESTS.glob("test_*.py")) if marked in path.read_text()]
+    files = [path for path in sorted(TESTS.rglob("test_*.py")) if marked in path.read_text()]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "every_isa", "-p", "no:cacheprovider",
          "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *map(str, files)],

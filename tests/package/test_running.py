@@ -20,7 +20,7 @@ IN_CODE = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
 def test_pytest_finds_the_installed_package_from_the_root(command):
     done = subprocess.run(
         [sys.executable, *command, "-q", "--collect-only", "-p", "no:cacheprovider",
-         "tests/test_isa.py"],
+         "tests/runtime/test_isa.py"],
         cwd=ROOT, capture_output=True, text=True, timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,9 +1,10 @@
 """What ptxas says of kernels is read right, and what it should not say is found."""
 
 import importlib.util
-from pathlib import Path
 
-SCRIPT = Path(__file__).parents[1] / "cuda" / "ptxas.py"
+from conftest import ROOT
+
+SCRIPT = ROOT / "cuda" / "ptxas.py"
 spec = importlib.util.spec_from_file_location("ptxas", SCRIPT)
 ptxas = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(ptxas)
