@@ -60,7 +60,7 @@ def declared(text):
 def fields(structure):
     (body,) = re.findall(rf"typedef struct {structure} \{{(.*?)\}} {structure};", TEXT, re.DOTALL)
     found = []
-    for line in filter(str.strip, body.split(";")):
+    for line in (line for line in body.split(";") if line.strip()):
         kind, names = re.fullmatch(r"\s*((?:const )?\w+ )(.*)", line.strip(), re.DOTALL).groups()
         found += [declared(kind + name.strip()) for name in names.split(",")]
     return found
