@@ -1,4 +1,4 @@
-/* spk_attend. */
+/* spk_attend: check, drive. */
 #include "../driver/drivers.h"
 #include "operands.h"
 

@@ -1,4 +1,4 @@
-/* What attention and sampled products know of a structure: spk_column_runs. */
+/* spk_column_runs: what attention and sampled products know of a structure. */
 #include "../pack/column_runs.h"
 
 #include "operands.h"

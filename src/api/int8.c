@@ -1,4 +1,4 @@
-/* spk_int8_prepare and spk_int8_spmm. */
+/* spk_int8_prepare, spk_int8_spmm and what belongs to them: check, plan, drive. */
 #include "../driver/drivers.h"
 #include "../plan/int8_plan.h"
 #include "../plan/row_panels_plan.h"

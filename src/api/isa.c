@@ -1,4 +1,4 @@
-/* Which instruction set is in use. */
+/* The instruction set in use. */
 #include "../dispatch/dispatch.h"
 
 spk_status spk_init(void) { return spk_active_kernels() ? SPK_OK : SPK_ERR_ISA; }

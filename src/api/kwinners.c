@@ -15,7 +15,7 @@ spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const v
       (out && !spk_extent_fits(rows, cols, ldout, 1, size)) ||
       (winners && !spk_extent_fits(rows, k, k, 1, sizeof *winners)))
     return SPK_ERR_ARGUMENT;
-  if (!out && k == 0) return SPK_OK; /* of however many rows */
+  if (!out && k == 0) return SPK_OK; /* there are no winners, whatever the number of rows */
   const spk_kernels *kernels = spk_active_kernels();
   if (!kernels) return SPK_ERR_ISA;
   const spk_winners w = {dtype, rows, cols, X, ldx, k, out, ldout, winners};

@@ -1,4 +1,4 @@
-/* What calls take of the workspace, at most. */
+/* The most memory that calls take for their workspace. */
 #include "../plan/int8_plan.h"
 #include "../plan/partial_plan.h"
 #include "../plan/row_panels_plan.h"

@@ -14,7 +14,7 @@ spk_sampling spk_rounded_sampling(const spk_sampling *sampling, spk_dtype dtype)
   return s;
 }
 
-/* Whether no address space holds the arrays: what they would take is computed from their sizes. */
+/* Whether the sizes of the arrays exceed what an address space holds. */
 static int is_too_large(const spk_sparse *A) {
   const ptrdiff_t most = PTRDIFF_MAX / (ptrdiff_t)sizeof(int64_t);
   if (A->nnz > most) return 1;

@@ -1,4 +1,4 @@
-/* spk_prepare, spk_prepared_spmm and what belongs to them. */
+/* spk_prepare, spk_prepared_spmm and what belongs to them: check, plan, drive. */
 #include <stdlib.h>
 
 #include "../driver/drivers.h"
@@ -9,12 +9,12 @@
 #include "operands.h"
 
 #define DEFAULT_WIDTH 128
-/* Predictions are for matrices that exist. */
+/* The most columns of a matrix that spk_predict accepts: an address space holds no more. */
 #define MAX_COLS ((ptrdiff_t)1 << 56)
-/* Wider makes no difference. */
+/* The width beyond which a matrix is packed in the same way for any width. */
 #define WIDEST 4096
 
-/* One of them. */
+/* One of the two layouts; the other is NULL. */
 struct spk_prepared {
   spk_row_panels *row_panels;
   spk_sell *sell;

@@ -2,8 +2,8 @@
 #include "../driver/drivers.h"
 #include "operands.h"
 
-/* Rows per entry of sorted COO from which on entries are walked, and not rows: a row without
- * entries takes about a nanosecond, an entry that is a row of its own about ten more. */
+/* Rows per entry from which on sorted COO goes entry by entry, and not row by row.  A row without
+ * entries takes about a nanosecond; an entry that is a row of its own takes about ten more. */
 #define ROWS_PER_ENTRY 8
 
 static spk_dense transposed(const spk_dense *D) {
@@ -32,7 +32,7 @@ static spk_status sample(const spk_sparse *P, const spk_column_runs *column_runs
   status = spk_validate(&canonical, 1, threads);
   if (status != SPK_OK || P->nnz == 0 || P->rows == 0 || P->cols == 0) return status;
 
-  /* Time follows the entries, also where few rows have any. */
+  /* Time must grow with the entries, even if few rows have any. */
   if (P->format == SPK_COO && P->rows / ROWS_PER_ENTRY > P->nnz) canonical.flags &= ~SPK_SORTED;
   /* P in CSC is P^T in CSR, and (X Y)^T = Y^T X^T. */
   const spk_dense yt = transposed(Y);

@@ -1,4 +1,4 @@
-/* spk_spmm: check, choose gather or scatter, plan, drive. */
+/* spk_spmm: check, choose gather, scatter or partial sums, plan, drive. */
 #include <stdio.h>
 
 #include "../driver/drivers.h"
@@ -6,44 +6,44 @@
 
 static const spk_epilogue plain = {.alpha = 1.0};
 
-/* COO times a vector scatters even if sorted: finding its rows would cost more than the product. */
+/* Whether A goes by gather.  COO times a vector does not, even if sorted, because finding its rows
+ * would cost more than the product. */
 static int gathers(const spk_sparse *A, const spk_dense *B) {
   return A->format == SPK_CSR || A->format == SPK_BSR ||
          (A->format == SPK_COO && (A->flags & SPK_SORTED) && B->cols > 1);
 }
 
-/* Entries in COO gather if they are sorted.  Rows of other formats are cut only where B is packed,
- * which takes more than a few columns or a stride. */
+/* Whether the product needs to know if A is sorted.  COO needs it to gather.  Rows of CSR and BSR
+ * are cut only if B is packed, which it is for more than a few columns or with a stride. */
 static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
   if (A->format == SPK_CSC || B->cols <= 1) return 0;
   return A->format == SPK_COO || B->cols > 8 || B->col_stride != 1;
 }
 
-/* Columns up to which COO is not looked at for being sorted: finding that out, and where rows
- * begin, costs more than it saves. */
+/* The most columns of B for which COO is not tested for sorted rows.  With few columns, that test
+ * and finding the rows cost more than they save. */
 #define FEW_COLUMNS 16
 
-/* Entries of a row of CSR below which half of a vector of 64 bytes is as good (Zen 4: 7% faster at
- * 1 and 3 entries a row, 10% slower at 8). */
+/* Entries per row of CSR below which vectors of 32 bytes are as good as those of 64 (Zen 4: 7%
+ * faster at 1 and 3 entries a row, 10% slower at 8). */
 #define SHORT_ROW 4.0
 
-/* Whether partial sums make the product, with the kernels and the plan for that; of A, the shape
- * and the number of entries decide. */
+/* Whether the product goes by partial sums, and by which kernels and plan.  The shape and the
+ * number of entries of A decide. */
 static int sums_parts(const spk_sparse *A, const spk_dense *B, int threads,
                       const spk_kernels **kernels, spk_partial_plan *plan) {
   const int checked = (A->flags & SPK_CHECKED) != 0;
   if (A->format == SPK_BSR || (A->format == SPK_CSR && B->cols != 1)) return 0;
   if (A->format == SPK_COO && B->cols > FEW_COLUMNS && (!checked || gathers(A, B))) return 0;
   *kernels = spk_active_kernels();
-  /* Rows of CSR go by whole vectors even then (kernels/spmv_partial.inc.h): wide ones, if not
-   * short.
-   */
+  /* Rows of CSR go by whole vectors even for one column (kernels/spmv_partial.inc.h).  The vectors
+   * are wide unless rows are short. */
   if (A->format != SPK_CSR || (double)A->nnz < SHORT_ROW * (double)A->rows)
     *kernels = spk_kernels_for(*kernels, B->dtype, B->cols);
   return spk_plan_partial(A, B, threads, *kernels, spk_active_machine(), plan);
 }
 
-/* Blocks of one element are entries. */
+/* BSR whose blocks have one element is CSR. */
 static spk_sparse without_blocks(const spk_sparse *A) {
   spk_sparse same = *A;
   if (A->format == SPK_BSR && A->block_rows == 1 && A->block_cols == 1) same.format = SPK_CSR;
@@ -72,7 +72,7 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   const spk_kernels *kernels;
   spk_partial_plan partial;
   if (sums_parts(A, B, threads, &kernels, &partial)) {
-    /* Indices are checked as they are used (kernels/spmm_partial.inc.h). */
+    /* The kernels check indices as they use them (kernels/spmm_partial.inc.h). */
     status = spk_check_offsets(A);
     return status == SPK_OK ? spk_drive_partial(A, B, C, &e, &partial, kernels) : status;
   }

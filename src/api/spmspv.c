@@ -1,4 +1,4 @@
-/* spk_spmspv and spk_spmspv_dense: check what is read, drive. */
+/* spk_spmspv and spk_spmspv_dense: check the operands, drive. */
 #include "../driver/drivers.h"
 #include "operands.h"
 
@@ -7,7 +7,7 @@ static spk_status check(const spk_sparse *A, const void *y) {
   if (status != SPK_OK) return status;
   if (A->format != SPK_CSC || (A->rows > 0 && !y)) return SPK_ERR_ARGUMENT;
   if (!spk_extent_fits(A->rows, 1, 1, 1, spk_dtype_size(A->dtype))) return SPK_ERR_ARGUMENT;
-  /* Of the other columns, nothing is looked at but what is read. */
+  /* Only the offsets and indices of columns that are read are checked, by the driver. */
   return spk_index(A->offsets, A->itype, 0) == 0 ? SPK_OK : SPK_ERR_INDPTR;
 }
 

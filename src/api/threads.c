@@ -1,4 +1,4 @@
-/* How many threads calls use. */
+/* The number of threads that calls use. */
 #include "../threads/parallel.h"
 
 int spk_get_num_threads(void) { return spk_default_threads(); }

@@ -33,12 +33,12 @@ spk_status spk_transpose_blocks(const spk_sparse *A, void *offsets, void *indice
   memset(offsets, 0, (size_t)(inner + 1) * spk_itype_size(itype));
   for (ptrdiff_t p = 0; p < used; p++) {
     const ptrdiff_t j = spk_index(A->indices, itype, p) + 1;
-    if (j < 1 || j > inner) return SPK_ERR_INDEX; /* changed by others since the check */
+    if (j < 1 || j > inner) return SPK_ERR_INDEX; /* another thread has changed A since the check */
     put(offsets, itype, j, spk_index(offsets, itype, j) + 1);
   }
   for (ptrdiff_t j = 0; j < inner; j++)
     put(offsets, itype, j + 1, spk_index(offsets, itype, j) + spk_index(offsets, itype, j + 1));
-  /* offsets[j] runs from where row j begins to where it ends. */
+  /* offsets[j] moves from the beginning of row j to its end. */
   for (ptrdiff_t i = 0; i < outer; i++) {
     const ptrdiff_t end = spk_index(A->offsets, itype, i + 1);
     for (ptrdiff_t p = spk_index(A->offsets, itype, i); p < end; p++) {

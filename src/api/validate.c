@@ -1,11 +1,12 @@
-/* Offsets and indices of a sparse operand, checked before anything is read through them. */
+/* Offsets and indices of a sparse operand are checked before anything is read through them. */
 #include "../dispatch/dispatch.h"
 #include "../driver/drivers.h"
 #include "operands.h"
 
-/* Falls between the last entry of a row and the first of the next, which sortedness allows.  A fall
- * behind empty rows counts once: only the first row that starts at p holds entries.  No branch
- * depends on the lengths of the rows, which no predictor knows. */
+/* Count the falls between the last entry of a row and the first entry of the next row.  Sorted rows
+ * may have such falls.  A fall behind empty rows counts once, because only the first row that
+ * starts at p holds entries.  No branch depends on the lengths of rows, which no predictor
+ * knows. */
 #define FALLS_BETWEEN_ROWS(I)                               \
   do {                                                      \
     const I *idx = A->indices, *off = A->offsets;           \
@@ -27,7 +28,7 @@ static ptrdiff_t falls_between_rows(const spk_sparse *A, ptrdiff_t outer, ptrdif
   return falls;
 }
 
-/* Rows do not decrease, nor do columns inside a row: what cutting rows by columns rests on. */
+/* Whether rows do not decrease, nor columns inside a row.  Cutting rows by columns needs both. */
 #define IN_ORDER(I)                                                                      \
   do {                                                                                   \
     const I *row = A->row_indices, *col = A->indices;                                    \
@@ -67,7 +68,7 @@ static spk_status check_compressed(spk_sparse *A, const spk_kernels *kernels, in
   const ptrdiff_t outer = outer_of(A);
   const ptrdiff_t inner = A->format == SPK_CSC ? A->rows : A->cols / A->block_cols;
   if (!kernels->validate_offsets[A->itype](A->offsets, outer + 1, A->nnz)) return SPK_ERR_INDPTR;
-  /* Within what there is, though somebody may write to the offsets at this moment. */
+  /* The value is clamped, because another thread may write to the offsets at this moment. */
   const ptrdiff_t used = spk_max(0, spk_min(A->nnz, spk_index(A->offsets, A->itype, outer)));
   ptrdiff_t falls = 0;
   if (!spk_drive_validate(A->indices, A->itype, used, inner, wants_sorted ? &falls : NULL, threads,

@@ -1,5 +1,5 @@
-/* Attention: tiles of 16 queries, by the keys that some of them have; or, where these differ too
- * much from query to query, single queries. */
+/* Attention.  A tile of 16 queries goes together by the union of their keys.  If the keys differ
+ * too much from query to query, queries go one by one. */
 #include <math.h>
 
 #include "../threads/partition.h"
@@ -8,12 +8,13 @@
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
 
-/* Keys whose scores are in L1 together. */
+/* The keys of a tile whose scores are in L1 together. */
 #define CHUNK 192
-/* Of one query; their scores take the room of a tile's. */
+/* The keys of a single query that are scored together.  Their scores fit where those of a tile
+ * would be. */
 #define ROW_CHUNK 2048
 
-/* Parts of a head's tiles, so that there are so many tasks for each thread. */
+/* The number of tasks per thread, by which the tiles of a head are cut into parts. */
 #define TASKS_PER_THREAD 8
 
 typedef struct job {
@@ -21,7 +22,7 @@ typedef struct job {
   const spk_attention *a;
   const spk_kernels *kernels;
   ptrdiff_t parts;
-  ptrdiff_t *before; /* tiles + 1: what those before each take */
+  ptrdiff_t *before; /* tiles + 1: the weight of all tiles before each */
   size_t query_bytes, output_bytes;
   spk_workspace space;
 } job;
@@ -32,11 +33,11 @@ typedef struct job {
 #define SCORE_BYTES ((CHUNK + SPK_TILE_ROWS) * SPK_TILE_ROWS * sizeof(double))
 #define STATE_BYTES (2 * SPK_TILE_ROWS * sizeof(double))
 
-/* What a worker has of its own. */
+/* The memory of one worker. */
 typedef struct scratch {
   int32_t *keys;
-  uint16_t *bits, *marks; /* marks: 0 between any two tiles */
-  char *q;                /* a panel */
+  uint16_t *bits, *marks; /* marks: all 0 between two tiles */
+  char *q;                /* a panel of queries */
   char *scores, *state, *O;
 } scratch;
 
@@ -65,14 +66,14 @@ static int in_tile(const spk_column_runs *mask, ptrdiff_t tile) {
   return entries >= SPK_ATTENTION_ROW_SHARE * (double)mask->columns[tile];
 }
 
-/* What a tile takes, in keys of one. */
+/* The cost of a tile, in keys of a tile. */
 static double weight_of(const spk_column_runs *mask, ptrdiff_t tile) {
   const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(mask->rows, row + SPK_TILE_ROWS);
   if (in_tile(mask, tile)) return (double)mask->columns[tile];
   return (double)(mask->entries[end] - mask->entries[row]) / SPK_ATTENTION_ROW_SHARE;
 }
 
-/* Operands of rows from `row` on. */
+/* The task of `rows` rows from `row` on. */
 static spk_attend_task task_of(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t row,
                                ptrdiff_t rows) {
   const spk_attention *a = j->a;
@@ -108,7 +109,7 @@ static void *log_sum(const job *j, ptrdiff_t head, ptrdiff_t row) {
   return spk_at_mut(j->a->lse, head * j->mask->rows + row, spk_dtype_size(j->a->dtype));
 }
 
-/* No maximum, no sum, no output yet of so many rows. */
+/* Reset the maxima, the sums and the outputs of `rows` rows. */
 static void clear(const job *j, const scratch *s, ptrdiff_t rows) {
   const size_t size = spk_dtype_size(j->a->dtype), half = SPK_TILE_ROWS * size;
   for (ptrdiff_t i = 0; i < rows; i++)
@@ -120,8 +121,8 @@ static void clear(const job *j, const scratch *s, ptrdiff_t rows) {
   memset(s->O, 0, (size_t)((j->a->dv + SPK_MAX_LANES) * rows) * size);
 }
 
-/* The keys of a row's runs from *run and *skipped on, at most `most`; most runs of such rows are
- * short, so that four keys are written whatever their number. */
+/* List the keys of a row's runs from *run and *skipped on, at most `most`.  Most runs of such rows
+ * are short, so four keys are written without a branch on their number. */
 static ptrdiff_t list_keys(const spk_column_runs *mask, ptrdiff_t row, int64_t *run,
                            int32_t *skipped, ptrdiff_t most, int32_t *keys) {
   const int64_t end = mask->offsets[row + 1];
@@ -140,7 +141,7 @@ static ptrdiff_t list_keys(const spk_column_runs *mask, ptrdiff_t row, int64_t *
   return count;
 }
 
-/* Queries one by one. */
+/* Attend query by query. */
 static void run_rows(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t first,
                      ptrdiff_t last) {
   const spk_attention *a = j->a;
@@ -158,7 +159,7 @@ static void run_rows(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t f
   }
 }
 
-/* Rows that will be needed when the keys of a tile are done. */
+/* Prefetch rows that will be needed when the keys of a tile are done. */
 static void fetch(const void *rows, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t width,
                   size_t size) {
   for (ptrdiff_t i = 0; i < count; i++) {
@@ -167,8 +168,8 @@ static void fetch(const void *rows, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t
   }
 }
 
-/* Returns whether the output is finite: else a value that some of the rows do not have was not, and
- * came to them times 0. */
+/* Returns whether the output is finite.  If it is not, some value may have been infinite or NaN and
+ * have met rows that do not attend to it, with weight 0. */
 static int run_tile(const job *j, const scratch *s, ptrdiff_t head, ptrdiff_t tile) {
   const spk_attention *a = j->a;
   const int f = a->dtype;

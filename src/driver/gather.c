@@ -12,21 +12,21 @@ typedef struct job {
   const spk_spmm_plan *plan;
   const spk_kernels *kernels;
   spk_workspace space;
-  char *copies; /* of tiles [t0, t1) of B, one after another */
-  /* Where the job is: rows [k0, k1) of B, or all where sums stay apart, for rows [r0, r1) of A and
+  char *copies; /* tiles [t0, t1) of B, one after another */
+  /* The current position: rows [k0, k1) of B (all rows if sums stay apart), rows [r0, r1) of A, and
    * tiles [t0, t1). */
   ptrdiff_t k0, k1, r0, r1, t0, t1;
 } job;
 
-/* Rows of A that one task of the preparing phase cuts. */
+/* The rows of A that a task of the first phase cuts. */
 #define CUT_ROWS 64
-/* Rows of B that one copies: with 1024, 5% less time. */
+/* The rows of B that a task copies.  With 1024 rows, copies take 5% less time. */
 #define COPY_ROWS 256
 
-/* A worker's slice of the workspace.  Each packs panels of its own: a line that another core wrote
- * costs more than packing it again (122 against 73 GFLOP/s at 512 x 512, 90% sparse, N = 128). */
+/* The workspace of one worker.  Each worker packs panels of its own: a line that another core wrote
+ * costs more than packing it again (doc/decisions/panels.rst, decision-shared-panel). */
 typedef struct scratch {
-  ptrdiff_t *packed; /* which panel of which tile is there now, or -1 */
+  ptrdiff_t *packed; /* the number of the panel that is packed now, or -1 */
   char *panel, *stage, *offsets;
 } scratch;
 
@@ -48,7 +48,7 @@ static spk_spmm_fn choose_kernel(const job *j, ptrdiff_t n) {
   return n == 1 ? k->spmv_csr[t][i] : k->spmm_csr[t][i][vectors - 1];
 }
 
-/* Rows [k0, k1) of tile t of B. */
+/* Pack rows [k0, k1) of tile t of B. */
 static void pack_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t k0, ptrdiff_t k1) {
   const ptrdiff_t tile = j->plan->tile;
   const spk_dense *B = j->B;
@@ -61,13 +61,13 @@ static void pack_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t k0
       B->row_stride, B->col_stride, k1 - k0, spk_min(tile, B->cols - t * tile));
 }
 
-/* Where row k of tile t is copied to. */
+/* The copy of row k of tile t. */
 static void *copy_of(const job *j, ptrdiff_t t, ptrdiff_t k) {
   const ptrdiff_t element = ((t - j->t0) * j->B->rows + k) * j->plan->copy_ld;
   return spk_at_mut(j->copies, element, spk_dtype_size(j->B->dtype));
 }
 
-/* Some rows of B, in all tiles that are copied at a time. */
+/* Copy some rows of B, in all tiles that are copied at a time. */
 static void copy_rows(void *context, ptrdiff_t task, int worker) {
   (void)worker;
   const job *j = context;
@@ -78,7 +78,8 @@ static void copy_rows(void *context, ptrdiff_t task, int worker) {
     const ptrdiff_t col = t * j->plan->tile, cols = spk_min(j->plan->tile, B->cols - col);
     const void *from =
         spk_at(B->data, k * B->row_stride + col * B->col_stride, spk_dtype_size(B->dtype));
-    if (B->cols == 1) /* as a row, the stride of a lone column meaning nothing */
+    /* A lone column is copied as a row, because its column stride means nothing. */
+    if (B->cols == 1)
       pack(copy_of(j, t, k), 0, from, 0, B->row_stride, 1, rows);
     else
       pack(copy_of(j, t, k), j->plan->copy_ld, from, B->row_stride, B->col_stride, rows, cols);
@@ -104,9 +105,9 @@ static void cut_rows(void *context, ptrdiff_t task, int worker) {
   }
 }
 
-/* What rows [k0, k1) of B add to rows [first, last) of one tile of C; these fit the worker's slice.
- * Sums of several blocks meet in C or, where it must keep its values, in the stage, and the
- * epilogue follows the last one. */
+/* Add rows [k0, k1) of B, times A, to rows [first, last) of one tile of C.  The rows fit the
+ * workspace of the worker.  Sums of several blocks are added in C, or in the stage if C must keep
+ * its values.  The epilogue follows the last block. */
 static void run_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t first, ptrdiff_t last,
                       ptrdiff_t k0, ptrdiff_t k1) {
   const spk_sparse *A = j->A;
@@ -119,7 +120,8 @@ static void run_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t fir
   const ptrdiff_t first_block = k0 / plan->block_rows;
   const ptrdiff_t last_block = spk_max(first_block + 1, spk_ceil_div(k1, plan->block_rows));
   const int ends = last_block == plan->blocks;
-  /* alpha must meet whole sums; with 1, the last kernel finishes them as it stores. */
+  /* alpha must multiply finished sums.  If alpha is 1, the last kernel applies the epilogue as it
+   * stores. */
   const int finish = plan->apart || (plan->blocks > 1 && e.alpha != 1.0);
   if (e.bias_row) e.bias_row = spk_at(e.bias_row, row, size);
   if (e.bias_col) e.bias_col = spk_at(e.bias_col, col, size);
@@ -157,7 +159,7 @@ static void run_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t fir
       task.begin = spk_row_offsets(A, first, last, s->offsets);
       task.end = spk_at(task.begin, 1, isize);
     }
-    /* Later blocks add to what earlier ones stored. */
+    /* Later blocks add to what earlier blocks stored. */
     task.epilogue = (spk_epilogue){.alpha = 1.0, .beta = b > 0};
     if (b == plan->blocks - 1 && !finish) {
       task.epilogue = e;
@@ -175,7 +177,7 @@ static void run_panel(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t fir
   }
 }
 
-/* Rows [first, last) of one tile of C. */
+/* Compute rows [first, last) of one tile of C. */
 static void run_rows(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t first, ptrdiff_t last) {
   const ptrdiff_t panel = j->plan->apart ? j->plan->panel_rows : j->k1 - j->k0;
   ptrdiff_t k0 = j->k0;
@@ -186,7 +188,7 @@ static void run_rows(const job *j, const scratch *s, ptrdiff_t t, ptrdiff_t firs
   } while (k0 < j->k1);
 }
 
-/* A range of rows against one tile: neighbouring tasks share the tile and so its panel. */
+/* Run a range of rows against one tile.  Neighbouring tasks share the tile, and so its panel. */
 static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_spmm_plan *plan = j->plan;
@@ -198,15 +200,15 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
     run_rows(j, &s, t, r, spk_min(last, r + plan->row_chunk));
 }
 
-/* Rows [first, last) of C, all columns, where A has no entries.  Columns lie side by side here: the
- * stride of a lone column means nothing. */
+/* Fill rows [first, last) of C, in all columns, where A has no entries.  Columns are contiguous
+ * here, or there is one column, whose stride means nothing. */
 static void fill_rows(const job *j, ptrdiff_t first, ptrdiff_t last) {
   const spk_dense *C = j->C;
   const size_t size = spk_dtype_size(C->dtype);
   void *c = spk_at_mut(C->data, first * C->row_stride, size);
   spk_epilogue e = *j->epilogue;
   if (e.bias_row) e.bias_row = spk_at(e.bias_row, first, size);
-  /* One long row where the rows touch: memset is at its best on long ranges. */
+  /* Rows without gaps are filled as one long row, because memset is fastest on long ranges. */
   const int touch = C->row_stride == C->cols;
   const ptrdiff_t rows = touch ? 1 : last - first, n = touch ? (last - first) * C->cols : C->cols;
   j->kernels->tile_scale[C->dtype](c, C->row_stride, 1, rows, n, &e);
@@ -218,7 +220,7 @@ static int is_empty(const spk_sparse *A, ptrdiff_t row) {
   return spk_index(A->offsets, A->itype, row) == spk_index(A->offsets, A->itype, row + 1);
 }
 
-/* A range of rows against all tiles, for a matrix whose rows are mostly empty. */
+/* Run a range of rows against all tiles, for a matrix whose rows are mostly empty. */
 static void run_hollow_part(void *context, ptrdiff_t range, int worker) {
   const job *j = context;
   const spk_spmm_plan *plan = j->plan;
@@ -236,17 +238,17 @@ static void run_hollow_part(void *context, ptrdiff_t range, int worker) {
   }
 }
 
-/* All rows of A against some tiles. */
+/* Run all rows of A against some tiles. */
 static void run_tiles(job *j) {
   const spk_spmm_plan *plan = j->plan;
   const ptrdiff_t rows = spk_outer_rows(j->A), k = j->B->rows;
   const ptrdiff_t tiles = plan->hollow ? 1 : j->t1 - j->t0;
   j->k0 = 0;
-  do { /* once even where B has no rows: C is written all the same */
+  do { /* The loop runs once even if B has no rows, because C must be written. */
     j->k1 = plan->apart ? k : spk_min(k, j->k0 + plan->panel_rows);
     for (j->r0 = 0; j->r0 < rows; j->r0 = j->r1) {
       j->r1 = spk_min(rows, j->r0 + plan->band_rows);
-      /* What is copied is not cut: there is one band. */
+      /* A B that is copied is not cut into blocks, so there is one band. */
       const spk_phase first = plan->copy ? (spk_phase){spk_ceil_div(k, COPY_ROWS), copy_rows}
                                          : (spk_phase){cut_tasks(j), cut_rows};
       spk_parallel(plan->threads, first,

@@ -1,14 +1,14 @@
-/* int8 x bytes, by row panels or slices whose numbers are four bytes each. */
+/* int8 x bytes by row panels or SELL slices whose numbers are four bytes each. */
 #include "../plan/cost.h"
 #include "drivers.h"
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
 
-/* Four rows of B as one, and sums that C has no room for, in bytes; but at least those of a column.
- */
+/* The most bytes of the copies of B, four rows as one, and of sums that do not fit into C; at least
+ * one column is handled at a time. */
 #define MAX_BYTES ((ptrdiff_t)8 << 20)
 
-/* Rows that are finished together. */
+/* The rows whose sums are finished together. */
 #define STORE_ROWS 256
 
 static void store_rows(void *context, ptrdiff_t part, int worker) {
@@ -29,10 +29,10 @@ static void store_rows(void *context, ptrdiff_t part, int worker) {
 
 typedef struct scratch {
   uint8_t *B;
-  int32_t *sums; /* NULL: they go to C */
+  int32_t *sums; /* NULL: sums go to C */
 } scratch;
 
-/* Columns [col, col + cols). */
+/* Multiply with `cols` columns. */
 static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t row_stride,
                       ptrdiff_t col_stride, const spk_requantise *how, int threads,
                       const scratch *space, ptrdiff_t cols) {
@@ -76,8 +76,9 @@ spk_status spk_drive_int8_block4(const spk_int8 *A, const spk_bytes *B, void *C,
                                  ptrdiff_t row_stride, ptrdiff_t col_stride,
                                  const spk_requantise *how, int threads) {
   const size_t size = spk_result_size(how->result);
-  /* Where rows of C lie whole.  (Where columns do, sums are finished by rows all the same, as
-   * lines of them are faster than those of columns.) */
+  /* Whether sums go to C directly: rows of C are contiguous and have 32-bit elements.  If columns
+   * of C are contiguous, sums are finished by rows all the same, because lines of rows are faster
+   * than lines of columns. */
   const int direct = size == 4 && col_stride == 1;
   const ptrdiff_t column = spk_round_up(B->rows, 4), sums = direct ? 0 : spk_product(4, A->rows);
   const ptrdiff_t most = 4 * spk_active_kernels()->lanes[SPK_F32];

@@ -10,16 +10,16 @@ typedef struct job {
   const spk_bytes *B;
   void *C;
   ptrdiff_t row_stride, col_stride;
-  size_t size; /* of an element of C */
+  size_t size; /* bytes of an element of C */
   const int32_t *row_sums;
   const spk_requantise *how;
   const spk_int8_gather4_plan *plan;
   spk_workspace space;
 } job;
 
-/* What a worker has of its own. */
+/* The memory of one worker. */
 typedef struct scratch {
-  ptrdiff_t *packed; /* which block of which tile panel holds, or -1 */
+  ptrdiff_t *packed; /* the number of the tile and block that `panel` holds, or -1 */
   uint8_t *panel;
   int32_t *sums;
 } scratch;
@@ -44,7 +44,7 @@ static void pack(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t block
                                  spk_min(A->tile, B->cols - col), B->is_signed ? 0x80 : 0);
 }
 
-/* Row panels [first, last) of one tile, whose sums fit. */
+/* Run row panels [first, last) of one tile, whose sums fit the stage. */
 static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
                            ptrdiff_t last) {
   const spk_int8_gather4 *A = j->A;

@@ -1,4 +1,4 @@
-/* The k largest of each row. */
+/* The k largest elements of each row. */
 #include "../threads/partition.h"
 #include "../plan/cost.h"
 #include "drivers.h"

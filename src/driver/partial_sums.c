@@ -16,16 +16,17 @@ typedef struct job {
   const spk_partial_plan *plan;
   const spk_kernels *kernels;
   spk_workspace space;
-  spk_sparse by_row;  /* CSR; CSC as that of the transpose: rows are dealt out */
-  ptrdiff_t tile;     /* which */
-  atomic_int outside; /* an index was; C is not written then */
+  spk_sparse by_row;  /* A in CSR, or for CSC the transpose in CSR, whose rows are partitioned */
+  ptrdiff_t tile;     /* the number of the tile */
+  atomic_int outside; /* whether an index was outside; then C is not written */
 } job;
 
 static ptrdiff_t tile_columns(const job *j) {
   return spk_min(j->plan->tile, j->B->cols - j->tile * j->plan->tile);
 }
 
-/* From one row of the sums to the next: whole vectors, of which the last tile may have fewer. */
+/* Elements from a row of the sums to the next: whole vectors.  The last tile may have fewer than
+ * the others. */
 static ptrdiff_t width_of(const job *j) {
   const ptrdiff_t lanes = j->kernels->lanes[j->A->dtype];
   return j->plan->tile == 1 ? 1 : spk_round_up(tile_columns(j), lanes);
@@ -51,13 +52,13 @@ static spk_spmm_fn choose_kernel(const job *j, ptrdiff_t n) {
   return j->plan->tile == 1 ? k->spmv_partial_coo[t][i] : k->spmm_partial_coo[t][i][vectors - 1];
 }
 
-/* An index below it is in range, and fits the type of the indices. */
+/* A bound that an index in range is below, and that fits the type of the indices. */
 static uint64_t bound_of(const job *j, ptrdiff_t extent) {
   return j->A->itype == SPK_I32 ? (uint64_t)spk_min(extent, (ptrdiff_t)INT32_MAX + 1)
                                 : (uint64_t)extent;
 }
 
-/* Rows of CSR, columns of CSC. */
+/* Sum the rows of CSR, or the columns of CSC. */
 static void sum_rows(job *j, spk_spmm_task *task, ptrdiff_t part, int worker) {
   const spk_sparse *A = j->A;
   const spk_partial_plan *plan = j->plan;
@@ -121,7 +122,7 @@ static void sum_part(void *context, ptrdiff_t part, int worker) {
   if (outside) atomic_store_explicit(&j->outside, 1, memory_order_relaxed);
 }
 
-/* Rows of C: what all parts have for them, and the epilogue. */
+/* Add the partial sums of some rows of C, and store them with the epilogue. */
 static void store_band(void *context, ptrdiff_t task, int worker) {
   job *j = context;
   const spk_dense *C = j->C;
@@ -143,7 +144,7 @@ static void store_band(void *context, ptrdiff_t task, int worker) {
                   cols, &e);
 }
 
-/* Rows of B into the copy of its tile. */
+/* Copy some rows of B into the copy of its tile. */
 static void copy_rows(void *context, ptrdiff_t task, int worker) {
   const job *j = context;
   const spk_dense *B = j->B;
@@ -174,7 +175,8 @@ spk_status spk_drive_partial(const spk_sparse *A, const spk_dense *B, const spk_
   j.by_row = *A;
   j.by_row.format = SPK_CSR;
   atomic_init(&j.outside, 0);
-  /* Each tile reads the same indices: what the first one found in range, the others do. */
+  /* Each tile reads the same indices, so indices that were in range for the first tile are in range
+   * for the others. */
   for (; j.tile < plan->tiles && !atomic_load_explicit(&j.outside, memory_order_relaxed); j.tile++)
     run_tile(&j);
   spk_workspace_free(&j.space);

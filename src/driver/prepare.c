@@ -1,4 +1,4 @@
-/* Packing: plans decide how, pack/ does it. */
+/* Packing: plans decide how, and pack/ does the work. */
 #include <stdlib.h>
 
 #include "../pack/packing.h"
@@ -35,7 +35,7 @@ spk_status spk_drive_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t blo
   return pack_row_panels(A, width, block_rows, storage, threads, kernels, machine, row_panels);
 }
 
-/* Four neighbouring columns as one, unless entries are scattered. */
+/* Pack four neighbouring columns as one, unless entries are scattered. */
 static spk_status pack_block4(const spk_sparse *A, const int8_t *values, ptrdiff_t width,
                               int threads, const spk_kernels *kernels, const spk_machine *machine,
                               spk_int8 *into) {

@@ -1,4 +1,4 @@
-/* Times the roofline kernels, on all threads at once. */
+/* Times the roofline kernels on all threads at once. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,16 +7,16 @@
 #include "drivers.h"
 #include "../threads/parallel.h"
 
-/* A trial is so long, and the best of so many counts. */
+/* The duration of a trial, and the number of trials, of which the best counts. */
 #define TRIAL_SECONDS 0.005
 #define TRIALS 15
 
 typedef struct job {
   spk_roofline_fn fn;
-  char *buffers; /* one after another */
-  size_t bytes;  /* of each */
+  char *buffers; /* of all threads, one after another */
+  size_t bytes;  /* of each buffer */
   ptrdiff_t count, rounds;
-  double *sums; /* so that no compiler leaves the work out */
+  double *sums; /* written so that no compiler leaves the work out */
 } job;
 
 static double seconds(void) {
@@ -40,7 +40,7 @@ static double time_of(job *j, int threads) {
 /* Rounds per second and thread. */
 static double rate_of(job *j, int threads) {
   double best = 0;
-  /* The shorter of two: what disturbs one of them must not make all trials too short. */
+  /* The shorter of two times counts, so that a disturbance does not make all trials too short. */
   for (j->rounds = 1; fmin(time_of(j, threads), time_of(j, threads)) < TRIAL_SECONDS;
        j->rounds *= 2) {
   }

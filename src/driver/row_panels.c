@@ -6,10 +6,11 @@
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
 
-/* What the padding of paired rows meets. */
+/* The row of zeros that the padding of paired rows meets. */
 static const _Alignas(SPK_ALIGN) char zeros[SPK_MAX_LANES * sizeof(float)];
 
-/* By value, so that a worker waits once for what another core wrote, and not line after line. */
+/* Members are values and not pointers, so that a worker waits once for lines that another core
+ * wrote, and not line after line (doc/decisions/row-panels.rst, decision-one-struct). */
 typedef struct job {
   const spk_row_panels *A;
   spk_dense B, C;
@@ -18,11 +19,11 @@ typedef struct job {
   spk_workspace space;
 } job;
 
-/* What a worker has of its own. */
+/* The memory of one worker. */
 typedef struct scratch {
-  ptrdiff_t *packed; /* which block of which tile panel holds, or -1 */
+  ptrdiff_t *packed; /* the number of the tile and block that `panel` holds, or -1 */
   char *panel, *sums;
-  float *values; /* expanded */
+  float *values; /* values that had 16 bits */
 } scratch;
 
 static scratch scratch_of(const job *j, int worker) {
@@ -34,7 +35,7 @@ static scratch scratch_of(const job *j, int worker) {
       .values = (float *)(void *)(slice + SPK_ALIGN + j->plan.panel_bytes + j->plan.stage_bytes)};
 }
 
-/* Rows of B of one block, one tile wide, and zeros for what padding meets. */
+/* The rows of B of one block, one tile wide, and below them a row of zeros for padding to meet. */
 static const void *panel_of(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t block) {
   const spk_dense *B = &j->B;
   const ptrdiff_t number = tile * j->A->blocks + block;
@@ -48,7 +49,7 @@ static const void *panel_of(const job *j, const scratch *s, ptrdiff_t tile, ptrd
   *s->packed = number;
   const ptrdiff_t width = spk_round_up(cols, kernels->lanes[B->dtype]);
   kernels->pack_panel[B->dtype](s->panel, width, from, B->row_stride, B->col_stride, rows, cols);
-  /* What padding meets. */
+  /* The row of zeros that padding meets. */
   memset(spk_at_mut(s->panel, j->A->block_rows * width, size), 0, (size_t)width * size);
   return s->panel;
 }
@@ -60,14 +61,15 @@ static spk_row_panel_fn kernel_for(const spk_row_panels *A, ptrdiff_t vectors) {
   return kernels->spmm_row_panels_2[A->dtype][vectors - 1];
 }
 
-/* As `kernel` of the task, whose values have 16 bits: as many runs at a time as SPK_EXPANDED values
- * have, or some groups of a longer one, with an offset for each `common` entries. */
+/* Run the kernel of a task whose values have 16 bits.  The values of as many whole runs as fit
+ * SPK_EXPANDED are expanded at a time, or some groups of a longer run.  There is an offset for each
+ * `common` entries. */
 static void run_reduced_precision(const spk_row_panels *A, spk_row_panel_fn kernel, ptrdiff_t group,
                                   ptrdiff_t common, spk_row_panel_task task, const scratch *s) {
   const spk_expand_fn expand = spk_expander(A->kernels, A->storage);
   const spk_row_panel_run *run = task.runs, *end = run + task.run_count;
   const uint16_t *stored = task.values;
-  ptrdiff_t done = 0; /* rows of *run */
+  ptrdiff_t done = 0; /* rows of *run that are done */
   while (run < end) {
     spk_row_panel_run part = {run->entries, 0, run->shared};
     ptrdiff_t entries = 0, rows = 0, runs = 0;
@@ -99,7 +101,8 @@ static void run_reduced_precision(const spk_row_panels *A, spk_row_panel_fn kern
   }
 }
 
-/* Row panels [first, last) of one tile, which fit the worker's sums if they are staged. */
+/* Run row panels [first, last) of one tile.  If sums are staged, they fit the stage of the
+ * worker. */
 static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdiff_t first,
                            ptrdiff_t last) {
   const spk_row_panels *A = j->A;
@@ -109,7 +112,7 @@ static void run_row_panels(const job *j, const scratch *s, ptrdiff_t tile, ptrdi
   const ptrdiff_t col = tile * plan->tile, cols = spk_min(plan->tile, C->cols - col);
   const ptrdiff_t row = first * A->row_panel_rows;
   const ptrdiff_t lanes = A->kernels->lanes[A->dtype], vectors = spk_ceil_div(cols, lanes);
-  const ptrdiff_t width = vectors * lanes; /* of panel and sums */
+  const ptrdiff_t width = vectors * lanes; /* of a row of the panel and of the sums */
   const spk_row_panel_fn kernel = kernel_for(A, vectors);
   spk_epilogue e = j->epilogue;
   if (e.bias_row) e.bias_row = spk_at(e.bias_row, row, size);

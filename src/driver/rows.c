@@ -1,6 +1,6 @@
 #include "rows.h"
 
-/* The first entry whose row is `row` or beyond. */
+/* The first entry whose row is `row` or a later one. */
 static ptrdiff_t entries_before(const spk_sparse *A, ptrdiff_t row) {
   if (A->format != SPK_COO) return spk_index(A->offsets, A->itype, row);
   ptrdiff_t low = 0, high = A->nnz;
@@ -18,7 +18,7 @@ ptrdiff_t spk_partition_begin(const spk_sparse *A, ptrdiff_t first, ptrdiff_t la
                               ptrdiff_t parts) {
   if (part <= 0) return first;
   if (part >= parts) return last;
-  /* In doubles: entries times parts may pass 2**63. */
+  /* Weights are doubles, because entries times parts may exceed 2**63. */
   const double low_weight = (double)entries_before(A, first) + (double)first;
   const double high_weight = (double)entries_before(A, last) + (double)last;
   const double target = low_weight + (high_weight - low_weight) * (double)part / (double)parts;

@@ -1,4 +1,4 @@
-/* SpMM by scattering: every entry of A adds a row of B into a row of C. */
+/* SpMM by scattering: every entry of A adds a row of B to a row of C. */
 #include "drivers.h"
 #include "../threads/parallel.h"
 #include "stage.h"
@@ -20,7 +20,7 @@ static spk_spmm_fn choose_kernel(const job *j, ptrdiff_t n) {
   return j->kernels->spmm_csc[t][i][spk_ceil_div(n, j->kernels->lanes[t]) - 1];
 }
 
-/* All columns of A (all entries, for COO) against one tile of C. */
+/* Run all columns of A (for COO, all entries) against one tile of C. */
 static void run_entries(const job *j, spk_spmm_task *task, char *panel, ptrdiff_t col) {
   const spk_sparse *A = j->A;
   const spk_dense *B = j->B;
@@ -30,7 +30,7 @@ static void run_entries(const job *j, spk_spmm_task *task, char *panel, ptrdiff_
   const void *b = B->rows ? spk_at(B->data, col * B->col_stride, size) : NULL;
   if (A->format == SPK_COO) {
     task->B = b;
-    /* There may be more entries than an index of 32 bits counts. */
+    /* There may be more entries than an index of 32 bits can count. */
     for (ptrdiff_t p = 0, count; p < A->nnz; p += count) {
       count = spk_min(A->nnz - p, INT32_MAX);
       const int64_t wide[2] = {0, count};
@@ -58,7 +58,7 @@ static void run_entries(const job *j, spk_spmm_task *task, char *panel, ptrdiff_
   }
 }
 
-/* Rows [r0, r1) of one tile of C. */
+/* Compute rows [r0, r1) of one tile of C. */
 static void run_rows(const job *j, ptrdiff_t t, ptrdiff_t r0, ptrdiff_t r1, char *panel,
                      char *stage) {
   const spk_sparse *A = j->A;
@@ -79,14 +79,16 @@ static void run_rows(const job *j, ptrdiff_t t, ptrdiff_t r0, ptrdiff_t r1, char
                         .ldb = plan->pack ? plan->tile : B->row_stride,
                         .ldc = plan->stage ? plan->tile : C->row_stride,
                         .n = cols,
-                        /* A lone column is walked as one with a stride: no vector carries it. */
+                        /* A lone column goes as one with a stride, because it would fill one lane
+                         * of a vector. */
                         .col_strideb = plan->pack     ? 1
                                        : B->cols == 1 ? 0
                                                       : B->col_stride,
                         .col_stridec = plan->stage ? 1 : C->col_stride,
                         .row_low = r0,
                         .row_high = r1};
-  if (task.ldc == cols && (cols == 1 || task.col_stridec == 1)) /* one long row: one memset */
+  /* Rows without gaps are one long row, and take one memset. */
+  if (task.ldc == cols && (cols == 1 || task.col_stridec == 1))
     kernels->tile_scale[A->dtype](task.C, 0, 1, 1, (r1 - r0) * cols, &zeros);
   else
     kernels->tile_scale[A->dtype](task.C, task.ldc, task.col_stridec, r1 - r0, cols, &zeros);

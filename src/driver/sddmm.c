@@ -1,4 +1,5 @@
-/* SDDMM: every stored entry of P is a dot product of a row of X and a row of Yt. */
+/* SDDMM: every stored entry of P is a dot product of a row of X and a row of Yt, the transpose of
+ * Y. */
 #include "../threads/partition.h"
 #include "drivers.h"
 #include "../threads/parallel.h"
@@ -8,7 +9,7 @@
 
 typedef struct job {
   const spk_sparse *P;
-  const spk_column_runs *column_runs; /* of P, or NULL */
+  const spk_column_runs *column_runs; /* those of P, or NULL */
   const spk_dense *X, *Yt;
   void *values;
   const spk_sampling *sampling;
@@ -17,10 +18,10 @@ typedef struct job {
   spk_workspace space;
 } job;
 
-/* A worker's slice of the workspace. */
+/* The workspace of one worker. */
 typedef struct scratch {
   char *x, *y, *cuts, *offsets, *block, *tile;
-  ptrdiff_t packed; /* the panel that y holds */
+  ptrdiff_t packed; /* the number of the panel that y holds */
 } scratch;
 
 static scratch scratch_of(const job *j, int worker) {
@@ -40,7 +41,7 @@ static spk_sddmm_fn choose_kernel(const job *j) {
   return j->plan->strided ? j->kernels->sddmm_csr_strided[t][i] : j->kernels->sddmm_csr[t][i];
 }
 
-/* Of rows from `first` on. */
+/* Run a task, whose rows begin at row `first` of P. */
 static void run_task(const job *j, const scratch *s, const spk_sddmm_task *task, ptrdiff_t first) {
   if (j->plan->tiles)
     spk_sddmm_tiles(task, j->P->dtype, j->P->itype, j->plan->panels == 1 ? j->column_runs : NULL,
@@ -49,7 +50,7 @@ static void run_task(const job *j, const scratch *s, const spk_sddmm_task *task,
     choose_kernel(j)(task);
 }
 
-/* Rows of Yt that a task copies. */
+/* The rows of Yt that a task copies. */
 #define COPY_ROWS 256
 
 static void copy_rows(void *context, ptrdiff_t part, int worker) {
@@ -63,7 +64,7 @@ static void copy_rows(void *context, ptrdiff_t part, int worker) {
                               Yt->col_stride, spk_min(COPY_ROWS, Yt->rows - row), Yt->cols);
 }
 
-/* A task over the operands where they lie; callers replace what they packed. */
+/* A task over the operands in place.  Callers replace the operands that they packed. */
 static spk_sddmm_task plain_task(const job *j) {
   const int copied = j->plan->copy_y;
   return (spk_sddmm_task){.indices = j->P->indices,
@@ -105,7 +106,7 @@ static void point_yt(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t p
   task->base = row;
 }
 
-/* The panels that rows with these offsets reach: patterns like windows touch few of them. */
+/* The panels that rows with given offsets reach.  Structures like windows reach few of them. */
 static void panels_of(const job *j, const void *offsets, ptrdiff_t rows, ptrdiff_t *first,
                       ptrdiff_t *last) {
   const spk_sparse *P = j->P;
@@ -120,7 +121,7 @@ static void panels_of(const job *j, const void *offsets, ptrdiff_t rows, ptrdiff
   *last = high < 0 ? *first - 1 : high / j->plan->panel_rows;
 }
 
-/* Rows [first, last) of CSR or sorted COO. */
+/* Sample rows [first, last) of CSR or sorted COO. */
 static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t first,
                      ptrdiff_t last) {
   const spk_sparse *P = j->P;
@@ -147,8 +148,8 @@ static void run_rows(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t f
   }
 }
 
-/* Blocks of one block row: each row of them becomes a list of columns in the workspace, its dot
- * products are taken at once and put back block by block. */
+/* Sample the blocks of one block row.  Each row of the blocks becomes a list of columns in the
+ * workspace.  Its dot products are computed together and copied back block by block. */
 static void run_block_row(const job *j, const scratch *s, const spk_sddmm_task *shared,
                           ptrdiff_t block, ptrdiff_t x_row) {
   const spk_sparse *P = j->P;
@@ -205,7 +206,7 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
   ptrdiff_t r0 = spk_partition_begin(P, 0, spk_outer_rows(P), part, plan->parts);
   ptrdiff_t r1 = spk_partition_begin(P, 0, spk_outer_rows(P), part + 1, plan->parts);
   if (plan->tiles) {
-    /* The same tiles for every number of parts. */
+    /* The tiles must be the same for any number of parts. */
     r0 = spk_min(P->rows, spk_round_up(r0, SPK_TILE_ROWS));
     r1 = spk_min(P->rows, spk_round_up(r1, SPK_TILE_ROWS));
   }
@@ -224,10 +225,11 @@ static void run_row_part(void *context, ptrdiff_t part, int worker) {
   }
 }
 
-/* Entries of one row that go together: there may be more than an index of 32 bits counts. */
+/* The most entries of one row that go together, because there may be more than an index of 32 bits
+ * can count. */
 #define MAX_RUN ((ptrdiff_t)1 << 30)
 
-/* The task's entries are those from p on. */
+/* Let a task begin at entry p. */
 static void point_entries(const job *j, spk_sddmm_task *task, ptrdiff_t p) {
   const spk_sparse *P = j->P;
   const size_t size = spk_dtype_size(P->dtype);
@@ -236,7 +238,7 @@ static void point_entries(const job *j, spk_sddmm_task *task, ptrdiff_t p) {
   task->out = spk_at_mut(j->values, p, size);
 }
 
-/* COO in any order: runs of entries of one row. */
+/* For COO in any order: consecutive entries of the same row go together. */
 #define RUN_ENTRIES(I)                                 \
   do {                                                 \
     const I *row_of = P->row_indices;                  \

@@ -3,18 +3,18 @@
 #include "../plan/sddmm_plan.h"
 #include "../plan/sddmm_scratch.h"
 
-/* Pairs of neighbours that are looked at in a row. */
+/* The most pairs of neighbouring entries that are sampled in a row. */
 #define PROBES 4
 
-/* What could be gained if all rows had the same columns: then only runs have to be long enough.
- * By a few pairs of neighbours in each row. */
+/* Whether a tile can pay.  If all rows had the same columns, it would pay if runs are long enough,
+ * so a few pairs of neighbouring entries in each row estimate the length of runs. */
 static int worth_looking(const spk_sddmm_task *t, spk_itype itype, ptrdiff_t row, ptrdiff_t rows) {
   double pairs = 0, consecutive = 0;
   for (ptrdiff_t i = row; i < row + rows; i++) {
     const ptrdiff_t p = spk_index(t->begin, itype, i), q = spk_index(t->end, itype, i);
     if (q - p < 2) continue;
     const ptrdiff_t span = spk_index(t->indices, itype, q - 1) - spk_index(t->indices, itype, p);
-    const int whole = span == q - 1 - p; /* or repeats make up for gaps */
+    const int whole = span == q - 1 - p; /* unless repeated columns make up for gaps */
     const ptrdiff_t looked = spk_min(PROBES, q - p - 1);
     pairs += (double)looked;
     consecutive +=
@@ -23,7 +23,7 @@ static int worth_looking(const spk_sddmm_task *t, spk_itype itype, ptrdiff_t row
   return pairs > 0 && spk_worth_looking((double)t->k, (pairs - consecutive) / pairs);
 }
 
-/* The columns that have marks, ascending, which become 0 again. */
+/* List the columns that are marked, in ascending order, and clear the marks. */
 static ptrdiff_t collect(const spk_sddmm_scratch *s, size_t width) {
   ptrdiff_t count = 0;
   for (size_t k = 0; k < width; k += 8) {
@@ -49,15 +49,16 @@ static ptrdiff_t collect(const spk_sddmm_scratch *s, size_t width) {
   return count;
 }
 
-/* What is left of each row, and where a window of columns takes it. */
+/* The entries that are left of each row, and the end of those in the current window of columns. */
 typedef struct tile_rows {
-  const spk_column_runs *column_runs; /* or NULL; */
-  int64_t run[SPK_TILE_ROWS];         /* the run of the pattern that is next in each row */
+  const spk_column_runs *column_runs; /* those of P, or NULL */
+  int64_t run[SPK_TILE_ROWS];         /* the next column run of each row */
   ptrdiff_t first, rows;
   ptrdiff_t at[SPK_TILE_ROWS], end[SPK_TILE_ROWS], next[SPK_TILE_ROWS];
 } tile_rows;
 
-/* Runs of the columns from `low` on; sets next.  Returns how many, and their entries. */
+/* Find the runs of the columns from `low` on, and set next.  Returns the number of runs; *entries
+ * becomes the number of their entries. */
 static ptrdiff_t find_runs(const spk_sddmm_task *t, spk_itype itype, const spk_sddmm_scratch *s,
                            tile_rows *rows, ptrdiff_t low, ptrdiff_t *entries, int32_t *width,
                            const spk_kernels *kernels) {
@@ -119,7 +120,7 @@ static void run_window(const spk_sddmm_task *t, spk_dtype dtype, const spk_sddmm
   }
 }
 
-/* Entries [at, next) of each row, row by row. */
+/* Sample entries [at, next) of each row, row by row. */
 static void run_rows_alone(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
                            const tile_rows *rows, spk_sddmm_fn kernel) {
   int64_t begin64[SPK_TILE_ROWS], end64[SPK_TILE_ROWS];

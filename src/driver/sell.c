@@ -1,4 +1,5 @@
-/* A packed in slices times dense: column by column, row panels dealt out by their steps. */
+/* A in SELL slices times a dense matrix, column by column.  Row panels are partitioned by their
+ * steps. */
 #include "../pack/reduced_precision.h"
 #include "../plan/sell_plan.h"
 #include "drivers.h"
@@ -11,22 +12,23 @@ typedef struct job {
   const spk_epilogue *epilogue;
   const spk_kernels *kernels;
   ptrdiff_t column, parts;
-  size_t window_bytes, plain_bytes; /* 0: no slice needs that */
+  size_t window_bytes, plain_bytes; /* 0: no slice needs it */
   spk_workspace space;
 } job;
 
-/* What a worker has of its own: the column that x holds, or -1; sums; values that had 16 bits; x in
- * windows, for slices with permutes, and as it is, for others.
- * Reading lines that another core wrote takes longer than copying x again. */
+/* The memory of one worker: the number of the column that x holds, or -1; sums; values that had 16
+ * bits; x in windows, for slices with permutes; and x without windows, for other slices.  Each
+ * worker copies x itself, because reading lines that another core wrote takes longer
+ * (doc/decisions/sell.rst, decision-sell-copies). */
 typedef struct scratch {
   ptrdiff_t *column;
   char *sums, *x, *plain;
-  float *values; /* expanded */
+  float *values; /* values that had 16 bits */
 } scratch;
 
 #define SUM_BYTES ((size_t)SPK_SELL_ROW_PANEL_ROWS * sizeof(double))
 
-/* Floats that are expanded at a time: a segment has that many at most. */
+/* The floats that are expanded at a time.  A segment has at most this many values. */
 #define VALUE_BYTES (SPK_EXPANDED * sizeof(float))
 
 static scratch scratch_of(const job *j, int worker) {
@@ -40,7 +42,8 @@ static scratch scratch_of(const job *j, int worker) {
                    .plain = values + (reduced ? VALUE_BYTES : 0) + j->window_bytes};
 }
 
-/* A column of B in windows, each with a zero at its end, or as it is with some. */
+/* Copy a column of B, into windows that each end in a zero, or contiguously with zeros behind
+ * it. */
 static void spread(const job *j, const scratch *s) {
   const spk_sell *A = j->A;
   const spk_dense *B = j->B;
@@ -54,7 +57,7 @@ static void spread(const job *j, const scratch *s) {
   memset(spk_at_mut(s->plain, A->cols, size), 0, SPK_PLAIN_ZEROS * size);
 }
 
-/* As the kernel of the task, whose values have 16 bits: some segments at a time. */
+/* Run the kernel of a task whose values have 16 bits: some segments at a time. */
 static void run_reduced_precision(const job *j, spk_sell_task task, const scratch *s) {
   const spk_sell *A = j->A;
   const spk_expand_fn expand = spk_expander(j->kernels, A->storage);

@@ -1,5 +1,5 @@
-/* Sparse times sparse with a dense result: a row of it is B^T, whose columns are B's rows, times a
- * row of A. */
+/* Sparse times sparse with a dense result.  A row of the result is B^T, whose columns are B's rows,
+ * times a row of A. */
 #include "drivers.h"
 #include "../threads/parallel.h"
 #include "rows.h"
@@ -39,7 +39,7 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
 
 void spk_drive_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff_t ldc, int threads,
                       const spk_kernels *kernels) {
-  /* As if rows of B were of one length. */
+  /* The estimate takes all rows of B to have the same number of entries. */
   const double each = (double)B->nnz / (double)spk_max(B->rows, 1);
   threads = spk_choose_threads(threads, (double)A->nnz * each + (double)A->rows * (double)B->cols);
   const ptrdiff_t parts = threads > 1 ? (ptrdiff_t)threads * PARTS_PER_THREAD : 1;

@@ -1,9 +1,10 @@
 /* Sparse matrix times sparse vector, by columns.
  *
- * Active columns are cut into parts whose sums lie apart until all are there, as many as the
- * operands say, never the number of threads: an element of y is the sum of the parts' in order.
- * Parts are ranges of A's columns, so that a core finds those that it read at the last call, with
- * another vector, in its L2. */
+ * Active columns are cut into parts.  Each part adds to sums of its own, which are added in the
+ * order of the parts at the end.  The number of parts follows from the operands and never from the
+ * number of threads, so that the result has the same bits for any number of threads.  Parts are
+ * ranges of A's columns, so that with another vector, a core finds in its L2 the columns that it
+ * read in the last call. */
 #include <stdatomic.h>
 
 #include "../threads/partition.h"
@@ -12,22 +13,23 @@
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
 
-/* Elements of a dense vector that are looked at together: what is not 0 of them stays in L2. */
+/* The elements of a dense vector that are searched together.  Its nonzeros stay in L2. */
 #define CHUNK 8192
-/* Entries that pay for a part: its sums are cleared and added, and come from another core. */
+/* The least entries of a part.  They pay for sums that are cleared and added, and that come from
+ * another core. */
 #define PART_ENTRIES 8192
 #define MAX_PARTS 8
-/* All sums, in bytes, at most. */
+/* The most bytes of all sums. */
 #define MAX_SUMS ((ptrdiff_t)1 << 19)
-/* Rows that are worth a task when parts are added up. */
+/* The least rows of a task that adds up parts. */
 #define RANGE_ROWS 512
 
 typedef struct job {
   const spk_sparse *A;
   const spk_kernels *kernels;
-  const void *ids, *x; /* of `count` active columns */
+  const void *ids, *x; /* those of `count` active columns */
   ptrdiff_t count;
-  ptrdiff_t low, high; /* where ids are in order: they are in [low, high) */
+  ptrdiff_t low, high; /* if ids are in order, they are in [low, high) */
   int in_order, first; /* first: sums hold nothing yet */
   ptrdiff_t parts, ranges;
   char *sums;
@@ -37,14 +39,14 @@ typedef struct job {
 } job;
 
 ptrdiff_t spk_usual_lines(const spk_sparse *A, ptrdiff_t columns) {
-  const ptrdiff_t most = 8; /* of a longer column, the rest comes by the hardware prefetcher */
+  const ptrdiff_t most = 8; /* the hardware prefetcher brings the rest of a longer column */
   const size_t size = spk_max(spk_dtype_size(A->dtype), spk_itype_size(A->itype));
   const double bytes = (double)A->nnz / (double)spk_max(columns, 1) * (double)size;
   return bytes < (double)(most * SPK_ALIGN) ? 1 + (ptrdiff_t)bytes / SPK_ALIGN : most;
 }
 
-/* Only the columns that are read, whose ids are right: a look at all of A would cost more than the
- * product. */
+/* Check the columns that are read; their ids have been checked.  Checking all of A would cost more
+ * than the product. */
 static spk_status check_columns(const job *j, ptrdiff_t begin, ptrdiff_t end) {
   const spk_sparse *A = j->A;
   if (A->flags & SPK_CHECKED || begin >= end) return SPK_OK;
@@ -71,7 +73,8 @@ static void clear(const spk_sparse *A, void *y) {
   if (A->rows > 0) memset(y, 0, (size_t)A->rows * spk_dtype_size(A->dtype));
 }
 
-/* The first of array[low .. high) that is not below a target; where they do not ascend, some. */
+/* The first index in array[low .. high) whose element is not below a target.  If elements do not
+ * ascend, it is some index. */
 static ptrdiff_t first_from(const void *array, spk_itype itype, ptrdiff_t low, ptrdiff_t high,
                             double target) {
   while (low < high) {
@@ -84,8 +87,8 @@ static ptrdiff_t first_from(const void *array, spk_itype itype, ptrdiff_t low, p
   return low;
 }
 
-/* The first column of a part: parts hold about the same number of entries of A.  Offsets were not
- * checked: whatever they are, columns of one part go before those of the next. */
+/* The first column of a part.  Parts hold about the same number of entries of A.  Offsets have not
+ * been checked; whatever they are, the columns of a part come before those of the next. */
 static ptrdiff_t part_column(const job *j, ptrdiff_t part) {
   const spk_sparse *A = j->A;
   const double from = (double)spk_index(A->offsets, A->itype, j->low);
@@ -132,7 +135,7 @@ static void add_parts(void *context, ptrdiff_t range, int worker) {
                                   spk_at_mut(j->y, row, size), rows, 1, 1, rows, &e);
 }
 
-/* Parts of so many active columns, if a usual one has as many entries as the next. */
+/* The number of parts for `count` active columns, if they have the mean number of entries. */
 static ptrdiff_t parts_for(const spk_sparse *A, ptrdiff_t count, ptrdiff_t pitch, double *entries) {
   const ptrdiff_t bytes = spk_product(pitch, (ptrdiff_t)spk_dtype_size(A->dtype));
   const ptrdiff_t most = spk_min(MAX_PARTS, MAX_SUMS / spk_max(bytes, 1));
@@ -141,7 +144,7 @@ static ptrdiff_t parts_for(const spk_sparse *A, ptrdiff_t count, ptrdiff_t pitch
   return spk_max(1, useful < (double)most ? (ptrdiff_t)useful : most);
 }
 
-/* Elements from the sums of one part to those of the next. */
+/* Elements from the sums of a part to those of the next, in whole cache lines. */
 static ptrdiff_t pitch_of(const spk_sparse *A) {
   return spk_round_up(A->rows, SPK_ALIGN / (ptrdiff_t)spk_dtype_size(A->dtype));
 }
@@ -150,7 +153,7 @@ static size_t sum_bytes(const spk_sparse *A, ptrdiff_t parts, ptrdiff_t pitch) {
   return spk_size_product(spk_size_product((size_t)parts, (size_t)pitch), spk_dtype_size(A->dtype));
 }
 
-/* Adds the columns that the job has now; `last`: no more will come. */
+/* Add the columns that the job has now.  `last`: no more columns will come. */
 static spk_status run_parts(job *j, int threads, int last) {
   j->ranges = last ? spk_max(1, spk_min(j->A->rows / RANGE_ROWS, 2 * (ptrdiff_t)threads)) : 0;
   spk_parallel(threads, (spk_phase){j->parts, run_part}, (spk_phase){j->ranges, add_parts}, j);
@@ -181,7 +184,7 @@ spk_status spk_drive_spmspv(const spk_sparse *A, const void *ids, const void *x,
   return status;
 }
 
-/* The active columns of a chunk of x, in the job's own arrays. */
+/* Find the active columns of a chunk of x, and write them to the arrays of the job. */
 static void look(job *j, const void *x, ptrdiff_t stride, ptrdiff_t chunk, void *ids, void *kept) {
   const spk_sparse *A = j->A;
   j->low = chunk * CHUNK;
@@ -213,7 +216,7 @@ spk_status spk_drive_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t 
     look(&j, x, stride, chunk, ids, kept);
   j.parts = parts_for(A, active, j.pitch, &entries);
   threads = spk_choose_threads(threads, SPK_WORK_SPMSPV_ENTRY * entries);
-  /* On one part, all columns are checked before y is written. */
+  /* With one part, all columns are checked before y is written. */
   for (int checking = j.parts == 1; checking >= 0; checking--) {
     if (j.parts == 1 && !checking) clear(A, y);
     for (ptrdiff_t chunk = 0; chunk < chunks && status == SPK_OK; chunk++) {

@@ -1,10 +1,11 @@
-/* Sums that a worker has in a stage, row-major, go to C. */
+/* Stores sums that a worker has in a row-major stage to C. */
 #ifndef SPK_DRIVER_STAGE_H
 #define SPK_DRIVER_STAGE_H
 
 #include "../dispatch/dispatch.h"
 
-/* The epilogue of rows x cols sums, ld apart, into the tile of C at c.  The stage is free after. */
+/* Store rows x cols sums, whose rows lie ld apart, to the tile of C at c, with the epilogue.  The
+ * stage may be overwritten. */
 static inline void spk_stage_store(const spk_kernels *kernels, void *stage, ptrdiff_t ld, void *c,
                                    const spk_dense *C, ptrdiff_t rows, ptrdiff_t cols,
                                    const spk_epilogue *e) {
@@ -12,7 +13,7 @@ static inline void spk_stage_store(const spk_kernels *kernels, void *stage, ptrd
     kernels->tile_store[C->dtype](stage, ld, c, C->row_stride, C->col_stride, rows, cols, e);
     return;
   }
-  /* Finished along its rows first: a transposition takes its time from vectors alone. */
+  /* Finish the sums along their rows first, so that the transposition handles whole vectors. */
   kernels->tile_finish[C->dtype](stage, ld, 1, rows, cols, e);
   kernels->unpack[C->dtype](stage, ld, c, C->row_stride, C->col_stride, rows, cols);
 }

@@ -1,10 +1,11 @@
-/* Index arrays, validated by all threads: for a vector, the check is a sixth of the product. */
+/* Validates index arrays with all threads.  For a product with a vector, the check takes a sixth of
+ * the time of the product. */
 #include <stdatomic.h>
 
 #include "drivers.h"
 #include "../threads/parallel.h"
 
-/* Indices of one task: some microseconds of work. */
+/* The indices of one task, which takes some microseconds. */
 #define CHUNK ((ptrdiff_t)1 << 15)
 
 typedef struct job {
@@ -12,7 +13,7 @@ typedef struct job {
   spk_itype itype;
   ptrdiff_t count, bound;
   const spk_kernels *kernels;
-  int descends; /* whether to count */
+  int descends; /* whether descents are counted */
   atomic_ptrdiff_t falls;
   atomic_int outside;
 } job;
