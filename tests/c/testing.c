@@ -43,52 +43,77 @@ int test_result(void) {
   return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static struct {
+/* Tests take thousands of small arrays: a block keeps its pages for the next one, up to this size.
+ */
+#define MAX_KEPT ((size_t)1 << 20)
+
+/* Pages, of which the last faults; `memory` ends where that begins.  `front` bytes before it are
+ * FRONT until a test writes there. */
+static struct block {
   unsigned char *pages, *memory;
-  size_t mapped;
+  size_t mapped, front;
+  int frozen;
 } blocks[MAX_BLOCKS];
 static int taken;
 
+static size_t page_size(void) {
+  static size_t size;
+  if (!size) size = (size_t)sysconf(_SC_PAGESIZE);
+  return size;
+}
+
+static void map_block(struct block *b, size_t mapped) {
+  const size_t guard = page_size();
+  if (b->mapped < mapped) {
+    if (b->mapped) munmap(b->pages, b->mapped);
+    b->pages = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    b->mapped = mapped;
+    if (b->pages == MAP_FAILED || mprotect(b->pages + mapped - guard, guard, PROT_NONE)) abort();
+  } else if (b->frozen && mprotect(b->pages, b->mapped - guard, PROT_READ | PROT_WRITE)) {
+    abort();
+  }
+  b->frozen = 0;
+}
+
 void *exact_memory(size_t bytes) {
   if (taken == MAX_BLOCKS) abort();
-  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  if (UNDER_SANITIZER) {
-    blocks[taken].memory = malloc(bytes);
-  } else {
-    const size_t used = (bytes + page - 1) / page * page + page;
-    unsigned char *pages =
-        mmap(NULL, used + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED || mprotect(pages + used, page, PROT_NONE)) abort();
-    memset(pages, FRONT, used - bytes);
-    blocks[taken].pages = pages;
-    blocks[taken].mapped = used + page;
-    blocks[taken].memory = pages + used - bytes;
-  }
-  return blocks[taken++].memory;
+  struct block *b = &blocks[taken++];
+  if (UNDER_SANITIZER) return b->memory = malloc(bytes);
+  const size_t page = page_size(), used = (bytes + page - 1) / page * page + page;
+  map_block(b, used + page);
+  b->memory = b->pages + b->mapped - page - bytes;
+  b->front = used - bytes;
+  memset(b->memory - b->front, FRONT, used);
+  return b->memory;
 }
 
 void exact_memory_freeze(void) {
-  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  for (int i = 0; !UNDER_SANITIZER && i < taken; i++)
-    if (mprotect(blocks[i].pages, blocks[i].mapped - page, PROT_READ)) abort();
+  for (struct block *b = blocks; !UNDER_SANITIZER && b < blocks + taken; b++) {
+    if (!b->frozen && mprotect(b->pages, b->mapped - page_size(), PROT_READ)) abort();
+    b->frozen = 1;
+  }
 }
 
 int exact_memory_mark(void) { return taken; }
 
 void exact_memory_release(void) { exact_memory_release_to(0); }
 
-void exact_memory_release_to(int mark) {
-  while (taken > mark) {
-    taken--;
-    if (UNDER_SANITIZER) {
-      free(blocks[taken].memory);
-      continue;
-    }
-    const unsigned char *p = blocks[taken].pages;
-    while (p < blocks[taken].memory && *p == FRONT) p++;
-    CHECK(p == blocks[taken].memory, "written %td bytes before an array", blocks[taken].memory - p);
-    munmap(blocks[taken].pages, blocks[taken].mapped);
+static void release(struct block *b) {
+  if (UNDER_SANITIZER) {
+    free(b->memory);
+    return;
   }
+  const unsigned char *front = b->memory - b->front;
+  const int intact = *front == FRONT && !memcmp(front, front + 1, b->front - 1);
+  CHECK(intact, "written before an array of %td bytes",
+        b->pages + b->mapped - page_size() - b->memory);
+  if (b->mapped <= MAX_KEPT) return;
+  munmap(b->pages, b->mapped);
+  b->mapped = 0;
+}
+
+void exact_memory_release_to(int mark) {
+  while (taken > mark) release(&blocks[--taken]);
 }
 
 /* SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). */
