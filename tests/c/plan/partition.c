@@ -1,0 +1,96 @@
+#include "../../../src/threads/partition.h"
+
+#include <stdlib.h>
+
+#include "plan.h"
+
+static void check_tiles(void) {
+  for (ptrdiff_t lanes = 2; lanes <= SPK_MAX_LANES; lanes *= 2)
+    for (ptrdiff_t most = 1; most <= SPK_MAX_VECTORS; most++)
+      for (ptrdiff_t n = 1; n < 20 * SPK_MAX_LANES; n++) {
+        test_case("tiles of %td columns, %td lanes, at most %td vectors", n, lanes, most);
+        const ptrdiff_t tile = spk_tile_of(n, lanes, most), tiles = spk_ceil_div(n, tile);
+        const ptrdiff_t vectors = spk_ceil_div(n, lanes);
+        CHECK(tile % lanes == 0 && tile >= lanes && tile <= most * lanes, "%td wide", tile);
+        CHECK(tiles == spk_ceil_div(vectors, most), "%td tiles", tiles);
+        /* Of nearly the same width: none has a vector more than it must. */
+        CHECK(tiles * (tile / lanes - 1) < vectors, "%td tiles of %td", tiles, tile);
+      }
+}
+
+static void check_even(void) {
+  for (ptrdiff_t count = 0; count < 50; count++)
+    for (ptrdiff_t parts = 1; parts < 60; parts++) {
+      test_case("%td items in %td even parts", count, parts);
+      CHECK(spk_partition_even(count, 0, parts) == 0);
+      CHECK(spk_partition_even(count, parts, parts) == count);
+      for (ptrdiff_t part = 0; part < parts; part++) {
+        const ptrdiff_t items =
+            spk_partition_even(count, part + 1, parts) - spk_partition_even(count, part, parts);
+        CHECK(items == count / parts || items == spk_ceil_div(count, parts), "part %td has %td",
+              part, items);
+      }
+    }
+  CHECK(spk_partition_even(PTRDIFF_MAX, 3, 3) == PTRDIFF_MAX);
+}
+
+/* No part has more than its share and one item. */
+static void check_balanced(void) {
+  enum { MAX_ITEMS = 40 };
+  ptrdiff_t before[MAX_ITEMS + 1] = {0};
+  for (ptrdiff_t count = 0; count <= MAX_ITEMS; count++)
+    for (ptrdiff_t parts = 1; parts < 50; parts += 1 + parts / 4) {
+      test_case("%td items of any weight in %td parts", count, parts);
+      ptrdiff_t heaviest = 0;
+      for (ptrdiff_t i = 0; i < count; i++) {
+        const ptrdiff_t weight = random_below(4) ? random_below(20) : 100 * random_below(3);
+        before[i + 1] = before[i] + weight;
+        heaviest = spk_max(heaviest, weight);
+      }
+      CHECK(spk_partition_balanced(before, count, 0, parts) == 0);
+      CHECK(spk_partition_balanced(before, count, parts, parts) == count);
+      for (ptrdiff_t part = 0; part < parts; part++) {
+        const ptrdiff_t first = spk_partition_balanced(before, count, part, parts);
+        const ptrdiff_t end = spk_partition_balanced(before, count, part + 1, parts);
+        CHECK(first <= end, "part %td ends before it begins", part);
+        if (first > end) continue;
+        const double share = (double)before[count] / (double)parts;
+        CHECK((double)(before[end] - before[first]) <= share + (double)heaviest, "part %td", part);
+      }
+    }
+}
+
+static double time_of(ptrdiff_t parts, ptrdiff_t row_panels, double packing, ptrdiff_t tiles,
+                      ptrdiff_t threads) {
+  return (double)spk_ceil_div(tiles * parts, threads) *
+         ((double)spk_ceil_div(row_panels, parts) + packing);
+}
+
+/* As many parts as take about the least time. */
+static void check_chosen(void) {
+  for (ptrdiff_t row_panels = 1; row_panels < 100; row_panels += 1 + row_panels / 3)
+    for (ptrdiff_t tiles = 1; tiles < 20; tiles += 1 + tiles / 2)
+      for (ptrdiff_t least = 1; least <= row_panels; least += 1 + 2 * least)
+        for (int packing = 0; packing < 20; packing += 5) {
+          test_case("%td row panels, %td tiles, at least %td parts", row_panels, tiles, least);
+          const ptrdiff_t alone = spk_choose_partition(row_panels, 1, packing, tiles, 1, least);
+          CHECK(alone == least, "%td parts for one thread", alone);
+          for (ptrdiff_t threads = 2; threads < 40; threads *= 3) {
+            const ptrdiff_t most = spk_max(least, SPK_TASKS_PER_THREAD * threads);
+            const ptrdiff_t chosen =
+                spk_choose_partition(row_panels, 1, packing, tiles, threads, least);
+            CHECK(chosen >= least && chosen <= spk_min(most, row_panels), "%td parts", chosen);
+            const double time = time_of(chosen, row_panels, packing, tiles, threads);
+            for (ptrdiff_t parts = least; parts <= spk_min(most, row_panels); parts++)
+              CHECK(time <= SPK_ABOUT * time_of(parts, row_panels, packing, tiles, threads),
+                    "%td parts take longer than %td", chosen, parts);
+          }
+        }
+}
+
+void check_partition(void) {
+  check_tiles();
+  check_even();
+  check_balanced();
+  check_chosen();
+}
