@@ -1,27 +1,28 @@
-/* Activations of vectors, U at once.
+/* Activations of U vectors at once.
  *
- * Within 2 units in the last place of the result, which may be subnormal, for every x
- * (tests/c/kernels/activations.c).  What a rounded product, sum or quotient lacks is carried along
- * (`rest`, Dekker's and Knuth's sums) wherever it would be more than a fraction of a unit.  No step
- * looks at other lanes, so that a result does not depend on its place.
- */
+ * Results are within 2 units in the last place, for every x, including subnormal results
+ * (tests/c/kernels/activations.c).  The rounding error of a product, sum or quotient is carried
+ * along (`rest`, Dekker's and Knuth's sums) where it would exceed a fraction of a unit.  No step
+ * looks at other lanes, so a result does not depend on its place. */
 #define SPK_C(x) V(set1)((T)(x))
 
-/* An exponent that exponents of results are kept away from subnormal ones by, and 2 to minus it. */
+/* The number that is added to the exponents of results to keep them away from subnormal numbers,
+ * and 2 to minus that number. */
 #define SPK_LIFT (sizeof(T) == 4 ? 64 : 512)
 #define SPK_LIFTED SPK_C(sizeof(T) == 4 ? 0x1p-64 : 0x1p-512)
 
 /* x Phi(x): the exact form of gelu (Hendrycks and Gimpel, arXiv 1606.08415).
  *
- * max(x, 0) less g(t) = t Phi(-t), t = |x|, is right in relative terms on both sides where g is:
+ * It is max(x, 0) - g(t) with g(t) = t Phi(-t) and t = |x|.  The result is right in relative terms
+ * on both sides if g is:
  *
- *   g(t) = t / (t + a) * S(w) * exp(-t^2 / 2),   w = (t - k) / (t + k),
+ *   g(t) = t / (t + a) * S(w) * exp(-t^2 / 2),   w = (t - k) / (t + k)
  *
- * where S, (t + a) times half of the scaled complementary error function of t / sqrt(2) (as in
- * Shepherd and Laframboise, Math. Comp. 36, 1981), goes from 0.399 to 0.472 only: the roundings of
- * its polynomial are a tenth of its own.  Its terms minimise the greatest relative error (Remez'
- * exchange on 200 bits, coefficients rounded; k such that the first one is nearly a float): 2^-27.7
- * in float32, 2^-58.8 in float64. */
+ * S is (t + a) times half of the scaled complementary error function of t / sqrt(2) (as in Shepherd
+ * and Laframboise, Math.  Comp.  36, 1981).  It only varies from 0.399 to 0.472, so the roundings
+ * of its polynomial are a tenth of its own.  Its terms minimise the greatest relative error (Remez'
+ * exchange on 200 bits, coefficients rounded; k such that the first coefficient is nearly a float):
+ * 2^-27.7 in float32, 2^-58.8 in float64. */
 SPK_INLINE void FT(gelu)(VEC *x, const int U) {
   const int single = sizeof(T) == 4;
   static const double f32_terms[] = {0x1.ebb252p-13, 0x1.a1fa86p-18, -0x1.e8fdd6p-10, 0x1.d81572p-8,
@@ -37,7 +38,7 @@ SPK_INLINE void FT(gelu)(VEC *x, const int U) {
       -0x1.88e4d155a7417p-6,  0x1.d1c445911d7c6p-6,   -0x1.93800fdacd854p-6,
       0x1.0ecf301e2e0e9p-7,   0x1.630502a2d89ddp-6,   -0x1.f4e0288feba91p-5,
       0x1.c2b6ff2c164cbp-2};
-  /* Few bits, so that d - a is exact. */
+  /* a has few bits, so that d - a is exact. */
   const VEC a = SPK_C(0.8125), k = SPK_C(single ? 0x1.41ae3p+2 : 0x1.8eb9b4f2e954dp+2);
   const VEC most = SPK_C(single ? 14.7 : 39), one = SPK_C(1), two = SPK_C(2), minus = SPK_C(-1);
   VEC t[SPK_TOGETHER], h[SPK_TOGETHER], rest[SPK_TOGETHER], p[SPK_TOGETHER];
@@ -72,12 +73,13 @@ SPK_INLINE void FT(gelu)(VEC *x, const int U) {
   }
 }
 
-/* About 2^-SPK_LIFT / (1 + exp(z + rest)), with the denominator, divided so, and what that lacks.
- */
+/* y is about 2^-SPK_LIFT / (1 + exp(z + rest)).  d is the denominator, divided by 2^SPK_LIFT, and
+ * `lacks` its rounding error. */
 SPK_INLINE void FT(logistic)(const VEC *z, const VEC *rest, VEC *y, VEC *d, VEC *lacks,
                              const int U) {
   VEC clamped[SPK_TOGETHER], p[SPK_TOGETHER], power[SPK_TOGETHER];
-  /* exp(-40) is nothing beside 1 in float32, and exp(-80) in float64; above, all is 0. */
+  /* exp(-40) is nothing beside 1 in float32, and exp(-80) in float64.  From the upper limits on,
+   * the result is 0. */
   EACH clamped[u] =
       V(max)(SPK_C(sizeof(T) == 4 ? -40 : -80), V(min)(SPK_C(sizeof(T) == 4 ? 110 : 760), z[u]));
   FT(exp_parts)(clamped, rest, -SPK_LIFT, p, power, U);
@@ -101,7 +103,7 @@ SPK_INLINE void FT(sigmoid)(VEC *x, const int U) {
   }
 }
 
-/* x / (1 + exp(z + rest)) where below `low` the result is 0, and above 50 it is x. */
+/* x / (1 + exp(z + rest)).  The result is 0 where x is below `low`, and x where x is above 50. */
 SPK_INLINE void FT(gated)(VEC *x, const VEC *z, const VEC *rest, double low, const int U) {
   VEC y[SPK_TOGETHER], d[SPK_TOGETHER], lacks[SPK_TOGETHER];
   FT(logistic)(z, rest, y, d, lacks, U);
@@ -119,10 +121,10 @@ SPK_INLINE void FT(silu)(VEC *x, const int U) {
   FT(gated)(x, z, NULL, sizeof(T) == 4 ? -110 : -760, U);
 }
 
-/* x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as x / (1 + exp(z)): z, up to 104 or 745, as
- * a number and what that lacks. */
+/* x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), computed as x / (1 + exp(z)).  z goes up to
+ * 104 or 745, and its rounding error is kept. */
 SPK_INLINE void FT(gelu_tanh)(VEC *x, const int U) {
-  /* -2 sqrt(2 / pi) and that times 0.044715 */
+  /* k0 is -2 sqrt(2 / pi), and k1 is 0.044715 times that. */
   const int single = sizeof(T) == 4;
   const VEC k0 = SPK_C(single ? -0x1.988454p+0 : -0x1.9884533d43651p+0),
             k0_rest = SPK_C(single ? 0x1.857936p-25 : 0x1.cbc0d30ebfd15p-54);
@@ -143,7 +145,7 @@ SPK_INLINE void FT(gelu_tanh)(VEC *x, const int U) {
   FT(gated)(x, z, rest, -most, U);
 }
 
-/* e / (e + 2), e = exp(2 |x|) - 1. */
+/* e / (e + 2), with e = exp(2 |x|) - 1. */
 SPK_INLINE void FT(tanh)(VEC *x, const int U) {
   const VEC one = SPK_C(1), two = SPK_C(2);
   VEC z[SPK_TOGETHER], p[SPK_TOGETHER], power[SPK_TOGETHER];
@@ -166,7 +168,7 @@ SPK_INLINE void FT(leaky_relu)(VEC *x, const int U) {
   EACH x[u] = V(select_less)(x[u], V(zero)(), V(mul)(x[u], SPK_C(0.01)), x[u]);
 }
 
-/* exp(x) - 1 below 0. */
+/* x, or exp(x) - 1 below 0. */
 SPK_INLINE void FT(elu)(VEC *x, const int U) {
   VEC z[SPK_TOGETHER], p[SPK_TOGETHER], power[SPK_TOGETHER];
   EACH z[u] = V(max)(SPK_C(sizeof(T) == 4 ? -20 : -40), V(min)(V(zero)(), x[u]));
@@ -192,7 +194,7 @@ SPK_INLINE void FT(hardsigmoid)(VEC *x, const int U) {
 
 SPK_INLINE void FT(relu6)(VEC *x, const int U) { EACH x[u] = V(min)(SPK_C(6), V(relu)(x[u])); }
 
-/* --- elements in memory --- */
+/* --- Elements in memory --- */
 
 #define SPK_BLOCK (SPK_TOGETHER * LANES)
 
@@ -252,12 +254,12 @@ static void FT(activate_blocks)(T *x, ptrdiff_t blocks, spk_activation activatio
       FT(relu6_blocks)(x, blocks);
       break;
     case SPK_IDENTITY:
-    case SPK_RELU: /* done as sums are stored */
+    case SPK_RELU: /* applied when sums are stored */
       break;
   }
 }
 
-/* Neighbours, in place. */
+/* n contiguous elements, in place. */
 static void FT(activate_row)(T *x, ptrdiff_t n, spk_activation activation) {
   const ptrdiff_t rest = n % SPK_BLOCK;
   FT(activate_blocks)(x, n / SPK_BLOCK, activation);
@@ -268,7 +270,7 @@ static void FT(activate_row)(T *x, ptrdiff_t n, spk_activation activation) {
   memcpy(x + n - rest, block, (size_t)rest * sizeof(T));
 }
 
-/* Rows of n neighbours each, fewer than a block: vectors of several rows at a time. */
+/* Rows of n contiguous elements each, fewer than a block: vectors of several rows go together. */
 static void FT(activate_short_rows)(T *c, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t n,
                                     spk_activation activation) {
   const ptrdiff_t vectors = spk_ceil_div(n, LANES), some = SPK_TOGETHER / vectors;
@@ -292,7 +294,7 @@ static void FT(activate_short_rows)(T *c, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_
   }
 }
 
-/* A tile of C, of any strides. */
+/* A tile of C with any strides. */
 static void FT(activate_tile)(T *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
                               ptrdiff_t n, spk_activation activation) {
   if (n == 1 || (row_stride == 1 && col_stride != 1)) {

@@ -1,18 +1,17 @@
 /* Attention: softmax of the scores of a tile, or of a row, and the weighted sum of values.
  *
  * Softmax is taken online (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., FlashAttention,
- * arXiv 2205.14135): of each chunk of keys, what was summed before is scaled to the new maximum.
- * Lanes are queries: maxima and sums go lane by lane, and the transposed output is made by the same
- * loop as the scores, with V in the place of K.
- */
+ * arXiv 2205.14135): for each chunk of keys, earlier sums are rescaled to the new maximum.  Lanes
+ * are queries.  So maxima and sums go lane by lane, and the loop that makes the scores also makes
+ * the transposed output, with V in the place of K. */
 #define T_LOWEST ((T) - (sizeof(T) == 4 ? FLT_MAX : DBL_MAX))
 #define NV (SPK_TILE_ROWS / LANES)
-/* Elements of values whose sums are in registers. */
+/* Elements of V whose sums are in registers at a time. */
 #define PART \
   ((SPK_SIMD_REGISTERS >= 32 ? 16 : 8) / NV > 0 ? (SPK_SIMD_REGISTERS >= 32 ? 16 : 8) / NV : 1)
 #define PART_4 (PART / 4 > 0 ? PART / 4 : 1)
 
-/* Scores of the columns in the pattern, -infinity elsewhere; and their maxima. */
+/* Set scores to -infinity where the row does not attend to the key, and update the maxima. */
 SPK_INLINE void FT(tile_mask)(T *S, const uint16_t *bits, ptrdiff_t count, VEC m[NV]) {
   const VEC none = V(set1)((T)-INFINITY);
   for (ptrdiff_t j = 0; j < count; j++) {
@@ -25,7 +24,8 @@ SPK_INLINE void FT(tile_mask)(T *S, const uint16_t *bits, ptrdiff_t count, VEC m
   }
 }
 
-/* Elements [t, t + D) of the values, each with the weights of all keys. */
+/* Update elements [t, t + D) of the output: rescale them, and add V times the weights of all
+ * keys. */
 SPK_INLINE void FT(tile_values)(const T *S, const T *values, ptrdiff_t ldv, const int32_t *keys,
                                 ptrdiff_t count, T *O, const VEC scale[NV], const int D) {
   VEC sum[16 * 2];
@@ -61,7 +61,7 @@ static void FT(attend_tile)(const spk_attend_task *task) {
   SPK_UNROLL for (int v = 0; v < NV; v++) m[v] = V(load)(maxima + v * LANES);
   FT(tile_mask)(S, task->bits, count, m);
   SPK_UNROLL for (int v = 0; v < NV; v++) {
-    /* A maximum of -infinity would give NaN for rows that have nothing yet. */
+    /* A maximum of -infinity would give NaN for rows that have no key yet. */
     base[v] = V(max)(V(set1)(T_LOWEST), m[v]);
     const VEC minus = V(mul)(base[v], V(set1)((T)-1));
     scale[v] = FT(exp)(V(add)(V(load)(maxima + v * LANES), minus));
@@ -125,9 +125,9 @@ static int FT(attend_finish)(const spk_attend_task *task, void *out, ptrdiff_t l
 #undef PART
 #undef PART_4
 
-/* --- one row alone, its lanes along d --- */
+/* --- One row alone, with lanes along d --- */
 
-/* values += weights[j] * V[keys[j], :NV vectors] on top of scale * o. */
+/* o = scale * o + sum of weights[j] * V[keys[j], :NV vectors]. */
 SPK_INLINE void FT(row_values)(const T *weights, const T *values, ptrdiff_t ldv,
                                const int32_t *keys, ptrdiff_t count, T *o, VEC scale, const int NV,
                                ptrdiff_t width) {
@@ -162,8 +162,8 @@ SPK_INLINE void FT(row_values)(const T *weights, const T *values, ptrdiff_t ldv,
   SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(o + v * LANES, V(add)(sum[0][v], sum[1][v]));
 }
 
-/* exp(s - maximum) in place of scores [0, count), which whole vectors of -infinity complete; their
- * sum. */
+/* Replace scores [0, count) by exp(s - maximum).  count is whole vectors, filled up with -infinity.
+ * Returns the sum. */
 SPK_INLINE T FT(weights)(T *s, ptrdiff_t count, T maximum) {
   const VEC base = V(set1)(-maximum);
   VEC sum = V(zero)();
@@ -219,13 +219,13 @@ static void FT(attend_row)(const spk_attend_task *task) {
 static void FT(attend_row_finish)(const spk_attend_task *task, void *out, void *lse) {
   const T *maximum = task->maxima, *sum = task->sums, *o = task->O;
   T *to = out;
-  /* Not o times 0, which infinity or NaN may have got into with weights of 0. */
+  /* 0 is stored and not o times 0, because o may be infinite or NaN from weights of 0. */
   const T factor = 1 / *sum;
   for (ptrdiff_t t = 0; t < task->dv; t++) to[t] = *sum == 0 ? 0 : o[t] * factor;
   if (lse) *(T *)lse = *maximum + T_FN(log)(*sum);
 }
 
-/* --- rows of a sparse matrix --- */
+/* --- Rows of a sparse matrix --- */
 
 static void FT(softmax)(void *out, const void *values, ptrdiff_t count, double scale) {
   const T *x = values;

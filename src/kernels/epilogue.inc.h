@@ -1,10 +1,10 @@
 /* What happens between the accumulators and C: alpha, beta, biases, activation.
  *
- * One rule for all kernels, every operation rounded to T: alpha times the finished sum, plus beta
- * times C, plus the bias of the row, plus the bias of the column; then the activation.  Nothing is
- * fused here: overflow and underflow are the same on all instruction sets. */
+ * One rule holds for all kernels, and every operation is rounded to T: alpha times the finished
+ * sum, plus beta times C, plus the bias of the row, plus the bias of the column; then the
+ * activation.  No operations are fused, so that overflow and underflow are the same on all ISAs. */
 
-/* The two cases worth a path without branches: a whole product, and a further block of K. */
+/* Two cases deserve a path without branches: a whole product, and a further block of K. */
 enum FT(store_mode) { FT(STORE_PLAIN), FT(STORE_ADD), FT(STORE_GENERAL), FT(STORE_RELU) };
 
 static inline enum FT(store_mode) FT(store_mode_of)(const spk_epilogue *e) {
@@ -13,7 +13,8 @@ static inline enum FT(store_mode) FT(store_mode_of)(const spk_epilogue *e) {
   return e->beta == 0.0 ? FT(STORE_PLAIN) : e->beta == 1.0 ? FT(STORE_ADD) : FT(STORE_GENERAL);
 }
 
-/* For store_row: relu alone takes no detour, which would take 4 ns for each row. */
+/* The mode for store_row.  Relu alone has a mode of its own, because the general case would take 4
+ * ns more for each row. */
 static inline enum FT(store_mode) FT(row_mode_of)(const spk_epilogue *e) {
   spk_epilogue rest = *e;
   rest.activation = SPK_IDENTITY;
@@ -21,8 +22,8 @@ static inline enum FT(store_mode) FT(row_mode_of)(const spk_epilogue *e) {
   return plain && e->activation == SPK_RELU ? FT(STORE_RELU) : FT(store_mode_of)(e);
 }
 
-/* Activations other than relu are applied to blocks of C that are still in L1: takes one out of e
- * for that, or nothing, SPK_IDENTITY. */
+/* Take an activation other than relu out of e, as it is applied to blocks of C that are still in
+ * L1.  Returns SPK_IDENTITY if there is none. */
 static inline spk_activation FT(take_activation)(spk_epilogue *e) {
   const spk_activation activation = e->activation;
   if (activation <= SPK_RELU) return SPK_IDENTITY;
@@ -30,19 +31,21 @@ static inline spk_activation FT(take_activation)(spk_epilogue *e) {
   return activation;
 }
 
-/* After how many rows of n elements it is to be applied: all of them where there is none. */
+/* The number of rows of n elements after which the activation is applied; all rows if there is
+ * none. */
 static inline ptrdiff_t FT(rows_together)(spk_activation taken, ptrdiff_t rows, ptrdiff_t n) {
   const ptrdiff_t bytes = 8192;
   return taken ? 1 + bytes / spk_max(1, n * (ptrdiff_t)sizeof(T)) : rows;
 }
 
-/* What a vector of the general case takes part in, besides the sums. */
+/* The terms of the general case besides the sums.  `old`, `row` and `relu` say whether beta, the
+ * bias of the row and relu apply. */
 typedef struct FT(store_terms) {
   VEC alpha, beta, bias;
   int old, row, relu;
 } FT(store_terms);
 
-/* A vector of the general case; `mask` where `masked`. */
+/* Store one vector of the general case; only the lanes of `mask` if `masked`. */
 SPK_INLINE void FT(store_vector)(const T *sums, const T *old, T *to, const T *bias_col,
                                  const FT(store_terms) * t, const int masked, MASK mask) {
   VEC x = V(mul)(t->alpha, masked ? V(load_masked)(sums, mask) : V(load)(sums));
@@ -56,8 +59,8 @@ SPK_INLINE void FT(store_vector)(const T *sums, const T *old, T *to, const T *bi
     V(store)(to, x);
 }
 
-/* The general case, out of line: of sums[0 .. n) of row i and the row `old` of C, where it goes.
- * But for activations that FT(take_activation) takes. */
+/* The general case, out of line: sums[0 .. n) of row i, and the elements `old` of C, go to `to`.
+ * Activations that FT(take_activation) takes are not applied. */
 static __attribute__((noinline)) void FT(store_general)(const T *sums, const T *old, T *to,
                                                         ptrdiff_t i, ptrdiff_t n,
                                                         const spk_epilogue *e) {
@@ -75,7 +78,7 @@ static __attribute__((noinline)) void FT(store_general)(const T *sums, const T *
   if (j < n) FT(store_vector)(sums + j, old + j, to + j, col ? col + j : NULL, &t, 1, mask);
 }
 
-/* NV accumulators of row i into the row c of C; the last one masked if `masked`. */
+/* Store NV accumulators of row i into the row c of C.  The last one is masked if `masked`. */
 SPK_INLINE void FT(store_row)(const VEC *acc, T *c, ptrdiff_t i, ptrdiff_t n, const int NV,
                               const int masked, MASK mask, enum FT(store_mode) mode,
                               const spk_epilogue *e) {
@@ -98,7 +101,7 @@ SPK_INLINE void FT(store_row)(const VEC *acc, T *c, ptrdiff_t i, ptrdiff_t n, co
   }
 }
 
-/* The general case of rows of C that lie anywhere, and all of whose sums, ld apart, are neighbours
+/* The general case of rows of C that lie anywhere.  Their sums are contiguous, with rows ld apart,
  * and may be overwritten. */
 static __attribute__((noinline)) void FT(store_rows)(T *sums, ptrdiff_t ld, T *C, ptrdiff_t ldc,
                                                      const uint16_t *ids, ptrdiff_t rows,
@@ -122,7 +125,7 @@ static __attribute__((noinline)) void FT(store_rows)(T *sums, ptrdiff_t ld, T *C
   }
 }
 
-/* The general case of one scalar, but for activations that FT(take_activation) takes. */
+/* The general case of one scalar.  Activations that FT(take_activation) takes are not applied. */
 static inline T FT(finished)(T sum, const T *old, ptrdiff_t i, ptrdiff_t j, const spk_epilogue *e) {
   T x = (T)e->alpha * sum;
   if (e->beta != 0.0) x += (T)e->beta * *old;
@@ -135,7 +138,7 @@ static inline void FT(store_one)(T sum, T *c, ptrdiff_t i, ptrdiff_t j, const sp
   *c = FT(finished)(sum, c, i, j, e);
 }
 
-/* Partial sums of the same elements, added in the order of the parts. */
+/* Add the partial sums of the same elements, in the order of the parts. */
 static void FT(partial_add)(void *sums, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t count) {
   T *s = sums;
   for (ptrdiff_t i = 0; i < count; i += LANES) {
@@ -145,12 +148,12 @@ static void FT(partial_add)(void *sums, ptrdiff_t stride, ptrdiff_t parts, ptrdi
   }
 }
 
-/* Where nothing is added up: C = alpha * 0 + beta * C, without the second term for beta == 0,
- * whatever C held.  With alpha = 1 and beta = 0, zeros for a scatter to add to. */
+/* C of rows that have no sum: C = alpha * 0 + beta * C.  If beta == 0, C is not read.  With alpha =
+ * 1 and beta = 0, C becomes zeros for a scatter to add to. */
 static void FT(tile_scale)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
                            ptrdiff_t n, const spk_epilogue *e) {
   const T beta = (T)e->beta, none = (T)e->alpha * (T)0;
-  if (beta == (T)1 && none == (T)0) return; /* but for the sign of a zero */
+  if (beta == (T)1 && none == (T)0) return; /* C would change only in the sign of a zero */
   if (n == 1 || (row_stride == 1 && col_stride != 1)) {
     /* Along columns. */
     const ptrdiff_t one = n == 1 ? 0 : col_stride, down = row_stride, count = rows;
@@ -167,10 +170,10 @@ static void FT(tile_scale)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, 
   }
 }
 
-/* Rows that are transposed at a time, in vectors. */
+/* The rows that are transposed at a time, in vectors. */
 #define SPK_STORE_VECTORS 8
 
-/* tile_store where columns of C lie whole, and not both biases are there: columns are rows then. */
+/* tile_store for contiguous columns of C and at most one bias: columns of C are handled as rows. */
 static void FT(store_columns)(const T *s, ptrdiff_t ld, T *c, ptrdiff_t col_stride, ptrdiff_t rows,
                               ptrdiff_t n, const spk_epilogue *e) {
   if (FT(store_mode_of)(e) == FT(STORE_PLAIN)) {
@@ -194,11 +197,11 @@ static void FT(store_columns)(const T *s, ptrdiff_t ld, T *c, ptrdiff_t col_stri
 }
 #undef SPK_STORE_VECTORS
 
-/* Elements of C that are brought together at a time. */
+/* The elements of C that are brought together at a time. */
 #define SPK_STORE_TOGETHER 512
 
-/* tile_store to C of any strides: block by block through rows that lie whole (with beta 0.6 ns an
- * element, 11 one by one). */
+/* tile_store for a C of any strides: block by block through contiguous rows (with beta 0.6 ns an
+ * element, against 11 one by one). */
 static void FT(store_strided)(const T *s, ptrdiff_t ld, T *c, ptrdiff_t row_stride,
                               ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
                               const spk_epilogue *e) {
@@ -221,16 +224,16 @@ static void FT(store_strided)(const T *s, ptrdiff_t ld, T *c, ptrdiff_t row_stri
 }
 #undef SPK_STORE_TOGETHER
 
-/* FT(tile_store), but for activations that FT(take_activation) takes. */
+/* FT(tile_store) without the activations that FT(take_activation) takes. */
 static void FT(tile_store_sums)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
                                 ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
                                 const spk_epilogue *e) {
   const enum FT(store_mode) mode = FT(store_mode_of)(e);
-  const int two_biases = e->bias_row && e->bias_col; /* whose order matters */
+  const int two_biases = e->bias_row && e->bias_col; /* the order of two biases matters */
   const T *s = sums;
   T *c = C;
   if (n == 1 && rows > 1 && ld == 1 && !two_biases) {
-    /* A column whose sums are neighbours: as a row. */
+    /* A column whose sums are contiguous is stored as a row. */
     spk_epilogue transposed = *e;
     transposed.bias_row = e->bias_col;
     transposed.bias_col = e->bias_row;
@@ -265,14 +268,15 @@ static void FT(tile_store_sums)(const void *sums, ptrdiff_t ld, void *C, ptrdiff
   FT(store_strided)(s, ld, c, row_stride, col_stride, rows, n, e);
 }
 
-/* The whole epilogue of sums that lie row-major, apart from C; or, where col_stride is 1, at the
+/* The whole epilogue of row-major sums, which do not overlap C, or, if col_stride is 1, lie at the
  * places of C. */
 static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t row_stride,
                            ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t n,
                            const spk_epilogue *e) {
   spk_epilogue part = *e;
   const spk_activation activation = FT(take_activation)(&part);
-  /* Where columns lie whole, all rows are stored before the first is back. */
+  /* If columns are contiguous, all rows are stored before the activation is applied to the
+   * first. */
   const ptrdiff_t some = col_stride == 1 ? FT(rows_together)(activation, rows, n) : rows;
   for (ptrdiff_t i = 0; i < rows; i += some) {
     const ptrdiff_t count = spk_min(some, rows - i);
@@ -283,14 +287,14 @@ static void FT(tile_store)(const void *sums, ptrdiff_t ld, void *C, ptrdiff_t ro
   }
 }
 
-/* The same where C holds the sums itself, and so nothing that beta could meet. */
+/* The same for sums that C holds itself.  C has no old values, so beta does not apply. */
 static void FT(tile_finish)(void *C, ptrdiff_t row_stride, ptrdiff_t col_stride, ptrdiff_t rows,
                             ptrdiff_t n, const spk_epilogue *e) {
   spk_epilogue rest = *e;
   rest.beta = 0.0;
   if (FT(store_mode_of)(&rest) == FT(STORE_PLAIN)) return;
   if (col_stride != 1 && row_stride == 1 && !(e->bias_row && e->bias_col)) {
-    /* By columns, whose elements are neighbours. */
+    /* By columns, whose elements are contiguous. */
     rest.bias_row = e->bias_col;
     rest.bias_col = e->bias_row;
     FT(tile_store)(C, col_stride, C, col_stride, 1, n, rows, &rest);

@@ -1,28 +1,29 @@
-/* The exponential that softmax and the activations share, on U vectors at once, at most
- * SPK_TOGETHER: chains of dependent FMAs, for which one vector alone would wait.  (The macros are
- * undefined in activations.inc.h.) */
+/* The exponential that softmax and the activations share.  It takes U vectors at once, at most
+ * SPK_TOGETHER, because one vector alone would wait for its chain of dependent FMAs.
+ * (activations.inc.h undefines the macros.) */
 #define SPK_TOGETHER 4
 #define EACH SPK_UNROLL for (int u = 0; u < U; u++)
-/* Added to a number, it leaves no bits for a fraction; and the lowest ones are an exponent's. */
+/* A number plus SPK_MAGIC has no bits left for a fraction, and its lowest bits are the exponent of
+ * a float. */
 #define SPK_MAGIC (sizeof(T) == 4 ? 0x1.8p23 + 127 : 0x1.8p52 + 1023)
 
-/* A polynomial in x, the highest term first. */
+/* A polynomial in x; the highest term comes first. */
 SPK_INLINE void FT(polynomial)(const double *terms, const int count, const VEC *x, VEC *y,
                                const int U) {
   EACH y[u] = V(set1)((T)terms[0]);
   SPK_UNROLL for (int i = 1; i < count; i++) EACH y[u] = V(fma)(y[u], x[u], V(set1)((T)terms[i]));
 }
 
-/* exp(x + rest) = 2^n (1 + p), |p| < 0.42, and 2^(n + shift), which is to be normal.  `rest`, NULL
- * for 0, is what x lacks.  NaN makes p NaN.
+/* exp(x + rest) = 2^n (1 + p) with |p| < 0.42. power = 2^(n + shift), which must be normal. `rest`
+ * is the rounding error of x, and NULL means 0. NaN makes p NaN.
  *
- * p = r + r^2 q(r) where r is x less n log(2), |r| <= log(2) / 2, and q minimises the greatest
+ * p = r + r^2 q(r), where r = x - n log(2) and |r| <= log(2) / 2.  q minimises the greatest
  * relative error of p (Remez' exchange on 200 bits, coefficients rounded): 2^-26.0 in float32,
  * 2^-61.2 in float64. */
 SPK_INLINE void FT(exp_parts)(const VEC *x, const VEC *rest, const int shift, VEC *p, VEC *power,
                               const int U) {
   const int single = sizeof(T) == 4;
-  /* -log(2) in two parts, the first of few bits */
+  /* -log(2) in two parts.  The first part has few bits, so that its product with n is exact. */
   const VEC high_part = V(set1)((T)(single ? -0x1.62e4p-1 : -0x1.62e42feep-1));
   const VEC low_part = V(set1)((T)(single ? -0x1.7f7d1cf79abcap-20 : -0x1.a39ef35793c76p-33));
   static const double f32_terms[] = {0x1.6aca88p-10, 0x1.122fe0p-7, 0x1.555790p-5, 0x1.5554a6p-3,
@@ -52,8 +53,8 @@ SPK_INLINE void FT(exp_parts)(const VEC *x, const VEC *rest, const int shift, VE
   EACH power[u] = V(exp2_int)(power[u]);
 }
 
-/* exp(x) for x <= 0, as softmax needs it: within 1.1 units in the last place where the result is
- * normal, 0 where it would not be, NaN for NaN. */
+/* exp(x) for x <= 0, as softmax needs it.  The result is within 1.1 units in the last place if it
+ * is normal, 0 if it would not be, and NaN for NaN. */
 SPK_INLINE VEC FT(exp)(VEC x) {
   /* log(2^-126), log(2^-1022) */
   const VEC low = V(set1)((T)(sizeof(T) == 4 ? -0x1.5d589ep+6 : -0x1.6232bdd7abcd2p+9));

@@ -1,5 +1,5 @@
-/* Stored values of 16 bits to the floats that are computed with.  A load, a conversion and a store
- * for a vector of values: little against the FMAs that each of them takes. */
+/* Converts stored values of 16 bits to floats.  A vector of values takes a load, a conversion and a
+ * store, which is little against the FMAs that use each value. */
 #define SPK_EXPAND(kind)                                                              \
   static void SPK_NAME1(expand_##kind, SPK_ISA_NAME)(float *to, const uint16_t *from, \
                                                      ptrdiff_t count) {               \

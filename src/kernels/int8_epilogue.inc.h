@@ -1,8 +1,9 @@
-/* Sums of int8 products into C: scales, zero points, bias, activation, and the type of C. */
+/* Stores the sums of int8 products to C: scales, zero points, bias, activation, and the type of
+ * C. */
 
-/* Neighbours in a row or in a column of what is stored: sums, and factors and biases, of each one
- * or of all (`one`).  Each loop over them is one that compilers turn into vectors; the bits are the
- * same for all, as every operation is rounded for itself. */
+/* A line: neighbouring sums in a row or in a column of C, with a factor and a bias for each sum or
+ * one for all.  Compilers turn each loop over a line into vectors.  The bits are the same for any
+ * line, because every operation is rounded by itself. */
 typedef struct spk_line {
   union {
     int32_t whole[SPK_INT8_TILE];
@@ -11,8 +12,9 @@ typedef struct spk_line {
   float scale[SPK_INT8_TILE], bias[SPK_INT8_TILE];
 } spk_line;
 
-/* A loop over a line of constant length.  GCC makes the fastest code of a short one if it stays a
- * loop until it becomes vectors, of a long one if not: 5 against 21 ns, 8 against 12 (Zen 5). */
+/* A loop over a line of constant length.  GCC makes the fastest code of a short line if it remains
+ * a loop until it is vectorised (5 against 21 ns), and of a long line if not (8 against 12 ns; Zen
+ * 5). */
 #define SPK_LINE_LOOP(e, n, ...)                                      \
   do {                                                                \
     if ((n) <= 2 * SPK_LANES_f32) {                                   \
@@ -32,8 +34,8 @@ SPK_INLINE void spk_line_scale(spk_line *l, int one_scale, int one_bias, int rel
   if (relu) SPK_LINE_LOOP(j, n, l->u.x[j] = l->u.x[j] < 0.0f ? 0.0f : l->u.x[j]);
 }
 
-/* To the nearest whole number, of two the even one, within [low, high], whose magnitude is below
- * 2^9; NaN becomes low. */
+/* Round to the nearest integer, ties to even, and clamp to [low, high], whose magnitudes are below
+ * 2^9.  NaN becomes low. */
 SPK_INLINE void spk_line_round(spk_line *l, float step, int32_t low, int32_t high, int32_t zero,
                                ptrdiff_t n) {
   const float least = (float)(low - zero), most = (float)(high - zero);
@@ -45,8 +47,9 @@ SPK_INLINE void spk_line_round(spk_line *l, float step, int32_t low, int32_t hig
   });
 }
 
-/* The first n numbers of a line to C.  (Where C held the sums, a masked store would delay the load
- * of the next ones, which it seems to overlap: 13 against 5 ns for 8 columns, Zen 5.) */
+/* Store the first n numbers of a line to C.  No masked store is used: if C held the sums, the load
+ * of the next sums would wait for it (13 against 5 ns for 8 columns, Zen 5; doc/decisions/int8.rst,
+ * decision-int8-masked-store). */
 SPK_INLINE void spk_line_store(const spk_line *l, float *c, ptrdiff_t step, ptrdiff_t n) {
   if (step == 1 && n == SPK_INT8_TILE)
     memcpy(c, l->u.x, SPK_INT8_TILE * sizeof *c);
@@ -56,16 +59,16 @@ SPK_INLINE void spk_line_store(const spk_line *l, float *c, ptrdiff_t step, ptrd
     for (ptrdiff_t j = 0; j < n; j++) memcpy(c + j * step, &l->u.x[j], sizeof *c);
 }
 
-/* What columns have of their own: factors and zero points, filled up with zeros. */
+/* Factors and zero points of columns, filled up with zeros. */
 typedef struct spk_columns {
   float scale[SPK_INT8_TILE];
   int32_t zeros[SPK_INT8_TILE];
 } spk_columns;
 
-/* From element (i, j) on, n of a row (`per` 0), of a column (1), or of whole rows of `per` elements
- * each, which lie side by side.  The loops run to `most`, a constant that is not less than n: what
- * is beyond n is whatever follows the sums where `ahead` elements do, and does not matter.
- * `own`, with `per` 0 or 1: what columns have of their own, or NULL. */
+/* Store n elements from (i, j) on: of a row (`per` 0), of a column (`per` 1), or of whole
+ * contiguous rows of `per` elements each.  The loops run to `most`, a constant that is not less
+ * than n.  Elements beyond n hold whatever follows the sums, if `ahead` elements follow, and do not
+ * matter.  `own`, for `per` 0 or 1, holds factors and zero points of columns, or is NULL. */
 SPK_INLINE void spk_int8_store_line(const spk_int8_store_task *t, ptrdiff_t i, ptrdiff_t j,
                                     ptrdiff_t n, const ptrdiff_t most, const ptrdiff_t per,
                                     const spk_columns *own, ptrdiff_t ahead) {
@@ -73,13 +76,13 @@ SPK_INLINE void spk_int8_store_line(const spk_int8_store_task *t, ptrdiff_t i, p
   const int32_t *sums = t->sums + i * t->sum_row_stride + j * t->sum_col_stride;
   const ptrdiff_t sum_step = per == 1 ? t->sum_row_stride : t->sum_col_stride;
   const ptrdiff_t step = per == 1 ? t->row_stride : t->col_stride;
-  const ptrdiff_t rows = per ? n / per : 1, each = per ? per : 1; /* elements that differ */
+  const ptrdiff_t rows = per ? n / per : 1, each = per ? per : 1; /* elements per row */
   spk_line l;
   if (sum_step == 1 && ahead >= most)
     memcpy(l.u.whole, sums, (size_t)most * sizeof *sums);
   else
     for (ptrdiff_t e = 0; e < most; e++) l.u.whole[e] = e < n ? sums[e * sum_step] : 0;
-  /* Beyond n nothing may overflow. */
+  /* Elements beyond n must not overflow, so they are computed without a sign. */
   if (per == 1) {
     const int32_t *row_sums = t->row_sums + i, shift = t->shift + (own ? own->zeros[j] : 0);
     for (ptrdiff_t e = 0; e < n; e++) l.u.whole[e] -= shift * row_sums[e];
@@ -129,12 +132,12 @@ SPK_INLINE void spk_int8_store_line(const spk_int8_store_task *t, ptrdiff_t i, p
     for (ptrdiff_t e = 0; e < n; e++) to[e * step] = bytes[e];
 }
 
-/* So few columns go one by one, as rows would be short lines: 2.2 against 6 ns a row for four of
- * them. */
+/* With this many columns or fewer, sums go column by column, because rows would be short lines: 2.2
+ * against 6 ns a row of four columns. */
 #define SPK_FEW_COLUMNS 4
 
-/* All rows, some at a time, of `per` elements each: 1.8 ns a row for eight of them.  (Of 16, it
- * takes longer than row by row.) */
+/* Store all rows of `per` elements each, several rows at a time: 1.8 ns a row of 8 columns.  For 16
+ * columns this takes longer than row by row. */
 SPK_INLINE void spk_int8_store_close(const spk_int8_store_task *t, const ptrdiff_t per) {
   const ptrdiff_t some = SPK_INT8_TILE / per;
   for (ptrdiff_t i = 0; i < t->rows; i += some)
@@ -142,7 +145,7 @@ SPK_INLINE void spk_int8_store_close(const spk_int8_store_task *t, const ptrdiff
                         (t->rows - i) * per);
 }
 
-/* Column by column; `own` as for a line. */
+/* Store column by column; `own` as for a line. */
 SPK_INLINE void spk_int8_store_columns(const spk_int8_store_task *t, const spk_columns *own) {
   for (ptrdiff_t j = 0; j < t->cols; j++)
     for (ptrdiff_t i = 0; i < t->rows; i += SPK_INT8_TILE)
@@ -150,8 +153,8 @@ SPK_INLINE void spk_int8_store_columns(const spk_int8_store_task *t, const spk_c
                           t->rows - i);
 }
 
-/* Where columns have scales or zero points of their own: apart from the rest, which is faster
- * without these questions. */
+/* For columns with scales or zero points of their own.  The function is separate because the other
+ * case is faster without these tests. */
 static void SPK_NAME1(int8_store_by_column, SPK_ISA_NAME)(const spk_int8_store_task *t) {
   const ptrdiff_t rows = t->rows, cols = t->cols, lanes = SPK_LANES_f32;
   const spk_requantise *how = t->how;
@@ -207,14 +210,16 @@ static void SPK_NAME1(int8_store_rows, SPK_ISA_NAME)(const spk_int8_store_task *
     }
 }
 
-/* Sums of rows that are finished before they go to columns of C: these stay in L1. */
+/* The bytes of sums of rows that are finished before they go to columns of C.  They stay in L1. */
 #define SPK_STORE_BYTES 16384
 
-/* Where rows of C do not lie whole, they are finished where the sums were, and copied from there:
- * whole lines of C are written (64 columns of 2048 rows: 0.1 ns an element, 4 one by one). */
+/* If rows of C are not contiguous, sums are finished in place and then copied, so that whole lines
+ * of C are written (64 columns of 2048 rows: 0.1 ns an element, 4 one by one). */
 static void SPK_NAME1(int8_store_strided, SPK_ISA_NAME)(const spk_int8_store_task *t) {
   const size_t size = spk_result_size(t->how->result);
-  const ptrdiff_t ld = t->sum_row_stride; /* of bytes too: each row lies before what is unread */
+  /* In units of C's elements, so that a finished row never overwrites sums that are still
+   * unread. */
+  const ptrdiff_t ld = t->sum_row_stride;
   const ptrdiff_t most = spk_max(1, SPK_STORE_BYTES / (4 * ld));
   for (ptrdiff_t i = 0; i < t->rows; i += most) {
     const ptrdiff_t rows = spk_min(most, t->rows - i);

@@ -1,16 +1,15 @@
-/* int8 x bytes: groups of columns against a panel of B, four vectors of columns wide.
+/* int8 x bytes: groups of columns against a panel of B that is four vectors of columns wide.
  *
- * Instructions that multiply bytes add four products to a 32-bit number.  The four are any columns
- * of A here, not neighbours: their rows of the panel are loaded, and interleaved byte by byte.
+ * Instructions that multiply bytes add four products to a 32-bit number.  Here the four columns of
+ * A need not be neighbours: their rows of the panel are loaded, and interleaved byte by byte.
  *
  * Port model per group, AVX-512 with VNNI: 4 loads, 8 unpacks on two ports, 4 products per row of
- * A. So 4 cycles for one row (4.2 measured, Zen 5, panel in L1), and 8 for four rows that share
- * them (8.6): rows go four at a time where their columns have enough in common
+ * A.  So one row takes 4 cycles (4.2 measured, Zen 5, panel in L1), and four rows that share the
+ * columns take 8 (8.6 measured).  Rows go four at a time if they have enough columns in common
  * (pack/int8_gather4.c).
  *
- * Sums are exact, in any order: rows of four that lack a column have a zero there, as have groups
- * that are not full.
- */
+ * Sums are exact, so their order does not matter.  Rows of four that lack a column have a zero
+ * there, and so have groups that are not full. */
 enum { SPK_INT8_TILE = 4 * SPK_LANES_f32 };
 
 SPK_INLINE void spk_int8_gather4_item(const uint8_t *panel, const uint16_t *o, const int8_t *w,

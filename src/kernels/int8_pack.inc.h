@@ -1,8 +1,9 @@
-/* Bytes of B into the panels that the int8 kernels read. */
+/* Packs bytes of B into the panels that the int8 kernels read. */
 
 /* to[i * to_ld + j] = from[j * from_ld + i] for i < rows, j < cols, neither above SPK_INT8_TILE.
- * `whole`: rows of `to` have room for a vector.  Bytes of four vectors become numbers of four bytes
- * each, and these change places as floats do: 0.1 cycles a byte, 1 by words of 64 bits (Zen 4). */
+ * `whole`: rows of `to` have room for a whole vector.  Bytes of four vectors become numbers of four
+ * bytes each, which are transposed as floats are.  That takes 0.1 cycles a byte; by words of 64
+ * bits it takes 1 (Zen 4). */
 SPK_INLINE void SPK_NAME1(bytes_block, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_ld,
                                                      const uint8_t *from, ptrdiff_t from_ld,
                                                      ptrdiff_t rows, ptrdiff_t cols, int whole) {
@@ -13,7 +14,7 @@ SPK_INLINE void SPK_NAME1(bytes_block, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_l
     v_u8 a[4], q[4];
     SPK_UNROLL for (int c = 0; c < 4; c++) {
       const uint8_t *p = from + (j + c) * from_ld;
-      /* What lies behind a short one does not matter, but must be there. */
+      /* The value of bytes behind a short column does not matter, but they must be readable. */
       if (j + c < cols && rows < SPK_INT8_TILE &&
           (from_ld < 0 || (cols - 1 - j - c) * from_ld + rows < SPK_INT8_TILE))
         p = memcpy(part, p, (size_t)rows);
@@ -39,7 +40,7 @@ SPK_INLINE void SPK_NAME1(bytes_block, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_l
   }
 }
 
-/* The same for any number of rows and columns; `whole`: columns are not more than SPK_INT8_TILE. */
+/* The same for any number of rows and columns.  `whole` requires at most SPK_INT8_TILE columns. */
 static void SPK_NAME1(bytes_transpose, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_ld,
                                                      const uint8_t *from, ptrdiff_t from_ld,
                                                      ptrdiff_t rows, ptrdiff_t cols, int whole) {
@@ -51,13 +52,13 @@ static void SPK_NAME1(bytes_transpose, SPK_ISA_NAME)(uint8_t *to, ptrdiff_t to_l
                                            spk_min(tile, cols - j), whole);
 }
 
-/* Rows of B, ordered for v_u8_interleave4; what comes after their last column does not matter, and
- * is read with it where the rows below lie there. */
+/* Rows of B in the order that v_u8_interleave4 needs.  Bytes after the last column do not matter.
+ * They are read from memory if a row below lies there. */
 static void SPK_NAME1(int8_gather4_panel, SPK_ISA_NAME)(uint8_t *panel, const uint8_t *src,
                                                         ptrdiff_t row_stride, ptrdiff_t col_stride,
                                                         ptrdiff_t rows, ptrdiff_t cols,
                                                         uint8_t flip) {
-  const ptrdiff_t last = (rows - 1) * row_stride + cols; /* the end of them all */
+  const ptrdiff_t last = (rows - 1) * row_stride + cols; /* the end of all rows */
   if (row_stride == 1 && col_stride != 1 && cols > 1) {
     SPK_NAME1(bytes_transpose, SPK_ISA_NAME)(panel, SPK_INT8_TILE, src, col_stride, rows, cols, 1);
     for (ptrdiff_t i = 0; i < rows; i++, panel += SPK_INT8_TILE)
@@ -78,7 +79,8 @@ static void SPK_NAME1(int8_gather4_panel, SPK_ISA_NAME)(uint8_t *panel, const ui
   }
 }
 
-/* Four rows of B to one of numbers, byte by byte; a last group of fewer rows is filled with 0. */
+/* Four rows of B become one row of four-byte numbers.  A last group with fewer rows is filled with
+ * 0. */
 static void SPK_NAME1(int8_block4, SPK_ISA_NAME)(uint8_t *to, const uint8_t *src,
                                                  ptrdiff_t row_stride, ptrdiff_t col_stride,
                                                  ptrdiff_t rows, ptrdiff_t cols, uint8_t flip) {
@@ -96,7 +98,8 @@ static void SPK_NAME1(int8_block4, SPK_ISA_NAME)(uint8_t *to, const uint8_t *src
       continue;
     }
     if (here == 4 && row_stride == 1) {
-      /* Each column is looked at once: 16 of them that lie 4096 bytes apart meet in L1. */
+      /* Each column is read once, because 16 columns that lie 4096 bytes apart would evict each
+       * other from L1. */
       for (ptrdiff_t j = 0; j < cols; j++) {
         uint32_t four;
         memcpy(&four, src + j * col_stride, sizeof four);

@@ -1,17 +1,17 @@
-/* The k largest of a row, by value; the lower index wins where values are equal (-0 is 0), and NaN
- * is larger than any number.
+/* The k largest elements of a row. Of equal elements, those with lower indices win; -0 equals 0,
+ * and NaN is larger than any number.
  *
- * No sort: the k-th largest is found by bisection between the least and the largest number, on the
- * bits of floats, which are ordered as integers are.  It takes 32 or 64 counts of the row at most,
- * and fewer where a value between the k-th and the next is met: 9 to 22, 16 on average, for 205 of
- * 2048 normally distributed ones.  A count is a loop that compilers turn into vectors: 1.5 us for
- * such a row of floats on Zen 5. */
+ * There is no sort.  The k-th largest number is found by bisection between the least and the
+ * largest number, on the bits of floats, which are ordered as integers are.  Bisection counts the
+ * row at most 32 or 64 times.  It ends earlier if it meets a value between the k-th and the next
+ * number: after 9 to 22 counts, 16 on average, for 205 of 2048 normally distributed elements.
+ * Compilers turn a count into vectors.  Such a row of floats takes 1.5 us on Zen 5. */
 typedef int32_t key_f32;
 typedef int64_t key_f64;
 #define KEY SPK_CAT2(key_, TN)
 #define MAX_KEY (sizeof(T) == 4 ? (KEY)INT32_MAX : (KEY)INT64_MAX)
 
-/* An integer that is ordered as numbers are, and back. */
+/* An integer that is ordered as the numbers are, and the number of such an integer. */
 static KEY FT(key)(T x) {
   KEY bits;
   memcpy(&bits, &x, sizeof bits);
@@ -25,8 +25,8 @@ static T FT(of_key)(KEY key) {
   return x;
 }
 
-/* How many of x[0 .. count) the condition holds for; counted in blocks, by counters as wide as the
- * values. */
+/* The number of x[0 .. count) for which the condition holds.  Blocks are counted by counters as
+ * wide as the values. */
 #define COUNT(name, condition)                                    \
   static ptrdiff_t FT(name)(const T *x, ptrdiff_t count, T low) { \
     ptrdiff_t found = 0;                                          \
@@ -57,13 +57,15 @@ static void FT(range)(const T *x, ptrdiff_t count, KEY *least, KEY *most) {
   *most = high;
 }
 
-/* The k-th largest number, or one between it and the next; 0 < k <= how many there are. */
+/* The k-th largest number, or a value between it and the next.  k must be positive and at most the
+ * number of numbers. */
 static T FT(kth)(const T *x, ptrdiff_t count, ptrdiff_t k) {
-  /* k numbers or more lie at or above `low`, fewer above `high`. */
+  /* At least k numbers are >= low, and fewer than k are > high. */
   KEY low, high;
   FT(range)(x, count, &low, &high);
   while (low < high) {
-    /* In halves, as a difference may overflow; above low, and at or below high. */
+    /* The middle of low and high, computed from halves because their difference may overflow.
+     * `next` is above low, and at most high. */
     const KEY middle = low / 2 + high / 2 + (low % 2 + high % 2) / 2;
     const KEY next = middle > low ? middle : low + 1;
     const ptrdiff_t found = FT(count_from)(x, count, FT(of_key)(next));
@@ -81,7 +83,7 @@ static void FT(kwinners)(void *out, int32_t *winners, const void *values, ptrdif
   const ptrdiff_t nans = FT(count_nan)(x, count, (T)0);
   const int only_nans = k <= nans;
   const T low = only_nans ? (T)0 : FT(kth)(x, count, k - nans);
-  /* How many of those that equal the least winner are left to be kept. */
+  /* The number of elements equal to the least winner that are still to be kept. */
   ptrdiff_t ties = only_nans ? k : k - nans - FT(count_above)(x, count, low);
   if (!only_nans && kept && !winners && FT(count_from)(x, count, low) == k - nans) {
     for (ptrdiff_t i = 0; i < count; i++) kept[i] = x[i] < low ? (T)0 : x[i];

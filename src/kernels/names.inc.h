@@ -1,4 +1,5 @@
-/* Names inside the templates, from T (value type), TN (its short name), I and IN (index type). */
+/* Names inside the templates, made from T (value type), TN (its short name), I and IN (index
+ * type). */
 #undef VEC
 #undef MASK
 #undef V
@@ -17,7 +18,7 @@
 #define SPK_NAME3(a, b, f, isa) SPK_NAME3_(a, b, f, isa)
 #define SPK_NAME1_(f, isa) spk_##f##__##isa
 #define SPK_NAME1(f, isa) SPK_NAME1_(f, isa)
-/* a function per value type, per value and index type, per index type */
+/* A function per value type, per value and index type, and per index type. */
 #define FT(f) SPK_NAME2(TN, f, SPK_ISA_NAME)
 #define FN(f) SPK_NAME3(TN, IN, f, SPK_ISA_NAME)
 #define FI(f) SPK_NAME2(IN, f, SPK_ISA_NAME)

@@ -5,8 +5,8 @@ SPK_INLINE void FT(transpose_block)(T *dst, ptrdiff_t dst_ld, const T *src, ptrd
                                     ptrdiff_t rows, ptrdiff_t cols) {
   VEC block[LANES];
   if (rows == LANES && cols == LANES) {
-    /* With a pointer for each row, a loop around this would have most of them on the stack: 2.3
-     * times the time (AVX-512). */
+    /* One pointer moves from row to row.  With a pointer for each row, a loop around this block
+     * would keep most of them on the stack, which takes 2.3 times as long (AVX-512). */
     SPK_UNROLL for (int j = 0; j < LANES; j++, src += src_ld) {
       SPK_ONE_POINTER(src);
       block[j] = V(load)(src);
@@ -25,8 +25,8 @@ SPK_INLINE void FT(transpose_block)(T *dst, ptrdiff_t dst_ld, const T *src, ptrd
   for (ptrdiff_t i = 0; i < rows; i++) V(store_masked)(dst + i * dst_ld, across, block[i]);
 }
 
-/* The same for any number of rows and columns.  Along rows of dst first, so that what is written
- * is streamed, and what is read lies in the cache. */
+/* The same for any number of rows and columns.  The loop goes along rows of dst first, so that
+ * writes are streamed and reads come from the cache. */
 static void FT(transpose)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t src_ld, ptrdiff_t rows,
                           ptrdiff_t cols) {
   for (ptrdiff_t i = 0; i < rows; i += LANES)
@@ -38,7 +38,8 @@ static void FT(transpose)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t src_
 /* Elements of a cache line. */
 #define SPK_LINE ((ptrdiff_t)(SPK_ALIGN / sizeof(T)))
 
-/* The same along rows of src first, which are streamed; lines of dst are written whole. */
+/* The same, along rows of src first, so that reads are streamed.  Lines of dst are written
+ * whole. */
 static void FT(transpose_in)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t src_ld,
                              ptrdiff_t rows, ptrdiff_t cols) {
   for (ptrdiff_t j0 = 0; j0 < cols; j0 += SPK_LINE)
@@ -48,9 +49,9 @@ static void FT(transpose_in)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t s
                             spk_min(LANES, rows - i), spk_min(LANES, cols - j));
 }
 
-/* The same where elements of a row of src lie `step` apart, a constant.  All that lies there is
- * transposed, of which compilers leave out what is not stored: for 2, 5 shuffles instead of 4.
- * Reads step - 1 elements behind the last. */
+/* The same for a src whose elements of a row lie `step` apart, a constant.  All elements between
+ * are transposed, too, and compilers leave out those that are not stored: for a step of 2, 5
+ * shuffles instead of 4.  Reads step - 1 elements behind the last. */
 SPK_INLINE void FT(transpose_block_every)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t src_ld,
                                           const int step) {
   SPK_UNROLL for (int part = 0; part < step; part++) {
@@ -70,11 +71,11 @@ SPK_INLINE void FT(transpose_block_every)(T *dst, ptrdiff_t dst_ld, const T *src
   }
 }
 
-/* Rows that are brought together at a time: vectors are loaded long after the stores to them, which
- * would delay them otherwise. */
+/* The rows that are brought together at a time.  With this many, vectors are loaded long after the
+ * scalar stores to them; otherwise loads would wait for the stores. */
 #define SPK_CLOSE_ROWS 16
 
-/* The same where they lie `step` apart: dst[i * dst_ld + j] = src[j * src_ld + i * step]. */
+/* The same for elements that lie `step` apart: dst[i * dst_ld + j] = src[j * src_ld + i * step]. */
 static void FT(transpose_in_apart)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdiff_t src_ld,
                                    ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols) {
   T close[SPK_ALIGN / sizeof(T) * SPK_CLOSE_ROWS];
@@ -105,7 +106,7 @@ static void FT(transpose_in_apart)(T *dst, ptrdiff_t dst_ld, const T *src, ptrdi
 }
 #undef SPK_CLOSE_ROWS
 
-/* Rows whose elements are neighbours.  memcpy takes longer where rows are short. */
+/* Copy rows whose elements are contiguous.  memcpy takes longer for short rows. */
 SPK_INLINE void FT(pack_rows)(T *d, ptrdiff_t ld, const T *s, ptrdiff_t row_stride, ptrdiff_t rows,
                               ptrdiff_t cols) {
   const MASK mask = V(mask)(cols % LANES);
@@ -116,19 +117,20 @@ SPK_INLINE void FT(pack_rows)(T *d, ptrdiff_t ld, const T *s, ptrdiff_t row_stri
   }
 }
 
-/* Whether elements of a row lie nearer to each other than those of a column. */
+/* Whether elements of a row lie nearer to each other than elements of a column. */
 SPK_INLINE int FT(goes_across)(ptrdiff_t row_stride, ptrdiff_t col_stride) {
   return (col_stride < 0 ? -col_stride : col_stride) < (row_stride < 0 ? -row_stride : row_stride);
 }
 
-/* Side of the blocks of a copy across: 16 lines of source and of panel stay in L1. */
+/* The side of the blocks of a copy across: 16 lines of the source and of the panel stay in L1. */
 #define SPK_PACK_BLOCK 16
 
 static void FT(pack)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t row_stride,
                      ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols) {
   T *d = dst;
   const T *s = src;
-  /* As one long row where that is what they are: rows of 8 elements take 3 times as long. */
+  /* Rows without gaps are copied as one long row.  Rows of 8 elements one by one take 3 times as
+   * long. */
   if (ld == cols && row_stride == cols * col_stride && col_stride != 1) cols *= rows, rows = 1;
   if (col_stride == 1) {
     FT(pack_rows)(d, ld, s, row_stride, rows, cols);
@@ -166,7 +168,7 @@ static void FT(pack_panel)(void *dst, ptrdiff_t ld, const void *src, ptrdiff_t r
   const ptrdiff_t whole = cols / LANES * LANES;
   const MASK mask = V(mask)(cols - whole);
   if (col_stride != 1) FT(pack)(dst, ld, src, row_stride, col_stride, rows, cols);
-  /* A panel already: a row at a time takes 4 cycles a row. */
+  /* If src is a panel already, it is copied as one row.  A row at a time takes 4 cycles a row. */
   if (col_stride == 1 && row_stride == ld && cols == ld) {
     for (ptrdiff_t e = 0; e < rows * ld; e += LANES) V(store)(d + e, V(load)((const T *)src + e));
     return;

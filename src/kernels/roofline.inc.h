@@ -1,9 +1,10 @@
-/* What this machine can do at most: the roofs under which benchmarks draw the other kernels. */
+/* Measures what this machine reaches at most: the roofs under which benchmarks draw the other
+ * kernels. */
 
-/* FMAs from registers: 12 chains, more than 2 units of 4 or 5 cycles can fill.  The chains start
- * apart and the factor is no constant, or a compiler would join the chains and fold the product.
- * Returns the sum of all lanes: those of chain u go from 1 + u to 1 + 2**-20 in one round, and stay
- * there within rounding. */
+/* FMAs from registers, in 12 chains: more than 2 units with a latency of 4 or 5 cycles need.  The
+ * chains start at different numbers, and the factor is no constant; otherwise a compiler could join
+ * the chains and fold the product.  Returns the sum of all lanes.  Those of chain u go from 1 + u
+ * to 1 + 2**-20 in one round, and stay there within rounding. */
 static double FT(roofline_fma)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds) {
   volatile T factor = (T)9.5367431640625e-07;
   const VEC x = V(set1)(factor), y = V(set1)((T)1);
@@ -18,7 +19,7 @@ static double FT(roofline_fma)(const void *buffer, ptrdiff_t count, ptrdiff_t ro
   return sum;
 }
 
-/* Loads: the sum of `count` values, a multiple of 8 vectors, `rounds` times over. */
+/* Loads: sums `count` values, a multiple of 8 vectors, `rounds` times. */
 static double FT(roofline_load)(const void *buffer, ptrdiff_t count, ptrdiff_t rounds) {
   const T *p = buffer;
   VEC acc[8];

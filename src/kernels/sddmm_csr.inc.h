@@ -1,18 +1,19 @@
-/* SDDMM over CSR: dot products of a row of X with the rows of Yt that the pattern names, eight of
- * them at a time (sddmm_dots.inc.h): of one row as far as they go, what is left of rows together.
+/* SDDMM over CSR: dot products of a row of X with the rows of Yt that the row of P names.
  *
- * Rows of graphs have few entries: one by one they would leave most of the eight unused, and end
- * unpredictably (Zen 5, 3 entries a row, k = 64: 6.8 ns an entry, and 5.4 together). */
+ * Eight dot products are computed at a time (sddmm_dots.inc.h).  A row is cut into groups of eight
+ * entries; the leftovers of several rows go together.  Rows of graphs have few entries: one by one,
+ * they would leave most of the eight unused, and end unpredictably (Zen 5, 3 entries a row, k = 64:
+ * 6.8 ns an entry, and 5.4 together; doc/decisions/sampled.rst, decision-leftovers). */
 
-/* Entries that wait for others, from any rows. */
+/* The most entries, of any rows, that wait for others. */
 #define SPK_WAITING 64
 typedef struct FN(waiting) {
   ptrdiff_t count;
-  /* Eight are written at a time, whatever their number. */
+  /* There are 8 more places, because eight entries are written at a time, whatever their number. */
   ptrdiff_t row[SPK_WAITING + 8], entry[SPK_WAITING + 8];
 } FN(waiting);
 
-/* The first U that wait, from `first` on; there are `count` of them. */
+/* Sample `count` waiting entries from `first` on, U at a time. */
 SPK_INLINE void FN(sddmm_apart)(const spk_sddmm_task *t, const T *Yt, const FN(waiting) * w,
                                 ptrdiff_t first, ptrdiff_t count, const int U, int plain) {
   const T *xs[8], *rows[8];
@@ -33,7 +34,8 @@ SPK_INLINE void FN(sddmm_apart)(const spk_sddmm_task *t, const T *Yt, const FN(w
   }
 }
 
-/* By eights; what is left moves to the front, or goes as well at the end. */
+/* Sample waiting entries by eights.  The leftovers move to the front, or, at the end, are sampled,
+ * too. */
 static __attribute__((noinline)) void FN(sddmm_waiting)(const spk_sddmm_task *t, const T *Yt,
                                                         FN(waiting) * w, int plain, int end) {
   ptrdiff_t first = 0;
@@ -51,7 +53,8 @@ static __attribute__((noinline)) void FN(sddmm_waiting)(const spk_sddmm_task *t,
 static void FN(sddmm_csr)(const spk_sddmm_task *t) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *values = t->values;
-  /* Where row 0 of Yt would lie: as an integer, since it may lie outside of the panel. */
+  /* Where row 0 of Yt would lie.  It is computed as an integer, since it may lie outside of the
+   * panel. */
   const T *Yt =
       (const T *)((uintptr_t)t->Yt - (uintptr_t)(t->base * t->ldy * (ptrdiff_t)sizeof(T)));
   T *out = t->out;
@@ -69,7 +72,8 @@ static void FN(sddmm_csr)(const spk_sddmm_task *t) {
       FT(dots)(&x, 1, of, k, 8, plain ? out + p : y);
       if (!plain) FT(sample_all)(y, out + p, values ? values + p : NULL, 8, &t->sampling);
     }
-    /* Without a look at how many there are: branches on that would be mispredicted. */
+    /* Eight entries are written without a test of their number, because branches on it would be
+     * mispredicted. */
     SPK_UNROLL for (int u = 0; u < 8; u++) {
       wait.row[wait.count + u] = i;
       wait.entry[wait.count + u] = p + u;

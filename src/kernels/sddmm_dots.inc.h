@@ -1,10 +1,10 @@
 /* Dot products, and what a sampled product makes of them.
  *
- * y[u] = xs[u] . rows[u], u < U; y[U .. 7] is unspecified.  With `shared`, all take xs[0].
+ * y[u] = xs[u] . rows[u] for u < U; y[U .. 7] is unspecified.  With `shared`, all use xs[0].
  *
- * Eight dot products that share each load of x take 9 loads for 8 FMAs (89% of the load bound),
- * others 16, and one transposition reduces all eight.  The order of a sum depends on k alone.
- */
+ * Eight dot products that share each load of x take 9 loads for 8 FMAs (89% of the load bound), and
+ * 16 loads otherwise.  One transposition reduces all eight.  The order of a sum depends on k
+ * alone. */
 SPK_INLINE void FT(dots)(const T *const *xs, const int shared, const T *const rows[8], ptrdiff_t k,
                          const int U, T *y) {
   VEC acc[8];
@@ -28,7 +28,7 @@ SPK_INLINE void FT(dots)(const T *const *xs, const int shared, const T *const ro
   V(reduce8)(acc, y);
 }
 
-/* What a sampled product stores; `value` is read where the sampling says so. */
+/* What a sampled product stores.  `value` is read only if the sampling needs it. */
 SPK_INLINE void FT(sample)(T dot, T *out, const T *value, const spk_sampling *s) {
   T x = (T)s->alpha * dot;
   if (s->scale) x *= *value;

@@ -1,19 +1,19 @@
-/* Tiles of a product that is sampled: 16 rows of X (queries), one per lane, by any columns (keys)
- * that some of them have.
+/* Tiles of a sampled product: 16 rows of X (queries), one per lane, by the columns (keys) that at
+ * least one of them has.
  *
- * Rows of K are read in place, element by element: an FMA broadcasts its operand from memory, so
- * that only one load of Q, transposed once for all keys, comes with as many FMAs as there are sums.
- * Two loads and one FMA of 64 bytes (Zen 4), or two of each (Intel), a cycle allow 94 to 100% of
- * peak; 98% were measured (Zen 4, d = 64).
- */
+ * Rows of K are read in place, element by element, as an FMA broadcasts its operand from memory.
+ * So there is one load of Q, which is transposed once for all keys, for as many FMAs as there are
+ * sums.  Two loads and one FMA of 64 bytes a cycle (Zen 4), or two of each (Intel), allow 94 to
+ * 100% of peak; 98% were measured (Zen 4, d = 64; doc/decisions/attention.rst,
+ * decision-queries-in-lanes). */
 #define NV (SPK_TILE_ROWS / LANES)
-/* Keys whose scores are summed together: as many sums as hide the FMA's latency, and pointers that
- * x86 has registers for. */
+/* Keys whose scores are summed together: enough sums to hide the latency of the FMA, and few enough
+ * pointers for the registers of x86. */
 #define GROUP (12 / NV > 0 ? 12 / NV : 1)
 #define GROUP_2 (GROUP / 2 > 0 ? GROUP / 2 : 1)
 #define GROUP_4 (GROUP / 4 > 0 ? GROUP / 4 : 1)
 
-/* S[g, :] = K[keys[g]] . q, g < G; q and S are as wide as a tile. */
+/* S[g, :] = K[keys[g]] . q for g < G.  q and S are as wide as a tile. */
 SPK_INLINE void FT(tile_dots)(const T *q, const T *K, ptrdiff_t ldk, const int32_t *keys,
                               ptrdiff_t d, T *S, const int G) {
   const T *k[16];
@@ -42,8 +42,8 @@ SPK_INLINE void FT(tile_dots)(const T *q, const T *K, ptrdiff_t ldk, const int32
   SPK_UNROLL for (int i = 0; i < G * NV; i++) V(store)(S + i * LANES, sum[i]);
 }
 
-/* All of them, once for all who need it: it takes long to compile.  Behind the last key are as many
- * more as complete a group, whose sums are spare. */
+/* The scores of all keys.  It is one function for all callers, because it takes long to compile.
+ * Spare keys follow the last key to complete a group; their sums are not used. */
 static __attribute__((noinline)) void FT(tile_scores)(const T *q, const T *K, ptrdiff_t ldk,
                                                       const int32_t *keys, ptrdiff_t count,
                                                       ptrdiff_t d, T *S) {
@@ -78,7 +78,8 @@ static void FT(tile_pack)(void *panel, const void *rows, ptrdiff_t ld, ptrdiff_t
   }
 }
 
-/* Scores of all rows and some columns, turned back: rows of them, which the driver takes apart. */
+/* Scores of all rows and some columns, transposed to rows, from which sddmm_place copies the
+ * sampled entries. */
 static void FT(sddmm_tile)(const spk_tile_task *task) {
   T *S = task->scores, *R = task->rows;
   const ptrdiff_t count = task->count, ld = task->ld;

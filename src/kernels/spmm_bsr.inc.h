@@ -1,8 +1,7 @@
 /* BSR x dense: MR rows of a block share each load of B.
  *
- * 4 x 4 tiles on 32 registers: 4 loads of B and 4 broadcasts for 16 FMAs, so the FMA ports bind
- * and not the load ports; ISAs with 16 registers take 4 x 2.
- */
+ * Port model: 4 x 4 tiles on 32 registers take 4 loads of B and 4 broadcasts for 16 FMAs, so the
+ * FMA ports bind and not the load ports.  ISAs with 16 registers take 4 x 2 tiles. */
 SPK_INLINE void FN(spmm_bsr_rows)(const spk_spmm_task *t, ptrdiff_t block, ptrdiff_t r,
                                   const int MR, const int NV, const int masked, MASK mask,
                                   enum FT(store_mode) mode, const spk_epilogue *e) {
@@ -65,7 +64,7 @@ SPK_SPMM_BSR(3)
 SPK_SPMM_BSR(4)
 #undef SPK_SPMM_BSR
 
-/* MR rows of a block times one column.  W: a constant where it is small. */
+/* MR rows of a block row times one column.  W is a constant if it is small. */
 SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_sums)(const spk_spmm_task *t, ptrdiff_t block,
                                                    ptrdiff_t r, ptrdiff_t j, const int MR,
                                                    const ptrdiff_t W, const int plain) {
@@ -75,7 +74,7 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_sums)(const spk_spmm_task *t, ptrdi
   T s[4] = {0};
   for (ptrdiff_t p = begin[block]; p < (ptrdiff_t)end[block]; p++) {
     const T *a = values + (p * R + r) * W;
-    /* Not before there is an entry: a B without rows may be NULL. */
+    /* b is computed only if there is an entry, because a B without rows may be NULL. */
     const T *b = B + ((ptrdiff_t)idx[p] * W - t->base) * ldb + j * t->col_strideb;
     for (ptrdiff_t c = 0; c < W; c++) {
       const T x = b[c * ldb];
@@ -96,7 +95,8 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_columns)(const spk_spmm_task *t, co
   const int plain = FT(store_mode_of)(&t->epilogue) == FT(STORE_PLAIN);
   const ptrdiff_t R = t->block_rows;
   const I *begin = t->begin, *end = t->end;
-  const int zeros = plain && t->n == 1 && t->ldc == 1; /* for a row without blocks */
+  /* whether a block row without blocks is set to 0 */
+  const int zeros = plain && t->n == 1 && t->ldc == 1;
   for (ptrdiff_t block = 0; block < t->rows; block++) {
     ptrdiff_t r = 0;
     if (zeros && begin[block] == end[block]) {
@@ -112,14 +112,14 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_bsr_columns)(const spk_spmm_task *t, co
   }
 }
 
-/* One column side by side, small blocks of N x N: as a vector of products for each block, which are
- * summed once a row.  The loop over blocks is the only branch, and so the only one to mispredict
- * where rows have few or none.  sums: of rows [first, last) of blocks. */
+/* One contiguous column, small blocks of N x N, block rows [first, last).  Each block makes a
+ * vector of products, which are summed once per block row.  The loop over blocks is the only
+ * branch, so it is the only one to be mispredicted if rows have few blocks. */
 SPK_INLINE void FN(spmm_bsr_squares)(const spk_spmm_task *t, const int N, ptrdiff_t first,
                                      ptrdiff_t last, T *sums) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *values = t->values;
-  /* As an integer: a B without rows may be NULL. */
+  /* The address is an integer, because a B without rows may be NULL. */
   const uintptr_t B = (uintptr_t)t->B - (uintptr_t)(t->base * (ptrdiff_t)sizeof(T));
   for (ptrdiff_t i = first; i < last; i++, sums += N) {
     T s[4 * 4] = {0};
@@ -150,7 +150,7 @@ static void FN(spmm_bsr_squares_4)(const spk_spmm_task *t, ptrdiff_t first, ptrd
   FN(spmm_bsr_squares)(t, 4, first, last, to);
 }
 
-/* The same with the epilogue, but for the activation. */
+/* The same with the epilogue, except for the activation. */
 #define SUMS 256
 static void FN(spmm_bsr_vector)(const spk_spmm_task *t) {
   void (*const all[])(const spk_spmm_task *, ptrdiff_t, ptrdiff_t, T *) = {
@@ -164,7 +164,7 @@ static void FN(spmm_bsr_vector)(const spk_spmm_task *t) {
   for (ptrdiff_t i = 0; i < t->rows; i += some) {
     const ptrdiff_t last = spk_min(t->rows, i + some);
     T sums[SUMS];
-    spk_epilogue e = t->epilogue; /* of a row */
+    spk_epilogue e = t->epilogue; /* of the column as a row */
     e.bias_col = t->epilogue.bias_row ? (const T *)t->epilogue.bias_row + i * N : NULL;
     e.bias_row = t->epilogue.bias_col;
     all[N - 2](t, i, last, sums);
@@ -173,7 +173,7 @@ static void FN(spmm_bsr_vector)(const spk_spmm_task *t) {
 }
 #undef SUMS
 
-/* Any strides, and n == 1, where a masked vector would carry one lane. */
+/* For any strides, and for n == 1, which would fill one lane of a vector. */
 SPK_SCALAR_LOOPS static void FN(spmm_bsr_strided)(const spk_spmm_task *t) {
   spk_spmm_task task = *t;
   const spk_activation activation = FT(take_activation)(&task.epilogue);

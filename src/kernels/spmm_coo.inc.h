@@ -1,19 +1,18 @@
-/* COO x dense, for entries in any order: each adds a row of B into a row of C.
+/* COO x dense, for entries in any order: each entry adds a row of B to a row of C.
  *
  * C must hold zeros (tile_scale) and then holds sums, which the epilogue finishes (tile_finish,
  * tile_store).  A task takes the entries in rows [row_low, row_high).  begin[0] .. end[0] is the
- * range of entries.
- */
+ * range of entries. */
 static void FN(spmm_coo)(const spk_spmm_task *t) {
   const I *row_of = t->rows_coo, *col_of = t->indices;
   const T *val = t->values;
   const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
   const ptrdiff_t first = *(const I *)t->begin, last = *(const I *)t->end;
   const ptrdiff_t sb = t->col_strideb, sc = t->col_stridec;
-  /* One rounding per term for all unit strides, whatever the width of the tile: bits must not
-   * depend on how columns are dealt out. */
+  /* Whether each term is rounded once, by an FMA.  This must not depend on the width of the tile,
+   * because the partition of columns must not change the bits. */
   const int unit = sb == 1 && sc == 1;
-  /* Locals, as the stores to C could alias the task. */
+  /* Local copies, because stores to C could alias the task. */
   const ptrdiff_t low = t->row_low, ldb = t->ldb, ldc = t->ldc, n = t->n;
   const T *B = t->B;
   T *C = t->C;

@@ -1,16 +1,15 @@
-/* CSC x dense: column k of A scatters row k of B into the rows of C that it touches.
+/* CSC x dense: column k of A scatters row k of B to the rows of C in which it has entries.
  *
  * C must hold zeros (tile_scale) and then holds sums, which the epilogue finishes (tile_finish,
- * tile_store).  Row k of B stays in registers; a nonzero costs NV loads and NV stores of C for NV
- * FMAs.  A task takes the entries in rows [row_low, row_high): all of them, or what a stage of C
- * holds; one element of C is summed in the same order either way.
- */
+ * tile_store).  Row k of B stays in registers.  An entry costs NV loads and NV stores of C for NV
+ * FMAs.  A task takes the entries in rows [row_low, row_high): all rows, or those that a stage of C
+ * holds.  An element of C is summed in the same order in both cases. */
 SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const int masked) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values;
   const MASK mask = V(mask)(t->n - (NV - 1) * LANES);
   const uint64_t owned = (uint64_t)(t->row_high - t->row_low);
-  /* Locals, as the stores to C could alias the task. */
+  /* Local copies, because stores to C could alias the task. */
   const ptrdiff_t low = t->row_low, ldb = t->ldb, ldc = t->ldc, cols = t->rows;
   const T *B = t->B;
   T *C = t->C;
@@ -18,7 +17,8 @@ SPK_INLINE void FN(spmm_csc_tile)(const spk_spmm_task *t, const int NV, const in
     const T *b = B + k * ldb;
     const ptrdiff_t stop = (ptrdiff_t)end[k];
     ptrdiff_t p = begin[k];
-    /* Where few rows are owned, most columns have none of them: those do not read B. */
+    /* If the task owns few rows, most columns have no entry in them.  Such columns do not read
+     * B. */
     while (p < stop && (uint64_t)((ptrdiff_t)idx[p] - low) >= owned) p++;
     if (p == stop) continue;
     VEC x[8];
@@ -59,7 +59,7 @@ SPK_SPMM_CSC(7)
 SPK_SPMM_CSC(8)
 #undef SPK_SPMM_CSC
 
-/* Any strides, and n == 1, where a masked vector would carry one lane. */
+/* For any strides, and for n == 1, which would fill one lane of a vector. */
 SPK_SCALAR_LOOPS SPK_INLINE void FN(spmm_csc_column)(const spk_spmm_task *t, const T *b, T *c,
                                                      const ptrdiff_t ldb, const ptrdiff_t ldc) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
@@ -80,7 +80,7 @@ SPK_SCALAR_LOOPS static void FN(spmm_csc_strided)(const spk_spmm_task *t) {
   for (ptrdiff_t j = 0; j < t->n; j++) {
     const T *b = (const T *)t->B + j * t->col_strideb;
     T *c = (T *)t->C + j * t->col_stridec;
-    /* Vectors, without the multiplications by the strides. */
+    /* Vectors go without the multiplications by the strides. */
     if (t->ldb == 1 && t->ldc == 1)
       FN(spmm_csc_column)(t, b, c, 1, 1);
     else

@@ -1,12 +1,12 @@
 /* CSR x dense: one row of A at a time against a tile of 1 .. 8 vectors of columns.
  *
- * Port model (two loads, two FMAs a cycle): a nonzero costs NV loads of B, one broadcast and one
- * index load for NV FMAs, so NV = 1, 2, 4, 8 are capped at 33, 50, 67, 80% of peak.  An FMA takes 4
- * cycles, so fewer than 8 accumulators in flight stall it: narrow tiles take several nonzeros at
- * once, each with accumulators of its own, added in a fixed order at the end.
- */
+ * Port model (two loads and two FMAs a cycle): an entry costs NV loads of B, one broadcast and one
+ * load of an index for NV FMAs, so NV = 1, 2, 4, 8 are capped at 33, 50, 67, 80% of peak.  An FMA
+ * takes 4 cycles, so fewer than 8 accumulators in flight stall it.  Therefore narrow tiles take
+ * several entries at once, each with accumulators of its own, which are added in a fixed order at
+ * the end. */
 
-/* Nonzeros in flight for a tile of NV vectors. */
+/* Entries in flight for a tile of NV vectors. */
 #define SPK_IN_FLIGHT(NV) ((NV) <= 2 ? 4 : (NV) <= 4 ? 2 : 1)
 
 SPK_INLINE void FN(spmm_csr_row)(VEC *acc, const I *idx, const T *val, ptrdiff_t p, ptrdiff_t end,
@@ -15,7 +15,7 @@ SPK_INLINE void FN(spmm_csr_row)(VEC *acc, const I *idx, const T *val, ptrdiff_t
   const int U = SPK_IN_FLIGHT(NV);
   SPK_UNROLL for (int v = 0; v < NV; v++) acc[v] = V(zero)();
   if (U > 1 && end - p >= 2 * U) {
-    VEC more[3 * 4]; /* accumulators of nonzeros 1 .. U-1 */
+    VEC more[3 * 4]; /* accumulators of entries 1 .. U-1 */
     SPK_UNROLL for (int u = 0; u < (U - 1) * NV; u++) more[u] = V(zero)();
     for (; p + U <= end; p += U) {
       SPK_UNROLL for (int u = 0; u < U; u++) {
@@ -49,7 +49,7 @@ SPK_INLINE void FN(spmm_csr_tile)(const spk_spmm_task *t, const int NV, const in
   spk_epilogue e = t->epilogue;
   const spk_activation activation = FT(take_activation)(&e);
   const enum FT(store_mode) mode = FT(row_mode_of)(&e);
-  /* Locals, as the stores to C could alias the task. */
+  /* Local copies, because stores to C could alias the task. */
   const I *idx = t->indices;
   const T *val = t->values, *B = t->B;
   const ptrdiff_t rows = t->rows, n = t->n, ldb = t->ldb, ldc = t->ldc, base = t->base;
@@ -84,10 +84,11 @@ SPK_SPMM_CSR(8)
 #undef SPK_SPMM_CSR
 #undef SPK_IN_FLIGHT
 
-/* n == 1.  A lone accumulator would wait 4 cycles per nonzero; gathers of 16 cost as much as 16
- * scalar loads on many machines. */
+/* n == 1.  One accumulator would wait 4 cycles per entry.  Gathers of 16 elements cost as much as
+ * 16 scalar loads on many machines. */
 SPK_SCALAR_LOOPS SPK_INLINE void FN(spmv_csr_rows)(const spk_spmm_task *t, const ptrdiff_t ldb) {
-  /* Where row 0 of B would lie: as an integer, since it may lie outside of the panel. */
+  /* Where row 0 of B would lie.  It is computed as an integer, since it may lie outside of the
+   * panel. */
   const T *B = (const T *)((uintptr_t)t->B - (uintptr_t)(t->base * ldb * (ptrdiff_t)sizeof(T)));
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values;
@@ -100,8 +101,9 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmv_csr_rows)(const spk_spmm_task *t, const
     ptrdiff_t p = begin[i];
     const ptrdiff_t stop = end[i];
     T s0 = 0;
-    /* Short rows take one loop and so one branch to mispredict: with two, rows of 0 to 3 entries
-     * cost 2.0 ns each and not 1.25, and a graph of 16 entries a row runs 20% slower. */
+    /* Short rows take one loop, and so one branch to mispredict.  With two loops, rows of 0 to 3
+     * entries cost 2.0 ns each and not 1.25, and a graph of 16 entries a row runs 20% slower
+     * (doc/decisions/sell.rst, decision-second-loop). */
     if (stop - p >= 32) {
       T s1 = 0, s2 = 0, s3 = 0;
       for (; p + 4 <= stop; p += 4) {
@@ -122,14 +124,16 @@ SPK_SCALAR_LOOPS SPK_INLINE void FN(spmv_csr_rows)(const spk_spmm_task *t, const
 }
 
 SPK_SCALAR_LOOPS static void FN(spmv_csr)(const spk_spmm_task *t) {
-  /* Without the multiplication by the stride, an eighth of the time of short rows. */
+  /* A constant stride of 1 saves the multiplication, which takes an eighth of the time of short
+   * rows. */
   if (t->ldb == 1)
     FN(spmv_csr_rows)(t, 1);
   else
     FN(spmv_csr_rows)(t, t->ldb);
 }
 
-/* Any strides, where packing is not possible or does not pay: four columns share a row of A. */
+/* For any strides, if packing is not possible or does not pay.  Four columns share a pass over a
+ * row of A. */
 SPK_SCALAR_LOOPS static void FN(spmm_csr_strided)(const spk_spmm_task *t) {
   const I *idx = t->indices, *begin = t->begin, *end = t->end;
   const T *val = t->values;

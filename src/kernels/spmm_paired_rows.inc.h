@@ -1,18 +1,18 @@
-/* Runs of row panels whose rows share columns four at a time, x a panel of half a vector of
- * columns, or a whole one.
+/* Row panels whose rows share columns by fours, times a panel that is half a vector or a whole
+ * vector of columns wide.
  *
- * A vector holds a patch of C: 2 rows by LANES / 2 columns, alternating.  An entry of two such rows
- * takes a load of their values, which repeats the pair, and an FMA; what is loaded of B is spread,
- * each element twice, once for all rows that share it.  With a row to a vector, half of its lanes
- * would be idle, or vectors of half the lanes would take twice the FMAs.
+ * A vector holds 2 rows by LANES / 2 columns of C, alternating.  An entry of two rows takes a load
+ * of both values, which repeats the pair, and an FMA.  A row of B is loaded once for all rows that
+ * share it, and spread so that each element appears twice.  With one row to a vector, half of the
+ * lanes would be idle, or vectors of half the lanes would take twice the FMAs.
  *
- * Port model, S rows that share: S / 2 + 1 loads, a shuffle and S / 2 FMAs; where two loads and two
- * FMAs are done a cycle, loads bind.  16 rows in lockstep keep the 8 sums in flight that these
- * need; what is left of a run goes by 8 and 4.  Zen 5, cycles per entry of 16 rows that share by 4,
- * 8 and 16: 6.5, 5.3, 4.7 where loads allow 6, 5, 4.5, with 8 columns of floats; paired rows of 4 x
- * 4, whose values and B are repeated by loads of 16 bytes, took 12.9, 7.8 and 6.1.  Sums are added
- * up in the order of the entries, as in spmm_row_panels.
- */
+ * Port model for S rows that share: S / 2 + 1 loads, a shuffle and S / 2 FMAs.  If two loads and
+ * two FMAs are done a cycle, loads bind.  16 rows in lockstep have the 8 sums in flight that hide
+ * the latency of the FMA.  The rest of a run goes by 8 and 4 rows.  Zen 5, 8 columns of floats,
+ * cycles per entry of 16 rows that share by 4, 8 and 16: 6.5, 5.3, 4.7, where loads allow 6, 5,
+ * 4.5.  Paired rows of 4 x 4, whose values and B are repeated by loads of 16 bytes, took 12.9, 7.8
+ * and 6.1 (doc/decisions/row-panels.rst, decision-paired-rows-loads).  Sums are added in the order
+ * of the entries, as in spmm_row_panels. */
 #ifdef SPK_HAS_PAIRED_ROWS
 
 SPK_INLINE void FT(paired_rows)(const spk_row_panel_task *t, const T *panel, const T *zeros,
@@ -40,7 +40,7 @@ SPK_INLINE void FT(paired_rows)(const spk_row_panel_task *t, const T *panel, con
         SPK_UNROLL for (int p = 0; p < NP; p++) sum[p] = V(fma)(w, x[p], sum[p]);
       }
     }
-  /* Rows that take what comes out as it is; others by way of memory. */
+  /* Rows that need no epilogue are stored directly, and others by way of memory. */
   T whole[SPK_PAIRED_GROUP * LANES];
   const int direct = !C || (mode == FT(STORE_PLAIN) && t->n == width);
   T *to = !C ? sums : direct ? C : whole;
@@ -62,7 +62,7 @@ SPK_INLINE void FT(paired_rows)(const spk_row_panel_task *t, const T *panel, con
   }
 }
 
-/* Groups of G rows, of which each S share. */
+/* Groups of G rows, of which each S rows share columns. */
 #define SPK_GROUPS(G, S)                                                                           \
   for (; rows >= G;                                                                                \
        rows -= G, ids += G, offsets += G / SPK_PAIRED_SHARE * entries, values += G * entries)      \
@@ -70,7 +70,7 @@ SPK_INLINE void FT(paired_rows)(const spk_row_panel_task *t, const T *panel, con
                   first, mode)
 
 SPK_INLINE void FT(paired_runs)(const spk_row_panel_task *t, const int NP) {
-  /* Locals, as the stores could alias the task. */
+  /* Local copies, because stores could alias the task. */
   const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
   const uint16_t *ids = t->row_ids, *offsets = t->offsets;
   const T *values = t->values, *panel = t->panel, *zeros = t->zeros;

@@ -1,15 +1,15 @@
-/* CSC and COO x dense into partial sums (vectors: spmv_partial.inc.h): a part of the entries adds
- * to sums of all rows, which no other part touches and which start at zero.
+/* CSC and COO x dense into partial sums (for vectors: spmv_partial.inc.h). A part of the entries
+ * adds to sums of all rows. No other part touches these sums, and they start at zero.
  *
- * Rows of the sums are whole vectors, side by side; what follows the last column of B is never read
- * there, so that no store is masked.  (A load after a masked store waits until that has left the
- * store queue: 2.9 ns per entry with 8 columns of float32 on Zen 4, 1.1 without.)
+ * Rows of the sums are contiguous whole vectors.  Elements behind the last column of B are never
+ * read, so no store is masked.  (A load after a masked store waits until the store has left the
+ * store queue: 2.9 ns per entry with 8 columns of float32 on Zen 4, 1.1 without;
+ * doc/decisions/vectors.rst, decision-padded-sums.)
  *
- * Each index is compared with its bound just before it is used.  The branch is predicted, and where
- * loads bind, it costs nothing; a pass over the indices before costs 0.1 to 0.3 ns per entry, as it
- * waits for memory that the product would read anyway.  A kernel that meets a wrong index sets
- * `outside` and returns.
- */
+ * Each index is compared with its bound just before it is used.  The branch is predicted and costs
+ * nothing if loads bind.  A pass over the indices before would cost 0.1 to 0.3 ns per entry, as it
+ * waits for memory that the product reads anyway.  A kernel that meets a wrong index sets `outside`
+ * and returns. */
 #define U SPK_CAT2(u, I)
 #define SPK_BOUND(index, bound)                    \
   do {                                             \
@@ -44,9 +44,9 @@ SPK_INLINE void FN(spmm_partial_csc_tile)(const spk_spmm_task *t, const int NV, 
   }
 }
 
-/* The first `rows` entries of rows_coo, indices and values.  Where `sorted`, the sums of the row at
- * hand stay in registers: entries that are sorted by row would otherwise wait for the stores
- * before.  To the same bits. */
+/* The first `rows` entries of rows_coo, indices and values.  If `sorted`, the sums of the current
+ * row stay in registers; otherwise entries that are sorted by row would wait for the stores before.
+ * The bits are the same. */
 SPK_INLINE void FN(spmm_partial_coo_tile)(const spk_spmm_task *t, const int NV, const int masked,
                                           const int sorted) {
   const I *row_of = t->rows_coo, *col_of = t->indices;
@@ -80,9 +80,9 @@ SPK_INLINE void FN(spmm_partial_coo_tile)(const spk_spmm_task *t, const int NV, 
   if (sorted) SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(c + v * LANES, sums[v]);
 }
 
-/* Whether so many of the first 64 entries share the row of the one before that entries are taken to
- * be sorted by row.  A change of row that no predictor knows takes as long as waiting for some
- * stores. */
+/* Whether at least `many` of the first 64 entries are in the row of the entry before; entries are
+ * then taken to be sorted by row.  A change of row that no predictor knows takes as long as waiting
+ * for several stores. */
 static int FN(has_runs)(const spk_spmm_task *t, ptrdiff_t many) {
   const I *row_of = t->rows_coo;
   ptrdiff_t shared = 0;
@@ -90,7 +90,8 @@ static int FN(has_runs)(const spk_spmm_task *t, ptrdiff_t many) {
   return shared >= many;
 }
 
-/* Rows of some 5 entries; of a vector, where entries take less, of some 11. */
+/* The thresholds correspond to rows of about 5 entries, and, for a vector, where entries take less
+ * time, of about 11. */
 #define MANY_SHARED 50
 #define MANY_SHARED_VECTOR 58
 

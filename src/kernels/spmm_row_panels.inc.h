@@ -1,19 +1,18 @@
 /* Row panels x a panel of B: groups of G rows in lockstep, NV vectors of columns each.
  *
  * Port model per entry: NV loads of B (as operands of the FMAs), NV FMAs, half a load of offsets,
- * and the value, of which one load brings four, a shuffle each.  Two loads and two FMAs a cycle
- * allow NV / (NV + 0.75) of peak, 84% for NV = 4; where a load of 64 bytes and an FMA take a cycle
- * (AVX-512 on Zen 4), NV / (NV + 0.25), 94%.  An FMA takes 4 cycles, so 4 to 8 sums have to be in
- * flight: with one vector of columns they come from 8 rows.  Sums of a row that several blocks
- * share wait in memory in between: 2 NV more loads and stores per row and block.
+ * and a shuffle for the value, as one load brings four values.  Two loads and two FMAs a cycle
+ * allow NV / (NV + 0.75) of peak, 84% for NV = 4.  One load of 64 bytes and one FMA a cycle
+ * (AVX-512 on Zen 4) allow NV / (NV + 0.25), 94%.  An FMA takes 4 cycles, so 4 to 8 sums have to be
+ * in flight.  With one vector of columns they come from 8 rows.  Sums of a row with several blocks
+ * wait in memory in between: 2 NV more loads and stores per row and block.
  *
  * Rows of a group that have the same columns (V x 1 vectors, blocks, N:M patterns that rows share)
- * use what is loaded of B together: NV + G loads for G NV FMAs, so that the FMA units bind.
+ * load B once for all of them: NV + G loads for G NV FMAs, so that the FMA units bind.
  *
  * An element of C is summed in the order of the entries of its (sorted) row, one after the other,
- * whatever the blocks: so it does not depend on how A was packed.  Rows that are shorter than their
- * group end in zeros, which meet a row of zeros in the panel.
- */
+ * whatever the blocks.  So it does not depend on how A was packed.  Rows that are shorter than
+ * their group end in zeros, which meet a row of zeros in the panel. */
 SPK_INLINE void FT(row_panel_rows)(const spk_row_panel_task *t, const T *panel, T *sums, T *C,
                                    ptrdiff_t ldc, const uint16_t *ids, const uint16_t *o,
                                    const T *a, ptrdiff_t entries, const int G, const int NV,
@@ -24,7 +23,7 @@ SPK_INLINE void FT(row_panel_rows)(const spk_row_panel_task *t, const T *panel, 
     SPK_UNROLL for (int v = 0; v < NV; v++) acc[g * NV + v] =
         first ? V(zero)() : V(load)(s + v * LANES);
   }
-  const int Q = G < 4 ? G : 4; /* values that come together */
+  const int Q = G < 4 ? G : 4; /* values that come by one load */
   for (const uint16_t *end = o + G * entries; o < end; o += G, a += G) {
     if (S > 1) {
       SPK_UNROLL for (int q = 0; q < G; q += S) {
@@ -69,8 +68,8 @@ SPK_INLINE void FT(row_panel_rows)(const spk_row_panel_task *t, const T *panel, 
   }
   const ptrdiff_t n = t->n;
   if (mode == FT(STORE_GENERAL)) {
-    /* All of them first: no vector that lived across a call would stay in a register in the loop.
-     */
+    /* All sums are stored first.  If a vector lived across a call, it would not stay in a register
+     * in the loop. */
     T whole[SPK_MAX_ROW_PANEL_SUMS * LANES];
     SPK_UNROLL for (int i = 0; i < G * NV; i++) V(store)(whole + i * LANES, acc[i]);
     FT(store_rows)(whole, NV * LANES, C, ldc, ids, G, n, &t->epilogue);
@@ -87,13 +86,13 @@ SPK_INLINE void FT(row_panel_rows)(const spk_row_panel_task *t, const T *panel, 
   }
 }
 
-/* Rows of a run by groups, of which each S share. */
+/* Rows of a run by groups of G rows, of which each S rows share columns. */
 #define SPK_GROUPS(G, S)                                                                \
   for (; rows >= G; rows -= G, ids += G, offsets += G * entries, values += G * entries) \
   FT(row_panel_rows)(t, panel, sums, C, ldc, ids, offsets, values, entries, G, NV, S, first, mode)
 
 SPK_INLINE void FT(row_panel_runs)(const spk_row_panel_task *t, const int G, const int NV) {
-  /* Locals, as the stores could alias the task. */
+  /* Local copies, because stores could alias the task. */
   const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
   const uint16_t *ids = t->row_ids, *offsets = t->offsets;
   const T *values = t->values, *panel = t->panel;

@@ -1,20 +1,21 @@
 /* CSC x sparse vector: y += x[c] * column ids[c], for the columns that x has an entry for.
  *
- * An entry takes two loads of floats, one of an index and one store, one after the other as
- * written: a row may be met twice.  The column after the next is on its way from L2 or L3
- * meanwhile, as columns that are chosen at random are too short for a hardware prefetcher: as
- * many lines of it as a usual column has, since a loop that ended with the column would end
- * unpredictably (2048 x 2048, 95% sparse, another 205 columns at each call: 8.9 us, not 9.7).
+ * An entry takes two loads of floats, a load of an index and a store.  Entries go one after the
+ * other, because a row may occur twice.  The column after the next is prefetched from L2 or L3, as
+ * columns that are chosen at random are too short for a hardware prefetcher.  As many lines are
+ * prefetched as a column of usual length has, since a loop that ended with the column would end
+ * unpredictably (2048 x 2048, 95% sparse, another 205 columns at each call: 8.9 us, not 9.7;
+ * doc/decisions/vectors.rst, decision-active-prefetch).
  *
- * Columns that begin with rows that follow one another (V x 1 vectors, blocks) are taken by vectors
- * where such rows go on. */
+ * Columns that begin with consecutive rows (V x 1 vectors, blocks) go by vectors as far as rows are
+ * consecutive. */
 #define AHEAD 2
 #define UNROLLED 8
 
 #ifdef __GNUC__
-/* Eight entries whose rows follow one another: y[u] += val[u] * x for them, or 0 where they do not.
- * Not by masks: what was stored through one is not forwarded to a load, here of the next rows
- * (16 x 1, 21,000 entries: 11 us, and 5 without). */
+/* Eight entries whose rows are consecutive: y[u] += val[u] * x.  Returns 0, and does nothing, if
+ * rows are not consecutive.  No masks are used, because a masked store is not forwarded to a load
+ * of the next rows (16 x 1, 21,000 entries: 11 us with masks, 5 without). */
 SPK_INLINE int FN(add_run)(T *y, const I *idx, const T *val, T x) {
   typedef I eight_indices __attribute__((vector_size(8 * sizeof(I))));
   typedef T eight __attribute__((vector_size(8 * sizeof(T))));
@@ -75,7 +76,7 @@ SPK_SCALAR_LOOPS static void FN(spmspv_csc)(const spk_spmspv_task *t) {
 #undef AHEAD
 #undef UNROLLED
 
-/* Without a branch on what cannot be predicted, but how many of 64 elements there are. */
+/* The only branch that depends on the values is the number of nonzeros among 64 elements. */
 SPK_SCALAR_LOOPS static ptrdiff_t FN(spmspv_nonzeros)(const void *x, ptrdiff_t stride,
                                                       ptrdiff_t count, ptrdiff_t first, void *ids,
                                                       void *kept) {

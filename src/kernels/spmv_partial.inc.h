@@ -1,32 +1,30 @@
-/* CSR, CSC and COO x vector, into sums that nobody else writes to (driver/partial_sums.c).
+/* CSR, CSC and COO x vector, into sums that no other task writes to (driver/partial_sums.c).
  *
- * A loop over the entries of a short row (column) ends in a branch that no predictor knows: some 15
- * cycles, where an entry takes 2 to 3 (Zen 4, 100,000 rows of 3 entries: 8.8 ns a row).  So rows go
- * by blocks: first the products of all entries of the block, which lie side by side in L1, then
- * their sums, row by row, by masked loads whose number does not depend on the length of the row
- * (2.5 to 3 ns a row).  Products take 9 loads, 3 insertions, a multiplication and a store for four
- * entries; a core has three loads a cycle.
+ * A loop over the entries of a short row (column) ends in a branch that no predictor knows.  It
+ * takes about 15 cycles, where an entry takes 2 to 3 (Zen 4, 100,000 rows of 3 entries: 8.8 ns a
+ * row).  So rows go by blocks: first come the products of all entries of the block, which stay in
+ * L1, and then their sums, row by row, by a number of masked loads that does not depend on the
+ * length of the row (2.5 to 3 ns a row).  Products take 9 loads, 3 insertions, a multiplication and
+ * a store for four entries; a core has three loads a cycle.
  *
- * Where rows are longer, or so few that the predictor has learned their lengths after some
- * products, a loop over each row is as fast or faster: while sums are made, loads of B wait.  Which
- * of both it is follows from shape and entries of A alone, and is the plan's decision
- * (`by_blocks`).  The order in which the entries of a row are added does not depend on how rows
- * are cut into blocks.
+ * If rows are longer, or so few that the predictor has learned their lengths after some products, a
+ * loop over each row is as fast or faster, because loads of B wait while sums of blocks are made.
+ * The plan decides it, from the shape and the entries of A alone (`by_blocks`).  The order in which
+ * the entries of a row are added does not depend on how rows are cut into blocks.
  *
- * Indices are compared with their bound by vectors, block by block, just before they are used.
- * Where A comes from memory (`streams`), the product would wait for them twice a block: there, and
- * for COO, whose loop is bound by its five loads, each is compared as it is used.  A pass over all
- * of them before would cost 0.1 to 0.3 ns per entry.  A kernel that meets a wrong index sets
- * `outside` and returns.
- */
+ * Indices are compared with their bound by vectors, block by block, just before they are used.  If
+ * A comes from memory (`streams`), the product would wait for the indices twice a block; and the
+ * loop of COO is bound by its five loads.  In these two cases, each index is compared as it is
+ * used.  A pass over all indices before would cost 0.1 to 0.3 ns per entry.  A kernel that meets a
+ * wrong index sets `outside` and returns. */
 #define U SPK_CAT2(u, I)
-/* Entries of a block; longer rows are summed one by one. */
+/* The entries of a block.  Longer rows are summed one by one. */
 #define BLOCK 512
-/* From so many entries on a row has several sums, if the plan says so: shorter ones take one loop
- * and so one branch to mispredict. */
+/* The entries from which on a row has several sums, if the plan allows it.  Shorter rows take one
+ * loop, and so one branch to mispredict. */
 #define LONG_ROW 32
 
-/* Whether all of these indices are below the bound: neither is negative, nor bound - 1 - index. */
+/* Whether all indices are below the bound: neither the index nor bound - 1 - index is negative. */
 static __attribute__((noinline)) int FN(are_inside)(const I *idx, ptrdiff_t count, U bound) {
   const U last = bound - 1;
   U outside = 0;
@@ -34,7 +32,7 @@ static __attribute__((noinline)) int FN(are_inside)(const I *idx, ptrdiff_t coun
   return (I)outside >= 0;
 }
 
-/* Rows, `left` at most, from the first of these on, whose entries fit a block; one at least. */
+/* The number of rows, at least one and at most `left`, whose entries fit a block. */
 SPK_INLINE ptrdiff_t FN(rows_of_block)(const I *begin, const I *end, ptrdiff_t left) {
   ptrdiff_t rows = spk_min(left, BLOCK);
   while (rows > 1 && end[rows - 1] - begin[0] > BLOCK) rows = rows / 2;
@@ -48,7 +46,8 @@ SPK_INLINE ptrdiff_t FN(rows_of_block)(const I *begin, const I *end, ptrdiff_t l
     s##u += val[(q) + (u)] * B[(ptrdiff_t)col * ldb];          \
   } while (0)
 
-/* The sum of entries p .. stop; 0 at an index that is not below the bound, where it checks. */
+/* The sum of the entries p .. stop.  If it `checks`, returns 0 at an index that is not below the
+ * bound. */
 SPK_SCALAR_LOOPS SPK_INLINE int FN(sum_row)(T *sum, const I *idx, const T *val, ptrdiff_t p,
                                             ptrdiff_t stop, const T *B, const ptrdiff_t ldb,
                                             const int several, const int checks, U bound) {
@@ -91,7 +90,8 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(csr_by_rows)(const spk_spmm_task *t, const pt
 typedef T FN(few) __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
 #define FEW ((int)(16 / sizeof(T)))
 
-/* to[q] = val[q] * B[idx[q] * ldb], q < count: whole groups, of which the last may overlap. */
+/* to[q] = val[q] * B[idx[q] * ldb] for q < count, by whole groups.  The last group may overlap the
+ * one before. */
 SPK_SCALAR_LOOPS SPK_INLINE void FN(products)(T *to, const I *idx, const T *val, ptrdiff_t count,
                                               const T *B, const ptrdiff_t ldb) {
   if (count < FEW) {
@@ -117,7 +117,7 @@ static __attribute__((noinline)) void FN(products_of_far)(T *to, const I *idx, c
   FN(products)(to, idx, val, count, B, ldb);
 }
 
-/* The first `count` lanes from the place of vector v on. */
+/* A mask of those of the first `count` lanes that lie in vector v. */
 SPK_INLINE MASK FN(lanes_of)(ptrdiff_t count, ptrdiff_t v) {
   const ptrdiff_t left = v == 0 ? count : spk_max(0, count - v * LANES);
   return V(mask)(spk_min(left, LANES));
@@ -129,12 +129,12 @@ SPK_INLINE VEC FN(fold_row)(const T *products, ptrdiff_t count, const int vector
       V(add)(x, V(load_masked)(products + v * LANES, FN(lanes_of)(count, v)));
   for (ptrdiff_t v = vectors; v * LANES < count; v++)
     x = V(add)(x, V(load_masked)(products + v * LANES, FN(lanes_of)(count, v)));
-  /* A lane of -0 becomes 0, as where lanes that are left out were added: the sign of a row of zeros
-   * must not depend on its neighbours, which decide about `vectors`. */
+  /* A lane of -0 becomes 0, as if the lanes that are left out were added.  The sign of a row of
+   * zeros must not depend on its neighbours, which determine `vectors`. */
   return V(add)(x, V(zero)());
 }
 
-/* sums[i] of the products that row i has: those from begin[i] - first to end[i] - first. */
+/* sums[i] of the products of row i, which go from begin[i] - first to end[i] - first. */
 SPK_INLINE void FN(fold_rows)(T *sums, const T *products, const I *begin, const I *end,
                               ptrdiff_t first, ptrdiff_t rows, const int vectors) {
   ptrdiff_t i = 0;
@@ -154,7 +154,7 @@ SPK_INLINE void FN(fold_rows)(T *sums, const T *products, const I *begin, const 
   for (int r = 0; r < rows - i; r++) sums[i + r] = rest[r];
 }
 
-/* As many vectors as make the loop over further ones rare. */
+/* Enough vectors are loaded without a branch to make the loop over further vectors rare. */
 static void FN(sum_rows)(T *sums, const T *products, const I *begin, const I *end, ptrdiff_t first,
                          ptrdiff_t rows) {
   const ptrdiff_t entries = end[rows - 1] - first;
@@ -192,7 +192,7 @@ static int FN(csr_by_blocks)(const spk_spmm_task *t) {
 }
 #endif
 
-/* CSR, whose indices are columns and whose rows lie one after the other: C[i] of row i. */
+/* CSR, whose indices are columns and whose rows follow one another: C[i] of row i. */
 SPK_SCALAR_LOOPS static void FN(spmv_partial_csr)(const spk_spmm_task *t) {
   const int several = t->several;
   int right;
@@ -212,7 +212,7 @@ SPK_SCALAR_LOOPS static void FN(spmv_partial_csr)(const spk_spmm_task *t) {
 
 #ifdef SPK_FAST_LOAD_MASKED
 /* x[k] times the values of column k, for columns whose entries fit a block.  Whole vectors are
- * stored, of which the next column writes over what is too much. */
+ * stored, and the next column overwrites what is too much. */
 static __attribute__((noinline)) void FN(expand_columns)(T *to, const T *val, const I *begin,
                                                          const I *end, const T *x, ptrdiff_t ldb,
                                                          ptrdiff_t columns) {
@@ -220,7 +220,8 @@ static __attribute__((noinline)) void FN(expand_columns)(T *to, const T *val, co
   for (ptrdiff_t k = 0; k < columns; k++, x += ldb) {
     const ptrdiff_t p = begin[k], count = end[k] - p, at = p - first;
     const VEC a = V(set1)(*x);
-    /* Whoever may write to the offsets at this moment, `to` holds it. */
+    /* The test keeps writes inside of `to`, even if another thread writes to the offsets at this
+     * moment. */
     if (__builtin_expect((size_t)at > BLOCK || (size_t)count > (size_t)(BLOCK - at), 0)) return;
     V(store)(to + at, V(mul)(V(load_masked)(val + p, FN(lanes_of)(count, 0)), a));
     for (ptrdiff_t v = 1; v * LANES < count; v++)
@@ -282,7 +283,7 @@ SPK_SCALAR_LOOPS SPK_INLINE int FN(csc_by_columns)(const spk_spmm_task *t, const
   return 1;
 }
 
-/* B with any stride. */
+/* B has any stride. */
 SPK_SCALAR_LOOPS static void FN(spmv_partial_csc)(const spk_spmm_task *t) {
   int right;
 #ifdef SPK_FAST_LOAD_MASKED
@@ -294,8 +295,9 @@ SPK_SCALAR_LOOPS static void FN(spmv_partial_csc)(const spk_spmm_task *t) {
   if (!right) *t->outside = 1;
 }
 
-/* Where `sorted`, the sum of a row stays in a register: entries would otherwise wait for the store
- * before (3.1 ns per entry, and 0.9 so).  To the same bits. */
+/* If `sorted`, the sum of a row stays in a register.  Otherwise entries would wait for the store
+ * before (3.1 ns per entry, and 0.9 in a register; doc/decisions/vectors.rst, decision-coo-runs).
+ * The bits are the same. */
 SPK_SCALAR_LOOPS SPK_INLINE int FN(coo_entries)(const spk_spmm_task *t, const ptrdiff_t ldb,
                                                 const int sorted) {
   const I *row_of = t->rows_coo, *col_of = t->indices;

@@ -1,12 +1,11 @@
-/* Slices x a vector: a step multiplies one entry of every row of a slice.
+/* SELL slices x a vector: a step multiplies one entry of every row of a slice.
  *
- * Port model: a step loads its values and, one in 32 / SPK_PERMUTE_BITS, a vector of permutes; it
- * takes a shift, a permute and an FMA.  A segment loads the two vectors of its window and its sums,
- * and stores these.  AVX-512 on Zen 4, where shifts and permutes of 64 bytes share a pipe for one
- * each cycle: 2 cycles a step; but values and permutes come from L2 at 32 bytes a cycle, which
- * makes 2.3.  Where rows share their columns, a step of one group loads its values and broadcasts
- * an element of x.
- */
+ * Port model: a step loads its values, and every 32 / SPK_PERMUTE_BITS steps a vector of permutes.
+ * It takes a shift, a permute and an FMA.  A segment loads the two vectors of its window and its
+ * sums, and stores the sums.  With AVX-512 on Zen 4, shifts and permutes of 64 bytes share a pipe
+ * that does one a cycle, so a step takes 2 cycles; but values and permutes come from L2 at 32 bytes
+ * a cycle, which makes 2.3.  If rows share their columns, a step with one group loads its values
+ * and broadcasts an element of x. */
 #ifdef SPK_PERMUTE_BITS
 
 static void FT(spmv_sell_windows)(void *windows, const void *src, ptrdiff_t stride,
@@ -27,7 +26,7 @@ static void FT(spmv_sell_windows)(void *windows, const void *src, ptrdiff_t stri
 
 enum { FT(CODES_PER_WORD) = 32 / SPK_PERMUTE_BITS };
 
-/* Where the next segment's arrays begin. */
+/* Where the arrays of the next segment begin. */
 typedef struct FT(sell_at) {
   const spk_sell_segment *segment;
   const uint32_t *permutes;
@@ -44,7 +43,7 @@ SPK_INLINE VEC FT(sell_steps)(VEC sum, VEC low, VEC high, FT(sell_at) * at, ptrd
   return sum;
 }
 
-/* All segments of a run; `fixed` is their number of steps, or 0 if that is not a constant. */
+/* All segments of a run.  `fixed` is their number of steps if it is a constant, else 0. */
 SPK_INLINE void FT(sell_run)(FT(sell_at) * to, const spk_sell_run *run, const T *x, T *sums,
                              const ptrdiff_t fixed) {
   const ptrdiff_t most = FT(CODES_PER_WORD);
@@ -91,8 +90,8 @@ SPK_INLINE VEC FT(sell_spread)(const T *x, const uint32_t *o, const int groups) 
   return v;
 }
 
-/* A run of one segment without permutes: `groups` and one loads per step.  Four sums hide the
- * latency of the FMA. */
+/* A run of one segment without permutes: `groups` + 1 loads per step.  Four sums hide the latency
+ * of the FMA. */
 SPK_INLINE void FT(sell_shared)(FT(sell_at) * at, const spk_sell_run *run, const T *x, T *sums,
                                 const int groups) {
   const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->permutes, steps = run->steps;
@@ -112,7 +111,7 @@ SPK_INLINE void FT(sell_shared)(FT(sell_at) * at, const spk_sell_run *run, const
   at->permutes += spk_ceil_div(steps * groups, words) * words;
 }
 
-/* The same of blocks: a load per group of lanes for four steps. */
+/* The same for blocks: a load per group of lanes for four steps. */
 SPK_INLINE void FT(sell_blocks)(FT(sell_at) * at, const spk_sell_run *run, const T *x, T *sums) {
   enum { GROUPS = LANES / 4 };
   const ptrdiff_t words = LANES * sizeof(T) / sizeof *at->permutes, blocks = run->steps / 4;

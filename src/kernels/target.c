@@ -1,7 +1,7 @@
-/* All kernels of one ISA and their table.  Compiled once per ISA with -DSPK_SIMD_HEADER="isa/X.h"
- * and that ISA's flags; the table is the only symbol that leaves this file, so that no copy of a
- * helper compiled for a wider ISA can be linked into a narrower path.
- */
+/* All kernels of one ISA and their table.  The file is compiled once per ISA, with
+ * -DSPK_SIMD_HEADER="isa/X.h" and the flags of that ISA.  The table is the only symbol that leaves
+ * this file, so that no copy of a helper that was compiled for a wider ISA can be linked into a
+ * narrower path. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #define SPK_STRING_(x) #x
 #define SPK_STRING(x) SPK_STRING_(x)
 
-/* f32 */
+/* float32 */
 #define T float
 #define TN f32
 #define T_FN(name) name##f
@@ -32,7 +32,7 @@
 #undef TN
 #undef T_FN
 
-/* f64 */
+/* float64 */
 #define T double
 #define TN f64
 #define T_FN(name) name
@@ -63,7 +63,7 @@
 #undef I
 #undef IN
 
-/* neither */
+/* kernels without a value type or an index type */
 #include "expand_float16.inc.h"
 #include "int8_gather4.inc.h"
 #include "int8_pack.inc.h"

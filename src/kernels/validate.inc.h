@@ -1,10 +1,10 @@
-/* Scans of index arrays: plain loops that the compiler turns into vector minima and counts. */
+/* Validates index arrays: plain loops that the compiler turns into vector minima and counts. */
 #include "names.inc.h"
 #define U SPK_CAT2(u, I)
 
-/* Whether indices lie in [0, bound): the sign of `i | (bound - 1 - i)`, which every
- * ISA finds in three operations; AVX2 has no unsigned comparison.  Descents are counted
- * over the whole array; the caller takes away those between rows. */
+/* Whether indices lie in [0, bound): none of `i | (bound - 1 - i)` is negative, which every ISA
+ * tests in three operations; AVX2 has no unsigned comparison.  Descents are counted over the whole
+ * array; the caller subtracts those between rows. */
 static int FI(validate_indices)(const void *indices, ptrdiff_t count, ptrdiff_t bound,
                                 ptrdiff_t *descents) {
   const I *idx = indices;
@@ -12,7 +12,7 @@ static int FI(validate_indices)(const void *indices, ptrdiff_t count, ptrdiff_t 
   const U last = (U)(bound > most ? most : bound - 1);
   ptrdiff_t falls = 0;
   for (ptrdiff_t p = 0; p < count;) {
-    /* In blocks, so that the counters stay as narrow as the indices. */
+    /* Blocks keep the counters as narrow as the indices. */
     const ptrdiff_t stop = spk_min(count, p + 4096);
     U outside = 0;
     I fell = 0;
@@ -27,7 +27,7 @@ static int FI(validate_indices)(const void *indices, ptrdiff_t count, ptrdiff_t 
   return 1;
 }
 
-/* What is looked at together: whole vectors of any ISA. */
+/* The bytes that are checked together: whole vectors of any ISA. */
 #define TOGETHER 64
 #define COUNT (TOGETHER / (ptrdiff_t)sizeof(I))
 #ifdef __GNUC__
@@ -38,7 +38,7 @@ typedef struct FI(many) {
 } FI(many);
 #endif
 
-/* The sign of a lane says whether one of its indices lay outside. */
+/* The sign of a lane says whether one of its indices is outside. */
 SPK_INLINE void FI(look)(FI(many) * found, const I *idx, U last) {
   FI(many) i;
   memcpy(&i, idx, sizeof i);
@@ -49,9 +49,10 @@ SPK_INLINE void FI(look)(FI(many) * found, const I *idx, U last) {
 #endif
 }
 
-/* Columns of some dozens of indices each: without a call, a tail of single indices (the last ones
- * are looked at twice) and a sum of lanes for each: 1.2 us for 21,000 indices of 205 columns, where
- * validate_indices column by column took 1.9. */
+/* Validates columns of some dozens of indices each.  It avoids a call, a tail of single indices
+ * (the last indices of a column are checked twice) and a sum of lanes per column: 1.2 us for 21,000
+ * indices of 205 columns, where validate_indices column by column took 1.9
+ * (doc/decisions/vectors.rst, decision-active-checks). */
 static spk_status FI(validate_columns)(const void *offsets, const void *indices, const void *ids,
                                        ptrdiff_t count, ptrdiff_t rows, ptrdiff_t nnz) {
   const I *off = offsets, *idx = indices, *columns = ids;
@@ -94,7 +95,8 @@ static void FI(cut_rows)(const void *indices, const void *offsets, ptrdiff_t row
     const I stop = off[i + 1];
     cut[i] = low;
     for (ptrdiff_t b = 1; b < blocks; b++) {
-      /* Without branches to predict: the lower bound of b * width in what is left of the row. */
+      /* Find the lower bound of b * width in the rest of the row, without branches that a predictor
+       * would have to know. */
       const ptrdiff_t bound = b * width;
       ptrdiff_t length = stop - low;
       while (length > 0) {
@@ -109,15 +111,15 @@ static void FI(cut_rows)(const void *indices, const void *offsets, ptrdiff_t row
   }
 }
 
-/* Whether so many indices are first, first + 1, ... */
+/* Whether `count` indices are first, first + 1, ... */
 SPK_INLINE int FI(follow)(const I *idx, U first, const int count) {
   U different = 0;
   for (int u = 0; u < count; u++) different |= (U)idx[u] - (first + (U)u);
   return different == 0;
 }
 
-/* The last index of a block tells at once where it cannot be; where it can, repeated indices may
- * still make up for missing ones. */
+/* The last index of a block rules out most blocks that are no run at once.  All indices are
+ * compared then, because repeated indices may make up for missing ones. */
 static ptrdiff_t FI(run_length)(const void *indices, ptrdiff_t count) {
   const I *idx = indices;
   const U first = (U)idx[0];
