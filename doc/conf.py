@@ -1,6 +1,7 @@
 """Configuration of the documentation: ``sphinx-build -W -b html doc doc/_build/html``."""
 
 import spkernels
+from spkernels import patterns
 
 project = "spkernels"
 author = "The spkernels developers"
@@ -18,6 +19,16 @@ exclude_patterns = ["_build"]
 default_role = "autolink"
 
 autosummary_generate = True
+templates_path = ["_templates"]
+# Sphinx looks for annotated attributes in the public module; they are annotated in a private one.
+autosummary_context = {
+    "annotated": {
+        f"{cls.__module__}.{cls.__qualname__}": sorted(cls.__annotations__)
+        for module in (spkernels, patterns)
+        for cls in vars(module).values()
+        if isinstance(cls, type)
+    }
+}
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
