@@ -143,7 +143,7 @@ def column_runs_of(P, int threads, unsigned flags):
 
 
 def column_runs_from(tuple shape, cnp.ndarray offsets, cnp.ndarray starts, cnp.ndarray stops,
-                    int threads):
+                     int threads):
     """Return the status and, on success, what contiguous int64, int32 and int32 arrays say."""
     cdef ColumnRuns column_runs = ColumnRuns()
     cdef spk_runs runs

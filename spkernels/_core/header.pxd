@@ -160,8 +160,8 @@ cdef extern from "spkernels/spkernels.h" nogil:
         void *lse
     spk_status spk_attend(const spk_column_runs *mask, const spk_attention *attention, int threads)
     spk_status spk_column_runs_sddmm(const spk_column_runs *column_runs, const spk_sparse *P,
-                                 const spk_dense *X, const spk_dense *Y, void *values,
-                                 const spk_sampling *sampling, int threads)
+                                     const spk_dense *X, const spk_dense *Y, void *values,
+                                     const spk_sampling *sampling, int threads)
     ptrdiff_t spk_column_runs_tiled(const spk_column_runs *column_runs, ptrdiff_t k)
     spk_status spk_softmax(const spk_sparse *P, void *values, double scale, int threads)
     spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
@@ -181,4 +181,4 @@ cdef extern from "spkernels/spkernels.h" nogil:
         SPK_ROOFLINE_FMA
         SPK_ROOFLINE_LOAD
     spk_status spk_measure_roofline(spk_roofline what, spk_dtype dtype, size_t bytes, int threads,
-                                   double *rate)
+                                    double *rate)

@@ -69,7 +69,8 @@ def roofline(bint loads, bint double_precision, size_t size, int threads):
     cdef spk_status status
     with nogil:
         status = spk_measure_roofline(SPK_ROOFLINE_LOAD if loads else SPK_ROOFLINE_FMA,
-                                     SPK_F64 if double_precision else SPK_F32, size, threads, &rate)
+                                      SPK_F64 if double_precision else SPK_F32, size, threads,
+                                      &rate)
     if status == SPK_ERR_ARGUMENT:
         raise ValueError("roofline: unknown kind")
     if status != SPK_OK:
