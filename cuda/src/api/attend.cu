@@ -1,11 +1,11 @@
-/* Attention to what a mask has. */
+/* spk_cuda_attend: check, run. */
 #include "handle.h"
 #include "../driver/values.h"
 
 namespace spk {
 namespace {
 
-/* Rows of this width that kernels can read and write 16 bytes at a time. */
+/* Check that kernels can read and write rows of this width 16 bytes at a time. */
 int check_rows(const void *data, const ptrdiff_t (&strides)[3], const spk_cuda_attention &a,
                int64_t heads, int64_t rows, int64_t width) {
   if (!a.batch || !heads || !rows) return SPK_OK;

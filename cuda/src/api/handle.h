@@ -1,4 +1,4 @@
-/* What a handle of the interface holds. */
+/* The handle of the interface, and checks of operands. */
 #ifndef SPK_API_HANDLE_H
 #define SPK_API_HANDLE_H
 
@@ -14,14 +14,14 @@ struct spk_cuda_matrix {
   spk_cuda_dtype dtype = SPK_CUDA_F32;
   bool has_values = false;
   spk_cuda_device device = {};
-  std::unique_ptr<spk::SpmmKernel> spmm;   /* where SPK_CUDA_SPMM was asked for */
-  std::unique_ptr<spk::SddmmKernel> sddmm; /* where SPK_CUDA_SDDMM was */
+  std::unique_ptr<spk::SpmmKernel> spmm;   /* if SPK_CUDA_SPMM was asked for */
+  std::unique_ptr<spk::SddmmKernel> sddmm; /* if SPK_CUDA_SDDMM was asked for */
   std::unique_ptr<spk::AttentionKernel> attention;
 };
 
 namespace spk {
 
-/* Run the body of a function of the C interface: none of its exceptions may leave it. */
+/* Run the body of a function of the C interface, so that no exception leaves it. */
 template <class Body>
 int without_exceptions(const Body &body) {
   try {
@@ -33,8 +33,8 @@ int without_exceptions(const Body &body) {
   }
 }
 
-/* Whether an enum of the caller's is one of 0 to `last`: as a number, since to look at one that is
- * not is undefined. */
+/* Whether an enum of the caller is one of 0 to `last`.  It is tested as a number, because reading
+ * an enum with another value is undefined. */
 template <class E>
 bool is_up_to(const E &value, E last) {
   int number;
@@ -44,8 +44,8 @@ bool is_up_to(const E &value, E last) {
 }
 inline bool is_dtype(const spk_cuda_dtype &dtype) { return is_up_to(dtype, SPK_CUDA_BF16); }
 
-/* How the elements of a matrix of the interface lie; one of a single row or column lies both ways.
- */
+/* How the elements of a matrix of the interface lie.  A matrix of a single row or column is both
+ * row-major and column-major. */
 inline bool lies_in_lines(int64_t lines, int64_t length, ptrdiff_t between, ptrdiff_t within) {
   return (length <= 1 || within == 1) && (lines <= 1 || (between >= length && between >= 1));
 }
@@ -56,16 +56,17 @@ inline bool is_col_major(const spk_cuda_dense &M) {
   return lies_in_lines(M.cols, M.rows, M.col_stride, M.row_stride);
 }
 
-/* Whether an element may lie there: an access to one that is not aligned takes the context down. */
+/* Whether an element may have this address.  An access that is not aligned takes the context
+ * down. */
 inline bool is_element_aligned(const void *p, spk_cuda_dtype dtype) {
   return reinterpret_cast<uintptr_t>(p) % size_of(dtype) == 0;
 }
 
-/* Extents beyond that do not fit any memory; products of them with sizes of tiles are no overflow.
- */
+/* The largest extent.  No memory holds a larger one, and products of extents and sizes of tiles do
+ * not overflow. */
 constexpr int64_t MAX_EXTENT = (int64_t)1 << 48;
 
-/* SPK_OK where M is a matrix of this shape and dtype that kernels can read. */
+/* SPK_OK if M is a matrix of this shape and dtype that kernels can read. */
 inline int check_dense(const spk_cuda_dense *M, spk_cuda_dtype dtype, int64_t rows, int64_t cols) {
   if (!M || M->rows < 0 || M->cols < 0) return SPK_ERR_ARGUMENT;
   if (!is_dtype(M->dtype) || M->dtype != dtype) return SPK_ERR_DTYPE;

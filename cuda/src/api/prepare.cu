@@ -1,4 +1,4 @@
-/* Handles: made, filled with new values, given back. */
+/* Handles: make, fill with new values, free. */
 #include "../driver/transpose.h"
 #include "handle.h"
 
@@ -26,7 +26,7 @@ int check(const spk_cuda_desc *desc, spk_cuda_matrix **made) {
   return SPK_OK;
 }
 
-/* The host's values as the device has them: rounded to the handle's dtype. */
+/* Copy the host's values to the device, rounded to the handle's dtype. */
 int upload_values(const spk_sparse &A, int64_t nnz, spk_cuda_dtype dtype,
                   DeviceArray<char> *values) {
   const size_t size = size_of(dtype);
@@ -53,7 +53,7 @@ int upload_values(const spk_sparse &A, int64_t nnz, spk_cuda_dtype dtype,
   return values->assign(rounded.data(), (int64_t)rounded.size());
 }
 
-/* What the operations that are asked for run. */
+/* Make the kernels of the operations that were asked for. */
 int make_kernels(const spk_cuda_desc &desc, const spk_entries &entries, spk_cuda_matrix *A) {
   int status = SPK_OK;
   const int64_t width = desc.width ? desc.width : 128;
@@ -90,8 +90,7 @@ int prepare(const spk_cuda_desc &desc, spk_cuda_matrix *A) {
     status = upload_values(*desc.A, A->nnz, A->dtype, &values);
     if (status == SPK_OK) status = spk_cuda_update_values(A, values.data(), nullptr);
   }
-  /* Copies from the host's memory may still be under way, and other streams know nothing of them.
-   */
+  /* Copies from host memory may still be under way, and other streams do not wait for them. */
   return status == SPK_OK ? wait_for_device() : status;
 }
 
@@ -111,7 +110,7 @@ int spk_cuda_prepare(const spk_cuda_desc *desc, spk_cuda_matrix **made) {
 
 int spk_cuda_update_values(spk_cuda_matrix *A, const void *values, void *stream) {
   if (!A || (A->nnz && !values)) return SPK_ERR_ARGUMENT;
-  if (!A->spmm && !A->sddmm) return SPK_CUDA_ERR_PREPARED; /* a mask has none */
+  if (!A->spmm && !A->sddmm) return SPK_CUDA_ERR_PREPARED; /* a mask has no values */
   if (!spk::is_element_aligned(values, A->dtype)) return SPK_ERR_ARGUMENT;
   spk::OnDevice on(A->device.device);
   int status = on.status();

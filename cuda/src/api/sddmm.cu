@@ -1,12 +1,11 @@
-/* values = alpha * (X @ Y)[P] * P + beta * P. */
+/* spk_cuda_sddmm: values = alpha * (X @ Y)[P] * P + beta * P. */
 #include "../driver/transpose.h"
 #include "handle.h"
 
 namespace spk {
 namespace {
 
-/* The workspace: the rows of X where it is column-major, then the columns of Y where that is
- * row-major. */
+/* The workspace: the rows of X if X is column-major, then the columns of Y if Y is row-major. */
 size_t room_for_x(const spk_cuda_dense &X) {
   if (is_row_major(X)) return 0;
   return (transposed_bytes(X.dtype, X.rows, X.cols) + 255) / 256 * 256;

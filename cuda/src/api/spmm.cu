@@ -1,4 +1,4 @@
-/* C = A @ B. */
+/* spk_cuda_spmm: C = A @ B. */
 #include "../driver/transpose.h"
 #include "handle.h"
 #include "../driver/values.h"
@@ -6,13 +6,13 @@
 namespace spk {
 namespace {
 
-/* The workspace: B's rows, where it is column-major, and then the kernel's own. */
+/* The workspace: the rows of B if B is column-major, then the kernel's own workspace. */
 size_t room_for_rows(const spk_cuda_dense &B) {
   if (is_row_major(B)) return 0;
   return (transposed_bytes(B.dtype, B.rows, B.cols) + 255) / 256 * 256;
 }
 
-/* Elements from row to row of what kernels read. */
+/* Elements from row to row of the B that kernels read. */
 int64_t stride_of_rows(const spk_cuda_dense &B) {
   if (!is_row_major(B)) return transposed_stride(B.dtype, B.cols);
   return B.rows > 1 ? B.row_stride : B.cols;
@@ -31,7 +31,8 @@ int check(const spk_cuda_matrix *A, const spk_cuda_dense *B, const spk_cuda_dens
   int status = check_dense(B, A->dtype, A->cols, B->cols);
   if (status == SPK_OK) status = check_dense(C, A->dtype, A->rows, B->cols);
   if (status != SPK_OK) return status;
-  const int64_t most = (int64_t)(UINT32_MAX / size_of(B->dtype)); /* kernels have 32 bits for it */
+  /* Kernels hold the bytes between rows in 32 bits. */
+  const int64_t most = (int64_t)(UINT32_MAX / size_of(B->dtype));
   return stride_of_rows(*B) > most ? SPK_ERR_SHAPE : SPK_OK;
 }
 

@@ -1,4 +1,4 @@
-/* What the library says of itself, and of what went wrong. */
+/* The version of the interface, devices and errors. */
 #include "../device/runtime.h"
 
 int spk_cuda_abi_version(void) { return SPK_CUDA_ABI_VERSION; }

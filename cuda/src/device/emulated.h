@@ -1,11 +1,11 @@
-/* The vocabulary of device.h on a CPU, for tests: threads of a block are fibers (fibers.cpp).
+/* The vocabulary of device.h on a CPU, for tests. The threads of a block are fibers (fibers.cpp).
  *
- * What a GPU would only misbehave on ends the program here with a message: an access that is not
- * aligned, lanes of a warp that meet at different words, a barrier that some threads never reach.
- * Shared memory begins as NaN, and so is what a copy_async will write until it is waited for.
- * SPK_EMULATED_ORDER=forward, reverse or a number (of a shuffle) is the order in which threads and
- * blocks run: results that depend on it show a missing barrier.
- */
+ * Errors that a GPU may only answer by misbehaving end the program here with a message: an access
+ * that is not aligned, lanes of a warp that meet at different words, a barrier that some threads
+ * never reach.  Shared memory begins as NaN, and so does the target of a copy_async until it is
+ * waited for.  SPK_EMULATED_ORDER=forward, reverse or a number (which seeds a shuffle) sets the
+ * order in which threads and blocks run.  Results that depend on the order reveal a missing
+ * barrier. */
 #ifndef SPK_DEVICE_EMULATED_H
 #define SPK_DEVICE_EMULATED_H
 
@@ -35,16 +35,16 @@ int64_t block();
 int64_t blocks();
 char *block_memory();
 void sync_block();
-/* What all lanes of the warp handed in, of `bytes` each, `stride` apart, once all have: lanes that
- * meet at another `kind` of word are an error. */
+/* Returns what all lanes of the warp passed, `bytes` each, `stride` apart, once all lanes have
+ * called it.  Lanes that meet at another `kind` of word are an error. */
 constexpr size_t stride = 64;
 const char *exchange(const char *kind, const void *mine, size_t bytes);
 void copy_async(void *s, const void *g, int size, int bytes);
 void copy_commit();
 void copy_wait(int groups);
 void check_aligned(const void *p, size_t bytes, const char *word);
-/* Whether a word may have this address: a GPU's global and shared memory take other instructions.
- */
+/* Check that a word may have this address.  Global and shared memory of a GPU need different
+ * instructions. */
 void check_global(const void *p, size_t bytes, const char *word);
 void check_shared(const void *p, size_t bytes, const char *word);
 
@@ -119,7 +119,8 @@ void copy_wait() {
   emulated::copy_wait(n);
 }
 
-/* Lane i names row i % 8 of tile i / 8; a lane gets two neighbours of row lane / 4 of each tile. */
+/* Lane i names row i % 8 of tile i / 8.  A lane gets two neighbouring elements of row lane / 4 of
+ * each tile. */
 inline void load_matrices(uint32_t (&r)[4], const void *s, bool transposed) {
   emulated::check_shared(s, 16, "load_matrix4");
   const char *all =
@@ -189,8 +190,8 @@ inline float log(float x) { return std::log(x); }
 inline int popcount(uint32_t x) { return __builtin_popcount(x); }
 inline int popcount(uint64_t x) { return __builtin_popcountll(x); }
 
-/* Element k of a row of A or a column of B, as PTX's manual lays fragments out: written down here
- * apart from pack/fragments.h, which is tested against it. */
+/* The lane and the word of element k of a row of A or a column of B, as PTX's manual lays fragments
+ * out.  It is written here independently of pack/fragments.h, which is tested against it. */
 template <class T>
 struct tensor_core {
   static constexpr int depth = 16;

@@ -1,4 +1,4 @@
-/* Blocks of threads as fibers: see emulated.h. */
+/* The threads of a block as fibers: see emulated.h. */
 #include "device.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ namespace emulated {
 namespace {
 
 constexpr size_t STACK = 256 * 1024;
-constexpr size_t MAX_SHARED = 227 * 1024; /* of a block, compute capability 9.0 */
+constexpr size_t MAX_SHARED = 227 * 1024; /* of a block, for compute capability 9.0 */
 
 [[noreturn]] void fail(const char *what, const char *more = "") {
   fprintf(stderr, "emulated GPU: %s %s (block %lld, thread %d)\n", what, more, (long long)block(),
@@ -36,8 +36,8 @@ constexpr size_t MAX_SHARED = 227 * 1024; /* of a block, compute capability 9.0 
 
 /* A stack that can be left and entered again. */
 #if defined(__x86_64__)
-/* What the ABI has a callee keep goes on the stack: a tenth of the time of swapcontext, which asks
- * the kernel about signals. */
+/* Registers that the ABI has a callee keep are pushed on the stack.  This takes a tenth of the time
+ * of swapcontext, which makes a system call for signals. */
 extern "C" void spk_switch_stack(void **from, void *to);
 __asm__(
     ".text\n.globl spk_switch_stack\n.hidden spk_switch_stack\n.type spk_switch_stack,@function\n"
@@ -49,7 +49,8 @@ __asm__(
 struct Context {
   void *top;
   void start(char *stack, void (*entry)()) {
-    /* Six registers, the entry, and a return address that is never used: entry never returns. */
+    /* Six registers, the entry, and a return address that is never used, because entry never
+     * returns. */
     void **slots = reinterpret_cast<void **>(stack + STACK) - 8;
     memset(slots, 0, 8 * sizeof *slots);
     slots[6] = reinterpret_cast<void *>(entry);
@@ -81,11 +82,11 @@ struct Fiber {
   Context context;
   std::unique_ptr<char[]> stack{new char[STACK]};
   int thread = 0;
-  std::deque<std::vector<Copy>> groups; /* the last one is open */
+  std::deque<std::vector<Copy>> groups; /* the last group is open */
 };
 
-/* Where the lanes of a warp meet.  Two buffers: a lane may be at the next word already while others
- * still read what was handed in at the last. */
+/* Where the lanes of a warp meet.  There are two buffers, because a lane may be at the next word
+ * while others still read what was passed at the last. */
 struct Warp {
   alignas(16) char handed_in[2][32 * stride];
   const char *kind = "";
@@ -94,7 +95,7 @@ struct Warp {
 };
 
 struct Grid {
-  std::mutex mutex; /* of one launch at a time */
+  std::mutex mutex; /* held by one launch at a time */
   std::vector<Fiber> fibers;
   std::vector<Warp> warps;
   std::vector<int> at_barrier;
@@ -119,7 +120,7 @@ int next_runnable() {
   return next;
 }
 
-/* Let others run until this thread is made runnable again. */
+/* Let other threads run until this thread is made runnable again. */
 void wait() {
   Fiber &mine = grid.fibers[(size_t)grid.current];
   if (grid.runnable.empty()) fail("deadlock: threads wait at", grid.warps[(size_t)warp()].kind);
@@ -170,7 +171,7 @@ void run(int64_t blocks, int threads, size_t shared, const std::function<void()>
   if (grid.fibers.size() < (size_t)threads) grid.fibers.resize((size_t)threads);
   grid.warps.assign((size_t)threads / 32, Warp());
   grid.shared_bytes = shared;
-  /* Of exactly this size, so that sanitizers see what lies beyond. */
+  /* The memory has exactly this size, so that sanitizers see accesses beyond it. */
   void *memory = nullptr;
   if (posix_memalign(&memory, 128, shared ? shared : 1)) fail("out of memory");
   grid.shared.reset(static_cast<char *>(memory));
@@ -187,7 +188,7 @@ void run(int64_t blocks, int threads, size_t shared, const std::function<void()>
       Fiber &fiber = grid.fibers[(size_t)i];
       fiber.thread = i;
       fiber.groups.assign(1, {});
-      /* The thread that had it before never came out of its first function. */
+      /* The thread that used this stack before never returned from its first function. */
       ASAN_UNPOISON_MEMORY_REGION(fiber.stack.get(), STACK);
       fiber.context.start(fiber.stack.get(), run_thread);
       grid.runnable.push_back(i);

@@ -1,4 +1,4 @@
-/* The vocabulary of device.h on a GPU: compute capability 8.0 and newer. */
+/* The vocabulary of device.h on a GPU of compute capability 8.0 or newer. */
 #ifndef SPK_DEVICE_NVIDIA_H
 #define SPK_DEVICE_NVIDIA_H
 
@@ -7,12 +7,12 @@
 #include <cuda_runtime.h>
 
 #define SPK_DEVICE __device__ __forceinline__
-/* Rare code that is not to take registers of what calls it. */
+/* For rare code that must not take registers of its caller. */
 #define SPK_OUTLINED static __device__ __noinline__
-/* A kernel of `threads` threads per block, of which a multiprocessor holds `blocks` at least: what
- * bounds its registers. */
+/* A kernel of `threads` threads per block.  A multiprocessor must hold at least `blocks` blocks,
+ * which limits the registers of a thread. */
 #define SPK_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
-/* A kernel's one parameter. */
+/* The one parameter of a kernel. */
 #define SPK_PARAMETER(name, ...) const __grid_constant__ __VA_ARGS__ name
 #define SPK_UNROLLED _Pragma("unroll")
 #define SPK_ONE_BY_ONE _Pragma("unroll 1")
@@ -42,7 +42,7 @@ SPK_DEVICE T shuffle_xor(T v, int mask) {
 }
 SPK_DEVICE bool any(bool p) { return __any_sync(0xffffffffu, p); }
 
-/* Words of 4, 8 or 16 bytes for what is moved as a whole. */
+/* The type of 2, 4, 8 or 16 bytes that moves as a whole. */
 template <int bytes>
 struct word;
 template <>
@@ -86,8 +86,8 @@ SPK_DEVICE void store(T *p, const T &v) {
   *reinterpret_cast<W *>(p) = w;
 }
 
-/* The same to global memory, by one instruction: an assignment of 16 bytes the compiler may split
- * in four. */
+/* Store to global memory by one instruction.  The compiler may split an assignment of 16 bytes in
+ * four. */
 template <class T>
 SPK_DEVICE void store_global(T *p, const T &v) {
   if constexpr (sizeof(T) == 16) {
@@ -101,8 +101,8 @@ SPK_DEVICE void store_global(T *p, const T &v) {
   }
 }
 
-/* What is stored under a condition is computed without one: no branch, and loads of the next value
- * may go ahead of it. */
+/* Store under a condition, without a branch, so that loads of the next value may go ahead of the
+ * store.  The value is computed in any case. */
 template <class T>
 SPK_DEVICE void store_where(bool condition, T *p, const T &v) {
   static_assert(sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8, "one register, or two");
@@ -180,7 +180,7 @@ SPK_DEVICE double to_float(double v) { return v; }
 SPK_DEVICE float to_float(bfloat16 v) { return __uint_as_float((unsigned)v.bits << 16); }
 SPK_DEVICE float to_float(half v) { return __half2float(__ushort_as_half(v.bits)); }
 
-/* Element i of the two in a word: by one instruction each. */
+/* Element i of the two elements in a word, by one instruction. */
 template <class T>
 SPK_DEVICE float half_of(uint32_t w, int i) {
   return to_float(T{(uint16_t)(i ? w >> 16 : w & 0xffffu)});
@@ -209,7 +209,7 @@ SPK_DEVICE bfloat16 from_float<bfloat16>(float x) {
   return {__bfloat16_as_ushort(__float2bfloat16_rn(x))};
 }
 
-/* Two neighbours in one register, the first in its low half. */
+/* Two neighbours in one register, with the first in the low half. */
 template <class T>
 SPK_DEVICE uint32_t pack2(float first, float second);
 template <>
@@ -224,7 +224,7 @@ SPK_DEVICE uint32_t pack2<bfloat16>(float first, float second) {
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(second), "f"(first));
   return r;
 }
-/* The bits of x, rounded as tensor cores take them. */
+/* The bits of x, rounded as tensor cores need them. */
 SPK_DEVICE uint32_t tf32(float x) {
   uint32_t r;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(x));
@@ -240,7 +240,7 @@ SPK_DEVICE uint32_t bits_of(float x) { return __float_as_uint(x); }
 SPK_DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
 SPK_DEVICE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 SPK_DEVICE double fma(double a, double b, double c) { return __fma_rn(a, b, c); }
-/* Of NaN and a number, the number. */
+/* The maximum; if one argument is NaN, the other. */
 SPK_DEVICE float fmax(float a, float b) { return ::fmaxf(a, b); }
 SPK_DEVICE float exp2(float x) {
   float y;

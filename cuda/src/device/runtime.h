@@ -1,7 +1,7 @@
-/* What the host asks of CUDA's runtime; with SPK_EMULATED, the same from the host's own memory.
+/* What the host needs of CUDA's runtime. With SPK_EMULATED, the host's own memory stands for the
+ * device.
  *
- * Functions return a status of spkernels/cuda.h.
- */
+ * Functions return a status of spkernels/cuda.h. */
 #ifndef SPK_DEVICE_RUNTIME_H
 #define SPK_DEVICE_RUNTIME_H
 
@@ -10,13 +10,14 @@
 
 namespace spk {
 
-/* The shared memory that a block of any supported device can have: compute capability 8.6. */
+/* The shared memory that a block can have on every supported device: that of compute capability
+ * 8.6. */
 constexpr size_t SHARED_EVERYWHERE = 99 * 1024;
-/* The blocks of a grid, at most. */
+/* The most blocks of a grid. */
 constexpr int64_t MAX_BLOCKS = 0x7fffffff;
 
 inline int64_t tiles_of(int64_t extent, int64_t tile) { return (extent + tile - 1) / tile; }
-/* The blocks of a grid of x by y; more than there can be where that overflows. */
+/* The blocks of a grid of x by y, or more than MAX_BLOCKS if the product overflows. */
 inline int64_t blocks_of(int64_t x, int64_t y) {
   return x && y > MAX_BLOCKS / x ? MAX_BLOCKS + 1 : x * y;
 }
@@ -24,19 +25,19 @@ inline int64_t blocks_of(int64_t x, int64_t y) {
 int query_device(int device, spk_cuda_device *found);
 int current_device(int *device);
 int set_device(int device);
-/* Whether anything was done on a device in this process: making it the current one takes memory of
- * it where nothing was. */
+/* Whether this process has used a device.  If not, making it the current device would take memory
+ * of it. */
 bool has_context(int device);
 int wait_for_device();
 int allocate(void **p, size_t bytes);
 int release(void *p);
-/* From host memory, before it returns. */
+/* Copy from host memory.  The copy is done when the call returns. */
 int upload(void *to, const void *from, size_t bytes);
-/* From device memory, on the stream. */
+/* Copy from device memory, on the stream. */
 int copy_on_device(void *to, const void *from, size_t bytes, void *stream);
 const char *last_error();
 
-/* Makes a device the current one for a scope. */
+/* Makes a device the current device for a scope. */
 class OnDevice {
  public:
   explicit OnDevice(int device) {
@@ -58,8 +59,9 @@ class OnDevice {
   bool changed_ = false;
 };
 
-/* load_kernel has a kernel loaded, and allowed so much shared memory, so that its first launch need
- * not; launch enqueues it, a grid of no blocks being none: SPK_ERR_SHAPE beyond MAX_BLOCKS. */
+/* load_kernel loads a kernel and allows it `shared` bytes of shared memory, so that its first
+ * launch need not.  launch enqueues a kernel.  A grid of no blocks does nothing, and one of more
+ * than MAX_BLOCKS is SPK_ERR_SHAPE. */
 #ifdef SPK_EMULATED
 
 template <class P>

@@ -1,4 +1,4 @@
-/* A device that is the host's own memory: for tests. */
+/* A device that is the host's own memory, for tests. */
 #include "runtime.h"
 
 #include <cstdlib>
@@ -19,7 +19,8 @@ bool has_context(int) { return true; }
 int set_device(int device) { return device ? SPK_CUDA_ERR_DEVICE : SPK_OK; }
 int wait_for_device() { return SPK_OK; }
 int allocate(void **p, size_t bytes) {
-  /* As cudaMalloc aligns; not more than is asked for, so that sanitizers see what lies beyond. */
+  /* Aligned as by cudaMalloc, and no larger than asked for, so that sanitizers see accesses beyond
+   * it. */
   return posix_memalign(p, 256, bytes ? bytes : 1) ? SPK_ERR_MEMORY : SPK_OK;
 }
 int release(void *p) {

@@ -1,4 +1,4 @@
-/* The runtime of runtime.h by CUDA's. */
+/* The runtime of runtime.h, by CUDA's runtime. */
 #include "runtime.h"
 
 #include <cuda.h>
@@ -10,7 +10,8 @@ static thread_local cudaError_t last = cudaSuccess;
 static int status_of(cudaError_t error) {
   if (error == cudaSuccess) return SPK_OK;
   last = error;
-  cudaGetLastError(); /* what is not sticky is reported once, here, and not to the next caller */
+  /* An error that is not sticky is cleared here, so that the next caller does not get it. */
+  cudaGetLastError();
   switch (error) {
     case cudaErrorMemoryAllocation:
       return SPK_ERR_MEMORY;
@@ -51,7 +52,7 @@ int query_device(int device, spk_cuda_device *found) {
 
 int current_device(int *device) { return status_of(cudaGetDevice(device)); }
 bool has_context(int device) {
-  /* The runtime has no such question; the driver is asked without being linked to. */
+  /* CUDA's runtime has no such query.  The driver is asked without being linked to. */
   using Query = CUresult (*)(CUdevice, unsigned *, int *);
   void *found = nullptr;
   cudaDriverEntryPointQueryResult result;
@@ -78,10 +79,11 @@ int copy_on_device(void *to, const void *from, size_t bytes, void *stream) {
 const char *last_error() { return cudaGetErrorString(last); }
 
 int load_kernel_by_address(const void *kernel, size_t shared) {
-  /* Loads it now: by default CUDA does so at the first launch. */
+  /* The query loads the kernel now.  By default CUDA loads it at the first launch. */
   cudaFuncAttributes attributes;
   int status = status_of(cudaFuncGetAttributes(&attributes, kernel));
-  /* It is the function's, not the launch's: what another handle asked for stays. */
+  /* The attribute belongs to the function and not to a launch, so it must not shrink below what
+   * another handle asked for. */
   if (status == SPK_OK && shared > (size_t)attributes.maxDynamicSharedSizeBytes) {
     status = status_of(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));

@@ -12,7 +12,7 @@
 
 namespace spk {
 
-/* 16 bits each, apart from each other and from whole numbers. */
+/* Elements of 16 bits.  They are types of their own, distinct from each other and from integers. */
 struct half {
   uint16_t bits;
 };
@@ -20,7 +20,7 @@ struct bfloat16 {
   uint16_t bits;
 };
 
-/* Stands for floats that tensor cores take with 11 bits, where an mma is named by its type. */
+/* Stands for floats of which tensor cores use 11 bits.  It names the type of an mma. */
 struct tfloat32 {};
 
 template <class T>
@@ -31,7 +31,7 @@ template <>
 struct sum_type<double> {
   using type = double;
 };
-/* What products of T are added up in. */
+/* The type in which products of T are summed. */
 template <class T>
 using sum_of = typename sum_type<T>::type;
 

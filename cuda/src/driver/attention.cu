@@ -57,7 +57,7 @@ int run_task(Attend<T> task, const spk_cuda_attention &a, void *stream) {
   task.negative = a.scale < 0;
   task.scale = (float)std::abs(a.scale);
   task.binary_scale = (float)(std::abs(a.scale) * 1.4426950408889634);
-  /* Infinity, which is what masks make of scores, times 0 would be NaN. */
+  /* The scale must not be 0: masked scores are infinite, and infinity times 0 is NaN. */
   if (task.binary_scale == 0) task.binary_scale = std::numeric_limits<float>::denorm_min();
   const Width<T> *w = widths<T>;
   while (w->most < std::max(a.d, a.dv)) w++;

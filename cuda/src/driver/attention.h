@@ -1,4 +1,4 @@
-/* Masks of attention in device memory, and attention by them. */
+/* Masks of attention in device memory, and attention with them. */
 #ifndef SPK_DRIVER_ATTENTION_H
 #define SPK_DRIVER_ATTENTION_H
 
@@ -9,9 +9,9 @@ namespace spk {
 
 class AttentionKernel {
  public:
-  /* SPK_ERR_DTYPE where dtype is not of 16 bits. */
+  /* SPK_ERR_DTYPE if dtype does not have 16 bits. */
   int make(const spk_entries &mask, spk_cuda_dtype dtype);
-  /* Of operands that were checked. */
+  /* The operands are checked. */
   int run(const spk_cuda_attention &a, void *stream) const;
   size_t bytes() const { return panels_.bytes() + groups_.bytes() + keys_.bytes() + bits_.bytes(); }
 

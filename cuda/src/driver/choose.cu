@@ -1,4 +1,4 @@
-/* Which family of kernels multiplies. */
+/* Chooses the family of kernels that multiplies. */
 #include "../pack/register_panels.h"
 #include "../pack/panels.h"
 #include "../pack/rows.h"
@@ -7,10 +7,10 @@
 namespace spk {
 namespace {
 
-/* Columns from which on a family is used that has wide tiles: half of one. */
+/* The columns from which on a family with wide tiles is used: half of a tile. */
 constexpr int64_t WIDE = 64;
 
-/* Parts of rows for few columns, and another family for many. */
+/* Parts of rows for few columns, and another family for many columns. */
 class ByWidth : public SpmmKernel {
  public:
   ByWidth(std::unique_ptr<SpmmKernel> narrow, std::unique_ptr<SpmmKernel> wide)
@@ -29,11 +29,12 @@ class ByWidth : public SpmmKernel {
   std::unique_ptr<SpmmKernel> narrow_, wide_;
 };
 
-/* Functions named cycles_of_ say what a multiprocessor takes for all entries and 256 columns, in
- * cycles; reckoned for an H100, by what bounds the kernels (see their headers): 128 bytes of L1 a
- * cycle, 4 instructions, 24 bytes of L2, 1024 FMA of 16 bits on tensor cores. */
+/* Functions named cycles_of_ return the cycles that a multiprocessor takes for all entries and 256
+ * columns.  They are calculated for an H100, by what bounds the kernels (see their headers): per
+ * cycle, 128 bytes of L1, 4 instructions, 24 bytes of L2, and 1024 FMA of 16 bits on tensor
+ * cores. */
 
-/* `all` cycles, or as long as the block that takes the longest: `block` of them. */
+/* `all` cycles, or, if that is more, the `block` cycles of the longest block. */
 double with_tail(const SpmmWanted &wanted, double all, double block) {
   const double tail = block * wanted.device.multiprocessors * 256 / (double)wanted.width;
   return all > tail ? all : tail;
@@ -41,7 +42,7 @@ double with_tail(const SpmmWanted &wanted, double all, double block) {
 
 double cycles_of_rows(const SpmmWanted &wanted) {
   const spk_entries &A = *wanted.A;
-  /* 16 bits: 107 instructions for 16 entries, counted in machine code. */
+  /* With 16 bits, 16 entries take 107 instructions, counted in machine code. */
   const bool sixteen_bits = wanted.dtype == SPK_CUDA_F16 || wanted.dtype == SPK_CUDA_BF16;
   const double entry = sixteen_bits ? 6.7 : wanted.dtype == SPK_CUDA_F32 ? 9.0 : 18.0;
   int64_t longest = 0;
@@ -59,15 +60,16 @@ double cycles_of_panels(const SpmmWanted &wanted) {
   const double vectors = wanted.dtype == SPK_CUDA_F64 ? 2 : 1;
   const double all = vectors * (4.0 * (double)size.pairs + 6.5 * (double)size.records);
   const double each = size.records ? all / (double)size.records : 0;
-  /* A block has a panel whose warps share it, of half of the columns. */
+  /* A block has one panel, which its warps share, of half of the columns. */
   return with_tail(wanted, all, each * (double)size.longest / 2);
 }
 
-/* Panels on tensor cores: their rows of B, and their cells, full ones and others. */
+/* The size of panels for tensor cores: their rows of B, their cells, and the share of cells that
+ * are entries. */
 struct TensorSize {
   double rows_of_b, cells, fullness;
   int element; /* bytes */
-  double rate; /* FMA a cycle */
+  double rate; /* FMA per cycle */
 };
 
 int measure_tensor(const SpmmWanted &wanted, TensorSize *size) {
@@ -84,8 +86,9 @@ int measure_tensor(const SpmmWanted &wanted, TensorSize *size) {
   return SPK_OK;
 }
 
-/* What L2 has to give, of B, and of A for every 128 columns, goes beside what tensor cores do, or
- * the instructions of a fragment that is unpacked from a bitmap, for 64 columns. */
+/* The time is the longest of three that overlap: what L2 delivers of B, and of A for every 128
+ * columns; what tensor cores do; and the instructions that unpack a fragment from a bitmap, for 64
+ * columns. */
 double cycles_of_tensor(const TensorSize &size, double cell_bytes, double instructions) {
   const double bytes = size.rows_of_b * 256 * size.element + size.cells * 2 * cell_bytes;
   const double l2 = bytes / 24, tensor = size.cells * 256 / size.rate;
@@ -95,14 +98,14 @@ double cycles_of_tensor(const TensorSize &size, double cell_bytes, double instru
 }
 double cycles_of_gather(const TensorSize &size) { return cycles_of_tensor(size, size.element, 0); }
 double cycles_of_bitmap(const TensorSize &size) {
-  /* Of 256 and of 128 cells: counted in machine code for compute capability 9.0. */
+  /* Instructions for 256 and for 128 cells, counted in machine code for compute capability 9.0. */
   const double instructions = size.element == 2 ? 78.0 / 256 : 57.0 / 128;
   return cycles_of_tensor(size, size.fullness * size.element + 1.5 / 8, instructions);
 }
-/* Where more cells than that are entries, a bitmap saves too little for what it takes. */
+/* The share of cells that are entries from which on a bitmap saves less than it costs. */
 constexpr double BITMAP_FULLNESS = 0.5;
 
-/* The family for many columns. */
+/* Choose the family for many columns. */
 int choose_wide(const SpmmWanted &wanted, spk_cuda_kernel *chosen) {
   double least = cycles_of_rows(wanted);
   *chosen = SPK_CUDA_ROWS;
@@ -116,7 +119,7 @@ int choose_wide(const SpmmWanted &wanted, spk_cuda_kernel *chosen) {
   if (wide_types && strict) return SPK_OK;
   TensorSize size;
   const int status = measure_tensor(wanted, &size);
-  if (status == SPK_ERR_SHAPE) return SPK_OK; /* more than panels can number */
+  if (status == SPK_ERR_SHAPE) return SPK_OK; /* more panels than can be numbered */
   if (status != SPK_OK) return status;
   consider(SPK_CUDA_GATHER, cycles_of_gather(size));
   if (size.fullness < BITMAP_FULLNESS) consider(SPK_CUDA_BITMAP, cycles_of_bitmap(size));

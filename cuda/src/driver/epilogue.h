@@ -1,4 +1,4 @@
-/* The epilogue that kernels take, from that of the interface. */
+/* The epilogue of kernels, made from that of the interface. */
 #ifndef SPK_DRIVER_EPILOGUE_H
 #define SPK_DRIVER_EPILOGUE_H
 

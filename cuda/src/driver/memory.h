@@ -1,4 +1,4 @@
-/* Arrays in device memory that are given back by themselves. */
+/* Arrays in device memory that free themselves. */
 #ifndef SPK_DRIVER_MEMORY_H
 #define SPK_DRIVER_MEMORY_H
 
@@ -14,7 +14,7 @@ class DeviceArray {
   DeviceArray(const DeviceArray &) = delete;
   DeviceArray &operator=(const DeviceArray &) = delete;
 
-  /* Room for `count` elements; what was held goes. */
+  /* Make room for `count` elements.  The old contents are lost. */
   int resize(int64_t count) {
     release(data_);
     data_ = nullptr;
@@ -26,7 +26,7 @@ class DeviceArray {
     bytes_ = (size_t)count * sizeof(T);
     return SPK_OK;
   }
-  /* A copy of an array of the host. */
+  /* Copy an array of the host. */
   int assign(const T *from, int64_t count) {
     const int status = resize(count);
     return status == SPK_OK ? upload(data_, from, bytes_) : status;
@@ -39,7 +39,7 @@ class DeviceArray {
   size_t bytes_ = 0;
 };
 
-/* Gives what a packer made back. */
+/* Frees what a packer made. */
 template <class Packed, void (*give_back)(Packed *)>
 struct Owned : Packed {
   Owned() : Packed() {}

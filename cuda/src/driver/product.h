@@ -1,4 +1,5 @@
-/* A product as the kernels of spk_cuda_spmm take it, and what each family of them has to offer. */
+/* A product as the kernels of spk_cuda_spmm take it, and the interface of each family of
+ * kernels. */
 #ifndef SPK_DRIVER_PRODUCT_H
 #define SPK_DRIVER_PRODUCT_H
 
@@ -9,7 +10,7 @@
 
 namespace spk {
 
-/* B is k x n and row-major; element (i, j) of C is at C[i * c_row + j * c_col]. */
+/* B is k x n and row-major.  Element (i, j) of C is C[i * c_row + j * c_col]. */
 struct Product {
   int64_t n;
   const void *B;
@@ -17,7 +18,7 @@ struct Product {
   void *C;
   int64_t c_row, c_col;
   spk_epilogue epilogue;
-  char *workspace; /* as much as workspace() asked for */
+  char *workspace; /* as many bytes as workspace() returns */
   void *stream;
 };
 
@@ -25,14 +26,15 @@ struct Product {
 class SpmmKernel {
  public:
   virtual ~SpmmKernel() = default;
-  virtual int fill(const void *values, void *stream) = 0; /* of the handle's dtype, on the device */
+  /* The values lie on the device and have the handle's dtype. */
+  virtual int fill(const void *values, void *stream) = 0;
   virtual size_t workspace(int64_t n) const = 0;
   virtual int run(const Product &product) const = 0;
   virtual size_t bytes() const = 0;
   virtual const char *name(int64_t n) const = 0;
 };
 
-/* What a family is made from. */
+/* What a family of kernels is made from. */
 struct SpmmWanted {
   const spk_entries *A;
   spk_cuda_dtype dtype;
@@ -41,7 +43,8 @@ struct SpmmWanted {
   spk_cuda_device device;
 };
 
-/* A kernel of class K, which its make() makes from these: SPK_OK and the kernel, or why not. */
+/* Make a kernel of class K by its make().  Returns SPK_OK and the kernel, or the status of the
+ * failure. */
 template <class K, class Base, class... Arguments>
 int make_kernel(std::unique_ptr<Base> *made, const Arguments &...arguments) {
   auto kernel = std::make_unique<K>();
@@ -50,16 +53,16 @@ int make_kernel(std::unique_ptr<Base> *made, const Arguments &...arguments) {
   return status;
 }
 
-/* One per family: SPK_OK and a kernel, or why not. */
+/* One per family.  Returns SPK_OK and a kernel, or the status of the failure. */
 int make_spmm_rows(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
 int make_spmm_panels(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
 int make_spmm_gather(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
 int make_spmm_bitmap(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
 
-/* The family that `kernel` names, or those that suit the matrix best. */
+/* Make the family that `kernel` names, or the families that suit the matrix best. */
 int make_spmm(spk_cuda_kernel kernel, const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made);
 
-/* Whether a pointer and a stride between rows allow accesses of 16 bytes. */
+/* Whether a pointer, and a stride between rows, allow accesses of 16 bytes. */
 inline bool is_aligned(const void *p, int64_t stride, size_t element) {
   return reinterpret_cast<uintptr_t>(p) % 16 == 0 && stride * (int64_t)element % 16 == 0;
 }

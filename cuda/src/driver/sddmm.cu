@@ -1,4 +1,4 @@
-/* Sampled products: a launch for the tiles of the pattern, and one for the rest. */
+/* Sampled products: one launch for the tiles, and one for the other entries. */
 #include "sddmm.h"
 
 #include "values.h"
@@ -11,21 +11,23 @@
 namespace spk {
 namespace {
 
-/* The entries from which a tile is worth its products (reckoned).  An entry alone is bound by L2: k
- * elements of Y, at 24 bytes a cycle.  A tile of 16 bits at a depth of 64 takes some 650 cycles of
- * instructions, as long as 128 entries; a deeper one is bound by L2 as well, for 64 rows of Y, and
- * 64 of X unless they stay.  By FMA a tile takes 4096 k / 128 cycles: as long as 192 entries of
- * float32 in k * 4 / 24 each. */
+/* The entries from which on a tile is faster than its entries one by one (calculated).  A single
+ * entry is bound by L2: k elements of Y, at 24 bytes a cycle.  A tile of 16 bits at a depth of 64
+ * takes about 650 cycles of instructions, as long as 128 entries.  A deeper tile is bound by L2 as
+ * well, for 64 rows of Y, and for 64 rows of X unless they stay in shared memory.  By FMA, a tile
+ * takes 4096 k / 128 cycles, as long as 192 entries of float32, which take k * 4 / 24 cycles
+ * each. */
 constexpr int TENSOR_TILE_ENTRIES = 128, FMA_TILE_ENTRIES = 192;
-/* float64: 64 FMA a cycle and twice the bytes, the same.  But where the device has only two of them
- * a cycle, products that nobody asked for are all that counts. */
+/* float64 takes 64 FMA a cycle and twice the bytes, so the threshold is the same.  But if the
+ * device has only two FMA of float64 a cycle, a tile loses by every position that is not stored. */
 constexpr int SLOW_DOUBLE_TILE_ENTRIES = 3072;
 
 bool has_fast_double(const spk_cuda_device &device) {
-  return device.minor == 0 && device.major < 12; /* 8.0, 9.0 and 10.0, by CUDA's tables */
+  /* Compute capabilities 8.0, 9.0 and 10.0, by CUDA's tables. */
+  return device.minor == 0 && device.major < 12;
 }
 
-/* Tiles of a run, at most: enough that X is read seldom, if that leaves each multiprocessor with
+/* The most tiles of a run: so many that X is read seldom, if each multiprocessor still has
  * RUNS_EACH runs, several times what it holds at once. */
 constexpr int64_t TILES_OF_RUN = 8, RUNS_EACH = 16;
 
@@ -75,7 +77,7 @@ class Kernel : public SddmmKernel {
   int run(const SampledProduct &product) const override {
     SampledProduct p = product;
     if (!p.k) {
-      /* Then nothing is read, and any address will do. */
+      /* Nothing is read then, and any address will do. */
       p.X = p.Y = row_.data();
       p.ldx = p.ldy = 0;
     }

@@ -1,4 +1,4 @@
-/* A pattern, prepared for sampled products. */
+/* A structure, prepared for sampled products. */
 #ifndef SPK_DRIVER_SDDMM_H
 #define SPK_DRIVER_SDDMM_H
 
@@ -19,12 +19,12 @@ struct SampledProduct {
   void *stream;
 };
 
-/* Entries of full tiles go by tiles, the rest one by one. */
+/* Entries in full tiles go by tiles, and the others one by one. */
 class SddmmKernel {
  public:
   virtual ~SddmmKernel() = default;
-  /* P's values, of the handle's dtype, on the device; SPK_CUDA_ERR_PREPARED where there is no room
-   * for any. */
+  /* Set P's values, which lie on the device and have the handle's dtype.  SPK_CUDA_ERR_PREPARED if
+   * there is no room for values. */
   virtual int fill(const void *values, void *stream) = 0;
   virtual int run(const SampledProduct &product) const = 0;
   virtual size_t bytes() const = 0;
@@ -34,7 +34,7 @@ struct SddmmWanted {
   const spk_entries *P;
   spk_cuda_dtype dtype;
   spk_cuda_precision precision;
-  bool values; /* whether there are any */
+  bool values; /* whether P has values */
   spk_cuda_device device;
 };
 

@@ -1,4 +1,4 @@
-/* Slots in device memory: which of the caller's values each packed one is. */
+/* Slots in device memory: the place of each packed value among the caller's values. */
 #ifndef SPK_DRIVER_SLOTS_H
 #define SPK_DRIVER_SLOTS_H
 
@@ -9,7 +9,7 @@
 
 namespace spk {
 
-/* In 32 bits where these hold them. */
+/* Slots have 32 bits if that suffices. */
 class DeviceSlots {
  public:
   int make(const int64_t *slots, int64_t count) {
@@ -20,7 +20,7 @@ class DeviceSlots {
     for (int64_t i = 0; i < count; i++) near[(size_t)i] = (int32_t)slots[i];
     return near_.assign(near.data(), count);
   }
-  /* The one or the other is there, neither before make. */
+  /* One of the two is there after make, and neither before. */
   const int32_t *near() const { return near_.data(); }
   const int64_t *far() const { return far_.data(); }
   size_t bytes() const { return near_.bytes() + far_.bytes(); }

@@ -1,4 +1,4 @@
-/* Panels with the entries alone under bitmaps, on tensor cores. */
+/* Panels that hold only the entries, under bitmaps, on tensor cores. */
 #include "../kernels/fragments_bitmap.h"
 #include "tensor_panels.h"
 

@@ -1,4 +1,4 @@
-/* Panels of 8 rows: float32 and float64. */
+/* Panels of 8 rows, for float32 and float64. */
 #include "../kernels/spmm_panels.h"
 
 #include "values.h"
@@ -69,14 +69,14 @@ class PanelsKernel : public SpmmKernel {
       {64 * V, true, panel_shared<T, 2>(), spmm_panels<T, 2, true>},
   };
 
-  /* Two vectors to a lane where there are as many columns, and a warp for every scheduler. */
+  /* A lane has two vectors if there are enough columns, and if every scheduler still has a warp. */
   const Choice &choose(int64_t n, bool aligned) const {
     if (!aligned) return choices[0];
     const bool enough = panels_ * tiles_of(n, choices[2].columns) >= 4 * (int64_t)multiprocessors_;
     return choices[n > choices[1].columns && enough ? 2 : 1];
   }
 
-  /* So many warps to a panel that every scheduler has two. */
+  /* The warps that share a panel, so that every scheduler has two warps. */
   int split(int64_t tiles) const {
     int split = 1;
     while (split < PANEL_WARPS && panels_ * tiles * split < 8 * (int64_t)multiprocessors_)

@@ -1,4 +1,4 @@
-/* Parts of rows: any matrix, dtype and number of columns. */
+/* Parts of rows, for any matrix, dtype and number of columns. */
 #include "../kernels/spmm_rows.h"
 
 #include "values.h"
@@ -89,9 +89,9 @@ class RowsKernel : public SpmmKernel {
       {32 * V, true, spmm_rows<T, 32, V, true>},
   };
 
-  /* The narrowest tile that holds all columns, if one does; else the widest that is not filled up
-   * by more than a quarter and whose warps still fill the device, but not the narrow ones: they
-   * read A once per tile. */
+  /* The narrowest tile that holds all columns, if there is one.  Otherwise the widest tile that is
+   * padded by no more than a quarter and whose warps still fill the device.  Narrow tiles are left
+   * out in that case, because they read A once per tile. */
   const Choice &choose(int64_t n, bool aligned) const {
     const int64_t enough = (int64_t)multiprocessors_ * 8;
     const Choice *best = nullptr;

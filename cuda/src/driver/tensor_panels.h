@@ -1,4 +1,4 @@
-/* Panels of rows on tensor cores, whatever their fragments are made from. */
+/* Panels of rows on tensor cores, for any kind of fragments. */
 #ifndef SPK_DRIVER_TENSOR_PANELS_H
 #define SPK_DRIVER_TENSOR_PANELS_H
 
@@ -10,13 +10,13 @@
 
 namespace spk {
 
-/* Whether tensor cores multiply this: SPK_OK, or why not. */
+/* Whether tensor cores can multiply this dtype and precision: SPK_OK, or the reason against it. */
 inline int check_tensor_cores(spk_cuda_dtype dtype, spk_cuda_precision precision) {
   if (dtype == SPK_CUDA_F64) return SPK_ERR_DTYPE;
   return dtype == SPK_CUDA_F32 && precision == SPK_CUDA_STRICT ? SPK_ERR_ARGUMENT : SPK_OK;
 }
 
-/* Panels in parts, the longest of `longest` slices. */
+/* Panels cut into parts.  The longest part has `longest` slices. */
 struct PanelLevel {
   int64_t longest = 0, parts = 0, cut_rows = 0, sums = 0;
   DeviceArray<spk_panel_part> part;
@@ -36,7 +36,7 @@ struct PanelLevel {
   size_t bytes() const { return part.bytes() + cut.bytes(); }
 };
 
-/* Fragments: what A is packed to, with the functions
+/* Fragments is what A is packed into. It has the functions
  *   make(entries, panels, dtype) fill(values, dtype, stream) source() bytes()
  * the types Source (of kernels) and Type (tensor_types.h), and a NAME. */
 template <class Fragments>
@@ -113,8 +113,8 @@ class TensorPanels : public SpmmKernel {
   }
 
  private:
-  /* What fills the device, and how short a part may be that it takes for that: the copies that a
-   * block begins with take about as long as four slices. */
+  /* The blocks per multiprocessor that fill the device, and the least slices of a part that is cut
+   * for that.  The copies at the start of a block take about as long as four slices. */
   static constexpr int BLOCKS_PER_MULTIPROCESSOR = 2, SHORTEST = 4;
 
   static int across_of(int64_t n) { return n > WARP_COLUMNS ? 2 : 1; }
@@ -130,14 +130,15 @@ class TensorPanels : public SpmmKernel {
     return across == 1 ? spmm_gather<Source, 2, 1> : spmm_gather<Source, 2, 2>;
   }
 
-  /* B's rows begin where copies of so many bytes may. */
+  /* The bytes that a copy of B may move at once, by the alignment of the rows of B. */
   static int copied_at_once(const Product &p) {
     const uint64_t places =
         reinterpret_cast<uintptr_t>(p.B) | (uint64_t)p.ldb * (uint64_t)sizeof(T);
     return places % 16 == 0 ? 16 : places % 4 == 0 ? 4 : 2;
   }
 
-  /* Parts of SHORTEST slices, of twice as many, and so on: to the first that cuts no panel. */
+  /* Parts of SHORTEST slices, of twice as many, and so on, up to the first level that cuts no
+   * panel. */
   int make_levels(const spk_panels &panels) {
     int64_t longest = 0;
     for (int64_t i = 0; i < panels.count; i++) {
@@ -146,7 +147,7 @@ class TensorPanels : public SpmmKernel {
     }
     int status = SPK_OK;
     for (int64_t at_most = SHORTEST; status == SPK_OK; at_most *= 2) {
-      /* What no width needs is left out: see level(). */
+      /* Levels that no width needs are left out: see level(). */
       if (at_most < longest && at_most * 2 <= share(1)) continue;
       levels_.push_back(std::make_unique<PanelLevel>());
       status = levels_.back()->make(panels, rows_, at_most);
@@ -155,9 +156,9 @@ class TensorPanels : public SpmmKernel {
     return status;
   }
 
-  /* The longest parts that are no longer than half as much again as what each of the blocks that
-   * fill the device has to do: no panel is cut where there are about enough of them and none is
-   * much longer than others, as sums that go by the workspace take time too. */
+  /* The level with the longest parts that are at most 3 / 2 times the share of each of the blocks
+   * that fill the device.  No panel is cut if there are about enough panels and none is much longer
+   * than the others, because sums that go through the workspace take time, too. */
   int64_t share(int64_t n) const { return slices_ * tiles(n) * 3 / (2 * blocks_); }
   const PanelLevel &level(int64_t n) const {
     size_t best = 0;
@@ -174,7 +175,7 @@ class TensorPanels : public SpmmKernel {
   Fragments fragments_;
 };
 
-/* A kernel for the dtype and precision: Fragments<Type> of the type that multiplies them. */
+/* Make a kernel for the dtype and precision: Fragments<Type> of the type that multiplies them. */
 template <template <class> class Fragments>
 int make_tensor_panels(const SpmmWanted &wanted, std::unique_ptr<SpmmKernel> *made) {
   const int status = check_tensor_cores(wanted.dtype, wanted.precision);

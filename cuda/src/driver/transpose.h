@@ -6,16 +6,15 @@
 
 namespace spk {
 
-/* Elements from row to row of what is transposed, so that rows are aligned to 16 bytes; and its
- * size.
- */
+/* Elements from row to row of a transposed matrix, such that rows are aligned to 16 bytes, and its
+ * size in bytes. */
 int64_t transposed_stride(spk_cuda_dtype dtype, int64_t cols);
 size_t transposed_bytes(spk_cuda_dtype dtype, int64_t rows, int64_t cols);
 
-/* At prepare: see load_kernel (runtime.h). */
+/* Called at prepare: see load_kernel (runtime.h). */
 int load_transpose(spk_cuda_dtype dtype);
 
-/* `to` = `from`, of rows x cols elements, its columns from_stride apart. */
+/* `to` = `from`, which has rows x cols elements and columns that are from_stride apart. */
 int transpose_to_rows(spk_cuda_dtype dtype, const void *from, int64_t from_stride, void *to,
                       int64_t rows, int64_t cols, void *stream);
 

@@ -20,7 +20,7 @@ static int gather(void *to, const void *from, const Slot *slots, int64_t count, 
                 stream, task);
 }
 
-/* What is stored is what was given, or float where a kernel computes with floats. */
+/* Values are stored as they were given, or as float if a kernel computes with floats. */
 template <class Slot>
 static int gather_by_dtypes(void *to, spk_cuda_dtype stored, const void *from, spk_cuda_dtype given,
                             const Slot *slots, int64_t count, void *stream) {

@@ -1,4 +1,4 @@
-/* Packed values: from the caller's to where kernels read them. */
+/* Packed values: copied from the caller's order to where kernels read them. */
 #ifndef SPK_DRIVER_VALUES_H
 #define SPK_DRIVER_VALUES_H
 
@@ -6,7 +6,7 @@
 
 namespace spk {
 
-/* The size of an element. */
+/* The bytes of an element. */
 inline size_t size_of(spk_cuda_dtype dtype) {
   return dtype == SPK_CUDA_F64 ? 8 : dtype == SPK_CUDA_F32 ? 4 : 2;
 }
@@ -14,9 +14,9 @@ inline size_t size_of(spk_cuda_dtype dtype) {
 /* Values in the order in which a kernel reads them, and how to fill them again. */
 class PackedValues {
  public:
-  /* Of a slot per value, -1 where it is a zero; what is stored is of dtype `stored`. */
+  /* There is a slot for each value, or -1 for a zero.  The values are stored as dtype `stored`. */
   int make(const int64_t *slots, int64_t count, spk_cuda_dtype stored);
-  /* From device memory, of dtype `given`. */
+  /* Fill from device memory, of dtype `given`. */
   int fill(const void *values, spk_cuda_dtype given, void *stream);
   const void *data() const { return values_.data(); }
   size_t bytes() const { return values_.bytes() + slots_.bytes(); }
