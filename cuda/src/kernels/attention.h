@@ -1,24 +1,25 @@
 /* out = softmax(scale * Q K^T over the entries of a mask) V, per batch and head.
  *
- * FlashAttention-2 (Dao, arXiv 2307.08691) over the groups of keys that pack/block_mask.h lists: a
- * block has a panel of 128 queries, and softmax is taken online, group by group.  K and V have one
- * buffer each: V comes while scores are made of K, the next K while V is added up.
+ * The algorithm is FlashAttention-2 (Dao, arXiv 2307.08691) over the groups of keys that
+ * pack/block_mask.h lists.  A block has a panel of 128 queries, and softmax is taken online, group
+ * by group.  K and V have one buffer each: V is copied while scores are made of K, and the next K
+ * while V is added up.
  *
- * What is guaranteed.  A stored entry counts once, and what is not stored reaches nothing: infinity
- * and NaN of K and V get to the queries that have them as keys.  A score of NaN or +infinity makes
- * its query NaN.  Queries of no entry, or whose scores are all -infinity, are 0, and their lse is
- * -infinity.  Scores, exponentials and sums are float32; exponentials are rounded to T before they
- * meet V, not so in lse.  The same bits each time.
+ * Guarantees.  A stored entry counts once.  A position without an entry reaches nothing: infinity
+ * and NaN of K and V reach only queries that have them as keys.  A score of NaN or +infinity makes
+ * its query NaN.  Queries without an entry, or whose scores are all -infinity, become 0, and their
+ * lse is -infinity.  Scores, exponentials and sums are float32.  Exponentials are rounded to T
+ * before they multiply V, but not in lse.  The bits are the same in each run.
  *
- * Limits, reckoned for an H100 and none of it measured.  A group of 64 keys is 2 * 64 * 128 * D
+ * Limits, calculated for an H100 and not measured.  A group of 64 keys takes 2 * 64 * 128 * D
  * multiplications, 16 D cycles at 1024 each.  Its four warps read K, V and Q by ldmatrix: 10 D
- * cycles of 128 bytes (18 D at D = 256, where eight warps share them by 16 queries: shared memory
- * is what bounds that).  Exponentials take 512 cycles at 16 each, where tensor cores take 1024 at
- * D = 64.  From L2 come 256 D bytes, 16 a cycle where it gives about 24.  So tensor cores bound it,
- * as far as mma.sync fills them; groups that only some of a panel's queries have are paid for by
- * all of 32 (a warp), and operands are filled up with zeros to D = 64, 128 or 256.  A panel is
- * never split: one of very many keys (global queries), of few heads, is waited for.
- */
+ * cycles of 128 bytes (18 D at D = 256, where eight warps share them by 16 queries, and shared
+ * memory is the bound).  Exponentials take 512 cycles at 16 each, where tensor cores take 1024 at D
+ * = 64.  256 D bytes come from L2, 16 a cycle where it gives about 24.  So tensor cores are the
+ * bound, as far as mma.sync fills them.  A group that only some queries of a panel have costs as
+ * much for each 32 queries (a warp) of which one has it, and operands are padded with zeros to D =
+ * 64, 128 or 256.  A panel is never split, so with few heads, a panel of very many keys (global
+ * queries) delays the end. */
 #ifndef SPK_KERNELS_ATTENTION_H
 #define SPK_KERNELS_ATTENTION_H
 
@@ -26,11 +27,12 @@
 
 namespace spk {
 
-/* ROWS rows of up to D elements, for which row_of says where they are; -1: zeros. */
+/* Copy ROWS rows of up to D elements.  row_of returns the place of each row, or -1 for a row of
+ * zeros. */
 template <int D, int ROWS, class T, class RowOf>
 SPK_DEVICE void fetch_rows(char *tiles, const T *from, int stride, int width, const RowOf &row_of) {
   constexpr int CHUNKS = D / 8, TOGETHER = AttendShape<D>::THREADS / CHUNKS;
-  constexpr int ROUND = 4; /* not all at once, for which registers would not do */
+  constexpr int ROUND = 4; /* rows of a thread at a time; more would not fit the registers */
   const int chunk = thread() % CHUNKS;
   const bool inside = chunk * 8 < width;
   from += inside ? chunk * 8 : 0;
@@ -50,7 +52,7 @@ SPK_DEVICE void fetch_rows(char *tiles, const T *from, int stride, int width, co
   }
 }
 
-/* Turn the signs of what this thread fetched of Q. */
+/* Invert the signs of what this thread copied of Q. */
 template <int D>
 SPK_DEVICE void negate_rows(char *tiles) {
   constexpr int CHUNKS = D / 8, TOGETHER = AttendShape<D>::THREADS / CHUNKS;
@@ -65,7 +67,7 @@ SPK_DEVICE void negate_rows(char *tiles) {
   }
 }
 
-/* The keys of a step, and which query has which. */
+/* Copy the keys of a step, and the bits that say which query has which key. */
 template <int KEYS>
 SPK_DEVICE void fetch_keys(int32_t *into, const int32_t *keys) {
   if (thread() < KEYS / 4) copy_async<16>(into + thread() * 4, keys + thread() * 4, 16);
@@ -75,20 +77,20 @@ SPK_DEVICE void fetch_bits(uint64_t *into, const uint64_t *bits) {
     copy_async<16>(into + thread() * 2, bits + thread() * 2, 16);
 }
 
-/* What a lane has of its warp's queries: of tile t rows lane / 4 and 8 further, of each row of 8
+/* What a lane has of its warp's queries: rows lane / 4 and lane / 4 + 8 of each tile, and of each 8
  * columns two neighbours (pack/fragments.h). */
 template <int D>
 struct AttendSums {
   using Shape = AttendShape<D>;
   float sum[Shape::TILES][D / 8][4];
-  float most[Shape::TILES][2], total[Shape::TILES][2]; /* total: of this lane's columns */
+  float most[Shape::TILES][2], total[Shape::TILES][2]; /* total: the sum over this lane's columns */
 };
 template <int D>
 struct AttendScores {
   float at[AttendShape<D>::TILES][AttendShape<D>::KEYS / 8][4];
 };
 
-/* Within its panel. */
+/* The first query of a tile of this warp, counted within its panel. */
 template <int D>
 SPK_DEVICE int first_query_of_tile(int tile) {
   return (warp() * AttendShape<D>::TILES + tile) * 16;
@@ -126,7 +128,7 @@ SPK_DEVICE void make_scores(AttendScores<D> &s, const AttendShared<D> &shared) {
   }
 }
 
-/* Scores of what the mask has not are -infinity, whatever they were. */
+/* Set scores to -infinity where the mask has no entry, whatever they were. */
 template <int D>
 SPK_DEVICE void mask_scores(AttendScores<D> &s, const uint64_t *bits, int step) {
   constexpr int KEYS = AttendShape<D>::KEYS;
@@ -148,7 +150,7 @@ SPK_DEVICE void mask_scores(AttendScores<D> &s, const uint64_t *bits, int step) 
   }
 }
 
-/* Scores become exponentials, of what is left after the greatest one so far. */
+/* Replace scores by exponentials of their differences from the largest score so far. */
 template <class T, int D>
 SPK_DEVICE void weigh_scores(const Attend<T> &t, AttendScores<D> &s, AttendSums<D> &sums) {
   constexpr int TILES = AttendShape<D>::TILES, KEYS = AttendShape<D>::KEYS;
@@ -168,7 +170,7 @@ SPK_DEVICE void weigh_scores(const Attend<T> &t, AttendScores<D> &s, AttendSums<
       most[tile][below] = m;
     }
   }
-  /* Where none did, factors are 1. */
+  /* If no maximum grew, all factors are 1. */
   if (any(grew)) {
     SPK_UNROLLED
     for (int tile = 0; tile < TILES; tile++) {
@@ -203,7 +205,7 @@ SPK_DEVICE void weigh_scores(const Attend<T> &t, AttendScores<D> &s, AttendSums<
   }
 }
 
-/* Two of C's 16 x 8 lie in lanes as 16 columns of A do. */
+/* Two 16 x 8 tiles of C lie in lanes as 16 columns of A do. */
 template <class T, int D>
 SPK_DEVICE void add_values(AttendSums<D> &sums, const AttendScores<D> &s,
                            const AttendShared<D> &shared) {
@@ -232,7 +234,7 @@ SPK_DEVICE void add_values(AttendSums<D> &sums, const AttendScores<D> &s,
   }
 }
 
-/* Sums are divided, and go to where the warp's queries were. */
+/* Divide the sums, and write them to where the warp's queries were in shared memory. */
 template <class T, int D>
 SPK_DEVICE void finish_sums(const AttendSums<D> &sums, AttendShared<D> &shared) {
   SPK_UNROLLED
@@ -252,7 +254,7 @@ SPK_DEVICE void finish_sums(const AttendSums<D> &sums, AttendShared<D> &shared) 
       SPK_UNROLLED
       for (int j = 0; j < D / 8; j++) {
         const float *sum = &sums.sum[tile][j][2 * below];
-        /* Not sums times 0, which infinity and NaN may have got into. */
+        /* 0 is stored and not sums times 0, because sums may hold infinity or NaN. */
         const uint32_t pair = empty ? 0 : pack2<T>(sum[0] * share, sum[1] * share);
         char *chunk = shared.Q + tile_of_chunk<SPK_PANEL_QUERIES>(j) +
                       chunk_of_tile(query, j % TILE_ROW_CHUNKS);
@@ -262,7 +264,8 @@ SPK_DEVICE void finish_sums(const AttendSums<D> &sums, AttendShared<D> &shared) 
   }
 }
 
-/* From there to the output, 16 bytes of a lane: what is wild is looked at again. */
+/* Copy the output from shared memory, 16 bytes per lane.  Elements that are infinite or NaN are
+ * computed again. */
 template <class T, int D>
 SPK_DEVICE void write_rows(const Attend<T> &t, AttendShared<D> &shared) {
   const AttendPlace place = place_of_block(t);
@@ -338,7 +341,7 @@ attend(SPK_PARAMETER(t, Attend<T>)) {
     const bool needed = group.slices >> (warp() * Shape::TILES) & ((1u << Shape::TILES) - 1);
     if (step + 1 < steps) next = load_group(step + 1);
     copy_wait<0>();
-    sync_block(); /* K is there, and V and bits may be written over */
+    sync_block(); /* K is there, and V and bits may be overwritten */
     fetch_rows<D, KEYS>(shared.V, V, t.v.row, t.dv,
                         [&](int row) { return shared.keys[step & 1][row]; });
     if (group.bits >= 0) fetch_bits(shared.bits, t.bits + (int64_t)group.bits * SPK_PANEL_QUERIES);
@@ -348,7 +351,7 @@ attend(SPK_PARAMETER(t, Attend<T>)) {
     AttendScores<D> s;
     if (needed) make_scores<T, D>(s, shared);
     copy_wait<0>();
-    sync_block(); /* V, bits and keys are there, and K may be written over */
+    sync_block(); /* V, bits and keys are there, and K may be overwritten */
     if (step + 1 < steps)
       fetch_rows<D, KEYS>(shared.K, K, t.k.row, t.d,
                           [&](int row) { return shared.keys[(step + 1) & 1][row]; });

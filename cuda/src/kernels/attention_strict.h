@@ -1,4 +1,4 @@
-/* An element of attention's output, strictly over what the mask has. */
+/* An element of attention's output, computed strictly over the entries of the mask. */
 #ifndef SPK_KERNELS_ATTENTION_STRICT_H
 #define SPK_KERNELS_ATTENTION_STRICT_H
 
@@ -10,10 +10,11 @@ namespace spk {
 SPK_DEVICE bool is_wild(half v) { return (v.bits & 0x7c00u) == 0x7c00u; }
 SPK_DEVICE bool is_wild(bfloat16 v) { return (v.bits & 0x7f80u) == 0x7f80u; }
 
-/* Of a query of the panel, whose greatest score and whose sum of exponentials are known.  By one
- * lane: for the few that tensor cores make wild, where weights of 0 meet infinity or NaN in V, or
- * sums pass float32 before they are divided.  It takes d operations per key: thousands of times
- * what tensor cores do, for queries of a panel beside one that has a wild key. */
+/* Compute one element for a query of the panel, whose largest score and whose sum of exponentials
+ * are known.  One lane computes it, for the few elements that tensor cores make infinite or NaN:
+ * where weights of 0 meet infinity or NaN in V, or where sums exceed float32 before they are
+ * divided.  It takes d operations per key, thousands of times the time of tensor cores.  It happens
+ * to queries that share a panel with a query that has such a key. */
 template <class T>
 SPK_OUTLINED T attend_strictly(const Attend<T> &t, int query, int col, float most, float total) {
   const AttendPlace place = place_of_block(t);

@@ -7,7 +7,7 @@
 
 namespace spk {
 
-/* C and all that is said of it.  Element (i, j) is at C[i * row_stride + j * col_stride]. */
+/* C and its epilogue.  Element (i, j) is C[i * row_stride + j * col_stride]. */
 template <class T>
 struct Epilogue {
   T *C;
@@ -15,10 +15,10 @@ struct Epilogue {
   sum_of<T> alpha, beta;
   const T *bias_row, *bias_col;
   int activation; /* an spk_activation */
-  int plain;      /* alpha == 1 and nothing else */
+  int plain;      /* alpha == 1, and the epilogue does nothing else */
 };
 
-/* min(6, max(0, x)); NaN and -0 stay. */
+/* min(6, max(0, x)).  NaN and -0 stay. */
 template <class S>
 SPK_DEVICE S up_to_six(S x) {
   return x < 0 ? S(0) : x > 6 ? S(6) : x;
@@ -26,7 +26,7 @@ SPK_DEVICE S up_to_six(S x) {
 
 template <class S>
 SPK_OUTLINED S activate(S x, int activation) {
-  /* The limits of these, where the formulas would multiply infinity by zero. */
+  /* The limits of these activations, where the formulas below would multiply infinity by zero. */
   if (x == -S(INFINITY) && (activation == SPK_GELU || activation == SPK_SILU ||
                             activation == SPK_GELU_TANH || activation == SPK_HARDSWISH))
     return S(-0.0);
@@ -42,8 +42,8 @@ SPK_OUTLINED S activate(S x, int activation) {
     case SPK_SIGMOID:
       return 1 / (1 + exp(-x));
     case SPK_GELU_TANH: {
-      /* x / 2 (1 + tanh(z / 2)), z = 2 sqrt(2 / pi) (x + 0.044715 x^3); z times x would overflow.
-       */
+      /* x / 2 (1 + tanh(z / 2)) with z = 2 sqrt(2 / pi) (x + 0.044715 x^3).  x is capped, because z
+       * times x would overflow. */
       const S c = x > 30 ? S(30) : x;
       return x / (1 + exp(S(-1.5957691216057307117) * (c + S(0.044715) * c * c * c)));
     }
@@ -62,7 +62,7 @@ SPK_OUTLINED S activate(S x, int activation) {
   }
 }
 
-/* The value of C's element (row, col) for this sum. */
+/* The value of C's element (row, col) for a sum. */
 template <class T>
 SPK_DEVICE T finished(const Epilogue<T> &e, int64_t row, int64_t col, sum_of<T> sum) {
   if (e.plain) return from_float<T>(sum);
@@ -79,7 +79,7 @@ SPK_DEVICE void finish_one(const Epilogue<T> &e, int64_t row, int64_t col, sum_o
   e.C[row * e.row_stride + col * e.col_stride] = finished(e, row, col, sum);
 }
 
-/* V neighbours of a row at once: C's rows are contiguous there, and aligned to V elements. */
+/* Store V neighbours of a row at once.  Rows of C must be contiguous and aligned to V elements. */
 template <class T, int V>
 SPK_DEVICE void finish_vector(const Epilogue<T> &e, int64_t row, int64_t col,
                               const sum_of<T> (&sums)[V]) {
@@ -89,7 +89,8 @@ SPK_DEVICE void finish_vector(const Epilogue<T> &e, int64_t row, int64_t col,
   store_global(reinterpret_cast<vec<T, V> *>(e.C + row * e.row_stride + col), v);
 }
 
-/* V neighbours of a column: C's columns are contiguous there, and aligned to V elements. */
+/* Store V neighbours of a column at once.  Columns of C must be contiguous and aligned to V
+ * elements. */
 template <class T, int V>
 SPK_DEVICE void finish_column(const Epilogue<T> &e, int64_t row, int64_t col,
                               const sum_of<T> (&sums)[V]) {
@@ -99,7 +100,7 @@ SPK_DEVICE void finish_column(const Epilogue<T> &e, int64_t row, int64_t col,
   store_global(reinterpret_cast<vec<T, V> *>(e.C + row + col * e.col_stride), v);
 }
 
-/* Whether C's columns are contiguous, and begin where accesses of 16 bytes may. */
+/* Whether columns of C are contiguous and begin where accesses of 16 bytes may. */
 template <class T>
 SPK_DEVICE bool has_aligned_columns(const Epilogue<T> &e) {
   const uint64_t places =

@@ -1,11 +1,11 @@
-/* Fragments of A that lanes put together from the entries alone, by bitmaps: see pack/bitmap.h.
+/* Fragments of A that lanes assemble from the entries alone, by bitmaps: see pack/bitmap.h.
  *
- * A lane's cells of a fragment are side by side in one word of the bitmap: 8 of 16 bits, or 4
- * floats.  It counts the bits below its own once, and then steps.  nvcc makes about 78 instructions
- * of a fragment of 16 bits, 57 of one of floats; a warp multiplies it by 64 columns, which takes
- * its tensor core 64 cycles, 192 in 3xTF32.  With copies and the rest, issuing instructions bounds
- * it to about half of what mma.sync can do (reckoned): it pays where A's bytes, or its room, count.
- */
+ * A lane's cells of a fragment are neighbours in one word of the bitmap: 8 cells of 16 bits, or 4
+ * floats.  The lane counts the bits below its own cells once, and then steps.  nvcc makes about 78
+ * instructions of a fragment of 16 bits, and 57 of a fragment of floats.  A warp multiplies a
+ * fragment by 64 columns, which takes its tensor core 64 cycles, 192 in 3xTF32.  With copies and
+ * the rest, issuing instructions limits this source to about half of what mma.sync can do
+ * (calculated).  It pays if A's bytes, or its memory, are what counts. */
 #ifndef SPK_KERNELS_FRAGMENTS_BITMAP_H
 #define SPK_KERNELS_FRAGMENTS_BITMAP_H
 
@@ -28,9 +28,10 @@ struct BitmapFragments {
   const uint32_t *stored;
   const int32_t *begins;
   const uint16_t *before;
-  int64_t first; /* slice: what a kernel holds instead of three pointers to it */
+  /* The current slice.  A kernel holds it instead of three pointers to the slice. */
+  int64_t first;
 
-  /* A slice in shared memory: the words of its bitmap, what comes before them, values. */
+  /* A slice in shared memory: the words of its bitmap, the counts before them, and the values. */
   static SPK_HOST_DEVICE int words(int height) { return height * Type::DEPTH / 32; }
   static SPK_HOST_DEVICE int values_at(int height) { return words(height) * 6; }
   static SPK_HOST_DEVICE int stage_bytes(int height) {
@@ -70,8 +71,8 @@ struct BitmapFragments {
     uint32_t own[OWN];
     SPK_UNROLLED
     for (int i = 0; i < OWN; i++) {
-      /* Where there is no entry the next one's value is read, or what lies behind the last: no load
-       * waits for a condition. */
+      /* Without an entry, the value of the next entry is read, or what lies behind the last.  So no
+       * load waits for a condition. */
       const uint32_t there = mine >> i & 1u, value = word_of(*next);
       own[i] = there ? value : 0;
       next += there;

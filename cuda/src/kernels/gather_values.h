@@ -1,4 +1,5 @@
-/* Values from the caller's order to that of a packed matrix, in another dtype if need be. */
+/* Copies values from the caller's order to that of a packed matrix, converting the dtype if need
+ * be. */
 #ifndef SPK_KERNELS_GATHER_VALUES_H
 #define SPK_KERNELS_GATHER_VALUES_H
 

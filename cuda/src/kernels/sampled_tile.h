@@ -1,4 +1,4 @@
-/* Sums of a tile on their way to where the pattern wants them: pieces of 16 x 32 of a warp. */
+/* Copies the sums of a tile to the places of the entries, by pieces of 16 x 32 of a warp. */
 #ifndef SPK_KERNELS_SAMPLED_TILE_H
 #define SPK_KERNELS_SAMPLED_TILE_H
 
@@ -9,15 +9,15 @@ namespace spk {
 
 constexpr int PIECE_ROWS = 16, PIECE_COLS = 32;
 
-/* Where an element of a piece is in shared memory: every 8 columns of four rows lie in other banks,
- * which is how lanes hold products. */
+/* The place of an element of a piece in shared memory.  Every 8 columns of four rows lie in
+ * different banks, because lanes hold products in that order. */
 SPK_DEVICE int element_of_piece(int row, int col) {
   return row * PIECE_COLS + (col ^ (row % 4 * 8));
 }
 
-/* What a warp knows of 32 rows of a tile: each lane has one of them. */
+/* What a warp knows of 32 rows of a tile; each lane has one row. */
 struct RowsOfTile {
-  uint32_t columns[2]; /* left and right half */
+  uint32_t columns[2]; /* of the left and of the right half */
   int64_t first;
 };
 SPK_DEVICE RowsOfTile rows_of_tile(const spk_tile_row *rows) {
@@ -25,21 +25,21 @@ SPK_DEVICE RowsOfTile rows_of_tile(const spk_tile_row *rows) {
   return {{(uint32_t)row[0], (uint32_t)(row[0] >> 32)}, (int64_t)row[1]};
 }
 
-/* A row of a piece, for all lanes: where its first entry goes, and which columns have one. */
+/* A row of a piece, for all lanes: where its first entry goes, and which columns have an entry. */
 template <class T>
 struct alignas(16) RowOfPiece {
   T *first;
   uint32_t columns, unused;
 };
 
-/* What a warp has in shared memory. */
+/* The shared memory of one warp. */
 template <class T>
 struct Piece {
   sum_of<T> sums[PIECE_ROWS * PIECE_COLS];
   RowOfPiece<T> rows[PIECE_ROWS];
 };
 
-/* The rows of a piece from those of the tile. */
+/* Write the rows of a piece from those of the tile. */
 template <class T>
 SPK_DEVICE void put_rows(Piece<T> *piece, T *values, const RowsOfTile &rows, int first_row,
                          bool right) {
@@ -49,10 +49,10 @@ SPK_DEVICE void put_rows(Piece<T> *piece, T *values, const RowsOfTile &rows, int
                       right ? rows.columns[1] : rows.columns[0], 0};
 }
 
-/* The entries that a piece has, a row at a time: lanes are its columns, so that neighbours write
- * neighbours.  SCALED: with alpha alone, to places of their own order.  Twelve instructions a row
- * then, 380 cycles of a tile (reckoned: a warp has 32 half rows of it, and a scheduler one warp),
- * where products at a depth of 64 take 256. */
+/* Write the entries of a piece, a row at a time.  Lanes are columns, so neighbouring lanes write
+ * neighbouring entries.  SCALED: the sampling is alpha alone, and entries go to places of their own
+ * order.  Twelve instructions a row then take 380 cycles of a tile (calculated: a warp has 32 half
+ * rows of it, and a scheduler one warp), where products at a depth of 64 take 256. */
 template <bool SCALED, class T>
 SPK_DEVICE void write_piece(const Sampling<T> &sampling, const Slots &slots,
                             const Piece<T> *piece) {

@@ -6,7 +6,7 @@
 
 namespace spk {
 
-/* Where entries are among P's: as one of the lists says, or at their own place. */
+/* The places of entries among P's values: those of one of the lists, or their own. */
 struct Slots {
   const int32_t *near;
   const int64_t *far;
@@ -16,7 +16,7 @@ struct Slots {
 template <class T>
 struct Sampling {
   T *values;
-  const T *old; /* P's values; read only where scale or beta ask for them */
+  const T *old; /* P's values; read only if scale or beta need them */
   sum_of<T> alpha, beta;
   int scale;
 };

@@ -1,15 +1,15 @@
-/* Sampled products entry by entry, for patterns with few entries near one another.
+/* Sampled products entry by entry, for structures with few entries near one another.
  *
- * A warp takes 32 entries that follow one another, of however many rows, so that all warps have the
- * same work.  Eight lanes share a dot product, 16 bytes of each row at a time; sixteen of them are
- * in flight in a warp.  The sums of eight dot products are added across eight lanes by seven
- * exchanges (each lane gives away half of what it has) where one by one they would take 24.
+ * A warp takes 32 consecutive entries, of any number of rows, so that all warps have the same work.
+ * Eight lanes share a dot product and read 16 bytes of each row at a time.  Sixteen dot products
+ * are in flight in a warp.  The sums of eight dot products are added across eight lanes by seven
+ * exchanges (each lane gives away half of what it has); one by one, they would take 24.
  *
- * Most is moved from L2, a row of Y per entry: k * sizeof(T) bytes where a multiprocessor of an
- * H100 gets about 24 a cycle (reckoned from 5.5 TB/s), 5 cycles for 64 elements of 16 bits.  Rows
- * of X come from L1, and as one where the groups of lanes have the same: they are read for every
- * entry.  The FMA units and what converts 16 bits take less than half of that time.
- */
+ * Most of what is read comes from L2, a row of Y per entry: k * sizeof(T) bytes, where a
+ * multiprocessor of an H100 gets about 24 a cycle (calculated from 5.5 TB/s), 5 cycles for 64
+ * elements of 16 bits.  Rows of X come from L1, in one access if the groups of lanes have the same
+ * row; they are read for every entry.  The FMA units and the conversion of 16 bits take less than
+ * half of that time. */
 #ifndef SPK_KERNELS_SDDMM_ROWS_H
 #define SPK_KERNELS_SDDMM_ROWS_H
 
@@ -18,17 +18,18 @@
 namespace spk {
 
 constexpr int SDDMM_ROWS_WARPS = 8;
-constexpr int SDDMM_LANES = 8;    /* of a dot product, and dot products of a lane */
-constexpr int SDDMM_TOGETHER = 4; /* of these, in flight */
+constexpr int SDDMM_LANES = 8;    /* lanes of a dot product, and dot products of a lane */
+constexpr int SDDMM_TOGETHER = 4; /* dot products of a lane that are in flight */
 
 template <class T>
 struct SddmmRows {
   const int32_t *rows, *columns;
   Slots slots;
   int64_t count;
-  const T *X, *Y; /* Y by columns */
+  const T *X, *Y; /* Y is column-major */
   int64_t ldx, ldy, k;
-  int64_t vector_k; /* so many of k are in whole vectors of 16 bytes, which are aligned */
+  /* the elements of k in whole vectors of 16 bytes, if rows are aligned, else 0 */
+  int64_t vector_k;
   Sampling<T> sampling;
 };
 
@@ -37,7 +38,8 @@ struct RowPairs {
   const T *x[SDDMM_TOGETHER], *y[SDDMM_TOGETHER];
 };
 
-/* To the sums from `FIRST` on, what [from, to) of these rows adds; V elements to a lane. */
+/* Add elements [from, to) of the products of the rows to the sums from `FIRST` on, with V elements
+ * to a lane. */
 template <int FIRST, int V, class T>
 SPK_DEVICE void add_products(sum_of<T> (&sum)[SDDMM_LANES], const RowPairs<T> &rows, int64_t from,
                              int64_t to) {
@@ -60,8 +62,8 @@ SPK_DEVICE void add_products(sum_of<T> (&sum)[SDDMM_LANES], const RowPairs<T> &r
   }
 }
 
-/* The dot products of a group of lanes, from `FIRST` on: lane i of it names the rows of the i-th.
- */
+/* Add the dot products of a group of lanes, from `FIRST` on.  Lane i of the group has the row and
+ * column of the i-th. */
 template <int FIRST, class T>
 SPK_DEVICE void add_all(sum_of<T> (&sum)[SDDMM_LANES], const SddmmRows<T> &t, int32_t row,
                         int32_t column) {
@@ -79,7 +81,7 @@ SPK_DEVICE void add_all(sum_of<T> (&sum)[SDDMM_LANES], const SddmmRows<T> &t, in
   }
 }
 
-/* Of eight sums in each of eight lanes, the total of the i-th in lane i. */
+/* Add eight sums in each of eight lanes.  Lane i gets the total of the i-th. */
 template <class S>
 SPK_DEVICE S add_across(S (&sum)[SDDMM_LANES]) {
   SPK_UNROLLED
@@ -98,9 +100,10 @@ template <class T>
 SPK_KERNEL(SDDMM_ROWS_WARPS * 32, (sizeof(T) == 8 ? 2 : 3))
 sddmm_rows(SPK_PARAMETER(t, SddmmRows<T>)) {
   const int64_t begin = (block() * SDDMM_ROWS_WARPS + warp()) * 32;
-  if (begin >= t.count) return; /* the whole warp */
-  /* Entry i of group g is the (4 i + g)-th, so that few entries still meet all groups; lane i of
-   * the group writes it.  Where there are fewer than 32, the first stands for others. */
+  if (begin >= t.count) return; /* the condition is the same for the whole warp */
+  /* Entry i of group g is the (4 i + g)-th entry, so that few entries still use all groups.  Lane i
+   * of the group writes it.  If there are fewer than 32 entries, the first stands for the missing
+   * ones. */
   const int mine = lane() % SDDMM_LANES * (32 / SDDMM_LANES) + lane() / SDDMM_LANES;
   const bool there = begin + mine < t.count;
   const int64_t at = there ? begin + mine : begin;

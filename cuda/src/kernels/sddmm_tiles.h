@@ -1,13 +1,12 @@
-/* Sampled products by dense tiles of 64 x 64, for patterns that are full in places.
+/* Sampled products by dense tiles of 64 x 64, for structures that are dense in places.
  *
- * A block of threads takes a run of tiles of the same 64 rows.  Operands go by slices of 128 bytes
- * of depth through rings in shared memory, by cp.async, the next ones while those before are
- * multiplied, across tiles too: what a tile stores, the slices of the next hide.  Where the slices
- * of X are few, they stay from tile to tile, and half of what L2 has to give is saved.  Rows,
- * columns and depth beyond the edges are zeros in shared memory, and never read.
+ * A block of threads takes a run of tiles of the same 64 rows.  Operands go through rings in shared
+ * memory, by slices of 128 bytes of depth.  cp.async copies the next slices while earlier slices
+ * are multiplied, across tiles, too, so that copies hide the stores of a tile.  If X has few
+ * slices, they stay from tile to tile, which saves half of the reads from L2.  Rows, columns and
+ * depth beyond the edges are zeros in shared memory, and are never read.
  *
- * The products are a class: see tile_tensor.h, tile_fma.h.
- */
+ * The products are a class: see tile_tensor.h and tile_fma.h. */
 #ifndef SPK_KERNELS_SDDMM_TILES_H
 #define SPK_KERNELS_SDDMM_TILES_H
 
@@ -24,21 +23,22 @@ struct SddmmTiles {
   const int32_t *columns;
   const spk_tile_row *rows;
   Slots slots;
-  const T *X, *Y; /* Y by columns: row j of what is read is column j */
+  const T *X, *Y; /* Y is column-major: row j of what is read is column j */
   int64_t ldx, ldy, m, n, k;
-  int64_t slices; /* of the depth; at least 1 */
-  int x_slots;    /* slices of X that shared memory holds: all, or a ring */
+  int64_t slices; /* slices of the depth; at least 1 */
+  int x_slots;    /* slices of X that shared memory holds: all of them, or a ring */
   int x_stays;
   Sampling<T> sampling;
-  int scaled; /* alpha is all that sampling asks for, and there are no slots */
+  int scaled; /* the sampling is alpha alone, and there are no slots */
 };
 
-/* A slice of `high` rows and `deep` elements by chunks of 16 bytes; WHOLE: none is cut.  An
- * address that is not read must still be one. */
+/* Copy a slice of `high` rows and `deep` elements, by chunks of 16 bytes.  WHOLE: no chunk is cut.
+ * The address of a chunk that is not read must be valid, too. */
 template <class T, int THREADS, bool ALIGNED, bool WHOLE>
 SPK_DEVICE void fetch_chunks(char *tile, const T *M, int64_t ld, int high, int deep) {
   constexpr int CHUNK = 16 / (int)sizeof(T);
-  /* A thread has the same chunk of every STEP-th row, which lies at the same place of its row. */
+  /* A thread copies the same chunk of every STEP-th row, which lies at the same place of each of
+   * these rows. */
   constexpr int STEP = THREADS / TILE_ROW_CHUNKS;
   static_assert(STEP % TILE_ROW_CHUNKS == 0, "chunks of a tile go round by eight rows");
   const int first = thread() / TILE_ROW_CHUNKS, chunk = thread() % TILE_ROW_CHUNKS;
@@ -49,12 +49,12 @@ SPK_DEVICE void fetch_chunks(char *tile, const T *M, int64_t ld, int high, int d
   for (int i = 0; i < SPK_TILE / STEP; i++, to += STEP * TILE_ROW_BYTES, from += STEP * ld) {
     const int there = first + i * STEP < high ? count : 0;
     if constexpr (WHOLE) {
-      /* All or nothing is one predicate, where a size takes four instructions more. */
+      /* A copy of all or nothing is one predicate.  A size would take four more instructions. */
       copy_async<16>(to, there ? from : M, there ? 16 : 0);
     } else if constexpr (ALIGNED) {
       copy_async<16>(to, there ? from : M, there * (int)sizeof(T));
     } else {
-      /* There are no copies of 2 bytes. */
+      /* There are no asynchronous copies of 2 bytes. */
       vec<T, CHUNK> v;
       SPK_UNROLLED
       for (int j = 0; j < CHUNK; j++) v[j] = j < there ? load(from + j) : T{};
@@ -63,8 +63,8 @@ SPK_DEVICE void fetch_chunks(char *tile, const T *M, int64_t ld, int high, int d
   }
 }
 
-/* 64 rows of a matrix from `row`, of `rows`: the slice of their depth from `at`, of `k`, to a tile
- * of shared memory. */
+/* Copy 64 rows of a matrix to a tile of shared memory: from row `row` of `rows` on, the slice of
+ * depth from `at` on, of `k`. */
 template <class T, int THREADS, bool ALIGNED>
 SPK_DEVICE void fetch_slice(char *tile, const T *M, int64_t ld, int64_t row, int64_t rows,
                             int64_t at, int64_t k) {
@@ -99,7 +99,7 @@ class SlicesAhead {
     read_next_column();
   }
 
-  /* Begin to copy the next one, if there is one, and end a group of copies in any case. */
+  /* Begin to copy the next slice if there is one, and end a group of copies in any case. */
   SPK_DEVICE void fetch(char *xs, char *ys) {
     if (tile_ < run_.count) {
       constexpr int SLICE = TILE_ROW_BYTES / (int)sizeof(T);
@@ -123,7 +123,7 @@ class SlicesAhead {
   }
 
  private:
-  /* A tile before it is needed. */
+  /* The column is read one tile before it is needed. */
   SPK_DEVICE void read_next_column() {
     if (tile_ + 1 < run_.count) next_column_ = load(t_.columns + run_.first + tile_ + 1);
   }
@@ -171,7 +171,7 @@ sddmm_tiles(SPK_PARAMETER(t, SddmmTiles<typename Product::Element>)) {
     SPK_ONE_BY_ONE
     for (int64_t slice = 0; slice < t.slices; slice++) {
       copy_wait<Product::STAGES - 2>();
-      sync_block(); /* this slice is there, and the one before is no longer read */
+      sync_block(); /* this slice is there, and no thread reads the one before */
       ahead.fetch(xs, ys);
       const char *x = xs + (t.x_stays ? (int)slice : slot) * TILE_BYTES;
       const char *y = ys + slot * TILE_BYTES;

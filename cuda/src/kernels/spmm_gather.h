@@ -1,24 +1,24 @@
-/* C = A @ B by panels of rows on tensor cores: rows of B are gathered as the panel's columns name
- * them, and multiplied as if both were dense.
+/* C = A @ B by panels of rows on tensor cores. Rows of B are gathered as the columns of the panel
+ * name them, and multiplied as if both were dense.
  *
- * A block takes a part of a panel of 16 to 128 rows (pack/panels.h) and 64 or 128 columns of B;
- * each of its warps 16 or 32 rows and 64 columns.  Slices of the panel, the rows of B and what A
- * is made from, come by cp.async, two while one is multiplied, lists of columns two further ahead.
- * Where A comes from is a policy: fragments_packed.h, fragments_bitmap.h.
+ * A block takes a part of a panel of 16 to 128 rows (pack/panels.h) and 64 or 128 columns of B.
+ * Each of its warps takes 16 or 32 rows and 64 columns.  cp.async copies the slices of the panel,
+ * the rows of B and what A is made from: two slices while one is multiplied, and lists of columns
+ * two slices further ahead.  Where A comes from is a policy: fragments_packed.h,
+ * fragments_bitmap.h.
  *
- * What bounds it, for 128 columns of 16 bits on an H100, reckoned and not measured: a row of B
- * takes 10 cycles to come from L2 (24 bytes a cycle and SM), in which tensor cores multiply it by
- * 80 rows of A (1024 FMA a cycle).  With panels of 128 rows a slice takes the tensor cores 512
- * cycles.  Shared memory moves 64 KiB for it in as many: a warp reads 1 KiB of A and 2 KiB of B in
- * each of two steps, and 16 KiB are written.  The four schedulers issue about 350 instructions
- * each.  Two blocks to an SM, 16 warps, have to hide that these do not overlap in full: 60 to 80%
+ * Bounds for 128 columns of 16 bits on an H100, calculated and not measured.  A row of B takes 10
+ * cycles to come from L2 (24 bytes a cycle and SM), in which tensor cores multiply it by 80 rows of
+ * A (1024 FMA a cycle).  With panels of 128 rows, a slice takes the tensor cores 512 cycles.
+ * Shared memory takes 512 cycles, too, for its 64 KiB: a warp reads 1 KiB of A and 2 KiB of B in
+ * each of two steps, and 16 KiB are written.  Each of the four schedulers issues about 350
+ * instructions.  These do not overlap in full, even with two blocks, 16 warps, to an SM: 60 to 80%
  * of what mma.sync can do are to be hoped for.  TF32 has the same bytes and half the FMA to a
- * slice at half the rate; 3xTF32 is bound by its three products.
+ * slice, at half the rate.  3xTF32 is bound by its three products.
  *
- * C is as if the zeros of a panel that are no entries read no B: a sum that is not finite, which
- * such a zero may have made, is made again from the entries alone.  One that is finite met neither
- * NaN nor infinity.
- */
+ * Zeros of a panel that are no entries must not spread infinity or NaN of B.  If a sum is not
+ * finite, it is computed again from the entries alone.  A finite sum has met neither NaN nor
+ * infinity. */
 #ifndef SPK_KERNELS_SPMM_GATHER_H
 #define SPK_KERNELS_SPMM_GATHER_H
 
@@ -29,7 +29,7 @@
 namespace spk {
 
 constexpr int GATHER_STAGES = 3;
-/* Lists of columns: of the slices that are copied next while others are still read. */
+/* Lists of columns: those of slices that are copied next, and those that are still read. */
 constexpr int GATHER_LISTS = 4, GATHER_LIST_INTS = 32 + 4;
 static_assert(GATHER_LISTS >= 2 * GATHER_STAGES - 2, "a list is read while the one is written");
 constexpr int GATHER_LIST_BYTES = GATHER_LISTS * GATHER_LIST_INTS * 4;
@@ -41,18 +41,18 @@ struct SpmmGather {
   Source source;
   const spk_panel_part *parts;
   int64_t part_count;
-  const int64_t *begins;  /* of panels: their first slices */
-  const int32_t *columns; /* of slices */
-  int height;             /* of a panel */
-  int at_once;            /* bytes of B that one copy may move: 16, 4 or 2 */
+  const int64_t *begins;  /* the first slice of each panel */
+  const int32_t *columns; /* the columns of each slice */
+  int height;             /* rows of a panel */
+  int at_once;            /* the bytes of B that one copy may move: 16, 4 or 2 */
   int64_t rows, n;
   const Element *B;
-  uint32_t row_bytes; /* from row to row of B */
+  uint32_t row_bytes; /* bytes from row to row of B */
   Epilogue<Element> epilogue;
-  float *sums; /* of parts of cut panels: n each */
+  float *sums; /* n sums for each part of a cut panel */
 };
 
-/* Shared memory of a block of M * 16 rows by 64 columns to a warp. */
+/* The shared memory of a block, with M * 16 rows by 64 columns to a warp. */
 template <class Source>
 inline size_t gather_shared(int height, int m, int across) {
   using Type = typename Source::Type;
@@ -64,14 +64,14 @@ inline size_t gather_shared(int height, int m, int across) {
 
 SPK_DEVICE bool is_finite(float x) { return x - x == 0; }
 
-/* 32 by 32 bits, and 64 added: one instruction. */
+/* The address of a row: 32 by 32 bits multiplied, and 64 bits added, is one instruction. */
 template <class T>
 SPK_DEVICE const T *row_of(const T *B, uint32_t row_bytes, int32_t row) {
   return reinterpret_cast<const T *>(reinterpret_cast<const char *>(B) +
                                      (uint64_t)(uint32_t)row * row_bytes);
 }
 
-/* An element of A @ B from the entries alone. */
+/* Compute an element of A @ B from the entries alone. */
 template <class Source>
 SPK_OUTLINED float strict_sum(const SpmmGather<Source> &t, int64_t panel, int row, int64_t col) {
   using Type = typename Source::Type;
@@ -89,7 +89,8 @@ SPK_OUTLINED float strict_sum(const SpmmGather<Source> &t, int64_t panel, int ro
   return sum;
 }
 
-/* Begin to copy the list of a slice; `columns` and `begins` are those of the part's first. */
+/* Begin to copy the list of a slice.  `columns` and the begins of `source` are those of the part's
+ * first slice. */
 template <class Source>
 SPK_DEVICE void copy_list(int32_t *list, const Source &source, const int32_t *columns, int slice) {
   constexpr int DEPTH = Source::Type::DEPTH;
@@ -101,7 +102,7 @@ SPK_DEVICE void copy_list(int32_t *list, const Source &source, const int32_t *co
   }
 }
 
-/* 16 bytes of B where they are not aligned so: `bytes` of them are there, the rest is 0. */
+/* Copy 16 bytes of B that are not aligned to 16.  `bytes` of them exist, and the rest becomes 0. */
 template <class T>
 SPK_DEVICE void copy_in_pieces(char *to, const T *from, int bytes, int at_once) {
   if (at_once >= 4) {
@@ -120,19 +121,20 @@ SPK_DEVICE void copy_in_pieces(char *to, const T *from, int bytes, int at_once) 
   }
 }
 
-/* Begin to copy the rows of B that a list names: ACROSS tiles of 64 columns, from `first` on.  A
- * thread has the same chunk of 16 bytes of several rows. */
+/* Begin to copy the rows of B that a list names: ACROSS tiles of 64 columns, from column `first`
+ * on.  A thread copies the same chunk of 16 bytes of several rows. */
 template <class Source, int ACROSS>
 SPK_DEVICE void copy_rows(char *tiles, const int32_t *list, const SpmmGather<Source> &t,
                           int64_t first, int threads) {
   using Type = typename Source::Type;
   using T = typename Source::Element;
   constexpr int V = 16 / (int)sizeof(T), CHUNKS = ACROSS * WARP_COLUMNS / V;
-  constexpr int TOGETHER = 2; /* no block has so many warps that a thread has fewer */
+  /* rows per iteration; no block has so many warps that a thread has fewer */
+  constexpr int TOGETHER = 2;
   const int col = thread() % CHUNKS * V, step = threads / CHUNKS;
   const int64_t left = (t.n - first - col) * (int)sizeof(T);
   const int bytes = left > 16 ? 16 : left > 0 ? (int)left : 0;
-  /* An address that is not read must still be one. */
+  /* The address of a row that is not read must be valid, too. */
   const T *B = t.B + (bytes ? first + col : 0);
   char *to = tiles + col / WARP_COLUMNS * Type::TILE_BYTES;
   if (t.at_once == 16 && bytes % 16 == 0) {
@@ -155,15 +157,15 @@ SPK_DEVICE void copy_rows(char *tiles, const int32_t *list, const SpmmGather<Sou
   }
 }
 
-/* What becomes of one sum. */
+/* Finish one sum, which is computed again if it is not finite. */
 template <class Source>
 SPK_DEVICE void finish_strictly(const SpmmGather<Source> &t, int64_t row, int64_t col, float sum) {
   if (!is_finite(sum)) sum = strict_sum(t, row / t.height, (int)(row % t.height), col);
   finish_one(t.epilogue, row, col, sum);
 }
 
-/* Write 16 rows from `row` and up to 64 columns from `col`, whose sums are in shared memory: to
- * the workspace, or to C. */
+/* Write 16 rows from `row` on and up to 64 columns from `col` on, whose sums are in shared memory,
+ * to the workspace or to C. */
 template <class Source>
 SPK_DEVICE void finish_rows(const SpmmGather<Source> &t, const spk_panel_part &part, float *sums,
                             int64_t row, int64_t col) {
@@ -194,7 +196,7 @@ SPK_DEVICE void finish_rows(const SpmmGather<Source> &t, const spk_panel_part &p
     }
     return;
   }
-  /* Neighbouring lanes write neighbours in memory. */
+  /* Neighbouring lanes write neighbouring elements. */
   const bool along_columns = !whole || t.epilogue.col_stride == 1;
   SPK_ONE_BY_ONE
   for (int i = lane(); i < 16 * WARP_COLUMNS; i += 32) {
@@ -209,8 +211,8 @@ SPK_DEVICE void finish_rows(const SpmmGather<Source> &t, const spk_panel_part &p
   }
 }
 
-/* M * 16 rows to a warp; ACROSS warps side by side, and as many above each other as the height of
- * panels takes. */
+/* A warp has M * 16 rows.  ACROSS warps lie side by side, and as many above each other as the
+ * height of the panels takes. */
 template <class Source, int M, int ACROSS>
 SPK_KERNEL((M == 1 ? 64 : 256), (M == 1 ? 8 : 2))
 spmm_gather(SPK_PARAMETER(t, SpmmGather<Source>)) {
@@ -228,8 +230,7 @@ spmm_gather(SPK_PARAMETER(t, SpmmGather<Source>)) {
   int32_t *lists = reinterpret_cast<int32_t *>(block_memory());
   char *stages = block_memory() + GATHER_LIST_BYTES;
   const auto list_of = [&](int slice) { return lists + slice % GATHER_LISTS * GATHER_LIST_INTS; };
-  /* The slice, and the list of the one that will be fetched as many slices later as there are
-   * stages on the way. */
+  /* Copy a slice, and the list of the slice that will be copied GATHER_STAGES - 1 slices later. */
   const auto fetch = [&](int slice, int into) {
     const int next = slice + GATHER_STAGES - 1;
     if (next < part.length) copy_list(list_of(next), source, columns, next);
@@ -275,7 +276,7 @@ spmm_gather(SPK_PARAMETER(t, SpmmGather<Source>)) {
     into = into + 1 < GATHER_STAGES ? into + 1 : 0;
   }
   copy_wait<0>();
-  sync_block(); /* the sums go where the stages were */
+  sync_block(); /* the sums overwrite the stages */
   float *mine = reinterpret_cast<float *>(block_memory()) + warp() * (16 * Type::SUMS_STRIDE);
   SPK_UNROLLED
   for (int m = 0; m < M; m++) {

@@ -1,18 +1,18 @@
-/* C = A @ B by panels of 8 rows: a warp loads a row of B once for all rows of a panel that need it.
+/* C = A @ B by panels of 8 rows. A warp loads a row of B once for all rows of a panel that need it.
  *
- * A lane has 8 rows x U vectors of 16 bytes of sums.  Rows go by pairs: the compiler jumps over the
- * 8 U FMA of a pair that a record has none of, but masks those of a single row, which takes their
- * time all the same.  Per record with q such pairs (of 4) a multiprocessor moves 4 U + 2 wavefronts
- * of 128 bytes from L1 and shared memory, one a cycle, and issues 8 q U + 26 instructions, four a
- * cycle.  With U = 2 and float32, of 256 operations a cycle: 24% at 90% sparsity (1.4 entries and
- * 1.33 pairs a record), 31% at 75% (2.2, 1.94), 43% at 50%, 71% where the rows have all columns in
- * common.  One row per warp can reach 22% (spmm_rows.h).  (Reckoned; no GPU has run it.)
+ * A lane has sums of 8 rows x U vectors of 16 bytes.  Rows go by pairs: the compiler jumps over the
+ * 8 U FMA of a pair if a record has none of its rows.  It would only mask those of a single row,
+ * which takes their time all the same.  Per record with entries in q of the 4 pairs, a
+ * multiprocessor moves 4 U + 2 wavefronts of 128 bytes from L1 and shared memory, one a cycle, and
+ * issues 8 q U + 26 instructions, four a cycle.  With U = 2 and float32, of 256 operations a cycle:
+ * 24% at 90% sparsity (1.4 entries and 1.33 pairs a record), 31% at 75% (2.2 and 1.94), 43% at 50%,
+ * 71% if the rows have all columns in common.  One row per warp can reach 22% (spmm_rows.h).
+ * (Calculated; no GPU has run it.)
  *
- * Few warps fill a device at this size of tile, so latency is hidden within a warp: rows of B for
- * the next four records are on their way while four are multiplied.  Where there are fewer panels
- * than that takes, `split` warps share the records of a panel and add their sums up in the end, in
- * a fixed order.
- */
+ * At this size of a tile, few warps fill a device, so latency is hidden within a warp: rows of B
+ * for the next four records are loaded while four records are multiplied.  If there are fewer
+ * panels than fill the device, `split` warps share the records of a panel and add their sums at the
+ * end, in a fixed order. */
 #ifndef SPK_KERNELS_SPMM_PANELS_H
 #define SPK_KERNELS_SPMM_PANELS_H
 
@@ -31,27 +31,27 @@ struct SpmmPanels {
   const uint32_t *heads;
   const T *values;
   const T *B;
-  uint32_t row_bytes; /* from row to row of B */
+  uint32_t row_bytes; /* bytes from row to row of B */
   int split;          /* a power of 2, up to PANEL_WARPS */
   int64_t n;
   Epilogue<T> epilogue;
 };
 
-/* What one warp has in shared memory: two chunks of records. */
+/* The shared memory of one warp: two chunks of records. */
 template <class T>
 struct PanelStage {
   alignas(16) uint32_t heads[2][PANEL_CHUNK];
   alignas(16) T values[2][PANEL_CHUNK][SPK_REGISTER_PANEL_ROWS];
 };
 
-/* Elements of a row of B that a lane loads at once. */
+/* The elements of a row of B that a lane loads at once. */
 template <class T>
 constexpr int panel_vector = 16 / (int)sizeof(T);
 
 template <class T, bool ALIGNED>
 using PanelTile = TileOfB<T, 32, panel_vector<T>, ALIGNED>;
 
-/* Rows of B for a group of records, and the sums of a panel. */
+/* The rows of B for a group of records, and the sums of a panel. */
 template <class T, int U, bool ALIGNED>
 struct PanelGroup {
   uint32_t heads[PANEL_GROUP];
@@ -109,7 +109,8 @@ SPK_DEVICE void add_group(PanelSums<T, U> &sums, const PanelGroup<T, U, ALIGNED>
     SPK_UNROLLED
     for (int pair = 0; pair < SPK_REGISTER_PANEL_ROWS; pair += 2) {
       const uint32_t rows = group.heads[i] >> (SPK_REGISTER_PANEL_COLUMN_BITS + pair);
-      /* The same for all lanes.  Without the hint, some pairs are masked instead of jumped over. */
+      /* The condition is the same for all lanes.  Without the hint, the compiler masks some pairs
+       * instead of jumping over them. */
       if (__builtin_expect(!(rows & 3u), 1)) continue;
       SPK_UNROLLED
       for (int r = pair; r < pair + 2; r++) {
@@ -125,7 +126,7 @@ SPK_DEVICE void add_group(PanelSums<T, U> &sums, const PanelGroup<T, U, ALIGNED>
   }
 }
 
-/* All records from `begin` on, a multiple of 2 PANEL_GROUP of them. */
+/* Add all records from `begin` on, a multiple of 2 PANEL_GROUP records. */
 template <class T, int U, bool ALIGNED>
 SPK_DEVICE void add_records(PanelSums<T, U> &sums, PanelStage<T> *stage, const SpmmPanels<T> &t,
                             int64_t begin, int count, const PanelTile<T, ALIGNED> (&B)[U]) {
@@ -148,7 +149,7 @@ SPK_DEVICE void add_records(PanelSums<T, U> &sums, PanelStage<T> *stage, const S
     for (int record = 0; record < here; record += 2 * PANEL_GROUP) {
       load_group(odd, stage, into, record + PANEL_GROUP, B);
       add_group(sums, even, &stage->values[into][record]);
-      /* Past the end, the last ones again: nothing is added. */
+      /* Past the end, the last records are loaded again, but not added. */
       const int next = record + 2 * PANEL_GROUP;
       load_group(even, stage, into, next < here ? next : record, B);
       add_group(sums, odd, &stage->values[into][record + PANEL_GROUP]);
@@ -159,7 +160,8 @@ SPK_DEVICE void add_records(PanelSums<T, U> &sums, PanelStage<T> *stage, const S
   copy_wait<0>();
 }
 
-/* Add the sums of `split` neighbouring warps up in the first of them: in halves, each time. */
+/* Add the sums of `split` neighbouring warps in the first of them.  Each round adds one half of the
+ * warps to the other. */
 template <class T, int U>
 SPK_DEVICE void add_warps(PanelSums<T, U> &sums, int split) {
   constexpr int V = panel_vector<T>, COUNT = SPK_REGISTER_PANEL_ROWS * U * V;
@@ -191,7 +193,8 @@ constexpr size_t panel_shared() {
   return stages > sums ? stages : sums;
 }
 
-/* A column of the panel, whose rows a lane has all: 32 or 64 bytes where C is column-major. */
+/* Write a column of the panel.  A lane has all its rows, which are 32 or 64 bytes of a column-major
+ * C. */
 template <class T>
 SPK_DEVICE void write_column(const Epilogue<T> &e, int64_t row, int64_t col,
                              const T (&sums)[SPK_REGISTER_PANEL_ROWS]) {
@@ -248,7 +251,7 @@ spmm_panels(SPK_PARAMETER(t, SpmmPanels<T>)) {
   const int64_t first = block() / t.panel_blocks * COLUMNS;
   const int left = t.n - first < COLUMNS ? (int)(t.n - first) : COLUMNS;
   const int64_t index = block() % t.panel_blocks * (PANEL_WARPS / t.split) + warp() / t.split;
-  /* Warps without a panel take part in the barriers all the same. */
+  /* Warps without a panel still take part in the barriers. */
   spk_register_panel panel = {};
   if (index < t.panel_count) panel = t.panels[index];
   /* Each of `split` warps has a share of the records, in whole turns of the loop. */
@@ -259,7 +262,8 @@ spmm_panels(SPK_PARAMETER(t, SpmmPanels<T>)) {
   SPK_UNROLLED
   for (int u = 0; u < U; u++) {
     const int start =
-        32 * V * u < left ? 32 * V * u : 0; /* of what is not there, the first again */
+        /* Columns that do not exist are read as the first ones. */
+        32 * V * u < left ? 32 * V * u : 0;
     B[u] = Tile(t.B + first + start, t.row_bytes, lane(), left - start);
   }
   PanelSums<T, U> sums = {};

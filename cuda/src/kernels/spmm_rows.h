@@ -1,12 +1,11 @@
-/* C = A @ B by parts of rows: a warp adds up the rows of B that one part of a row of A names.
+/* C = A @ B by parts of rows. A warp adds up the rows of B that one part of a row of A names.
  *
- * A row of B is the warp's lanes side by side, 16 bytes each where B is aligned.  Where fewer than
- * 32 lanes cover the columns, the others take other entries of the part, and sums are added across
- * lanes in the end.  Columns and values come 32 at a time, by cp.async, while those before are
- * used; four of each by one load.  A row of B moves from L1 as often as an entry names it: 32
- * floats a cycle where the FMA units take 128, which bounds this kernel to a quarter of float32's
- * peak.
- */
+ * The lanes of a warp lie side by side along a row of B, with 16 bytes each if B is aligned.  If
+ * fewer than 32 lanes cover the columns, the other lanes take other entries of the part, and sums
+ * are added across lanes at the end.  Columns and values are copied 32 at a time by cp.async, while
+ * the 32 before are used; one load reads four of each.  A row of B is read from L1 once for each
+ * entry that names it: 32 floats a cycle, where the FMA units take 128.  This limits the kernel to
+ * a quarter of float32's peak. */
 #ifndef SPK_KERNELS_SPMM_ROWS_H
 #define SPK_KERNELS_SPMM_ROWS_H
 
@@ -25,13 +24,13 @@ struct SpmmRows {
   const int32_t *columns;
   const sum_of<T> *values;
   const T *B;
-  uint32_t row_bytes; /* from row to row of B */
+  uint32_t row_bytes; /* bytes from row to row of B */
   int64_t n;
   Epilogue<T> epilogue;
-  sum_of<T> *sums; /* of parts of cut rows: n each */
+  sum_of<T> *sums; /* n sums for each part of a cut row */
 };
 
-/* What one warp has in shared memory: two chunks of entries. */
+/* The shared memory of one warp: two chunks of entries. */
 template <class S>
 struct RowsStage {
   alignas(16) uint32_t columns[2][ROWS_CHUNK];
@@ -43,7 +42,7 @@ SPK_DEVICE void fetch_chunk(RowsStage<sum_of<T>> *stage, int into, const SpmmRow
                             int64_t begin, int count) {
   const int i = lane();
   const bool there = i < count;
-  /* An address that is not read must still be one. */
+  /* The address of an element that is not read must be valid, too. */
   const int64_t at = there ? begin + i : 0;
   copy_async<4>(&stage->columns[into][i], t.columns + at, there ? 4 : 0);
   copy_async<sizeof(sum_of<T>)>(&stage->values[into][i], t.values + at,
@@ -54,16 +53,18 @@ SPK_DEVICE void fetch_chunk(RowsStage<sum_of<T>> *stage, int into, const SpmmRow
 template <class T, int G, int V, bool ALIGNED>
 SPK_DEVICE void add_chunk(sum_of<T> (&sum)[V], const RowsStage<sum_of<T>> *stage, int from,
                           const TileOfB<T, G, V, ALIGNED> &B, int count) {
-  constexpr int TOGETHER = 32 / G; /* entries at a time, by as many groups of lanes */
+  constexpr int TOGETHER = 32 / G; /* entries at a time, by this number of groups of lanes */
   constexpr int MAX = !ALIGNED && V > 4 ? 2 : 4;
-  constexpr int LOADS = 32 / TOGETHER < MAX ? 32 / TOGETHER : MAX; /* of each group, in flight */
+  /* loads of each group in flight */
+  constexpr int LOADS = 32 / TOGETHER < MAX ? 32 / TOGETHER : MAX;
   SPK_ONE_BY_ONE
   for (int e = lane() / G * LOADS; e < count; e += TOGETHER * LOADS) {
     const auto rows = *reinterpret_cast<const vec<uint32_t, LOADS> *>(&stage->columns[from][e]);
     const auto values = *reinterpret_cast<const vec<sum_of<T>, LOADS> *>(&stage->values[from][e]);
     RowOfB<T, V, ALIGNED> b[LOADS];
     SPK_UNROLLED
-    for (int i = 0; i < LOADS; i++) b[i] = B.read(rows[i]); /* row 0 beyond the last entry */
+    /* beyond the last entry, row 0 is read */
+    for (int i = 0; i < LOADS; i++) b[i] = B.read(rows[i]);
     SPK_UNROLLED
     for (int i = 0; i < LOADS; i++) {
       if (e + i >= count) continue;
@@ -73,8 +74,7 @@ SPK_DEVICE void add_chunk(sum_of<T> (&sum)[V], const RowsStage<sum_of<T>> *stage
   }
 }
 
-/* Write the sums of a part: to C, through the epilogue, or where they wait for others of the row.
- */
+/* Write the sums of a part: to C with the epilogue, or, for a cut row, to the workspace. */
 template <class T, int G, int V, bool ALIGNED>
 SPK_DEVICE void write_part(const SpmmRows<T> &t, const spk_part &part, int64_t first, int left,
                            const sum_of<T> (&sum)[V]) {
@@ -102,7 +102,8 @@ spmm_rows(SPK_PARAMETER(t, SpmmRows<T>)) {
   const int64_t index = block() % t.part_blocks * ROWS_WARPS + warp();
   const int64_t first = block() / t.part_blocks * (G * V);
   const int left = t.n - first < G * V ? (int)(t.n - first) : G * V;
-  if (index >= t.part_count) return; /* the whole warp; no barrier of the block follows */
+  /* the condition is the same for the whole warp, and no barrier of the block follows */
+  if (index >= t.part_count) return;
   RowsStage<S> *stage = reinterpret_cast<RowsStage<S> *>(block_memory()) + warp();
   const TileOfB<T, G, V, ALIGNED> B(t.B + first, t.row_bytes, lane() % G, left);
   const spk_part part = t.parts[index];
@@ -131,7 +132,7 @@ spmm_rows(SPK_PARAMETER(t, SpmmRows<T>)) {
   if (lane() < G) write_part<T, G, V, ALIGNED>(t, part, first, left, sum);
 }
 
-/* The rows that were cut: their sums in order. */
+/* The rows that were cut.  Their sums are added in order. */
 template <class T>
 struct AddCutRows {
   const spk_cut_row *cut;

@@ -1,9 +1,8 @@
-/* What kinds of products tensor cores make of a gathered slice, and how each lies in memory.
+/* The kinds of products that tensor cores make of a gathered slice, and how each lies in memory.
  *
  * A warp multiplies fragments of A by 64 columns of B.  The rows of B that a slice names lie in
- * shared memory as they came, row after row; what differs with the type is how their chunks of 16
- * bytes are placed so that no two lanes meet in a bank, and which columns a lane has.
- */
+ * shared memory row after row.  The types differ in the places of their 16-byte chunks, which avoid
+ * bank conflicts, and in the columns that a lane has. */
 #ifndef SPK_KERNELS_TENSOR_TYPES_H
 #define SPK_KERNELS_TENSOR_TYPES_H
 
@@ -14,7 +13,8 @@ namespace spk {
 
 constexpr int WARP_COLUMNS = 64, WARP_TILES = WARP_COLUMNS / SPK_MMA_COLS;
 
-/* 16-bit elements: B by ldmatrix, transposed; 64 columns are one row of a tile (tensor.h). */
+/* 16-bit elements.  B is loaded by ldmatrix, transposed; 64 columns are one row of a tile
+ * (tensor.h). */
 template <class T>
 struct SixteenBits {
   using Element = T;
@@ -23,11 +23,11 @@ struct SixteenBits {
   static constexpr int SUMS_STRIDE = WARP_COLUMNS + 8;
 
   static SPK_DEVICE int place(int row, int col) { return chunk_of_tile(row, col / 8); }
-  /* What a lane reads first. */
+  /* The first place that a lane reads. */
   static SPK_DEVICE int lane_place() { return chunk_of_tile(lane() % 16, lane() / 16); }
 
-  /* sums += a step of A @ the tile; the second 32 columns, or all, may be beyond `left`.  `from` is
-   * lane_place(), which is worth to be computed once: load_b_transposed would do it each time. */
+  /* sums += a step of A @ the tile.  The second 32 columns, or all, may be beyond `left`.  `from`
+   * is lane_place(), which is computed once; load_b_transposed would compute it each time. */
   template <int M>
   static SPK_DEVICE void multiply(float (&sums)[M][WARP_TILES][4], const uint32_t (&a)[M][4],
                                   const char *tile, int from, int step, int left) {
@@ -48,8 +48,8 @@ struct SixteenBits {
     }
   }
 
-  /* The sums of 16 rows to shared memory, row-major: rows SUMS_STRIDE apart, which puts the pairs
-   * that 16 lanes write at a time in different banks. */
+  /* Write the sums of 16 rows to shared memory, row-major.  Rows lie SUMS_STRIDE apart, so that the
+   * pairs that 16 lanes write at a time lie in different banks. */
   static SPK_DEVICE void put(float *to, const float (&sums)[WARP_TILES][4]) {
     SPK_UNROLLED
     for (int j = 0; j < WARP_TILES; j++) {
@@ -63,13 +63,14 @@ struct SixteenBits {
   }
 };
 
-/* Floats, rounded to TF32; or in two parts each, SPLIT, as three products, the small ones first.
+/* Floats, rounded to TF32; or, with SPLIT, in two parts each, as three products with the small
+ * products first.
  *
  * A lane needs one element of a row of B for each of the eight tiles of 8 columns.  Any column may
- * be in any place of a tile as long as C goes by the same: so that column c of tile j is column 4 c
- * + j % 4 of the warp's half j / 4, and four tiles take one load of 16 bytes.  Rows are 32 bytes
- * more than a multiple of 128 apart: the four rows and two chunks that eight lanes load at a time
- * are in all banks. */
+ * be in any place of a tile, as long as C uses the same order.  So column c of tile j is column 4 c
+ * + j % 4 of the warp's half j / 4, and one load of 16 bytes serves four tiles.  The distance of
+ * rows is a multiple of 128 bytes plus 32, so that the four rows and two chunks that eight lanes
+ * load at a time lie in all banks. */
 template <bool SPLIT>
 struct Floats {
   using Element = float;

@@ -1,12 +1,11 @@
 /* A 64 x 64 tile of X @ Y by FMA, from slices of 128 bytes of depth in shared memory.
  *
- * Two warps have 32 rows each, and a lane 8 x 8 of the products: every fourth row and every eighth
- * column of its warp's.  16 bytes along the depth are read at a time, so that operands lie as they
- * came.  Neighbouring lanes read the same column, and every other the same row: an access of 16
- * bytes then takes 2 cycles where it would take 4 (reckoned, as half-warps can be served together):
- * 32 cycles for the 16 of them that 4 floats of depth need, whose FMAs take 64.  Of the
- * instructions of this loop, 89% are FMAs in float32.
- */
+ * Two warps have 32 rows each, and a lane has 8 x 8 of the products: every fourth row and every
+ * eighth column of its warp.  A lane reads 16 bytes along the depth at a time, so operands need not
+ * be transposed.  Neighbouring lanes read the same column, and every other lane the same row.  So
+ * an access of 16 bytes takes 2 cycles instead of 4 (calculated, as half-warps can be served
+ * together): 32 cycles for the 16 accesses that 4 floats of depth need, whose FMAs take 64.  Of the
+ * instructions of this loop, 89% are FMAs in float32. */
 #ifndef SPK_KERNELS_TILE_FMA_H
 #define SPK_KERNELS_TILE_FMA_H
 

@@ -8,12 +8,12 @@
 
 namespace spk {
 
-/* V elements of a row of B, as they came to a lane. */
+/* V elements of a row of B, as a lane has loaded them. */
 template <class T, int V, bool ALIGNED>
 class RowOfB {
  public:
-  /* Two elements of 16 bits stay in their word: taken apart at once, one would take two
-   * instructions more. */
+  /* Two elements of 16 bits stay in their word until they are used.  To separate them at once would
+   * take two more instructions. */
   static constexpr bool PAIRS = ALIGNED && sizeof(T) == 2;
   using Stored = std::conditional_t<PAIRS, vec<uint32_t, V / 2>, vec<T, V>>;
 
@@ -27,9 +27,10 @@ class RowOfB {
   Stored stored;
 };
 
-/* The columns of a tile of B that a lane has: V neighbours where B is ALIGNED to V elements, else
- * every G-th, so that lanes still read side by side.  Lanes beyond the last column read others
- * again, and what they add up is never written: no load waits for a condition. */
+/* The columns of a tile of B that a lane has: V neighbours if B is ALIGNED to V elements, else
+ * every G-th column, so that neighbouring lanes still read neighbouring elements.  Lanes beyond the
+ * last column read a valid column again, so that no load waits for a condition, and their sums are
+ * never written. */
 template <class T, int G, int V, bool ALIGNED>
 class TileOfB {
  public:
@@ -48,7 +49,7 @@ class TileOfB {
 
   SPK_DEVICE RowOfB<T, V, ALIGNED> read(uint32_t row) const {
     using Stored = typename RowOfB<T, V, ALIGNED>::Stored;
-    /* 32 by 32 bits, and 64 added: one instruction. */
+    /* 32 by 32 bits multiplied, and 64 bits added, is one instruction. */
     const char *p = tile_ + (uint64_t)row * row_bytes_;
     RowOfB<T, V, ALIGNED> b;
     if constexpr (ALIGNED) {

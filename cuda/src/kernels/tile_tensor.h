@@ -1,10 +1,9 @@
 /* A 64 x 64 tile of X @ Y on tensor cores, from slices of 128 bytes of depth in shared memory.
  *
  * Four warps have 32 x 32 each.  A step of 16 elements of 16 bits reads 2 KiB per warp: 64 cycles
- * of shared memory for the tile, and as many of the tensor cores at 1024 FMA a cycle (reckoned, of
- * mma.sync on an H100).  Operands come from L2 at about 24 bytes a cycle, which takes longer: 680
- * cycles for the 16 KiB of Y at a depth of 128, where the products take 512.
- */
+ * of shared memory for the tile, and 64 cycles of the tensor cores at 1024 FMA a cycle (calculated,
+ * for mma.sync on an H100).  Operands come from L2 at about 24 bytes a cycle, which takes longer:
+ * 680 cycles for the 16 KiB of Y at a depth of 128, where the products take 512. */
 #ifndef SPK_KERNELS_TILE_TENSOR_H
 #define SPK_KERNELS_TILE_TENSOR_H
 
@@ -13,14 +12,14 @@
 
 namespace spk {
 
-/* Elements are T; Core is T, or tfloat32 for floats, in two parts each where SPLIT. */
+/* Elements are T.  Core is T, or tfloat32 for floats, which are in two parts each if SPLIT. */
 template <class T, class Core, bool SPLIT = false>
 class TensorTile {
  public:
   using Element = T;
   static constexpr int THREADS = 128, BLOCKS = 4, STAGES = 3, RESIDENT = 4, PIECES = 2;
 
-  /* `FULL`: all 128 bytes are there, else so many steps of 32. */
+  /* `FULL`: all 128 bytes are multiplied; otherwise `bytes`, in steps of 32. */
   template <bool FULL>
   SPK_DEVICE void accumulate(const char *x, const char *y, int bytes) {
     constexpr int STEP = MMA_CHUNKS * 16;
@@ -30,7 +29,7 @@ class TensorTile {
     }
   }
 
-  /* Of piece i: its first row of the tile, and its first column. */
+  /* The first row and the first column of piece i in the tile. */
   static SPK_DEVICE int piece_row(int i) { return warp() / 2 * 32 + i * PIECE_ROWS; }
   static SPK_DEVICE int piece_column(int) { return warp() % 2 * PIECE_COLS; }
 
@@ -99,7 +98,7 @@ class TensorTile {
   }
 
   float high_[2][4][4] = {};
-  float low_[2][4][4] = {}; /* of products with a low part; SPLIT alone uses it */
+  float low_[2][4][4] = {}; /* sums of products with a low part; only SPLIT uses them */
 };
 
 } // namespace spk

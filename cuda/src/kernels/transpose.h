@@ -8,7 +8,7 @@ namespace spk {
 
 constexpr int TRANSPOSE_TILE = 32, TRANSPOSE_THREADS = 256;
 
-/* Of `from`, element (i, j) is at i + j * from_stride; of `to`, at i * to_stride + j. */
+/* Element (i, j) is from[i + j * from_stride] and to[i * to_stride + j]. */
 template <class T>
 struct Transpose {
   const T *from;
@@ -20,7 +20,8 @@ struct Transpose {
 template <class T>
 SPK_KERNEL(TRANSPOSE_THREADS, 4)
 transpose(SPK_PARAMETER(task, Transpose<T>)) {
-  /* One more than a power of two, so that columns of the tile lie in different banks. */
+  /* Rows have one more element than a power of two, so that columns of the tile lie in different
+   * banks. */
   T *tile = reinterpret_cast<T *>(block_memory());
   const int64_t row = block() % task.row_tiles * TRANSPOSE_TILE,
                 col = block() / task.row_tiles * TRANSPOSE_TILE;

@@ -1,10 +1,9 @@
-/* Panels with the entries alone: a bit for each cell, and the values of those that are set.
+/* Panels that hold only the entries: a bit for each cell, and the values of the set bits.
  *
- * Values lie in the order of their cells, each slice from an address that is aligned to 16 bytes.
- * A word of 32 cells says how many values of the slice come before it, so that a lane finds its
- * own by counting bits in one word: 1.5 bits a cell in all.  (Fan et al., "SpInfer", EuroSys 2025;
- * Xia et al., "Flash-LLM", VLDB 2023.)
- */
+ * Values lie in the order of their cells.  Each slice begins at an address that is aligned to 16
+ * bytes.  Each word of 32 cells has the number of the slice's values before it, so that a lane
+ * finds its values by counting bits in one word.  All this takes 1.5 bits a cell.  (Fan et al.,
+ * "SpInfer", EuroSys 2025; Xia et al., "Flash-LLM", VLDB 2023.) */
 #ifndef SPK_PACK_BITMAP_H
 #define SPK_PACK_BITMAP_H
 
@@ -12,13 +11,13 @@
 
 typedef struct spk_bitmap {
   int64_t words, values;
-  uint32_t *stored; /* of 32 cells */
-  uint16_t *before; /* values of the slice before these */
-  int32_t *begin;   /* of each slice, and the end: in units of spk_bitmap_unit values */
-  int64_t *slots;   /* of the values; -1 up to the next unit */
+  uint32_t *stored; /* bits of 32 cells each */
+  uint16_t *before; /* values of the slice before each word */
+  int32_t *begin;   /* of each slice, and the end, in units of spk_bitmap_unit values */
+  int64_t *slots;   /* of the values; -1 for padding up to the next unit */
 } spk_bitmap;
 
-/* The values of 16 bytes. */
+/* The number of values in 16 bytes. */
 SPK_BOTH_SIDES int spk_bitmap_unit(int halves) { return 4 * halves; }
 
 static inline void spk_bitmap_free(spk_bitmap *bitmap) {
@@ -29,7 +28,7 @@ static inline void spk_bitmap_free(spk_bitmap *bitmap) {
   memset(bitmap, 0, sizeof *bitmap);
 }
 
-/* How many bits are set, below bit i. */
+/* The number of set bits, and of those below bit i. */
 static inline int spk_bitmap_bits(uint32_t word) {
   int count = 0;
   for (; word; word &= word - 1) count++;

@@ -1,16 +1,15 @@
-/* A mask of attention, packed: for each panel of 128 queries the keys that any of them has, 64 at a
- * time, and which query has which.
+/* A mask of attention, packed: for each panel of 128 queries, the keys that any of them has, in
+ * groups of 64, and which query has which key.
  *
- * The keys of a group need not be neighbours: kernels gather them by index, at the price of an
- * index each.  So a panel whose queries have U keys between them takes ceil(U / 64) groups, the
- * fewest there can be.  Aligned blocks of 64 keys that the panel has all of come first, as groups
- * of their own: where a mask is made of blocks or windows, most of them are full for all queries,
- * and then need no bits.  What is left is gathered in ascending order.  Repeated entries count
- * once, as in spk_attend.
+ * The keys of a group need not be neighbours, because kernels gather them by index, at the price of
+ * an index per key.  So a panel whose queries have a union of U keys takes ceil(U / 64) groups, the
+ * fewest possible.  Aligned blocks of 64 keys come first, as groups of their own, if the panel has
+ * all keys of the block.  In masks of blocks or windows, most of these groups are full for all
+ * queries, and then need no bits.  The other keys follow in ascending order.  Repeated entries
+ * count once, as in spk_attend.
  *
- * (Blocks of a mask as units of work: Dao et al., FlashAttention, arXiv 2205.14135, section 3.3;
- * gathered columns in dense tiles: Wang et al., TC-GNN, USENIX ATC 2023.)
- */
+ * (Blocks of a mask as units of work: Dao et al., FlashAttention, arXiv 2205.14135, section 3.3.
+ * Gathered columns in dense tiles: Wang et al., TC-GNN, USENIX ATC 2023.) */
 #ifndef SPK_PACK_BLOCK_MASK_H
 #define SPK_PACK_BLOCK_MASK_H
 
@@ -18,29 +17,33 @@
 
 #define SPK_PANEL_QUERIES 128
 #define SPK_GROUP_KEYS 64
-/* Queries that spk_group::slices has a bit for. */
+/* The queries that a bit of spk_group::slices stands for. */
 #define SPK_SLICE_QUERIES 16
 
 typedef struct spk_group {
-  int32_t bits;    /* which of spk_block_mask::bits; -1: every query of the panel has all 64 keys */
-  uint32_t slices; /* bit i: one of queries 16 i to 16 i + 15 has one of the keys */
+  /* The number of the mask in spk_block_mask::bits; -1: every query of the panel has all 64
+   * keys. */
+  int32_t bits;
+  /* Bit i: at least one of the queries 16 i to 16 i + 15 has one of the keys. */
+  uint32_t slices;
 } spk_group;
 
 typedef struct spk_query_panel {
   int64_t begin; /* its first group */
   int32_t count;
-  int32_t index; /* its first query is 128 times this */
+  int32_t index; /* the number of its first query is 128 times this */
 } spk_query_panel;
 
 typedef struct spk_block_mask {
   int64_t rows, panels, groups, masks;
-  /* So many panels, the first ones, have more than twice the groups of an average one: as few as a
-   * mask's global queries, but to begin with, so that none is left alone at the end. */
+  /* The number of panels, which come first, with more than twice the groups of an average panel.
+   * There are about as many as a mask has global queries.  They begin first, so that none is left
+   * alone at the end. */
   int64_t long_panels;
-  spk_query_panel *panel; /* those of the most groups first */
+  spk_query_panel *panel; /* panels with the most groups come first */
   spk_group *group;
-  int32_t *keys;  /* 64 of each group; -1: none */
-  uint64_t *bits; /* of each mask a word per query: bit i for key i of the group */
+  int32_t *keys;  /* 64 of each group; -1: no key */
+  uint64_t *bits; /* for each mask, a word per query: bit i for key i of the group */
 } spk_block_mask;
 
 static inline void spk_block_mask_free(spk_block_mask *blocks) {
@@ -61,14 +64,15 @@ static inline int spk_count_bits(uint64_t bits) {
 #endif
 }
 
-/* What one panel is packed with: words of 64 neighbouring keys each. */
+/* Scratch for packing one panel.  Words stand for 64 neighbouring keys each. */
 typedef struct spk_block_mask_room {
   int64_t words;
-  uint64_t *have; /* by any query of the panel; 0 between panels */
-  int64_t *place; /* of a word: among the panel's keys, that of the first one that it has */
-  uint64_t *bits; /* of the groups of a panel */
-  int64_t groups; /* that bits has room for */
-  int64_t masks;  /* that spk_block_mask::bits has room for */
+  uint64_t *have; /* the keys that any query of the panel has; 0 between panels */
+  /* For each word, the place of its first key among the panel's keys. */
+  int64_t *place;
+  uint64_t *bits; /* the bits of the groups of a panel */
+  int64_t groups; /* the groups that `bits` has room for */
+  int64_t masks;  /* the masks that spk_block_mask::bits has room for */
 } spk_block_mask_room;
 
 static inline void spk_block_mask_room_free(spk_block_mask_room *room) {
@@ -77,7 +81,7 @@ static inline void spk_block_mask_room_free(spk_block_mask_room *room) {
   free(room->bits);
 }
 
-/* Mark the keys of a panel; returns how many, and in which words they are. */
+/* Mark the keys of a panel.  Returns their number; they are in words [*low, *high). */
 static inline int64_t spk_block_mask_mark(const spk_entries *A, int64_t first, int64_t last,
                                           spk_block_mask_room *room, int64_t *low, int64_t *high) {
   int64_t keys = 0;
@@ -93,7 +97,7 @@ static inline int64_t spk_block_mask_mark(const spk_entries *A, int64_t first, i
   return keys;
 }
 
-/* The panel's keys in their order, as spk_block_mask says: whole words, then the others. */
+/* List the panel's keys in the order of spk_block_mask: those of whole words, then the others. */
 static inline void spk_block_mask_place(spk_block_mask_room *room, int64_t low, int64_t high,
                                         int64_t keys, int32_t *list) {
   int64_t place = 0;
@@ -108,7 +112,7 @@ static inline void spk_block_mask_place(spk_block_mask_room *room, int64_t low, 
   for (; keys % SPK_GROUP_KEYS; keys++) list[keys] = -1;
 }
 
-/* Which query of the panel has which key of which group. */
+/* Set the bits of the queries that have a key, for all keys of all groups. */
 static inline void spk_block_mask_fill(const spk_entries *A, int64_t first, int64_t last,
                                        const spk_block_mask_room *room) {
   for (int64_t row = first; row < last; row++) {
@@ -122,7 +126,8 @@ static inline void spk_block_mask_fill(const spk_entries *A, int64_t first, int6
   }
 }
 
-/* A group of what the panel's `queries` have of it; a mask, unless that is everything. */
+/* Make a group from the bits of the panel's `queries`.  It gets a mask unless all queries have all
+ * keys. */
 static inline int spk_block_mask_add(spk_block_mask *made, const uint64_t *bits, int64_t queries,
                                      spk_block_mask_room *room, spk_group *group) {
   int full = 1;
@@ -173,7 +178,7 @@ static inline int spk_block_mask_pack(spk_block_mask *made, const spk_entries *A
   return status;
 }
 
-/* Those of the most groups first; of as many, in their order. */
+/* Panels with more groups come first.  Those with equal numbers of groups keep their order. */
 static inline int spk_compare_panels(const void *x, const void *y) {
   const spk_query_panel *a = (const spk_query_panel *)x, *b = (const spk_query_panel *)y;
   if (a->count != b->count) return a->count > b->count ? -1 : 1;

@@ -1,10 +1,9 @@
-/* What all packers start from: the entries of a CSR matrix, checked, sorted, in fixed index types.
+/* The input of all packers: the entries of a CSR matrix, checked, sorted, in fixed index types.
  *
- * The headers of this folder are C11 and C++17 alike: nvcc compiles them into the library, a C
- * compiler into a test that multiplies from what they pack.  Packers see indices, never values:
- * they say of each packed value which of the caller's it is (a *slot*; -1: none, a zero), so that
- * new values take the same way to the device as the first ones.
- */
+ * The headers of this folder are C11 and C++17 alike: nvcc compiles them into the library, and a C
+ * compiler into a test that multiplies by what they pack.  Packers see indices and never values.
+ * For each packed value they store its *slot*, the number of the caller's value (-1: none, a zero).
+ * So new values reach the device in the same way as the first values. */
 #ifndef SPK_PACK_ENTRIES_H
 #define SPK_PACK_ENTRIES_H
 
@@ -12,15 +11,15 @@
 
 #include "../../../src/common/common.h"
 
-/* Repeated entries stay side by side, in the order in which they came. */
+/* Repeated entries stay next to each other, in the order of the input. */
 typedef struct spk_entries {
   int64_t rows, cols, nnz;
   int64_t *offsets; /* rows + 1 */
   int32_t *columns;
-  int64_t *slots; /* where each entry was */
+  int64_t *slots; /* the number of each entry in the input */
 } spk_entries;
 
-/* `count` elements that are not set; NULL only where there is no memory. */
+/* `count` elements that are not initialised.  NULL only if there is no memory. */
 static inline void *spk_pack_new(int64_t count, size_t size) {
   if (count < 0 || (uint64_t)count > PTRDIFF_MAX / size) return NULL;
   return malloc(count ? (size_t)count * size : 1);
@@ -79,7 +78,8 @@ static inline int spk_entries_sort_row(spk_entries *entries, int64_t row, spk_co
   return SPK_OK;
 }
 
-/* SPK_ERR_ARGUMENT, _SHAPE, _INDPTR, _INDEX or _MEMORY where A is none; `made` is then empty. */
+/* Check, copy and sort A.  SPK_ERR_ARGUMENT, _SHAPE, _INDPTR, _INDEX or _MEMORY if that fails;
+ * `made` is empty then. */
 static inline int spk_entries_make(const spk_sparse *A, spk_entries *made) {
   memset(made, 0, sizeof *made);
   if (A->format != SPK_CSR || A->rows < 0 || A->cols < 0 || A->nnz < 0 || !A->offsets ||

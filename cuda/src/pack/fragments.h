@@ -1,9 +1,8 @@
-/* Which element of a 16 x 8 product on tensor cores lies in which lane and register.
+/* The lane and register of each element of a 16 x 8 product on tensor cores.
  *
- * For mma.m16n8k16 of 16-bit elements and mma.m16n8k8 of TF32 (PTX ISA, "Matrix Fragments for
- * mma"): C is 16 x 8, A 16 x depth, B depth x 8.  A register of A or B holds 32 bits: one TF32
- * element, or two of 16 bits, neighbours along the depth.
- */
+ * This holds for mma.m16n8k16 of 16-bit elements and mma.m16n8k8 of TF32 (PTX ISA, "Matrix
+ * Fragments for mma"): C is 16 x 8, A is 16 x depth, B is depth x 8.  A register of A or B holds 32
+ * bits: one TF32 element, or two elements of 16 bits that are neighbours along the depth. */
 #ifndef SPK_PACK_FRAGMENTS_H
 #define SPK_PACK_FRAGMENTS_H
 
@@ -17,20 +16,20 @@
 
 #define SPK_MMA_COLS 8
 
-/* `halves`: elements of a register, 2 or 1; the depth is 8 * halves. */
+/* `halves` is the number of elements of a register, 2 or 1.  The depth is 8 * halves. */
 
-/* Element `i` (of 4 * halves) of a lane's fragment of A. */
+/* The row and column of element `i` (of 4 * halves) of a lane's fragment of A. */
 SPK_BOTH_SIDES int spk_mma_a_row(int lane, int i, int halves) {
   return lane / 4 + 8 * (i / halves % 2);
 }
 SPK_BOTH_SIDES int spk_mma_a_col(int lane, int i, int halves) {
   return lane % 4 * halves + i % halves + 4 * halves * (i / halves / 2);
 }
-/* Element `i` (of 4) of a lane's part of C. */
+/* The row and column of element `i` (of 4) of a lane's part of C. */
 SPK_BOTH_SIDES int spk_mma_c_row(int lane, int i) { return lane / 4 + 8 * (i / 2); }
 SPK_BOTH_SIDES int spk_mma_c_col(int lane, int i) { return lane % 4 * 2 + i % 2; }
 
-/* The other way round: where element (row, col) of A is. */
+/* The inverse: the lane and the number of element (row, col) of A. */
 SPK_BOTH_SIDES int spk_mma_a_lane(int row, int col, int halves) {
   return row % 8 * 4 + col % (4 * halves) / halves;
 }

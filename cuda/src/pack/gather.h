@@ -1,4 +1,5 @@
-/* Panels with all their cells written out: a slot for each, in the order in which lanes read. */
+/* Panels with all their cells written out: a slot for each cell, in the order in which lanes
+ * read. */
 #ifndef SPK_PACK_GATHER_H
 #define SPK_PACK_GATHER_H
 
@@ -7,7 +8,8 @@
 typedef struct spk_gather {
   int64_t cells;
   int64_t *slots;
-  uint32_t *stored; /* bits of the cells that hold entries: zeros that are none read no B */
+  /* Bits of the cells that hold entries.  Zeros of other cells must not spread NaN of B. */
+  uint32_t *stored;
 } spk_gather;
 
 static inline void spk_gather_free(spk_gather *gather) {

@@ -1,8 +1,7 @@
-/* Panels as parts of about equal work, the longest first: rows.h does the same of rows.
+/* Panels cut into parts of about equal work, the longest first. rows.h does the same for rows.
  *
  * A panel of more than `longest` slices is cut into equal parts.  Their sums go to a workspace,
- * those of a row side by side, and a second kernel adds them up in order.
- */
+ * where those of a row are contiguous, and a second kernel adds them in order. */
 #ifndef SPK_PACK_PANEL_PARTS_H
 #define SPK_PACK_PANEL_PARTS_H
 
@@ -10,15 +9,16 @@
 #include "rows.h"
 
 typedef struct spk_panel_part {
-  int64_t begin;         /* the first slice, of all */
-  int32_t panel, length; /* slices */
-  int32_t sum,
-      step; /* of its first row in the workspace, and to the next; -1: the panel is whole */
+  int64_t begin;         /* the first slice, counted over all panels */
+  int32_t panel, length; /* length: slices */
+  /* The place of its first row's sum in the workspace (-1: the panel is whole), and the distance to
+   * that of the next row. */
+  int32_t sum, step;
 } spk_panel_part;
 
 typedef struct spk_panel_parts {
   int64_t parts, cut_rows, sums;
-  int64_t longest; /* slices of a part */
+  int64_t longest; /* slices of the longest part */
   spk_panel_part *part;
   spk_cut_row *cut;
 } spk_panel_parts;
@@ -62,7 +62,7 @@ static inline void spk_panel_parts_cut(const spk_panels *panels, int64_t rows, i
   if (count > 1) made->sums += height * count;
 }
 
-/* `longest`: at least 1. */
+/* Cut panels into parts of at most `longest` slices.  longest >= 1. */
 static inline int spk_panel_parts_make(const spk_panels *panels, int64_t rows, int64_t longest,
                                        spk_panel_parts *made) {
   memset(made, 0, sizeof *made);

@@ -1,14 +1,14 @@
-/* Panels of rows and the columns that any row of a panel has: what tensor cores multiply.
+/* Panels of rows and the union of their columns: what tensor cores multiply.
  *
- * A panel is a dense matrix whose columns are the union of its rows' columns, and whose product
- * takes the rows of B that they name.  The list of columns goes by *slices*, two steps of the
- * tensor cores deep: 32 columns of 16 bits or 16 floats, 64 bytes of each row; what is missing in
- * the last slice is -1.  An entry that is repeated in a row gets a column of its own for each
- * repetition, so that a cell never holds two.
+ * A panel is a dense matrix whose columns are the union of the columns of its rows.  Its product
+ * reads the rows of B that these columns name.  The list of columns goes by *slices*, two steps of
+ * the tensor cores deep: 32 columns of 16 bits or 16 floats, 64 bytes of each row.  Missing columns
+ * of the last slice are -1.  An entry that is repeated in a row gets a column of its own for each
+ * repetition, so that a cell never holds two entries.
  *
- * Cells are numbered as lanes read them: fragments of 16 rows and one step (fragments.h), of a
- * slice those of the first 16 rows, one after the other, then those of the next 16.
- */
+ * Cells are numbered as lanes read them: by fragments of 16 rows and one step (fragments.h).  In a
+ * slice, the fragments of the first 16 rows come first, one after the other, then those of the next
+ * 16. */
 #ifndef SPK_PACK_PANELS_H
 #define SPK_PACK_PANELS_H
 
@@ -19,16 +19,17 @@
 #define SPK_MIN_HEIGHT 16
 #define SPK_MAX_HEIGHT 128
 
-/* Columns of a slice, cells of a fragment: `halves` as in fragments.h. */
+/* The columns of a slice, and the cells of a fragment.  `halves` is as in fragments.h. */
 SPK_BOTH_SIDES int spk_slice_depth(int halves) { return SPK_SLICE_STEPS * 8 * halves; }
 SPK_BOTH_SIDES int spk_fragment_cells(int halves) { return 128 * halves; }
 
-/* A set of columns that lists itself in order: a bit for each, and one for each word of bits that
- * has any. */
+/* A set of columns that can be listed in order.  It has a bit for each column, and a bit for each
+ * word of bits that is not 0. */
 typedef struct spk_column_set {
-  int64_t words; /* of `used` */
+  int64_t words; /* words of `used` */
   uint64_t *bits, *used;
-  int32_t *times; /* how often a column is in it; once listed, where it begins */
+  /* How often a column is in the set; after listing, the place of its first copy. */
+  int32_t *times;
 } spk_column_set;
 
 static inline void spk_column_set_free(spk_column_set *set) {
@@ -48,7 +49,7 @@ static inline int spk_column_set_make(int64_t cols, spk_column_set *made) {
   return SPK_ERR_MEMORY;
 }
 
-/* The columns of a row; each as often as the row has it, or as a row before had. */
+/* Add the columns of a row.  A column is in the set as often as the row that repeats it most. */
 static inline void spk_column_set_add(spk_column_set *set, const spk_entries *A, int64_t row) {
   int32_t times = 0;
   for (int64_t p = A->offsets[row]; p < A->offsets[row + 1]; p++) {
@@ -62,7 +63,8 @@ static inline void spk_column_set_add(spk_column_set *set, const spk_entries *A,
   }
 }
 
-/* To columns[0...], unless that is NULL; the set is empty then.  Returns how many there were. */
+/* List the columns in columns[0...], unless that is NULL, and empty the set.  Returns their
+ * number. */
 static inline int64_t spk_column_set_list(spk_column_set *set, int32_t *columns) {
   int64_t count = 0;
   for (int64_t w = 0; w < set->words; w++) {
@@ -80,7 +82,7 @@ static inline int64_t spk_column_set_list(spk_column_set *set, int32_t *columns)
   return count;
 }
 
-/* Put the columns of a panel into a set. */
+/* Add the columns of a panel to a set. */
 static inline void spk_column_set_add_panel(spk_column_set *set, const spk_entries *A,
                                             int64_t panel, int height) {
   const int64_t begin = panel * height;
@@ -90,9 +92,9 @@ static inline void spk_column_set_add_panel(spk_column_set *set, const spk_entri
 typedef struct spk_panels {
   int height, halves;
   int64_t count, slices;
-  int64_t *begin;     /* count + 1: the first slice of each */
-  int32_t *columns;   /* of the slices */
-  int32_t *positions; /* of each entry: where its column is in the panel's list */
+  int64_t *begin;     /* count + 1: the first slice of each panel */
+  int32_t *columns;   /* the columns of the slices */
+  int32_t *positions; /* for each entry, the place of its column in the panel's list */
 } spk_panels;
 
 static inline void spk_panels_free(spk_panels *panels) {
@@ -106,7 +108,8 @@ static inline int64_t spk_panels_of(int64_t rows, int height) {
   return (rows + height - 1) / height;
 }
 
-/* The slices that panels of this height have; and where each panel's begin, unless that is NULL. */
+/* Count the slices of panels of this height.  If `begin` is not NULL, it gets the first slice of
+ * each panel. */
 static inline int spk_panels_count(const spk_entries *A, int height, int halves, int64_t *slices,
                                    int64_t *begin) {
   const int depth = spk_slice_depth(halves);
@@ -127,8 +130,8 @@ static inline int spk_panels_count(const spk_entries *A, int height, int halves,
   return most > INT32_MAX || spk_panels_of(A->rows, height) > INT32_MAX ? SPK_ERR_SHAPE : SPK_OK;
 }
 
-/* How full panels of this height would be: entries to a cell, padding included; 1 of no cells.
- * Takes one look at each entry. */
+/* Compute the share of cells that are entries, for panels of this height, padding included; 1 if
+ * there are no cells.  The time grows with the entries. */
 static inline int spk_panels_fullness(const spk_entries *A, int height, int halves,
                                       double *fullness) {
   int64_t slices;
@@ -138,12 +141,12 @@ static inline int spk_panels_fullness(const spk_entries *A, int height, int halv
   return status;
 }
 
-/* Of the time of a slice, what does not grow with the height, in rows: its rows of B come from L2.
- * Reckoned for 128 columns of 16 bits on an H100: 10 cycles for the 256 bytes of a row of B, and
- * for each row of A one eighth of a cycle to multiply, one twelfth for its values to come. */
+/* The constant part of the time of a slice, in rows of A: the rows of B come from L2.  Calculated
+ * for 128 columns of 16 bits on an H100: 10 cycles for the 256 bytes of a row of B.  Each row of A
+ * takes one eighth of a cycle to multiply, and one twelfth for its values to come. */
 #define SPK_ROWS_PER_SLICE 48
 
-/* The height that takes the least time. */
+/* Choose the height that takes the least time. */
 static inline int spk_panels_height(const spk_entries *A, int halves, int *height) {
   double least = 0;
   for (int h = SPK_MIN_HEIGHT; h <= SPK_MAX_HEIGHT; h *= 2) {
@@ -203,7 +206,8 @@ static inline int spk_panels_make(const spk_entries *A, int height, int halves, 
   return status;
 }
 
-/* Which cell, of all, is in `row` of a panel and column `at` of a slice, of all. */
+/* The number of the cell in `row` of a panel and column `at` of a slice.  Slices and cells are
+ * counted over all panels. */
 SPK_BOTH_SIDES int64_t spk_panels_cell(int height, int halves, int64_t slice, int row, int at) {
   const int col = at % (8 * halves), step = at / (8 * halves);
   const int64_t fragment = (slice * (height / 16) + row / 16) * SPK_SLICE_STEPS + step;
@@ -216,7 +220,7 @@ static inline int64_t spk_panels_cells(const spk_panels *panels) {
   return panels->slices * panels->height * spk_slice_depth(panels->halves);
 }
 
-/* The cell of entry p, which is in `row`. */
+/* The cell of entry p, which is in row `row`. */
 static inline int64_t spk_panels_cell_of(const spk_panels *panels, int64_t row, int64_t p) {
   const int depth = spk_slice_depth(panels->halves);
   const int64_t slice = panels->begin[row / panels->height] + panels->positions[p] / depth;
@@ -224,7 +228,7 @@ static inline int64_t spk_panels_cell_of(const spk_panels *panels, int64_t row, 
                          panels->positions[p] % depth);
 }
 
-/* A bit for each cell that holds an entry, 32 to a word; NULL where there is no memory. */
+/* A bit for each cell that holds an entry, 32 to a word.  NULL if there is no memory. */
 static inline uint32_t *spk_panels_stored(const spk_entries *A, const spk_panels *panels) {
   const int64_t words = spk_panels_cells(panels) / 32;
   uint32_t *stored = (uint32_t *)spk_pack_new(words, sizeof(uint32_t));

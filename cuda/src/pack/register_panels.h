@@ -1,19 +1,18 @@
-/* Panels of 8 rows: the columns that any of them has, and which of them have each.
+/* Panels of 8 rows: the columns that any of the rows has, and which rows have each column.
  *
  * A kernel that multiplies a panel loads a row of B once for all rows that need it.  A record is a
- * column, a bit per row, and 8 values, zeros where a row has none: kernels look at the bits and
- * never multiply those.  Where a row has a column twice there are two records of it.  Records
- * ascend by column, so that panels that run side by side read the same rows of B at about the same
- * time.  (Register blocking of rows: Wilkinson, Cheshmi and Mehri Dehnavi, "Register tiling for
- * unstructured sparsity in neural network inference", PLDI 2023.)
- */
+ * column, a bit per row, and 8 values, which are zeros for rows without an entry.  Kernels test the
+ * bits and never multiply these zeros.  If a row has a column twice, there are two records of the
+ * column.  Records ascend by column, so that panels that run at the same time read the same rows of
+ * B at about the same time.  (Register blocking of rows: Wilkinson, Cheshmi and Mehri Dehnavi,
+ * "Register tiling for unstructured sparsity in neural network inference", PLDI 2023.) */
 #ifndef SPK_PACK_REGISTER_PANELS_H
 #define SPK_PACK_REGISTER_PANELS_H
 
 #include "entries.h"
 
 #define SPK_REGISTER_PANEL_ROWS 8
-/* Records of a panel are a multiple of this; those that fill it up have no row. */
+/* The number of records of a panel is a multiple of this.  Records of padding have no row. */
 #define SPK_REGISTER_PANEL_RECORDS 8
 /* A record's head: the column below, the rows above. */
 #define SPK_REGISTER_PANEL_COLUMN_BITS 24
@@ -27,7 +26,7 @@ typedef struct spk_register_panel {
 
 typedef struct spk_register_panels {
   int64_t panels, records;
-  spk_register_panel *panel; /* those with the most records first */
+  spk_register_panel *panel; /* panels with the most records come first */
   uint32_t *heads;
   int64_t *slots; /* 8 per record */
 } spk_register_panels;
@@ -39,8 +38,8 @@ static inline void spk_register_panels_free(spk_register_panels *register_panels
   memset(register_panels, 0, sizeof *register_panels);
 }
 
-/* The next record of the rows whose next entries are at[0...rows - 1]: its head, and its slots
- * where they are wanted; 0 where there is none. */
+/* Find the next record of the rows whose next entries are at[0...rows - 1]: its head, and, if
+ * `slots` is not NULL, its slots.  Returns 0 if there is none. */
 static inline int spk_register_panel_next(const spk_entries *A, int64_t row, int rows, int64_t *at,
                                           uint32_t *head, int64_t *slots) {
   int32_t column = INT32_MAX;
@@ -63,7 +62,8 @@ static inline int spk_register_panel_next(const spk_entries *A, int64_t row, int
   return 1;
 }
 
-/* Walk a panel; count its records, or write them too. */
+/* Walk a panel and return the number of its records.  `heads` and `slots` are written unless they
+ * are NULL. */
 static inline int64_t spk_register_panel_walk(const spk_entries *A, const spk_register_panel *panel,
                                               uint32_t *heads, int64_t *slots) {
   int64_t at[SPK_REGISTER_PANEL_ROWS], count = 0;
@@ -83,8 +83,8 @@ static inline int spk_register_panel_order(const void *x, const void *y) {
   return a->row < b->row ? -1 : a->row > b->row;
 }
 
-/* What multiplying by panels takes: records, pairs of rows that they have entries of, and the
- * records of the longest panel. */
+/* The cost of multiplying by panels: the number of records, of pairs of rows with entries in a
+ * record, and of records of the longest panel. */
 typedef struct spk_register_panels_size {
   int64_t records, pairs, longest;
 } spk_register_panels_size;
@@ -108,7 +108,7 @@ static inline spk_register_panels_size spk_register_panels_measure(const spk_ent
   return size;
 }
 
-/* SPK_ERR_SHAPE where a column does not fit a head. */
+/* Pack A.  SPK_ERR_SHAPE if a column does not fit a head. */
 static inline int spk_register_panels_make(const spk_entries *A, spk_register_panels *made) {
   memset(made, 0, sizeof *made);
   if (A->cols > (int64_t)1 << SPK_REGISTER_PANEL_COLUMN_BITS) return SPK_ERR_SHAPE;

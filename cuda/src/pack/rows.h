@@ -1,12 +1,12 @@
 /* The rows of a matrix as parts of about equal work, the longest first.
  *
- * A row of up to SPK_PART_ENTRIES is one part, whose sum goes to C.  Longer ones are cut into equal
- * parts: their sums go to a workspace and are added up in order by a second kernel, so that the
- * result does not depend on who was when done.  Long parts begin first, so that none is left alone
- * at the end, and neighbours in a block take about as long.  (Merrill and Garland, "Merge-based
- * parallel sparse matrix-vector multiplication", SC 2016, for what unequal rows cost; sorting by
- * length: Gale et al., "Sparse GPU kernels for deep learning", SC 2020.)
- */
+ * A row of up to SPK_PART_ENTRIES entries is one part, whose sum goes to C.  A longer row is cut
+ * into equal parts.  Their sums go to a workspace, and a second kernel adds them in order, so that
+ * the result does not depend on the order in which parts end.  Long parts begin first, so that none
+ * is left alone at the end, and neighbours in a block take about equally long.  (Merrill and
+ * Garland, "Merge-based parallel sparse matrix-vector multiplication", SC 2016, for the cost of
+ * unequal rows.  Sorting by length: Gale et al., "Sparse GPU kernels for deep learning", SC
+ * 2020.) */
 #ifndef SPK_PACK_ROWS_H
 #define SPK_PACK_ROWS_H
 
@@ -17,10 +17,10 @@
 typedef struct spk_part {
   int64_t begin, row;
   int32_t length;
-  int32_t sum; /* where in the workspace; -1: the row is whole, and goes to C */
+  int32_t sum; /* its place in the workspace; -1: the row is whole, and goes to C */
 } spk_part;
 
-/* A row that was cut: its sums in the workspace. */
+/* A row that was cut: the places of its sums in the workspace. */
 typedef struct spk_cut_row {
   int64_t row;
   int32_t first, count;
@@ -42,7 +42,7 @@ static inline int64_t spk_parts_of(int64_t length) {
   return length <= SPK_PART_ENTRIES ? 1 : (length + SPK_PART_ENTRIES - 1) / SPK_PART_ENTRIES;
 }
 
-/* The parts of `row`, in order, to part[0...]. */
+/* Write the parts of `row`, in order, to part[0...]. */
 static inline void spk_rows_cut(spk_rows *rows, const spk_entries *A, int64_t row, spk_part *part) {
   const int64_t begin = A->offsets[row], length = A->offsets[row + 1] - begin;
   const int64_t count = spk_parts_of(length);

@@ -1,13 +1,12 @@
-/* A pattern as dense tiles of 64 x 64, where it has many entries, and the rest entry by entry.
+/* A structure as dense tiles of 64 x 64 where it has many entries, and the other entries one by
+ * one.
  *
- * A tile computes all of its 4096 positions, and says by 64 bits per row which of them are stored.
- * A row of a tile is consecutive in the caller's order where rows are sorted and no entry is
- * repeated: then the position of its first is all that is needed, and a tile takes 1 KiB however
- * full it is, where a list of entries would move more than the operands do.  Other patterns have
- * the same positions, of a list of slots.  The second of two equal entries is always of the rest.
- * (Tiles and rest: Hong et al., "Adaptive sparse tiling for sparse matrix multiplication", PPoPP
- * 2019.)
- */
+ * A tile computes all of its 4096 positions, and 64 bits per row say which of them are stored.  If
+ * rows are sorted and no entry is repeated, a row of a tile is consecutive in the caller's order.
+ * Then the position of its first entry suffices, and a tile takes 1 KiB, however full it is; a list
+ * of entries would be larger than the operands.  For other structures, positions refer to a list of
+ * slots.  The second of two equal entries is never in a tile.  (Tiles and other entries: Hong et
+ * al., "Adaptive sparse tiling for sparse matrix multiplication", PPoPP 2019.) */
 #ifndef SPK_PACK_SDDMM_TILES_H
 #define SPK_PACK_SDDMM_TILES_H
 
@@ -17,23 +16,25 @@
 
 typedef struct spk_tile_row {
   uint64_t columns; /* a bit for each column of the tile that the row has */
-  int64_t first;    /* where the first of these is */
+  int64_t first;    /* the position of its first entry */
 } spk_tile_row;
 
 /* Neighbouring tiles of the same 64 rows, for one block of threads. */
 typedef struct spk_tile_run {
   int64_t first;
   int32_t count;
-  int32_t panel; /* its rows begin at SPK_TILE * panel */
+  int32_t panel; /* the number of its first row is SPK_TILE * panel */
 } spk_tile_run;
 
 typedef struct spk_sddmm_tiles {
   int64_t tiles, tiled, rest, runs;
-  int32_t *panel, *column; /* of each tile: SPK_TILE * column is its first column */
+  int32_t *panel, *column; /* of each tile; its first column is SPK_TILE * column */
   spk_tile_row *row;       /* SPK_TILE of each tile */
-  int64_t *slots;          /* of `tiled` positions; NULL: positions are the caller's */
+  /* Of `tiled` positions; NULL: positions are the caller's. */
+  int64_t *slots;
   int32_t *rest_rows, *rest_columns;
-  int64_t *rest_slots; /* NULL: all is rest, in the caller's order */
+  /* NULL: no entry is in a tile, and entries are in the caller's order. */
+  int64_t *rest_slots;
   spk_tile_run *run;
 } spk_sddmm_tiles;
 
@@ -63,8 +64,9 @@ static inline int spk_compare_int32(const void *x, const void *y) {
   return (a > b) - (a < b);
 }
 
-/* The tiles of a panel that have `least` entries: their columns, ascending, to `chosen`.  `state`
- * of each column of tiles, 0 before, is -1 - its index there, or the number of its entries. */
+/* List the tiles of a panel that have at least `least` entries in `chosen`, by ascending column.
+ * `state` is 0 for each column of tiles before.  After, it is -1 - the index of the tile in
+ * `chosen`, or the number of entries of a tile that is not chosen. */
 static inline int64_t spk_panel_choose(const spk_entries *A, int64_t panel, int least,
                                        int32_t *state, int32_t *chosen, int64_t *tiled) {
   int64_t count = 0;
@@ -88,7 +90,7 @@ static inline void spk_panel_forget(const spk_entries *A, int64_t panel, int32_t
   for (int64_t p = A->offsets[panel * SPK_TILE]; p < end; p++) state[A->columns[p] / SPK_TILE] = 0;
 }
 
-/* The entries of a panel, to the tiles that it has from `first` on, or the rest. */
+/* Place the entries of a panel in its tiles, which begin at `first`, or among the other entries. */
 static inline void spk_panel_place(spk_sddmm_tiles *made, const spk_entries *A, int64_t panel,
                                    const int32_t *state, int64_t first) {
   for (int64_t i = panel * SPK_TILE; i < spk_panel_end(A, panel); i++) {
@@ -110,7 +112,7 @@ static inline void spk_panel_place(spk_sddmm_tiles *made, const spk_entries *A, 
   }
 }
 
-/* Whether entries are where the caller had them, and none is repeated. */
+/* Whether entries are in the caller's order, and whether none is repeated. */
 static inline void spk_sddmm_tiles_look(const spk_entries *A, int *in_order, int *unique) {
   *in_order = *unique = 1;
   for (int64_t i = 0; i < A->rows; i++) {
@@ -143,7 +145,7 @@ static inline int spk_sddmm_tiles_allocate(spk_sddmm_tiles *made, const spk_entr
   return full ? SPK_OK : SPK_ERR_MEMORY;
 }
 
-/* Tiles of at least `least` entries. SPK_ERR_SHAPE where rows are 2**31 or more. */
+/* Make tiles of at least `least` entries.  SPK_ERR_SHAPE if A has 2**31 rows or more. */
 static inline int spk_sddmm_tiles_make(const spk_entries *A, int least, spk_sddmm_tiles *made) {
   memset(made, 0, sizeof *made);
   if (A->rows > INT32_MAX) return SPK_ERR_SHAPE;
@@ -175,7 +177,7 @@ static inline int spk_sddmm_tiles_make(const spk_entries *A, int least, spk_sddm
   return status;
 }
 
-/* Runs of about equally many tiles, `most` at most. */
+/* Cut tiles into runs of about equal numbers of tiles, at most `most`. */
 static inline int spk_sddmm_tiles_cut(spk_sddmm_tiles *tiles, int64_t most) {
   tiles->run = (spk_tile_run *)spk_pack_new(tiles->tiles, sizeof(spk_tile_run));
   if (!tiles->run) return SPK_ERR_MEMORY;
