@@ -149,7 +149,10 @@ spk_status spk_transpose_blocks(const spk_sparse *A, void *offsets, void *indice
  *   threads == 0:  at most spk_get_num_threads(); fewer if the work is small
  *
  * A call with one thread starts no thread.  If the system refuses to start a thread, the threads
- * that exist do the work.  The result has the same bits for any number of threads. */
+ * that exist do the work.  The result has the same bits for any number of threads.  Positions of A
+ * without an entry read nothing: NaN of B does not spread through them.  Time grows with A->nnz *
+ * n.
+ */
 spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                     const spk_epilogue *epilogue, int threads);
 
@@ -167,7 +170,8 @@ spk_status spk_spmspv_dense(const spk_sparse *A, const void *x, ptrdiff_t stride
 
 /* C = A @ B for two sparse matrices.  A is m x k and B is k x n, both in CSR, with one dtype and
  * one index type.  C is m x n and dense; rows lie ldc elements apart.  C must not overlap the
- * operands.  threads: as for spk_spmm. */
+ * operands.  Time grows with m * n and with the number of products of entries.  threads: as for
+ * spk_spmm. */
 spk_status spk_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff_t ldc,
                       int threads);
 
@@ -177,7 +181,7 @@ spk_status spk_spmspm(const spk_sparse *A, const spk_sparse *B, void *C, ptrdiff
  * columns of the k largest elements, in ascending order.  out or winners may be NULL, and out may
  * be X itself.  NaN counts as larger than any number, and -0 equals 0.  Of equal elements, those of
  * lower columns win.  SPK_ERR_ARGUMENT too if winners are wanted and cols exceeds INT32_MAX.
- * threads: as for spk_spmm. */
+ * Time grows with rows * cols, whatever k is.  threads: as for spk_spmm. */
 spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const void *X,
                         ptrdiff_t ldx, ptrdiff_t k, void *out, ptrdiff_t ldout, int32_t *winners,
                         int threads);
@@ -206,7 +210,7 @@ typedef enum spk_storage {
  * slices where the instruction set allows it.  `threads`, as for spk_spmm, is the number of threads
  * that pack, and that A is partitioned for.  A must be in CSR, else SPK_ERR_ARGUMENT.  A storage of
  * 16 bits needs SPK_F32, else SPK_ERR_DTYPE.  SPK_ERR_SPARSE if A has too few entries for its
- * shape.  The caller frees *prepared with spk_prepared_free. */
+ * shape.  Time and memory grow with A->nnz.  The caller frees *prepared with spk_prepared_free. */
 spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
                        spk_storage storage, int threads, spk_prepared **prepared);
 /* A width for spk_prepare.  All numbers of columns n for which this function returns the same width
@@ -302,9 +306,9 @@ spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff
 /* A width for spk_int8_prepare.  All numbers of columns n for which this function returns the same
  * width can share one packed matrix. */
 ptrdiff_t spk_int8_width(ptrdiff_t n);
-/* Properties of a packed matrix: its layout, the bytes of memory that it takes, and the share of
- * its entries, from 0 to 1, that are shared: their rows have the same columns as neighbouring rows
- * and load a row of B once for all of them. */
+/* Properties of a packed matrix: its layout, the bytes of memory that it takes, and the share, from
+ * 0 to 1, of what it stores in rows that load a row of B once together with neighbouring rows,
+ * because they have columns in common. */
 spk_layout spk_int8_layout(const spk_int8 *A);
 size_t spk_int8_bytes(const spk_int8 *A);
 double spk_int8_share(const spk_int8 *A);
@@ -315,7 +319,7 @@ void spk_int8_free(spk_int8 *A);
  * the stored entry p of P at (i, j).  P is m x n and sparse, X is m x k, Y is k x n; all have one
  * dtype.  values has one element per stored entry of P, in P's order.  values may be P.values
  * itself, but must not overlap P.values partly, nor X or Y.  P.values may be NULL if it is not
- * read.  threads: as for spk_spmm. */
+ * read.  Time grows with P->nnz * k.  threads: as for spk_spmm. */
 spk_status spk_sddmm(const spk_sparse *P, const spk_dense *X, const spk_dense *Y, void *values,
                      const spk_sampling *sampling, int threads);
 
@@ -362,8 +366,9 @@ typedef struct spk_attention {
 } spk_attention;
 
 /* Sparse attention: see spk_attention.  The mask has a row for each row of Q and a column for each
- * row of K and V.  out must not overlap Q, K, V or bias.  The call never stores all scores: a
- * thread takes about 100 KiB, and a copy of 16 rows of Q and of out.  threads: as for spk_spmm. */
+ * row of K and V.  out must not overlap Q, K, V or bias.  Time grows with
+ * heads * (d + dv) and with the entries of the mask.  The call never stores all scores: a thread
+ * takes about 100 KiB, and a copy of 16 rows of Q and of out.  threads: as for spk_spmm. */
 spk_status spk_attend(const spk_column_runs *mask, const spk_attention *attention, int threads);
 
 /* values = softmax(scale * P.values) over the stored entries of each row of P, which is in CSR.

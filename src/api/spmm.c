@@ -30,8 +30,8 @@ static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
 
 /* Whether the product goes by partial sums, and by which kernels and plan.  The shape and the
  * number of entries of A decide. */
-static int sums_parts(const spk_sparse *A, const spk_dense *B, int threads,
-                      const spk_kernels **kernels, spk_partial_plan *plan) {
+static int goes_by_partial_sums(const spk_sparse *A, const spk_dense *B, int threads,
+                                const spk_kernels **kernels, spk_partial_plan *plan) {
   const int checked = (A->flags & SPK_CHECKED) != 0;
   if (A->format == SPK_BSR || (A->format == SPK_CSR && B->cols != 1)) return 0;
   if (A->format == SPK_COO && B->cols > FEW_COLUMNS && (!checked || gathers(A, B))) return 0;
@@ -71,7 +71,7 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   A = &simple;
   const spk_kernels *kernels;
   spk_partial_plan partial;
-  if (sums_parts(A, B, threads, &kernels, &partial)) {
+  if (goes_by_partial_sums(A, B, threads, &kernels, &partial)) {
     /* The kernels check indices as they use them (kernels/spmm_partial.inc.h). */
     status = spk_check_offsets(A);
     return status == SPK_OK ? spk_drive_partial(A, B, C, &e, &partial, kernels) : status;
@@ -80,7 +80,7 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
   status = spk_validate(&canonical, wants_sorted(A, B), threads);
   if (status != SPK_OK) return status;
   if (C->rows == 0 || C->cols == 0) return SPK_OK;
-  if (sums_parts(&canonical, B, threads, &kernels, &partial))
+  if (goes_by_partial_sums(&canonical, B, threads, &kernels, &partial))
     return spk_drive_partial(&canonical, B, C, &e, &partial, kernels);
   const int keeps = e.beta != 0.0;
   kernels = spk_active_kernels();
@@ -111,8 +111,8 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   }
   const spk_kernels *kernels;
   spk_partial_plan partial;
-  if (sums_parts(A, B, threads, &kernels, &partial) ||
-      sums_parts(&canonical, B, threads, &kernels, &partial)) {
+  if (goes_by_partial_sums(A, B, threads, &kernels, &partial) ||
+      goes_by_partial_sums(&canonical, B, threads, &kernels, &partial)) {
     char shape[32] = "vector";
     if (B->cols > 1)
       snprintf(shape, sizeof shape, "1x%tdv", spk_ceil_div(partial.tile, kernels->lanes[A->dtype]));

@@ -13,7 +13,8 @@ static inline void spk_stage_store(const spk_kernels *kernels, void *stage, ptrd
     kernels->tile_store[C->dtype](stage, ld, c, C->row_stride, C->col_stride, rows, cols, e);
     return;
   }
-  /* Finish the sums along their rows first, so that the transposition handles whole vectors. */
+  /* Finish the sums along their rows first.  What is left is a copy, which transposes whole
+   * vectors. */
   kernels->tile_finish[C->dtype](stage, ld, 1, rows, cols, e);
   kernels->unpack[C->dtype](stage, ld, c, C->row_stride, C->col_stride, rows, cols);
 }

@@ -73,7 +73,7 @@ SPK_INLINE void FT(gelu)(VEC *x, const int U) {
   }
 }
 
-/* y is about 2^-SPK_LIFT / (1 + exp(z + rest)).  d is the denominator, divided by 2^SPK_LIFT, and
+/* y is about 2^SPK_LIFT / (1 + exp(z + rest)).  d is the denominator, divided by 2^SPK_LIFT, and
  * `lacks` its rounding error. */
 SPK_INLINE void FT(logistic)(const VEC *z, const VEC *rest, VEC *y, VEC *d, VEC *lacks,
                              const int U) {
