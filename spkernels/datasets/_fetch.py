@@ -7,7 +7,6 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import tarfile
 import zlib
 from pathlib import Path
 
@@ -151,6 +150,8 @@ def _sha256(path: Path) -> str:
 def _unpack(archive: Path, folder: Path) -> Path:
     """Unpack an archive next to its end, so that what is there is whole."""
     if not folder.is_dir():
+        import tarfile
+
         partial = folder.with_name(folder.name + ".part")
         shutil.rmtree(partial, ignore_errors=True)
         try:

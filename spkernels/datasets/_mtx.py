@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.io
+import scipy
 from scipy.sparse import csr_array
 
 from .._inputs.assemble import INT32_MAX
@@ -38,7 +38,7 @@ _BLANKS = b" \t\r\n\v\f"
 _END = _BLANKS + b"\x1a"
 _COLUMNS = ("row", "column")
 # Of scipy 1.12 and newer; before, mmread was a loop in Python.
-_HAS_FAST_PARSER = hasattr(scipy.io, "_fast_matrix_market")
+_HAS_FAST_PARSER = tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 12)
 
 
 @dataclass(frozen=True)
@@ -221,12 +221,14 @@ def _parse(text: np.ndarray, count: int) -> np.ndarray:
         return np.empty(0)
     if not _HAS_FAST_PARSER:
         return np.fromstring(text.tobytes(), sep="\n")
+    from scipy.io import mmread  # whose import would be a tenth of that of the package
+
     stream = io.BytesIO()
     stream.write(b"%%%%MatrixMarket matrix array real general\n%d 1\n" % count)
     stream.write(text)
     stream.seek(0)
     try:
-        values = scipy.io.mmread(stream).ravel()
+        values = mmread(stream).ravel()
     except RuntimeError:  # it could not start its threads
         return np.fromstring(text.tobytes(), sep="\n")
     zeros = np.flatnonzero(values == 0)
