@@ -1,4 +1,4 @@
-"""Files of named arrays."""
+"""Files that hold named arrays."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["read", "write"]
 
 
 def write(path, arrays):
-    """Write arrays to a file that appears as a whole, or not at all."""
+    """Write arrays to a file; an error leaves no part of a file."""
     with replaced(path) as file:
         np.savez(file, **arrays)
 
 
 def read(path):
-    """Return the arrays of a file, or raise ValueError if it is no such file; never unpickles."""
+    """Return the arrays of a file by name, without unpickling; ValueError if it is no such file."""
     archive = Archive(read_bytes(path))
     return {name: archive[name] for name in archive}

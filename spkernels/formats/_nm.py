@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NMArray", "NMTransposed"]
 
-#: What a file says that it is, and the version of its layout.
+#: The name of the array that marks a file as one of `NMArray.save`, and the layout's version.
 _MARK, _VERSION = "spkernels_nm", 1
 
 
@@ -52,71 +52,72 @@ def _packed(array, name, shape):
 class NMArray(Operand):
     """A sparse array with at most n entries in every m consecutive columns of a row [1]_.
 
-    Made by `from_dense`, `from_scipy` or `load`.  ``W @ B`` and ``X @ W`` multiply by dense arrays
-    of one or two dimensions.  It cannot be changed, so any number of threads may use it at once; it
-    can be pickled.
+    `from_dense`, `from_scipy` and `load` make such arrays.  ``W @ B`` and ``X @ W`` multiply by
+    dense arrays of one or two dimensions.  An array cannot be changed, so any number of threads may
+    use it at once.  It can be pickled.
 
     Parameters
     ----------
     shape : (int, int)
-        Rows and columns.
+        The numbers of rows and columns.
     m : int
-        Columns of a window, from 2 to 32.
+        The number of columns of a window, from 2 to 32.
     values : array_like of shape (rows, windows, n)
-        float32 or float64; windows is the columns divided by `m`, rounded up, and n is from 1 to
-        `m`.  Copied, as are the others.
+        float32 or float64.  The number of windows is ``ceil(columns / m)``, and n is from 1 to `m`.
+        All arrays are copied.
     packed_indices : array_like of uint8
-        Positions in their windows, packed as said below.
+        The positions of the values in their windows, packed as the notes describe.
     packed_padding : array_like of uint8, optional
-        Which values are no entries, packed likewise; none by default.
+        The bits that mark padding, packed as the notes describe.  By default there is no padding.
 
     Attributes
     ----------
     shape : (int, int)
-        Rows and columns.
+        The numbers of rows and columns.
     n, m : int
-        How many entries a window has at most, and of how many columns it is.
+        The largest number of entries of a window, and the number of its columns.
     dtype : numpy.dtype
         float32 or float64.
     nnz : int
-        Stored entries, explicit zeros included, padding not.
+        The number of entries, with explicit zeros and without padding.
     values : ndarray of shape (rows, windows, n)
-        The entries of each window in the order of their columns, and padding.  Read-only, as are
-        the others.
+        The entries and the padding of each window, in the order of their columns.  All arrays are
+        read-only.
     packed_indices : ndarray of uint8 of shape (rows, ceil(windows * n * bits / 8))
         The position of each value in its window.
     packed_padding : ndarray of uint8 of shape (rows, ceil(windows * n / 8)), or None
-        Which values are padding; None where there is none.
+        The bits that mark padding; None where there is no padding.
 
     Raises
     ------
     ValueError
-        If arrays do not have the layout below.
+        If the arrays do not have the layout that the notes describe.
     TypeError
-        If values are neither float32 nor float64.
+        If `values` is neither float32 nor float64.
 
     See Also
     --------
-    spkernels.prune.nm : which entries of a dense weight to keep.
+    spkernels.prune.nm : chooses the entries of a dense weight to keep.
 
     Notes
     -----
-    Window w has columns ``w * m`` to ``w * m + m - 1``; the last one ends with the last column.
-    Value k of window w in row i is ``values[i, w, k]``, and number ``w * n + k`` of its row.
+    Window w has columns ``w * m`` to ``w * m + m - 1``; the last window ends with the last column.
+    Value k of window w in row i is ``values[i, w, k]``, and is number ``w * n + k`` of its row.
 
-    **Indices.**  An index is the position of a value in its window, from 0, and has ``bits =
-    ceil(log2(m))`` bits: 1 for m = 2, then 2 up to 4, 3 up to 8, 4 up to 16, 5 up to 32.  Those of
-    a row follow each other without gaps, window by window, in little-endian order: number j has its
-    lowest bit in bit ``j * bits`` of the row, and bit b of a row is bit ``b % 8`` (0 is the lowest)
-    of byte ``b // 8``.  Each row begins with a new byte; the bits left in its last one are 0.
+    **Indices.**  An index is the position of a value in its window, counted from 0.  It has ``bits
+    = ceil(log2(m))`` bits: 1 for m = 2, 2 for m up to 4, 3 up to 8, 4 up to 16, 5 up to 32.  The
+    indices of a row follow each other without gaps, window by window, in little-endian order:
+    number j has its lowest bit in bit ``j * bits`` of the row, and bit b of a row is bit ``b % 8``
+    (0 is the lowest) of byte ``b // 8``.  Each row begins with a new byte, and the unused bits of
+    its last byte are 0.
 
-    **Padding.**  A window with fewer than n entries has zeros at the first positions that are free,
-    so that the n positions of a window always ascend strictly.  One bit per value, packed as the
-    indices are, with ``bits = 1``, tells padding (1) from entries (0), which may be explicit zeros.
-    Positions are inside of the array, but for one case: a last window of fewer than n columns has
-    positions 0 to n - 1, of which those beyond it are padding.
+    **Padding.**  A window with fewer than n entries has zeros at its first free positions, so the n
+    positions of a window always ascend strictly.  One bit per value tells padding (1) from entries
+    (0), which may be explicit zeros.  These bits are packed as the indices are, with ``bits = 1``.
+    Positions are inside of the array, with one exception: a last window of fewer than n columns has
+    positions 0 to n - 1, and the positions beyond the last column are padding.
 
-    2:4 in float32 without padding takes 17/32 of the dense array's memory.
+    An array of 2:4 in float32 without padding takes 17/32 of the dense array's memory.
 
     References
     ----------
@@ -200,16 +201,16 @@ class NMArray(Operand):
         Parameters
         ----------
         W : array_like of shape (rows, cols)
-            float32 or float64.  NaN is no zero, -0 is one.
+            float32 or float64.  NaN counts as a nonzero, and -0 as a zero.
         n : int
-            How many of them there are at most in every `m` columns of a row, from 1 to `m`.
+            The largest number of nonzeros in every `m` columns of a row, from 1 to `m`.
         m : int
-            From 2 to 32; it need not divide the columns.
+            The number of columns of a window, from 2 to 32.  It need not divide the columns.
 
         Returns
         -------
         NMArray
-            Of the same shape and dtype.
+            A new array of the same shape and dtype.
 
         Raises
         ------
@@ -246,17 +247,17 @@ class NMArray(Operand):
         Parameters
         ----------
         A : sparse array or matrix of shape (rows, cols)
-            Of any format, float32 or float64.  Duplicates are added up first; of DIA, every place
-            of a diagonal is an entry.
+            Of any format, float32 or float64.  Duplicates are summed first.  Every place of a
+            diagonal of a DIA array is an entry.
         n : int
-            How many entries there are at most in every `m` columns of a row, from 1 to `m`.
+            The largest number of entries in every `m` columns of a row, from 1 to `m`.
         m : int
-            From 2 to 32; it need not divide the columns.
+            The number of columns of a window, from 2 to 32.  It need not divide the columns.
 
         Returns
         -------
         NMArray
-            Of the same shape and dtype, with the same entries.
+            A new array of the same shape and dtype, with the same entries.
 
         Raises
         ------
@@ -268,7 +269,7 @@ class NMArray(Operand):
 
         Notes
         -----
-        Time and memory are linear in ``rows * cols``, as are those of the format.
+        Time and memory are linear in ``rows * cols``, as is the memory of the result.
 
         Examples
         --------
@@ -288,24 +289,24 @@ class NMArray(Operand):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NMArray:
-        """Read a file of `save`.
+        """Read a file that `save` has written.
 
         Parameters
         ----------
         path : str or os.PathLike
-            The file.
+            The file.  Nothing in it is unpickled.
 
         Returns
         -------
         NMArray
-            What was saved.
+            The array that was saved.
 
         Raises
         ------
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is something else, or corrupted.  Nothing is unpickled.
+            If the file is corrupted, or is not one of `save`.
         """
         try:
             arrays = _file.read(path)
@@ -317,17 +318,17 @@ class NMArray(Operand):
             raise ValueError(f"{path}: expected a file of NMArray.save, but {error}") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file, for `load`: NumPy's ``.npz``, not compressed, without pickles.
+        """Write the array to a file for `load`: an uncompressed ``.npz`` file without pickles.
 
         Parameters
         ----------
         path : str or os.PathLike
-            The file, replaced as a whole if it exists.  No suffix is added.
+            The file.  A file that exists is replaced as a whole.  No suffix is added.
 
         Raises
         ------
         OSError
-            If it cannot be written; what was there then stays.
+            If the file cannot be written.  A file that existed before stays as it was.
 
         Examples
         --------
@@ -354,13 +355,19 @@ class NMArray(Operand):
 
     @property
     def indices(self) -> NDArray[np.uint8]:
-        """Positions in their windows, shape (rows, windows, n); unpacked at every access."""
+        """Positions of values in their windows, of shape (rows, windows, n).
+
+        They are unpacked at every access.
+        """
         positions = _bits.unpack(self.packed_indices, self._per_row, self._bits)
         return positions.reshape(self.values.shape)
 
     @property
     def padding(self) -> NDArray[np.bool_]:
-        """Which values are no entries, shape (rows, windows, n); unpacked at every access."""
+        """True where a value is padding, of shape (rows, windows, n).
+
+        The marks are unpacked at every access.
+        """
         if self.packed_padding is None:
             return np.zeros(self.values.shape, bool)
         marks = _bits.unpack(self.packed_padding, self._per_row, 1)
@@ -368,25 +375,25 @@ class NMArray(Operand):
 
     @property
     def nbytes(self) -> int:
-        """The memory of values, indices and marks of padding; what products pack comes on top."""
+        """The bytes of values, indices and padding marks, without what products pack."""
         arrays = (self.values, self.packed_indices, self.packed_padding)
         return sum(array.nbytes for array in arrays if array is not None)
 
     @property
     def T(self) -> NMTransposed:
-        """The transpose: a view, which multiplies."""
+        """The transpose: a view that multiplies, too."""
         return NMTransposed(self)
 
     def to_scipy(self) -> sp.csr_array:
-        """Return its entries as a new `scipy.sparse.csr_array`, sorted, without the padding."""
+        """Return the entries as a new `scipy.sparse.csr_array` with sorted indices."""
         return _windows.take(self.values, self.indices, self.padding, self.shape, self.m)
 
     def toarray(self) -> NDArray[Any]:
-        """Return it as a dense array."""
+        """Return the array as a new dense array."""
         return self.to_scipy().toarray()
 
     def astype(self, dtype: DTypeLike) -> NMArray:
-        """Return it with values of another dtype.
+        """Return the array with values of another dtype.
 
         Parameters
         ----------
@@ -396,12 +403,12 @@ class NMArray(Operand):
         Returns
         -------
         NMArray
-            A new one, of the same pattern: entries that are rounded to zero stay.
+            A new array of the same structure.  Entries that are rounded to zero stay entries.
 
         Raises
         ------
         TypeError
-            If `dtype` is another.
+            If `dtype` is neither float32 nor float64.
         """
         dtype = np.dtype(dtype).newbyteorder("=")
         _check_dtype(dtype, "dtype")
@@ -410,7 +417,7 @@ class NMArray(Operand):
 
     def _multiplier(self):
         W = self._prepared
-        if W is None:  # of threads that come at once, the last one's is kept
+        if W is None:  # without a lock: if threads race here, the last one's matrix is kept
             W = self._prepared = deferred(self.to_scipy())
         return W
 
@@ -431,20 +438,20 @@ class NMArray(Operand):
 
 
 class NMTransposed(Operand):
-    """The transpose of an `NMArray`, as ``W.T`` gives it: a view that holds nothing of its own.
+    """The transpose of an `NMArray`, as ``W.T`` returns it: a view without memory of its own.
 
-    ``W.T @ B`` and ``X @ W.T`` multiply; the latter is a linear layer with a sample per row of X.
+    ``W.T @ B`` and ``X @ W.T`` multiply.  ``X @ W.T`` is a linear layer with a sample per row of X.
 
     Attributes
     ----------
     shape : (int, int)
-        That of the array, turned.
+        The array's shape in reverse order.
     dtype : numpy.dtype
         float32 or float64.
     nnz : int
-        Stored entries.
+        The number of entries.
     T : NMArray
-        The array.
+        The array that this is the transpose of.
 
     Examples
     --------
@@ -464,11 +471,11 @@ class NMTransposed(Operand):
         self.nnz = array.nnz
 
     def to_scipy(self) -> sp.csr_array:
-        """Return its entries as a new `scipy.sparse.csr_array`, sorted."""
+        """Return the entries as a new `scipy.sparse.csr_array` with sorted indices."""
         return self.T.to_scipy().T.tocsr()
 
     def toarray(self) -> NDArray[Any]:
-        """Return it as a dense array."""
+        """Return the array as a new dense array."""
         return self.T.toarray().T
 
     def _multiplier(self):

@@ -1,4 +1,4 @@
-"""What an array of a format and its transpose have in common."""
+"""The base class of arrays of a format and of their transposes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["Operand"]
 
 
 class Operand(Convertible):
-    """Multiplies by dense arrays on either side, as a `PreparedMatrix` does that it makes.
+    """Multiplies by dense arrays on either side, through a `PreparedMatrix`.
 
-    A subclass has `shape`, `dtype`, `toarray` and ``_multiplier()``, which returns that.
+    A subclass defines `shape`, `dtype`, `toarray` and ``_multiplier()``, which returns the prepared
+    matrix.
     """
 
     def __matmul__(self, B: ArrayLike) -> NDArray[Any]:
@@ -73,7 +74,7 @@ class Operand(Convertible):
         beta: float = 0.0,
         workers: int | None = None,
     ) -> NDArray[Any]:
-        """Apply it as the weight of a linear layer: see `spkernels.PreparedMatrix.linear`.
+        """Apply this array as the weight of a linear layer; see `spkernels.PreparedMatrix.linear`.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Where the entries of a sparse array are in windows of columns, and back."""
+"""Conversion of CSR to windows of columns with n values each, and back."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def _count(cols, m):
 
 
 def place(csr, n, m, name, noun):
-    """Return values, positions and marks of padding, each of shape (rows, windows, n).
+    """Return the values, positions and padding marks of windows, each of shape (rows, windows, n).
 
-    `csr` is canonical.  Where a window has too many entries, an error says so of `name`, and calls
-    them `noun`.
+    `csr` must be canonical.  If a window has more than n entries, the ValueError calls the array
+    `name` and its entries `noun`.
     """
     rows, cols = csr.shape
     windows = _count(cols, m)
@@ -35,7 +35,8 @@ def place(csr, n, m, name, noun):
     real = np.zeros((rows * windows, m), bool)
     real[window, csr.indices % m] = True
     free = ~real
-    # The first free positions fill a window up, so that positions ascend whatever is padding.
+    # Padding takes the first free positions of a window, and positions are sorted with it: they
+    # ascend in every window.
     missing = (n - counts)[:, None]
     used = real | free & (np.cumsum(free, axis=1, dtype=np.uint8) <= missing)
     positions = np.broadcast_to(np.arange(m, dtype=np.uint8), used.shape)[used]
@@ -46,7 +47,7 @@ def place(csr, n, m, name, noun):
 
 
 def take(values, positions, padding, shape, m):
-    """Return the entries that are no padding in CSR, sorted."""
+    """Return the entries, without the padding, as a CSR array with sorted indices."""
     real = ~padding
     cols = (np.arange(_count(shape[1], m))[:, None] * m + positions)[real]
     indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(real, axis=(1, 2)))])
@@ -54,7 +55,7 @@ def take(values, positions, padding, shape, m):
 
 
 def check(values, positions, padding, shape, m):
-    """Raise if this is not what `place` makes of some array, which kernels rely on."""
+    """Raise ValueError unless `place` could have made these arrays; kernels rely on that."""
     if (positions[..., 1:] <= positions[..., :-1]).any():
         raise ValueError("packed_indices must ascend in each window")
     windows, n = values.shape[1:]

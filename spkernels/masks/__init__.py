@@ -1,4 +1,7 @@
-"""Masks of attention that are described instead of stored; see `Mask`."""
+"""Attention masks that a rule describes, so that no entry needs to be stored; see `Mask`.
+
+A mask goes to `spkernels.sparse_attention`, which computes the rule's column runs once per mask.
+"""
 
 from .._runtime.public import publish
 from ._kinds import (

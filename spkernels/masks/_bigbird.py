@@ -1,4 +1,4 @@
-"""The grid of blocks of BigBird's mask."""
+"""The grid of blocks that a BigBird mask consists of."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def bigbird_blocks(
     sparsity: float | None = None,
     rng: RNG = None,
 ) -> tuple[csr_array, int]:
-    """Return the grid of blocks of a BigBird mask and their size; see `bigbird_mask`."""
+    """Return the grid of a BigBird mask's blocks, and the side of a block in tokens.
+
+    The public functions `masks.bigbird` and `datasets.bigbird_mask` document the arguments.
+    """
     n = as_count("n", n, 1, INT32_MAX)
     window_blocks = as_count("window_blocks", window_blocks)
     if window_blocks % 2 == 0:
@@ -48,7 +51,7 @@ def bigbird_blocks(
 
 
 class _Grid:
-    """The blocks that BigBird's window and global attention fill, and the room they leave."""
+    """The blocks that window and global attention fill, and the number of free blocks per row."""
 
     def __init__(self, n: int, block_size: int, window_blocks: int, global_blocks: int) -> None:
         self.block_size = as_count("block_size", block_size)
@@ -60,7 +63,8 @@ class _Grid:
         starts[:first], stops[:first] = first, self.size
         starts, stops = np.maximum(starts, first), np.maximum(stops, first)
         corner = np.arange(self.size) * self.size
-        # Every row starts with the global columns; the global rows go on to the end.
+        # Every row of blocks begins with the global columns.  The runs [starts, stops) hold what
+        # follows: the rest of a global row, or the window of any other row.
         self.fixed = np.sort(
             np.concatenate(
                 [
@@ -75,7 +79,11 @@ class _Grid:
 def _fitting_grid(
     n: int, block_size: int | None, window_blocks: int, global_blocks: int, sparsity: float
 ) -> tuple[_Grid, int]:
-    """Return the grid to use for a target sparsity, and how many random blocks it takes."""
+    """Return the grid for a target sparsity, and the number of random blocks that reach it.
+
+    A caller who names no block size gets the largest one that leaves a random block to every row
+    of blocks that has room for one.
+    """
     sparsity = as_sparsity(sparsity)
     sizes = [b for b in _BLOCK_SIZES if n % b == 0] if block_size is None else [block_size]
     for size in sizes:
@@ -92,7 +100,10 @@ def _fitting_grid(
 
 
 def _spread(rng: np.random.Generator, free: np.ndarray, budget: int) -> np.ndarray:
-    """Split `budget` blocks over rows with `free` places each, as evenly as can be."""
+    """Split `budget` blocks over the rows as evenly as their numbers of `free` places allow.
+
+    Returns the number of blocks of each row.  Rows that get one block more are drawn at random.
+    """
     level = bisect_right(
         range(free.max(initial=0) + 1), budget, key=lambda k: np.minimum(free, k).sum()
     )
@@ -103,6 +114,6 @@ def _spread(rng: np.random.Generator, free: np.ndarray, budget: int) -> np.ndarr
 
 
 def window_runs(n: int, radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first column of each row's window, and the one past its last."""
+    """Return the first column of each row's window, and the column after its last one."""
     rows = np.arange(n)
     return np.maximum(rows - radius, 0), np.minimum(rows + radius + 1, n)

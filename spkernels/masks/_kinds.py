@@ -1,4 +1,4 @@
-"""The masks of the literature, each as a description."""
+"""The attention masks of the literature, each described by a rule."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class _Band(Mask):
-    """Keys from `below` before a query to `above` behind it; None: however far."""
+    """Lets query i attend to keys ``i - below`` to ``i + above``; None sets no limit there."""
 
     def __init__(self, shape, below, above, text):
         super().__init__(shape)
@@ -60,7 +60,7 @@ class _Dilated(Mask):
         self._radius, self._dilation = radius, dilation
 
     def _rows(self, first, last):
-        # No more than the keys that a row has at most.
+        # A larger radius names only keys outside of the matrix, and would cost memory for them.
         radius = min(self._radius, max(0, self.shape[1] - 1) // self._dilation)
         steps = np.arange(-radius, radius + 1) * self._dilation
         keys = np.arange(first, last)[:, None] + steps
@@ -76,7 +76,7 @@ class _Global(Mask):
     def __init__(self, n, tokens):
         super().__init__((n, n))
         self._tokens = tokens  # ascending
-        # Those side by side are one run.
+        # Tokens that are neighbours make one run.
         self._starts, self._stops = _runs.from_csr(np.array([0, len(tokens)]), tokens)[1:]
 
     def _rows(self, first, last):
@@ -96,7 +96,7 @@ class _Global(Mask):
 
 
 class _Blocks(Mask):
-    """Blocks of a grid, whose pattern is given as runs."""
+    """Blocks of a grid; the column runs `grid` say which blocks of each row are attended."""
 
     def __init__(self, shape, height, width, grid, text):
         super().__init__(shape)
@@ -124,14 +124,21 @@ def full(n: int, m: int | None = None) -> Mask:
     Parameters
     ----------
     n : int
-        Queries.
+        The number of queries.
     m : int, optional
-        Keys; as many as queries by default.
+        The number of keys; `n` by default.
 
     Returns
     -------
     Mask
         Of shape (n, m).
+
+    Raises
+    ------
+    TypeError
+        If a size is not an integer.
+    ValueError
+        If a size is negative or above 2147479551.
 
     Examples
     --------
@@ -143,19 +150,26 @@ def full(n: int, m: int | None = None) -> Mask:
 
 
 def window(n: int, radius: int) -> Mask:
-    """Let a query attend to the keys that are at most `radius` away [1]_.
+    """Let a query attend to the keys that are at most `radius` positions away [1]_.
 
     Parameters
     ----------
     n : int
-        Length of the sequence.
+        The length of the sequence.
     radius : int
-        Keys on each side; 0 leaves the diagonal.
+        The number of keys on each side of a query; with 0 a query attends to itself alone.
 
     Returns
     -------
     Mask
         Of shape (n, n).
+
+    Raises
+    ------
+    TypeError
+        If an argument is not an integer.
+    ValueError
+        If an argument is negative or above 2147479551.
 
     References
     ----------
@@ -181,17 +195,24 @@ def causal(n: int, m: int | None = None, *, offset: int = 0) -> Mask:
     Parameters
     ----------
     n : int
-        Queries.
+        The number of queries.
     m : int, optional
-        Keys; as many as queries by default.
+        The number of keys; `n` by default.
     offset : int, optional
-        How many more keys the first query sees: ``m - n`` where queries are the last of the
-        sequence, as when keys of earlier ones are kept.
+        The number of keys before the first query's own key.  Use ``m - n`` where the queries are
+        the last ones of the sequence, as in decoding with a cache of earlier keys.
 
     Returns
     -------
     Mask
         Of shape (n, m): query i attends to keys 0 to ``i + offset``.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not an integer.
+    ValueError
+        If a size is negative or above 2147479551.
 
     Examples
     --------
@@ -205,25 +226,32 @@ def causal(n: int, m: int | None = None, *, offset: int = 0) -> Mask:
         offset = operator.index(offset)
     except TypeError:
         raise TypeError(f"offset must be an integer, got {offset!r}") from None
-    # Beyond these nothing changes.
+    # Offsets outside of this range describe the same mask, but may not fit the runs' 32 bits.
     reach = max(-shape[0], min(offset, shape[1]))
     return _Band(shape, None, reach, f"causal(offset={offset})")
 
 
 def causal_window(n: int, width: int) -> Mask:
-    """Let a query attend to the last `width` keys, itself included [1]_.
+    """Let a query attend to the last `width` keys, its own key included [1]_.
 
     Parameters
     ----------
     n : int
-        Length of the sequence.
+        The length of the sequence.
     width : int
-        Keys of each query, from 1.
+        The number of keys of a query, at least 1.  The first queries have fewer.
 
     Returns
     -------
     Mask
         Of shape (n, n).
+
+    Raises
+    ------
+    TypeError
+        If an argument is not an integer.
+    ValueError
+        If an argument is out of range.
 
     References
     ----------
@@ -243,21 +271,28 @@ def causal_window(n: int, width: int) -> Mask:
 
 
 def dilated(n: int, radius: int, dilation: int) -> Mask:
-    """Let a query attend to every `dilation`-th key around it, `radius` on each side [1]_.
+    """Let a query attend to every `dilation`-th key around it, `radius` keys on each side [1]_.
 
     Parameters
     ----------
     n : int
-        Length of the sequence.
+        The length of the sequence.
     radius : int
-        Keys on each side.
+        The number of keys on each side of a query.
     dilation : int
-        Their distance, from 1.
+        The distance between neighbouring keys of a query, in positions; at least 1.
 
     Returns
     -------
     Mask
         Of shape (n, n).
+
+    Raises
+    ------
+    TypeError
+        If an argument is not an integer.
+    ValueError
+        If an argument is out of range.
 
     References
     ----------
@@ -282,19 +317,26 @@ def dilated(n: int, radius: int, dilation: int) -> Mask:
 
 
 def global_tokens(n: int, tokens: int | ArrayLike) -> Mask:
-    """Let some tokens attend to all, and all to them [1]_.
+    """Let some tokens attend to all tokens, and all tokens attend to them [1]_.
 
     Parameters
     ----------
     n : int
-        Length of the sequence.
+        The length of the sequence.
     tokens : int or array_like of int
-        How many, the first of the sequence; or which.
+        The positions of the global tokens.  An integer k stands for the first k positions.
 
     Returns
     -------
     Mask
         Of shape (n, n).
+
+    Raises
+    ------
+    TypeError
+        If `tokens` is neither an integer nor a vector of integers.
+    ValueError
+        If a position is outside of the sequence, or an argument is out of range.
 
     References
     ----------
@@ -326,21 +368,28 @@ def global_tokens(n: int, tokens: int | ArrayLike) -> Mask:
 
 
 def random(n: int, per_row: int, *, rng: RNG = None) -> Mask:
-    """Let a query attend to so many keys, drawn uniformly [1]_.
+    """Let a query attend to `per_row` keys that are drawn uniformly [1]_.
 
     Parameters
     ----------
     n : int
-        Length of the sequence.
+        The length of the sequence.
     per_row : int
-        Keys of each query.
+        The number of keys of each query, from 0 to `n`.
     rng : int, numpy.random.Generator or None, optional
         Seeds the draw.
 
     Returns
     -------
     Mask
-        Of shape (n, n).  There is nothing to describe here: it holds its entries.
+        Of shape (n, n).  No rule describes random keys, so this mask stores them.
+
+    Raises
+    ------
+    TypeError
+        If a number is not an integer.
+    ValueError
+        If a number is out of range.
 
     References
     ----------
@@ -371,20 +420,22 @@ def bigbird(
     random_blocks: int = 3,
     rng: RNG = None,
 ) -> Mask:
-    """Attend by blocks of a window, global ones and random ones [1]_.
+    """Let a query attend to blocks of a window, to global blocks and to random blocks [1]_.
 
     Parameters
     ----------
     n : int
-        Length of the sequence, a multiple of the block size.
+        The length of the sequence, a multiple of the block size.
     block_size : int, optional
-        Tokens per side of a block.
+        The side of a block, in tokens.
     window_blocks : int, optional
-        Blocks of the window around the diagonal, itself included: an odd number.
+        The number of blocks of the window around the diagonal, the diagonal block included.  It
+        must be odd.
     global_blocks : int, optional
-        Rows and columns of blocks that are full, the first ones.
+        The number of rows and of columns of blocks, from the first, that are full.
     random_blocks : int, optional
-        Random blocks in each other row of blocks (all that are free, if those are fewer).
+        The number of random blocks in each row of blocks that is not global.  A row with fewer
+        free blocks gets all of its free blocks.
     rng : int, numpy.random.Generator or None, optional
         Seeds the choice of random blocks.
 
@@ -392,6 +443,13 @@ def bigbird(
     -------
     Mask
         Of shape (n, n).
+
+    Raises
+    ------
+    TypeError
+        If a number is not an integer.
+    ValueError
+        If a number is out of range, or `n` is not a multiple of the block size.
 
     References
     ----------
@@ -419,22 +477,29 @@ def bigbird(
 def blocks(
     shape: tuple[int, int], block_size: int | tuple[int, int], positions: ArrayLike | SparseLike
 ) -> Mask:
-    """Let queries of a block attend to the keys of some blocks.
+    """Let the queries of each block attend to the keys of chosen blocks.
 
     Parameters
     ----------
     shape : (int, int)
-        Queries and keys; the last blocks may reach beyond them.
+        The numbers of queries and keys.  The last blocks may reach beyond these.
     block_size : int or (int, int)
-        Queries and keys of a block.
+        The numbers of queries and keys of a block.  One integer stands for both.
     positions : array_like of shape (blocks, 2), or sparse array
-        Row and column of each block that is attended, in blocks; or a sparse array of the grid's
-        shape, which stores them.
+        The row and the column of each attended block, counted in blocks; or a sparse array of the
+        shape of the grid, with an entry for each attended block.
 
     Returns
     -------
     Mask
-        Of that shape.
+        Of shape `shape`.
+
+    Raises
+    ------
+    ValueError
+        If an argument has another shape, or a block lies outside of the grid.
+    TypeError
+        If a size is not an integer.
 
     Examples
     --------
@@ -477,12 +542,12 @@ def blocks(
 
 
 def from_sparse(P: SparseLike) -> Mask:
-    """Let a query attend to what its row of a sparse matrix stores, explicit zeros included.
+    """Let a query attend to the keys that its row of a sparse matrix has entries for.
 
     Parameters
     ----------
     P : sparse array or matrix of shape (n, m)
-        The pattern.
+        Its structure is the mask.  Values do not matter: an explicit zero is attended, too.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What all masks have in common, and those that are made of others."""
+"""The base class of all masks, and the masks that combine other masks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Mask", "as_size"]
 
-# Rows that are looked at together, where a mask is walked.
+# The number of rows that `toarray` expands at a time, which bounds the memory of their indices.
 _STEP = 8192
 
 
 def as_size(value, name, least=0):
-    """Return an integer from `least` up to what a mask may have, or raise naming the argument."""
+    """Return `value` as an integer from `least` to `MAX_COLS`; an error names the argument."""
     try:
         value = operator.index(value)
     except TypeError:
@@ -34,21 +34,22 @@ def as_size(value, name, least=0):
 
 
 class Mask:
-    """Which key (column) each query (row) attends to: a matrix of booleans that is described.
+    """An attention mask: a boolean matrix whose row i says which keys query i attends to.
 
-    Made by the functions of `spkernels.masks`, and of others by ``&``, ``|`` and ``~``.  It takes
-    the memory of its runs of columns, a few per row for most kinds, and none until it is used.
+    The functions of `spkernels.masks` make masks, and ``&``, ``|`` and ``~`` combine them.  A mask
+    stores the rule that describes it.  Its first use adds its column runs, of which most kinds have
+    a few per row.  A mask cannot be changed, and can be pickled.
 
     Attributes
     ----------
     shape : (int, int)
-        Queries and keys.
+        The numbers of queries and keys.
     nnz : int
-        How many pairs of them attend.
+        The number of pairs of a query and a key that attend.
     sparsity : float
-        The share of pairs that do not.
+        The share of pairs that do not attend, from 0 to 1.
     nbytes : int
-        The memory that it takes by now.
+        The memory in use now, in bytes, with that of the masks that it combines.
 
     Examples
     --------
@@ -66,10 +67,10 @@ class Mask:
         self._made = None
 
     def _rows(self, first, last):
-        """Return the runs of rows [first, last); see `_runs`."""
+        """Return the column runs of rows [first, last), as `_runs` describes them."""
         raise NotImplementedError
 
-    #: The kinds of masks by the names of their classes, which pickles hold.
+    #: Classes by name.  Pickles hold the name, so that no pickle names a private module.
     _kinds: ClassVar[dict[str, type[Mask]]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -80,13 +81,13 @@ class Mask:
 
     @classmethod
     def _restored(cls, kind, state):
-        """Make what a pickle describes: a mask of a kind."""
+        """Return the mask that a pickle holds: `kind` is its class's name."""
         mask = object.__new__(cls._kinds[kind])
         mask.__dict__.update(state)
         return mask
 
     def _pattern(self, workers=0):
-        """Return what the kernels take, made once."""
+        """Return the handle of the column runs that kernels read; the first call makes it."""
         made = self._made
         if made is None:
             rows, cols = self.shape
@@ -99,29 +100,40 @@ class Mask:
 
     @property
     def nnz(self) -> int:
-        """How many pairs attend."""
+        """The number of pairs of a query and a key that attend; the first access counts them."""
         return self._pattern().nnz
 
     @property
     def nbytes(self) -> int:
-        """The memory that it takes by now, with that of the masks that it is made of."""
+        """The memory in use now, in bytes, with that of the masks that this mask combines."""
         return sum(map(held, vars(self).values()))
 
     @property
     def sparsity(self) -> float:
-        """The share of pairs that do not attend."""
+        """The share of pairs that do not attend, from 0 to 1; 0 where there are no pairs."""
         rows, cols = self.shape
         return 1.0 - self.nnz / (rows * cols) if rows and cols else 0.0
 
     def tocsr(self, dtype: DTypeLike = np.float32) -> sp.csr_array:
-        """Return it as a sparse array of ones, with all of its entries written out."""
+        """Return a CSR array of shape `shape` with a one for each pair that attends.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            The dtype of the ones, float32 by default.
+
+        Returns
+        -------
+        scipy.sparse.csr_array
+            A new array with sorted indices, which takes memory for each of its `nnz` entries.
+        """
         indptr, indices = _runs.positions(self._rows(0, self.shape[0]))
         index = np.int32 if max(len(indices), *self.shape) <= np.iinfo(np.int32).max else np.int64
         arrays = (np.ones(len(indices), dtype), indices.astype(index), indptr.astype(index))
         return sp.csr_array(arrays, shape=self.shape)
 
     def toarray(self) -> NDArray[np.bool_]:
-        """Return it as an array of booleans."""
+        """Return the mask as a new boolean array of shape `shape`."""
         result = np.zeros(self.shape, bool)
         for first in range(0, self.shape[0], _STEP):
             last = min(first + _STEP, self.shape[0])

@@ -1,7 +1,8 @@
-"""Rows of runs of consecutive columns, and what sets of them make.
+"""Column runs of consecutive rows, and the set operations on them.
 
-Runs of some rows are three arrays: `offsets` (int64, one more than rows), and the first columns and
-the ends of runs (int32), ascending in each row; they do not overlap.
+Column runs are a tuple of three arrays: `offsets` (int64, shape (rows + 1,)), `starts` and `stops`
+(int32, shape (runs,)).  The runs of row i are ``[starts[k], stops[k])`` for each k with
+``offsets[i] <= k < offsets[i + 1]``.  In a row they ascend and do not overlap.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from .._inputs.sparse import MAX_PATTERN_COLUMNS
 
 __all__ = ["MAX_COLS", "at_least", "complement", "from_csr", "one_per_row", "positions"]
 
-#: Columns that a mask may have: runs hold them in 32 bits.
+#: The largest number of columns of a mask, as runs hold columns in 32 bits.
 MAX_COLS = MAX_PATTERN_COLUMNS
 
 
 def _packed(rows, starts, stops, count):
-    """Arrays of the runs that are not empty, in order of `rows`, which ascend."""
+    """Return the column runs of `count` rows without the empty runs; `rows` must ascend."""
     real = starts < stops
     rows, starts, stops = rows[real], starts[real], stops[real]
     offsets = np.zeros(count + 1, np.int64)
@@ -26,7 +27,7 @@ def _packed(rows, starts, stops, count):
 
 
 def one_per_row(starts, stops):
-    """Return the runs of rows that have one each, where `starts` is below `stops`."""
+    """Return the column runs of rows of one run each; a row has none where starts >= stops."""
     return _packed(np.arange(len(starts)), starts, stops, len(starts))
 
 
@@ -35,10 +36,15 @@ def _rows_of(runs):
 
 
 def at_least(depth, parts, cols):
-    """Return the columns that at least `depth` of the parts have: 1 for |, all for &."""
+    """Return the columns that at least `depth` of the masks have: 1 for ``|``, all for ``&``.
+
+    `parts` holds the column runs of each mask, of the same rows and of `cols` columns.  Time is
+    that of sorting the starts and stops of all runs.
+    """
     count = len(parts[0][0]) - 1
     rows = np.concatenate([_rows_of(part) for part in parts])
-    # Beginnings sort before ends, so that runs which touch become one.
+    # Starts are even and stops odd, so that a start sorts before a stop in the same column, and
+    # runs that touch become one run.
     width = 2 * (int(cols) + 1)
     starts = rows * width + 2 * np.concatenate([part[1] for part in parts]).astype(np.int64)
     stops = rows * width + 2 * np.concatenate([part[2] for part in parts]).astype(np.int64) + 1
@@ -51,17 +57,17 @@ def at_least(depth, parts, cols):
 
 
 def complement(runs, cols):
-    """Return the columns that the runs leave out."""
+    """Return the column runs of all columns below `cols` that `runs` leave out."""
     count = len(runs[0]) - 1
     rows = np.arange(count)
-    # Between any two: from an end, or 0, to the next beginning, or the last column.
+    # A gap reaches from column 0 or the stop of a run to the start of the next run or to `cols`.
     starts = np.insert(runs[2].astype(np.int64), runs[0][:-1], 0)
     stops = np.insert(runs[1].astype(np.int64), runs[0][1:], cols)
     return _packed(np.repeat(rows, np.diff(runs[0]) + 1), starts, stops, count)
 
 
 def from_csr(indptr, indices):
-    """Return the runs of sorted rows without duplicates."""
+    """Return the column runs of a canonical CSR structure."""
     rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     indices = indices[: len(rows)].astype(np.int64)
     first = np.ones(len(rows), bool)
@@ -71,7 +77,7 @@ def from_csr(indptr, indices):
 
 
 def positions(runs):
-    """Return indptr and indices of CSR."""
+    """Return the arrays `indptr` and `indices` of the canonical CSR structure of column runs."""
     offsets, starts, stops = runs
     lengths = (stops - starts).astype(np.int64)
     ends = np.cumsum(lengths)

@@ -1,4 +1,8 @@
-"""Structures that sparse matrices have: n:m, blocks, balanced windows, complementary rows."""
+"""Patterns of sparse matrices: n:m, blocks, balanced windows and complementary rows.
+
+`recognise` finds the patterns of a matrix.  `spkernels.prepare` takes a pattern's name as its
+argument ``pattern``, and packs the matrix so that kernels use the pattern.
+"""
 
 from .._runtime.public import publish
 from ._found import Pattern

@@ -1,4 +1,4 @@
-"""Checking a declared pattern."""
+"""The check that a matrix has the pattern that its user declares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["check"]
 
 
 def check(csr, kind, size, fill):
-    """Raise ValueError where a declared pattern does not hold, and name what breaks it first."""
+    """Raise ValueError if a declared pattern does not hold; the message names the first breach."""
     options = (fill,) if kind == "block" else ()
     broken = _CHECKS[kind](ones(csr), *size, *options)
     if broken:
@@ -19,7 +19,7 @@ def check(csr, kind, size, fill):
 
 
 def _range(noun, first, size, length):
-    """Name the rows or columns of a block."""
+    """Return the words for the rows or columns of a block, as "rows 4 to 7"."""
     last = min(first + size, length) - 1
     return f"{noun} {first}" if last == first else f"{noun}s {first} to {last}"
 
@@ -41,13 +41,14 @@ def _n_of_m(grid, n, m):
 
 def _balanced(grid, n, m):
     rows, cols = grid.shape
-    full = cols // m  # what is left at the end of a row may hold anything
+    full = cols // m  # a shorter window at the end of a row may hold any number of entries
     windows = coarse(grid, m)
     lengths, whole = np.diff(windows.indptr), windows.indices < full
     row = np.repeat(np.arange(rows), lengths)[whole]
     place = (np.arange(windows.nnz) - np.repeat(windows.indptr[:-1], lengths))[whole]
     counts, missing = windows.data[whole], windows.indices[whole] != place
-    # The first that has another number of entries, or is not there, as it has none.
+    # A grid has no element for an empty window, so a window is wrong if it has another number of
+    # entries than n, or if a later window is in its place.
     found = [
         (int(row[i]), int(place[i]), 0 if missing[i] else int(counts[i]))
         for i in np.flatnonzero(missing | (counts != n))[:1]

@@ -1,4 +1,4 @@
-"""What a pattern is called, in words and as users declare it."""
+"""The names of patterns: as users declare them, and in words."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ _FORMS = {
 
 @dataclass(frozen=True)
 class Pattern:
-    """A structure that a matrix has; ``str`` says it in words.
+    """A rule that the structure of a matrix obeys; ``str`` gives it in words.
 
     Attributes
     ----------
     kind : {"n:m", "block", "balanced", "complementary"}
-        At most n entries in every m columns of a row; blocks that are all or nearly full; n entries
-        exactly in every m columns; sets of rows that have no column in common.
+        The rule.  "n:m": every m consecutive columns of a row have at most n entries.  "block":
+        entries lie in aligned blocks that are full or nearly full.  "balanced": every m consecutive
+        columns of a row have exactly n entries.  "complementary": the rows of each set of
+        consecutive rows have no column in common.
     size : tuple of int
-        n and m, or the rows and columns of a block, or the rows of a set.
+        (n, m) of "n:m" and "balanced", (rows, columns) of a block, or (rows,) of a set.
     fill : float
-        The share of the places which the pattern allows that hold entries: of n in every m columns,
-        of the blocks that have any, of the columns of all sets.
+        The share of the allowed places that hold entries, from 0 to 1.  Allowed are n places in
+        every m columns, the places of all blocks that have an entry, or one place per column and
+        set.
 
     Examples
     --------
@@ -51,7 +54,7 @@ class Pattern:
 
     @property
     def name(self) -> str:
-        """What `spkernels.prepare` takes as ``pattern``."""
+        """The text that `spkernels.prepare` takes as its argument ``pattern``."""
         if self.kind == "n:m":
             return "{}:{}".format(*self.size)
         if self.kind == "block":
@@ -62,7 +65,7 @@ class Pattern:
 
     def __str__(self):
         first, last = self.size[0], self.size[-1]
-        # Rounded down: what is not quite full is not called full.
+        # Rounded down, so that only a fill of 1 reads as 100%.
         share = f"{math.floor(1000 * self.fill) / 10:g}%"
         words = {
             "n:m": f"at most {first} of every {last} columns of a row, {share} of that",
@@ -79,7 +82,7 @@ def _count(number, noun):
 
 
 def parse(text):
-    """Return the kind and the size of a declared pattern."""
+    """Return the kind and the size of a pattern that a user declares as text."""
     if not isinstance(text, str):
         raise TypeError(f"pattern must be None or a string, got {text!r}")
     for kind, form in _FORMS.items():

@@ -1,8 +1,8 @@
-"""A matrix cut into blocks, of which those that hold entries are counted.
+"""Grids: a matrix is cut into blocks, and the entries of each block are counted.
 
-A grid is a canonical CSR array with an element for each such block: the number of its entries.
-Everything takes time and memory in the number of entries and of rows; where there are many more
-columns than these, only columns with entries count.
+A grid is a canonical CSR array with one element for each block that has entries: the number of its
+entries.  All functions take time and memory linear in the numbers of entries, rows and columns.  A
+hypersparse matrix has far more columns than entries and rows; then its empty columns take none.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ __all__ = [
 
 
 def ones(csr):
-    """Return the grid of the entries themselves."""
+    """Return the grid of blocks of one element: a one for each entry."""
     return with_values(csr, np.ones(csr.nnz, np.int64))
 
 
 def coarse(grid, width):
-    """Return the grid of blocks that are `width` columns of `grid` wide."""
+    """Return the grid whose blocks join `width` neighbouring columns of `grid`."""
     rows, cols = grid.shape
-    width = min(width, max(1, cols))  # which any dtype of indices holds
+    width = min(width, max(1, cols))  # a width above cols may not fit the dtype of indices
     shape = rows, -(-cols // width)
     window = grid.indices // width
-    # Rows are sorted: a block begins where the window or the row changes.
+    # Indices are sorted, so a block begins where the window or the row changes.
     first = np.empty(window.size, bool)
     first[:1] = True
     np.not_equal(window[1:], window[:-1], out=first[1:])
@@ -49,14 +49,15 @@ def coarse(grid, width):
 
 
 def has_many_columns(grid):
-    """Whether an array of an element per column would be most of the memory."""
+    """Return whether an array with an element per column would take most of the memory."""
     return is_hypersparse(grid.shape[1], grid.nnz + grid.shape[0])
 
 
 def by_column(grid):
-    """Return the transpose of a grid, and the columns that its rows are: None for all of them.
+    """Return the transpose of a grid, and the columns of the grid that its rows stand for.
 
-    Where there are many, those without entries are left out.
+    The columns are None if all of them are rows of the result.  A hypersparse grid's empty columns
+    are left out; then the columns are an ascending array.
     """
     if not has_many_columns(grid):
         return transposed(grid), None
@@ -66,7 +67,7 @@ def by_column(grid):
 
 
 def by_row(grid, columns, cols):
-    """Return the transpose of what `by_column` made of a grid of so many columns."""
+    """Return the transpose of a result of `by_column`, as a grid of `cols` columns."""
     turned = transposed(grid)
     if columns is None:
         return turned
@@ -75,17 +76,17 @@ def by_row(grid, columns, cols):
 
 
 def coarse_rows(grid, height):
-    """Return the grid of blocks that are `height` rows of `grid` high."""
+    """Return the grid whose blocks join `height` neighbouring rows of `grid`."""
     turned, columns = by_column(grid)
     return by_row(coarse(turned, height), columns, grid.shape[1])
 
 
 def areas(grid, shape, height, width):
-    """Return the places in each block of a grid of `height` x `width`, all inside of `shape`.
+    """Return the number of places in each block of a grid of `height` x `width` blocks.
 
-    In float64, which holds as many as there can be entries exactly, and more without overflow.
+    Places beyond the matrix's `shape` do not count, so blocks at the edges have fewer.  Numbers are
+    float64: it holds any possible number of entries exactly, and larger areas do not overflow.
     """
-    # Blocks at the edges are smaller.
     height, width = min(height, max(1, shape[0])), min(width, max(1, shape[1]))
     heights = np.minimum(height, shape[0] - np.arange(0, shape[0], height))
     widths = np.minimum(width, shape[1] - grid.indices.astype(np.int64) * width)
@@ -93,10 +94,10 @@ def areas(grid, shape, height, width):
 
 
 def places_of(grid, shape, height, width):
-    """Return the places in all blocks of a grid."""
+    """Return the number of places in all blocks of a grid."""
     return int(areas(grid, shape, height, width).sum())
 
 
 def place_of(grid, at):
-    """Return the row and the column of a grid's element."""
+    """Return the row and the column, in blocks, of element number `at` of a grid."""
     return int(np.searchsorted(grid.indptr, at, side="right")) - 1, int(grid.indices[at])

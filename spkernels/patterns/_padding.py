@@ -1,4 +1,4 @@
-"""Zeros that have rows share their columns."""
+"""Padding: zeros that give neighbouring rows the same columns."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["Padding", "added_columns", "padded"]
 
 
 class Padding(NamedTuple):
-    """So many rows after one another get the columns of all, which makes so many entries."""
+    """A plan to give every `height` rows the union of their columns: `nnz` entries in all."""
 
     height: int
     nnz: int
 
 
 def padded(csr, height):
-    """Return `csr` with zeros such that every `height` rows have the same columns."""
+    """Return `csr` with explicit zeros, such that every `height` rows have the same columns."""
     transposed, columns = by_column(csr)
     blocks = coarse(ones(transposed), height)
-    # By columns, the entries of a block are neighbours: they go to places of their own among
-    # `height` of them.
+    # In the transpose the entries of a block are neighbours.  Each block gets `height` places, and
+    # an entry goes to the place of its row.
     block = np.repeat(np.arange(blocks.nnz), blocks.data)
     values = np.zeros(blocks.nnz * height, csr.dtype)
     values[block * height + transposed.indices % height] = transposed.data
     rows = (blocks.indices[:, None] * height + np.arange(height)).reshape(-1)
     ends = blocks.indptr.astype(np.int64) * height
-    if csr.shape[0] % height:  # the last rows are fewer
+    if csr.shape[0] % height:  # the last block has fewer rows
         inside = rows < csr.shape[0]
         before = np.concatenate([[0], np.cumsum(inside)])
         values, rows, ends = values[inside], rows[inside], before[ends]
@@ -40,7 +40,7 @@ def padded(csr, height):
 def added_columns(csr, filled):
     """Return the columns that have more entries in `filled` than in `csr`."""
     if has_many_columns(csr):
-        # Of both, the same columns have entries.
+        # The same columns have entries in both, so counts compare element by element.
         (columns, more), (_, less) = (
             np.unique(A.indices, return_counts=True) for A in (filled, csr)
         )

@@ -1,4 +1,4 @@
-"""Finding patterns that nobody declared."""
+"""The search for patterns of a matrix that its user has not declared."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 __all__ = ["as_fill", "heights", "recognise", "recognised"]
 
-#: What is looked for: the most entries of a window and its columns; sides of blocks, and the rows
-#: of complementary sets; columns of windows that hold as many entries each.
+#: The candidates of the search.  MAX_OF_WINDOW is the largest n of n:m, and WINDOWS are its m.
+#: SIDES are the rows and columns of blocks and the rows of complementary sets.  BALANCED are the
+#: columns of balanced windows.
 MAX_OF_WINDOW = 4
 WINDOWS = (2, 4, 8, 16, 32)
 SIDES = (2, 4, 8, 16)
 BALANCED = (4, 8, 16, 32, 64)
-#: The share of n in every m columns that is used, at least: any matrix that is sparse enough has no
-#: more than n there.
+#: The smallest fill of n:m.  Without it every matrix that is sparse enough would have the pattern.
 _MIN_OF_WINDOW = 0.5
-#: The share of the columns that a complementary set covers, at least.
+#: The smallest share of the columns that complementary sets must cover.
 _MIN_COVERED = 0.9
-#: Rows that are looked at before all of them are.
+#: The number of rows that are checked first: most patterns that do not hold fail in them already.
 _FIRST_ROWS = 16
-#: Blocks that are full enough, if nothing is said, and that may be said to be.
+#: The smallest share of the places of blocks that must hold entries: by default, and at all.
 DEFAULT_FILL, MIN_FILL = 0.9, 0.7
 
 
 def as_fill(fill):
-    """Check the share of their places that blocks hold at least."""
+    """Return `fill` as a float, or raise if it is no number from `MIN_FILL` to 1."""
     fill = as_real("fill", fill)
     if not MIN_FILL <= fill <= 1:
         raise ValueError(f"fill must be from {MIN_FILL} to 1, got {fill}")
@@ -41,20 +41,21 @@ def as_fill(fill):
 
 
 def recognise(A: SparseLike, *, fill: float = DEFAULT_FILL) -> tuple[Pattern, ...]:
-    """Say which structure a sparse matrix has.
+    """Return the patterns that the structure of a sparse matrix obeys.
 
     Parameters
     ----------
-    A : sparse array or matrix
-        Of any format; explicit zeros are entries.
+    A : sparse array or matrix of shape (m, n)
+        Of any format and real dtype.  Explicit zeros are entries.
     fill : float, optional
-        The share of the places of blocks that holds entries, at least: from 0.7 to 1.
+        The smallest share of the places of blocks that must hold entries, from 0.7 to 1.
 
     Returns
     -------
     tuple of Pattern
-        What holds for all of `A`; nothing where it is unstructured or empty.  Of patterns that
-        follow from each other, the tightest is listed: 1:2 and not 2:4, 4x4 and not 2x4.
+        The patterns that hold for all of `A`; empty where `A` has no pattern or no entries.  Of
+        patterns that follow from each other, the tightest is listed: 1:2 and not 2:4, 4x4 and not
+        2x4.
 
     Raises
     ------
@@ -65,21 +66,22 @@ def recognise(A: SparseLike, *, fill: float = DEFAULT_FILL) -> tuple[Pattern, ..
 
     See Also
     --------
-    spkernels.prune : makes such patterns.
-    spkernels.prepare : packs matrices so that it uses them.
+    spkernels.prune : prunes dense weights to these patterns.
+    spkernels.prepare : packs matrices so that kernels use these patterns.
 
     Notes
     -----
-    - **n:m**: n from 1 to 4, m one of 2, 4, 8, 16, 32; at least half of n in every m columns is
-      stored, as less is no structure but sparsity.
-    - **Blocks** of V x W, V and W in 1, 2, 4, 8, 16, aligned at multiples of V and W.  Blocks at
-      the edges end with the matrix.  `fill` is meant on average.
-    - **Balanced**: all full windows of 4, 8, 16, 32 or 64 columns have equally many entries, or all
-      rows do.
-    - **Complementary**: 2, 4, 8 or 16 rows after one another have no column in common, and cover
+    - **n:m**: n is from 1 to 4, and m is 2, 4, 8, 16 or 32.  At least half of the allowed n entries
+      per m columns must be stored; with fewer, the matrix is merely sparse.
+    - **Blocks** of V x W: V and W are 1, 2, 4, 8 or 16.  Blocks are aligned at multiples of V and
+      W, and blocks at the edges end with the matrix.  `fill` is compared with the average of all
+      blocks that have entries.
+    - **Balanced**: all full windows of 4, 8, 16, 32 or 64 columns have the same number of entries,
+      or all rows have.
+    - **Complementary**: every 2, 4, 8 or 16 consecutive rows have no column in common, and cover
       90% of the columns [1]_.
 
-    Time is linear in the number of entries: 30 to 50 nanoseconds each.
+    Time is linear in the number of entries: 30 to 50 nanoseconds for each.
 
     References
     ----------
@@ -113,19 +115,19 @@ def recognised(csr, fill):
     grid = ones(csr)
     found = [_n_of_m(grid), _balanced(grid), *_blocks(grid, fill), _complementary(grid)]
     found = [pattern for pattern in found if pattern]
-    if found and found[0].kind == "n:m" and found[0].fill == 1:  # which is balanced
+    if found and found[0].kind == "n:m" and found[0].fill == 1:  # a full n:m is balanced, too
         found = [pattern for pattern in found if pattern.kind != "balanced"]
     return tuple(found)
 
 
 def _slots(shape, n, m):
-    """Return how many entries a matrix has at most with n in every m columns."""
+    """Return the largest number of entries of an n:m matrix of this shape."""
     rows, cols = shape
     return rows * (cols // m * n + min(n, cols % m))
 
 
 def _parts(grid):
-    """Return some rows, in which most of what does not hold fails, and all of them."""
+    """Return the first rows of a grid, in which most wrong candidates fail, and the whole grid."""
     return first_rows(grid, min(_FIRST_ROWS, grid.shape[0])), grid
 
 
@@ -138,7 +140,7 @@ def _n_of_m(grid):
                 break
         else:
             fill = grid.nnz / _slots(grid.shape, n, m)
-            # The tightest is the one of which most is used.
+            # The tightest pattern is the one with the largest fill.
             if fill >= _MIN_OF_WINDOW and (best is None or fill > best.fill):
                 best = Pattern("n:m", (n, m), fill)
     return best
@@ -160,9 +162,9 @@ def _balanced(grid):
 
 
 def heights(csr, least):
-    """Yield the rows of blocks one column wide that are full enough, their fill and their grid.
+    """Yield the heights of one-column blocks whose fill is at least `least`.
 
-    The grid is what `by_column` makes of it, with the columns.
+    Each height comes with the fill of its blocks and with their grid as `by_column` returns it.
     """
     columns, numbers = by_column(csr)
     shape, height = columns.shape, 1
@@ -177,9 +179,9 @@ def heights(csr, least):
 
 
 def _blocks(grid, least):
-    """Return the blocks that are full enough and lie in no others that are."""
+    """Return the largest block patterns: those that lie in no other one with enough fill."""
     fills = _fills(grid, least)
-    # The halves of blocks are at least as full as these, so that none is missed.
+    # Halves of blocks are at least as full as the blocks, so it is enough to look one step up.
     largest = [
         Pattern("block", (v, w), fill)
         for (v, w), fill in fills.items()
@@ -196,7 +198,7 @@ def _fills(grid, least):
         for w in SIDES:
             if w > grid.shape[1] or (v > 1 and (v // 2, w) not in fills):
                 break
-            if wide is None:  # turning takes the longest, so only where it is needed
+            if wide is None:  # the transpose takes most of the time, so it waits until needed
                 wide = grid if columns is None else by_row(*columns, grid.shape[1])
             wide, width = coarse(wide, w // width), w
             fill = grid.nnz / places_of(wide, grid.shape, v, w)
