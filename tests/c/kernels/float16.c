@@ -6,7 +6,7 @@
 #include "../testing.h"
 
 /* The number that 16 bits stand for, of which `exponent_bits` are the exponent. */
-static double half_value(uint32_t h, int exponent_bits) {
+static double value_of_bits(uint32_t h, int exponent_bits) {
   const int fraction_bits = 15 - exponent_bits, most = (1 << exponent_bits) - 1;
   const int exponent = (int)(h >> fraction_bits) & most;
   const double fraction = ldexp((double)(h & ((1u << fraction_bits) - 1)), -fraction_bits);
@@ -25,7 +25,7 @@ static void check_expand(spk_expand_fn kernel, int exponent_bits) {
     float *to = exact_memory((size_t)counts[c] * sizeof *to);
     kernel(to, from, counts[c]);
     for (ptrdiff_t i = 0; i < counts[c]; i++) {
-      const double expected = half_value(from[i], exponent_bits);
+      const double expected = value_of_bits(from[i], exponent_bits);
       CHECK(isnan(expected) ? isnan(to[i])
                             : to[i] == expected && !signbit(to[i]) == !signbit(expected),
             "%#x is %.9g, not %.9g", from[i], (double)to[i], expected);
@@ -39,10 +39,10 @@ static void check_rounding(uint16_t (*round_to)(float), int exponent_bits) {
   test_case("round to values with %d bits of exponent", exponent_bits);
   const uint32_t infinite = ((1u << exponent_bits) - 1) << (15 - exponent_bits);
   for (uint32_t h = 0; h < infinite; h++) {
-    const double low = half_value(h, exponent_bits);
+    const double low = value_of_bits(h, exponent_bits);
     /* Where the next one would be, if there is none. */
-    const double high = h + 1 < infinite ? half_value(h + 1, exponent_bits)
-                                         : 2 * low - half_value(h - 1, exponent_bits);
+    const double high = h + 1 < infinite ? value_of_bits(h + 1, exponent_bits)
+                                         : 2 * low - value_of_bits(h - 1, exponent_bits);
     const float middle = (float)((low + high) / 2);
     for (uint32_t sign = 0; sign <= 0x8000u; sign += 0x8000u) {
       const float s = sign ? -1.0f : 1.0f;
@@ -53,7 +53,7 @@ static void check_rounding(uint16_t (*round_to)(float), int exponent_bits) {
     }
   }
   CHECK(round_to(INFINITY) == infinite && round_to(-INFINITY) == (infinite | 0x8000u));
-  CHECK(isnan(half_value(round_to(NAN), exponent_bits)));
+  CHECK(isnan(value_of_bits(round_to(NAN), exponent_bits)));
 }
 
 /* The kernel that widens, and the function that narrows. */

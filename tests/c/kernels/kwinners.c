@@ -2,7 +2,6 @@
 #include "fixtures.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Whether element i goes before element j: NaN first, then the larger, then the one on the left. */
 static int goes_before(const matrix *x, ptrdiff_t i, ptrdiff_t j) {
@@ -11,7 +10,6 @@ static int goes_before(const matrix *x, ptrdiff_t i, ptrdiff_t j) {
   return a > b || (!(a < b) && i < j);
 }
 
-/* The kernel, and the verb for rows that lie apart, with threads. */
 void check_kwinners(spk_kwinners_fn kernel, spk_dtype dtype) {
   static const double specials[] = {NAN, INFINITY, -INFINITY, 0.0, -0.0, 1.0, -1.0, 0x1p-149};
   for (ptrdiff_t count = 0; count < 80; count += 1 + count / 3)
@@ -46,20 +44,4 @@ void check_kwinners(spk_kwinners_fn kernel, spk_dtype dtype) {
         }
         exact_memory_release();
       }
-  const matrix X = matrix_input(dtype, 37, 19, 23, 1);
-  int32_t *winners = exact_memory(37 * 5 * sizeof *winners);
-  int32_t *others = exact_memory(37 * 5 * sizeof *others);
-  const matrix one = matrix_output(dtype, 37, 19, 21, 1), many = matrix_copy(&one);
-  CHECK(spk_kwinners(dtype, 37, 19, X.memory, 23, 5, one.memory, 21, winners, 1) == SPK_OK);
-  for (int threads = 2; threads < 5; threads++) {
-    test_case("kwinners %s, %d threads", dtype_names[dtype], threads);
-    CHECK(spk_kwinners(dtype, 37, 19, X.memory, 23, 5, many.memory, 21, others, threads) == SPK_OK);
-    CHECK(matrix_same_bits(&one, &many) && matrix_gaps_intact(&many));
-    CHECK(memcmp(winners, others, 37 * 5 * sizeof *winners) == 0);
-  }
-  CHECK(spk_kwinners(dtype, 37, 19, X.memory, 23, -1, one.memory, 21, NULL, 1) == SPK_ERR_ARGUMENT);
-  CHECK(spk_kwinners(dtype, 37, 19, NULL, 23, 1, one.memory, 21, NULL, 1) == SPK_ERR_ARGUMENT);
-  CHECK(spk_kwinners(dtype, 37, 19, X.memory, 23, 1, NULL, 21, NULL, 1) == SPK_ERR_ARGUMENT);
-  CHECK(spk_kwinners(dtype, 0, 19, NULL, 23, 1, NULL, 21, NULL, 1) == SPK_OK);
-  exact_memory_release();
 }
