@@ -1,9 +1,10 @@
-"""Sparse matrices to test and measure with: files of the usual formats, and seeded generators.
+"""Sparse matrices for tests and measurements: files of common formats, and seeded generators.
 
-`load` reads the Deep Learning Matrix Collection's ``.smtx``, Matrix Market, NumPy and MATLAB
-files, compressed or not.  The generators make the sparsity patterns of deep learning: pruned
-layers, attention masks and graphs.  Each gives an exact, documented number of nonzeros, and the
-same matrix again for the same integer ``rng``, as long as NumPy does not change its random streams.
+`load` reads the ``.smtx`` files of the Deep Learning Matrix Collection, and Matrix Market, NumPy
+and MATLAB files, compressed or not.  The generators make the sparsity patterns of deep learning:
+pruned layers, attention masks and graphs.  Each generator makes an exact, documented number of
+nonzeros.  An integer ``rng`` always makes the same matrix, as long as NumPy does not change its
+random streams.  All matrices are arrays of scipy.sparse, ready for the functions of `spkernels`.
 """
 
 from .._runtime.public import publish

@@ -1,4 +1,4 @@
-"""Files that may be compressed: which suffix says what, and their content."""
+"""Files that may be compressed: their suffixes and their content."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from .._runtime.files import read_bytes
 
 __all__ = ["COMPRESSED", "read", "suffix"]
 
-#: What follows the suffix of a format, and the module that decompresses it.
+#: The suffixes of compressed files, and the modules that decompress them.
 COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
-# A header of .xz says how much memory it takes; `xz -9` needs 65 MiB.
+# Bytes.  The header of an .xz file claims the memory that its decompression takes, so a limit is
+# needed; `xz -9` takes 65 MiB.
 _MAX_XZ_MEMORY = 1 << 29
 
 
 def suffix(path: Path) -> str:
-    """Return the lower-case suffix of `path` that is left without one of compression."""
+    """Return the suffix of `path` in lower case, without the suffix of a compression."""
     name = path.name.lower()
     return Path(name.removesuffix(_compression(path))).suffix
 
@@ -27,9 +28,9 @@ def _compression(path: Path) -> str:
 
 
 def read(path: Path) -> bytes:
-    """Return the content of a file, decompressed if its name says that it is compressed.
+    """Return the content of a file, decompressed if its suffix is that of a compression.
 
-    Memory follows what there is to decompress, whatever the content claims of itself.
+    Memory is proportional to the actual content, not to sizes that the file claims.
     """
     data = read_bytes(path)
     end = _compression(path)
@@ -37,7 +38,7 @@ def read(path: Path) -> bytes:
         return data
     try:
         module = importlib.import_module(COMPRESSED[end])
-    except ImportError as error:  # Python can be built without them
+    except ImportError as error:  # Python can be built without these modules
         raise ValueError(
             f"expected a file without {end}, as this Python has no {error.name}"
         ) from error

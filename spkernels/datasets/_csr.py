@@ -1,4 +1,4 @@
-"""Checking the arrays of files, and building compressed sparse arrays of them."""
+"""Checks of arrays that come from files, and their assembly into CSR arrays."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = [
 
 INT64_MAX = np.iinfo(np.int64).max
 
-# As many rows of a CSR array, 1 GiB of offsets, are made of any file.
+# A file of any size may claim this number of rows, whose offsets take 1 GiB.
 _MAX_EMPTY_ROWS = 1 << 27
 
 
 def from_triplets(
     data: np.ndarray, row: np.ndarray, col: np.ndarray, shape: tuple[int, int]
 ) -> csr_array:
-    """Assemble a CSR array from valid positions; those that are there twice are added up.
+    """Assemble a CSR array from valid positions; values of equal positions are summed.
 
-    Raises ValueError where an integer dtype does not hold a sum, which scipy would wrap around.
+    Raises ValueError if a sum does not fit an integer dtype, which scipy would wrap around.
     """
     A = coo_array((data, (row, col)), shape=shape).tocsr()
     if A.nnz < data.size and data.dtype.kind in "iu":
         sums = coo_array((data.astype(np.float64), (row, col)), shape=shape).tocsr().data
-        # Rounding changes a sum by far less than wrapping around does.
+        # A wrapped sum is off by at least 2**bits, and a sum rounded to float64 by far less.
         wrapped = np.flatnonzero(np.abs(A.data - sums) > 2.0 ** (8 * data.itemsize - 1))
         if wrapped.size:
             place = int(np.searchsorted(A.indptr, wrapped[0], side="right")) - 1
@@ -44,9 +44,9 @@ def from_triplets(
 
 
 def standard_normal(rng: np.random.Generator, size: int, dtype: np.dtype) -> np.ndarray:
-    """Draw `size` values, standard normal in the real and in any imaginary part.
+    """Draw `size` standard normal values; complex values have such imaginary parts, too.
 
-    Always drawn in float64, so that one seed means the same values in every dtype.
+    Values are drawn in float64, so that a seed gives the same values in every dtype.
     """
     values = rng.standard_normal(size)
     if dtype.kind == "c":
@@ -55,21 +55,24 @@ def standard_normal(rng: np.random.Generator, size: int, dtype: np.dtype) -> np.
 
 
 def check_sizes(*sizes: int, where: str = "") -> None:
-    """Raise ValueError if a dimension is too large for scipy, or was before it was clamped."""
+    """Raise ValueError if a dimension is too large for scipy.
+
+    A parser that clamps to int64 returns its largest number, which counts as too large.
+    """
     if max(sizes) >= INT64_MAX:
         raise ValueError(f"expected sizes below 2**63 - 1, found {max(sizes)}{where}")
 
 
 def check_area(names: str, rows: int, cols: int) -> None:
-    """Raise ValueError if the positions of a matrix do not fit in 64 bits."""
+    """Raise ValueError if the row-major positions of a matrix do not fit in 64 bits."""
     if rows * cols > INT64_MAX:
         raise ValueError(f"{names} must make fewer than 2**63 places, got {rows} x {cols}")
 
 
 def check_rows(rows: int, nbytes: int, where: str = "") -> None:
-    """Raise ValueError if CSR would take far more memory than what the matrix is made from.
+    """Raise ValueError if the CSR array of a file of `nbytes` would take far more memory.
 
-    Its offsets take 8 bytes a row, whatever the entries: `nbytes` are those of the file.
+    The offsets of a CSR array take 8 bytes per row, also where there are no entries.
     """
     limit = max(_MAX_EMPTY_ROWS, nbytes)
     if rows > limit:
@@ -80,7 +83,7 @@ def check_rows(rows: int, nbytes: int, where: str = "") -> None:
 
 
 def check_positions(name: str, part: np.ndarray, size: int, where: str = "") -> None:
-    """Raise ValueError unless all of an integer array is from 0 to `size` - 1."""
+    """Raise ValueError unless all elements of an integer array are from 0 to `size` - 1."""
     if part.size and (part.min() < 0 or part.max() >= size):
         worst = part.min() if part.min() < 0 else part.max()
         raise ValueError(f"expected {name} from 0 to {size - 1}, found {worst}{where}")
@@ -95,10 +98,11 @@ def check_compressed(
     major_name: str = "row",
     places: tuple[str, str] = ("", ""),
 ) -> None:
-    """Raise ValueError unless the offsets and indices describe `major` slices of `minor` places.
+    """Raise ValueError unless offsets and indices describe `major` rows of `minor` columns.
 
-    Compares neighbours instead of subtracting them: a difference can wrap around.  `places` end
-    the messages about either: where in a file they are.
+    For CSC, `major` counts columns and `minor` rows.  Neighbouring offsets are compared, not
+    subtracted, as a difference can wrap around.  `places` say where in a file the offsets and the
+    indices are; messages end with them.
     """
     for name, part, place in zip(
         ("offsets", "indices"), (indptr, indices), places, strict=True

@@ -1,4 +1,4 @@
-"""Downloads of public collections, for those who are online."""
+"""Downloads of public collections of matrices; all other modules work without a network."""
 
 from __future__ import annotations
 
@@ -19,33 +19,35 @@ _SUITESPARSE = "https://suitesparse-collection-website.herokuapp.com/MM/{group}/
 def fetch_dlmc(
     folder: str | os.PathLike[str] | None = None, *, sha256: str | None = None
 ) -> Path:
-    """Download the Deep Learning Matrix Collection, once, and unpack it.
+    """Download and unpack the Deep Learning Matrix Collection [1]_ once.
 
     Parameters
     ----------
     folder : str or os.PathLike, optional
-        Where to keep it; by default the user's cache folder (``SPKERNELS_CACHE`` overrides it).
+        The folder that keeps the collection.  By default this is the folder that the environment
+        variable ``SPKERNELS_CACHE`` names, or else the user's cache folder.
     sha256 : str, optional
         The checksum that the archive must have.  Without it, the checksum of the first download is
-        kept beside the archive and holds from then on.
+        stored beside the archive, and later calls compare with it.
 
     Returns
     -------
     pathlib.Path
-        The folder with the ``.smtx`` files: 3,846 of them, about 2 GB.
+        The folder with the 3,846 ``.smtx`` files, which take about 2 GB.
 
     Raises
     ------
     ImportError
-        If pooch is not installed (it comes with the extra ``bench``).
+        If pooch is not installed; the extra ``bench`` installs it.
     ConnectionError
-        If it cannot be downloaded; the message says what to put where instead.
+        If the archive cannot be downloaded.  The message says which file to put where instead.
     ValueError
-        If the checksum is another, or the archive is damaged.
+        If the archive has another checksum, or is damaged.
 
     See Also
     --------
-    find, load
+    find : lists the files of the folder.
+    load : reads one of these files.
 
     References
     ----------
@@ -59,12 +61,12 @@ def fetch_dlmc(
 def fetch_suitesparse(
     name: str, folder: str | os.PathLike[str] | None = None, *, sha256: str | None = None
 ) -> Path:
-    """Download a matrix of the SuiteSparse Matrix Collection, once.
+    """Download a matrix of the SuiteSparse Matrix Collection [1]_ once.
 
     Parameters
     ----------
     name : str
-        Group and name, for instance ``"SNAP/ca-CondMat"``.
+        The group and the name of the matrix, for instance ``"SNAP/ca-CondMat"``.
     folder, sha256
         As in `fetch_dlmc`.
 
@@ -76,7 +78,7 @@ def fetch_suitesparse(
     Raises
     ------
     ImportError, ConnectionError, ValueError
-        As in `fetch_dlmc`; also ValueError if `name` is not of the form ``group/name``.
+        As in `fetch_dlmc`.  A `name` that is not of the form ``group/name`` is a ValueError, too.
 
     References
     ----------
@@ -112,7 +114,7 @@ def _pooch():
 
 
 def _retrieve(url: str, folder: Path, sha256: str | None) -> Path:
-    """Download what is not there yet; return the archive, whose checksum was checked."""
+    """Return the path of an archive, which is downloaded if it is missing, and is checked."""
     pooch = _pooch()
     name = url.rsplit("/", 1)[1]
     archive, recorded = folder / name, folder / f"{name}.sha256"
@@ -148,7 +150,10 @@ def _sha256(path: Path) -> str:
 
 
 def _unpack(archive: Path, folder: Path) -> Path:
-    """Unpack an archive next to its end, so that what is there is whole."""
+    """Unpack an archive, and return its folder, which holds either all files or none.
+
+    Files go to a temporary folder beside the final one, which is renamed at the end.
+    """
     if not folder.is_dir():
         import tarfile
 

@@ -1,4 +1,4 @@
-"""Generator of graphs with a power-law degree distribution."""
+"""The generator of graphs with a power-law distribution of degrees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from .._inputs.scalars import RNG, as_count, as_dtype, as_generator, as_real
 from ..masks._sampling import largest, merged
 from ._csr import check_area
 
-# Above this share of all pairs, so many draws hit an edge twice that ranking all pairs is cheaper.
+# If edges are more than this share of all pairs, many draws repeat an edge, and it is cheaper to
+# rank all pairs.
 _CROWDED = 1 / 4
 
 
@@ -29,33 +30,40 @@ def power_law_graph(
     Parameters
     ----------
     n : int
-        Nodes.
+        The number of nodes.
     avg_degree : float
-        Stored entries per row, on average; from 0 to n - 1.
+        The mean number of entries per row, from 0 to n - 1.
     exponent : float, default 2.5
-        Exponent of the degree distribution, larger than 2: the number of nodes of degree k falls
-        as ``k**-exponent``.
+        The exponent of the degree distribution, larger than 2: the number of nodes of degree k
+        falls as ``k**-exponent``.
     symmetric : bool, default True
         Whether edges have no direction.
     rng : int, numpy.random.Generator or None, optional
         Seeds the edges; None draws fresh entropy.
     dtype : dtype, optional
-        Of the stored ones.
+        The dtype of the stored ones.
 
     Returns
     -------
     A : scipy.sparse.csr_array
         Of shape (n, n), without loops and duplicates, with exactly ``round(n * avg_degree)`` ones,
-        or ``2 * round(n * avg_degree / 2)`` if symmetric.
+        or ``2 * round(n * avg_degree / 2)`` ones if symmetric.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If an argument is out of range.
 
     Notes
     -----
     This is the model of Chung and Lu [1]_: node i has weight
     :math:`(i + i_0)^{-1/(\gamma - 1)}`, with :math:`i_0` such that no expected degree exceeds
-    :math:`\sqrt{n d}`, which is where the model stops being accurate.  As in [2]_, both ends
-    of an edge are drawn in proportion to the weights; loops and edges drawn before are
-    drawn again, until the number is exact.  Nodes are then numbered at random.  In a directed graph
-    in- and out-degrees go together.
+    :math:`\sqrt{n d}`, above which the model is no longer accurate; d is the average degree.  As in
+    [2]_, both ends of an edge are drawn in proportion to the weights.  Loops and repeated edges are
+    drawn again until the number of edges is exact.  Then nodes are numbered at random.  In a
+    directed graph a node with a large in-degree has a large out-degree, too.
 
     References
     ----------
@@ -97,7 +105,7 @@ def _weights(n: int, avg_degree: float, exponent: float) -> np.ndarray:
 def _drawn_edges(
     rng: np.random.Generator, weights: np.ndarray, edges: int, symmetric: bool
 ) -> np.ndarray:
-    """Draw edges one after the other, dropping loops and repetitions."""
+    """Draw edges one after the other, and drop loops and repetitions."""
     n = weights.size
     cumulated = np.cumsum(weights)
     found = np.empty(0, dtype=np.int64)
@@ -105,7 +113,7 @@ def _drawn_edges(
         count = edges - found.size
         ends = cumulated.searchsorted(rng.random((2, count)) * cumulated[-1], side="right")
         rows, cols = (ends.min(axis=0), ends.max(axis=0)) if symmetric else ends
-        # As many draws as are missing never overshoot, so none has to be left out again.
+        # A round draws only the missing number of edges, so that no edge must be removed again.
         found = merged(found, (rows * n + cols)[rows != cols])
     return found
 
@@ -113,7 +121,10 @@ def _drawn_edges(
 def _ranked_edges(
     rng: np.random.Generator, weights: np.ndarray, edges: int, symmetric: bool
 ) -> np.ndarray:
-    """Draw from the same distribution by ranking all pairs: the Gumbel-top-k trick."""
+    """Draw from the same distribution as `_drawn_edges` by the Gumbel-top-k trick.
+
+    It ranks all pairs of nodes, in time and memory of n * n.
+    """
     n = weights.size
     logs = np.log(weights)
     keys = logs[:, None] + logs + rng.gumbel(size=(n, n))

@@ -1,4 +1,4 @@
-"""Loading sparse matrices from files."""
+"""Functions that load sparse matrices from files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ._npz import npz_keys, read_npz
 from ._raw import read_raw
 from ._smtx import VALUES, read_smtx
 
-# Formats that say their own shape; .raw needs it told.  What files of Matrix Market are called.
+# The suffixes of files that state their shape, which .raw files do not.
 _SELF_DESCRIBING = (".smtx", ".mtx", ".mm", ".npz", ".mat")
 _SUPPORTED = (*_SELF_DESCRIBING, ".raw")
-# Those whose files may hold several matrices.
+# The suffixes of files that may hold several matrices.
 _OF_SEVERAL = (".npz", ".mat")
 
 
@@ -42,47 +42,48 @@ def load(
     Parameters
     ----------
     path : str or os.PathLike
-        The suffix says the format; each may be followed by ``.gz``, ``.bz2`` or ``.xz``.
+        The suffix gives the format.  A second suffix ``.gz``, ``.bz2`` or ``.xz`` may follow.
 
         ``.smtx``
-            A pattern of the Deep Learning Matrix Collection [1]_, which stores no values: see
+            A structure of the Deep Learning Matrix Collection [1]_, which stores no values; see
             `values`.
         ``.mtx``, ``.mm``
-            Matrix Market, of any field and symmetry (expanded; mirrored unsigned integers become
-            int64 where the sign changes).  A ``pattern`` has values 1, the zeros of an ``array``
-            are dropped.  Exponents may have Fortran's letters (``1.5D+02``), but must have one;
-            line ends, a byte order mark and a final Ctrl-Z may be those of any system.
+            Matrix Market, of any field and symmetry.  A symmetric matrix is expanded; unsigned
+            integers become int64 if mirroring changes their sign.  A ``pattern`` gets values of 1,
+            and the zeros of an ``array`` are dropped.  An exponent must have a letter, which may be
+            Fortran's (``1.5D+02``).  Line ends, a byte order mark and a final Ctrl-Z may be those
+            of any system.
         ``.npz``
-            A file of `scipy.sparse.save_npz`, or one that holds the arrays ``data``, ``indices``,
-            ``indptr`` and ``shape`` of a CSR array under these names, or behind a prefix:
-            ``adj_data``, ``adj_matrix.data``, ``adj/data``, as data sets of graphs [2]_ do.  The
-            arrays of other formats of `save_npz` may have a prefix, too.  Files of pydata/sparse's
-            ``save_npz`` are read if their fill value is 0.
+            A file of `scipy.sparse.save_npz`, or a file with the arrays ``data``, ``indices``,
+            ``indptr`` and ``shape`` of a CSR array.  Names may have a prefix, as in data sets of
+            graphs [2]_: ``adj_data``, ``adj_matrix.data``, ``adj/data``.  The arrays of other
+            formats of `save_npz` may have a prefix, too.  Files of pydata/sparse's ``save_npz`` are
+            read if their fill value is 0.
         ``.mat``
             A sparse matrix in a MATLAB file of version 4 to 7.2, as a variable or as a field of a
-            struct.  Of a file of the SuiteSparse collection this is ``Problem.A``; the positions
-            of its explicit zeros, which MATLAB does not store, are ``Problem.Zeros``.
+            struct.  In files of the SuiteSparse collection the matrix is ``Problem.A``.  The
+            positions of its explicit zeros, which MATLAB does not store, are ``Problem.Zeros``.
         ``.raw``
-            A dense row-major matrix of little-endian float32 without a header; zeros are pruned.
+            A dense row-major matrix of little-endian float32 without a header; zeros are dropped.
     key : str, optional
-        Which matrix of a ``.npz`` or ``.mat`` file that holds several, as `keys` lists them.
+        The name of the matrix in a ``.npz`` or ``.mat`` file of several, as `keys` lists them.
     shape : (int, int), optional
-        The shape of a ``.raw`` file.
+        The shape of the matrix in a ``.raw`` file.
     values : {"normal", "ones"}, default "normal"
-        The values of a ``.smtx`` file: standard normal, or 1.  Other formats bring theirs.
+        The values of a ``.smtx`` file: standard normal, or 1.  Other formats store their values.
     rng : int, numpy.random.Generator or None, default 0
-        Seeds the normal values, in the order of the stored positions.  None draws new ones at
+        Seeds the normal values, in the order of the stored positions.  None draws new values at
         every call.
     dtype : dtype, optional
-        Of the result.  By default what the file stores (float32 for float16, and float64 for the
-        whole numbers of fewer bits in which MATLAB stores it), and float32 for ``.smtx``.
+        The dtype of the result.  By default this is float32 for ``.smtx``, and for other formats
+        the dtype in the file, with two exceptions: float16 becomes float32, and integers of fewer
+        than 64 bits, in which MATLAB stores whole numbers, become float64.
 
     Returns
     -------
     A : scipy.sparse.csr_array
-        As it is stored: explicit zeros and, in formats based on CSR, the order of the columns are
-        kept.  Entries of formats based on coordinates are sorted, and those of one position are
-        added up.
+        The matrix.  Explicit zeros are kept.  Formats based on CSR keep the order of columns.
+        Entries of formats based on coordinates are sorted, and entries of one position are summed.
 
     Raises
     ------
@@ -90,23 +91,24 @@ def load(
         If there is no such file.
     ValueError
         If the suffix is not supported, an argument does not fit the format, or the file is
-        malformed: truncated, of wrong counts, or with offsets or indices out of range.  The
-        message names the file, the line if it is text, and what was expected in it.
+        malformed: truncated, of wrong counts, or with offsets or indices out of range.  The message
+        names the file, the line if the file is text, and what was expected there.
     OSError
         If the file cannot be read.
 
     See Also
     --------
-    find : The files of a folder that can be loaded.
-    keys : The matrices of a file that holds several.
-    save_smtx : Write a pattern.
+    find : lists the files of a folder that can be loaded.
+    keys : lists the matrices of a file that holds several.
+    save_smtx : writes a structure.
 
     Notes
     -----
-    Nothing that a file can hold makes `load` read out of bounds or unpickle objects.  Memory
-    follows the (decompressed) size of the file, not the sizes that it claims, with one exception:
-    the offsets of a CSR array take 8 bytes a row, whatever the entries.  More than 2**27 rows are
-    loaded only from a file of as many bytes as rows, and are a ValueError from a smaller one.
+    No content of a file makes `load` read out of bounds or unpickle objects.  Memory is
+    proportional to the decompressed size of the file, not to sizes that the file claims, with one
+    exception: the offsets of a CSR array take 8 bytes per row, also where there are no entries.
+    More than 2**27 rows are loaded only from a file with at least one byte per row; from a smaller
+    file they are a ValueError.
 
     References
     ----------
@@ -166,7 +168,7 @@ def _cast(A: csr_array, dtype: DTypeLike) -> csr_array:
     kind = as_dtype(dtype)
     if A.dtype.kind == "c" and kind.kind != "c":
         raise ValueError(f"dtype must be complex for complex values, got {kind}")
-    # Not A.astype, which sorts the columns and adds up duplicates.
+    # A.astype would sort the columns and sum duplicates.
     return make_csr(A.data.astype(kind, copy=False), A.indices, A.indptr, A.shape)
 
 
@@ -176,13 +178,13 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
     Parameters
     ----------
     folder : str or os.PathLike
-        Where to look.
+        The folder.
 
     Returns
     -------
     paths : list of pathlib.Path
-        The files that `load` takes by their suffix alone, sorted.  ``.raw`` files are left out,
-        for they need a shape.
+        The files that `load` takes without further arguments, sorted.  ``.raw`` files are left out,
+        as they need a shape.
 
     Raises
     ------
@@ -208,7 +210,7 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def keys(path: str | os.PathLike[str]) -> list[str]:
-    """Name the matrices in a file of several.
+    """List the names of the matrices in a file that may hold several.
 
     Parameters
     ----------
@@ -218,9 +220,9 @@ def keys(path: str | os.PathLike[str]) -> list[str]:
     Returns
     -------
     names : list of str
-        What `load` takes as `key`, in the order of the file; empty where it takes none.  Fields
-        of MATLAB's structs are ``"struct.field"``; the prefix of arrays in a ``.npz`` file comes
-        without the separator at its end.
+        The values that `load` takes as `key`, in the order of the file; empty for a file that needs
+        no key.  The field of a MATLAB struct is named ``"struct.field"``.  The name of a matrix in
+        a ``.npz`` file is the prefix of its arrays, without the separator at its end.
 
     Raises
     ------
@@ -253,11 +255,11 @@ def keys(path: str | os.PathLike[str]) -> list[str]:
 
 
 def keys_of(path: Path) -> Sequence[str | None]:
-    """Return the keys of all matrices of a file, or None alone where `load` needs no key."""
+    """Return the keys of all matrices of a file, or ``[None]`` where `load` needs no key."""
     if suffix_of(path) not in _OF_SEVERAL:
         return [None]
     try:
         names = keys(path)
     except (ValueError, OSError, MemoryError):
-        names = []  # what reads the file will say so
+        names = []  # `load` will raise the same error, with its message
     return names if names and default(names) is None else [None]

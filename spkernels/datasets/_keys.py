@@ -1,4 +1,4 @@
-"""Choosing one of the matrices in a file."""
+"""The choice of one matrix of a file that holds several."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 __all__ = ["default", "pick"]
 
-#: The matrix of a file of the SuiteSparse collection, whatever others come with it.
+#: The matrix of a file of the SuiteSparse collection, beside which other matrices may be stored.
 _SUITESPARSE = "Problem.A"
 
 
 def default(names: Sequence[str]) -> str | None:
-    """Return the one of the matrices `names` that is read where no key is given, if there is."""
+    """Return the name in `names` that is read if no key is given, or None if a key is needed."""
     if len(names) == 1:
         return names[0]
     return _SUITESPARSE if _SUITESPARSE in names else None
 
 
 def pick(key: str | None, names: Sequence[str]) -> str:
-    """Return the one of the matrices `names` that `key` asks for; a name "" needs no key."""
+    """Return the name in `names` that `key` selects; a single matrix named "" takes no key."""
     listing = ", ".join(map(repr, names))
     if key is None:
         found = default(names)

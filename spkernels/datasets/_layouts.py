@@ -1,4 +1,4 @@
-"""From the arrays of a file to CSR: validated before scipy converts them or reads through them."""
+"""CSR from the arrays of a file, which are validated before scipy reads through their indices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._csr import check_compressed, check_positions, check_rows, check_sizes, fr
 
 __all__ = ["LAYOUTS", "build"]
 
-#: The arrays beside ``data`` and ``shape`` that each format of scipy.sparse is stored as.
+#: The arrays of each format of scipy.sparse, without ``data`` and ``shape``, which all have.
 LAYOUTS = {
     "csr": ("indices", "indptr"),
     "csc": ("indices", "indptr"),
@@ -23,10 +23,10 @@ LAYOUTS = {
 
 
 def build(layout: str, arrays: Mapping[str, np.ndarray], shape: tuple[int, int]) -> csr_array:
-    """Return a matrix as CSR; `arrays` has ``data`` and what `LAYOUTS` lists, by these names.
+    """Return a matrix as CSR; `arrays` has ``data`` and the arrays that `LAYOUTS` lists.
 
-    Values are kept, in the machine's byte order and, float16 aside, which scipy does not compute
-    with, in their dtype.
+    Values keep their dtype, in the machine's byte order.  Only float16, which scipy does not
+    compute with, becomes float32.
     """
     check_sizes(*shape)
     data = _values(arrays["data"], 3 if layout == "bsr" else 2 if layout == "dia" else 1)
@@ -77,7 +77,7 @@ def _coo(data, row, col, shape):
 
 
 def _dia(data, offsets, shape):
-    # Diagonals that lie outside of the matrix hold nothing; their offsets can overflow.
+    # Diagonals outside of the matrix have no entries, and their offsets can overflow.
     inside = offsets < shape[1]
     if offsets.dtype.kind == "i":
         inside &= offsets > -shape[0]

@@ -1,4 +1,4 @@
-"""Generators of attention masks: which key each query attends to."""
+"""Generators of attention masks as CSR arrays; `spkernels.masks` describes masks by rules."""
 
 from __future__ import annotations
 
@@ -28,22 +28,28 @@ def window_mask(
     Parameters
     ----------
     n : int
-        Length of the sequence.
+        The length of the sequence.
     radius : int, optional
-        Keys on each side of a query, from 0 to n - 1: half the window size w of [1]_.
+        The number of keys on each side of a query, from 0 to n - 1: half the window size w of [1]_.
     sparsity : float, optional
-        Instead of `radius`: the one whose density comes nearest to ``1 - sparsity``.
+        Takes the place of `radius`: the radius is used whose density is nearest to
+        ``1 - sparsity``.
     dtype : dtype, optional
-        Of the stored ones.
+        The dtype of the stored ones.
 
     Returns
     -------
     mask : scipy.sparse.csr_array
         Of shape (n, n) with exactly ``n * (2 * radius + 1) - radius * (radius + 1)`` ones.
 
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or not exactly one of `radius` and `sparsity` is given.
+
     Notes
     -----
-    A step of the radius changes the density by less than ``2 / n``: a target sparsity is met to
+    A step of the radius changes the density by less than ``2 / n``.  So a target sparsity is met to
     within ``1 / n``, except that the diagonal always stays.
 
     References
@@ -78,28 +84,33 @@ def global_mask(
     sparsity: float | None = None,
     dtype: DTypeLike = np.float32,
 ) -> csr_array:
-    """Make the mask of global attention: a few tokens attend to all, and all attend to them.
+    """Make the mask of global attention: some tokens attend to all, and all attend to them.
 
     Parameters
     ----------
     n : int
-        Length of the sequence.
+        The length of the sequence.
     count : int, optional
-        Global tokens, from 0 to n: the first ones of the sequence.
+        The number of global tokens, from 0 to n.  They are the first tokens of the sequence.
     sparsity : float, optional
-        Instead of `count`: the one whose density comes nearest to ``1 - sparsity``.
+        Takes the place of `count`: the count is used whose density is nearest to ``1 - sparsity``.
     dtype : dtype, optional
-        Of the stored ones.
+        The dtype of the stored ones.
 
     Returns
     -------
     mask : scipy.sparse.csr_array
         Of shape (n, n) with exactly ``n**2 - (n - count)**2`` ones: `count` full rows and columns.
 
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or not exactly one of `count` and `sparsity` is given.
+
     Notes
     -----
-    The symmetric global attention of [1]_ and [2]_ alone, without the window they combine it with;
-    a target sparsity is met to within ``1 / n``.
+    This is the symmetric global attention of [1]_ and [2]_, without the window that they combine it
+    with.  A target sparsity is met to within ``1 / n``.
 
     References
     ----------
@@ -133,29 +144,36 @@ def random_mask(
     rng: RNG = None,
     dtype: DTypeLike = np.float32,
 ) -> csr_array:
-    """Make the mask of random attention: each query attends to as many random keys.
+    """Make the mask of random attention: each query attends to `per_row` random keys.
 
     Parameters
     ----------
     n : int
-        Length of the sequence.
+        The length of the sequence.
     per_row : int, optional
-        Keys of each query, from 0 to n.
+        The number of keys of each query, from 0 to n.
     sparsity : float, optional
-        Instead of `per_row`: the one whose density comes nearest to ``1 - sparsity``.
+        Takes the place of `per_row`: the number is used whose density is nearest to
+        ``1 - sparsity``.
     rng : int, numpy.random.Generator or None, optional
         Seeds the choice of keys; None draws fresh entropy.
     dtype : dtype, optional
-        Of the stored ones.
+        The dtype of the stored ones.
 
     Returns
     -------
     mask : scipy.sparse.csr_array
         Of shape (n, n) with exactly `per_row` ones in each row, ``n * per_row`` in all.
 
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or not exactly one of `per_row` and `sparsity` is given.
+
     Notes
     -----
-    The random attention of [1]_ alone.  A target sparsity is met to within ``1 / (2 * n)``.
+    This is the random attention of [1]_ alone.  A target sparsity is met to within
+    ``1 / (2 * n)``.
 
     References
     ----------
@@ -186,46 +204,51 @@ def bigbird_mask(
     rng: RNG = None,
     dtype: DTypeLike = np.float32,
 ) -> csr_array:
-    """Make the block mask of BigBird: a window, global and random attention together.
+    """Make the block mask of BigBird, which combines window, global and random attention.
 
     Parameters
     ----------
     n : int
-        Length of the sequence, a multiple of the block size.
+        The length of the sequence, a multiple of the block size.
     block_size : int, optional
-        Tokens per side of a block.  By default 64; with `sparsity` the largest power of two up to
-        64 that divides `n` and leaves a random block to each row of blocks.
+        The side of a block, in tokens.  By default this is 64 or, with `sparsity`, the largest
+        power of two up to 64 that divides `n` and leaves a random block to each row of blocks.
     window_blocks : int, default 3
-        Blocks of the window around the diagonal, itself included: an odd number.
+        The number of blocks of the window around the diagonal, the diagonal block included.  It
+        must be odd.
     global_blocks : int, default 2
-        Rows and columns of blocks that are full, the first ones.
+        The number of rows and of columns of blocks, from the first, that are full.
     random_blocks : int, default 3
-        Random blocks in each other row of blocks (all that are free, if those are fewer).
+        The number of random blocks in each row of blocks that is not global.  A row with fewer free
+        blocks gets all of its free blocks.
     sparsity : float, optional
-        Instead of `random_blocks`: as many random blocks, spread evenly over the rows, as it takes.
+        Takes the place of `random_blocks`: the number of random blocks that reaches this sparsity
+        is spread evenly over the rows.
     rng : int, numpy.random.Generator or None, optional
         Seeds the choice of random blocks; None draws fresh entropy.
     dtype : dtype, optional
-        Of the stored ones.
+        The dtype of the stored ones.
 
     Returns
     -------
     mask : scipy.sparse.csr_array
         Of shape (n, n).  With ``s = n // block_size``, the number of full blocks is exactly
-        ``round((1 - sparsity) * s**2)``, or, given `random_blocks`, ``global_blocks * s`` plus
-        ``min(s, fixed + random_blocks)`` for each other row, where ``fixed`` counts its global
-        blocks and those of its window that are not global.  Each has ``block_size**2`` ones.
+        ``round((1 - sparsity) * s**2)``.  Given `random_blocks`, it is ``global_blocks * s`` plus
+        ``min(s, fixed + random_blocks)`` for each other row, where ``fixed`` counts the row's
+        global blocks and the blocks of its window that are not global.  Each block has
+        ``block_size**2`` ones.
 
     Raises
     ------
     ValueError
-        Also if `sparsity` leaves no room for the window and the global blocks.
+        If an argument is out of range, or `sparsity` leaves no room for the window and the global
+        blocks.
 
     Notes
     -----
-    The defaults are the base model's of [1]_ in its internal construction (global tokens are the
-    first of the sequence; the authors' program takes the first and the last block instead).  A
-    target sparsity is met to within ``(block_size / n)**2 / 2``.
+    The defaults are those of the base model of [1]_ in its internal construction, whose global
+    tokens are the first of the sequence.  The authors' program takes the first and the last block
+    instead.  A target sparsity is met to within ``(block_size / n)**2 / 2``.
 
     References
     ----------
@@ -262,7 +285,10 @@ def _direct_or_nearest(
     sparsity: float | None,
     nnz: Callable[[np.ndarray], np.ndarray],
 ) -> int:
-    """Return the parameter `name`, given as `value` or by the sparsity it should come nearest."""
+    """Return the parameter `name`: its `value` if given, else the one nearest to `sparsity`.
+
+    `nnz` returns the number of entries for an array of values of the parameter.
+    """
     if (value is None) == (sparsity is None):
         given = "neither" if value is None else "both"
         raise ValueError(f"{name} or sparsity must be given, got {given}")
@@ -274,7 +300,7 @@ def _direct_or_nearest(
 
 
 def _ones(starts: np.ndarray, counts: np.ndarray, n: int, dtype: DTypeLike) -> csr_array:
-    """Make a mask whose rows are one run of columns each."""
+    """Return a mask of n columns whose row i has ones in one run from column ``starts[i]``."""
     indptr = np.concatenate([[0], np.cumsum(counts)])
     data = np.ones(indptr[-1], dtype=as_dtype(dtype))
     return make_csr(data, ranges(starts, counts), indptr, (n, n))

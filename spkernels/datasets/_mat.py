@@ -1,7 +1,7 @@
-"""Sparse matrices in MATLAB's files of versions 4 to 7.2.
+"""A reader of the sparse matrices in MATLAB files of versions 4 to 7.2.
 
-Read here and not by `scipy.io.loadmat`, which trusts the sizes that a file claims.  Of all that
-such a file can hold this takes sparse matrices alone: variables, and fields of structs of 1 x 1.
+`scipy.io.loadmat` trusts the sizes that a file claims, so it cannot read files of unknown origin.
+This reader takes sparse matrices alone, as variables and as fields of 1 x 1 structs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ._layouts import build
 
 __all__ = ["mat_keys", "read_mat"]
 
-# Where versions from 5 on have their header, and HDF5 files what makes them such.
+# The number of bytes of the header of versions from 5 on, and the signature of HDF5 files.
 _HEADER = 128
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8",
@@ -30,13 +30,13 @@ _CLASSES = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 6: "dou
             14: "int64", 15: "uint64"}  # fmt: skip
 _STRUCT, _SPARSE = 2, 5
 _COMPLEX, _LOGICAL = 0x08, 0x02
-# SuiteSparse's files have one level; what is deeper is left alone.
+# The number of levels of nested structs that are read.  SuiteSparse's files have one level.
 _DEEPEST = 8
-# Of version 4: the type of numbers, and of the sparse matrices that they make.
+# Of version 4: the dtypes of numbers, and the classes of variables.
 _NUMBERS4 = ("f8", "f4", "i4", "i2", "u2", "u1")
 _CLASSES4 = ("double", "char", "sparse")
 
-# What a file holds: a name, the class of a variable, and how to read it if it is sparse.
+# A variable of a file: its name, its class, and for a sparse matrix a function that reads it.
 _Found = tuple[str, str, Callable[[], csr_array] | None]
 
 
@@ -77,7 +77,7 @@ def _variables(content: bytes) -> list[_Found]:
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
-    """Yield the types and the bytes of a sequence of data elements."""
+    """Yield the type and the bytes of each element of a sequence of data elements."""
     start = 0
     while start < len(data):
         (word,) = struct.unpack_from(f"{order}I", data, start)
@@ -106,7 +106,7 @@ def _version_5(content: bytes, order: str) -> Iterator[_Found]:
 
 
 def _matrix(data: memoryview, order: str, name: str, depth: int) -> Iterator[_Found]:
-    """Yield a variable, or the sparse fields of a struct and the struct."""
+    """Yield a variable and, if the variable is a struct, its sparse fields."""
     parts = _elements(data, order)
     first = next(parts, None)
     if first is None:  # an empty field
@@ -155,7 +155,7 @@ def _numbers(element: tuple[int, memoryview | None], order: str) -> np.ndarray:
 
 
 def _complex(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
-    # Not real + 1j * imaginary, which is NaN where the imaginary part is infinite.
+    # real + 1j * imaginary would be NaN where the imaginary part is infinite.
     floating = real.dtype.kind == imaginary.dtype.kind == "f"
     dtype = np.result_type(real, imaginary, np.complex64 if floating else np.complex128)
     values = np.empty(real.shape, dtype)
@@ -173,7 +173,7 @@ def _sparse(
     if dims.size != 2 or dims.dtype.kind not in "iu" or dims.min() < 0:
         raise ValueError(f"expected two dimensions, found {dims[:8].tolist()}")
     rows, cols = dims.tolist()
-    # There may be room for more entries than there are.
+    # MATLAB may store longer arrays than the entries need.
     indptr = indptr[: cols + 1]
     count = int(indptr[-1]) if indptr.size and indptr.dtype.kind in "iu" else -1
     if count >= 0:
@@ -185,7 +185,7 @@ def _sparse(
     elif flags & _LOGICAL:
         data = data != 0
     elif data.dtype.kind in "iu" and data.itemsize < 8:
-        # MATLAB's sparse numbers are of double precision, which it stores in fewer bytes if it can.
+        # MATLAB's sparse numbers are doubles, which a file stores in fewer bytes where they fit.
         data = data.astype(np.float64)
     return build("csc", {"data": data, "indices": indices, "indptr": indptr}, (rows, cols))
 
@@ -198,7 +198,7 @@ def _version_4(content: bytes) -> Iterator[_Found]:
     while start < len(content):
         order = "<" if 0 <= struct.unpack_from("<i", content, start)[0] < 1000 else ">"
         code, rows, cols, imaginary, length = struct.unpack_from(f"{order}5i", content, start)
-        # Thousands are 1 for big-endian numbers.
+        # The digit of thousands is 1 for big-endian numbers.
         rest, kind = divmod(code - (1000 if order == ">" else 0), 10)
         if not (0 <= rest < len(_NUMBERS4) and kind < len(_CLASSES4)):
             raise ValueError(f"a header begins with {code}")
@@ -221,14 +221,14 @@ def _version_4(content: bytes) -> Iterator[_Found]:
 
 
 def _triplets(table: np.ndarray) -> csr_array:
-    """Read rows, columns and values; the last of each is the matrix's shape."""
+    """Return the matrix of a table of rows, columns and values, whose last line is the shape."""
     if len(table) not in (3, 4) or table.shape[1] < 1:
         raise ValueError(f"expected 3 or 4 columns of a sparse matrix, found {len(table)}")
     places = table[:2].astype(np.float64)
     if not ((places >= 0) & (places < 2**53) & (places == np.floor(places))).all():
         raise ValueError("expected whole numbers as rows and columns")
     row, col = places.astype(np.int64)
-    # In version 4, numbers are those of MATLAB, of double precision, in whatever bytes.
+    # In version 4 all numbers are MATLAB's doubles, whatever dtype stores them.
     data = table[2].astype(np.float64)
     if len(table) == 4:
         data = _complex(data, table[3])

@@ -1,7 +1,7 @@
-"""The Matrix Market format, read strictly.
+"""A strict reader of the Matrix Market format.
 
-`scipy.io.mmread` takes ``1.5x`` and ``1.5D+02`` for 1.5, 7.9 for the integer 7, and ``1 2.5 3`` for
-0.5 in column 2.  So `_scan` decides what a number is, and scipy's fast parser gets what it read.
+`scipy.io.mmread` reads ``1.5x`` and ``1.5D+02`` as 1.5, 7.9 as the integer 7, and ``1 2.5 3`` as
+0.5 in column 2.  So `_scan` decides what a number is, and scipy's fast parser gets its output.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BANNER = (
     "'%%MatrixMarket matrix {coordinate|array} {real|integer|unsigned-integer|complex|pattern} "
     "{general|symmetric|skew-symmetric|hermitian}' on line 1"
 )
-# How many real numbers a line has; None is a whole number.
+# The number of real numbers on a line of each field; None stands for an integer.
 _REALS = {"real": 1, "double": 1, "complex": 2, "pattern": 0, "integer": None,
           "unsigned-integer": None}  # fmt: skip
 _MIRRORED = {
@@ -33,11 +33,11 @@ _MIRRORED = {
     "skew-symmetric": np.negative,
     "hermitian": np.conjugate,
 }
-# What ends text without being part of it; DOS ended it with Ctrl-Z.
+# Bytes at the end of a text that are not part of it; DOS ended texts with Ctrl-Z.
 _BLANKS = b" \t\r\n\v\f"
 _END = _BLANKS + b"\x1a"
 _COLUMNS = ("row", "column")
-# Of scipy 1.12 and newer; before, mmread was a loop in Python.
+# scipy 1.12 and newer have a fast parser; mmread of older versions is a loop in Python.
 _HAS_FAST_PARSER = tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 12)
 
 
@@ -49,8 +49,8 @@ class _Header:
     rows: int
     cols: int
     lines: int
-    place: str  # of the sizes
-    begin: int  # of what follows
+    place: str  # where the sizes are, for messages
+    begin: int  # the offset of the first byte after the header
 
     @property
     def positions(self) -> tuple[str, ...]:
@@ -63,19 +63,19 @@ class _Header:
             return ()
         unsigned = self.field == "unsigned-integer"
         if self.symmetry == "skew-symmetric":
-            # What is mirrored is negated, and must fit, too.
+            # The negative of a mirrored integer must fit, too.
             return INT64_MAX, 0 if unsigned else INT64_MAX
         return (2 * INT64_MAX + 1, 0) if unsigned else (INT64_MAX, INT64_MAX + 1)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What a line has."""
+        """The names of the columns of a line."""
         values = {None: ("value",), 0: (), 1: ("value",), 2: ("value", "imaginary part")}
         return self.positions + values[_REALS[self.field]]
 
 
 def read_mtx(content: bytes) -> csr_array:
-    """Build the array that a Matrix Market file describes, its symmetry expanded."""
+    """Return the matrix of a Matrix Market file; a symmetric matrix is expanded."""
     content = _as_ascii(content)
     header = _header(content)
     i, j, values = _entries(content, header)
@@ -92,7 +92,7 @@ def read_mtx(content: bytes) -> csr_array:
 
 
 def _as_ascii(content: bytes) -> bytes:
-    """Return text as it is without the marks and line ends of other systems."""
+    """Return a text without its byte order mark, UTF-16 as UTF-8, and old Mac line ends as LF."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
             content = content.decode("utf-16").encode()
@@ -117,7 +117,7 @@ def _header(content: bytes) -> _Header:
         raise ValueError(
             f"expected a square shape of a {symmetry} matrix, found {rows} x {cols}{place}"
         )
-    # Of a symmetric array, the lower triangle.
+    # A symmetric array stores its lower triangle.
     lines = entries[0] if entries else rows * cols
     if layout == "array" and symmetry != "general":
         lines = rows * (rows + (-1 if symmetry == "skew-symmetric" else 1)) // 2
@@ -128,7 +128,7 @@ def _banner(line: bytes) -> list[str]:
     words = line.rstrip(_END).decode("latin-1").lower().split()
     if (
         len(words) != 5
-        # Network Repository's files have one per cent sign.
+        # Files of the Network Repository have one per cent sign.
         or words[0] not in ("%%matrixmarket", "%matrixmarket")
         or words[1] != "matrix"
         or words[2] not in ("coordinate", "array")
@@ -143,7 +143,7 @@ def _banner(line: bytes) -> list[str]:
 def _first_line(stream: io.BytesIO, before: int, comment: bytes | None = None) -> tuple[int, bytes]:
     """Return the number and the text of the first line that is neither blank nor a comment.
 
-    `before` lines were read before; the text is empty at the end.
+    `before` is the number of lines that have been read.  At the end of the file the text is empty.
     """
     number = before
     for line in stream:
@@ -154,11 +154,11 @@ def _first_line(stream: io.BytesIO, before: int, comment: bytes | None = None) -
 
 
 def _sizes(stream: io.BytesIO, before: int, count: int) -> tuple[list[int], str]:
-    """Return the integers of the line of sizes, and its place."""
+    """Return the integers of the line of sizes, and the words for its place in the file."""
     number, line = _first_line(stream, before, b"%")
     place = f" on line {number}"
     words = line.rstrip(_END).split()
-    # Longer ones are beyond any limit, and Python's for the digits of an int.
+    # A longer integer is beyond any limit, and may have too many digits for Python's int().
     if len(words) != count or not all(word.isdigit() and len(word) < 99 for word in words):
         raise ValueError(
             f"expected a line of {count} Matrix Market sizes, found {line[:80]!r}{place}"
@@ -177,7 +177,8 @@ def _entries(content: bytes, header: _Header) -> tuple[np.ndarray, np.ndarray, n
     if content[-64:].rstrip(_BLANKS).endswith(b"\x1a"):
         stop = len(content.rstrip(_END))
     begin = min(header.begin, stop)
-    # As many as so many bytes can hold, and a broken one, whatever the header claims.
+    # The number of lines that the bytes can hold, plus one broken line: memory must not depend on
+    # the number that the header claims.
     room = min(header.lines, (stop - begin + 1) // (2 * len(header.columns)) + 1)
     reals = _REALS[header.field]
     extents = (header.rows, header.cols) if header.positions else ()
@@ -209,14 +210,14 @@ def _positions(header: _Header, positions: np.ndarray) -> tuple[np.ndarray, np.n
     if header.layout == "coordinate":
         dtype = np.int32 if max(header.rows, header.cols) <= INT32_MAX else np.int64
         return positions[:, 0].astype(dtype), positions[:, 1].astype(dtype)
-    # Column by column.
+    # An array stores its elements column by column.
     if header.symmetry == "general":
         return np.divmod(np.arange(header.lines), max(header.rows, 1))[::-1]
     return np.triu_indices(header.rows, int(header.symmetry == "skew-symmetric"))[::-1]
 
 
 def _parse(text: np.ndarray, count: int) -> np.ndarray:
-    """Return the numbers of lines that `_scan` wrote."""
+    """Return the `count` numbers of a text that `_scan` wrote, one number per line."""
     if count == 0:
         return np.empty(0)
     if not _HAS_FAST_PARSER:
@@ -229,11 +230,11 @@ def _parse(text: np.ndarray, count: int) -> np.ndarray:
     stream.seek(0)
     try:
         values = mmread(stream).ravel()
-    except RuntimeError:  # it could not start its threads
+    except RuntimeError:  # the parser could not start its threads
         return np.fromstring(text.tobytes(), sep="\n")
     zeros = np.flatnonzero(values == 0)
     if zeros.size:
-        # It adds what it reads to zeros, by which -0 loses its sign.
+        # The parser adds numbers to zeros, so -0 has lost its sign.
         begins = np.concatenate([[0], np.flatnonzero(text == ord("\n")) + 1])
         values[zeros[text[begins[zeros]] == ord("-")]] = -0.0
     return values
@@ -245,7 +246,7 @@ def _place(content: bytes, offset: int) -> str:
 
 
 def _what_is_wrong(content: bytes, header: _Header, failure: str, column: int, offset: int) -> str:
-    """Describe a line that `_scan` did not take, by what it found where."""
+    """Return the message for a line that `_scan` rejected in `column` at byte `offset`."""
     where = _place(content, offset)
     token = re.compile(rb"[^\s%]*").match(content, offset)[0][:40]
     if failure == "lines":

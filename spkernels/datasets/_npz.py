@@ -1,4 +1,4 @@
-"""Sparse matrices in NumPy's ``.npz`` files: scipy's, and the parts that graph data sets have."""
+"""A reader of sparse matrices in ``.npz`` files: those of scipy, and those of graph data sets."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ._layouts import LAYOUTS, build
 
 __all__ = ["npz_keys", "read_npz"]
 
-# Without a format in the file, the arrays say it; compressed ones are CSR then.
+# Where a file states no format, the names of the arrays give it; "indptr" stands for CSR then.
 _BY_ARRAYS = {"indptr": "csr", "row": "coo", "offsets": "dia", "coords": "coo"}
 _SEPARATORS = "._/-:"
 
 
 @dataclass(frozen=True)
 class _Group:
-    """The arrays of a matrix: those of an archive whose names begin with a prefix."""
+    """The arrays of one matrix: the arrays of an archive whose names begin with a prefix."""
 
     archive: Archive
     prefix: str
@@ -45,7 +45,7 @@ class _Group:
             return "csr" if axes == [0] else "csc"
         if "format" not in self:
             return next(kind for part, kind in _BY_ARRAYS.items() if part in self)
-        # Files of old versions hold Unicode, others bytes.
+        # Files of old versions of scipy store the format as Unicode, newer ones as bytes.
         name = self.get("format")
         text = name.item() if name.size == 1 else None
         text = text.decode("latin-1") if isinstance(text, bytes) else text
@@ -67,7 +67,7 @@ class _Group:
         return rows, cols
 
     def check_fill_value(self) -> None:
-        """Raise ValueError where what is not stored is not 0, as pydata/sparse can have it."""
+        """Raise ValueError if the value of unstored elements, which pydata/sparse has, is not 0."""
         if "fill_value" in self:
             found = self.get("fill_value").tolist()
             if found != 0:
@@ -94,7 +94,7 @@ def _listing(archive: Archive) -> str:
 
 
 def _groups(archive: Archive) -> dict[str, _Group]:
-    """Return the matrices by their keys, in the order of the file."""
+    """Return the arrays of each matrix by its key, in the order of the file."""
     prefixes = {
         name.removesuffix(part): None
         for name in archive
@@ -102,7 +102,8 @@ def _groups(archive: Archive) -> dict[str, _Group]:
         if name.endswith(part)
     }
     groups = [_Group(archive, prefix) for prefix in prefixes]
-    # Where offsets are, values are expected; others' names may end in "row" by chance.
+    # Names of other arrays may end in "row" by chance.  A matrix has values or at least offsets; if
+    # its values are missing, an error will say so.
     groups = [group for group in groups if "data" in group or "indptr" in group]
     keys = [group.prefix.rstrip(_SEPARATORS) for group in groups]
     if len(set(keys)) < len(keys):
@@ -111,13 +112,13 @@ def _groups(archive: Archive) -> dict[str, _Group]:
 
 
 def npz_keys(content: bytes) -> list[str]:
-    """Return the names of the matrices; none where there is a single one without a prefix."""
+    """Return the names of the matrices; an empty list for a single matrix without a prefix."""
     keys = list(_groups(Archive(content)))
     return [] if keys == [""] else keys
 
 
 def read_npz(content: bytes, key: str | None) -> csr_array:
-    """Read a file of `scipy.sparse.save_npz`, or one that holds such arrays behind prefixes."""
+    """Read a file of `scipy.sparse.save_npz`, or a file with such arrays under prefixed names."""
     archive = Archive(content)
     groups = _groups(archive)
     if not groups:

@@ -1,4 +1,4 @@
-"""Generators of pruned layers: weights of which most have been set to zero."""
+"""Generators of pruned layers: weight matrices with most weights removed."""
 
 from __future__ import annotations
 
@@ -24,40 +24,48 @@ def magnitude_pruned(
     rng: RNG = None,
     dtype: DTypeLike = np.float32,
 ) -> csr_array:
-    r"""Make a layer pruned by the magnitude of its weights.
+    r"""Make a layer that is pruned by the magnitude of its weights.
 
     The weights are :math:`r_i c_j g_{ij}`: Gaussian :math:`g`, with a log-normal scale for each
-    row and column.  The largest are kept, whichever row they are in, as global magnitude pruning
-    does [1]_, so that rows and columns with a larger scale keep more.
+    row and column.  The largest weights of the whole matrix are kept, as in global magnitude
+    pruning [1]_, so that rows and columns with a larger scale keep more weights.
 
     Parameters
     ----------
     m, n : int
-        Rows (outputs) and columns (inputs).
+        The numbers of rows (outputs) and columns (inputs).
     sparsity : float
-        Fraction of zeros, from 0 to 1.
+        The share of zeros, from 0 to 1.
     row_spread, col_spread : float
-        Standard deviations of the logarithms of the row and column scales; 0 for no spread.
+        The standard deviations of the logarithms of the row and column scales; 0 for no spread.
     rng : int, numpy.random.Generator or None, optional
         Seeds the weights; None draws fresh entropy.
     dtype : dtype, optional
-        A floating or complex dtype.
+        The dtype of the values, floating or complex.
 
     Returns
     -------
     A : scipy.sparse.csr_array
-        Of exactly ``round((1 - sparsity) * m * n)`` nonzeros: the weights that were kept.
+        Of shape (m, n), with exactly ``round((1 - sparsity) * m * n)`` entries: the kept weights.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If an argument is out of range.
 
     See Also
     --------
-    random_pruned : No spread beyond chance.
+    random_pruned : makes rows whose lengths differ by chance alone.
 
     Notes
     -----
     The spread of row lengths grows with sparsity.  The default scales follow the magnitude-pruned
-    Transformer layers of the Deep Learning Matrix Collection [2]_.  Coefficients of variation
-    (standard deviation over mean) of their row lengths, the median of 97 layers and the range of
-    the middle 80%, next to those of this function at 512 x 512 and of a uniform choice:
+    Transformer layers of the Deep Learning Matrix Collection (DLMC) [2]_.  The table compares
+    coefficients of variation (standard deviation over mean) of row lengths.  For DLMC it gives the
+    median of 97 layers and the range of the middle 80%.  "Generated" is this function at 512 x 512,
+    and "uniform" a uniform choice:
 
     ========  =================  =========  =======
     sparsity  DLMC               generated  uniform
@@ -70,9 +78,10 @@ def magnitude_pruned(
     0.98      0.47 (0.31, 0.83)  0.51       0.31
     ========  =================  =========  =======
 
-    Its ResNet-50 layers spread more: ``row_spread=0.09, col_spread=0.11`` are their medians.
+    The ResNet-50 layers of DLMC spread more: ``row_spread=0.09, col_spread=0.11`` are their
+    medians.
 
-    The weights are made dense, in float64, before they are pruned.
+    All m * n weights are drawn in float64 before they are pruned.
 
     References
     ----------
@@ -109,23 +118,31 @@ def magnitude_pruned(
 def random_pruned(
     m: int, n: int, sparsity: float, *, rng: RNG = None, dtype: DTypeLike = np.float32
 ) -> csr_array:
-    """Make a layer pruned at random: every position is equally likely to stay.
+    """Make a layer that is pruned at random: every position is equally likely to stay.
 
     Parameters
     ----------
     m, n : int
-        Rows (outputs) and columns (inputs).
+        The numbers of rows (outputs) and columns (inputs).
     sparsity : float
-        Fraction of zeros, from 0 to 1.
+        The share of zeros, from 0 to 1.
     rng : int, numpy.random.Generator or None, optional
         Seeds the positions and values; None draws fresh entropy.
     dtype : dtype, optional
-        A floating or complex dtype.
+        The dtype of the values, floating or complex.
 
     Returns
     -------
     A : scipy.sparse.csr_array
-        Of exactly ``round((1 - sparsity) * m * n)`` nonzeros, their values standard normal.
+        Of shape (m, n), with exactly ``round((1 - sparsity) * m * n)`` entries.  Their values are
+        standard normal.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If an argument is out of range.
 
     Notes
     -----
@@ -152,30 +169,38 @@ def random_pruned(
 def nm_pruned(
     m: int, n: int, N: int, M: int, *, rng: RNG = None, dtype: DTypeLike = np.float32
 ) -> csr_array:
-    """Make a layer of N:M sparsity: of each M neighbours in a row, the N largest weights stay.
+    """Make a layer of N:M sparsity: the N largest of every M neighbouring weights of a row stay.
 
     Parameters
     ----------
     m, n : int
-        Rows (outputs) and columns (inputs).
+        The numbers of rows (outputs) and columns (inputs).
     N, M : int
-        How many weights are kept, of how many; ``0 <= N <= M``.
+        The number of weights that stay in a group, and the number of weights of a group;
+        ``0 <= N <= M``.
     rng : int, numpy.random.Generator or None, optional
         Seeds the weights; None draws fresh entropy.
     dtype : dtype, optional
-        A floating or complex dtype.
+        The dtype of the values, floating or complex.
 
     Returns
     -------
     A : scipy.sparse.csr_array
-        Of exactly ``m * (n // M * N + min(N, n % M))`` nonzeros: where M does not divide n, the
-        shorter last group of each row keeps N weights too, or all if it has fewer.  The density is
-        N/M where M divides n.
+        Of shape (m, n), with exactly ``m * (n // M * N + min(N, n % M))`` entries.  If M does not
+        divide n, the shorter last group of each row keeps N weights too, or all if it has fewer.
+        If M divides n, the density is N / M.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If an argument is out of range.
 
     Notes
     -----
-    The weights are standard normal before they are pruned.  2:4 is what sparse tensor cores
-    take [1]_; [2]_ trains general N:M patterns.
+    The weights are standard normal before they are pruned.  Sparse tensor cores take 2:4 [1]_;
+    [2]_ trains general N:M patterns.
 
     References
     ----------
@@ -201,7 +226,8 @@ def nm_pruned(
     magnitude[:, :n] = np.abs(weights)
     order = np.argsort(magnitude.reshape(m, groups, M), axis=2)[:, :, M - N :]
     cols = np.sort((order + np.arange(groups)[:, None] * M).reshape(m, groups * N), axis=1)
-    # Padding ranks below every weight, and past every column: it is kept last and dropped here.
+    # Padding of the last group ranks below every weight, and its columns are at the end of a row:
+    # the cut drops it.
     cols = cols[:, : n // M * N + min(N, n % M)]
     flat = (cols + np.arange(m)[:, None] * n).ravel()
     return from_positions(flat, weights.ravel()[flat], (m, n))
@@ -239,32 +265,39 @@ def block_pruned(
     rng: RNG = None,
     dtype: DTypeLike = np.float32,
 ) -> csr_array | bsr_array:
-    """Make a layer pruned in blocks: whole blocks stay, at random, all others go.
+    """Make a layer that is pruned by blocks: random blocks stay, and all others are removed.
 
     Parameters
     ----------
     m, n : int
-        Rows (outputs) and columns (inputs), multiples of the block's.
+        The numbers of rows (outputs) and columns (inputs), multiples of those of a block.
     block : (int, int)
-        Rows and columns of a block; ``(V, 1)`` for column vectors.
+        The numbers of rows and columns of a block; ``(V, 1)`` for column vectors.
     sparsity : float
-        Fraction of blocks that are zero, from 0 to 1.
+        The share of blocks that are removed, from 0 to 1.
     format : {"csr", "bsr"}, default "csr"
-        Format of the result.
+        The format of the result.
     rng : int, numpy.random.Generator or None, optional
         Seeds the blocks and values; None draws fresh entropy.
     dtype : dtype, optional
-        A floating or complex dtype.
+        The dtype of the values, floating or complex.
 
     Returns
     -------
     A : scipy.sparse.csr_array or scipy.sparse.bsr_array
-        Of exactly ``round((1 - sparsity) * (m // R) * (n // C))`` blocks for ``block = (R, C)``,
-        each of R * C standard normal values.
+        Of shape (m, n), with exactly ``round((1 - sparsity) * (m // R) * (n // C))`` blocks for
+        ``block = (R, C)``.  Each block has R * C standard normal values.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If an argument is out of range, or a block does not divide the matrix.
 
     Notes
     -----
-    Such layers are trained in [1]_ and, with the kernels for them, in [2]_.
+    Such layers are trained in [1]_.  [2]_ trains them, too, and describes kernels for them.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Dense matrices of float32 without a header."""
+"""A reader of dense float32 matrices without a header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["read_raw"]
 
 
 def read_raw(content: bytes, shape: Sequence[int] | None) -> csr_array:
-    """Read a dense row-major little-endian float32 matrix, its zeros pruned."""
+    """Read a dense row-major little-endian float32 matrix, and drop its zeros."""
     if np.shape(shape) != (2,):
         raise ValueError(f"expected shape=(rows, columns) for a .raw file, got {shape!r}")
     rows, cols = (as_count("shape", size) for size in shape)

@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""A strict scanner of text whose lines are positions and numbers.
+"""A strict scanner of texts whose lines have positions and numbers.
 
-It decides what a number is, and reads integers.  Real numbers it writes down, one per line, as any
-parser reads them the same: parsers differ in what they accept, and some take ``1.5x`` for 1.5.
+Parsers differ in what they accept as a number, and some read ``1.5x`` as 1.5.  So the scanner
+decides what a number is.  It reads integers itself.  It writes real numbers to a text, one per
+line, in a form that all parsers read the same.
 """
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint64_t
@@ -10,7 +11,7 @@ from libc.string cimport memcpy
 
 cnp.import_array()
 
-# What a line can fail by: kept in the order of `FAILURES`.
+# The reasons to reject a line, in the order of `FAILURES`.
 cdef enum:
     OK, POSITION, INTEGER, REAL, RANGE, TOO_FEW_COLUMNS, TOO_MANY_COLUMNS, TOO_MANY_LINES
 
@@ -40,7 +41,7 @@ cdef inline const unsigned char *next_line(
 cdef inline const unsigned char *whole_number(
     const unsigned char *p, const unsigned char *end, bint *negative, bint *fits, uint64_t *size
 ) noexcept nogil:
-    """Read a sign and digits; return where they end, or NULL where there are none."""
+    """Read a sign and digits; return where they end, or NULL if there are no digits."""
     cdef uint64_t digit
     cdef const unsigned char *first
     negative[0] = False
@@ -64,7 +65,7 @@ cdef inline const unsigned char *whole_number(
 cdef inline const unsigned char *word(
     const unsigned char *p, const unsigned char *end, const char *wanted
 ) noexcept nogil:
-    """Return where a word in small or capital letters ends, or NULL if it is another."""
+    """Return where the word `wanted` ends, in small or capital letters, or NULL if it is absent."""
     while wanted[0]:
         if p == end or (p[0] | 32) != <unsigned char>wanted[0]:
             return NULL
@@ -76,12 +77,13 @@ cdef inline const unsigned char *word(
 cdef inline const unsigned char *copy_digits(
     const unsigned char *p, const unsigned char *end, unsigned char **out
 ) noexcept nogil:
-    """Copy digits; return where they end."""
+    """Copy digits to `out`, and return where they end."""
     cdef unsigned char *w = out[0]
     cdef uint64_t eight
     while end - p >= 8:
         memcpy(&eight, p, 8)
-        # Digits are 0x30 to 0x39: with 6 added to the lower half, all others get another upper one.
+        # Digits are bytes 0x30 to 0x39.  Both their upper halves and those of digit + 6 are 3; for
+        # 0x3a to 0x3f the latter is 4.
         if (eight & 0xF0F0F0F0F0F0F0F0ULL) != 0x3030303030303030ULL:
             break
         if ((eight + 0x0606060606060606ULL) & 0xF0F0F0F0F0F0F0F0ULL) != 0x3030303030303030ULL:
@@ -100,9 +102,9 @@ cdef inline const unsigned char *copy_digits(
 cdef inline const unsigned char *real_number(
     const unsigned char *p, const unsigned char *end, unsigned char **out
 ) noexcept nogil:
-    """Write a number as C does; return where it ends, or NULL where there is none.
+    """Write a real number in C's notation; return where it ends, or NULL if there is no number.
 
-    Never writes more than it reads.  Exponents may have Fortran's letters.
+    At most as many bytes are written as are read.  Exponents may have Fortran's letters.
     """
     cdef unsigned char *w = out[0]
     cdef const unsigned char *q
@@ -156,15 +158,20 @@ def scan(
     bytes text, Py_ssize_t begin, Py_ssize_t stop, tuple sizes, int reals, tuple limits,
     Py_ssize_t lines, cnp.ndarray positions, cnp.ndarray integers, cnp.ndarray written
 ):
-    """Read lines of two positions or none, then `reals` numbers, or an integer, or nothing.
+    """Read lines of two positions or none, followed by `reals` real numbers or by one integer.
 
-    Blank lines and what follows ``%`` are skipped.  `sizes` are the largest positions, () for
-    none; `limits` the largest integer and the largest absolute value of a negative one, () for
-    none; `lines` how many there are at most.  The arrays are flat, of int64, uint64 (in two's
-    complement) and uint8, and have room for what so many lines of so many bytes can hold.
+    Blank lines and comments, from ``%`` to the end of a line, are skipped.
 
-    Returns the lines found, the bytes written, and what went wrong: one of `FAILURES`, in which
-    column and at which byte.
+    `text[begin:stop]` is read.  `sizes` are the largest row and column, or () if lines have no
+    positions.  `limits` are the largest integer and the largest absolute value of a negative
+    integer, or () if lines have no integer.  `lines` is the largest number of lines.
+
+    Results go to contiguous arrays: `positions` (int64, counted from 0), `integers` (uint64, in
+    two's complement) and `written` (uint8).  Bounds are not checked: each array must have room for
+    all that `lines` lines of ``stop - begin`` bytes can hold.
+
+    Returns the number of lines, the number of bytes written, the reason of a failure (one of
+    `FAILURES`; "" for success), and the column and the byte offset of the failure.
     """
     cdef const unsigned char *base = text
     cdef const unsigned char *p = base + begin

@@ -1,4 +1,4 @@
-"""The ``.smtx`` format of the Deep Learning Matrix Collection: patterns without values."""
+"""The ``.smtx`` format of the Deep Learning Matrix Collection: structures without values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ VALUES = ("normal", "ones")
 
 
 def _integers(line: bytes, what: str) -> np.ndarray:
-    """Parse a line of non-negative integers; `fromstring` alone would stop silently at a letter."""
+    """Parse a line of non-negative integers.
+
+    Bytes are checked first, as `numpy.fromstring` would stop silently at a letter.
+    """
     if line.translate(None, b"0123456789 \t\r\v\f"):
         odd = next(token for token in line.split() if not token.isdigit())
         raise ValueError(f"expected non-negative integers as {what}, found {odd[:20]!r}")
@@ -31,7 +34,7 @@ def _integers(line: bytes, what: str) -> np.ndarray:
 
 
 def parse_smtx(text: bytes) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Return the checked column indices, row offsets and shape that `text` describes."""
+    """Return the column indices, row offsets and shape that `text` describes, all checked."""
     lines = text.rstrip().split(b"\n")
     if len(lines) > 3:
         raise ValueError(f"expected 3 lines, found {len(lines)}")
@@ -53,7 +56,7 @@ def parse_smtx(text: bytes) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
 
 
 def read_smtx(text: bytes, values: str, rng: RNG, dtype: DTypeLike | None) -> csr_array:
-    """Build the array that `text` describes, with the values asked for."""
+    """Return the array that `text` describes, with `values` "normal" or "ones"."""
     kinds = "fc" if values == "normal" else "biufc"
     kind = as_dtype(np.float32 if dtype is None else dtype, kinds)
     indices, indptr, shape = parse_smtx(text)
@@ -65,31 +68,31 @@ def read_smtx(text: bytes, values: str, rng: RNG, dtype: DTypeLike | None) -> cs
 
 
 def save_smtx(path: str | os.PathLike[str], A: object) -> None:
-    """Write the pattern of a sparse array as a ``.smtx`` file.
+    """Write the structure of a sparse array to a ``.smtx`` file.
 
     Parameters
     ----------
     path : str or os.PathLike
-        A name that ends in ``.smtx``, or in ``.smtx.gz`` to compress the file, which is replaced
-        as a whole if it exists.
+        A name that ends in ``.smtx``, or in ``.smtx.gz`` for a compressed file.  A file that exists
+        is replaced as a whole.
     A : scipy.sparse array or matrix
-        Any format.  Its stored positions are written, explicit zeros among them; its values are
-        not, for the format has no place for them.  Columns are written in order, and a position
-        that is stored twice is written once.
+        A matrix of any format.  The positions of its entries are written, explicit zeros included.
+        Its values are not written, as the format does not store values.  The columns of a row are
+        written in ascending order, and a position that is stored twice is written once.
 
     Raises
     ------
     TypeError
         If `A` is not sparse.
     ValueError
-        If `A` is not two-dimensional, its index arrays are corrupted, or `path` ends in another
-        suffix.  Nothing is written then.
+        If `A` is not two-dimensional, its index arrays are corrupted, or `path` has another suffix.
+        Nothing is written then.
     OSError
-        If the file cannot be written; what was there then stays.
+        If the file cannot be written.  A file that existed before stays as it was.
 
     See Also
     --------
-    load : Read the file.
+    load : reads the file.
 
     Examples
     --------
@@ -109,12 +112,12 @@ def save_smtx(path: str | os.PathLike[str], A: object) -> None:
     A = as_sparse(A, "A")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
-    # Not in A's dtype, which may be one that scipy neither converts nor adds up.
+    # Booleans, as scipy can neither convert nor sum values of every dtype that A may have.
     pattern = csr_array(validated(A, "A", dtype=np.bool_), copy=True)
     pattern.sum_duplicates()
     header = ", ".join(map(str, (*pattern.shape, pattern.nnz)))
     lines = [" ".join(map(str, part.tolist())) for part in (pattern.indptr, pattern.indices)]
     text = "\n".join([header, *lines, ""]).encode()
-    # Without a time stamp, the same pattern is the same file.
+    # Without a time stamp the same structure always gives the same file.
     with replaced(path) as file:
         file.write(gzip.compress(text, mtime=0) if path.suffix.lower() == ".gz" else text)

@@ -1,4 +1,8 @@
-"""Masks that keep the most of a dense weight under a constraint, for patterns that run fast."""
+"""Pruning: masks that keep the largest magnitudes of a dense weight under a pattern.
+
+Each function returns a boolean mask and the share of the magnitudes that the mask keeps.  Multiply
+a weight by the mask, store the product as a sparse array, and give it to `spkernels.prepare`.
+"""
 
 from .._runtime.public import publish
 from ._block import block, vector

@@ -1,4 +1,4 @@
-"""Checks of the arguments that all ways to prune share."""
+"""Checks of the arguments that the pruning functions share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .._inputs.dense import NATIVE, dense_array, native_order
 
 __all__ = ["as_flag", "as_magnitudes"]
 
-# More than there are elements in any array.
+# A power of two that is larger than the number of elements of any array.
 _MANY = 2.0**64
 
 
 def as_magnitudes(W):
-    """Return |W| as a new array in C order whose sums do not overflow, or raise naming W.
+    """Return |W| as a new C-ordered array whose sums do not overflow; errors name W.
 
-    float32 and float64 stay what they are, other dtypes become float64.
+    float32 and float64 are kept, and other dtypes become float64.
     """
     W = native_order(dense_array(W, "W"))
     if W.ndim != 2:
@@ -31,12 +31,12 @@ def as_magnitudes(W):
             f"W must hold finite numbers, got {W[row, col]} in row {row}, column {col}"
         )
     if most > np.finfo(np.float64).max / _MANY:
-        sizes /= _MANY  # a power of two: nothing is rounded but what is too small to matter
+        sizes /= _MANY  # a power of two rounds only values that are too small to matter
     return sizes
 
 
 def as_flag(name, value):
-    """Return `value` if it is a bool, or raise: another function takes more by that name."""
+    """Return `value` as a bool, or raise TypeError: `magnitude` takes other values by this name."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)

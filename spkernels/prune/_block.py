@@ -1,4 +1,4 @@
-"""Pruning by blocks."""
+"""Pruning of whole blocks."""
 
 from __future__ import annotations
 
@@ -35,26 +35,29 @@ def _prune(W, height, width, sparsity, balanced):
 def block(
     W: ArrayLike, shape: tuple[int, int], sparsity: float, *, balanced: bool = False
 ) -> Pruned:
-    """Keep the blocks with the largest sums of magnitudes, as a whole [1]_.
+    """Keep the whole blocks that have the largest sums of magnitudes [1]_.
 
     Parameters
     ----------
     W : array_like of shape (m, n)
-        The weight, of real numbers; other dtypes than float32 and float64 are taken as float64.
+        The weight, of real numbers.  Dtypes other than float32 and float64 are taken as float64.
     shape : (int, int)
-        Rows and columns of a block.  Where they do not divide those of `W`, the blocks at the lower
-        and right edge are smaller; their sums compete with those of whole blocks.
+        The numbers of rows and columns of a block, each at least 1.  If they do not divide those of
+        `W`, the blocks at the lower and right edges are smaller; their sums compete with the sums
+        of whole blocks.
     sparsity : float
-        The share of blocks that go, from 0 to 1.
+        The share of blocks that are removed, from 0 to 1.
     balanced : bool, optional
-        Whether each row of blocks keeps as many, instead of the largest wherever they are.
+        Whether each row of blocks keeps the same number of blocks.  By default the largest blocks
+        of the whole matrix stay.
 
     Returns
     -------
     Pruned
-        Mask and share.  It keeps ``round((1 - sparsity) * blocks)`` blocks exactly, where blocks
-        are those of the matrix or, if balanced, of a row of blocks, smaller ones included; `round`
-        takes halves to the even number.
+        The mask and the share of the magnitudes that it keeps.  Exactly
+        ``round((1 - sparsity) * blocks)`` blocks stay, where ``blocks`` counts the blocks of the
+        matrix or, if balanced, of a row of blocks, smaller blocks included.  `round` takes halves
+        to the even number.
 
     Raises
     ------
@@ -66,12 +69,12 @@ def block(
 
     See Also
     --------
-    vector : blocks of one column.
+    vector : keeps blocks of one column.
 
     Notes
     -----
-    Sums are float64.  Of equal ones, the block with the lower row stays, and in a row of blocks the
-    one with the lower column.  Time is linear in the size of `W`.
+    Sums are float64.  Of blocks with equal sums, the block with the lower row stays, and in a row
+    of blocks the block with the lower column.  Time is linear in the size of `W`.
 
     References
     ----------
@@ -98,23 +101,26 @@ def block(
 
 
 def vector(W: ArrayLike, v: int, sparsity: float, *, balanced: bool = False) -> Pruned:
-    """Keep the largest blocks of `v` rows and one column [1]_, which share each load of B.
+    """Keep the largest blocks of `v` rows and one column [1]_, whose entries share each load of B.
 
     Parameters
     ----------
     W : array_like of shape (m, n)
-        The weight, of real numbers; other dtypes than float32 and float64 are taken as float64.
+        The weight, of real numbers.  Dtypes other than float32 and float64 are taken as float64.
     v : int
-        Rows of a block, from 1.  Where it does not divide those of `W`, the last ones are smaller.
+        The number of rows of a block, at least 1.  If it does not divide the rows of `W`, the last
+        blocks are smaller.
     sparsity : float
-        The share of blocks that go, from 0 to 1.
+        The share of blocks that are removed, from 0 to 1.
     balanced : bool, optional
-        Whether every `v` rows keep as many, instead of the largest wherever they are.
+        Whether every `v` rows keep the same number of blocks.  By default the largest blocks of the
+        whole matrix stay.
 
     Returns
     -------
     Pruned
-        Mask and share, as of ``block(W, (v, 1), sparsity)``.
+        The mask and the share of the magnitudes that it keeps, as of ``block(W, (v, 1),
+        sparsity)``.
 
     Raises
     ------
@@ -126,7 +132,7 @@ def vector(W: ArrayLike, v: int, sparsity: float, *, balanced: bool = False) -> 
 
     See Also
     --------
-    block : blocks of any shape; how counts are rounded and ties decided.
+    block : keeps blocks of any shape; it says how counts are rounded and ties decided.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Pruning so that several rows fill one."""
+"""Pruning to rows that complement each other: several sparse rows fill one dense row."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ __all__ = ["complementary"]
 
 
 def _dealt(sizes):
-    """Give each column to a row, from the largest entry down, while the row may have more."""
+    """Give each column to one row, from the largest entry down, until a row has its number.
+
+    Every row gets ``cols // rows`` columns or one more.  Returns a boolean mask.
+    """
     rows, cols = sizes.shape
-    least, longer = divmod(cols, rows)  # so many rows may have one more
+    least, longer = divmod(cols, rows)  # `longer` rows get least + 1 columns
     order = np.argsort(-sizes, axis=None, kind="stable")
     owners, counts, left = [-1] * cols, [0] * rows, cols
     places = (part.tolist() for part in np.divmod(order, max(1, cols)))
-    # Each choice rests on all before it, so entries go one by one; lists are faster at that.
+    # Each choice depends on all earlier ones, so a loop visits single entries.  Lists are faster
+    # than arrays at that.
     for row, col in zip(*places, strict=True):
         if owners[col] >= 0 or counts[row] > least or (counts[row] == least and not longer):
             continue
@@ -42,24 +46,24 @@ def _dealt(sizes):
 def complementary(W: ArrayLike, size: int, *, balanced: bool = False) -> Pruned:
     """Give each column of every `size` consecutive rows to one of them [1]_.
 
-    The rows of such a set have no column in common and all columns together: laid over each other
-    they are one dense row.
+    The rows of such a set have no column in common, and together they have all columns: laid over
+    each other they are one dense row.
 
     Parameters
     ----------
     W : array_like of shape (m, n)
-        The weight, of real numbers; other dtypes than float32 and float64 are taken as float64.
+        The weight, of real numbers.  Dtypes other than float32 and float64 are taken as float64.
     size : int
-        Rows of a set, from 1: the sparsity is ``1 - 1 / size``.  Where it does not divide m, the
-        last set has fewer rows, which are denser.
+        The number of rows of a set, at least 1.  The sparsity is ``1 - 1 / size``.  If `size` does
+        not divide m, the last set has fewer rows, which are denser.
     balanced : bool, optional
-        Whether the rows of a set get as many columns each, or one more where `size` does not divide
-        n.
+        Whether the rows of a set get the same number of columns.  If `size` does not divide n, some
+        rows get one column more.
 
     Returns
     -------
     Pruned
-        Mask and share.
+        The mask and the share of the magnitudes that it keeps.
 
     Raises
     ------
@@ -70,15 +74,15 @@ def complementary(W: ArrayLike, size: int, *, balanced: bool = False) -> Pruned:
 
     Notes
     -----
-    Not balanced, a column goes to the row with the largest magnitude, which is optimal, in linear
-    time.
+    By default a column goes to the row with the largest magnitude.  This is optimal, and takes time
+    linear in the size of `W`.
 
-    Balanced, it is greedy: from the largest entry of a set down, the column goes to the row if it
-    is free and the row may have more.  That is not the optimum, but at least half of its sum.  It
-    sorts the entries of each set, and walks over them in Python.
+    With `balanced`, the choice is greedy: entries of a set are visited from the largest down, and
+    an entry's column goes to its row if the column is free and the row has room.  The kept sum is
+    at least half of the optimal sum.  The entries of each set are sorted and visited in Python.
 
-    Of equal magnitudes, the one with the lower row goes first, and in a row the one with the lower
-    column.
+    Of equal magnitudes, the entry with the lower row comes first, and in a row the entry with the
+    lower column.
 
     References
     ----------

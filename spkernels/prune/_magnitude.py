@@ -1,4 +1,4 @@
-"""Pruning entry by entry."""
+"""Pruning of single entries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["magnitude", "nm"]
 
 
 def _as_window(balanced, cols):
-    """Return the width of windows that `balanced` means."""
+    """Return the width of the windows that the argument `balanced` stands for."""
     if isinstance(balanced, str):
         if balanced != "rows":
             raise ValueError(f"balanced must be None, 'rows' or an int, got {balanced!r}")
@@ -34,38 +34,39 @@ def _as_window(balanced, cols):
 def magnitude(
     W: ArrayLike, sparsity: float, *, balanced: Literal["rows"] | int | None = None
 ) -> Pruned:
-    """Keep the largest entries: of all, of each row, or of each window of a row.
+    """Keep the largest entries of the matrix, of each row, or of each window of a row.
 
     Parameters
     ----------
     W : array_like of shape (m, n)
-        The weight, of real numbers; other dtypes than float32 and float64 are taken as float64.
+        The weight, of real numbers.  Dtypes other than float32 and float64 are taken as float64.
     sparsity : float
-        The share of entries that go, from 0 to 1.
+        The share of entries that are removed, from 0 to 1.
     balanced : {None, "rows"} or int, optional
-        None keeps the largest wherever they are [1]_; "rows" as many in every row; an int w as many
-        in every w consecutive columns of a row [2]_.
+        None keeps the largest entries of the whole matrix [1]_.  "rows" keeps the same number of
+        entries in every row, and an int w the same number in every w consecutive columns of a
+        row [2]_.
 
     Returns
     -------
     Pruned
-        Mask and share.  It keeps ``round((1 - sparsity) * size)`` entries exactly, where size is
-        that of the matrix, of a row or of a window; `round` takes halves to the even number.  Where
-        w does not divide n, the last window of a row is shorter, and its count follows from its
-        own size.
+        The mask and the share of the magnitudes that it keeps.  Exactly
+        ``round((1 - sparsity) * size)`` entries stay, where ``size`` counts the elements of the
+        matrix, of a row or of a window.  `round` takes halves to the even number.  If w does not
+        divide n, the last window of a row is shorter, and its count follows from its own size.
 
     Raises
     ------
     ValueError
         If `W` is not 2-D or holds NaN or infinity, `sparsity` is not from 0 to 1, or `balanced` is
-        another string or below 1.
+        an unknown string or a number below 1.
     TypeError
         If `W` is sparse or not real, or another argument has the wrong type.
 
     Notes
     -----
-    Of equal magnitudes, the one with the lower row stays, and in a row the one with the lower
-    column: counts are exact, ties or not.  Time is linear in the size of `W`.
+    Of equal magnitudes, the entry with the lower row stays, and in a row the entry with the lower
+    column, so that ties do not change the counts.  Time is linear in the size of `W`.
 
     References
     ----------
@@ -102,22 +103,22 @@ def magnitude(
 
 
 def nm(W: ArrayLike, n: int, m: int) -> Pruned:
-    """Keep the `n` largest of every `m` consecutive entries of a row, as 2 of 4 [1]_ [2]_.
+    """Keep the `n` largest of every `m` consecutive elements of a row, such as 2 of 4 [1]_ [2]_.
 
     Parameters
     ----------
     W : array_like of shape (rows, cols)
-        The weight, of real numbers; other dtypes than float32 and float64 are taken as float64.
+        The weight, of real numbers.  Dtypes other than float32 and float64 are taken as float64.
     n : int
-        How many stay, from 1 to `m`.
+        The number of elements of a window that stay, from 1 to `m`.
     m : int
-        Of how many, from 2 to 32.  Where it does not divide the columns, the last window of a row
-        is shorter and keeps `n`, or all if it has fewer.
+        The number of columns of a window, from 2 to 32.  If it does not divide the columns of `W`,
+        the last window of a row is shorter.  It keeps `n` elements too, or all if it has fewer.
 
     Returns
     -------
     Pruned
-        Mask and share.
+        The mask and the share of the magnitudes that it keeps.
 
     Raises
     ------
@@ -128,11 +129,12 @@ def nm(W: ArrayLike, n: int, m: int) -> Pruned:
 
     See Also
     --------
-    spkernels.formats.NMArray : stores what is left in few bytes.
+    spkernels.formats.NMArray : stores the remaining entries in few bytes.
 
     Notes
     -----
-    Of equal magnitudes, the one with the lower column stays.  Time is linear in the size of `W`.
+    Of equal magnitudes, the element with the lower column stays.  Time is linear in the size of
+    `W`.
 
     References
     ----------

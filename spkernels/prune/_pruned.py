@@ -1,4 +1,4 @@
-"""What pruning returns."""
+"""The result of pruning."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["Pruned", "pruned"]
 
 
 class Pruned(NamedTuple):
-    """A mask, and how much of a weight it keeps.
+    """A pruning mask, and the share of the weight's magnitudes that the mask keeps.
 
     Attributes
     ----------
     mask : ndarray of bool
-        Of the weight's shape, True where an entry stays.
+        True where an entry stays; of the shape of the weight.
     kept : float
-        The sum of magnitudes under the mask as a share of that of all, from 0 to 1; 1 where all
-        are zero.
+        The sum of the kept magnitudes divided by the sum of all magnitudes, from 0 to 1.  It is 1
+        where all magnitudes are zero.
 
     Examples
     --------
@@ -38,8 +38,9 @@ class Pruned(NamedTuple):
 
 
 def pruned(mask, sizes):
-    """Return `mask` with the share that it keeps of magnitudes."""
+    """Return `mask` with the share of the magnitudes `sizes` that the mask keeps."""
     inside = sizes[mask].sum(dtype=np.float64)
-    # Of two sums that make the total, one cannot be larger than it.
+    # The total is the sum of both parts, not a sum over `sizes`, whose rounding could make the
+    # share larger than 1.
     total = inside + sizes[~mask].sum(dtype=np.float64)
     return Pruned(mask, float(inside / total) if total else 1.0)

@@ -1,4 +1,4 @@
-"""Which of some magnitudes are the largest."""
+"""The choice of the largest magnitudes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["in_windows", "largest"]
 
 
 def largest(sizes, count):
-    """Mark the `count` largest along the last axis; of equal ones, those that come first."""
+    """Mark the `count` largest elements along the last axis; of equal ones, the first ones."""
     width = sizes.shape[-1]
     if count in (0, width):
         return np.full(sizes.shape, count > 0)
@@ -20,9 +20,10 @@ def largest(sizes, count):
 
 
 def in_windows(sizes, width, count):
-    """Mark the count(w) largest in each window of w columns of a row: `width`, the last one fewer.
+    """Mark the ``count(w)`` largest elements in each window of w columns of a row.
 
-    Of equal ones, those in the first columns.
+    A window has w = `width` columns; the last window of a row has fewer if `width` does not divide
+    the columns.  Of equal elements, those in the first columns are marked.
     """
     rows, cols = sizes.shape
     whole = cols - cols % width
