@@ -37,10 +37,16 @@ _Static_assert(SPK_LANES_f32 == 2 * SPK_LANES_f64, "vectors of both types have t
 
 #include "float16.inc.h"
 #include "int8.inc.h"
+#ifdef SPK_LANES_q32
+#include "q32.inc.h"
+#endif
 
 void check_words(void) {
   SPK_NAME2(f32, check_words, SPK_ISA_NAME)();
   SPK_NAME2(f64, check_words, SPK_ISA_NAME)();
   check_float16();
   check_int8();
+#ifdef SPK_LANES_q32
+  check_q32();
+#endif
 }
