@@ -26,7 +26,6 @@ from spkernels._ops.crossover import Rule
 FORMATS = ("csr", "csc", "coo", "bsr")
 OTHER_FORMATS = ("dia", "dok", "lil")
 KINDS = ("array", "matrix")
-TOLERANCE = {"f": 1e-4, "d": 1e-11, "F": 1e-4, "D": 1e-11}
 
 
 @pytest.fixture(autouse=True)
@@ -93,14 +92,19 @@ def methods():
     return [vars(hook.owner)[hook.name] for hook in hooks_module.find_hooks()]
 
 
+def eighths(rng, shape):
+    """Return normal numbers, rounded so that sums of their products are exact, in any order."""
+    return np.round(8 * rng.standard_normal(shape)) / 8
+
+
 def make(format="csr", kind="array", dtype=np.float64, shape=(12, 8), density=0.3, seed=0):
     rng = np.random.default_rng(seed)
-    dense = rng.standard_normal(shape) * (rng.random(shape) < density)
+    dense = eighths(rng, shape) * (rng.random(shape) < density)
     return getattr(sp, f"{format}_{kind}")(dense.astype(dtype))
 
 
 def dense(shape, dtype=np.float64, seed=1):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    return eighths(np.random.default_rng(seed), shape).astype(dtype)
 
 
 def reversed_bytes(array):
@@ -183,11 +187,7 @@ def assert_same(result, expected):
     assert result.flags.c_contiguous == expected.flags.c_contiguous
     assert result.flags.f_contiguous == expected.flags.f_contiguous
     assert result.flags.writeable == expected.flags.writeable
-    if result.dtype.char in TOLERANCE:
-        tolerance = TOLERANCE[result.dtype.char]
-        np.testing.assert_allclose(result, expected, rtol=tolerance, atol=tolerance)
-    else:
-        np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize("operand", OPERANDS)
