@@ -83,8 +83,8 @@ def sparse_attention(
 ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
     """Attend to the keys that a mask names: ``softmax(scale * Q @ K.T + bias) @ V`` over these.
 
-    In one pass over blocks of queries: scores never leave the cache, and nothing of the size of the
-    mask is stored.
+    Scores are made, normalised and used in one pass over blocks of queries, and never leave the
+    cache.
 
     Parameters
     ----------
@@ -136,9 +136,11 @@ def sparse_attention(
     Notes
     -----
     Takes ``2 * heads * nnz * (d + dv)`` useful operations, and memory of some 100 KiB per thread
-    besides 16 rows of `Q` and `out`.  Queries go by tiles of 16, against the keys that any of them
-    attends to: masks whose neighbouring queries share most keys (windows, blocks, global tokens)
-    run at nearly the rate of a dense product; where queries share few, each goes alone.
+    besides 16 rows of `Q` and `out`. Of a sparse array, the runs of consecutive columns are held
+    during the call, 8 bytes each; a scattered mask has nearly one for each entry. Queries go by
+    tiles of 16, against the keys that any of them attends to: masks whose neighbouring queries
+    share most keys (windows, blocks, global tokens) run at nearly the rate of a dense product;
+    where queries share few, each goes alone.
 
     Softmax is taken online over blocks of keys [1]_ [2]_; its exponentials are within 1.1 units in
     the last place, and 0 where they would be subnormal.  Values of keys that a query does not

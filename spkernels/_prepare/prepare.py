@@ -221,8 +221,9 @@ def check_options(op, n, k, storage, pattern, fill, tune, workers):
     """Raise where options of `prepare` are wrong; return those that `inspected` takes."""
     if op not in ("spmm", "sddmm"):
         raise ValueError(f"op must be 'spmm' or 'sddmm', got {op!r}")
-    if op == "sddmm" and any(value is not None for value in (n, storage, pattern, fill)):
-        raise ValueError("n, storage, pattern and fill must be None for op='sddmm'")
+    for name, value in (("n", n), ("storage", storage), ("pattern", pattern), ("fill", fill)):
+        if op == "sddmm" and value is not None:
+            raise ValueError(f"{name} must be None for op='sddmm', got {value!r}")
     if op == "spmm" and k is not None:
         raise ValueError(f"k must be None for op='spmm', got {k!r}")
     if tune is not True and tune is not False:

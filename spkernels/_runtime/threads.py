@@ -82,7 +82,7 @@ def resolve_workers(workers: int | None) -> int:
             raise ValueError(f"workers must be at least {-_CPUS} (minus the CPUs), got {workers}")
         return workers + 1 + _CPUS
     if workers == 0:
-        raise ValueError("workers must not be zero")
+        raise ValueError("workers must be a positive or negative integer, got 0")
     return min(workers, _MAX_THREADS)
 
 

@@ -28,7 +28,8 @@ static int is_too_large(const spk_sparse *A) {
 
 spk_status spk_check_sparse(const spk_sparse *A) {
   if (!A || A->rows < 0 || A->cols < 0 || A->nnz < 0) return SPK_ERR_ARGUMENT;
-  if ((unsigned)A->format > SPK_BSR || (unsigned)A->dtype > SPK_F64 || (unsigned)A->itype > SPK_I64)
+  if ((unsigned)A->format >= SPK_FORMATS || (unsigned)A->dtype > SPK_F64 ||
+      (unsigned)A->itype > SPK_I64)
     return SPK_ERR_ARGUMENT;
   if (A->block_rows < 1 || A->block_cols < 1) return SPK_ERR_ARGUMENT;
   if (A->format != SPK_BSR && (A->block_rows != 1 || A->block_cols != 1)) return SPK_ERR_ARGUMENT;

@@ -6,6 +6,18 @@
  * entries takes about a nanosecond; an entry that is a row of its own takes about ten more. */
 #define ROWS_PER_ENTRY 8
 
+/* No default: where a format is missing, the compiler warns. */
+static int is_sampled(spk_format format) {
+  switch (format) {
+    case SPK_CSR:
+    case SPK_CSC:
+    case SPK_COO:
+    case SPK_BSR:
+      return 1;
+  }
+  return 0;
+}
+
 static spk_dense transposed(const spk_dense *D) {
   return (spk_dense){D->dtype, D->cols, D->rows, D->col_stride, D->row_stride, D->data};
 }
@@ -25,6 +37,7 @@ static spk_status sample(const spk_sparse *P, const spk_column_runs *column_runs
   if (status == SPK_OK) status = spk_check_dense(X);
   if (status == SPK_OK) status = spk_check_dense(Y);
   if (status != SPK_OK) return status;
+  if (!is_sampled(P->format)) return SPK_ERR_ARGUMENT;
   if (P->rows != X->rows || X->cols != Y->rows || P->cols != Y->cols) return SPK_ERR_SHAPE;
   if (P->dtype != X->dtype || P->dtype != Y->dtype) return SPK_ERR_DTYPE;
   const spk_kernels *kernels = spk_active_kernels();

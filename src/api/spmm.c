@@ -6,23 +6,71 @@
 
 static const spk_epilogue plain = {.alpha = 1.0};
 
-/* Whether A goes by gather.  COO times a vector does not, even if sorted, because finding its rows
- * would cost more than the product. */
+/* The switches have no default: where a format is missing, the compiler warns. */
+
+static const char *name_of(spk_format format) {
+  switch (format) {
+    case SPK_CSR:
+      return "csr";
+    case SPK_CSC:
+      return "csc";
+    case SPK_COO:
+      return "coo";
+    case SPK_BSR:
+      return "bsr";
+  }
+  return "unknown";
+}
+
+/* Whether A goes by gather; scatter takes the rest.  COO times a vector does not gather, even if
+ * sorted, because finding its rows would cost more than the product. */
 static int gathers(const spk_sparse *A, const spk_dense *B) {
-  return A->format == SPK_CSR || A->format == SPK_BSR ||
-         (A->format == SPK_COO && (A->flags & SPK_SORTED) && B->cols > 1);
+  switch (A->format) {
+    case SPK_CSR:
+    case SPK_BSR:
+      return 1;
+    case SPK_COO:
+      return (A->flags & SPK_SORTED) && B->cols > 1;
+    case SPK_CSC:
+      return 0;
+  }
+  return 0;
 }
 
 /* Whether the product needs to know if A is sorted.  COO needs it to gather.  Rows of CSR and BSR
  * are cut only if B is packed, which it is for more than a few columns or with a stride. */
 static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
-  if (A->format == SPK_CSC || B->cols <= 1) return 0;
-  return A->format == SPK_COO || B->cols > 8 || B->col_stride != 1;
+  if (B->cols <= 1) return 0;
+  switch (A->format) {
+    case SPK_CSR:
+    case SPK_BSR:
+      return B->cols > 8 || B->col_stride != 1;
+    case SPK_COO:
+      return 1;
+    case SPK_CSC:
+      return 0;
+  }
+  return 0;
 }
 
 /* The most columns of B for which COO is not tested for sorted rows.  With few columns, that test
  * and finding the rows cost more than they save. */
 #define FEW_COLUMNS 16
+
+/* Whether kernels of partial sums take the format at all, with as many columns. */
+static int may_sum_parts(const spk_sparse *A, const spk_dense *B) {
+  switch (A->format) {
+    case SPK_CSR:
+      return B->cols == 1;
+    case SPK_CSC:
+      return 1;
+    case SPK_COO:
+      return B->cols <= FEW_COLUMNS || ((A->flags & SPK_CHECKED) != 0 && !gathers(A, B));
+    case SPK_BSR:
+      return 0;
+  }
+  return 0;
+}
 
 /* Entries per row of CSR below which vectors of 32 bytes are as good as those of 64 (Zen 4: 7%
  * faster at 1 and 3 entries a row, 10% slower at 8). */
@@ -32,9 +80,7 @@ static int wants_sorted(const spk_sparse *A, const spk_dense *B) {
  * number of entries of A decide. */
 static int goes_by_partial_sums(const spk_sparse *A, const spk_dense *B, int threads,
                                 const spk_kernels **kernels, spk_partial_plan *plan) {
-  const int checked = (A->flags & SPK_CHECKED) != 0;
-  if (A->format == SPK_BSR || (A->format == SPK_CSR && B->cols != 1)) return 0;
-  if (A->format == SPK_COO && B->cols > FEW_COLUMNS && (!checked || gathers(A, B))) return 0;
+  if (!may_sum_parts(A, B)) return 0;
   *kernels = spk_active_kernels();
   /* Rows of CSR go by whole vectors even for one column (kernels/spmv_partial.inc.h).  The vectors
    * are wide unless rows are short. */
@@ -96,7 +142,6 @@ spk_status spk_spmm(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
 
 spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const spk_dense *C,
                                 int threads, char *name, size_t size) {
-  static const char *const formats[] = {"csr", "csc", "coo", "bsr"};
   spk_status status = check(A, B, C);
   if (status != SPK_OK) return status;
   if (!name || size == 0) return SPK_ERR_ARGUMENT;
@@ -106,7 +151,7 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
   status = spk_validate(&canonical, wants_sorted(A, B), threads);
   if (status != SPK_OK) return status;
   if (C->rows == 0 || C->cols == 0) {
-    snprintf(name, size, "spmm_%s_empty", formats[A->format]);
+    snprintf(name, size, "spmm_%s_empty", name_of(A->format));
     return SPK_OK;
   }
   const spk_kernels *kernels;
@@ -116,9 +161,9 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
     char shape[32] = "vector";
     if (B->cols > 1)
       snprintf(shape, sizeof shape, "1x%tdv", spk_ceil_div(partial.tile, kernels->lanes[A->dtype]));
-    snprintf(name, size, "spmm_%s_%s%s, partial sums of %td parts, %d thread%s", formats[A->format],
-             shape, partial.pack ? " packed" : "", partial.parts, partial.threads,
-             partial.threads == 1 ? "" : "s");
+    snprintf(name, size, "spmm_%s_%s%s, partial sums of %td part%s, %d thread%s",
+             name_of(A->format), shape, partial.pack ? " packed" : "", partial.parts,
+             partial.parts == 1 ? "" : "s", partial.threads, partial.threads == 1 ? "" : "s");
     return SPK_OK;
   }
   const int gather = gathers(&canonical, B);
@@ -143,7 +188,7 @@ spk_status spk_spmm_kernel_name(const spk_sparse *A, const spk_dense *B, const s
     snprintf(how, sizeof how, " packed");
   else if (plan.copy)
     snprintf(how, sizeof how, " copied");
-  snprintf(name, size, "spmm_%s_%s%s, %d thread%s", formats[A->format], shape, how, plan.threads,
+  snprintf(name, size, "spmm_%s_%s%s, %d thread%s", name_of(A->format), shape, how, plan.threads,
            plan.threads == 1 ? "" : "s");
   return SPK_OK;
 }

@@ -7,7 +7,8 @@ const char *spk_status_string(spk_status status) {
     case SPK_OK:
       return "success";
     case SPK_ERR_ARGUMENT:
-      return "a null pointer, a negative size or an unknown enum value";
+      return "a null pointer, a negative size, an unknown enum value, or a format that the "
+             "function does not take";
     case SPK_ERR_SHAPE:
       return "the shapes of the operands do not fit together";
     case SPK_ERR_DTYPE:

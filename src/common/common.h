@@ -62,6 +62,9 @@ static inline int spk_lowest_bit(uint64_t bits) {
 #endif
 }
 
+/* How many values spk_format has. */
+#define SPK_FORMATS 4
+
 /* Bytes of a cache line, and the alignment of packed panels. */
 #define SPK_ALIGN 64
 

@@ -1,6 +1,6 @@
 #include "sparse.h"
 
-static const char *const names[] = {"CSR", "CSC", "COO", "BSR"};
+static const char *const names[FORMATS] = {"CSR", "CSC", "COO", "BSR"};
 
 const char *sparse_format_name(spk_format format) { return names[format]; }
 

@@ -4,6 +4,9 @@
 
 #include "testing.h"
 
+/* How many values spk_format has: tests of all formats count to this. */
+enum { FORMATS = 4 };
+
 typedef struct sparse_shape {
   spk_format format;
   spk_dtype dtype;

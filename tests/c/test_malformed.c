@@ -171,7 +171,7 @@ static void check_header(spk_format format) {
   } while (0)
   EXPECT_FIELD(rows, -1, SPK_ERR_ARGUMENT);
   EXPECT_FIELD(cols, -COLS, SPK_ERR_ARGUMENT);
-  EXPECT_FIELD(format, (spk_format)4, SPK_ERR_ARGUMENT);
+  EXPECT_FIELD(format, (spk_format)FORMATS, SPK_ERR_ARGUMENT);
   EXPECT_FIELD(format, (spk_format)-1, SPK_ERR_ARGUMENT);
   EXPECT_FIELD(dtype, (spk_dtype)2, SPK_ERR_ARGUMENT);
   EXPECT_FIELD(itype, (spk_itype)-1, SPK_ERR_ARGUMENT);
@@ -370,7 +370,7 @@ static void check_prepared_arguments(void) {
 int main(void) {
   if (!spk_isa()) return TEST_SKIPPED;
   seed_random(404);
-  for (int format = 0; format < 4; format++) {
+  for (int format = 0; format < FORMATS; format++) {
     for (int itype = 0; itype < 2; itype++) check_contents((spk_format)format, (spk_itype)itype);
     check_arrays((spk_format)format);
     check_header((spk_format)format);

@@ -66,7 +66,7 @@ static void check_product(const product *x) {
 static void check_small(int count) {
   static const ptrdiff_t blocks[][2] = {{1, 1}, {2, 3}, {4, 4}, {16, 1}, {1, 8}, {5, 2}};
   for (int i = 0; i < count; i++) {
-    const spk_format format = (spk_format)random_below(4);
+    const spk_format format = (spk_format)random_below(FORMATS);
     const ptrdiff_t *block = blocks[format == SPK_BSR ? random_below(6) : 0];
     const product x = {
         {format, (spk_dtype)random_below(2), (spk_itype)random_below(2),
@@ -89,7 +89,7 @@ static void check_large(void) {
                                         {200, 300, 8000, 130},
                                         {2000, 6000, 2000, 64},
                                         {12, 1200, 1200, 600}};
-  for (int format = 0; format < 4; format++)
+  for (int format = 0; format < FORMATS; format++)
     for (int s = 0; s < 4; s++)
       for (int how = 0; how < INPUT_LAYOUTS; how++) {
         if ((format + s + how / 2) % 2) continue; /* each two of the three meet, in both dtypes */

@@ -143,7 +143,7 @@ static void check_product(const product *x) {
 
 static sparse_shape random_shape(ptrdiff_t most) {
   static const ptrdiff_t blocks[][2] = {{1, 1}, {2, 3}, {4, 4}, {16, 1}, {1, 8}, {5, 2}};
-  const spk_format format = (spk_format)random_below(4);
+  const spk_format format = (spk_format)random_below(FORMATS);
   const ptrdiff_t *block = blocks[format == SPK_BSR ? random_below(6) : 0];
   return (sparse_shape){format,
                         (spk_dtype)random_below(2),
@@ -176,7 +176,7 @@ static void check_large(void) {
                                         {300, 2400, 3600, 35},
                                         {24, 20000, 1500, 17},
                                         {600, 48, 12000, 130}};
-  for (int format = 0; format < 4; format++)
+  for (int format = 0; format < FORMATS; format++)
     for (int s = 0; s < 4; s++)
       for (int how = 0; how < INPUT_LAYOUTS; how++) {
         if ((format + s + how / 2) % 2) continue; /* each two of the three meet, in both dtypes */
@@ -273,13 +273,13 @@ static void check_extremes(void) {
   for (int i = 0; i <= ROWS; i++) offsets[i] = i;
   for (int i = 0; i < ROWS; i++) diagonal[i] = (i + 1) % ROWS; /* not sorted */
   for (size_t c = 0; c < sizeof extremes / sizeof *extremes; c++)
-    for (int format = 0; format < 5; format++)
+    for (int format = 0; format <= FORMATS; format++)
       for (int dtype = 0; dtype < 2; dtype++) {
         const extreme *x = &extremes[c];
         float singles[ROWS];
         double doubles[ROWS];
         for (int i = 0; i < ROWS; i++) singles[i] = (float)x->a, doubles[i] = x->a;
-        const int sorted_coo = format == 4;
+        const int sorted_coo = format == FORMATS;
         const spk_sparse A = {.format = sorted_coo ? SPK_COO : (spk_format)format,
                               .dtype = (spk_dtype)dtype,
                               .itype = SPK_I32,
@@ -307,7 +307,7 @@ static void check_long_rows(void) {
   enum { ROWS = 40, COLS = 9000 };
   static int32_t offsets[COLS + 1], indices[ROWS * COLS];
   static float values[ROWS * COLS];
-  for (int format = 0; format < 4; format++)
+  for (int format = 0; format < FORMATS; format++)
     for (int c = 0; c < 2; c++)
       for (int how = 0; how < OUTPUT_LAYOUTS; how++) {
         /* Powers of two, which add up exactly: + then -, and a smaller one. */

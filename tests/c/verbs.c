@@ -394,21 +394,24 @@ static int made_transpose(int number, verb *v) {
   return 1;
 }
 
+/* What has one case for each dtype. */
+enum { ROOFLINE_FMA, ROOFLINE_LOAD, SPMSPM, SOFTMAX, KWINNERS, OTHERS };
+
 static int made_other(int number, verb *v) {
-  const int what = next(&number, 5), dtype = next(&number, 2);
+  const int what = next(&number, OTHERS), dtype = next(&number, 2);
   snprintf(v->name, sizeof v->name, "other %d, dtype %d", what, dtype);
   v->choice = what;
-  if (what < 2) {
+  if (what <= ROOFLINE_LOAD) {
     v->run = run_roofline;
     return 1;
   }
   v->A = some(SPK_CSR, (spk_dtype)dtype, SPK_I32, 0);
-  if (what == 2) {
+  if (what == SPMSPM) {
     const sparse_shape shape = {SPK_CSR, (spk_dtype)dtype, SPK_I32, COLS, 90, 1, 1, 900, 0};
     v->run = run_spmspm;
     v->S = sparse_random(&shape);
     v->C = plain((spk_dtype)dtype, ROWS, 90);
-  } else if (what == 3) {
+  } else if (what == SOFTMAX) {
     v->run = run_softmax;
     v->C = plain((spk_dtype)dtype, v->A.entries, 1);
   } else {
@@ -437,7 +440,7 @@ static const struct {
              {2 * 2 * 2, made_attention},
              {2 * 2 * 2, made_vector},
              {2, made_transpose},
-             {5 * 2, made_other}};
+             {OTHERS * 2, made_other}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 int verb_count(void) {

@@ -537,7 +537,7 @@ def test_too_little_memory_skips_a_matrix(capsys, brief, layer, monkeypatch):
         ("--seconds", "soon", "seconds, at least 0, got 'soon'"),
         ("--seconds", "inf", "seconds, at least 0, got 'inf'"),
         ("--seed", "-1", "at least 0"),
-        ("--workers", "0", "workers must not be zero"),
+        ("--workers", "0", "workers must be a positive or negative"),
         ("--workers", "99999999999999999999", "expected at most"),
         ("--dtype", "int8", "float32"),
     ],

@@ -103,7 +103,7 @@ def test_errors_of_arguments():
         prepare_many(matrices, jobs=1.5)
     with pytest.raises(TypeError, match="tune must be True or False, got 1"):
         prepare_many(matrices, tune=1)
-    with pytest.raises(ValueError, match="workers must not be zero"):
+    with pytest.raises(ValueError, match="workers must be a positive or negative"):
         prepare_many([], workers=0)
 
 
