@@ -1,8 +1,9 @@
-"""Products on NVIDIA GPUs, for arrays of CuPy, torch, and others that share their memory.
+"""Products on NVIDIA GPUs, for arrays of CuPy, torch and other libraries that share GPU memory.
 
-`import spkernels.cuda` needs neither CUDA nor a GPU; calls that do say what is missing, as
-`why_not` does.  The kernels are in a library of their own, which ``pip install ./cuda`` makes in a
-clone of the repository.
+`import spkernels.cuda` needs neither CUDA nor a GPU.  A call that needs them raises an error that
+says what is missing; `why_not` returns the same message.  The kernels are in a library of their
+own, which ``pip install ./cuda`` builds in a clone of the repository.  `prepare` packs a sparse
+matrix into GPU memory; `spmm`, `sddmm` and `sparse_attention` multiply.
 """
 
 from .._runtime.public import publish

@@ -1,7 +1,7 @@
-"""Dense arrays on the GPU: of CuPy, torch, numba and whatever else shares its memory.
+"""Dense arrays on the GPU: those of CuPy, torch, numba and other libraries that share memory.
 
-Each library has a class here that reads where an array lies and makes new ones; `resolve` picks it
-by the array's type.  Nothing is copied.
+Each library has a class here.  Its methods return the address and the layout of an array, and make
+new arrays.  `resolve` chooses the class by the type of an array.  Arrays are not copied.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from . import _library
 
 __all__ = ["default_library", "dtype_name", "register", "resolve", "stream_pointer"]
 
-#: Types of devices in DLPack: memory of CUDA's, or managed by it.
+#: The types of devices in DLPack for CUDA memory and for managed CUDA memory.
 _DLPACK_CUDA = (2, 13)
 
 
 def dtype_name(dtype):
-    """Return the name that NumPy, CuPy and torch agree on: of their dtypes, or a string."""
+    """Return the name of a dtype, on which NumPy, CuPy and torch agree; a string is such a name."""
     if isinstance(dtype, str):
         return dtype
     text = str(dtype)
@@ -28,7 +28,7 @@ def dtype_name(dtype):
 
 
 def on_host(value, name):
-    """Return the error for an operand that is not on the GPU."""
+    """Return the TypeError for an operand that is in host memory."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     return TypeError(
         f"{name} must be an array on the GPU (CuPy, torch, __cuda_array_interface__ or DLPack), "
@@ -41,7 +41,7 @@ class Torch:
     """Tensors of torch."""
 
     name = "torch"
-    #: Whether `stream` is the one that what is made and moved by this library is enqueued on.
+    #: Whether the library makes and copies arrays on the stream that `stream` returns.
     has_current_stream = True
 
     def __init__(self):
@@ -51,15 +51,15 @@ class Torch:
         self._names = {getattr(torch, name): name for name in _library.DTYPES}
         self._dtypes = {name: dtype for dtype, name in self._names.items()}
         self._devices = {None: torch.device("cuda")}
-        # What torch's own compiled code asks: no object is made.
+        # The function that torch's own compiled code calls: it makes no object, so it is quick.
         self._raw_stream = getattr(torch._C, "_cuda_getCurrentRawStream", None)
 
     def is_here(self, tensor):
-        """Whether a tensor is on a GPU."""
+        """Return whether a tensor is on a GPU."""
         return tensor.is_cuda
 
     def read(self, tensor, name):
-        """Return (pointer, shape, strides in elements, name of dtype, device), or raise."""
+        """Return (pointer, shape, strides in elements, dtype name, device), or raise TypeError."""
         if not self.is_here(tensor):
             raise on_host(tensor, name)
         if tensor.layout is not self._torch.strided:
@@ -68,74 +68,79 @@ class Torch:
         return tensor.data_ptr(), tensor.shape, tensor.stride(), dtype, tensor.get_device()
 
     def is_read_only(self, tensor):
-        """Whether a tensor must not be written: none says so."""
+        """Return whether a tensor must not be written; torch has no such tensors."""
         return False
 
     def stream(self, tensor, device):
-        """Return the stream that torch enqueues on now."""
+        """Return the current stream of torch on a device, as a pointer."""
         if self._raw_stream is not None:
             return self._raw_stream(device)
         return self._torch.cuda.current_stream(device).cuda_stream
 
     def empty(self, shape, dtype, device):
-        """Make a row-major tensor; return it and its pointer."""
+        """Return a new row-major tensor and its pointer."""
         made = self._torch.empty(shape, dtype=self._dtypes[dtype], device=self.device(device))
         return made, made.data_ptr()
 
     def room(self, size, device):
-        """Make a workspace of so many bytes; return it and its pointer."""
+        """Return a new workspace of `size` bytes and its pointer."""
         made = self._torch.empty(size, dtype=self._torch.uint8, device=self.device(device))
         return made, made.data_ptr()
 
     def device(self, number):
-        """Return what torch calls the device of a number; None for the current one."""
+        """Return torch's object for the device `number`; None stands for the current device."""
         found = self._devices.get(number)
         if found is None:
             found = self._devices[number] = self._torch.device("cuda", number)
         return found
 
     def transposed(self, tensor):
-        """Return the transpose of a matrix, which shares its memory."""
+        """Return the transpose of a matrix, as a view."""
         return tensor.t()
 
     def filled(self, size, value, dtype, device):
-        """Make a vector of one value; return it and its pointer."""
+        """Return a new vector of `size` elements that are all `value`, and its pointer."""
         made, pointer = self.empty((size,), dtype, device)
         made.fill_(value)
         return made, pointer
 
     def index(self, positions, device):
-        """Make what `take` takes, of an array in host memory."""
+        """Copy positions from host memory to a device, for `take`."""
         return self._torch.from_numpy(positions).to(self.device(device))
 
     def take(self, tensor, index):
-        """Return the elements at places along the last dimension."""
+        """Return the elements at the positions `index` along the last dimension."""
         return tensor.index_select(-1, index)
 
     def assign(self, to, tensor):
-        """Write a tensor's elements to another of the same shape."""
+        """Copy the elements of `tensor` into `to`, which has the same shape."""
         to.copy_(tensor)
 
     def asarray(self, value, dtype=None):
-        """Copy to the current device what is not there."""
+        """Return `value` on the current device; an array that is there already is not copied."""
         dtype = None if dtype is None else self._dtypes[dtype]
         if isinstance(value, np.ndarray) and not value.flags.writeable:
-            value = value.copy()  # torch warns of what cannot be written
+            value = value.copy()  # torch warns about read-only arrays
         return self._torch.as_tensor(value, dtype=dtype, device=self.device(None))
 
     def from_dlpack(self, value):
-        """Share the memory of an array of another library."""
+        """Return an array that shares the memory of another library's array."""
         return self._torch.from_dlpack(value)
 
     def to_numpy(self, tensor):
-        """Copy to host memory; waits for it."""
+        """Return a copy in host memory, after a wait for the GPU."""
         return tensor.detach().cpu().numpy()
 
     @contextlib.contextmanager
     def on(self, device, stream):
-        """Make arrays on a device, and for a stream, whose they are until it has passed them."""
+        """Make `device` and `stream` current.
+
+        The memory of arrays that are made meanwhile is reused only after `stream` has passed the
+        work that uses it.
+        """
         cuda = self._torch.cuda
-        # 1 is CUDA's other name for the legacy default stream; to torch odd numbers are its own.
+        # 1 is another name of CUDA for the legacy default stream.  torch reserves odd numbers for
+        # streams of its own.
         stream = 0 if stream == 1 else stream
         with cuda.device(device), cuda.stream(cuda.ExternalStream(stream, device=device)):
             yield
@@ -160,77 +165,77 @@ class CuPy:
         return found
 
     def read(self, array, name):
-        """Return (pointer, shape, strides in elements, name of dtype, device), or raise."""
+        """Return (pointer, shape, strides in elements, dtype name, device), or raise TypeError."""
         dtype = array.dtype
         size = dtype.itemsize
         strides = tuple([stride // size for stride in array.strides])
         return array.data.ptr, array.shape, strides, self._name(dtype), array.device.id
 
     def is_read_only(self, array):
-        """Whether an array must not be written: none says so."""
+        """Return whether an array must not be written; CuPy has no such arrays."""
         return False
 
     def stream(self, array, device):
-        """Return the stream that CuPy enqueues on now."""
+        """Return the current stream of CuPy on a device, as a pointer."""
         return self._cupy.cuda.get_current_stream(device).ptr
 
     def empty(self, shape, dtype, device):
-        """Make a row-major array; return it and its pointer."""
+        """Return a new row-major array and its pointer."""
         with self._current(device):
             made = self._cupy.empty(shape, _numpy_dtype(dtype))
         return made, made.data.ptr
 
     def room(self, size, device):
-        """Make a workspace of so many bytes; return it and its pointer."""
+        """Return a new workspace of `size` bytes and its pointer."""
         with self._current(device):
             made = self._cupy.cuda.alloc(size)
         return made, made.ptr
 
     def _current(self, device):
-        """Make a device the current one, where it is not."""
+        """Return a context in which `device` is current; None stands for the current device."""
         if device is None or self._cupy.cuda.runtime.getDevice() == device:
             return contextlib.nullcontext()
         return self._cupy.cuda.Device(device)
 
     def transposed(self, array):
-        """Return the transpose of a matrix, which shares its memory."""
+        """Return the transpose of a matrix, as a view."""
         return array.T
 
     def filled(self, size, value, dtype, device):
-        """Make a vector of one value; return it and its pointer."""
+        """Return a new vector of `size` elements that are all `value`, and its pointer."""
         made, pointer = self.empty(size, dtype, device)
         with self._current(device):
             made.fill(value)
         return made, pointer
 
     def index(self, positions, device):
-        """Make what `take` takes, of an array in host memory."""
+        """Copy positions from host memory to a device, for `take`."""
         with self._current(device):
             return self._cupy.asarray(positions)
 
     def take(self, array, index):
-        """Return the elements at places along the last dimension."""
+        """Return the elements at the positions `index` along the last dimension."""
         return array.take(index, axis=-1)
 
     def assign(self, to, array):
-        """Write an array's elements to another of the same shape."""
+        """Copy the elements of `array` into `to`, which has the same shape."""
         to[...] = array
 
     def asarray(self, value, dtype=None):
-        """Copy to the current device what is not there."""
+        """Return `value` on the current device; an array that is there already is not copied."""
         return self._cupy.asarray(value, None if dtype is None else _numpy_dtype(dtype))
 
     def from_dlpack(self, value):
-        """Share the memory of an array of another library."""
+        """Return an array that shares the memory of another library's array."""
         return self._cupy.from_dlpack(value)
 
     def to_numpy(self, array):
-        """Copy to host memory; waits for it."""
+        """Return a copy in host memory, after a wait for the GPU."""
         return self._cupy.asnumpy(array)
 
     @contextlib.contextmanager
     def on(self, device, stream):
-        """Make arrays on a device, and for a stream, whose they are until it has passed them."""
+        """Make `device` and `stream` current, for arrays that are made meanwhile."""
         with self._current(device), self._cupy.cuda.ExternalStream(stream):
             yield
 
@@ -238,30 +243,30 @@ class CuPy:
 class Interface:
     """Arrays of other libraries that have ``__cuda_array_interface__``.
 
-    New ones are made by the default library, CuPy or torch.
+    The default library, CuPy or torch, makes new arrays for them.
     """
 
     name = "interface"
     has_current_stream = False
 
     def __getattr__(self, name):
-        # What makes arrays; what reads and moves them is its own.
+        # The methods that make arrays are those of the default library.
         return getattr(default_library(), name)
 
     def take(self, array, index):
-        """Return the elements at places along the last dimension."""
+        """Return the elements at the positions `index` along the last dimension."""
         library = default_library()
         return library.take(library.asarray(array), index)
 
     def assign(self, to, array):
-        """Write an array's elements to another of the same shape."""
+        """Copy the elements of `array` into `to`, which has the same shape."""
         library = default_library()
         library.assign(library.asarray(to), library.asarray(array))
 
     def read(self, array, name):
-        """Return (pointer, shape, strides in elements, name of dtype, device), or raise."""
+        """Return (pointer, shape, strides in elements, dtype name, device), or raise TypeError."""
         known = getattr(array, "__cuda_array_interface__", None)
-        if known is None:  # others of this type are on the GPU
+        if known is None:  # another array of this type was on the GPU, this one is not
             raise on_host(array, name)
         if known.get("mask") is not None:
             raise TypeError(f"{name} must have no mask")
@@ -276,20 +281,20 @@ class Interface:
             )
         else:
             strides = tuple([stride // size for stride in strides])
-        # The interface says nothing of the device.
+        # The interface does not name the device, so the last element is None.
         return known["data"][0] or 0, shape, strides, dtype.name, None
 
     def is_read_only(self, array):
-        """Whether an array must not be written."""
+        """Return whether an array must not be written."""
         return bool(array.__cuda_array_interface__["data"][1])
 
     def stream(self, array, device):
-        """Return the stream that the array is ready on, else the legacy default one."""
+        """Return the stream that the interface names, or 0, the legacy default stream."""
         return array.__cuda_array_interface__.get("stream") or 0
 
 
 class Numba(Interface):
-    """Arrays of numba, which makes new ones."""
+    """Arrays of numba, which makes the new arrays, too."""
 
     name = "numba"
 
@@ -299,27 +304,27 @@ class Numba(Interface):
         self._cuda = cuda
 
     def empty(self, shape, dtype, device):
-        """Make a row-major array on the current device; return it and its pointer."""
+        """Return a new row-major array on the current device, and its pointer."""
         made = self._cuda.device_array(shape, _numpy_dtype(dtype))
         return made, made.device_ctypes_pointer.value
 
     def room(self, size, device):
-        """Make a workspace of so many bytes; return it and its pointer."""
+        """Return a new workspace of `size` bytes and its pointer."""
         return self.empty(size, "uint8", device)
 
     def filled(self, size, value, dtype, device):
-        """Make a vector of one value; return it and its pointer."""
+        """Return a new vector of `size` elements that are all `value`, and its pointer."""
         made, pointer = self.empty(size, dtype, device)
         made[:] = value
         return made, pointer
 
     def transposed(self, array):
-        """Return the transpose of a matrix, which shares its memory."""
+        """Return the transpose of a matrix, as a view."""
         return array.T
 
     @contextlib.contextmanager
     def on(self, device, stream):
-        """Make arrays on the current device; numba's memory is of no stream."""
+        """Change nothing: numba uses the current device, and its memory belongs to no stream."""
         yield
 
 
@@ -332,7 +337,7 @@ def _row_major(shape):
 
 
 def _typed(typestr, array):
-    """Return the dtype of an interface, whose strings do not tell bfloat16 from other 2 bytes."""
+    """Return the dtype of an array; the interface's string alone does not identify bfloat16."""
     dtype = np.dtype(typestr)
     if dtype.kind == "V" and hasattr(array, "dtype"):
         return _numpy_dtype(dtype_name(array.dtype))
@@ -345,17 +350,21 @@ def _numpy_dtype(name):
     return np.dtype(name)
 
 
-#: What reads arrays, by their type; for None, what makes them where nothing else does.
+#: The library objects by the types of arrays.  The object for None makes arrays where the caller's
+#: library does not.
 _LIBRARIES = {}
 
 
 def register(kind, library):
-    """Have arrays of a type read, and made, by an object with the methods of `CuPy`."""
+    """Use `library`, an object with the methods of `CuPy`, for arrays of the type `kind`."""
     _LIBRARIES[kind] = library
 
 
 def resolve(value, name):
-    """Return the library of an operand, and the operand as it takes it, or raise naming it."""
+    """Return the library object of an operand and the operand as an array of that library.
+
+    An operand that is not on the GPU raises a TypeError with its `name`.
+    """
     library = _LIBRARIES.get(type(value))
     if library is not None:
         return library, value
@@ -393,14 +402,14 @@ _made = {}
 
 
 def _one(kind):
-    """Return the one object of a class."""
+    """Return the single object of a class, which the first call makes."""
     if kind not in _made:
         _made[kind] = kind()
     return _made[kind]
 
 
 def default_library():
-    """Return the library that makes arrays where the caller's does not: CuPy, else torch."""
+    """Return the object that makes arrays where the caller's library does not: CuPy, else torch."""
     found = _LIBRARIES.get(None)
     if found is not None:
         return found
@@ -415,7 +424,7 @@ def default_library():
 
 
 def stream_pointer(stream):
-    """Return the pointer of a stream: an int, or an object of CuPy, torch, numba or others."""
+    """Return the pointer of a stream, which is an int or an object of CuPy, torch or numba."""
     if type(stream) is int:
         if stream < 0:
             raise ValueError(f"stream must be a pointer, got {stream}")

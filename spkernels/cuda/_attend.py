@@ -11,13 +11,14 @@ from ._operands import as_factor, check_apart, check_operand, enqueue, read
 
 __all__ = ["attend"]
 
-#: What the kernels take: multiples of this many elements, up to so many.
+#: The kernels take rows whose number of elements is a multiple of _STEP and at most _MAX, and whose
+#: addresses are multiples of _ALIGNMENT bytes.
 _STEP, _MAX = 8, 256
 _ALIGNMENT = 16
 
 
 def attend(packed, Q, K, V, scale=None, out=None, return_lse=False, stream=None):
-    """Return softmax(scale * Q K^T) V over the entries of the mask, which is `packed`."""
+    """Return ``softmax(scale * Q @ K.T) @ V`` over the entries of the packed mask."""
     operands = [read(value, name) for value, name in ((Q, "Q"), (K, "K"), (V, "V"))]
     if packed.dtype not in ("float16", "bfloat16"):
         raise TypeError(
@@ -54,7 +55,7 @@ def _check_shapes(packed, Q, K, V):
 
 
 def _check_rows(operand, packed):
-    """Raise unless rows are contiguous and aligned."""
+    """Raise unless the rows of an operand are contiguous and aligned."""
     check_operand(operand, packed)
     size = _library.ITEMSIZES[operand.dtype]
     strides, shape = tuple(operand.strides), tuple(operand.shape)
@@ -73,7 +74,7 @@ def _check_rows(operand, packed):
 
 
 def _lead(Q, K, V):
-    """Return (batch, heads, heads of K and V), or raise where they do not fit."""
+    """Return (batch, heads of Q, heads of K and V), or raise if leading dimensions do not fit."""
     (batch, heads), *others = [(1, 1, *operand.shape)[-4:-2] for operand in (Q, K, V)]
     kv_heads = others[0][1]
     for operand, (theirs, their_heads) in zip((K, V), others, strict=True):
@@ -87,7 +88,7 @@ def _lead(Q, K, V):
 
 
 def _strides(operand):
-    """Return those of batch, head and row, 0 where there is but one."""
+    """Return the strides of batch, head and row, in elements; 0 for a batch or head of size 1."""
     shape, strides = (1, 1, *operand.shape)[-4:], (0, 0, *operand.strides)[-4:]
     batch, head = (0 if shape[axis] == 1 else strides[axis] for axis in (0, 1))
     return batch, head, strides[2]

@@ -1,4 +1,4 @@
-"""What goes wrong with a GPU, as exceptions."""
+"""The exceptions for failures of the GPU, and their messages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ class CudaError(RuntimeError):
 
 
 class UnavailableError(CudaError):
-    """The library for GPUs, the driver or a GPU is missing: the message says which, and what helps.
+    """The library for GPUs, the driver or a GPU is missing.
 
-    `spkernels.cuda.why_not` returns the same message.
+    The message says which of these is missing and how to get it.  `spkernels.cuda.why_not` returns
+    the same message.
     """
 
 
 def raise_status(library, status, doing):
-    """Raise the exception for a status of the library other than success."""
+    """Raise the exception for `status`, a failure of the library while it was `doing` something."""
     text = library.spk_cuda_status_string(status).decode()
     if status == _library.ERR_MEMORY:
         raise MemoryError(f"spkernels.cuda: out of memory while {doing}")

@@ -1,4 +1,4 @@
-"""Products on the GPU of what was prepared, or is prepared for one call."""
+"""The functions that multiply on the GPU, by prepared matrices or by others for one call."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = ["asarray", "sddmm", "sparse_attention", "spmm"]
 
 
 def asarray(value: Any, dtype: Any = None) -> Any:
-    """Copy an array to the current GPU, as an array of CuPy, or of torch where that is missing.
+    """Copy an array to the current GPU, as an array of CuPy or, without CuPy, as a torch tensor.
 
     Parameters
     ----------
     value : array_like
-        What to copy.  An array that is on the GPU already is not copied.
+        The array.  If it is on the GPU already, it is not copied.
     dtype : dtype, optional
-        What to convert it to.
+        The dtype of the result; by default that of `value`.
 
     Returns
     -------
     cupy.ndarray or torch.Tensor
-        The array.
+        The array on the GPU.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def _is_operand(value):
 
 
 def _on_gpu(copy, stream, *values):
-    """Return what to compute with: copies on the GPU of arrays of NumPy, if asked for."""
+    """Return `values`; with `copy`, NumPy's arrays among them become copies on the GPU."""
     if not copy:
         return values
     if stream is not None:
@@ -61,7 +61,10 @@ def _on_gpu(copy, stream, *values):
 
 
 def _returned(copy, result, out, *operands):
-    """Return a result as the caller gets it: in host memory, if `out` or all operands are there."""
+    """Return the result for the caller; with `copy`, in host memory if the caller's arrays are.
+
+    A given `out` decides, else the dense operands: all of them must be arrays of NumPy.
+    """
     if not copy:
         return result
     if out is not None:
@@ -91,23 +94,23 @@ def spmm(
     Parameters
     ----------
     A : CudaMatrix, or sparse matrix that `prepare` takes, of shape (m, k); or dense
-        The left operand.  One that is not prepared is packed for this call alone, on the CPU, and
-        given back: that takes far longer than the product, and waits for the GPU.
+        The left operand.  A sparse matrix that is not prepared is packed on the CPU for this call
+        alone, and freed again.  Packing takes far longer than the product, and waits for the GPU.
     B : dense array on the GPU, of shape (k,) or (k, n); or as `A`
-        The right operand, sparse if `A` is dense.  ``spmm(X, W.T, bias=b, activation="relu")`` is a
-        linear layer.
+        The right operand, which must be sparse if `A` is dense.
+        ``spmm(X, W.T, bias=b, activation="relu")`` is a linear layer.
     out, alpha, beta, bias, activation, order, stream
         As in `CudaMatrix.spmm`.
     copy : bool, optional
-        Whether to take dense operands, `out` and `bias` that are arrays of NumPy, by copies to the
-        GPU, and give NumPy's back; by CuPy or torch, whichever is there.
+        Whether the dense operand, `out` and `bias` may be arrays of NumPy, which CuPy or torch
+        copies to the GPU.  The result is copied back if the dense operand is an array of NumPy.
 
     Returns
     -------
     array
-        On the GPU, of the dense operand's library; with `copy`, an array of NumPy where the dense
-        operand is one.  Of the dtype of the prepared matrix; one that is packed for this call has
-        the dtype of the dense operand.
+        On the GPU, of the dense operand's library; with `copy`, an array of NumPy if the dense
+        operand is one.  Its dtype is that of the prepared matrix.  A matrix that is packed for this
+        call takes the dtype of the dense operand.
 
     Raises
     ------
@@ -119,7 +122,7 @@ def spmm(
     See Also
     --------
     prepare : packs a matrix once for many products.
-    spkernels.spmm : the same on the CPU.
+    spkernels.spmm : multiplies on the CPU.
 
     Examples
     --------
@@ -140,7 +143,7 @@ def spmm(
 
 
 def _packed(S, name, dtype, op, transposed=False):
-    """Return the handle of a matrix or its transpose, made for one call where there is none."""
+    """Return the handle of `S` or of its transpose; a matrix that is not prepared is packed now."""
     if isinstance(S, CudaMatrix):
         return S._source.packed(S._is_transposed != transposed)
     return source_of(S, name, dtype, op=op).packed(transposed)
@@ -163,18 +166,19 @@ def sddmm(
     Parameters
     ----------
     P : CudaMatrix, or sparse matrix that `prepare` takes, of shape (m, n)
-        The pattern.  One that is not prepared (with ``op="sddmm"``) is packed for this call alone,
-        on the CPU, and given back: that takes far longer than the product, and waits for the GPU.
+        The sparse matrix whose structure is sampled.  One that is not prepared with ``op="sddmm"``
+        is packed on the CPU for this call alone, and freed again.  Packing takes far longer than
+        the product, and waits for the GPU.
     X, Y, out, alpha, beta, scale, stream
         As in `CudaMatrix.sddmm`.
     copy : bool, optional
-        Whether to take factors and `out` that are arrays of NumPy, by copies to the GPU, and give
-        NumPy's back; by CuPy or torch, whichever is there.
+        Whether the factors and `out` may be arrays of NumPy, which CuPy or torch copies to the GPU.
+        The result is copied back if both factors are arrays of NumPy.
 
     Returns
     -------
     array of shape (..., nnz)
-        The values, in the order of those of `P`.
+        The sampled values, in the order of the values of `P`.
 
     Raises
     ------
@@ -183,7 +187,7 @@ def sddmm(
 
     See Also
     --------
-    spkernels.sddmm : the same on the CPU, which returns a sparse array.
+    spkernels.sddmm : samples on the CPU, and returns a sparse array.
 
     Examples
     --------
@@ -207,21 +211,21 @@ def sparse_attention(
     stream: Any = None,
     copy: bool = False,
 ) -> Any:
-    """Attend to the keys that a mask names: ``softmax(scale * Q @ K.T) @ V`` over these.
+    """Compute sparse attention: ``softmax(scale * Q @ K.T) @ V`` over the entries of a mask.
 
     Parameters
     ----------
     Q, K, V : dense arrays on the GPU
         As in `CudaMatrix.attend`.
     mask : CudaMatrix, sparse matrix that `prepare` takes or `spkernels.masks.Mask`
-        Which keys each query attends to, the same for all heads.  One that is not prepared (with
-        ``op="attention"``) is packed for this call alone, on the CPU, and given back: that takes
-        far longer than the product, and waits for the GPU.
+        Its row i has entries for the keys that query i attends to; all heads share it.  A mask that
+        is not prepared with ``op="attention"`` is packed on the CPU for this call alone, and freed
+        again.  Packing takes far longer than the product, and waits for the GPU.
     scale, out, return_lse, stream
         As in `CudaMatrix.attend`.
     copy : bool, optional
-        Whether to take operands and `out` that are arrays of NumPy, by copies to the GPU, and give
-        NumPy's back; by CuPy or torch, whichever is there.
+        Whether the operands and `out` may be arrays of NumPy, which CuPy or torch copies to the
+        GPU.  The results are copied back if all operands are arrays of NumPy.
 
     Returns
     -------
@@ -235,7 +239,7 @@ def sparse_attention(
 
     See Also
     --------
-    spkernels.sparse_attention : the same on the CPU.
+    spkernels.sparse_attention : computes attention on the CPU.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""The shared library for GPUs by way of ctypes: its structures, its functions, where it is.
+"""The shared library for GPUs through ctypes: its structures, its functions and its path.
 
-The numbers here are those of include/spkernels/cuda.h; a test compares them.
+All numbers are those of include/spkernels/cuda.h; a test compares them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ABI_VERSION = 1
 
-#: dtypes by the names that NumPy, CuPy and torch agree on.
+#: The numbers of dtypes, by the names that NumPy, CuPy and torch agree on.
 DTYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3}
 ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 PRECISIONS = {"strict": 0, "tf32": 1, "3xtf32": 2}
@@ -27,7 +27,7 @@ ACTIVATIONS = {
 OK, ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE, ERR_INDPTR, ERR_INDEX, ERR_MEMORY = range(7)
 ERR_DRIVER, ERR_DEVICE, ERR_RUNTIME, ERR_WORKSPACE, ERR_PREPARED = range(100, 105)
 
-#: What a workspace must be aligned to.
+#: A workspace must begin at a multiple of this number of bytes.
 ALIGNMENT = 256
 
 #: The package that the wheel with the library installs.
@@ -145,7 +145,11 @@ _FUNCTIONS = {
 
 
 def find() -> Path | None:
-    """Return where the library is: as the environment says, in-tree, or of the wheel."""
+    """Return the path of the library, or None if it is not installed.
+
+    The path that the environment variable ``SPKERNELS_CUDA_LIBRARY`` names comes first, then a
+    library beside this file, then the library of the wheel.
+    """
     named = os.environ.get("SPKERNELS_CUDA_LIBRARY")
     if named:
         return Path(named)
@@ -160,12 +164,12 @@ def find() -> Path | None:
 
 
 def load(path: Path) -> ctypes.CDLL:
-    """Load a library, and say what its functions take.
+    """Load a library, and declare the types of its functions.
 
     Raises
     ------
     OSError
-        If it cannot be loaded, lacks a function, or has another ABI.
+        If the library cannot be loaded, lacks a function, or has another ABI version.
     """
     library = ctypes.CDLL(str(path))
     for name, (result, arguments) in _FUNCTIONS.items():

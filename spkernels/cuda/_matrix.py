@@ -25,40 +25,40 @@ if TYPE_CHECKING:
 
 __all__ = ["CudaMatrix", "prepare", "source_of"]
 
-#: What errors call the operands.
+#: The names of the operands in errors.
 _BW, _XW = ("B", "W"), ("X", "W")
 
 
 class CudaMatrix:
-    """A sparse matrix in the memory of a GPU, packed for its kernels; made by `prepare`.
+    """A sparse matrix that is packed in the memory of a GPU; `prepare` makes it.
 
-    ``W @ B``, ``X @ W`` and ``X @ W.T`` multiply by dense arrays on the same GPU: CuPy's, tensors
-    of torch, and whatever has ``__cuda_array_interface__`` or DLPack.  Results are of the caller's
-    library, and are enqueued on its current stream: nothing waits for them.  It holds copies: what
-    becomes of the matrix that it was made from does not matter.
+    ``W @ B``, ``X @ W`` and ``X @ W.T`` multiply by dense arrays on the same GPU: arrays of CuPy,
+    tensors of torch, and arrays with ``__cuda_array_interface__`` or DLPack.  Results are arrays of
+    the caller's library.  Products are enqueued on that library's current stream, and do not wait
+    for the GPU.  The matrix holds copies, so later changes of its source do not matter.
 
-    Any number of threads may multiply by it at once, on any streams, but not while `update_values`
-    runs.  It cannot be pickled.
+    Any number of threads may multiply by a matrix at once, on any streams, but not while
+    `update_values` runs.  A matrix cannot be pickled.
 
     Attributes
     ----------
     shape : (int, int)
-        Its shape.
+        The numbers of rows and columns.
     dtype : str
-        "float32", "float64", "float16" or "bfloat16": of its values, and of operands and results.
+        The dtype of values, operands and results: "float32", "float64", "float16" or "bfloat16".
     nnz : int
-        Stored entries, duplicates included.
+        The number of entries, duplicates included.
     nbytes : int
-        The device memory that it takes by now, together with `T`.
+        The device memory in use now, in bytes, with that of `T`.
     kernel : str
-        The kernel that multiplies as many columns as it was prepared for.
+        The name of the kernel for the number of columns that the matrix was prepared for.
     T : CudaMatrix
-        The transpose, which shares all of this.  ``X @ W.T``, a linear layer with a sample per row
-        of X, is done by what ``W`` packed; what ``W.T @ B`` and ``X @ W`` need is packed when one
-        of them is first used.
+        The transpose, which shares the packed data.  ``X @ W.T``, a linear layer with a sample per
+        row of X, uses the data that ``W`` packed.  ``W.T @ B`` and ``X @ W`` need other data, which
+        the first of these products packs.
     """
 
-    #: Has NumPy's arrays and CuPy's leave ``X @ W`` to ``W``.
+    #: These two make the arrays of NumPy and CuPy leave ``X @ W`` to ``W``.
     __array_ufunc__ = None
     __array_priority__ = 1000
 
@@ -71,7 +71,7 @@ class CudaMatrix:
 
     @property
     def T(self) -> CudaMatrix:
-        """The transpose."""
+        """The transpose, which shares the packed data."""
         if self._transposed is None:
             self._transposed = CudaMatrix(self._source, not self._is_transposed)
             self._transposed._transposed = self
@@ -79,12 +79,12 @@ class CudaMatrix:
 
     @property
     def nbytes(self) -> int:
-        """The device memory that it takes by now, together with `T`."""
+        """The device memory in use now, in bytes, with that of `T`."""
         return sum(packed.nbytes for packed in self._source.made())
 
     @property
     def kernel(self) -> str:
-        """The kernel that multiplies as many columns as it was prepared for."""
+        """The name of the kernel for the number of columns that the matrix was prepared for."""
         return self._source.packed(self._is_transposed).kernel_name(self._source.width)
 
     def spmm(
@@ -104,36 +104,38 @@ class CudaMatrix:
         Parameters
         ----------
         B : array on the GPU, of shape (k,) or (k, n)
-            The dense operand, of W's dtype, row-major or column-major with rows (columns) that may
-            lie apart.  Row-major ones are read where they lie, others are transposed in a
-            workspace.
+            The dense operand, of W's dtype, row-major or column-major; its leading dimension may be
+            larger than needed.  A row-major operand is read in place, and a column-major one is
+            transposed into a workspace.
         out : array on the GPU, optional
-            Where to write, with the shape and dtype of the result, row-major or column-major; must
-            not overlap `B`.  Returned.
+            The array for the result, which is returned.  It has the shape and dtype of the result,
+            is row-major or column-major, and must not overlap `B`.
         alpha, beta : float, optional
-            Factors of the product and of what `out` held; `beta` other than 0 needs `out`, and with
-            0 `out` is not read: NaN in it is overwritten.
+            The factors of the product and of the old content of `out`.  A `beta` other than 0 needs
+            `out`.  With a `beta` of 0 `out` is not read, so that NaN in it is overwritten.
         bias : number or array on the GPU, optional
-            Added to the product: of shape (n,) or (1, n) along the columns, (m, 1) along the rows;
-            (m,) where the result is 1-D; contiguous.
+            Is added to the product.  Shape (n,) or (1, n) has an element per column, and (m, 1) an
+            element per row; for a 1-D result the shape is (m,).  The array must be contiguous.
         activation : str, optional
-            Applied last: the same as in `spkernels.spmm`, by CUDA's exponential and error function:
-            results are a few units in the last place off, and those below 1e-36 may be 0.
+            Is applied last; the names are those of `spkernels.spmm`.  CUDA's exponential and error
+            function are used: results are a few units in the last place off, and results below
+            1e-36 may be 0.
         order : {None, "C", "F", "K"}, optional
-            Memory layout of a new result; None is "C", "K" follows `B`.
+            The memory layout of a new result.  None means "C", and "K" follows `B`.
         stream : int or object with ``__cuda_stream__``, ``cuda_stream`` or ``ptr``, optional
-            The stream to enqueue on, 0 being the legacy default one.  By default the current one of
-            B's library, or the one that its ``__cuda_array_interface__`` names.
+            The stream to enqueue on; 0 is the legacy default stream.  By default this is the
+            current stream of B's library, or the stream that its ``__cuda_array_interface__``
+            names.
 
         Returns
         -------
         array
-            On the GPU, of B's library; of shape (m, n), or (m,) where `B` is 1-D.
+            On the GPU, of B's library; of shape (m, n), or (m,) if `B` is 1-D.
 
         Raises
         ------
         TypeError
-            If an operand is not on the GPU, or has another dtype than W.
+            If an operand is not on the GPU, or its dtype is not W's.
         ValueError
             If shapes, strides or devices do not fit, or an option is unknown.
 
@@ -166,18 +168,18 @@ class CudaMatrix:
     ) -> Any:
         """Sample the product of two dense matrices at the stored positions of W.
 
-        ``alpha * (X @ Y) + beta * W`` at the stored positions; with `scale`,
+        The result is ``alpha * (X @ Y) + beta * W`` at the stored positions.  With `scale` it is
         ``alpha * W * (X @ Y) + beta * W``.
 
         Parameters
         ----------
         X : array on the GPU, of shape (..., m, k)
-            The left factor, of W's dtype; row-major is read where it lies.  Leading dimensions
-            (heads, batches) are products of their own.
+            The left factor, of W's dtype.  A row-major factor is read in place.  Each index of the
+            leading dimensions (heads, batches) is a product of its own.
         Y : array on the GPU, of shape (..., k, n)
-            The right factor; ``Yt.T`` with row-major `Yt` of shape (n, k) is read where it lies.
+            The right factor.  ``Yt.T`` of a row-major `Yt` of shape (n, k) is read in place.
         out : array on the GPU, of shape (..., nnz), optional
-            Where to write; contiguous.  Returned.
+            The array for the result, which is returned.  It must be contiguous.
         alpha, beta, scale
             As in `spkernels.sddmm`.
         stream
@@ -186,13 +188,13 @@ class CudaMatrix:
         Returns
         -------
         array of shape (..., nnz)
-            On the GPU, of X's library: the values alone, in the order of the arrays of the matrix
-            that was prepared, as `update_values` takes them.
+            The sampled values, on the GPU, of X's library.  Their order is that of the arrays of
+            the matrix that was prepared, and so `update_values` takes them.
 
         Raises
         ------
         TypeError, ValueError
-            As `spmm`; also where W was not prepared with ``op="sddmm"``.
+            As `spmm`.  If W was not prepared with ``op="sddmm"``, a ValueError is raised, too.
 
         Examples
         --------
@@ -213,59 +215,62 @@ class CudaMatrix:
         return_lse: bool = False,
         stream: Any = None,
     ) -> Any:
-        """Attend to the keys that W, a mask, names: ``softmax(scale * Q @ K.T) @ V`` over these.
+        """Compute sparse attention: ``softmax(scale * Q @ K.T) @ V`` over the entries of W, a mask.
 
         Parameters
         ----------
         Q : array on the GPU, of shape (..., heads, n, d)
-            Queries, float16 or bfloat16: 2 to 4 dimensions.  Rows are contiguous, aligned to 16
-            bytes, and of a multiple of 8 elements up to 256; so are those of `K`, `V` and `out`.
+            The queries, in float16 or bfloat16, of 2 to 4 dimensions.  The rows of `Q`, `K`, `V`
+            and `out` are contiguous and aligned to 16 bytes, and have a multiple of 8 elements, up
+            to 256.
         K : array on the GPU, of shape (..., key_heads, m, d)
-            Keys.  `key_heads` divides `heads`: so many heads of `Q`, one after the other, share one
-            of `K`.
+            The keys.  `key_heads` divides `heads`: ``heads / key_heads`` consecutive heads of `Q`
+            share a head of `K`.
         V : array on the GPU, of shape (..., key_heads, m, dv)
-            Values.
+            The values.
         scale : float, optional
-            Factor of the scores, ``1 / sqrt(d)`` by default.
+            The factor of the scores, ``1 / sqrt(d)`` by default.
         out : array on the GPU, of shape (..., heads, n, dv), optional
-            Where to write.  Returned.
+            The array for the result, which is returned.
         return_lse : bool, optional
-            Whether to return the logarithm of the sum of the exponentials of each query's scores,
-            too, in float32.
+            Whether to return, in float32, the logarithm of the sum of the exponentials of each
+            query's scores, too.
         stream
             As in `spmm`.
 
         Returns
         -------
         out : array of shape (..., heads, n, dv)
-            On the GPU, of Q's library.  A query that attends to nothing gets zeros.
+            On the GPU, of Q's library.  A query that attends to no key gets zeros.
         lse : array of shape (..., heads, n)
-            With `return_lse` only; -infinity for queries that attend to nothing.
+            The logarithms, only with `return_lse`; -infinity for a query that attends to no key.
 
         Raises
         ------
         TypeError, ValueError
-            As `spmm`; also where W was not prepared with ``op="attention"``.
+            As `spmm`.  If W was not prepared with ``op="attention"``, a ValueError is raised, too.
         """
         packed = self._source.packed(self._is_transposed)
         return attend(packed, Q, K, V, scale, out, return_lse, stream)
 
     def update_values(self, values: Any, *, stream: Any = None) -> None:
-        """Take new values for the same pattern, as when weights were trained on.
+        """Replace the values and keep the structure, as a step of training needs it.
 
         Parameters
         ----------
         values : array on the GPU, of shape (nnz,)
-            Of W's dtype, contiguous, in the order of the ``data`` of the CSR, CSC, COO or BSR
-            matrix that was prepared, duplicates included (for ``W.T`` too).
+            The new values, of W's dtype and contiguous.  Their order is that of the ``data`` of the
+            CSR, CSC, COO or BSR matrix that was prepared, duplicates included, also for ``W.T``.
         stream
-            As in `spmm`.  Products that follow on the same stream use the new values.
+            As in `spmm`.  Later products on the same stream use the new values.
 
         Raises
         ------
-        TypeError, ValueError
-            If `values` is not that; or if the matrix was prepared in a format without such an order
-            (DIA, DOK, LIL).
+        TypeError
+            If `values` is not on the GPU, or its dtype is not W's.
+        ValueError
+            If `values` has another shape or is not contiguous, or if the matrix was prepared in a
+            format without an order of values (DIA, DOK, LIL).
         """
         values = read(values, "values")
         self._source.update(
@@ -297,7 +302,7 @@ class CudaMatrix:
 
 
 def _fill(packed, values, stream):
-    """Give a handle values that came in the order of the matrix that was passed."""
+    """Give a handle new values, which come in the order of the matrix that was prepared."""
     check_values(values, packed, (packed.nnz,))
     if isinstance(packed.order, str):
         raise ValueError(
@@ -330,40 +335,40 @@ def prepare(
     Parameters
     ----------
     A : sparse array or matrix of shape (m, k)
-        Of scipy.sparse in any format, `cupyx.scipy.sparse`, a sparse tensor of torch, a
+        A matrix of scipy.sparse in any format, of `cupyx.scipy.sparse`, a sparse tensor of torch, a
         `spkernels.formats.NMArray`, or a mask of `spkernels.masks`.  Rows need not be sorted,
-        duplicates add up, explicit zeros stay.  CSR is taken as it is.  What lies on a GPU is
-        copied to the host first, where it is packed, and packed for that GPU.
+        duplicates are summed in products, and explicit zeros stay.  CSR is taken as it is.  A
+        matrix on a GPU is copied to the host, packed there, and stored on that GPU.
     dtype : {"float32", "float64", "float16", "bfloat16"}, optional
-        Of the dense operands to come, as a string or a dtype of NumPy, CuPy or torch; values are
-        rounded to it.  By default that of `A`, and for integers and booleans the one that NumPy
-        promotes them and float32 to.
+        The dtype of the dense operands, as a string or a dtype of NumPy, CuPy or torch.  Values are
+        rounded to it.  By default this is the dtype of `A`; for integers and booleans it is the
+        dtype to which NumPy promotes them together with float32.
     pattern : str, optional
-        The structure that `A` has.  A declared one ("2:4", "16x1", "balanced 4:32",
-        "complementary 8") is checked, as by `spkernels.prepare`; what rows have in common is made
-        use of whatever is said.
+        The pattern of `A`.  A declared one ("2:4", "16x1", "balanced 4:32", "complementary 8") is
+        checked as by `spkernels.prepare`.  Columns that rows share are used in any case.
     kernel : {"auto", "rows", "panels", "gather", "bitmap"}, optional
-        The kernel of ``W @ B``; "auto" chooses by `A` and `n`.  "rows" and "panels" sum in the
-        order of FMA, "gather" and "bitmap" on tensor cores.
+        The kernel of ``W @ B``; "auto" chooses by `A` and `n`.  "rows" and "panels" sum by FMA in
+        order, and "gather" and "bitmap" use tensor cores.
     precision : {"strict", "tf32", "3xtf32"}, optional
-        How float32 operands are multiplied: as they are; rounded to 11 bits, on tensor cores; or as
-        the sum of two such parts each, on tensor cores, which keeps about 21 bits.
+        The precision of float32 products.  "strict" multiplies operands as they are.  "tf32" rounds
+        them to 11 bits, for tensor cores.  "3xtf32" splits each operand into the sum of two such
+        parts, for tensor cores, which keeps about 21 bits.
     op : str or tuple of str, optional
-        What it is for: "spmm" (``W @ B``), "sddmm" (sampled products) and "attention" (as a mask);
-        several in a tuple.
+        The operations that the matrix is for: "spmm" (``W @ B``), "sddmm" (sampled products) and
+        "attention" (as a mask).  A tuple names several.
     n : int, optional
-        Columns of the dense operands to come (for "sddmm", elements of a row of X), 128 if nothing
-        is said.  Others work too.
+        The number of columns of the dense operands (for "sddmm", the number of elements of a row of
+        X), 128 by default.  Other numbers work, too.
     transpose : bool, optional
         Whether to pack the transpose at once, too, for ``X @ W`` and ``W.T @ B``; ``X @ W.T`` does
-        not need it.  If nothing is said it is packed when it is first used, which must be before
-        the first `CudaMatrix.update_values`.
+        not need it.  By default its first use packs it, which must be before the first
+        `CudaMatrix.update_values`.
 
     Returns
     -------
     CudaMatrix
-        With ``W @ B``, ``X @ W``, ``W.spmm``, ``W.sddmm``, ``W.attend``, ``W.update_values`` and
-        ``W.T``.
+        The packed matrix W, with ``W @ B``, ``X @ W``, ``W.spmm``, ``W.sddmm``, ``W.attend``,
+        ``W.update_values`` and ``W.T``.
 
     Raises
     ------
@@ -379,14 +384,14 @@ def prepare(
 
     See Also
     --------
-    spkernels.prepare : the same on the CPU.
+    spkernels.prepare : packs a matrix for the CPU.
 
     Notes
     -----
-    Packing takes some tens of nanoseconds per entry on the CPU, and waits for the GPU; so does
-    giving a matrix back, when its last reference goes.  Products do not wait, allocate only by the
-    caller's library, and can be captured into CUDA graphs.  Nothing is summed by atomics: the same
-    operands give the same bits.
+    Packing takes some tens of nanoseconds per entry on the CPU, and waits for the GPU.  Freeing a
+    matrix, when its last reference goes, waits for the GPU, too.  Products do not wait, allocate
+    memory only through the caller's library, and can be captured into CUDA graphs.  Sums use no
+    atomics, so the same operands give the same bits.
 
     Examples
     --------
@@ -411,7 +416,7 @@ def source_of(
     op="spmm",
     n=None,
 ):
-    """Return a matrix that is packed when it is used, after all checks."""
+    """Return a `Source` after all checks; the first use of the matrix will pack it."""
     operations = _operations(op)
     for what, value, known in (
         ("kernel", kernel, _library.KERNELS),

@@ -1,4 +1,4 @@
-"""C = A @ B on the GPU."""
+"""The product C = A @ B on the GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ORDERS = (None, "C", "F", "K")
 
 
 class Options(NamedTuple):
-    """What a product does besides multiplying: activation(alpha * A @ B + beta * out + bias)."""
+    """The options of ``activation(alpha * A @ B + beta * out + bias)``; `activation` is a code."""
 
     out: Any = None
     alpha: float = 1.0
@@ -27,7 +27,7 @@ class Options(NamedTuple):
 
     @classmethod
     def of(cls, out, alpha, beta, bias, activation, order):
-        """Return what the arguments mean, or raise naming the one that is wrong."""
+        """Return the options of a caller's arguments, or raise with the name of a wrong one."""
         if order not in _ORDERS:
             raise ValueError(f"order must be None, 'C', 'F' or 'K', got {order!r}")
         if out is not None and order is not None:
@@ -44,9 +44,10 @@ _PLAIN = Options()
 
 
 def multiply(packed, right, D, names, options=_PLAIN, stream=None):
-    """Return A @ D, or with `right` D @ A^T = (A @ D^T)^T, where nothing is transposed but strides.
+    """Return ``A @ D`` or, with `right`, ``D @ A.T``.
 
-    `names` are what the caller calls `D` and the sparse matrix, which is A or A^T.
+    The latter is computed as ``(A @ D.T).T``, for which only strides are swapped.  `names` are the
+    caller's names of `D` and of the sparse matrix, which is A or A.T.
     """
     D = read(D, names[0])
     shape = D.shape
@@ -69,12 +70,12 @@ def multiply(packed, right, D, names, options=_PLAIN, stream=None):
 
 
 def _run(packed, right, D, B, n, options, stream):
-    """Multiply, and make what is needed for it on the device and for the stream that is current."""
+    """Multiply on `stream`; new arrays are made on the current device and stream."""
     arrays, device, m = D.library, packed.device, packed.shape[0]
     vector = len(D.shape) == 1
     given = None
     if options.out is None:
-        # Row-major as C, or as C^T; either may be the result or its transpose.
+        # C or its transpose is made row-major, whichever has the order that the caller wants.
         order = options.order
         by_column = order == "F" or (order == "K" and _is_column_major(D))
         transposed = not vector and by_column != right
@@ -89,7 +90,7 @@ def _run(packed, right, D, B, n, options, stream):
         given = read(result, "out")
         C = _given(given, packed, right, vector, m, n)
         check_apart(given, D)
-    epilogue = held = room = None  # what is held may go when all is enqueued
+    epilogue = held = room = None  # `held` and `room` must live until all work is enqueued
     if options is not _PLAIN:
         epilogue, held = _epilogue(packed, right, vector, D, n, given, options)
     library, size = packed.library, ctypes.c_size_t()
@@ -107,7 +108,7 @@ def _run(packed, right, D, B, n, options, stream):
 
 
 def workspace(arrays, size, device):
-    """Return memory of so many bytes and its address, aligned as the library wants it."""
+    """Return memory of `size` bytes, and its address, which is a multiple of `ALIGNMENT`."""
     room, address = arrays.room(size, device)
     if address % _library.ALIGNMENT:
         room, address = arrays.room(size + _library.ALIGNMENT, device)
@@ -116,7 +117,7 @@ def workspace(arrays, size, device):
 
 
 def not_prepared(packed, wanted):
-    """Return the error for a matrix that was prepared for something else."""
+    """Return the ValueError for a matrix that was not prepared for the operation `wanted`."""
     return ValueError(
         f"the matrix was prepared with op={packed.operations}: this needs {wanted!r} among them"
     )
@@ -136,7 +137,7 @@ def _mismatch(D, shape, right, names):
 
 
 def _is_column_major(D):
-    """Whether it is column-major and not row-major as well."""
+    """Return whether an operand is column-major, and not row-major as well."""
     if len(D.shape) != 2:
         return False
     (rows, cols), (row, col) = D.shape, D.strides
@@ -144,7 +145,7 @@ def _is_column_major(D):
 
 
 def _given(out, packed, right, vector, m, n):
-    """Return `out` as C, or raise."""
+    """Return the caller's `out` as the matrix C of the library, or raise."""
     shape = (m,) if vector else (n, m) if right else (m, n)
     if tuple(out.shape) != shape:
         raise ValueError(f"out must have shape {shape}, got {tuple(out.shape)}")
@@ -161,7 +162,7 @@ def _given(out, packed, right, vector, m, n):
 
 
 def _epilogue(packed, right, vector, D, n, out, options):
-    """Return the epilogue, and what must live as long as it."""
+    """Return the epilogue, and the bias array that must live as long as the epilogue."""
     alpha, beta, bias, code = options.alpha, options.beta, options.bias, options.activation
     if bias is None:
         return _library.Epilogue(alpha, beta, None, None, code), None
@@ -175,14 +176,15 @@ def _epilogue(packed, right, vector, D, n, out, options):
     if out is not None:
         check_apart(out, bias)
     along = _bias_axis(bias, (m,) if vector else (n, m) if right else (m, n))
-    # Along the rows of A, and so of C, which is transposed where A is on the right.
+    # bias_row has an element per row of A and so of C, whose transpose is the caller's result if A
+    # is on the right.
     if vector or (along == 0) != right:
         return _library.Epilogue(alpha, beta, bias.pointer, None, code), bias
     return _library.Epilogue(alpha, beta, None, bias.pointer, code), bias
 
 
 def _bias_axis(bias, result):
-    """Return the axis of a result of this shape that a bias goes along, or raise."""
+    """Return the axis along which a bias varies, for a result of shape `result`, or raise."""
     shape = tuple(bias.shape)
     if len(result) == 1:
         along, expected = 0 if shape == result else None, f"({result[0]},)"

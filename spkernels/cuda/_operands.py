@@ -1,4 +1,4 @@
-"""Operands of products on the GPU: where they lie, or errors that name the argument."""
+"""Operands of products on the GPU: their addresses and layouts, and errors that name them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class Operand(NamedTuple):
-    """An array on the GPU; strides count elements."""
+    """An array on the GPU, with the name of its argument; strides count elements."""
 
     name: str
     array: object
@@ -35,15 +35,15 @@ class Operand(NamedTuple):
 
 
 def read(value, name):
-    """Return where an array lies."""
+    """Return an array as an `Operand`, or raise a TypeError with its name."""
     library, value = resolve(value, name)
     return Operand(name, value, library, *library.read(value, name))
 
 
 def enqueue(operand, device, stream, run, *task):
-    """Call `run` with the caller's stream, where what it makes on the device belongs to this.
+    """Call ``run(*task, stream)`` in a context where new arrays belong to the device and stream.
 
-    `stream` is an argument of the caller; None stands for the one that the operand's library says.
+    `stream` is the caller's argument; None stands for the stream that the operand's library names.
     """
     arrays = operand.library
     if stream is None:
@@ -75,7 +75,7 @@ def check_operand(operand, packed):
 
 
 def dense(operand, rows, cols, row, col, pointer):
-    """Return a matrix as the library takes it; the one that strides of it describe."""
+    """Return a matrix as the library's structure; `row` and `col` are its strides in elements."""
     if not (
         ((col == 1 or cols <= 1) and (row >= cols or rows <= 1))
         or ((row == 1 or rows <= 1) and (col >= rows or cols <= 1))
@@ -89,7 +89,7 @@ def dense(operand, rows, cols, row, col, pointer):
 
 
 def extent(operand):
-    """Return the addresses that an array begins at and ends before."""
+    """Return the address of an array's first byte, and the address after its last byte."""
     first = last = 0
     for length, stride in zip(operand.shape, operand.strides, strict=True):
         if length == 0:
@@ -101,7 +101,7 @@ def extent(operand):
 
 
 def check_apart(out, *others):
-    """Raise if `out` may overlap what a product reads."""
+    """Raise ValueError if `out` may overlap one of the other operands."""
     begin, end = extent(out)
     for other in others:
         if other is not None:
@@ -111,12 +111,12 @@ def check_apart(out, *others):
 
 
 def as_factor(value, name):
-    """Return a real number as a float, or raise naming the argument."""
+    """Return a real number as a float, or raise an error that names the argument."""
     return value if type(value) is float else scalar(value, name)
 
 
 def activation_code(activation):
-    """Return the number of an activation, or raise with the names of all."""
+    """Return the number of an activation, or raise a ValueError that lists all names."""
     if not isinstance(activation, str | None) or activation not in _library.ACTIVATIONS:
         names = ", ".join(repr(name) for name in _library.ACTIVATIONS)
         raise ValueError(f"activation must be one of {names}, got {activation!r}")

@@ -1,4 +1,4 @@
-"""Matrices in the library's hands."""
+"""Handles of matrices that the library has packed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Packed", "Source"]
 
 
 class Packed:
-    """One handle of the library, given back with the object."""
+    """One handle of the library, which is destroyed together with this object."""
 
     def __init__(self, rows, dtype, precision, kernel, operations, width):
         self.shape, self.dtype, self.nnz = rows.shape, dtype, rows.nnz
@@ -60,20 +60,23 @@ class Packed:
         if status != _library.OK:
             raise_status(self.library, status, "packing A")
         self.pointer = made.value
-        # At the end of the process, its memory goes anyway.
+        # The end of the process frees the memory anyway.
         weakref.finalize(self, self.library.spk_cuda_destroy, made.value).atexit = False
 
     def kernel_name(self, n):
-        """Return the name of the kernel for `n` columns."""
+        """Return the name of the kernel that multiplies by `n` columns."""
         return self.library.spk_cuda_kernel_name(self.pointer, n).decode()
 
     @property
     def nbytes(self):
-        """The device memory of the handle."""
+        """The device memory of the handle, in bytes."""
         return self.library.spk_cuda_bytes(self.pointer)
 
     def index(self, arrays, inverse):
-        """Return what `take` brings values of the caller's matrix into order by, or back."""
+        """Return the positions that bring the caller's values into packed order, on the device.
+
+        With `inverse` they bring packed values into the caller's order.  `take` takes them.
+        """
         key = (arrays.name, inverse)
         found = self.indices.get(key)
         if found is None:
@@ -86,7 +89,7 @@ class Packed:
 
 
 class Source:
-    """A matrix and its transpose, which are packed when they are first used."""
+    """A matrix and its transpose, each of which is packed by its first use."""
 
     def __init__(self, rows, where, dtype, precision, kernel, operations, width):
         self.shape, self.nnz, self.dtype = rows.shape, rows.nnz, dtype
@@ -98,7 +101,7 @@ class Source:
         self._lock = Lock()
 
     def packed(self, transposed):
-        """Return the handle of the matrix, or of its transpose."""
+        """Return the handle of the matrix or of its transpose, which the first call packs."""
         found = self._packed[transposed]
         if found is None:
             with self._lock:
@@ -108,7 +111,7 @@ class Source:
         return found
 
     def known(self, transposed):
-        """Return the same if it was packed by now, else None."""
+        """Return the handle of the matrix or of its transpose, or None if it is not packed yet."""
         return self._packed[transposed]
 
     def _pack(self, transposed):
@@ -131,15 +134,15 @@ class Source:
 
     @property
     def device(self):
-        """The number of the device that holds it."""
+        """The number of the device that holds the matrix."""
         return self.made()[0].device
 
     def made(self):
-        """Return the handles that were packed by now."""
+        """Return the handles that are packed so far."""
         return [packed for packed in self._packed if packed is not None]
 
     def update(self, fill):
-        """Call `fill` with every handle that was packed."""
+        """Call `fill` with every handle that is packed."""
         with self._lock:
             for packed in self.made():
                 fill(packed)

@@ -1,4 +1,4 @@
-"""The library in this process: loaded when it is first needed, or what is missing."""
+"""The library for GPUs in this process: it is loaded on first use, or an error says what lacks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._errors import UnavailableError
 
 __all__ = ["current_device", "is_available", "library", "show_config", "why_not"]
 
-#: What the library needs of a device.
+#: The lowest compute capability that the library supports.
 _MIN_CAPABILITY = "8.0"
 
 _MISSING = (
@@ -26,7 +26,7 @@ _loaded = None
 
 
 def library() -> ctypes.CDLL:
-    """Return the library, loaded once."""
+    """Return the library, which the first call loads."""
     global _loaded
     if _loaded is None:
         with _lock:
@@ -53,12 +53,12 @@ def _query(device):
 
 
 def _version(number):
-    """Of 13020, 13.2."""
+    """Return a version of CUDA in words: 13020 is 13.2."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _reason(status, found, device):
-    """Say in words what a query found missing."""
+    """Return the message for the status of a query of `device`."""
     if status == _library.ERR_DRIVER:
         needed = _version(found.runtime_version)
         if not found.driver_version:
@@ -91,17 +91,18 @@ def _said():
 
 
 def why_not(device: int | None = None) -> str | None:
-    """Say what products on a GPU lack here.
+    """Return the reason why products cannot run on a GPU here.
 
     Parameters
     ----------
     device : int, optional
-        The device asked for; by default the current one.
+        The number of the device; by default the current device.
 
     Returns
     -------
     str or None
-        What is missing (the library, the driver or a GPU) and what helps; None where nothing is.
+        The name of what is missing (the library, the driver or a GPU) and how to get it; None if
+        nothing is missing.
 
     Examples
     --------
@@ -118,18 +119,18 @@ def why_not(device: int | None = None) -> str | None:
 
 
 def is_available(device: int | None = None) -> bool:
-    """Whether products can run on a GPU here.
+    """Return whether products can run on a GPU here.
 
     Parameters
     ----------
     device : int, optional
-        The device asked for; by default the current one.
+        The number of the device; by default the current device.
 
     Returns
     -------
     bool
-        Whether the library, a driver that is new enough and a GPU of compute capability 8.0 or
-        above are there; `why_not` says which are not.
+        Whether there are the library, a driver that is new enough, and a GPU of compute capability
+        8.0 or above.  `why_not` says which of these is missing.
 
     Examples
     --------
@@ -141,7 +142,7 @@ def is_available(device: int | None = None) -> bool:
 
 
 def current_device() -> int:
-    """Return the number of CUDA's current device, or raise saying what is missing."""
+    """Return the number of CUDA's current device, or raise an error that says what is missing."""
     status, found = _query(-1)
     if status != _library.OK:
         raise UnavailableError(_reason(status, found, -1))
@@ -153,7 +154,7 @@ def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
 @overload
 def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
-    """Print or return which library for GPUs is used, and the driver and the GPU that it finds.
+    """Print or return the library for GPUs in use, and the driver and the GPU that it finds.
 
     Parameters
     ----------
@@ -163,12 +164,12 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     Returns
     -------
     dict or None
-        With "dicts": a dictionary of plain values; else None.
+        With "dicts", a dictionary of plain values; else None.
 
     Raises
     ------
     ValueError
-        If `mode` is neither.
+        If `mode` is neither "stdout" nor "dicts".
 
     Examples
     --------

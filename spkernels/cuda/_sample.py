@@ -1,4 +1,4 @@
-"""Dense products sampled at a sparse pattern, on the GPU."""
+"""Products of dense matrices, sampled at the entries of a sparse one, on the GPU (SDDMM)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["check_values", "sample"]
 
 
 def sample(packed, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, stream=None):
-    """Return alpha * (X @ Y) [* P] + beta * P at the entries of P, which is `packed`."""
+    """Return ``alpha * (X @ Y) + beta * P`` at the entries of the packed P.
+
+    With `scale`, the product is multiplied by the values of P, too.
+    """
     X, Y = read(X, "X"), read(Y, "Y")
     lead = _check_factors(packed, X, Y)
     alpha, beta = as_factor(alpha, "alpha"), as_factor(beta, "beta")
@@ -26,7 +29,7 @@ def sample(packed, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, stream=None
 
 
 def _check_factors(packed, X, Y):
-    """Return the leading dimensions, or raise where the factors do not fit."""
+    """Return the leading dimensions of the result, or raise if the factors do not fit."""
     for operand in (X, Y):
         if len(operand.shape) < 2:
             raise ValueError(
@@ -52,7 +55,7 @@ def _check_factors(packed, X, Y):
 
 
 def check_values(values, packed, shape):
-    """Raise unless an operand is what values of a matrix are: contiguous, of this shape."""
+    """Raise unless `values` are contiguous, of shape `shape`, and of the matrix's dtype."""
     check_operand(values, packed)
     if tuple(values.shape) != shape:
         raise ValueError(f"{values.name} must have shape {shape}, got {tuple(values.shape)}")
@@ -92,7 +95,7 @@ def _run(packed, X, Y, lead, out, sampling, stream):
 
 
 def _all(packed, X, Y, lead, pointer, sampling, arrays, stream):
-    """Sample one product after another, by one workspace: the stream keeps them in order."""
+    """Sample the product of each leading index; all share a workspace, as a stream is in order."""
     library, device = packed.library, packed.device
     size = _library.ITEMSIZES[packed.dtype]
     address, room, bytes_ = None, None, ctypes.c_size_t()
@@ -120,7 +123,7 @@ def _all(packed, X, Y, lead, pointer, sampling, arrays, stream):
 
 
 def _matrix(operand, head):
-    """Return one of the matrices of an operand with leading dimensions, some of them broadcast."""
+    """Return the matrix of an operand at a leading index of the result; dimensions of 1 repeat."""
     (rows, cols), (row, col) = operand.shape[-2:], operand.strides[-2:]
     own = len(operand.shape) - 2
     places = zip(head[len(head) - own :], operand.shape, operand.strides, strict=False)

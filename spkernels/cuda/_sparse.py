@@ -1,4 +1,4 @@
-"""Sparse matrices of scipy, CuPy and torch as the library takes them: CSR in host memory."""
+"""Conversion of sparse matrices of scipy, CuPy and torch to CSR in host memory for the library."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Rows", "as_scipy", "is_sparse", "rows_of"]
 
 
 class Rows(NamedTuple):
-    """CSR arrays, rows as they came: neither sorted nor without duplicates.
+    """CSR arrays whose rows may be unsorted and have duplicates, as in the caller's matrix.
 
-    `order` says, for each entry, which of the matrix that was passed it is: None where the order
-    is the same, and the format's name where that has no order of its own.
+    ``order[k]`` is the number of entry k among the caller's values.  It is None if the order is the
+    same, and the name of the caller's format if that format has no order of values.
     """
 
     shape: tuple[int, int]
@@ -32,12 +32,12 @@ class Rows(NamedTuple):
 
     @property
     def nnz(self):
-        """The entries."""
+        """The number of entries."""
         return len(self.columns)
 
     @property
     def T(self):
-        """The transpose."""
+        """The transpose, also as CSR."""
         places = np.arange(self.nnz, dtype=np.int64)
         transposed = sp.csr_array((places, self.columns, self.offsets), shape=self.shape).T.tocsr()
         places = transposed.data
@@ -68,7 +68,7 @@ def _is_sparse_tensor(value):
 
 
 def is_sparse(value):
-    """Whether `value` is a sparse matrix of a library that is known here."""
+    """Return whether `value` is a sparse matrix of a supported library."""
     return (
         sp.issparse(value)
         or isinstance(value, NMArray | NMTransposed | Mask)
@@ -78,9 +78,10 @@ def is_sparse(value):
 
 
 def as_scipy(value, name):
-    """Return (array of scipy, name of the dtype of `value`, what makes its device the current one).
+    """Return `value` as an array of scipy, the name of its dtype, and a context for its device.
 
-    Values of 16 bits, which scipy does not have, become float32.
+    In the context the device of `value` is the current one.  Values of 16 bits, which scipy does
+    not support, become float32.
     """
     if sp.issparse(value):
         return value, value.dtype.name, contextlib.nullcontext()
