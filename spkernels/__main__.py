@@ -13,14 +13,14 @@ from .cli import COMMANDS, status
 
 
 def program() -> str:
-    """Return what was typed to start it, for help that can be typed again."""
+    """Return the words that started the program, so that users can type the help's examples."""
     typed = os.path.basename(sys.argv[0] if sys.argv else "")
     # `python -m` leaves the path of this file.
     return typed if typed == "spkernels" else "python -m spkernels"
 
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
-    """Make the parser; each of the commands `names` adds its own."""
+    """Return the parser, with the parsers of the commands `names`."""
     parser = argparse.ArgumentParser(
         prog=program(),
         description="Fast sparse x dense products for scipy.sparse, on the command line.",
@@ -37,7 +37,7 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status."""
     words = sys.argv[1:] if argv is None else argv
-    # One command does not wait for what others import.
+    # A command does not wait for the imports of the others.
     parser = build_parser(words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS)
     args = parser.parse_args(words)
     if not hasattr(args, "run"):
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return status.INTERRUPTED
     except BrokenPipeError:
-        # The reader is gone, as in `... | head`; the interpreter must not try to flush again.
+        # The reader of stdout is gone, as in `... | head`.  The interpreter would flush stdout at
+        # its end and fail, so stdout becomes the null device.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return status.INCOMPLETE
 

@@ -1,8 +1,9 @@
-"""The commands of ``spkernels``, one module each, imported when it is run or helped with.
+"""The commands of the program ``spkernels``.
 
-A command is a module with ``add_parser(commands)``, which adds its parser to argparse's subparsers
-and sets ``run`` as its default, and ``run(args)``, which returns the exit status.  A new command is
-named here; what several commands need goes to a module of its own.
+Each command is a module, which is imported only when the command runs or its help is shown.  The
+module has a function ``add_parser(commands)``, which adds a parser to argparse's subparsers and
+sets ``run`` as its default, and a function ``run(args)``, which returns the exit status.
+`COMMANDS` names the modules.  Code that several commands share is in modules of its own.
 """
 
 #: The modules of the commands, in the order of the help.

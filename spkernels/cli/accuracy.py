@@ -1,8 +1,8 @@
-"""Judging a product by the error bound of a sum.
+"""The check of a product by the error bound of a sum.
 
-However the k products of an entry are summed, ``|computed - exact| <= gamma_k * (|A| @ |B|)`` with
-``gamma_k = k*u / (1 - k*u)`` (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
-section 3.1); a complex product takes two roundings more (section 3.6).
+In any order of summation of the k products of an element, ``|computed - exact| <= gamma_k *
+(|A| @ |B|)`` with ``gamma_k = k*u / (1 - k*u)`` (Higham, Accuracy and Stability of Numerical
+Algorithms, 2nd ed., section 3.1).  A complex product has two more roundings (section 3.6).
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from numpy.typing import NDArray
 
 from .._runtime.rounding import gamma
 
-#: The dtype of the reference; its own error must not show.
+#: The dtype of the reference: wide enough that the reference's own error does not matter.
 _WIDER = {
     "float32": np.float64,
     "float64": np.longdouble,
     "complex64": np.complex128,
     "complex128": np.clongdouble,
 }
-#: Entries of the reference that are held at a time.
+#: The number of elements of the reference that are computed at a time, which bounds memory.
 _CHUNK = 1 << 22
 
 
 def worst_error(A, B: NDArray, C: NDArray) -> float:
-    """Return the largest error of `C` as the product of `A` and `B`, as a share of its bound.
+    """Return the largest error of an element of `C` = A @ B, divided by the element's bound.
 
-    NaN where the product is not finite but ought to be, infinity where an entry that must be exact
-    is not.  Of an entry without a finite value only that counts, and of one whose terms add up to
-    more than the dtype holds, nothing.
+    The result is NaN or infinity if an element is not finite but should be.  It is infinity if an
+    element with a bound of 0 is wrong, or if an element is finite but should not be.  Elements
+    whose absolute terms sum to more than the dtype holds do not count.
     """
     wide = _WIDER[C.dtype.name]
     A = sp.csr_array(A)
     terms = np.diff(A.indptr) + (2 if C.dtype.kind == "c" else 0)
     data = A.data.astype(wide)
-    # Not abs(A), which adds up duplicates, and in the index arrays of the caller at that.
+    # abs(A) would sum duplicates, and would do so in the caller's index arrays.
     exact, size = (
         sp.csr_array((values, A.indices, A.indptr), shape=A.shape) for values in (data, abs(data))
     )
@@ -49,7 +49,7 @@ def worst_error(A, B: NDArray, C: NDArray) -> float:
             right, most = exact @ part, size @ np.abs(part)
             error = np.abs(C[:, columns] - right)
             share = error / (factor * most)
-        share[error == 0] = 0  # also where the bound is 0, as in empty rows
+        share[error == 0] = 0  # in empty rows the bound is 0, too
         share[np.isfinite(most) & (most > np.finfo(C.dtype).max)] = 0
         special = ~np.isfinite(right)
         share[special] = np.where(np.isfinite(C[:, columns][special]), np.inf, 0)

@@ -1,8 +1,8 @@
-"""Giving each thread of a library a CPU of its own while it is timed.
+"""A CPU of its own for each thread of a library while the library is timed.
 
-Where there are as many threads as CPUs and other programs run, a scheduler at times wakes two
-threads of a team on one CPU and leaves them there for hundreds of calls, each of which then takes
-some time slices.  That says nothing about the libraries, so it is kept from all of them alike.
+If there are as many threads as CPUs and other programs run, a scheduler at times wakes two threads
+of a team on one CPU, and leaves them there for hundreds of calls, each of which then takes some
+time slices.  Such times say nothing about a library, so the threads of all libraries are spread.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from .._runtime.affinity import (
 
 @contextmanager
 def one_per_cpu(threads: int) -> Iterator[Callable[[], None]]:
-    """Spread the threads of libraries over the CPUs; yield what keeps the caller off theirs.
+    """Spread the threads of libraries over the CPUs, and yield a function for the caller's thread.
 
-    Nothing is done where `threads` leave CPUs idle, for which a scheduler finds better places, and
-    where threads cannot be placed, as outside of Linux.
+    The function moves the caller to a CPU without such threads.  Threads are left alone if
+    `threads` is less than the number of CPUs, as a scheduler then finds better places, and where
+    threads cannot be placed, as outside of Linux.
     """
     cpus = sorted(os.sched_getaffinity(0)) if POSSIBLE else []
     if threads < 2 or threads != len(cpus):
@@ -42,10 +43,10 @@ def one_per_cpu(threads: int) -> Iterator[Callable[[], None]]:
 
 
 def helpers() -> list[int]:
-    """Return the threads that Python did not make."""
+    """Return the native numbers of the threads that Python did not start."""
     return helpers_but(python_threads())
 
 
 def python_threads() -> set[int]:
-    """Return those that it did."""
+    """Return the native numbers of the threads that Python started."""
     return {thread.native_id for thread in threading.enumerate()}

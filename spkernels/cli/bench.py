@@ -1,4 +1,4 @@
-"""``spkernels bench``: measure, report, compare."""
+"""The command ``spkernels bench``, which measures, reports and compares."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _NO_MATPLOTLIB = "no plots: matplotlib is not installed; to get it: pip install 
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command to argparse's subparsers."""
+    """Add the parser of the command to argparse's subparsers."""
     parser = commands.add_parser(
         "bench",
         help="measure spkernels against other libraries, report and compare",
@@ -159,7 +159,7 @@ def _peer_python(text: str) -> tuple[str, str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, report or compare."""
+    """Measure, report or compare, and return the exit status."""
     try:
         command = args.what[0] if args.what else None
         if command == "report":
@@ -261,7 +261,7 @@ def _report_command(args: argparse.Namespace) -> int:
 
 
 def _beside(path: Path) -> Path:
-    """Return the folder of a report; the stem alone may be that of the data."""
+    """Return the folder of a report, ``STEM-report``; a folder STEM may be that of the data."""
     stem = Path(path.name.removesuffix(".gz")).stem
     return path.with_name(f"{stem}-report")
 

@@ -1,4 +1,4 @@
-"""What the demo's numbers say, in words."""
+"""The conclusions of the demo, in words."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from .table import percent, shortened, times
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What holds at one number of columns.
+    """The conclusion for one number of columns.
 
-    At a sparsity of `always` and above, spkernels beat the dense product on every matrix, and below
-    `never` on none; each is None where no sparsity of those measured is such.
+    At sparsities from `always` up, spkernels was faster than the dense product for every matrix.
+    At sparsities up to `never`, it was faster for no matrix.  Each is None if no measured sparsity
+    has the property.  `over_scipy` is the geometric mean of the speed-ups over scipy.
     """
 
     columns: int
@@ -26,7 +27,7 @@ class Conclusion:
 
 
 def conclude(cells: Sequence[Cell]) -> list[Conclusion]:
-    """Return a conclusion per number of columns, from cells neither noisy nor without entries."""
+    """Return a conclusion for each number of columns; noisy and empty cells do not count."""
     widths = sorted({cell.columns for cell in cells})
     return [_conclude(n, [cell for cell in cells if cell.columns == n]) for n in widths]
 

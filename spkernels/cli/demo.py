@@ -1,4 +1,4 @@
-"""``spkernels demo``: whether sparsity pays, for these matrices on this machine."""
+"""The command ``spkernels demo``: it measures whether sparsity pays, on this machine."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ how it measures:
 exit status: 0 (without matplotlib too, where no plot is made), 1 if a matrix was skipped or writing
 the plot failed, 2 if a path or an option is wrong, 130 after Ctrl-C
 """
-#: More threads than CPUs are slow, this many make no sense.
+#: The largest number of threads.  More threads than CPUs are slow; more than this are a mistake.
 _MAX_WORKERS = 1024
 _NO_MATPLOTLIB = "no plot: matplotlib is not installed; to get it: pip install matplotlib"
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command to argparse's subparsers."""
+    """Add the parser of the command to argparse's subparsers."""
     parser = commands.add_parser(
         "demo",
         help="find out whether sparsity pays, on your matrices or on made ones",
@@ -118,7 +118,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, plot."""
+    """Measure, print and plot, and return the exit status."""
     try:
         found, ignored = _sources(args)
         draw = None if args.no_plot else _plotter(args.output)
@@ -137,7 +137,8 @@ def run(args: argparse.Namespace) -> int:
     conclusions = conclude(measured.cells)
     if measured.cells and not args.json:
         print(report.closing(measured, conclusions), flush=True)
-    # What was disturbed says nothing; an empty matrix has no rate and no place among sparsities.
+    # Times of disturbed products mean nothing; an empty matrix has no rate, and its sparsity of
+    # 100% has no place on the axis.
     shown = [cell for cell in measured.cells if cell.nnz and not cell.noisy]
     drawing = draw is not None and bool(measured.cells) and not measured.interrupted
     if drawing and not shown:
@@ -171,7 +172,7 @@ def _sources(args: argparse.Namespace) -> tuple[list[sources.Source], int]:
 
 
 def _shower(quiet: bool) -> Callable[[Progress, measure.Cell], None]:
-    """Return what prints a cell, with a line for its matrix before the first of them."""
+    """Return a function that prints a cell, after a line for each new matrix."""
     last = None
 
     def show(progress: Progress, cell: measure.Cell) -> None:
@@ -187,7 +188,7 @@ def _shower(quiet: bool) -> Callable[[Progress, measure.Cell], None]:
 
 
 def _plotter(output: Path) -> Callable[..., None] | None:
-    """Return what draws the plot, or None, with a hint on stderr, without matplotlib."""
+    """Return the function that draws the plot; without matplotlib, None and a hint on stderr."""
     if not output.absolute().parent.is_dir():
         raise ValueError(f"--output {output}: there is no folder {output.parent}")
     if output.suffix.lower() != ".png":

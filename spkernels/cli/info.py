@@ -1,4 +1,4 @@
-"""``spkernels info``: what a bug report or a C program needs to know."""
+"""The command ``spkernels info``: it prints what a bug report or a C program needs to know."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ examples:
   %(prog)s --json
   SPKERNELS_ISA=avx2 %(prog)s     try another instruction set
 """
-#: Settings of the libraries in the process that change what a product takes.
+#: The prefixes of environment variables that change the time of a product.
 _PREFIXES = ("SPKERNELS_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_")
 _OPTIONAL = ("matplotlib", "tqdm")
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command to argparse's subparsers."""
+    """Add the parser of the command to argparse's subparsers."""
     parser = commands.add_parser(
         "info",
         help="show the build, the CPU features and the threads in use",
@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the information."""
+    """Print the information, and return the exit status."""
     found = collect()
     if args.json:
         print(json.dumps(found, indent=2))
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def collect() -> dict[str, dict[str, Any]]:
-    """Return sections of named plain values."""
+    """Return the information: a dictionary of sections, which are dictionaries of plain values."""
     found = show_config(mode="dicts")
     found["python"]["threadpoolctl"] = threadpoolctl.__version__
     found["python"]["executable"] = sys.executable
@@ -97,7 +97,7 @@ def _version(package: str) -> str | None:
 
 
 def _cpu_model(path: Path = Path("/proc/cpuinfo")) -> str | None:
-    """Return the CPU's name where Linux tells it; `platform.processor` is empty there."""
+    """Return the name of the CPU on Linux, where `platform.processor` is empty, or None."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
@@ -107,7 +107,10 @@ def _cpu_model(path: Path = Path("/proc/cpuinfo")) -> str | None:
 
 
 def _runtimes() -> dict[str, str]:
-    """Return the OpenMP and BLAS libraries in this process: two of a kind may compete for CPUs."""
+    """Return the OpenMP and BLAS libraries in this process by path.
+
+    Two libraries of a kind may compete for the CPUs.
+    """
     found = {}
     for library in threadpoolctl.threadpool_info():
         version = f" {library['version']}" if library["version"] else ""
@@ -119,6 +122,6 @@ def _runtimes() -> dict[str, str]:
 
 
 def _folder(name: str) -> str | None:
-    """Return a folder of the installed package, or None where it has no such folder."""
+    """Return the path of a folder of the installed package, or None if there is no such folder."""
     folder = Path(__file__).parents[1] / name
     return str(folder) if folder.is_dir() else None

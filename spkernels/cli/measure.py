@@ -1,4 +1,4 @@
-"""Measuring one matrix at one number of columns of B."""
+"""The measurement of one matrix with one number of columns of B."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ from .._runtime.threads import resolve_workers
 from .accuracy import worst_error
 from .timing import Timing, interleave, settle
 
-#: A dense form of A above this many bytes is not made.
+#: The largest dense form of A that is made, in bytes.
 DENSE_LIMIT = 1 << 28
-#: Nearer to 1 than this, two times are a draw.
+#: Two times are a draw if their ratio is below this number.
 DRAW = 1.05
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to measure, and with what."""
+    """The time and the threads of a measurement, and the seed of its operands.
+
+    At least `rounds` turns of each library are taken, and at least `seconds` pass.
+    """
 
     seconds: float
     rounds: int
     workers: int | None
-    #: What `workers` amounts to.
+    #: The number of threads that `workers` stands for.
     threads: int
     seed: int
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one matrix gave at one number of columns."""
+    """The result of one matrix with one number of columns."""
 
     name: str
     shape: tuple[int, int]
@@ -48,24 +51,24 @@ class Cell:
     dtype: str
     columns: int
     kernel: str
-    #: Largest error as a share of its bound.
+    #: The largest error of an element of the result, divided by the element's bound.
     error: float
-    #: Peer -> times; "dense" is missing where A was too large.
+    #: The times by peer; "dense" is missing if A was too large.
     timings: dict[str, Timing]
 
     @property
     def sparsity(self) -> float:
-        """Share of the entries that are not stored."""
+        """The share of positions without an entry, from 0 to 1."""
         return max(0.0, 1 - self.nnz / max(1, self.shape[0] * self.shape[1]))
 
     @property
     def dense_bytes(self) -> int:
-        """Bytes that the dense form of the matrix takes."""
+        """The number of bytes of the dense form of the matrix."""
         return self.shape[0] * self.shape[1] * np.dtype(self.dtype).itemsize
 
     @property
     def noisy(self) -> bool:
-        """Whether a time is one of disturbed samples only, and without that another might win."""
+        """Whether samples were so disturbed that without the disturbance another peer might win."""
         ours = self.timings["spkernels"]
         for peer in self.timings.keys() & {"dense", "scipy"}:
             theirs = self.timings[peer]
@@ -77,16 +80,19 @@ class Cell:
 
     @property
     def flops_per_term(self) -> int:
-        """Operations of a multiplication and an addition: a complex pair takes four real ones."""
+        """The number of real operations of one multiplication and one addition.
+
+        A complex pair takes four multiplications and four additions.
+        """
         return 8 if np.dtype(self.dtype).kind == "c" else 2
 
     def gflops(self, peer: str) -> float:
-        """Return the useful operations per nanosecond: what is done with zeros does not count."""
+        """Return the useful GFLOP/s of a peer: operations with zeros do not count."""
         flops = self.flops_per_term * self.nnz * self.columns
         return flops / self.timings[peer].seconds * 1e-9
 
     def speedup(self, peer: str) -> float | None:
-        """Return how many times faster than `peer` spkernels was; None if that was not timed."""
+        """Return the time of `peer` divided by that of spkernels; None if `peer` was not timed."""
         if peer not in self.timings:
             return None
         return self.timings[peer].seconds / self.timings["spkernels"].seconds
@@ -98,10 +104,10 @@ def _rank(speedup: float) -> int:
 
 
 def in_precision(A: Any, dtype: np.dtype) -> Any:
-    """Give a matrix the precision of `dtype`; complex ones stay complex."""
+    """Convert a matrix to the precision of `dtype`; a complex matrix stays complex."""
     wanted = np.result_type(dtype, np.complex64) if A.dtype.kind == "c" else dtype
     with np.errstate(over="ignore"):
-        # Not A.astype, which adds up duplicates.
+        # A.astype would sum duplicates.
         data = A.data.astype(wanted, copy=False)
     if not np.array_equal(np.isfinite(data), np.isfinite(A.data)):
         raise ValueError(f"expected values in the range of {wanted}, found larger ones")
@@ -110,13 +116,13 @@ def in_precision(A: Any, dtype: np.dtype) -> Any:
 
 
 def measure(name: str, A: Any, columns: int, budget: Budget) -> Cell:
-    """Multiply `A` by a random matrix in every way, check the result and time it."""
+    """Multiply `A` by a random matrix with every library; check spkernels' result and time all."""
     B = _dense_operand(A, columns, budget.seed)
     ours = partial(spmm, A, B, workers=budget.workers)
     error = worst_error(A, B, ours())
     calls = {"scipy": partial(_product, A, B), "spkernels": ours}
     if A.shape[0] * A.shape[1] * A.dtype.itemsize <= DENSE_LIMIT:
-        # Last in each round: its threads spin for the longest.
+        # It is last in each round, as its threads spin for the longest time.
         calls["dense"] = partial(_product, A.toarray(), B)
     settle()
     timings = interleave(calls, budget.seconds, budget.rounds, budget.threads)

@@ -1,4 +1,4 @@
-"""The demo's plot: what each library reaches, and from which sparsity on it pays."""
+"""The plot of the demo: the speed of each library, and the sparsity from which on sparsity pays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from .. import _core
 from .measure import Cell
 from .table import distinct
 
-#: Label, colour (Okabe and Ito's palette, told apart with any colour vision) and marker.
+#: The label, colour and marker of each library.  The colours are of Okabe and Ito's palette, which
+#: people with any colour vision can tell apart.
 _PEERS = {
     "scipy": ("scipy (1 thread)", "#999999", "s"),
     "dense": ("dense NumPy", "#E69F00", "D"),
@@ -22,16 +23,16 @@ _PEERS = {
 }
 _MARKERS = "o^sDvP*X"
 _BLUES = ("#0072B2", "#56B4E9", "#003A5C", "#009E73", "#CC79A7", "#D55E00")
-#: With more matrices than this, a line each would be too many.
+#: The largest number of matrices that get a line each.
 _MAX_LINES = 40
-#: Ticks, the most wanted first; one that is too near to others is left out.
+#: The candidates for ticks, by importance; a tick that is too near to an earlier one is left out.
 _SPARSITIES = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0, 0.5, 0.8, 0.95, 0.98, 0.7)
 _TICK_DISTANCE = 0.07
 _STYLE = {"color": "0.9", "linewidth": 0.8, "zorder": 0}
 
 
 def save(cells: Sequence[Cell], threads: int, left_out: int, path: Path) -> None:
-    """Draw `cells`, say how many are left out, and save the figure as PNG."""
+    """Draw `cells`, note the number `left_out` of other cells, and save the figure as PNG."""
     widths = sorted({cell.columns for cell in cells})
     names = list(dict.fromkeys(cell.name for cell in cells))
     listed = len(names) <= _MAX_LINES
@@ -174,7 +175,7 @@ def _draw_speedups(axis, cells: Sequence[Cell], widths: Sequence[int]) -> None:
 
 
 def _position(sparsity: float) -> float:
-    """Return where a sparsity goes: its distance to 100% on a logarithmic scale."""
+    """Return the position of a sparsity on its axis, a logarithmic scale of the density."""
     return float(-np.log10(1 - sparsity))
 
 

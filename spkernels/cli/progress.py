@@ -1,4 +1,4 @@
-"""A progress bar on stderr, where there is a terminal to see it and tqdm to draw it."""
+"""A progress bar on stderr, if stderr is a terminal and tqdm is installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import TracebackType
 
 
 class Progress:
-    """Counts steps; lines printed through `write` and `warn` do not tear the bar."""
+    """Counts steps; `write` and `warn` print lines without damage to the bar."""
 
     def __init__(self, total: int) -> None:
         self._bar = None
@@ -31,12 +31,12 @@ class Progress:
             self._bar.close()
 
     def describe(self, text: str) -> None:
-        """Say what comes next."""
+        """Show the text of the next step."""
         if self._bar is not None:
             self._bar.set_description_str(text)
 
     def step(self, count: int = 1) -> None:
-        """Move the bar."""
+        """Move the bar by `count` steps."""
         if self._bar is not None:
             self._bar.update(count)
 

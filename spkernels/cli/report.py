@@ -1,4 +1,4 @@
-"""What the demo says before and after its table, and all of it as JSON."""
+"""The text of the demo before and after its table, and all results as JSON."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def as_json(
     plot: str | None,
     ignored: int,
 ) -> dict[str, Any]:
-    """Return everything as plain values; what is not finite becomes None."""
+    """Return all results as plain values; an error that is not finite becomes None."""
     return {
         "config": show_config(mode="dicts"),
         "settings": settings,

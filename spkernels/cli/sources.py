@@ -1,4 +1,4 @@
-"""Where the demo's matrices come from: files, folders, or the generators of `datasets`."""
+"""The sources of the demo's matrices: files, folders, or the generators of `datasets`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 from .. import datasets
 from ..datasets._io import keys_of
 
-#: A layer of a transformer, in the shape that the Deep Learning Matrix Collection has most of.
+#: The shape of a layer of a transformer, the most frequent one of the Deep Learning Matrix
+#: Collection.
 _LAYER = (2048, 512)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A matrix that is not made yet."""
+    """A matrix that `load` will make or read."""
 
     name: str
     load: Callable[[], Any]
@@ -26,7 +27,7 @@ class Source:
 
 
 def generated(seed: int) -> list[Source]:
-    """Return the kinds of sparsity that deep learning and graphs bring."""
+    """Return sources of the kinds of sparse matrices that deep learning and graphs have."""
     pruned = [
         Source(f"pruned layer, {sparsity:.0%}", partial(_pruned, sparsity, seed))
         for sparsity in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -52,11 +53,10 @@ def _pruned(sparsity: float, seed: int) -> Any:
 
 
 def from_paths(paths: Iterable[str], seed: int) -> tuple[list[Source], int]:
-    """Return the matrices in files and folders, and how many files of the folders are none.
+    """Return the matrices in files and folders, and the number of other files in the folders.
 
-    A file of several matrices stands for all of them, ``FILE#KEY`` for one.  Raises ValueError,
-    with all that is wrong on lines of its own, if a path does not exist or a folder holds no
-    matrix.
+    A file of several matrices stands for all of them, and ``FILE#KEY`` for one of them.  Raises
+    ValueError, with a line for each wrong path, if a path does not exist or a folder has no matrix.
     """
     files: list[tuple[Path, str | None]] = []
     wrong = []
@@ -84,7 +84,7 @@ def from_paths(paths: Iterable[str], seed: int) -> tuple[list[Source], int]:
 
 
 def _count_others(folder: Path, found: set[Path]) -> int:
-    """Return how many files of a folder, at any depth, are not among `found`; not hidden ones."""
+    """Return the number of files in a folder, at any depth, that are neither `found` nor hidden."""
     count = 0
     for where, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -95,6 +95,6 @@ def _count_others(folder: Path, found: set[Path]) -> int:
 
 def _from_file(path: Path, key: str | None, base: str, seed: int) -> Source:
     name = os.path.relpath(path.absolute(), base) + (f"#{key}" if key else "")
-    # A name that is no valid text must not stop the printing.
+    # A name that is not valid text must not stop the output.
     name = os.fsencode(name).decode(errors="replace")
     return Source(name, partial(datasets.load, path, key=key, rng=seed), path)

@@ -1,9 +1,9 @@
-"""Exit statuses of the commands."""
+"""The exit statuses of the commands."""
 
 OK = 0
-#: Something was left out, and said so on stderr.
+#: A part of the work failed or was left out; stderr says which.
 INCOMPLETE = 1
-#: Nothing was done because the command line makes no sense; argparse's own.
+#: The command line was wrong, and nothing was done.  argparse uses the same number.
 USAGE = 2
-#: Ctrl-C, as shells report it: 128 + SIGINT.
+#: Ctrl-C ended the command: 128 + SIGINT, as shells report it.
 INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""Measuring many matrices, come what may: bad files, too little memory, Ctrl-C."""
+"""The measurement of many matrices, which goes on after bad files and a lack of memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .sources import Source
 
 @dataclass
 class Survey:
-    """What was measured, what was left out and why, and whether Ctrl-C ended it."""
+    """The measured cells, the skipped matrices with reasons, and whether Ctrl-C ended the run."""
 
     cells: list[Cell] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
@@ -28,7 +28,7 @@ def survey(
     budget: Budget,
     show: Callable[[Progress, Cell], None],
 ) -> Survey:
-    """Measure each matrix at each number of columns, and show each cell as soon as it is there."""
+    """Measure each matrix with each number of columns, and show each cell as soon as it is done."""
     result = Survey()
     with Progress(len(found) * len(columns)) as progress:
         try:
@@ -52,7 +52,7 @@ def _measure_source(source, columns, dtype, budget, show, progress, result) -> N
             progress.step()
             left -= 1
     except BrokenPipeError:
-        raise  # no fault of the matrix: stdout is gone
+        raise  # stdout is closed; the matrix is not at fault
     except (ValueError, OSError, MemoryError) as error:
         reason = str(error).removeprefix(f"{source.path}: ") or "not enough memory"
         if "key=" in reason:

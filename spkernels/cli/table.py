@@ -1,4 +1,4 @@
-"""The demo's table: a line per matrix, and per number of columns its times and its kernel."""
+"""The table of the demo: a line per matrix, and times and a kernel per number of columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from .measure import DENSE_LIMIT, DRAW, Cell
 
-#: No line is longer.
+#: The largest number of characters of a line.
 WIDTH = 100
 
 _PEERS = ("scipy", "dense", "spkernels")
@@ -26,7 +26,7 @@ HEADER = "\n".join(
     ]
 )
 
-#: For --help: what HEADER means.
+#: The meaning of the columns of HEADER, for --help.
 COLUMNS = f"""\
 what the columns mean:
   nonzeros   stored entries of A, explicit zeros among them
@@ -51,10 +51,10 @@ what the columns mean:
 
 
 def matrix_lines(cell: Cell) -> str:
-    """Return the line, or two, that say what the matrix is."""
+    """Return one or two lines that describe the matrix."""
     shape = f"{cell.shape[0]} x {cell.shape[1]}"
     facts = f"{shape:>20}{cell.nnz:>14,}{percent(cell.sparsity, 2):>10}"
-    # A long path has a line of its own: its folders tell one layer from another.
+    # A long path gets a line of its own, as its folders distinguish layers.
     name = shortened(cell.name, WIDTH)
     return f"{name:<56}{facts}" if len(name) < 56 else f"{name}\n{facts:>{WIDTH}}"
 
@@ -71,7 +71,7 @@ def cell_lines(cell: Cell) -> str:
             numbers += f"{time:>13}{significant(cell.gflops(peer)):>8}"
     for peer in ("dense", "scipy"):
         numbers += f"{times(cell.speedup(peer)):>10}"
-    # Rounding must not show an error just within its bound as one of 1.
+    # An error just within its bound must not be rounded to 1, which reads as wrong.
     error = 0.999 if 0.999 < cell.error < 1 else cell.error
     numbers += f"{significant(error):>9}"
     second = f"{verdict(cell)}; {cell.kernel}"
@@ -80,7 +80,7 @@ def cell_lines(cell: Cell) -> str:
 
 
 def verdict(cell: Cell) -> str:
-    """Say who won."""
+    """Return the words that name the winner."""
     if not cell.nnz:
         return "nothing to gain, it has no entries"
     if cell.noisy:
@@ -104,33 +104,33 @@ def significant(value: float) -> str:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """Format a share with more digits near 1, which it must not seem to be."""
+    """Format a share in percent, with more digits near 1 so that it does not read as 100%."""
     if 0.99 <= share < 1:
         digits = min(5, max(digits, math.floor(-math.log10(1 - share)) - 1))
     return f"{share:.{digits}%}"
 
 
 def times(ratio: float | None) -> str:
-    """Format a speed-up."""
+    """Format a speed-up; None becomes "-"."""
     if ratio is None:
         return "-"
     return f"{significant(ratio)}x"
 
 
 def shortened(text: str, width: int) -> str:
-    """Cut the start of a text, where paths say the least, to make it fit."""
+    """Cut the start of a text, the least important part of a path, to fit `width`."""
     return text if len(text) <= width else "..." + text[-(width - 3) :]
 
 
 def distinct(names: Sequence[str], width: int) -> list[str]:
-    """Shorten names to about `width`, keeping what tells them apart."""
+    """Shorten names to about `width` characters, and keep the parts that distinguish them."""
     short = [shortened(name, width) for name in names]
     labels = []
     for name, label in zip(names, short, strict=True):
         alike = [other for other, its in zip(names, short, strict=True) if its == label]
         if len(alike) > 1:
-            # What they have in common is at their end, and maybe at their start.  Between the two
-            # whole words are kept, and of the end what there is room for.
+            # These names share an end, and maybe a start.  The words between both are kept, and as
+            # much of the end as fits.
             start = len(os.path.commonprefix(alike))
             end = len(name) - len(os.path.commonprefix([other[::-1] for other in alike]))
             start = max(name.rfind(mark, 0, start) for mark in _MARKS) + 1
@@ -143,7 +143,7 @@ def distinct(names: Sequence[str], width: int) -> list[str]:
 
 
 def wrapped(paragraphs: Iterable[str]) -> str:
-    """Break paragraphs to the width of the table."""
+    """Wrap paragraphs to the width of the table."""
     return "\n".join(
         textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False)
         for text in paragraphs

@@ -1,11 +1,11 @@
-"""Timing several ways to do the same thing in one process, in turns.
+"""Times of several peers that compute the same in one process, in turns.
 
-Each peer takes a turn per round, so that a machine that gets slower is slower for all of them.
-Threads of one peer may keep spinning for a while after its turn (OpenBLAS' for some 30 ms), so the
-next turn waits until the process is quiet.  What other programs take shows as time in which
-threads were ready but had no CPU, where Linux counts it; samples with much of it are dropped.
+Each peer takes a turn per round, so that a machine that gets slower is slower for all peers.
+Threads of a peer may spin for a while after its turn (those of OpenBLAS for some 30 ms), so the
+next turn waits until the process is quiet.  Linux counts the time in which a thread was ready but
+had no CPU, because other programs used it.  Samples with much of this time are dropped.
 
-Separate processes per peer, as in the project's benchmarks, are the rigorous way.
+A rigorous comparison gives each peer a process of its own, as the project's benchmarks do.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ import numpy as np
 from .._runtime.settling import settle, waited
 from .affinity import one_per_cpu
 
-#: A turn is so many samples, and a sample as many calls as take so long: short enough to fall
-#: between two interruptions.
+#: The number of samples of a turn, and the length of a sample: short enough to fall between two
+#: interruptions by other programs.
 SAMPLES_PER_TURN = 3
 SAMPLE_SECONDS = 0.003
-#: Calls before the clock starts, for this long: they fill the caches and wake the threads, each of
-#: which may have to wait for the end of another program's time slice of some milliseconds.
+#: The length of the calls before the clock starts.  They fill the caches and wake the threads, each
+#: of which may have to wait for the end of another program's time slice of some milliseconds.
 WARM_UP_SECONDS = 0.005
 #: A sample is disturbed if its threads waited for a CPU for longer than this share of the time.
 DISTURBED_SHARE = 0.05
-#: With fewer undisturbed samples than this, measuring takes up to twice as long.
+#: If a peer has fewer undisturbed samples than this, measuring may take twice the time.
 ENOUGH = 5
 
 
@@ -45,10 +45,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call: median and quartiles of the undisturbed samples.
+    """Seconds per call: the median and the quartiles of the undisturbed samples.
 
-    Where there are none, `noisy` is true and the least disturbed quarter of the samples counts.
-    `waited` is the largest share of the time for which one of those that count waited for a CPU.
+    If there are none, `noisy` is true, and the least disturbed quarter of the samples counts.
+    `waited` is the largest share of the time in which threads of a counted sample waited for a CPU.
     """
 
     seconds: float
@@ -61,16 +61,16 @@ class Timing:
 
     @property
     def least(self) -> float:
-        """Seconds that a call would take at least, were there nobody else on the CPUs."""
+        """A lower bound of the seconds that a call takes without other programs on the CPUs."""
         return self.seconds * max(0.0, 1 - self.waited) if self.noisy else self.seconds
 
 
 def interleave(
     calls: Mapping[str, Callable[[], Any]], seconds: float, rounds: int, threads: int
 ) -> dict[str, Timing]:
-    """Time `calls` in turns, for at least `rounds` rounds and `seconds` in all.
+    """Time `calls` in turns, for at least `rounds` rounds and at least `seconds` in all.
 
-    `threads` is how many of them a call uses.
+    `threads` is the number of threads that a call uses.
     """
     start = time.perf_counter()
     repeats = {name: _repeats(call) for name, call in calls.items()}
@@ -91,7 +91,7 @@ def interleave(
 
 
 def summary(samples: list[Sample]) -> Timing:
-    """Reduce samples to their typical time."""
+    """Return the typical time of samples."""
     quiet = _undisturbed(samples)
     best = sorted(samples, key=lambda sample: sample.waited)
     kept = best[: quiet or max(1, len(best) // 4)]
@@ -105,9 +105,9 @@ def _undisturbed(samples: list[Sample]) -> int:
 
 
 def _repeats(call: Callable[[], Any]) -> int:
-    """Return how many calls make a sample; the first call, which sets things up, counts not."""
+    """Return the number of calls of a sample; the first call, which sets up data, is not timed."""
     call()
-    # The fastest, because an interrupted call would make all samples too short.
+    # The fastest call decides, as an interrupted call would make all samples too short.
     fastest = math.inf
     until = time.perf_counter() + WARM_UP_SECONDS
     while (start := time.perf_counter()) < until:
@@ -118,7 +118,7 @@ def _repeats(call: Callable[[], Any]) -> int:
 
 
 def _turn(call: Callable[[], Any], repeats: int) -> list[Sample]:
-    """Return some samples, or a single one of calls so long that they need no warming up."""
+    """Return the samples of a turn; a call of the length of a sample needs no warming up."""
     samples = SAMPLES_PER_TURN
     if repeats == 1:
         samples = 1
