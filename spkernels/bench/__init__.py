@@ -1,19 +1,19 @@
-"""Benchmarks: spkernels against what a user would pick instead.
+"""Benchmarks: spkernels against the libraries that a user would choose instead.
 
-``spkernels bench`` (`spkernels.cli.bench`) measures, reports and compares.
+The command ``spkernels bench`` (`spkernels.cli.bench`) measures, reports and compares.
 
-Two kinds of process run this code.  The driver makes inputs, judges answers and writes results; a
-worker holds one peer, and may be another Python that has that peer and not spkernels.  What a
-worker imports (`measure.worker`, `problem`, `ops`, `peers`) therefore needs NumPy alone, and
-reaches by relative imports `bench` and what `_runtime` has of the standard library, nothing else.
+Two kinds of process run this code.  The driver makes inputs, checks answers and writes results.  A
+worker runs one peer, in a Python that may have that peer but not spkernels.  So the modules that a
+worker imports (`measure.worker`, `problem`, `ops`, `peers`) need NumPy alone, and import relatively
+only from `bench` and the modules of `_runtime` that need nothing but the standard library.
 
 ====================  =========================================================================
-`ops`                 what is computed: inputs, reference, operations and bytes; one file each
-`peers`               who computes it: one adapter per library, one file each
-`suites`              on which matrices and widths; one file each
+`ops`                 operations: inputs, reference, useful operations and bytes; a file each
+`peers`               libraries: an adapter for each, a file each
+`suites`              matrices and widths, a file for each family
 `measure`             workers, turns, clocks, noise, statistics
-`results`             the file of results: JSON lines, resumed where they end
+`results`             the file of results: lines of JSON, to which a run that goes on is appended
 `report`              tables and plots
-`comparison`          whether one run is slower than another
+`comparison`          the test whether one run is slower than another
 ====================  =========================================================================
 """

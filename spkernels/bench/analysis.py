@@ -1,4 +1,4 @@
-"""What results say: speed-ups, rates, fractions of what the machine allows."""
+"""Figures from results: speed-ups, rates, and shares of the machine's roofline."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ CLASSES = (55.0, 65.0, 75.0, 85.0, 92.5, 96.5, 99.0, 100.0)
 
 @dataclass
 class Cell:
-    """The results of all peers on one cell that belong to one run."""
+    """The results of all peers for one cell in one run."""
 
     labels: Record
     peers: dict[str, Record]
 
     def seconds(self, peer: str, figure: str = "median") -> float | None:
-        """Return the time of a peer, or None where it has none."""
+        """Return a figure of a peer's times, in seconds per call, or None if it has none."""
         return self.peers.get(peer, {}).get(figure)
 
     def speedup(
         self, rivals: Sequence[str], figure: str = "median", subject: str = SUBJECT
     ) -> float | None:
-        """Return how many times faster than the best of some rivals the subject was."""
+        """Return the time of the fastest rival divided by the subject's time, or None."""
         times = [t for peer in rivals if (t := self.seconds(peer, figure)) is not None]
         own = self.seconds(subject, figure)
         return min(times) / own if times and own else None
@@ -44,7 +44,7 @@ class Cell:
 
     @property
     def sparsity_class(self) -> str:
-        """The class of its sparsity, for tables."""
+        """The words for the class of the cell's sparsity, as "85-92.5%"."""
         percent = 100 * self.labels["sparsity"]
         low = 0.0
         for high in CLASSES:
@@ -55,12 +55,15 @@ class Cell:
 
     @property
     def intensity(self) -> float:
-        """Useful operations per byte that must move."""
+        """The number of useful operations per byte that must move."""
         return self.labels["flops"] / max(1, self.labels["bytes"])
 
 
 def cells_of(results: Iterable[Record]) -> list[Cell]:
-    """Group results into cells; only the latest run of a cell counts, as times compare in it."""
+    """Group results into cells.
+
+    Times of different runs do not compare, so only the latest run of a cell counts.
+    """
     groups: dict[tuple, list[Record]] = {}
     for record in results:
         groups.setdefault(key_of(record), []).append(record)
@@ -73,7 +76,7 @@ def cells_of(results: Iterable[Record]) -> list[Cell]:
 
 
 def peers_of(cells: Iterable[Cell]) -> list[str]:
-    """Return the peers with times, in the order of their operation's list."""
+    """Return the peers that have times, in the order in which their operations list them."""
     timed, order = set(), []
     for cell in cells:
         timed |= {peer for peer in cell.peers if cell.seconds(peer) is not None}
@@ -82,10 +85,10 @@ def peers_of(cells: Iterable[Cell]) -> list[str]:
 
 
 def roof(cell: Cell, rooflines: Sequence[Record]) -> float | None:
-    """Return the GFLOP/s that the machine allows a cell: the lower of FMA rate and bandwidth.
+    """Return the roofline of a cell in GFLOP/s: the lower of FMA rate and bandwidth.
 
-    The bandwidth is that of the smallest level that holds all that must move, with warm caches, and
-    that of memory with flushed ones.
+    With warm caches, the bandwidth is that of the smallest level that holds all bytes that must
+    move.  With flushed caches, it is that of memory.
     """
     for line in rooflines:
         if line["threads"] == cell.labels["threads"]:
@@ -104,9 +107,10 @@ def roof(cell: Cell, rooflines: Sequence[Record]) -> float | None:
 
 
 def break_even(cell: Cell, peer: str, against: str = SUBJECT) -> float:
-    """Return after how many calls a peer's preparation has paid off against another's time.
+    """Return the number of calls after which a peer's preparation has paid off.
 
-    Infinite where it is slower per call.
+    The peer is compared with the time per call of the peer `against`.  The number is infinite if
+    the peer is slower per call.
     """
     record = cell.peers[peer]
     gain = (cell.seconds(against) or math.nan) - record["median"]
@@ -114,17 +118,17 @@ def break_even(cell: Cell, peer: str, against: str = SUBJECT) -> float:
 
 
 def mean_speedup(cells: Iterable[Cell], rivals: Sequence[str], figure: str = "median") -> float:
-    """Return the geometric mean of the speed-ups; nan of none."""
+    """Return the geometric mean of the speed-ups of cells; NaN if there are none."""
     return geometric_mean(s for c in cells if (s := c.speedup(rivals, figure)) is not None)
 
 
 def mean_rate(cells: Iterable[Cell], peer: str) -> float:
-    """Return the geometric mean of a peer's useful GFLOP/s; nan of none."""
+    """Return the geometric mean of a peer's useful GFLOP/s; NaN if there are none."""
     return geometric_mean(r for c in cells if (r := c.rate(peer)) is not None)
 
 
 def mean_fraction(cells: Iterable[Cell], rooflines: Sequence[Record], *, of_peak: bool) -> float:
-    """Return the geometric mean of the subject's rate over the FMA peak, or over its roof."""
+    """Return the geometric mean of the subject's rates divided by the FMA peak or the roofline."""
 
     def fraction(cell):
         rate, bound = cell.rate(SUBJECT), roof(cell, rooflines)
@@ -139,7 +143,7 @@ def mean_fraction(cells: Iterable[Cell], rooflines: Sequence[Record], *, of_peak
 
 
 def grouped(cells: Iterable[Cell], *names: str) -> dict[tuple, list[Cell]]:
-    """Group cells by labels, in order of these."""
+    """Group cells by the values of the labels `names`, and sort the groups by these values."""
     groups: dict[tuple, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(tuple(cell.labels[name] for name in names), []).append(cell)
@@ -147,7 +151,7 @@ def grouped(cells: Iterable[Cell], *names: str) -> dict[tuple, list[Cell]]:
 
 
 def sortable(value: Any) -> tuple[float, str]:
-    """Return a key that sorts numbers as numbers, words as words, and None first."""
+    """Return a key that sorts None first, numbers by value, and words by the alphabet."""
     if value is None:
         return (-1.0, "")
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""What is measured: a matrix, an operation, a width, threads and the state of the machine."""
+"""The cells of a benchmark: a matrix, an operation, a width, threads and a state of the machine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SEED = 20240
 
 @dataclass(frozen=True)
 class Matrix:
-    """The pattern of a sparse matrix, made when it is needed."""
+    """The structure of a sparse matrix, which `make` returns when it is needed."""
 
     name: str
     kind: str
     make: Callable = field(repr=False, compare=False)
 
     def load(self):
-        """Return the matrix as a csr_array with 32-bit indices where these suffice."""
+        """Return the matrix as a csr_array, with 32-bit indices if these suffice."""
         from scipy.sparse import csr_array
 
         A = csr_array(self.make())
@@ -37,8 +37,8 @@ class Matrix:
 class Cell:
     """One comparison of peers.
 
-    `dtype` is that of both operands, or names both: ``"int64 x float32"``, the sparse one first.
-    `layout` is one of `problem.LAYOUTS`, `load` one of `measure.load.LOADS`.
+    `dtype` is the dtype of both operands, or names both, as ``"int64 x float32"`` with the sparse
+    operand first.  `layout` is one of `problem.LAYOUTS`, and `load` one of `measure.load.LOADS`.
     """
 
     suite: str
@@ -54,7 +54,7 @@ class Cell:
 
     @property
     def key(self) -> tuple:
-        """What tells this cell from all others, as it stands in results."""
+        """The labels in results that identify this cell."""
         return (
             self.suite,
             self.op,
@@ -69,10 +69,10 @@ class Cell:
         )
 
     def problem(self, A) -> Problem:
-        """Make the inputs, from a fixed seed.
+        """Return the inputs, which are made from a fixed seed.
 
-        Values are normal, ones for a pattern to sample at, whole numbers for int8, and not negative
-        for estimators, as the weights of words are.
+        Values are ones for sampled products and masks, integers for int8, and normal otherwise.
+        For estimators they are not negative, as the weights of words are.
         """
         rng = np.random.default_rng(SEED)
         sparse, _, dense = self.dtype.partition(" x ")

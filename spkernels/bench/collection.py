@@ -1,4 +1,4 @@
-"""Which cells a run has: of the suites' own matrices, or of files."""
+"""The cells of a run, from matrices that suites make or from files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .cells import Cell, Matrix
 from .suites import SUITES
 from .suites.common import Options, spread
 
-#: Files of each suite that a quick run takes.
+#: The number of files of each suite in a quick run.
 QUICK_FILES = 6
 
 
 def cells(suites: Sequence[str], data: Path | None, options: Options) -> list[Cell]:
-    """Return the cells of some suites; with `data`, of the files below it that they read."""
+    """Return the cells of some suites; with `data`, from the files below it that they read."""
     found = []
     for name in suites:
         suite = SUITES[name]

@@ -1,4 +1,4 @@
-"""Whether one run is slower than another, on a machine that is never quiet."""
+"""The test whether one run is slower than another, on a machine that is never quiet."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .analysis import Cell
 from .peers import SUBJECT
 from .results import Results, key_of
 
-#: Resamplings of a bootstrap, and the confidence of its intervals.
+#: The number of resamplings of the bootstrap, and the confidence of its intervals.
 RESAMPLES = 2000
 LEVEL = 0.95
-#: A change that is smaller than this is none, however sure it is.
+#: The smallest relative change that counts, even if a smaller one is certain.
 SMALLEST = 0.03
 
 
 @dataclass(frozen=True)
 class Change:
-    """New time over old time: above 1 is slower.  With an interval of 95% confidence."""
+    """The new time divided by the old time (above 1 is slower), with a 95% interval."""
 
     name: str
     cells: int
@@ -32,7 +32,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """Slower, faster, or no telling."""
+        """The verdict in a word: "slower", "faster", "same" or "unclear"."""
         if self.low > 1 + SMALLEST:
             return "slower"
         if self.high < 1 - SMALLEST:
@@ -41,7 +41,7 @@ class Change:
 
 
 def pairs(old: Results, new: Results) -> list[tuple[Cell, Cell]]:
-    """Return the cells that both files hold with a time of spkernels."""
+    """Return the cells for which both files have a time of spkernels."""
     before = {key_of(c.labels): c for c in analysis.cells_of(old.results)}
     found = []
     for cell in analysis.cells_of(new.results):
@@ -52,9 +52,10 @@ def pairs(old: Results, new: Results) -> list[tuple[Cell, Cell]]:
 
 
 def drift(old: Cell, new: Cell) -> float:
-    """Return how much slower the machine was, as told by the peers that did not change: a median.
+    """Return the factor by which the machine was slower in the new run.
 
-    1 where no other peer of the same version is in both.
+    It is the median of the other peers' ratios of times, as these peers did not change; 1 if no
+    other peer has times in both runs.
     """
     ratios = [
         new.seconds(peer) / old.seconds(peer)
@@ -65,11 +66,11 @@ def drift(old: Cell, new: Cell) -> float:
 
 
 def compare(old: Results, new: Results, rng: np.random.Generator) -> list[Change]:
-    """Return the changes of every group of cells (suite, operation, width, threads), and of all.
+    """Return the change of each group of cells (suite, operation, width, threads), and of all.
 
-    A cell's ratio is the time of spkernels, new over old, over that of the other peers, so that a
-    slower machine is no slower kernel.  Resampled are the samples of each cell and the cells of a
-    group.
+    The ratio of a cell is spkernels' new time over its old time, divided by the machine's `drift`,
+    so that a slower machine does not look like a slower kernel.  The bootstrap resamples the
+    samples of each cell and the cells of a group.
     """
     groups: dict[str, list[tuple[Cell, Cell]]] = {}
     for before, after in pairs(old, new):
@@ -82,9 +83,9 @@ def compare(old: Results, new: Results, rng: np.random.Generator) -> list[Change
 
 @dataclass(frozen=True)
 class Agreement:
-    """Geometric means of the speed-ups over one peer in two runs, on the cells of both.
+    """The geometric means of the speed-ups over one peer in two runs, for the cells of both.
 
-    By medians, and by minima, which other programs disturb less.
+    There are means of medians, and means of minima, which other programs disturb less.
     """
 
     name: str
@@ -97,7 +98,7 @@ class Agreement:
 
 
 def agreements(old: Results, new: Results) -> list[Agreement]:
-    """Return how two runs agree on every peer, per suite, operation, threads and caches."""
+    """Return the agreement of two runs on every peer, per suite, operation, threads and caches."""
     groups: dict[tuple[str, str], list[tuple[Cell, Cell]]] = {}
     for before, after in pairs(old, new):
         for peer in after.peers:
@@ -143,7 +144,7 @@ def _change(name: str, group: Sequence[tuple[Cell, Cell]], rng: np.random.Genera
 
 
 def _medians(cell: Cell, rng: np.random.Generator) -> np.ndarray:
-    """Logarithms of medians of resampled samples."""
+    """Return the logarithms of the medians of resampled samples."""
     seconds = np.array(cell.peers[SUBJECT]["samples"]["seconds"])
     chosen = rng.integers(0, seconds.size, (RESAMPLES, seconds.size))
     return np.log(np.median(seconds[chosen], axis=1))

@@ -1,4 +1,4 @@
-"""The inputs of one product: made once by the driver, handed to every peer as the same arrays."""
+"""The inputs of one product: the driver makes them once, and every peer gets the same arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-#: Operations whose operands may be prepared, or converted, and what they compute.
+#: Operations whose operands may be prepared or converted, and the products that they compute.
 _SAME = {
     "prepared": "spmm",
     "int8": "spmm",
@@ -19,7 +19,7 @@ _SAME = {
     "dense_habit": "dense_spmm",
 }
 
-#: How the dense operand may lie in memory, or the result, or how wide indices are.
+#: Layouts: the memory layout of the dense operand or of the result, or the width of indices.
 LAYOUTS = ("C", "F", "rows apart", "columns apart", "result in F", "int64 indices")
 
 
@@ -41,7 +41,7 @@ class Problem:
 
     @property
     def product(self) -> str:
-        """The operation itself, however its operands may be prepared for it."""
+        """The product that the operation computes, without regard to preparation."""
         return _SAME.get(self.op, self.op)
 
     @property
@@ -51,7 +51,7 @@ class Problem:
 
     @property
     def nnz(self) -> int:
-        """Stored entries."""
+        """The number of entries."""
         return self.indices.size
 
     @property
@@ -74,14 +74,14 @@ class Problem:
         return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
 
     def sparse(self) -> Any:
-        """Return the matrix in its scipy container, sharing these arrays."""
+        """Return the matrix in its scipy container, which shares these arrays if its format can."""
         import scipy.sparse
 
         arrays = (self.data, self.indices, self.indptr)
         format, _, kind = self.container.partition("_")
         A = getattr(scipy.sparse, f"csr_{kind}")(arrays, shape=self.shape).asformat(format)
         if self.layout == "int64 indices":
-            # Afterwards: the constructor takes narrower ones where these suffice.
+            # The constructor narrows indices, so they are widened after it.
             if format == "coo":
                 A.coords = tuple(index.astype(np.int64) for index in A.coords)
             else:
@@ -89,13 +89,13 @@ class Problem:
         return A
 
     def dense(self) -> np.ndarray:
-        """Return the matrix with its zeros written out."""
+        """Return the matrix as a dense array."""
         result = np.zeros(self.shape, self.data.dtype)
         np.add.at(result, (self.rows(), self.indices), self.data)
         return result
 
     def save(self, path: Path) -> None:
-        """Write everything to one uncompressed ``.npz``."""
+        """Write the problem to an uncompressed ``.npz`` file."""
         np.savez(
             path,
             op=self.op,
@@ -110,7 +110,7 @@ class Problem:
 
     @classmethod
     def load(cls, path: Path) -> Problem:
-        """Read what `save` wrote."""
+        """Read a problem that `save` wrote."""
         with np.load(path) as stored:
             prefix = "operand_"
             operands = {
@@ -131,7 +131,7 @@ class Problem:
 
 
 def arrange(array: np.ndarray, layout: str) -> np.ndarray:
-    """Return the same elements, lying in memory as a layout says."""
+    """Return an array of the same elements in the memory layout `layout`."""
     if layout == "F":
         return np.asfortranarray(array)
     if layout in ("rows apart", "columns apart"):

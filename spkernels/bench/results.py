@@ -2,9 +2,9 @@
 
 A file whose name ends in ``.gz`` is compressed.
 
-A line is a ``run`` (when, where, how, with what), a ``roofline`` or a ``result``: one peer on one
-cell, with the number of the run that it belongs to.  A run that was interrupted goes on where its
-file ends; a line that was cut short is dropped.
+A line is a ``run`` (its date, machine, settings and versions), a ``roofline``, or a ``result`` of
+one peer for one cell, with the number of its run.  A run that was interrupted goes on where its
+file ends.  A last line that was cut short is dropped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KEY = (
     "layout",
     "load",
 )
-#: What cells had before these were told apart.
+#: The values of labels that older files do not have.
 _FORMERLY = {"layout": "C", "load": "none"}
 #: What identifies a measurement across files.
 PEER_KEY = (*KEY, "peer")
@@ -45,7 +45,7 @@ def key_of(record: dict[str, Any], names: Iterable[str] = KEY) -> tuple:
 
 
 class Results:
-    """A file of results, read and appended to."""
+    """A file of results, which is read once and appended to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,7 +60,7 @@ class Results:
 
     @property
     def rooflines(self) -> list[dict[str, Any]]:
-        """What the machine was measured to be capable of."""
+        """The measured rooflines of the machine."""
         return [line for line in self.lines if line["line"] == "roofline"]
 
     @property
@@ -70,20 +70,20 @@ class Results:
         return list(found.values())
 
     def append(self, lines: Iterable[dict[str, Any]]) -> None:
-        """Write lines and keep them."""
+        """Append lines to the file and to `lines`."""
         lines = list(lines)
         with _open(self.path, "at") as file:
             file.write("".join(json.dumps(line) + "\n" for line in lines))
         self.lines += lines
 
     def begin(self, run: dict[str, Any]) -> int:
-        """Add a run; return its number."""
+        """Append a run, and return its number."""
         number = len(self.runs)
         self.append([{"line": "run", "run": number, **run}])
         return number
 
     def done(self) -> dict[tuple, set[str]]:
-        """Return the peers that each cell has results of."""
+        """Return the peers that have results, for each cell."""
         peers: dict[tuple, set[str]] = {}
         for result in self.results:
             peers.setdefault(key_of(result), set()).add(result["peer"])
@@ -118,19 +118,19 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _open(path: Path, mode: str) -> IO[str]:
-    """Open a file of text, which is compressed if its name says so."""
+    """Open a text file, which is compressed if its name ends in ``.gz``."""
     return gzip.open(path, mode) if path.suffix == ".gz" else path.open(mode)
 
 
 def rounded(value: float) -> float:
-    """Return a measured value with the five digits that it may have."""
+    """Return a measured value, rounded to five digits."""
     return float(f"{value:.5g}")
 
 
 def result(
     labels: dict[str, Any], peer: str, run: int, samples: Samples, typical_guard: float
 ) -> dict[str, Any]:
-    """Return the line of one peer on one cell: raw samples and what they come to."""
+    """Return the line of one peer for one cell: its raw samples and their statistics."""
     line = {"line": "result", "run": run, **labels, "peer": peer}
     if samples.failure is not None:
         return line | {"failure": samples.failure}

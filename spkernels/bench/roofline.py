@@ -1,4 +1,4 @@
-"""What the machine can do at most: the roofs that kernels are drawn under."""
+"""The rooflines of the machine: its largest FMA rate and its bandwidths."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from .. import _core
 
-#: Bytes that each thread reads to measure a level: this share of it, threads together.
+#: All threads together read this share of a level's bytes to measure its bandwidth.
 SHARE = 0.5
 #: Levels that all threads of a machine share.
 SHARED = ("L3",)
 DRAM_BYTES = 256 << 20
-#: Where the system does not tell.
+#: The sizes of caches where the system does not state them.
 DEFAULT = {"L1": 32 << 10, "L2": 512 << 10, "L3": 16 << 20}
 _NAMES = {"L1": "SC_LEVEL1_DCACHE_SIZE", "L2": "SC_LEVEL2_CACHE_SIZE", "L3": "SC_LEVEL3_CACHE_SIZE"}
 
 
 def cache_bytes() -> dict[str, int]:
-    """Return the sizes of the caches."""
+    """Return the sizes of the caches by level, in bytes."""
     found = {}
     for level, usual in DEFAULT.items():
         try:

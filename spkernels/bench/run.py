@@ -1,4 +1,4 @@
-"""A run: cells in, lines of results out."""
+"""A run, which measures cells and writes lines of results."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from .results import Results, result
 
 @dataclass
 class Plan:
-    """What a run measures, and with whom."""
+    """The cells, the peers and the settings of a run."""
 
     cells: Sequence[Cell]
     peers: Sequence[str]
     settings: Settings
-    #: The Python that has a peer, where it is not this one.
+    #: The path of the Python that runs a peer, for peers that this Python does not run.
     pythons: Mapping[str, str] = field(default_factory=dict)
     #: The largest matrix that a dense peer is asked to multiply, in elements.
     most_dense: int = 1 << 26
-    #: What was asked for, for the record.
+    #: The arguments of the command, which results record.
     asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> dict[str, str]:
-    """Measure the cells that `results` lacks; return what was left out, and why.
+    """Measure the cells that `results` lacks; return names and reasons of all that was left out.
 
-    Left out are peers that are not installed and matrices that cannot be read.  `advance` is called
-    after every cell, with whether nothing was measured.
+    Peers that are not installed and matrices that cannot be read are left out.  After every cell
+    ``advance(cell, skipped)`` is called; `skipped` is true if nothing was measured.
     """
     left_out: dict[str, str] = {}
     done = results.done()
@@ -50,7 +50,7 @@ def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> 
             wanted = [peer for peer in OPS[cell.op].PEERS if peer in plan.peers]
             lacking = set(wanted) - set(left_out) - done.get(cell.key, set())
             if lacking and cell.threads not in sessions:
-                # Only now is it known which peers are there.
+                # The start of a session shows which peers are installed.
                 sessions[cell.threads] = stack.enter_context(_session(plan, cell.threads))
                 left_out |= sessions[cell.threads].left_out
                 lacking -= set(left_out)
@@ -96,7 +96,7 @@ def _measure(
         result(labels, peer, number, samples, session.typical_guard(peer))
         for peer, samples in found.items()
     ]
-    # Noted as well, or a run that goes on would measure the cell again.
+    # Skipped peers are recorded, too; otherwise a run that goes on would measure the cell again.
     missing = set(wanted) & set(session.workers) - set(found)
     for peer in sorted(missing):
         why = "the dense matrix is too large" if peer not in peers else "no such operation"

@@ -1,7 +1,7 @@
-"""The process of a peer, started by path: its Python may have no spkernels, or another one.
+"""The program that starts a peer's process, whose Python may have another spkernels or none.
 
-The folder that holds `bench` becomes a package of another name, `spkernels_worker`, whose own
-`__init__` never runs: what a worker imports of it, it imports by relative imports.
+It runs by its path.  The folder that contains `bench` becomes a package of another name,
+`spkernels_worker`, whose `__init__` does not run.  So a worker may only use relative imports.
 """
 
 import importlib
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).resolve().parent
 PACKAGE = "spkernels_worker"
 
 if __name__ == "__main__":
-    # Python put this folder first on the path: its modules are not to be found by bare names.
+    # Python puts this folder first on the path, where its modules would hide others of their name.
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != FOLDER]
     package = ModuleType(PACKAGE)
     package.__path__ = [str(FOLDER.parent)]

@@ -1,9 +1,9 @@
-"""Tells samples taken on a quiet machine from the others.
+"""A guard that distinguishes samples of a quiet machine from the others.
 
-Two things are watched.  A fixed piece of work that touches no memory, timed on every CPU that a
-peer may use, shows a CPU that became slower: a neighbour on the same core or host, a lower clock.
-The time that this process's threads were ready to run but had no CPU shows other programs on this
-system, which the fixed work is too short to meet.
+Two quantities are observed.  A fixed piece of work that uses no memory is timed on every CPU that a
+peer may use: it shows a CPU that became slower by a neighbour on the same core or host, or by a
+lower clock.  The time in which this process's threads were ready to run but had no CPU shows other
+programs on this system; the fixed work is too short to be interrupted by them.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..._runtime.affinity import restrict
 
-#: SHA-256 compressions: one call in C that holds no lock, lives in registers, takes about 0.2 ms.
+#: The number of SHA-256 compressions of the fixed work: one call in C that releases the interpreter
+#: lock, works in registers, and takes about 0.2 ms.
 ITERATIONS = 400
 
 
@@ -25,14 +26,14 @@ def _work() -> float:
 
 
 class Guard:
-    """Times the fixed work on some CPUs at once."""
+    """Times the fixed work on all given CPUs at once."""
 
     def __init__(self, cpus: Sequence[int]) -> None:
         self._pools = [ThreadPoolExecutor(1, initializer=restrict, initargs=([c],)) for c in cpus]
         self.threads = {pool.submit(threading.get_native_id).result() for pool in self._pools}
 
     def __call__(self) -> float:
-        """Seconds that the slowest CPU took."""
+        """Return the seconds of the slowest CPU."""
         barrier = threading.Barrier(len(self._pools))
 
         def together() -> float:

@@ -1,7 +1,7 @@
-"""Machines that are not idle: what else runs while a peer is timed.
+"""Loads: programs that keep the machine busy while a peer is timed.
 
-Busy processes compete for the CPUs from outside.  Products of another library in the peer's own
-process leave that library's threads spinning when the peer's turn comes.
+Busy processes compete for the CPUs.  A product of another library in the peer's own process leaves
+that library's threads spinning when the peer's call begins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-#: Processes that never wait, by the name of the load.
+#: The number of processes that never wait, by the name of the load.
 _PROCESSES = {
     "1 busy process": 1,
     "2 busy processes": 2,
@@ -23,13 +23,13 @@ AFTER_NUMPY = "after a product of NumPy's"
 AFTER_TORCH = "after a product of torch's"
 LOADS = ("none", *_PROCESSES, AFTER_NUMPY, AFTER_TORCH)
 
-#: Rows and columns of the other library's product: about a millisecond.
+#: The rows and columns of the other library's product, which takes about a millisecond.
 _SIZE = 384
 
 
 @contextlib.contextmanager
 def busy_processes(load: str) -> Iterator[None]:
-    """Run the processes of a load, if it has any, until the end of the block."""
+    """Run the busy processes of a load until the end of the block."""
     others = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"])
         for _ in range(_PROCESSES.get(load, 0))
@@ -43,7 +43,7 @@ def busy_processes(load: str) -> Iterator[None]:
 
 
 def disturbance(load: str) -> Callable[[], object]:
-    """Return what a peer's process does before every call that is timed."""
+    """Return the function that a peer's process calls before every timed call."""
     if load == AFTER_NUMPY:
         square = np.ones((_SIZE, _SIZE), np.float32)
         return lambda: square @ square

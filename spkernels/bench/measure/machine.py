@@ -1,4 +1,4 @@
-"""Describes the machine and pins what runs on it."""
+"""The description of the machine, and the choice of CPUs and threads for peers."""
 
 import os
 import platform
@@ -28,7 +28,7 @@ def _read(path: Path) -> str:
 
 
 def choose_cpus(threads: int) -> list[int]:
-    """The CPUs for a number of threads, no two on one core if that can be had."""
+    """Return CPUs for a number of threads, no two of them on one core if possible."""
     if hasattr(os, "sched_getaffinity"):
         available = sorted(os.sched_getaffinity(0))
     else:
@@ -45,22 +45,22 @@ def choose_cpus(threads: int) -> list[int]:
 
 
 def others_running() -> bool:
-    """Whether programs other than this one are running now; False where nobody tells."""
+    """Return whether other programs are running now; False where the system does not say."""
     running = _read(LOAD).partition("/")[0].split()
     return bool(running) and int(running[-1]) > 1
 
 
 def become_realtime() -> None:
-    """Give this process, and those that it will start, precedence over ordinary programs."""
+    """Give this process and the processes that it starts precedence over ordinary programs."""
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 def thread_settings(threads: int) -> dict[str, str]:
-    """Environment that pins every peer to the same number of threads.
+    """Return the environment that gives every peer the same number of threads.
 
-    Waiting threads may spin, as they do by default, so that calls in a row find them awake; only
-    where they spin long after the last call, Intel's runtime for 200 ms and OpenBLAS for 2**26
-    cycles, is that cut to some milliseconds, so that the next peer's turn comes sooner.
+    Waiting threads may spin, as by default, so that consecutive calls find them awake.  The runtime
+    of Intel spins for 200 ms after the last call, and OpenBLAS for 2**26 cycles.  Both are cut to
+    some milliseconds, so that the next peer's turn comes sooner.
     """
     settings = dict.fromkeys(THREAD_VARIABLES, str(threads))
     settings |= {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE"}
@@ -84,7 +84,7 @@ def _cpu_field(name: str) -> str:
 
 
 def _shortened(argument: str) -> str:
-    """An argument without the folders of this machine."""
+    """Return a command-line argument without the folders of this machine."""
     head, equals, path = argument.rpartition("=")
     if not Path(path).is_absolute():
         return argument
@@ -92,7 +92,7 @@ def _shortened(argument: str) -> str:
 
 
 def fingerprint() -> dict[str, Any]:
-    """What somebody needs to know to make sense of a time measured here."""
+    """Return the facts about this machine that a reader of its times needs."""
     return {
         "cpu": _cpu_field("model name") or platform.processor() or platform.machine(),
         "family/model/stepping": "/".join(

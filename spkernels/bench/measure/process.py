@@ -1,4 +1,4 @@
-"""The driver's side of a peer's process: start it, ask it, notice when it is lost."""
+"""The driver's side of a peer's process: starts it, sends requests, and notices its loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from . import machine
 WORKER = Path(__file__).parents[1] / "worker_main.py"
 
 
-#: What a peer may take to start: some libraries are large.
+#: The longest time that a peer may take to start; some libraries are large.
 START_SECONDS = 60.0
 
 
@@ -29,26 +29,27 @@ class PeerLost(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """How a session measures."""
+    """The settings of a session."""
 
     threads: int = 1
-    #: Samples per cell and peer, at least and at most.
+    #: The smallest and the largest number of samples per cell and peer.
     rounds: int = 7
     most_rounds: int = 15
-    #: The half width of the median's 95% interval, relative to it, that ends a cell.
+    #: A cell ends when the half width of the median's 95% interval, relative to the median, is
+    #: at most this.
     precision: float = 0.05
-    #: The length of a sample.
+    #: The length of a sample, in seconds.
     seconds: float = 0.008
     #: Seconds after which a peer that does not answer counts as hung.
     timeout: float = 60.0
-    #: Seconds, in all, to wait for other programs to leave the CPUs.
+    #: The number of seconds of a session that may pass in waiting for other programs.
     patience: float = 60.0
     #: A process that was lost this many times in a row is not started again.
     losses: int = 3
 
 
 class Worker:
-    """The process of a peer, whose adapter is a module of `peers` or a file."""
+    """The process of a peer; its adapter is a module of `peers` or a file."""
 
     def __init__(self, module: str, settings: Settings, python: str = sys.executable) -> None:
         self.module = module
@@ -73,13 +74,13 @@ class Worker:
             env=os.environ | machine.thread_settings(self.settings.threads),
         )
         replies: queue.Queue[str] = queue.Queue()
-        # A thread, for a pipe cannot be read with a time limit on every system.
+        # A thread reads the pipe, as not every system can read a pipe with a time limit.
         threading.Thread(target=_forward, args=(process.stdout, replies), daemon=True).start()
         self._process, self._replies = process, replies
         return self._reply(max(self.settings.timeout, START_SECONDS))
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request and wait for its reply, starting the process first where it is gone."""
+        """Send a request and return its reply; a lost process is started first."""
         if self._process is None:
             if self.lost_in_a_row >= self.settings.losses:
                 raise PeerLost(f"given up after {self.lost_in_a_row} losses in a row")
@@ -88,7 +89,7 @@ class Worker:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except OSError:
-            pass  # the process is gone: reading finds that, and what it left on stderr
+            pass  # the process has ended: reading its reply reports that, with its stderr
         reply = self._reply(self.settings.timeout)
         self.lost_in_a_row = 0
         return reply
@@ -113,7 +114,7 @@ class Worker:
         return PeerLost(f"{reason} ({last})" if last else reason)
 
     def kill(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process at once."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -121,11 +122,11 @@ class Worker:
                 try:
                     stream.close()
                 except OSError:
-                    pass  # an unsent request: its reader is gone
+                    pass  # a request was not sent, as its reader has ended
             self._process = None
 
     def close(self) -> None:
-        """End the process and drop what it wrote to stderr."""
+        """End the process and discard its stderr."""
         self.kill()
         self._errors.close()
 

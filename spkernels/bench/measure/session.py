@@ -1,4 +1,4 @@
-"""Drives the peers' processes in turn, so that only one of them computes at any time."""
+"""A session, which drives the peers' processes in turn: only one computes at any time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .process import PeerLost, Settings, Worker
 
 @dataclass
 class Samples:
-    """What one peer did on one cell."""
+    """The samples of one peer for one cell, or its failure; times are in seconds."""
 
     prepare: float = 0.0
     first: float = 0.0
@@ -29,7 +29,7 @@ class Samples:
 
 
 class Session:
-    """Measures problems with some workers, by the names of their peers."""
+    """Measures problems with workers, which are given by the names of their peers."""
 
     def __init__(self, workers: Mapping[str, Worker], settings: Settings) -> None:
         self.settings = settings
@@ -62,7 +62,7 @@ class Session:
             worker.close()
 
     def typical_guard(self, peer: str) -> float:
-        """Return the median guard of a peer over everything measured so far."""
+        """Return the median of a peer's guard times over all samples so far, in seconds."""
         guards = self._guards[peer]
         return float(np.median(guards)) if guards else float("nan")
 
@@ -74,7 +74,7 @@ class Session:
         flush: bool = False,
         load: str = "none",
     ) -> dict[str, Samples]:
-        """Check the answer of every peer, then time the right ones in turn, under a load."""
+        """Check the answer of every peer, then time the peers with right answers under a load."""
         found: dict[str, Samples] = {}
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -95,7 +95,7 @@ class Session:
         return found
 
     def _wait_for_others(self) -> None:
-        """Give other programs time to finish, while there is patience left."""
+        """Wait for other programs to finish, until the session's patience is used up."""
         start = time.monotonic()
         while machine.others_running() and self._patience > time.monotonic() - start:
             time.sleep(0.01)
@@ -104,7 +104,7 @@ class Session:
     def _load(
         self, found: dict[str, Samples], problem: Problem, peers: Sequence[str], folder: Path
     ) -> list[str]:
-        """Return the peers that took the problem and got it right."""
+        """Return the peers that support the problem and give a right answer."""
         exact, bound = check.reference(problem)
         inputs, answer = folder / "problem.npz", folder / "answer.npy"
         problem.save(inputs)
@@ -132,7 +132,7 @@ class Session:
         return ready
 
     def _ask(self, found: dict[str, Samples], peer: str, **request: Any) -> dict[str, Any] | None:
-        """Return a peer's reply, or None after noting why there is none."""
+        """Return a peer's reply, or None for a failure, which is noted in `found`."""
         try:
             reply = self.workers[peer].ask(**request)
         except PeerLost as reason:
@@ -143,7 +143,7 @@ class Session:
         return None if "unsupported" in reply else reply
 
     def _unsure(self, found: dict[str, Samples], peers: Sequence[str], load: str) -> bool:
-        """Whether some peer has too few quiet samples, or its median is not known well enough."""
+        """Return whether a peer has too few quiet samples or too wide an interval of its median."""
         for peer in peers:
             guard = self.typical_guard(peer)
             summary = stats.describe(found[peer].taken, guard, loaded=load != "none")

@@ -1,4 +1,4 @@
-"""Reduces samples: which to keep, what they say together, and how sure that is."""
+"""Statistics of samples: which count, their median, and its confidence interval."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Sample = dict[str, float]
 
 
 def is_quiet(sample: Sample, typical_guard: float) -> bool:
-    """Whether a sample was taken while the machine was as fast as usual and free."""
+    """Return whether the machine was as fast as usual and free during a sample."""
     return sample["guard"] <= SLOW_GUARD * typical_guard and sample["waited"] <= LONG_WAIT
 
 
 def describe(
     samples: Sequence[Sample], typical_guard: float, *, loaded: bool = False
 ) -> dict[str, Any]:
-    """Return median, its 95% interval, minimum and quartiles of the quiet samples.
+    """Return the median, its 95% interval, the minimum and the quartiles of the quiet samples.
 
-    Where no sample was quiet all of them count and ``"noisy"`` is true.  On a machine that was
-    loaded on purpose, all of them count, and there are the mean of all calls and the median of the
-    samples' 95th percentiles (``"slowest"``) as well.
+    If no sample was quiet, all samples count, and ``"noisy"`` is true.  On a machine that is loaded
+    on purpose, all samples count, and the result also has the mean of all calls and, as
+    ``"slowest"``, the median of the samples' 95th percentiles.
     """
     kept = [s["seconds"] for s in samples if loaded or is_quiet(s, typical_guard)]
     used = sorted(kept or [sample["seconds"] for sample in samples])
@@ -54,10 +54,11 @@ def describe(
 
 
 def median_interval(ordered: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Return an interval that holds the true median with at least this confidence, if there is one.
+    """Return an interval that contains the true median with confidence `level`, if there is one.
 
-    By order statistics, so that nothing is assumed of the distribution: the number of samples
-    below the median is binomial.  With fewer than 6 samples no interval has 95%; all are taken.
+    The interval is between order statistics, which assumes nothing of the distribution: the number
+    of samples below the median is binomial.  With fewer than 6 samples no interval has 95%; then
+    the interval is the range of all samples.
     """
     n = len(ordered)
     outside, rank = 0.0, 0
@@ -76,6 +77,6 @@ def spread(summary: dict[str, Any]) -> float:
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """Return the geometric mean of positive numbers; nan of none."""
+    """Return the geometric mean of positive numbers; NaN if there are none."""
     logarithms = [math.log(value) for value in values]
     return math.exp(math.fsum(logarithms) / len(logarithms)) if logarithms else math.nan

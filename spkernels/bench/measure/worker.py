@@ -1,17 +1,17 @@
-"""What runs in a peer's process: one JSON request per line in, one JSON reply per line out.
+"""The program of a peer's process: reads JSON requests, one per line, and writes JSON replies.
 
 Requests
     ``{"do": "load", "problem": PATH, "answer": PATH, "seconds": S}``
-        Bind the problem, twice: the second time tells what preparing a matrix takes, the first
-        what it takes where nothing is remembered of such a one.  Write the answer of one call to
-        `answer`, choose the number of calls that fill a sample of S seconds.
+        Bind the problem twice.  The time of the second binding is that of preparing a matrix; the
+        first one takes longer if the library remembers results for matrices of a kind.  Write the
+        answer of one call to `answer`.  Choose the number of calls that fill a sample of S seconds.
     ``{"do": "sample", "flush": BOOL, "load": LOAD}``
-        Time one sample; reply with the seconds per call and the two figures of `guard`.  With
-        `flush`, every call finds the caches full of other data.  Under a load, calls are timed one
-        by one, and the reply has the 95th percentile of their times as ``"slowest"``.
+        Time one sample.  The reply has the seconds per call and the two figures of `guard`.  With
+        `flush`, other data fill the caches before every call.  Under a load, calls are timed one by
+        one, and the reply has the 95th percentile of their times as ``"slowest"``.
 
-A reply holds ``"error"`` when the request failed; a problem that a peer has no operation for is
-``"unsupported"`` instead.
+A reply has ``"error"`` if the request failed, and ``"unsupported"`` if the peer has no operation
+for the problem.
 """
 
 import gc
@@ -36,20 +36,20 @@ from ..problem import Problem
 from .guard import Guard
 from .load import disturbance
 
-#: Calls before the clock starts, for this long: they wake the threads and fill the caches again.
+#: The length of the calls before the clock starts, which wake the threads and fill the caches.
 WARM_UP_SECONDS = 0.001
 
 
-#: Calls with flushed caches that make a sample.
+#: The number of calls of a sample with flushed caches.
 FLUSHED_CALLS = 5
-#: The length of a sample under a load: many time slices of the others.
+#: The length of a sample under a load: many time slices of the other programs.
 LOADED_SECONDS = 0.4
-#: What is written to flush the caches: more than any last level holds per core.
+#: The bytes that are written to flush the caches: more than the last level holds per core.
 FLUSH_BYTES = 128 << 20
 
 
 def load_peer(name: str) -> ModuleType:
-    """Import an adapter: of the package `peers`, or a file of the caller's, by its path."""
+    """Return an adapter: a module of the package `peers`, or a file that ends in ``.py``."""
     if not name.endswith(".py"):
         return importlib.import_module(f"..peers.{name}", __package__)
     spec = importlib.util.spec_from_file_location("peer", name)
@@ -59,7 +59,7 @@ def load_peer(name: str) -> ModuleType:
 
 
 class Bench:
-    """The peer of this process and what it is bound to."""
+    """The peer of this process, and the problem that it is bound to."""
 
     def __init__(self, name: str, cpus: list[int]) -> None:
         self.peer = load_peer(name)
@@ -113,7 +113,7 @@ class Bench:
         return {"seconds": seconds, "guard": max(before, self.guard()), "waited": share}
 
     def _loaded(self, load: str) -> dict[str, Any]:
-        """Mean and 95th percentile of single calls, as they come; no thread is placed anywhere."""
+        """Return the mean and the 95th percentile of single calls; threads may use all CPUs."""
         disturb = disturbance(load)
         for helper in helpers_but({os.getpid(), *self.guard.threads}):
             confine(helper, self.cpus)
@@ -129,7 +129,7 @@ class Bench:
         return {"seconds": float(np.mean(taken)), "slowest": slowest, "guard": 0.0, "waited": 0.0}
 
     def _flushed(self) -> float:
-        """The median of single calls, each after the caches were filled with other data."""
+        """Return the median of single calls, each after other data filled the caches."""
         if self._flushing is None:
             self._flushing = np.zeros(FLUSH_BYTES, np.uint8)
         taken = []
@@ -141,7 +141,7 @@ class Bench:
         return float(np.median(taken))
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one request; what it raises becomes part of the reply."""
+        """Return the reply to one request; an exception becomes a part of the reply."""
         arguments = dict(request)
         actions = {"load": self.load, "sample": self.sample}
         try:
@@ -184,13 +184,13 @@ def serve(name: str, cpus: list[int], requests: TextIO, replies: TextIO) -> None
 
 
 def main() -> None:
-    """Serve the peer named on the command line, on the CPUs named first."""
-    # Ctrl-C is the driver's to handle; it ends this process when it is done.
+    """Serve the peer that the second argument names, on the CPUs that the first one lists."""
+    # The driver handles Ctrl-C, and ends this process afterwards.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     listed, name = sys.argv[1:]
     cpus = [int(cpu) for cpu in listed.split(",")]
     restrict(cpus)
-    # What libraries print must not end up between the replies.
+    # Libraries may print to stdout, which must not mix with the replies.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     serve(name, cpus, sys.stdin, replies)

@@ -1,21 +1,21 @@
-"""Operations: one module each, or one object of a module for a family, found by name in `OPS`.
+"""The operations; `OPS` has them by name.
 
-An operation has
+An operation is a module, or an object of a module that has a family of operations.  It has
 
 ``NAME``, ``TITLE``, ``WIDTH``
-    What results, tables and axes call it and its free dimension.
+    The names of the operation in results and tables, and the name of its free dimension.
 ``PEERS``
-    The peers that may compute it, by name; the others are not asked.
+    The names of the peers that can compute it; other peers are not asked.
 ``DENSE``
-    Those of them that ignore the zeros: what sparsity is measured against.
+    The names of the peers that do not use the zeros, with which sparse peers are compared.
 ``operands(matrix, width, rng, dtype)``
-    The dense operands, by name.  `width` None is a vector, where there is one.
+    The dense operands by name.  A `width` of None stands for a vector, if the operation has one.
 ``reference(problem)``
-    In float64: the answer, the sum of the absolute products that each entry of it adds up, and how
-    many those are.
+    In float64, for each element of the answer: its value, the sum of its absolute products, and
+    the number of these products.
 ``flops(problem)``, ``bytes(problem)``
-    Useful operations, and the bytes that must move between memory and CPU if every operand is read
-    or written once.
+    The number of useful operations, and the number of bytes that must move between memory and CPU
+    if every operand is read or written once.
 """
 
 from . import (

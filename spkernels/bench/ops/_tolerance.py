@@ -1,4 +1,4 @@
-"""What is judged by a tolerance, where the error of an answer has no bound that can be computed."""
+"""The reference of operations whose error has no bound that can be computed: a tolerance."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..problem import Problem
 
 
 def within(exact: np.ndarray, tolerance: float, problem: Problem):
-    """Return a reference that allows an error of `tolerance` times the largest element of it."""
+    """Return a reference that allows an error of `tolerance` times its largest element."""
     unit = np.finfo(problem.dtype).eps / 2
     size = np.full_like(exact, tolerance * np.abs(exact).max(initial=0.0) / unit)
-    # One rounding of that size, together with those that a check adds.
+    # `measure.check` adds 4 roundings; -3 of them leave one rounding of this size.
     return exact, size, np.full(exact.shape, -3.0)

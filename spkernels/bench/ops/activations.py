@@ -1,7 +1,7 @@
-"""Sparse times dense with mostly zeros, as after ReLU or k winners: C = A @ B.
+"""Sparse times a dense matrix of mostly zeros, as after ReLU or k winners: C = A @ B.
 
-Peers that cannot use the zeros of B multiply by it as it is; the others get it in their own format,
-as a layer before would have made it.
+Peers that cannot use the zeros of B multiply by the dense B.  Other peers get B in their own
+format, as an earlier layer would make it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PEERS = (
     "spkernels prepared",
     "spkernels",
 )
-#: The elements of a column of B that are not zero.
+#: The share of the elements of a column of B that are not zero.
 ACTIVE = 0.1
 
 
@@ -38,12 +38,12 @@ def operands(matrix, width, rng, dtype) -> dict[str, np.ndarray]:
 
 
 def flops(problem: Problem) -> int:
-    """Return 2 for each entry of A and each of B that it meets."""
+    """Return two operations for each pair of an entry of A and a nonzero of B that it meets."""
     return 2 * int(np.count_nonzero(problem.b[problem.indices]))
 
 
 def bytes(problem: Problem) -> int:
-    """Return the size of the columns of A that B is active in, of these entries, and of C."""
+    """Return the bytes of the active columns of A, of the nonzeros of B, and of C."""
     b = problem.b.reshape(len(problem.b), -1)
     met = b.any(axis=1)[problem.indices].mean() if problem.nnz else 0.0
     entry = b.itemsize + problem.indices.itemsize

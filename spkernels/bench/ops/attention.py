@@ -1,4 +1,4 @@
-"""Fused attention: softmax(Q K^T / sqrt(d), over the pattern) V for some heads."""
+"""Fused sparse attention: softmax(Q K^T / sqrt(d)) V over the entries of a mask, for 8 heads."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def operands(matrix, width, rng, dtype) -> dict[str, np.ndarray]:
 
 
 def reference(problem: Problem):
-    """Return the answer in float64, sums of absolute weighted values, and roundings.
+    """Return the answer in float64, sums of absolute weighted values, and numbers of roundings.
 
-    A score suffers d + 4 roundings of its absolute terms, a weight twice those of the largest
-    score, and with its exponential and the sums some 2 n + 24.
+    A score has the errors of d + 4 roundings of its absolute terms.  A weight has twice those of
+    the largest score.  Its exponential and the sums add some 2 n + 24 roundings.
     """
     q, k, v = (problem.operands[name].astype(np.float64) for name in "qkv")
     mask = problem.dense() != 0
@@ -50,13 +50,13 @@ def reference(problem: Problem):
 
 
 def flops(problem: Problem) -> int:
-    """Return 4 * heads * nnz * d: scores and weighted values."""
+    """Return 4 * heads * nnz * d operations, for scores and for weighted values."""
     heads, _, d = problem.operands["q"].shape
     return 4 * heads * problem.nnz * d
 
 
 def bytes(problem: Problem) -> int:
-    """Return the size of the pattern, and of Q, K, V and the result."""
+    """Return the bytes of the mask, and of Q, K, V and the result."""
     arrays = problem.operands
     return int(matrix_bytes(problem) + sum(array.nbytes for array in arrays.values())
                + arrays["q"].nbytes)

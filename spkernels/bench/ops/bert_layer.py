@@ -1,8 +1,8 @@
 """A layer of BERT: attention, two layer norms and a feed-forward network with the exact gelu.
 
-The matrix of the problem is its six weights, below each other: queries, keys, values (each d x d),
-what attention puts out (d x d), the feed-forward network (4d x d) and back (4d x d, transposed).
-Activations are columns: d x tokens.
+The matrix of the problem has the six weights below each other: those of queries, keys and values
+(each d x d), of attention's output (d x d), of the feed-forward network's first layer (4d x d) and
+of its second layer (4d x d, transposed).  Activations are columns: d x tokens.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ WIDTH = "tokens"
 PEERS = ("numpy dense", "spkernels before", "spkernels")
 DENSE = ("numpy dense",)
 HEADS = 12
-#: Of the largest number in the result, for float32.
+#: The allowed error in float32, relative to the largest number in the result.
 TOLERANCE = 1e-4
 _EPSILON = 1e-12
 
-#: A product of a weight by its name: ``multiply(name, x, bias, activation)``.
+#: A function that multiplies by the weight of a name: ``multiply(name, x, bias, activation)``.
 Multiply = Callable[[str, np.ndarray, np.ndarray, str | None], np.ndarray]
 
 
@@ -39,10 +39,7 @@ def operands(matrix, width, rng, dtype) -> dict[str, np.ndarray]:
 
 
 def weights(problem: Problem) -> dict[str, object]:
-    """Return the weights by name, as sparse matrices in CSR.
-
-    They are scaled such that activations keep their size.
-    """
+    """Return the weights by name, in CSR, scaled such that activations keep their size."""
     d = problem.shape[1]
     A = problem.sparse().tocsr()
     A.data = A.data * (A.nnz / A.shape[0]) ** -0.5
@@ -55,7 +52,7 @@ def weights(problem: Problem) -> dict[str, object]:
 
 
 def run(problem: Problem, multiply: Multiply) -> np.ndarray:
-    """Return the layer's result, with products by `multiply`."""
+    """Return the layer's result; `multiply` computes the products with weights."""
     d = problem.shape[1]
     x, bias = problem.b, problem.operands["bias"]
     tokens = x.shape[1]
@@ -80,7 +77,7 @@ def _normalise(x: np.ndarray, residual: np.ndarray) -> np.ndarray:
 
 
 def reference(problem: Problem):
-    """Return the answer in float64, and what it is judged by."""
+    """Return the answer in float64, and its tolerance as `within` returns it."""
     wide = Problem(
         problem.op,
         problem.shape,
@@ -98,12 +95,12 @@ def reference(problem: Problem):
 
 
 def flops(problem: Problem) -> int:
-    """Return those of the sparse products and of attention."""
+    """Return the number of operations of the sparse products and of attention."""
     tokens = problem.b.shape[1]
     return 2 * tokens * (problem.nnz + 2 * problem.shape[1] * tokens)
 
 
 def bytes(problem: Problem) -> int:
-    """Return the size of the weights, of the activations and of the result."""
+    """Return the bytes of the weights, of the activations and of the result."""
     matrix = problem.data.nbytes + problem.indices.nbytes + problem.indptr.nbytes
     return matrix + 2 * problem.b.nbytes

@@ -1,4 +1,4 @@
-"""Prepared products by the kernel that `prepare` chooses, against those that it chooses from."""
+"""Prepared products by the strategy that `prepare` chooses, against the strategies on their own."""
 
 from .spmm import WIDTH, bytes, flops, operands, reference
 

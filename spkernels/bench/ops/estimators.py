@@ -1,7 +1,7 @@
-"""Estimators of scikit-learn on a sparse matrix: what their products are part of.
+"""Fits of estimators of scikit-learn to a sparse matrix, which use scipy's products.
 
-scipy multiplies in all of them; peers differ in whether `accelerate` is on.  The answer is what was
-fitted, as one row of numbers that does not depend on signs or on the order of components.
+Peers differ in whether `accelerate` is on.  The answer is a vector of fitted numbers that does not
+depend on signs or on the order of components.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from ..problem import Problem
 from ._tolerance import within
 
-#: What a fit may differ by, relative to the largest number: solvers stop where they are told to.
+#: The allowed difference of two fits, relative to the largest number: solvers stop at a tolerance.
 TOLERANCE = 0.02
 
 
@@ -75,11 +75,11 @@ class Estimator:
         self._fit = fit
 
     def operands(self, matrix, width, rng, dtype) -> dict[str, np.ndarray]:
-        """Make one target per row."""
+        """Return one target per row."""
         return {"y": rng.standard_normal(matrix.shape[0]).astype(dtype)}
 
     def fit(self, problem: Problem) -> np.ndarray:
-        """Fit and return what was fitted, in the dtype of the problem."""
+        """Fit the estimator, and return the fitted numbers in the dtype of the problem."""
         import warnings
 
         try:
@@ -92,15 +92,15 @@ class Estimator:
             return np.asarray(self._fit(X, problem.operands["y"])).astype(problem.dtype)
 
     def reference(self, problem: Problem):
-        """Return what plain scipy fits, and how far from it solvers may stop."""
+        """Return the fit with plain scipy, and the allowed difference."""
         return within(self.fit(problem).astype(np.float64), TOLERANCE, problem)
 
     def flops(self, problem: Problem) -> int:
-        """Return those of one product with a vector: how many there are is the solver's choice."""
+        """Return the operations of one product; the solver chooses the number of products."""
         return 2 * problem.nnz
 
     def bytes(self, problem: Problem) -> int:
-        """Return the size of the matrix."""
+        """Return the bytes of the matrix."""
         return problem.data.nbytes + problem.indices.nbytes + problem.indptr.nbytes
 
 

@@ -27,9 +27,9 @@ FUNCTIONS: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
     "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "relu6": lambda x: np.clip(x, 0, 6),
 }
-#: The steepest slope of any: of hardswish, at 3.
+#: The steepest slope of an activation: that of hardswish at 3.
 LIPSCHITZ = 1.5
-#: Roundings of an activation, of numbers of up to the size of its argument and 1.
+#: The number of roundings of an activation, relative to its value.
 _ROUNDINGS = 8
 
 
@@ -56,5 +56,5 @@ class Fused:
 
 
 FUSED = [Fused(activation) for activation in FUNCTIONS]
-#: Activations by the names of their operations.
+#: The activations by the names of their operations.
 ACTIVATIONS = {op.NAME: op.activation for op in FUSED}

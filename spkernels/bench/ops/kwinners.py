@@ -1,4 +1,4 @@
-"""The largest tenth of each row, all else made zero; of the matrix, only the width counts."""
+"""k-winners: the largest tenth of each row stays; the matrix only gives the number of columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DENSE = ("numpy dense", "torch dense")
 
 
 def winners(problem: Problem) -> int:
-    """Return how many of a row win."""
+    """Return the number of winners of a row."""
     return round(0.1 * problem.x.shape[-1])
 
 
@@ -25,17 +25,17 @@ def operands(matrix, width, rng, dtype) -> dict[str, np.ndarray]:
 
 
 def reference(problem: Problem):
-    """Return the answer, which is exact, and the elements that it was chosen from."""
+    """Return the exact answer, and the absolute elements as the scale of errors."""
     x = problem.x.astype(np.float64)
     rank = np.argsort(np.argsort(-x, axis=-1, kind="stable"), axis=-1)
     return np.where(rank < winners(problem), x, 0.0), np.abs(x), 1
 
 
 def flops(problem: Problem) -> int:
-    """Return one look at each element."""
+    """Return one operation for each element."""
     return problem.x.size
 
 
 def bytes(problem: Problem) -> int:
-    """Return the size of X and of the result."""
+    """Return the bytes of X and of the result."""
     return 2 * problem.x.nbytes

@@ -1,6 +1,6 @@
 """Sparse times dense with a sparse operand that was prepared: C = W @ B.
 
-Peers that inspect or convert a matrix do so here as in `spmm`; what it takes is timed apart.
+Peers that inspect or convert a matrix do so as in `spmm`; this time is measured separately.
 """
 
 from .spmm import DENSE, PEERS, WIDTH, bytes, flops, operands, reference

@@ -1,4 +1,4 @@
-"""Sampled dense times dense at a pattern that was prepared; the other peers as in `sddmm`."""
+"""Sampled dense times dense with a prepared structure; other peers compute it as in `sddmm`."""
 
 from .sddmm import DENSE, PEERS, WIDTH, bytes, flops, operands, reference
 

@@ -28,7 +28,7 @@ def reference(problem: Problem):
     """Return the answer in float64, its sums of absolute products, and their lengths."""
     x, yt = problem.x.astype(np.float64), problem.yt.astype(np.float64)
     exact, size = np.empty(problem.nnz), np.empty(problem.nnz)
-    # By ranges of entries: m x n would not fit for a graph.
+    # Ranges of entries bound the memory: m x n elements would not fit for a graph.
     rows, step = problem.rows(), max(1, (1 << 22) // max(1, x.shape[1]))
     for start in range(0, problem.nnz, step):
         part = slice(start, start + step)
@@ -44,7 +44,7 @@ def flops(problem: Problem) -> int:
 
 
 def bytes(problem: Problem) -> int:
-    """Return the size of the pattern, of the rows of X and Y that it touches, and of the values."""
+    """Return the bytes of P, of the rows of X and columns of Y that it uses, and of the values."""
     row = problem.x.nbytes // max(1, problem.x.shape[0])
     touched = np.count_nonzero(np.diff(problem.indptr)) + np.unique(problem.indices).size
     return int(matrix_bytes(problem) + row * touched)

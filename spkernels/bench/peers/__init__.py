@@ -1,21 +1,21 @@
-"""Peers: one module each, how a user of that library would call it.
+"""The peers: a module for each library, which calls the library as a user would.
 
-A peer module holds
+A peer module has
 
 ``versions()``
-    The versions of what it runs on, as a dict.
+    The versions of the libraries that it uses, as a dict.
 ``bind(problem)``
-    The call to time, as a function without arguments that returns a newly made result.  Everything
-    that a user does once per matrix (conversion, hints, optimisation) happens here and is timed
-    apart.
+    The call to time: a function without arguments that returns a new result.  All work that a user
+    does once per matrix (conversion, hints, optimisation) happens in `bind`, and is timed
+    separately.
 ``to_numpy(result, problem)``
-    That result as an array: C of a product, the values at the stored positions of a sampled one.
+    The result as an array: C of a product, or the values at the entries of a sampled product.
 
-`bind` raises `NotImplementedError` for a problem that the library has no operation for.  A module
-that cannot be imported is left out, with the error as the reason.
+`bind` raises `NotImplementedError` for a problem that the library has no operation for.  A peer
+whose module cannot be imported is left out, with the error as the reason.
 """
 
-#: Modules by the names that results use.
+#: The modules by the names that results use.
 MODULES = {
     "scipy": "scipy_csr",
     "scipy one BLAS thread": "scipy_one_blas_thread",
@@ -43,5 +43,5 @@ MODULES = {
     "spkernels": "spkernels_csr",
 }
 SUBJECT = "spkernels"
-#: Earlier builds of the package, which some other Python has: without one, nobody asks them.
+#: Earlier builds of the package, which need a Python that has them; without one they are not run.
 EARLIER = ("spkernels before", "accelerate before")

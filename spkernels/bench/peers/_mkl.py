@@ -1,4 +1,4 @@
-"""Finds and loads MKL's single dynamic library, as ``pip install mkl`` leaves it."""
+"""The search for MKL's single dynamic library, which ``pip install mkl`` installs."""
 
 import ctypes
 import sys
@@ -15,7 +15,7 @@ SCALARS = {"float32": ("s", ctypes.c_float), "float64": ("d", ctypes.c_double)}
 
 
 def find():
-    """Return the library's path."""
+    """Return the path of the library."""
     found = [path for pattern in PATTERNS for path in sorted(Path(sys.prefix).glob(pattern))]
     if not found:
         raise ImportError("no libmkl_rt in this environment: pip install mkl")
@@ -23,7 +23,7 @@ def find():
 
 
 def load():
-    """Load it."""
+    """Return the loaded library."""
     return ctypes.CDLL(find())
 
 
@@ -38,5 +38,5 @@ def pointer(array):
 
 
 def scalar(array):
-    """The function-name letter and the scalar C type for an array's dtype."""
+    """Return the letter in function names and the scalar C type for an array's dtype."""
     return SCALARS[np.dtype(array.dtype).name]

@@ -1,8 +1,8 @@
 """AMD's AOCL-Sparse through ctypes: hint for this width, optimise, then execute.
 
-The library comes with ``pip install aoclda``, whose own interface has no sparse products; the name
-of its file differs from wheel to wheel.  Its ``csrmm`` keeps NaN of C where beta is 0, so that C
-must hold zeros before.
+``pip install aoclda`` installs the library; that package's own interface has no sparse products.
+The name of the library's file differs from wheel to wheel.  Its ``csrmm`` keeps NaN of C if beta is
+0, so C must be zero before.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ def _load():
     if "AuthenticAMD" not in CPUINFO.read_text():
         raise ImportError("AOCL-Sparse is made for CPUs of AMD, and this is none")
     try:
-        import aoclda._aoclda  # which loads what the library needs
+        import aoclda._aoclda  # this import loads the libraries that AOCL-Sparse needs
     except ModuleNotFoundError:
         raise ImportError("AOCL-Sparse is not installed: pip install aoclda") from None
     folder = Path(aoclda.__file__).parents[1] / "aoclda.libs"
@@ -52,7 +52,7 @@ def _pointer(array):
 
 
 def _create(problem, letter):
-    """Return a handle on the problem's arrays, and a description of it, which live as long."""
+    """Return a handle on the problem's arrays and its description, which live with the problem."""
     handle, description = ctypes.c_void_p(), ctypes.c_void_p()
     _succeed(library.aoclsparse_create_mat_descr(ctypes.byref(description)))
     _succeed(
@@ -97,7 +97,7 @@ def bind(problem):
         after = (n,)
 
     def call():
-        c = np.zeros(shape, problem.b.dtype)  # names `problem`, so that it lives as long
+        c = np.zeros(shape, problem.b.dtype)  # the use of `problem` keeps it and the handle alive
         _succeed(multiply(*before, _pointer(c), *after))
         return c
 

@@ -1,4 +1,4 @@
-"""MKL's inspector-executor BSR through ctypes, where square blocks of the matrix are full."""
+"""MKL's inspector-executor BSR through ctypes, for matrices of full square blocks."""
 
 from . import _mkl
 from .mkl_csr import bind_handle, create, to_numpy, versions

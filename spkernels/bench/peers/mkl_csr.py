@@ -33,7 +33,7 @@ def _succeed(status):
 
 
 def create(problem, matrix, format, *sizes):
-    """Return a handle on the arrays of `matrix`, which live as long as the problem."""
+    """Return a handle on the arrays of `matrix`; the arrays live as long as the problem."""
     if problem.product != "spmm":
         raise NotImplementedError(f"MKL has no {problem.product}")
     letter, _ = _mkl.scalar(problem.data)
@@ -53,7 +53,7 @@ def create(problem, matrix, format, *sizes):
     def destroy(handle, arrays):
         library.mkl_sparse_destroy(handle)
 
-    # MKL borrows the arrays: they and the handle go when the problem does.
+    # MKL borrows the arrays, so they and the handle are freed together with the problem.
     arrays = None if matrix is problem else matrix
     weakref.finalize(problem, destroy, handle, arrays)
     return handle
@@ -86,7 +86,7 @@ def bind_handle(problem, handle):
     before += (scalar(0.0),)
 
     def call():
-        c = np.empty(shape, problem.b.dtype)  # names `problem`, so that it lives as long
+        c = np.empty(shape, problem.b.dtype)  # the use of `problem` keeps it and the handle alive
         _succeed(multiply(*before, _mkl.pointer(c), *c_stride))
         return c
 

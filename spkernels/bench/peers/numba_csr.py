@@ -1,4 +1,4 @@
-"""numba: the loop that a user would write, over rows in parallel."""
+"""numba: the parallel loop over rows that a user would write."""
 
 import os
 
@@ -41,7 +41,7 @@ def bind(problem):
         raise NotImplementedError(f"no loop for {problem.product}")
     function = multiply if problem.b.ndim == 2 else multiply_vector
     arrays = (problem.indptr, problem.indices, problem.data, problem.b)
-    function(*arrays)  # compiled once per dtype, not once per matrix
+    function(*arrays)  # the first call of a dtype compiles, which must not be timed
     return lambda: function(*arrays)
 
 

@@ -1,4 +1,4 @@
-"""NumPy on the densified matrix; for a sampled product: multiply, then take what the mask keeps."""
+"""NumPy on the densified matrix; a sampled product takes entries of the dense product."""
 
 from functools import partial
 

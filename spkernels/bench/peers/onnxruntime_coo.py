@@ -1,8 +1,8 @@
 """onnxruntime's contributed operator SparseToDenseMatMul, with the matrix as an input in COO.
 
-A sparse initialiser would be made dense when the model is loaded; an input stays sparse.  In CSR it
-takes 30 to 60 times as long from 16 columns on (1.32, 2048 x 512, 90% zeros), and about twice as
-long with fewer.
+onnxruntime makes a sparse initialiser dense when it loads a model, but keeps an input sparse.  With
+an input in CSR the operator takes 30 to 60 times as long from 16 columns on (1.32, 2048 x 512, 90%
+zeros), and about twice as long with fewer columns.
 """
 
 import os
@@ -54,7 +54,7 @@ def bind(problem):
     }
     session = _session(problem.data.dtype)
 
-    # onnxruntime borrows the arrays: they live as long as the call.
+    # onnxruntime borrows the arrays, so the call keeps them alive.
     def call(borrowed=(problem, positions)):
         return session.run_with_ort_values(["C"], feeds)[0]
 

@@ -15,7 +15,7 @@ def versions():
 
 def bind(problem):
     if problem.op == "activations":
-        # By columns, which begins less often: 0.5 ms where CSR takes 2.9 (N = 8).
+        # Products by columns have fewer inner loops: 0.5 ms, where CSR takes 2.9 ms (N = 8).
         left = problem.sparse().tocsc()
         right = type(left)(problem.b.reshape(len(problem.b), -1))
         return partial(operator.matmul, left, right)

@@ -1,4 +1,4 @@
-"""scipy's own operators, with a BLAS of one thread: for solvers, which multiply densely as well."""
+"""scipy's own operators with one BLAS thread, for solvers, which also have dense products."""
 
 import scipy.linalg  # noqa: F401 - it loads a BLAS of its own
 from threadpoolctl import threadpool_limits

@@ -1,4 +1,4 @@
-"""scipy's own operators while `accelerate` is on, in estimators as well."""
+"""scipy's own operators while `accelerate` is on, also inside of estimators."""
 
 import spkernels
 

@@ -21,7 +21,7 @@ def versions():
 
 
 def width_of(problem):
-    """Return the columns of the dense operand of a product."""
+    """Return the number of columns of the dense operand of a product."""
     return problem.b.shape[1] if problem.b.ndim == 2 else 1
 
 
@@ -36,7 +36,7 @@ def bind(problem):
     if problem.op == bert_layer.NAME:
         return _bert_layer(problem)
     if problem.op in ACTIVATIONS:
-        # Not tuned, so that activations are compared on one layout.
+        # Without tuning, all activations are compared on the same layout.
         weight = spkernels.prepare(problem.sparse(), n=width_of(problem), tune=False)
         return partial(weight.spmm, problem.b, activation=ACTIVATIONS[problem.op])
     if problem.op == "kwinners":

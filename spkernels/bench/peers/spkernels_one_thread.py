@@ -1,4 +1,4 @@
-"""The package under test, told to use one thread: what more of them must not cost."""
+"""The package under test on one thread, which more threads must never be slower than."""
 
 from functools import partial
 

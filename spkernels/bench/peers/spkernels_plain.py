@@ -1,4 +1,4 @@
-"""Plain `spmm`: what a prepared product must never be slower than."""
+"""Plain `spmm`, which a prepared product must never be slower than."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The package's own prepared product: what sparse activations and int8 are measured against."""
+"""The package's own prepared product, with which sparse activations and int8 are compared."""
 
 from functools import partial
 

@@ -1,1 +1,1 @@
-"""From a file of results to pages: `tables` (Markdown) and `plots` (PNG and SVG)."""
+"""Reports from a file of results: `tables` in Markdown, and `plots` as PNG and SVG."""

@@ -1,4 +1,4 @@
-"""The suite of habits as tables: against scipy, C order, an earlier build and one thread."""
+"""Tables of the suite "habits": comparisons with scipy, C order, an earlier build, one thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BEFORE = {SUBJECT: "spkernels before", _ACCELERATE: "accelerate before"}
 
 
 def sections(cells: Sequence[Cell]) -> list[str]:
-    """Return the sections of the report on these cells."""
+    """Return the sections of the report on the cells of the suite."""
     parts = []
     for (threads,), group in analysis.grouped(cells, "threads").items():
         heading = f"{threads} thread{'s' * (threads > 1)}"
@@ -59,7 +59,7 @@ def _layout(cell: Cell) -> str:
 def _ratios(
     cells: Iterable[Cell], over: str, under: str, figure: str = "median"
 ) -> list[tuple[float, Cell]]:
-    """Return the time of a peer over that of another, with the cells where both have one."""
+    """Return the ratios of the times of two peers, with the cells that have both times."""
     found = []
     for cell in cells:
         above, below = cell.seconds(over, figure), cell.seconds(under, figure)
@@ -69,7 +69,7 @@ def _ratios(
 
 
 def _summary(ratios: Sequence[tuple[float, Cell]], worst: Callable = min) -> list[str]:
-    """Return the geometric mean of ratios, the worst, and where that was."""
+    """Return the geometric mean of ratios, the worst ratio, and the words for its cell."""
     if not ratios:
         return ["-", "-", "-"]
     value, cell = worst(ratios, key=lambda pair: pair[0])
@@ -82,7 +82,7 @@ def _place(cell: Cell) -> str:
 
 
 def _layouts(cells: Sequence[Cell]) -> str:
-    """Speed-ups over scipy and over an earlier build, and what a layout costs against C order."""
+    """Return the speed-ups over scipy and an earlier build, and times relative to C order."""
     in_c_order = {key_of(cell.labels): cell for cell in cells if _layout(cell) == "C"}
     position = KEY.index("layout")
 
@@ -119,7 +119,7 @@ def _layouts(cells: Sequence[Cell]) -> str:
 
 
 def _loads(cells: Sequence[Cell]) -> str:
-    """Mean and 95th percentile of calls, against scipy and against one thread."""
+    """Return the mean and the 95th percentile of calls, relative to scipy and to one thread."""
     head = ["load", "product", "scipy, mean us", "one thread", "before", SUBJECT]
     head += ["mean over scipy's", "95% over scipy's", "mean over one thread's"]
     rows = []
@@ -136,7 +136,7 @@ def _loads(cells: Sequence[Cell]) -> str:
 
 
 def _estimators(cells: Sequence[Cell]) -> str:
-    """Time of a fit, with and without `accelerate`, over the faster of scipy's two."""
+    """Return the times of fits with and without `accelerate`, and the speed-ups over scipy."""
     rivals = ("scipy", f"scipy{_ONE_BLAS_THREAD}")
     peers = (*rivals, _BEFORE[_ACCELERATE], _ACCELERATE, f"{_ACCELERATE}{_ONE_BLAS_THREAD}")
     ours = peers[-2:]
@@ -161,7 +161,7 @@ def _estimators(cells: Sequence[Cell]) -> str:
 
 
 def _activations(cells: Sequence[Cell]) -> str:
-    """Nanoseconds that an activation adds to an element, and its share of the product."""
+    """Return the nanoseconds that an activation adds per element, and its share of the product."""
     nothing = next(op for op, activation in ACTIVATIONS.items() if activation is None)
     plain = {c.labels["matrix"]: c for c in cells if c.labels["op"] == nothing}
     head = ["activation", "matrix", "before, ns an element", f"{SUBJECT}, ns", "of the product"]
@@ -182,7 +182,7 @@ def _activations(cells: Sequence[Cell]) -> str:
 
 
 def _chosen(cells: Sequence[Cell]) -> str:
-    """Against plain `spmm` and the dense product, of which the faster one counts."""
+    """Return the speed-ups of `prepare`'s choice over the faster of plain `spmm` and NumPy."""
     head = ["load", "cells", "against the faster", "worst", "on", "within 10% of it or faster"]
     head += ["ms to prepare (median)", "most"]
     rows = []
@@ -202,7 +202,7 @@ def _chosen(cells: Sequence[Cell]) -> str:
 
 
 def _layers(cells: Sequence[Cell]) -> str:
-    """Milliseconds of a layer."""
+    """Return the milliseconds of a layer of BERT."""
     peers = ("numpy dense", _BEFORE[SUBJECT], SUBJECT)
     head = ["tokens", *(f"{peer}, ms" for peer in peers), "against dense", "against before"]
     rows = []

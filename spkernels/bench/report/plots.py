@@ -1,4 +1,4 @@
-"""Results as plots: PNG and SVG, each legible in black and white as well."""
+"""Plots of results as PNG and SVG, which are legible in black and white, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ..peers import SUBJECT
 from ..results import Results
 from ..suites import SUITES
 
-#: Okabe and Ito's palette, which any colour vision tells apart, and a marker each.
+#: The colour and the marker of each peer.  The first colours are of Okabe and Ito's palette, which
+#: people with any colour vision can tell apart.
 _STYLES = {
     "spkernels": ("#0072B2", "o"),
     "spkernels prepared": ("#56B4E9", "p"),
@@ -39,7 +40,7 @@ _STYLES = {
     "torch sdpa": ("#CC79A7", "v"),
     "torch flex": ("#009E73", "D"),
 }
-#: With more sparsities than this, points are binned.
+#: Points at more sparsities than this are put into this number of bins.
 _MAX_LEVELS = 8
 _GRID = {"color": "0.9", "linewidth": 0.8}
 _SPARSITIES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999)
@@ -47,7 +48,7 @@ _SETTINGS = {"font.size": 10, "svg.hashsalt": "spkernels", "svg.fonttype": "none
 
 
 def save_all(results: Results, folder: Path) -> list[tuple[str, str]]:
-    """Draw every plot that the results have data for; return titles and PNG names."""
+    """Draw every plot that the results have data for; return the titles and PNG names of these."""
     cells = analysis.cells_of(results.results)
     drawn = []
     with rc_context(_SETTINGS):
@@ -74,7 +75,7 @@ def save_all(results: Results, folder: Path) -> list[tuple[str, str]]:
 
 
 def _main(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells of the most threads with warm caches, or what there is."""
+    """Return the cells of the largest number of threads, with warm caches if there are such."""
     threads = max(cell.labels["threads"] for cell in cells)
     chosen = [cell for cell in cells if cell.labels["threads"] == threads]
     warm = [cell for cell in chosen if cell.labels["cache"] == "warm"]
@@ -82,7 +83,7 @@ def _main(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _figure(panels: int, width: float = 4.2, height: float = 4.0):
-    """A figure, its panels, and how many of them stand side by side: three, if there are many."""
+    """Return a figure, its panels, and the number of panels in a row: three if there are many."""
     columns = panels if panels <= 5 else 3
     rows = -(-panels // columns)
     size = (width * columns + 1.4, height * rows + 0.6)
@@ -108,7 +109,7 @@ def _width(op: str, width: int | None) -> str:
 
 
 def _sparsity_axis(axis, cells: Sequence[Cell]) -> None:
-    """Sparsity on a scale of 1 / density, on which 90, 99 and 99.9% are equally far apart."""
+    """Scale the x axis by 1 / density, so that 90, 99 and 99.9% are equally far apart."""
     highest = max(cell.labels["sparsity"] for cell in cells)
     axis.set_xscale("log")
     ticks = [s for s in _SPARSITIES if s <= highest + 0.05]
@@ -134,7 +135,7 @@ def _position(cell: Cell) -> float:
 
 
 def _per_width(cells: Sequence[Cell], draw: Callable) -> Figure | None:
-    """One panel per width with what `draw` puts there; None if no panel got anything."""
+    """Return a figure with a panel per width, which `draw` fills; None if all panels are empty."""
     groups = analysis.grouped(cells, "width")
     figure, axes, side_by_side = _figure(len(groups))
     drawn = False
@@ -183,7 +184,7 @@ def _speedups(cells: Sequence[Cell]) -> Figure | None:
 
 
 def _trend(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Geometric means: at each sparsity, or, of many, over bins of equal numbers of points."""
+    """Return geometric means at each sparsity or, if there are many, over bins of equal sizes."""
     levels, level_of = np.unique(np.log(x).round(1), return_inverse=True)
     if levels.size <= _MAX_LEVELS:
         parts = [np.flatnonzero(level_of == level) for level in range(levels.size)]
@@ -193,7 +194,7 @@ def _trend(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _over_dense(cells: Sequence[Cell], peer: str, dense: Sequence[str]) -> list:
-    """Return positions and speed-ups of a peer over the best dense product, by position."""
+    """Return pairs of position and speed-up of a peer over the best dense product, sorted."""
     points = []
     for cell in cells:
         rivals = [t for p in dense if (t := cell.seconds(p))]
@@ -204,7 +205,7 @@ def _over_dense(cells: Sequence[Cell], peer: str, dense: Sequence[str]) -> list:
 
 
 def _over_dense_axes(axis, cells: Sequence[Cell]) -> None:
-    """Mark where sparsity pays, and what it would bring at best."""
+    """Mark the speed of the dense product, and the ideal speed-up of 1 / density."""
     axis.axhline(1, color="0.3", linewidth=1)
     axis.plot(*[np.array([1, max(map(_position, cells))])] * 2, ":", color="0.3",
               linewidth=1, label="the ideal: 1 / density")  # fmt: skip
@@ -213,7 +214,7 @@ def _over_dense_axes(axis, cells: Sequence[Cell]) -> None:
 
 
 def _crossover(cells: Sequence[Cell]) -> Figure | None:
-    """Times relative to the best dense product: below 1, sparsity pays."""
+    """Return the speed-ups over the best dense product: above 1, sparsity pays."""
     dense = OPS[cells[0].labels["op"]].DENSE
 
     def draw(axis, group):
@@ -229,7 +230,7 @@ def _crossover(cells: Sequence[Cell]) -> Figure | None:
             reached += [y.min(), y.max()]
         if reached:
             _over_dense_axes(axis, group)
-            # The ideal leaves the picture where nothing else is.
+            # The limits follow the points; the line of the ideal may leave the picture.
             axis.set_ylim(min(reached) / 1.5, 2 * max(reached))
         return bool(reached)
 
@@ -237,7 +238,7 @@ def _crossover(cells: Sequence[Cell]) -> Figure | None:
 
 
 def _kinds(cells: Sequence[Cell]) -> Figure | None:
-    """What sparsity brings to each kind of matrix; None without two kinds, or without lines."""
+    """Return the speed-ups over dense by kind of matrix; None without two kinds and two points."""
     dense = OPS[cells[0].labels["op"]].DENSE
     kinds = {kind: set() for cell in cells if (kind := cell.labels["kind"])}
     for cell in cells:
@@ -322,7 +323,7 @@ def _index(width: int | None) -> int:
 
 
 def _scaling(cells: Sequence[Cell]) -> Figure | None:
-    """Speed on all threads over speed on one, cell by cell."""
+    """Return the speed on the most threads relative to that on the fewest, cell by cell."""
     counts = sorted({cell.labels["threads"] for cell in cells})
     if len(counts) < 2:
         return None

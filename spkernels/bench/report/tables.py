@@ -1,4 +1,4 @@
-"""Results as Markdown."""
+"""Tables of results in Markdown."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .text import number, table
 
 __all__ = ["markdown", "table"]
 
-#: More noise than this share of all figures, and a reader is warned.
+#: If more than this share of all medians is noisy, the report warns its reader.
 MUCH_NOISE = 0.1
-#: A rival's column of speed-ups: every peer on its own, and the best of all.
+#: The name of the row of speed-ups over the fastest of all other peers.
 BEST = "the best of them"
 
 
 def markdown(results: Results, plots: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the whole report; `plots` are (title, file name)."""
+    """Return the whole report; `plots` are pairs of a title and a file name."""
     cells = analysis.cells_of(results.results)
     parts = ["# Benchmark\n", _machine(results), _noise(cells)]
     for (suite,), members in analysis.grouped(cells, "suite").items():
@@ -153,10 +153,10 @@ def _speedups(cells: Sequence[Cell], rivals: Sequence[str]) -> str:
 
 
 def _preparation(cells: Sequence[Cell], peers: Sequence[str]) -> str:
-    """What peers do once per matrix, where that is more than the product."""
+    """Return the times of preparing a matrix, for peers that take longer than for a product."""
     rows = []
     for peer in peers:
-        # The subject's own is judged by scipy, which prepares nothing.
+        # The subject's preparation is compared with scipy, which prepares nothing.
         against = SUBJECT if peer != SUBJECT else "scipy"
         members = [c for c in cells if c.seconds(peer) is not None]
         ratio = [c.peers[peer]["prepare"] / c.seconds(peer) for c in members]

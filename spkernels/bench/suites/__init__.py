@@ -3,14 +3,14 @@
 A suite is a module with
 
 ``NAME``, ``TITLE``
-    What results and headings call it.
+    The names of the suite in results and in headings.
 ``SUFFIXES``
-    Suffixes of the files, compressed or not, that it reads below ``--data``; empty if it makes its
-    matrices alone.
+    The suffixes of the files that it reads below ``--data``, without those of compression; empty if
+    the suite reads no files.
 ``matrices(quick)``
-    The matrices that it makes, from fixed seeds: it needs no files.
+    The matrices that it makes from fixed seeds, without files.
 ``cells(matrices, options)``
-    What to measure of them; `options` has ``quick``, ``ops``, ``threads`` and ``caches``.
+    The cells to measure for given matrices; `options` is an object of `common.Options`.
 """
 
 from . import activations, attention, dlmc, fused, graph, habits, layers, structured, tiny

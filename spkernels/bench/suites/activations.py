@@ -1,7 +1,7 @@
 """Layers whose inputs are mostly zeros, as after ReLU or k winners.
 
-After S. Ahmad, L. Scheinkman, "How can we be so dense? The benefits of using highly sparse
-representations", 2019: 95% of the weights and 90% of the activations are zero.
+The setting is that of S. Ahmad, L. Scheinkman, "How can we be so dense? The benefits of using
+highly sparse representations", 2019: 95% of the weights and 90% of the activations are zero.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _ones():
 
 
 def matrices(quick):
-    """A layer of 2048 x 2048: scattered, in vectors of 16 rows, dense."""
+    """Yield layers of 2048 x 2048: of scattered entries, of vectors of 16 rows, and dense."""
     level = f"{100 * SPARSITY:g}%"
     scattered = partial(pruned, SIZE, prune.magnitude, SPARSITY)
     yield Matrix(f"scattered {level}", "scattered", scattered)
@@ -38,7 +38,7 @@ def matrices(quick):
 
 
 def cells(found, options):
-    """One input, and 8 to 128 of them for layers with zeros; k winners of one row, and of 64."""
+    """Yield cells of 1, 8, 32 and 128 inputs for sparse layers; k winners of 1 and 64 rows."""
     for matrix in found:
         widths = {"activations": (None, 8, 32, 128)}
         if matrix.kind == "dense":

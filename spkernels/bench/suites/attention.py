@@ -12,12 +12,12 @@ NAME = "attention"
 TITLE = "Attention masks"
 SUFFIXES = ()
 LENGTHS = (512, 1024, 2048)
-# The survey's seven, and before them one at which a sampled product should win already.
+# The first sparsity, at which a sampled product should already win, is not of the survey.
 SPARSITIES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
 def _bigbird(n, sparsity):
-    # As wide a window as leaves room for two random blocks: the sparsest have little.
+    # The first choice that leaves room for random blocks: the sparsest masks leave little.
     for global_blocks, window_blocks in ((2, 3), (1, 3), (1, 1), (0, 1)):
         try:
             return datasets.bigbird_mask(
@@ -41,12 +41,12 @@ KINDS = {
 
 
 def matrices(quick):
-    """The survey's 84 masks and 12 at 40% sparsity: 4 kinds, 3 lengths, 8 sparsities."""
+    """Return the survey's 84 masks and 12 at 40% sparsity: 4 kinds, 3 lengths, 8 sparsities."""
     return masks(*(((1024,), (0.7, 0.95)) if quick else (LENGTHS, SPARSITIES)))
 
 
 def masks(lengths, sparsities):
-    """Masks of every kind."""
+    """Yield a mask of every kind for each length and sparsity."""
     for n in lengths:
         for sparsity in sparsities:
             for kind, make in KINDS.items():
@@ -55,7 +55,7 @@ def masks(lengths, sparsities):
 
 
 def cells(found, options):
-    """Sddmm at k = 32 to 256 (the scores), spmm at N = 64 (the weighted values)."""
+    """Return cells of sddmm at k = 32 to 256 (the scores), and spmm at N = 64 (weighted values)."""
     depths = (64,) if options.quick else (32, 64, 128, 256)
     widths = {"sddmm": depths, "prepared_sddmm": depths, "spmm": (64,)}
     return product(NAME, found, widths, options)

@@ -1,4 +1,4 @@
-"""What suites share."""
+"""The options and functions that suites share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..cells import Cell, Matrix
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure: of every suite the same."""
+    """The choices of a run, which all suites share; None stands for a suite's own choice."""
 
     quick: bool = False
     ops: Sequence[str] | None = None
@@ -27,7 +27,7 @@ class Options:
 def product(
     suite: str, matrices: Iterable[Matrix], widths: dict[str, Sequence[int]], options: Options
 ) -> Iterator[Cell]:
-    """All cells of matrices x operations x widths x threads x caches."""
+    """Yield the cells of all matrices x operations x widths x threads x caches."""
     for matrix in matrices:
         for op, usual in widths.items():
             if options.ops is not None and op not in options.ops:

@@ -1,4 +1,4 @@
-"""Pruned layers: like those of the Deep Learning Matrix Collection, or its files.
+"""Pruned layers like those of the Deep Learning Matrix Collection, or the collection's files.
 
 T. Gale, M. Zaharia, C. Young, E. Elsen, "Sparse GPU kernels for deep learning", SC'20.
 """
@@ -19,7 +19,7 @@ SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
 def matrices(quick):
-    """Layers with the shapes of a transformer and of ResNet-50, magnitude and random pruning."""
+    """Yield layers of a transformer's and ResNet-50's shapes, by magnitude and random pruning."""
     shapes = SHAPES[1:2] if quick else SHAPES
     sparsities = (0.7, 0.9, 0.98) if quick else SPARSITIES
     kinds = {"magnitude": datasets.magnitude_pruned, "random": datasets.random_pruned}
@@ -33,7 +33,7 @@ def matrices(quick):
 
 
 def cells(found, options):
-    """Spmm at N = 32, 128, 512 (the batch of a layer); prepared from a vector on."""
+    """Return cells of spmm at N = 32, 128, 512 (the batch), and prepared ones at more widths."""
     widths = (128,) if options.quick else (32, 128, 512)
     all_widths = widths if options.quick else (None, 4, 8, 16, 32, 64, 128, 256, 512)
     ops = {"spmm": widths, "prepared": all_widths, "dense_spmm": widths[:1]}

@@ -13,11 +13,11 @@ SPARSITIES = (0.8, 0.9, 0.95)
 
 
 def matrices(quick):
-    """36 masks: 4 kinds, 3 lengths, 3 sparsities."""
+    """Return 36 masks: 4 kinds, 3 lengths, 3 sparsities."""
     lengths, sparsities = ((1024,), (0.9,)) if quick else (LENGTHS, SPARSITIES)
     return attention.masks(lengths, sparsities)
 
 
 def cells(found, options):
-    """Eight heads of d = 64."""
+    """Return cells of attention with eight heads of d = 64."""
     return product(NAME, found, {"attention": (64,)}, options)

@@ -1,6 +1,6 @@
-"""What people do beside what benchmarks measure: layouts, formats, dtypes, loads, activations.
+"""Common habits of users that benchmarks leave out: layouts, formats, dtypes, loads, activations.
 
-Nothing here may be slower than scipy, and no layout much slower than C order.
+No cell should be slower than scipy, and no layout much slower than C order.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ NAME = "habits"
 TITLE = "Habits"
 SUFFIXES = ()
 
-#: Rows, and entries of each of them on average, of square matrices.
+#: The rows of square matrices, and the mean number of entries of a row.
 SIZES = ((12, 3), (300, 10), (5000, 16), (20_000, 16))
 NODES, DEGREE = 50_000, 8
 BLOCK = 4
 WIDTHS = (None, 8, 64, 512)
-#: Pairs of dtypes other than float32 for both operands, sparse first.
+#: Pairs of dtypes besides float32 for both operands; the sparse operand's dtype is first.
 DTYPES = ("float64", "int64 x float32", "float32 x float64")
 LOADED_WIDTHS = (None, 8, 64)
 
 TEXT_SHAPE = (20_000, 10_000)
 WORDS = 100
-#: Layers of a network: output and input features, sparsity.
+#: Layers of a network: output features, input features, sparsity.
 LAYERS = (
     (2048, 512, 0.9),
     (768, 3072, 0.9),
@@ -47,7 +47,7 @@ LAYERS = (
     (768, 3072, 0.98),
     (64, 64, 0.7),
 )
-#: Those of them whose activations are measured.
+#: The number of these layers, from the first, whose activations are measured.
 FUSED_LAYERS = 2
 CHOSEN_WIDTHS = (None, 8, 64, 128)
 CITATIONS = (3300, 3)
@@ -60,14 +60,14 @@ def _scattered(rows, entries):
 
 
 def _blocks(rows, entries):
-    """Return blocks of ones, with so many entries in a row."""
+    """Return a matrix of blocks of ones, with `entries` entries in a row on average."""
     share = entries / rows
     few = datasets.random_pruned(rows // BLOCK, rows // BLOCK, max(0.0, 1 - share), rng=SEED)
     return csr_array(kron(few, np.ones((BLOCK, BLOCK), np.float32), format="csr"))
 
 
 def _text():
-    """Return the pattern of documents by words whose frequencies follow Zipf's law."""
+    """Return a matrix of documents by words, whose frequencies follow Zipf's law."""
     rng = np.random.default_rng(SEED)
     rows, columns = TEXT_SHAPE
     frequencies = 1 / np.arange(1, columns + 1)
@@ -85,7 +85,7 @@ def _name(layer):
 
 
 def matrices(quick):
-    """Scattered entries, blocks, a graph, a text, layers of networks."""
+    """Yield scattered entries, blocks, a graph, a text and layers of networks."""
     sizes = SIZES[2:3] if quick else SIZES
     for rows, entries in sizes:
         make = partial(_scattered, rows, entries)
@@ -106,7 +106,7 @@ def matrices(quick):
         yield Matrix("BERT 90%", "BERT", weights)
 
 
-#: Containers by the kinds of matrices that they are met with.
+#: The usual containers of each kind of matrix.
 _CONTAINERS = {
     "scattered": ("csr_array", "csc_array", "coo_array"),
     "graph": ("csr_array", "csc_array", "coo_array"),
@@ -115,7 +115,7 @@ _CONTAINERS = {
 
 
 def cells(found, options):
-    """Return cells by the kind of each matrix."""
+    """Yield the cells of each matrix, by its kind."""
     for matrix in found:
         if matrix.kind in _CONTAINERS:
             made = itertools.chain(_layouts(matrix, options), _loads(matrix, options))
@@ -142,7 +142,7 @@ def _layouts(matrix, options):
         ("habit", "dense_habit"), containers, widths, options.threads
     ):
         make = partial(Cell, NAME, op, matrix, width, threads, "warm")
-        # One vector lies one way.
+        # A vector has fewer layouts than a matrix.
         layouts = LAYOUTS if width is not None else ("C", "columns apart", "int64 indices")
         for layout in layouts[:2] if options.quick else layouts:
             yield make("float32", container, layout)
@@ -162,10 +162,10 @@ def _loads(matrix, options):
 
 
 def _estimators(matrix, options):
-    # Loads last: after one, it takes a second until all threads are used again.
+    # Loads are last: after a load, it takes a second until all threads are used again.
     loads = ("none", "2 busy processes")
     for load, op, threads in itertools.product(loads, ESTIMATORS, options.threads):
-        # A width is asked of every cell: an estimator has one target.
+        # Every cell needs a width: an estimator has one target.
         yield Cell(NAME, op, matrix, 1, threads, "warm", "float64", "csr_array", "C", load)
 
 

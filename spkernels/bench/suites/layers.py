@@ -1,4 +1,4 @@
-"""Structured patterns of layers of the sizes that the Deep Learning Matrix Collection has."""
+"""Structured patterns of layers of the sizes of the Deep Learning Matrix Collection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPARSITIES = (0.9, 0.95)
 
 
 def matrices(quick):
-    """The projections and the feed-forward layers of a transformer, pruned in every way."""
+    """Yield the projections and the feed-forward layers of a transformer with every pattern."""
     for size in SIZES[:1] if quick else SIZES:
         rows, cols = size
         if quick:
@@ -23,6 +23,6 @@ def matrices(quick):
 
 
 def cells(found, options):
-    """Prepared products with a vector and with 8 to 512 columns."""
+    """Return cells of prepared products with a vector and with 8 to 512 columns."""
     widths = (None, 64) if options.quick else (None, 8, 32, 128, 512)
     return product(NAME, found, {"prepared": widths}, options)

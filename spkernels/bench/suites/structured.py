@@ -1,7 +1,7 @@
 """Structured patterns of one layer: vectors, blocks and N:M, beside scattered entries.
 
-After T. Hoefler et al., "Sparsity in deep learning", JMLR 2021, and Numenta's question of what 95%
-of zeros are worth.
+The choice follows T. Hoefler et al., "Sparsity in deep learning", JMLR 2021, and Numenta's question
+what 95% of zeros are worth.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def _weight(size):
 
 
 def pruned(size, how, *arguments):
-    """Return the pattern of a random weight of a size that a function of `prune` keeps."""
+    """Return the mask that the function `how` of `prune` keeps of a random weight, as CSR."""
     return csr_array(how(_weight(size), *arguments).mask.astype(np.float32))
 
 
 def patterns(size, sparsities, shapes=SHAPES, ratios=RATIOS, name=""):
-    """Yield a layer of a size, pruned in every way; `name` tells it from others."""
+    """Yield layers of a size with every pattern; `name` distinguishes them from other layers."""
     for sparsity in sparsities:
         level = f"{100 * sparsity:g}%{name}"
         scattered = partial(pruned, size, prune.magnitude, sparsity)
@@ -49,13 +49,13 @@ def patterns(size, sparsities, shapes=SHAPES, ratios=RATIOS, name=""):
 
 
 def matrices(quick):
-    """A layer of 2048 x 2048, pruned in every way."""
+    """Return layers of 2048 x 2048 with every pattern."""
     if quick:
         return patterns(SIZE, SPARSITIES[-2:-1], SHAPES[2:4], RATIOS[1:2])
     return patterns(SIZE, SPARSITIES)
 
 
 def cells(found, options):
-    """Prepared products with a vector and with 8 to 512 columns, in float32 and in 8 bits."""
+    """Return cells of prepared products with 1 to 512 columns, in float32 and in 8 bits."""
     widths = (None, 64) if options.quick else (None, 8, 32, 128, 512)
     return product(NAME, found, {"prepared": widths, "int8": widths}, options)

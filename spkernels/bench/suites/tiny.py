@@ -1,4 +1,4 @@
-"""Small products: what a call costs."""
+"""Small products, which show the cost of a call."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def _random(n, entries):
 
 
 def matrices(quick):
-    """10 x 10 with 30 entries, 1000 x 1000 with 1,000."""
+    """Yield matrices of 10 x 10 with 30 entries, and of 1000 x 1000 with 1,000 entries."""
     for n, entries in SIZES:
         yield Matrix(f"{n}x{n}, {entries:,} entries", "random", partial(_random, n, entries))
 
 
 def cells(found, options):
-    """Spmm with a vector, one and four columns, both dtypes and containers, on one thread."""
+    """Yield spmm with a vector, 1 and 4 columns, two dtypes and two containers, on one thread."""
     if options.ops is not None and "spmm" not in options.ops:
         return
     dtypes = ("float32",) if options.quick else ("float32", "float64")
