@@ -38,7 +38,7 @@ class Calls(NamedTuple):
     dtype: str
     operation: str
     outcome: str
-    count: int
+    count: int  # type: ignore[assignment]  # tuple has a method of that name
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Report:
     @property
     def outcomes(self) -> dict[str, int]:
         """How many products had each outcome: "taken", and the reasons of those left."""
-        totals = Counter()
+        totals: Counter[str] = Counter()
         for row in self.calls:
             totals[row.outcome] += row.count
         return dict(totals)

@@ -22,7 +22,7 @@ __all__ = ["Accelerate", "accelerate"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_LATER = {
+_LATER: dict[Callable[[Any], bool], str] = {
     inspect.isclass: "a class",
     inspect.isgeneratorfunction: "a generator function",
     inspect.iscoroutinefunction: "an async function",

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from . import foreign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 __all__ = [
     "NATIVE",
@@ -28,7 +34,9 @@ __all__ = [
 NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def dense_array(value, name, convert=np.asarray):
+def dense_array(
+    value: Any, name: str, convert: Callable[[Any], NDArray[Any]] = np.asarray
+) -> NDArray[Any]:
     """Return an array_like as an array, or raise naming the argument where it is none."""
     if type(value) is not np.ndarray:
         value = foreign.check_dense(value, name)
@@ -56,7 +64,7 @@ def is_single(value):
     return not hasattr(value, "__len__") if ndim is None else ndim == 0
 
 
-def numbers(array, name):
+def numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Return `array` if it holds numbers, or raise naming the argument."""
     if array.dtype.kind not in "biufc":
         # bfloat16 and the like, of which NumPy knows no arithmetic.
@@ -66,12 +74,12 @@ def numbers(array, name):
     return array
 
 
-def native_order(array):
+def native_order(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array in native byte order; itself where it is that."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def dense_view(array, dtype):
+def dense_view(array: Any, dtype: Any) -> NDArray[Any]:
     """Return `array` in `dtype` with strides that are whole elements; a copy only where needed."""
     array = np.asarray(array, dtype=dtype)
     if array.flags.aligned and all(stride % array.itemsize == 0 for stride in array.strides):
@@ -98,7 +106,9 @@ def check_left(shape, X):
         )
 
 
-def check_layer(shape, X, bias):
+def check_layer(
+    shape: tuple[int, int], X: NDArray[Any], bias: Any
+) -> NDArray[Any] | None:
     """Return the bias of a linear layer as an array, or None where there is none.
 
     Raises unless the inputs `X` and the bias fit a weight of `shape`.
@@ -119,7 +129,7 @@ def check_layer(shape, X, bias):
     return bias
 
 
-def as_rows(array):
+def as_rows(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array of two dimensions or more as a matrix: a view where strides allow it."""
     return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import scipy.sparse as sp
 
 from .sparse import KERNEL_FORMATS, normalised
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "apart_from",
@@ -64,7 +69,7 @@ def check_apart(out, shape, operands):
             raise ValueError(f"out must not overlap {name}")
 
 
-def write(out, result):
+def write(out: NDArray[Any] | None, result: NDArray[Any]) -> NDArray[Any]:
     if out is None:
         return result
     check_out_dtype(out, result.dtype)

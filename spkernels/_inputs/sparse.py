@@ -8,6 +8,8 @@ passes `sparse_arrays`: the compiled module scans the contents itself.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -23,6 +25,9 @@ from .arrays import (
     values_of,
 )
 from .errors import raise_status
+
+if TYPE_CHECKING:
+    from .types import Operand
 
 __all__ = [
     "KERNEL_FORMATS",
@@ -50,7 +55,7 @@ MAX_PATTERN_COLUMNS = np.iinfo(np.int32).max - 4096
 _PER_ENTRY, _SHORT = 8, 1 << 16
 
 
-def sparse_arrays(A, dtype, name):
+def sparse_arrays(A: Any, dtype: Any, name: str) -> _core.SparseArrays:
     """Return the arrays of a sparse operand, 2-D or a row, as `_core` takes them.
 
     CSR, CSC, COO and BSR keep their format and, where dtypes allow, their arrays, whose lengths are
@@ -73,7 +78,7 @@ def sparse_arrays(A, dtype, name):
     return _core.SparseArrays(code, shape_2d(A), block, offsets, indices, None, data)
 
 
-def validated(A, name, *, dtype=None, check=True):
+def validated(A: Any, name: str, *, dtype: Any = None, check: bool = True) -> Operand:
     """Return a sparse operand on which methods of scipy are safe, or raise naming what is wrong.
 
     That is `A` itself where its arrays are what scipy makes: index arrays of one native dtype, all
@@ -133,7 +138,7 @@ def _raise_unless_valid(arrays, A, name):
         raise_status(status, A, name)
 
 
-def normalised(A, name, *, dtype=None):
+def normalised(A: Any, name: str, *, dtype: Any = None) -> Operand:
     """Return CSR, CSC, COO or BSR as `validated` does, but for the contents of its index arrays.
 
     These are not looked at, and what lies behind the last row stays.
@@ -154,7 +159,7 @@ def normalised(A, name, *, dtype=None):
     return with_arrays(A, indptr=offsets, indices=indices, data=data)
 
 
-def with_arrays(A, **arrays):
+def with_arrays(A: Any, **arrays: Any) -> Operand:
     """Return an operand of A's class and shape with other arrays, and nothing known about these."""
     # Not by the constructor, which may narrow index arrays, or look at them again.
     result = object.__new__(type(A))
@@ -271,7 +276,7 @@ def _of_dok(A, dtype, name):
     return getattr(sp, f"csr_{kind}")((data[order], col[order], offsets), shape=A.shape)
 
 
-def to_csr(A, name, *, dtype=None, check=True):
+def to_csr(A: Any, name: str, *, dtype: Any = None, check: bool = True) -> Operand:
     """Return an operand of any format in CSR, validated, with all that it stores.
 
     Duplicates of COO are added up, in `dtype` if that is given: values are converted first.
@@ -280,13 +285,13 @@ def to_csr(A, name, *, dtype=None, check=True):
     return _csr_of_dia(A) if A.format == "dia" else A.tocsr()
 
 
-def to_csc(A, name, *, dtype=None, check=True):
+def to_csc(A: Any, name: str, *, dtype: Any = None, check: bool = True) -> Operand:
     """Return an operand of any format in CSC, as `to_csr` does in CSR."""
     A = validated(A, name, dtype=dtype, check=check)
     return (_csr_of_dia(A) if A.format == "dia" else A).tocsc()
 
 
-def to_kernel_format(A, name, *, check=True):
+def to_kernel_format(A: Any, name: str, *, check: bool = True) -> Operand:
     """Return an operand in a format with kernels, validated, in memory for its entries.
 
     Other formats become CSR, but COO where there are many more rows than entries.

@@ -60,6 +60,14 @@ class _Frame(Protocol):
     def sparse(self) -> Any: ...
 
 
+class Operand(_Format, Protocol):
+    """A sparse operand once it is one of scipy's: what it has depends on its format."""
+
+    def __getattr__(self, name: str) -> Any: ...
+    def __matmul__(self, other: Any) -> Any: ...
+    def __rmatmul__(self, other: Any) -> Any: ...
+
+
 #: Any array or matrix of scipy.sparse, of any format, and what is converted to one at no loss.
 SparseLike: TypeAlias = (
     sp.sparray

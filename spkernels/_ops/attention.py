@@ -176,29 +176,32 @@ def sparse_attention(
     pattern = _pattern(mask, (n, m), threads)
     scale = (1.0 / np.sqrt(d) if d else 1.0) if scale is None else scalar(scale, "scale")
     heads = _heads(Q, K, V)
-    bias = _bias(bias, (*heads, n, m), dtype)
+    added = _bias(bias, (*heads, n, m), dtype)
     shape = (*heads, n, dv)
     if out is None:
         target = out = np.empty(shape, dtype)
     else:
         target = _target(out, shape, dtype)
-        Q, K, V, bias = (apart_from(target, array) for array in (Q, K, V, bias))
+        Q, K, V, added = (apart_from(target, array) for array in (Q, K, V, added))
     Q, K, V = (_rows_dense(dense_view(array, dtype)) for array in (Q, K, V))
     lse = np.empty((*heads, n), dtype) if return_lse else None
-    with_heads = [(array, _core.head_offsets(array, heads)) for array in (Q, K, V, target)]
-    with_bias = (None, None) if bias is None else (bias, _core.head_offsets(bias, heads))
-    status = _core.attend(pattern, *with_heads, with_bias, lse, scale, threads)
+    of_heads = [(array, _core.head_offsets(array, heads)) for array in (Q, K, V, target)]
+    of_bias = (None, None) if added is None else (added, _core.head_offsets(added, heads))
+    q, k, v, into = of_heads
+    status = _core.attend(pattern, q, k, v, into, of_bias, lse, scale, threads)
     if status:
         raise_status(status, mask, "mask")
     if target is not out:
         out[...] = target
-    return (out, lse) if return_lse else out
+    return out if lse is None else (out, lse)
 
 
-def _operands(*arrays):
+def _operands(
+    *given: Any,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], np.dtype[Any]]:
     """Arrays of at least two dimensions that fit one another, and the dtype to compute in."""
     arrays = [
-        numbers(dense_array(array, name), name) for array, name in zip(arrays, "QKV", strict=True)
+        numbers(dense_array(array, name), name) for array, name in zip(given, "QKV", strict=True)
     ]
     for array, name in zip(arrays, "QKV", strict=True):
         if array.ndim < 2:
@@ -266,14 +269,14 @@ def _shared(few, many):
     return many // few if 1 < few < many and many % few == 0 else 1
 
 
-def _rows_dense(array):
+def _rows_dense(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array`, or a copy of it where the elements of a row do not lie side by side."""
     if array.strides[-1] == array.itemsize or array.shape[-1] <= 1 or array.size == 0:
         return array
     return np.ascontiguousarray(array)
 
 
-def _bias(bias, shape, dtype):
+def _bias(bias: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any] | None:
     if bias is None:
         return None
     bias = numbers(dense_array(bias, "bias"), "bias")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -15,7 +17,7 @@ __all__ = ["broadcast_bias", "check_epilogue", "dense_product", "finish"]
 _PART_BYTES = 4 << 20
 
 #: Matrices of one row whose products have no terms.
-_NO_TERMS = {dtype: sp.csr_array((1, 0), dtype=dtype) for dtype in NATIVE}
+_NO_TERMS: dict[Any, Any] = {dtype: sp.csr_array((1, 0), dtype=dtype) for dtype in NATIVE}
 
 
 def finish(product, out, alpha, beta, bias, activation, layout):

@@ -161,12 +161,12 @@ def kwinners(
     _run_kwinners(rows.reshape(flat), k, target.reshape(flat), None, threads)
     if out is None:
         return target if axis == X.ndim - 1 else np.ascontiguousarray(np.moveaxis(target, -1, axis))
-    if target is not into:
+    if into is not None and target is not into:
         into[...] = target
     return out
 
 
-def _last(array, axis):
+def _last(array: NDArray[Any], axis: int) -> NDArray[Any]:
     """Return `array` with an axis moved behind the others."""
     return array if axis == array.ndim - 1 else np.moveaxis(array, axis, -1)
 

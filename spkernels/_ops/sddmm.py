@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .._inputs.types import (
         Matrix,
+        Operand,
         OtherArray,
         OtherMatrix,
         Sparse,
@@ -299,7 +300,8 @@ def supported(*dtypes):
     return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
-def factors(P, X, Y):
+def factors(P: Any, X: Any, Y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return both factors as arrays, or raise unless they fit the pattern and each other."""
     X, Y = dense_array(X, "X"), dense_array(Y, "Y")
     for name, array in (("X", X), ("Y", Y)):
         if array.ndim < 2:
@@ -315,7 +317,9 @@ def factors(P, X, Y):
     return X, Y
 
 
-def leading(X, Y):
+def leading(
+    X: NDArray[Any], Y: NDArray[Any]
+) -> tuple[tuple[int, ...], NDArray[Any], NDArray[Any]]:
     """Leading dimensions of two factors, to which both are broadcast."""
     try:
         lead = np.broadcast_shapes(X.shape[:-2], Y.shape[:-2])
@@ -346,7 +350,7 @@ def batch_result(out, values):
     return out
 
 
-def _with_kernels(P):
+def _with_kernels(P: Any) -> Operand:
     """Return `P` in a format with kernels, and with index arrays that scipy takes in the result."""
     return normalised(P, "P") if P.format in KERNEL_FORMATS else to_csr(P, "P")
 

@@ -138,6 +138,7 @@ def masked_softmax(
     if status:
         raise_status(status, P, "P")
     if target is not P.data:
+        assert arrays.offsets is not None  # of CSR
         target[int(arrays.offsets[-1]) :] = 0  # what lies behind the last row
     if not direct:
         values[...] = target

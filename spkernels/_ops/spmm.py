@@ -194,6 +194,8 @@ def spmm(
     dense_first = not sp.issparse(A)
     if dense_first != sp.issparse(B):
         return _spmm_of_others(A, B, *options, workers, check)
+    S: Any
+    D: Any
     S, D = (B, A) if dense_first else (A, B)
     by_scipy = False
     if S.format in _CONVERTED and S.ndim == 2 and S.dtype in NATIVE and type(D) is np.ndarray:
@@ -208,8 +210,8 @@ def spmm(
             return np.asarray(D @ S if dense_first else S @ D, order="C")
         if not by_scipy:
             S = to_kernel_format(S, name)
-            pair = (D, S) if dense_first else (S, D)
-            result = _core.spmm_fast(*pair, *options, workers, check)
+            left, right = (D, S) if dense_first else (S, D)
+            result = _core.spmm_fast(left, right, *options, workers, check)
             if result is not None:
                 return result
     threads = resolve_workers(workers)

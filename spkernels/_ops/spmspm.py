@@ -29,7 +29,7 @@ from .crossover import goes_by_columns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .._inputs.types import Out, SparseLike
+    from .._inputs.types import Operand, Out, SparseLike
 
 __all__ = ["spmspm"]
 
@@ -149,17 +149,17 @@ def spmspm(
         left, right = widened(left), widened(right)
     into = out if out is None or not by_columns else out.T
     direct = into is not None and into.flags.carray
-    C = into if direct else np.empty(shape[::-1] if by_columns else shape, dtype)
+    C: Any = into if direct else np.empty(shape[::-1] if by_columns else shape, dtype)
     status = _core.spmspm(left, right, C, threads)
     if status:
         # One of them is corrupted: this tells which, and raises.
         validated(A, "A")
         validated(B, "B")
         raise_status(status, A, "A")
-    return out if direct else write(out, C.T if by_columns else C)
+    return out if out is not None and direct else write(out, C.T if by_columns else C)
 
 
-def _with_kernels(A, name):
+def _with_kernels(A: Any, name: str) -> Operand:
     return normalised(A, name) if A.format in KERNEL_FORMATS else to_csr(A, name)
 
 

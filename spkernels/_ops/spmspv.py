@@ -124,8 +124,12 @@ def spmspv(
     result = _core.spmspv_fast(A, x, out, workers, check)
     if result is not None:
         return result
+    return _spmspv(_sparse_or_dense(A, "A"), _sparse_or_dense(x, "x"), out, workers, check)
+
+
+def _spmspv(A, x, out, workers, check):
+    """`spmspv` of operands that are scipy's or NumPy's."""
     threads = resolve_workers(workers)
-    A, x = _sparse_or_dense(A, "A"), _sparse_or_dense(x, "x")
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
     shape = tuple(int(extent) for extent in A.shape)

@@ -246,7 +246,7 @@ class Int8Matrix(Multiplier):
         n = self._n if n is None else as_extent(n, "n")
         state = self._state
         chosen = state.packed_for(n, self._workers)
-        layouts = {}
+        layouts: dict[str, tuple[Any, str, float]] = {}
         for width in (n, *_OTHER_WIDTHS):
             start = time.perf_counter()
             packed = pack_int8(state.csr, _core.int8_width(width), self._workers)
@@ -390,6 +390,8 @@ class Int8Matrix(Multiplier):
         state = self._state
         own = state.csr.shape
         check_inner(own, B)
+        shape: tuple[int, ...]
+        per_column: tuple[tuple[int, ...], ...]
         if B.ndim == 1:
             shape, per_column = own[:1], ()
         else:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .._inputs.dense import dense_array, is_single, numbers
 from .._inputs.scalars import as_count, scalar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "FLOAT32",
@@ -25,7 +30,8 @@ INT32, FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
 
 #: The least and the most value of the dtypes of bytes.
 _RANGES = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255)}
-_RESULTS = {INT32: INT32, FLOAT32: FLOAT32, **{kind: kind for kind in _RANGES}}
+_KINDS: list[np.dtype[Any]] = [INT32, FLOAT32, *_RANGES]
+_RESULTS: dict[Any, np.dtype[Any]] = {kind: kind for kind in _KINDS}
 _RESULTS |= {kind.type: kind for kind in _RESULTS}
 
 
@@ -43,7 +49,7 @@ def result_dtype(dtype, out, scaled):
     return found
 
 
-def as_bytes(value, name):
+def as_bytes(value: Any, name: str) -> NDArray[Any]:
     if type(value) is not np.ndarray:
         value = dense_array(value, name)
     if value.dtype == np.bool_:

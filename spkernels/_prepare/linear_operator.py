@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["aslinearoperator"]
 
 
-class SparseOperator(Multiplier, LinearOperator):
+class SparseOperator(Multiplier, LinearOperator):  # type: ignore[misc]  # scipy's has a None
     """A scipy LinearOperator whose products run on `spmm`; see `aslinearoperator`."""
 
     def __init__(self, A):

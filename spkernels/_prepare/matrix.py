@@ -52,7 +52,7 @@ _MAX_WIDTHS = 1000
 DEFAULT_WIDTH = 128
 
 
-class PreparedMatrix(Convertible, LinearOperator):
+class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scipy's has a None
     """A sparse matrix that was packed for products with dense ones; made by `prepare`.
 
     ``W @ B`` and ``B @ W`` multiply, `spmm` does so with options, and any number of threads may use
@@ -79,7 +79,7 @@ class PreparedMatrix(Convertible, LinearOperator):
         The transpose, which packs what it needs when it is used.
     """
 
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # type: ignore[misc]  # as scipy's, which is set by its __init__
     dtype: np.dtype[Any]
 
     def __init__(self, state, slots, n, workers, choices, structure, parent=None):
@@ -257,7 +257,8 @@ class PreparedMatrix(Convertible, LinearOperator):
         kernel = self._kernel(max(1, B.shape[1]) if B.ndim == 2 else 1, workers)
         return kernel.multiply(B, out, alpha, beta, bias, activation, order, workers)
 
-    @overload
+    # scipy's operator multiplies fewer operands.
+    @overload  # type: ignore[override]
     def __matmul__(self, other: ArrayLike) -> NDArray[Any]: ...
     @overload
     def __matmul__(self, other: LinearOperator) -> LinearOperator: ...
@@ -273,7 +274,7 @@ class PreparedMatrix(Convertible, LinearOperator):
             return super().__matmul__(other)
         return self._matmul(other)
 
-    @overload
+    @overload  # type: ignore[override]
     def __rmatmul__(self, other: ArrayLike) -> NDArray[Any]: ...
     @overload
     def __rmatmul__(self, other: LinearOperator) -> LinearOperator: ...
@@ -417,9 +418,11 @@ class PreparedMatrix(Convertible, LinearOperator):
         shape = (*X.shape[:-1], self.shape[0])
         if out is not None:
             check_out(out, shape)
-        options = {"activation": activation, "alpha": alpha, "beta": beta, "workers": workers}
+        options: dict[str, Any] = {
+            "activation": activation, "alpha": alpha, "beta": beta, "workers": workers,
+        }  # fmt: skip
         if X.ndim == 1:
-            return self.spmm(X, bias=bias, out=out, **options)
+            return self.spmm(X, bias=bias, **{**options, "out": out})
         if bias is not None and bias.ndim:
             bias = bias[:, None]
         X = as_rows(X)
@@ -454,7 +457,8 @@ class PreparedMatrix(Convertible, LinearOperator):
     def dot(self, x: Any) -> Any:
         """Multiply by a dense operand, a number or another operator, as ``W @ x`` and ``x * W``."""
         if np.isscalar(x) or isinstance(x, LinearOperator):
-            return super().dot(x)
+            factor: Any = x
+            return super().dot(factor)
         return self @ x
 
     def _dense(self):
@@ -483,7 +487,7 @@ class PreparedMatrix(Convertible, LinearOperator):
     _adjoint = _transpose
 
     @property
-    def T(self) -> PreparedMatrix:
+    def T(self) -> PreparedMatrix:  # type: ignore[override]  # scipy's is any operator
         """The transpose, which packs what it needs when it is used."""
         return self._transpose()
 

@@ -74,6 +74,12 @@ class Convertible(Multiplier):
     ``_dense()``.
     """
 
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+
+    def _dense(self) -> NDArray[Any]:
+        raise NotImplementedError
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         size = self.shape[0] * self.shape[1] * self.dtype.itemsize
         if size > _MAX_CONVERTED:

@@ -50,7 +50,7 @@ def show_config(
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
-    config = {
+    config: dict[str, dict[str, Any]] = {
         "spkernels": {"version": version, "C ABI": _core.abi_version()},
         "simd": {
             "in use": _core.isa(),

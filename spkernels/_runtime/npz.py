@@ -9,6 +9,7 @@ import io
 import math
 import zipfile
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
@@ -74,6 +75,6 @@ def _array(name: str, content: bytes) -> np.ndarray:
             f"expected {name} of shape {shape} and dtype {dtype} to take {claimed} bytes, "
             f"found {found}"
         )
-    order = "F" if fortran_order else "C"
+    order: Literal["F", "C"] = "F" if fortran_order else "C"
     # A copy, which can be written to.
     return np.ndarray(shape, dtype, content, stream.tell(), order=order).copy(order=order)

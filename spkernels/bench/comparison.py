@@ -58,9 +58,10 @@ def drift(old: Cell, new: Cell) -> float:
     other peer has times in both runs.
     """
     ratios = [
-        new.seconds(peer) / old.seconds(peer)
+        after / before
         for peer in old.peers
-        if peer != SUBJECT and old.seconds(peer) and new.seconds(peer)
+        if peer != SUBJECT
+        if (before := old.seconds(peer)) and (after := new.seconds(peer))
     ]
     return float(np.exp(np.median(np.log(ratios)))) if ratios else 1.0
 
@@ -133,7 +134,9 @@ def _change(name: str, group: Sequence[tuple[Cell, Cell]], rng: np.random.Genera
     logs = np.empty((len(group), RESAMPLES))
     centre = np.empty(len(group))
     for index, (before, after) in enumerate(group):
-        centre[index] = math.log(after.seconds(SUBJECT) / before.seconds(SUBJECT))
+        taken, took = after.seconds(SUBJECT), before.seconds(SUBJECT)
+        assert taken is not None and took is not None  # as `pairs` sees to
+        centre[index] = math.log(taken / took)
         logs[index] = _medians(after, rng) - _medians(before, rng)
     centre -= drifts
     logs -= drifts[:, None]

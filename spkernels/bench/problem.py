@@ -96,6 +96,7 @@ class Problem:
 
     def save(self, path: Path) -> None:
         """Write the problem to an uncompressed ``.npz`` file."""
+        operands: Any = {f"operand_{name}": array for name, array in self.operands.items()}
         np.savez(
             path,
             op=self.op,
@@ -105,7 +106,7 @@ class Problem:
             indptr=self.indptr,
             indices=self.indices,
             data=self.data,
-            **{f"operand_{name}": array for name, array in self.operands.items()},
+            **operands,
         )
 
     @classmethod

@@ -119,7 +119,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _open(path: Path, mode: str) -> IO[str]:
     """Open a text file, which is compressed if its name ends in ``.gz``."""
-    return gzip.open(path, mode) if path.suffix == ".gz" else path.open(mode)
+    file: Any = gzip.open(path, mode) if path.suffix == ".gz" else path.open(mode)
+    return file
 
 
 def rounded(value: float) -> float:

@@ -49,4 +49,5 @@ def helpers() -> list[int]:
 
 def python_threads() -> set[int]:
     """Return the native numbers of the threads that Python started."""
-    return {thread.native_id for thread in threading.enumerate()}
+    ids = (thread.native_id for thread in threading.enumerate())
+    return {native_id for native_id in ids if native_id is not None}

@@ -41,11 +41,12 @@ def _conclude(columns: int, measured: list[Cell]) -> Conclusion:
     compared = sorted(
         (cell for cell in cells if "dense" in cell.timings), key=lambda cell: cell.sparsity
     )
-    won = [cell.sparsity for cell in compared if cell.speedup("dense") >= DRAW]
-    lost = [cell.sparsity for cell in compared if cell.speedup("dense") < DRAW]
+    over_dense = [(cell.sparsity, gain) for cell in compared if (gain := cell.speedup("dense"))]
+    won = [sparsity for sparsity, gain in over_dense if gain >= DRAW]
+    lost = [sparsity for sparsity, gain in over_dense if gain < DRAW]
     always = min((s for s in won if s > max(lost, default=-1)), default=None)
     never = max((s for s in lost if s < min(won, default=2)), default=None)
-    over_scipy = [cell.speedup("scipy") for cell in cells]
+    over_scipy = [gain for cell in cells if (gain := cell.speedup("scipy"))]
     text = [
         f"N = {columns}: "
         + _against_dense(compared, won, lost, always, never, len(measured) - len(compared)),
@@ -88,8 +89,9 @@ def _against_dense(compared, won, lost, always, never, left_out: int) -> str:
 
 
 def _against_scipy(cells: list[Cell]) -> str:
-    gains = [cell.speedup("scipy") for cell in cells]
-    slower = [cell.name for cell in cells if cell.speedup("scipy") <= 1 / DRAW]
+    over_scipy = [(cell.name, gain) for cell in cells if (gain := cell.speedup("scipy"))]
+    gains = [gain for _, gain in over_scipy]
+    slower = [name for name, gain in over_scipy if gain <= 1 / DRAW]
     mean = statistics.geometric_mean(gains)
     said = f"{times(mean)} the speed of scipy (geometric mean; {_span(gains)})"
     if not slower:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from .. import _core
 from .._inputs.dense import NATIVE
@@ -128,7 +127,7 @@ def measure(name: str, A: Any, columns: int, budget: Budget) -> Cell:
     timings = interleave(calls, budget.seconds, budget.rounds, budget.threads)
     return Cell(
         name=name,
-        shape=tuple(map(int, A.shape)),
+        shape=(int(A.shape[0]), int(A.shape[1])),
         nnz=int(A.nnz),
         format=A.format,
         dtype=A.dtype.name,
@@ -152,7 +151,7 @@ def _dense_operand(A: Any, columns: int, seed: int) -> np.ndarray:
     return B.astype(A.dtype)
 
 
-def _kernel(A: sp.sparray, B: np.ndarray, workers: int | None) -> str:
+def _kernel(A: Any, B: np.ndarray, workers: int | None) -> str:
     """Return the name of the kernel that `spmm` chooses."""
     if A.dtype not in NATIVE:
         return f"scipy's own: no kernel for {A.dtype}"

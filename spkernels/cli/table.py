@@ -92,7 +92,8 @@ def verdict(cell: Cell) -> str:
         said = "sparsity pays"
     else:
         said = "dense is faster" if over_dense <= 1 / DRAW else "a draw with dense"
-    return said + (", scipy is faster" if over_scipy <= 1 / DRAW else "")
+    slower = over_scipy is not None and over_scipy <= 1 / DRAW
+    return said + (", scipy is faster" if slower else "")
 
 
 def significant(value: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from typing import Any
 
 import numpy as np
 
@@ -352,7 +353,7 @@ def _numpy_dtype(name):
 
 #: The library objects by the types of arrays.  The object for None makes arrays where the caller's
 #: library does not.
-_LIBRARIES = {}
+_LIBRARIES: dict[Any, Any] = {}
 
 
 def register(kind, library):
@@ -398,7 +399,7 @@ def _by_modules(kind):
     return None
 
 
-_made = {}
+_made: dict[Any, Any] = {}
 
 
 def _one(kind):

@@ -247,9 +247,9 @@ def sparse_attention(
     >>> M = spkernels.cuda.prepare(mask, "float16", op="attention")  # doctest: +SKIP
     >>> spkernels.cuda.sparse_attention(Q, K, V, M)  # doctest: +SKIP
     """
-    *operands, into = _on_gpu(copy, stream, Q, K, V, out)
-    packed = _packed(mask, "mask", read(operands[0], "Q").dtype, "attention")
-    result = attend(packed, *operands, scale, into, return_lse, stream)
+    q, k, v, into = _on_gpu(copy, stream, Q, K, V, out)
+    packed = _packed(mask, "mask", read(q, "Q").dtype, "attention")
+    result = attend(packed, q, k, v, scale, into, return_lse, stream)
     if not return_lse:
         return _returned(copy, result, out, Q, K, V)
     return _returned(copy, result[0], out, Q, K, V), _returned(copy, result[1], None, Q, K, V)

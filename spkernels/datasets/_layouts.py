@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy.sparse import bsr_array, csc_array, csr_array, dia_array
@@ -87,4 +87,6 @@ def _dia(data, offsets, shape):
     return dia_array((data[inside], offsets), shape=shape).tocsr()
 
 
-_BUILDERS = {"csr": _csr, "csc": _csc, "bsr": _bsr, "coo": _coo, "dia": _dia}
+_BUILDERS: dict[str, Callable[..., csr_array]] = {
+    "csr": _csr, "csc": _csc, "bsr": _bsr, "coo": _coo, "dia": _dia,
+}  # fmt: skip

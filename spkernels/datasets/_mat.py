@@ -10,6 +10,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -127,7 +128,7 @@ def _matrix(data: memoryview, order: str, name: str, depth: int) -> Iterator[_Fo
     if kind == _STRUCT and math.prod(dims.tolist()) == 1 and depth < _DEEPEST:
         names = _field_names(parts, order)
         for field in names:
-            kind, data = next(parts, (0, b""))
+            kind, data = next(parts, (0, memoryview(b"")))
             if kind != _MATRIX:
                 raise ValueError(f"field {field} of {name} is missing")
             yield from (
@@ -216,7 +217,7 @@ def _version_4(content: bytes) -> Iterator[_Found]:
         name = content[start + 20 : begin - 1].decode("latin-1")
         values = np.frombuffer(content, dtype, rows * cols, begin).reshape(cols, rows)
         sparse = _CLASSES4[kind] == "sparse"
-        yield name, _CLASSES4[kind], (lambda v=values: _triplets(v)) if sparse else None
+        yield name, _CLASSES4[kind], partial(_triplets, values) if sparse else None
         start = end
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,8 @@ _BANNER = (
 # The number of real numbers on a line of each field; None stands for an integer.
 _REALS = {"real": 1, "double": 1, "complex": 2, "pattern": 0, "integer": None,
           "unsigned-integer": None}  # fmt: skip
-_MIRRORED = {
-    "general": None,
+_MIRRORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "general": np.positive,  # of which nothing is mirrored
     "symmetric": np.positive,
     "skew-symmetric": np.negative,
     "hermitian": np.conjugate,
@@ -57,7 +58,7 @@ class _Header:
         return _COLUMNS if self.layout == "coordinate" else ()
 
     @property
-    def limits(self) -> tuple[int, int] | tuple[()]:
+    def limits(self) -> tuple[int, ...]:
         """The largest integer, and the largest absolute value of a negative one."""
         if _REALS[self.field] is not None:
             return ()
@@ -226,10 +227,10 @@ def _parse(text: np.ndarray, count: int) -> np.ndarray:
 
     stream = io.BytesIO()
     stream.write(b"%%%%MatrixMarket matrix array real general\n%d 1\n" % count)
-    stream.write(text)
+    stream.write(text.data)
     stream.seek(0)
     try:
-        values = mmread(stream).ravel()
+        values = np.asarray(mmread(stream)).ravel()
     except RuntimeError:  # the parser could not start its threads
         return np.fromstring(text.tobytes(), sep="\n")
     zeros = np.flatnonzero(values == 0)
@@ -248,7 +249,8 @@ def _place(content: bytes, offset: int) -> str:
 def _what_is_wrong(content: bytes, header: _Header, failure: str, column: int, offset: int) -> str:
     """Return the message for a line that `_scan` rejected in `column` at byte `offset`."""
     where = _place(content, offset)
-    token = re.compile(rb"[^\s%]*").match(content, offset)[0][:40]
+    token_found = re.compile(rb"[^\s%]*").match(content, offset)
+    token = b"" if token_found is None else token_found[0][:40]
     if failure == "lines":
         return f"expected {header.lines} lines of Matrix Market entries, found another one {where}"
     if failure.endswith("columns"):

@@ -14,7 +14,7 @@ __all__ = ["read_raw"]
 
 def read_raw(content: bytes, shape: Sequence[int] | None) -> csr_array:
     """Read a dense row-major little-endian float32 matrix, and drop its zeros."""
-    if np.shape(shape) != (2,):
+    if shape is None or np.shape(shape) != (2,):
         raise ValueError(f"expected shape=(rows, columns) for a .raw file, got {shape!r}")
     rows, cols = (as_count("shape", size) for size in shape)
     if len(content) != 4 * rows * cols:

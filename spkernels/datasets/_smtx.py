@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -113,7 +114,8 @@ def save_smtx(path: str | os.PathLike[str], A: object) -> None:
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
     # Booleans, as scipy can neither convert nor sum values of every dtype that A may have.
-    pattern = csr_array(validated(A, "A", dtype=np.bool_), copy=True)
+    valid: Any = validated(A, "A", dtype=np.bool_)
+    pattern = csr_array(valid, copy=True)
     pattern.sum_duplicates()
     header = ", ".join(map(str, (*pattern.shape, pattern.nnz)))
     lines = [" ".join(map(str, part.tolist())) for part in (pattern.indptr, pattern.indices)]

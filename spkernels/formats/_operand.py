@@ -21,6 +21,9 @@ class Operand(Convertible):
     matrix.
     """
 
+    def _multiplier(self) -> Any:
+        raise NotImplementedError
+
     def __matmul__(self, B: ArrayLike) -> NDArray[Any]:
         return self._multiplier() @ B
 

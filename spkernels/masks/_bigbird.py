@@ -90,7 +90,7 @@ def _fitting_grid(
         grid = _Grid(n, size, window_blocks, global_blocks)
         least = grid.fixed.size
         if block_size is None:
-            least += np.count_nonzero(grid.free)
+            least += int(np.count_nonzero(grid.free))
         if kept(grid.size**2, sparsity) >= least:
             return grid, kept(grid.size**2, sparsity) - grid.fixed.size
     raise ValueError(

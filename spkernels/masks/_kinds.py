@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -512,7 +512,8 @@ def blocks(
     """
     try:
         rows, cols = shape
-        height, width = (block_size,) * 2 if is_single(block_size) else block_size
+        sides: Any = (block_size,) * 2 if is_single(block_size) else block_size
+        height, width = sides
     except (TypeError, ValueError):
         raise ValueError(
             f"shape and block_size must be pairs of integers, got {shape!r} and {block_size!r}"

@@ -17,7 +17,7 @@ from . import _jax, _own, _pandas, _pydata, _refused, _torch
 from ._library import has_base, not_dense, not_sparse, origin, type_name
 
 if TYPE_CHECKING:
-    from ..types import SparseLike
+    from ..types import Operand
 
 __all__ = ["as_sparse", "check_dense", "find_sparse", "type_name"]
 
@@ -52,13 +52,14 @@ def _is_of(value, library, *names):
     return origin(type(value)) == library and any(has_base(value, name) for name in names)
 
 
-def find_sparse(value: Any, name: str) -> SparseLike | None:
+def find_sparse(value: Any, name: str) -> Operand | None:
     """Return a sparse operand of any library as one of scipy's, or None where it is not sparse.
 
     Raises TypeError where it is sparse and cannot be converted at no loss.
     """
     if sp.issparse(value):
-        return value
+        operand: Any = value  # which the stubs of scipy take for a class of their own
+        return operand
     if _is_of(value, "xarray", "DataArray", "Variable"):
         return find_sparse(value.data, f"{name}.data")
     if _is_of(value, "dask", "Array", "FrameBase") and _is_sparse(value._meta):
@@ -69,7 +70,7 @@ def find_sparse(value: Any, name: str) -> SparseLike | None:
     return library.to_scipy(value, name)
 
 
-def as_sparse(value: Any, name: str) -> SparseLike:
+def as_sparse(value: Any, name: str) -> Operand:
     """Return a sparse operand of any library as one of scipy's, or raise naming the argument."""
     found = find_sparse(value, name)
     if found is None:

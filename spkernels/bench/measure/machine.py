@@ -36,7 +36,8 @@ def choose_cpus(threads: int) -> list[int]:
     if threads > len(available):
         raise ValueError(f"{threads} threads on {len(available)} CPUs")
     seen: set[str] = set()
-    first, second = [], []
+    first: list[Any] = []
+    second: list[Any] = []
     for cpu in available:
         core = _read(CPU_FOLDER / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu)
         (second if core in seen else first).append(cpu)

@@ -85,6 +85,7 @@ class Worker:
             if self.lost_in_a_row >= self.settings.losses:
                 raise PeerLost(f"given up after {self.lost_in_a_row} losses in a row")
             self.start()
+        assert self._process is not None and self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -119,6 +120,7 @@ class Worker:
             self._process.kill()
             self._process.wait()
             for stream in (self._process.stdin, self._process.stdout):
+                assert stream is not None  # a pipe
                 try:
                     stream.close()
                 except OSError:

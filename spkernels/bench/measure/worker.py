@@ -53,9 +53,14 @@ def load_peer(name: str) -> ModuleType:
     if not name.endswith(".py"):
         return importlib.import_module(f"..peers.{name}", __package__)
     spec = importlib.util.spec_from_file_location("peer", name)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _unbound() -> None:
+    raise RuntimeError("nothing was loaded")
 
 
 class Bench:
@@ -63,7 +68,7 @@ class Bench:
 
     def __init__(self, name: str, cpus: list[int]) -> None:
         self.peer = load_peer(name)
-        self.call: Callable[[], Any] | None = None
+        self.call: Callable[[], Any] = _unbound
         self.repeats = 1
         self.cpus = cpus
         self.guard = Guard(cpus)
@@ -73,7 +78,7 @@ class Bench:
         return {"versions": {"python": platform.python_version()} | self.peer.versions()}
 
     def load(self, problem: str, answer: str, seconds: float) -> dict[str, Any]:
-        self.call = None  # frees the last problem before the next one comes
+        self.call = _unbound  # frees the last problem before the next one comes
         inputs = Problem.load(Path(problem))
         start = time.perf_counter()
         self.peer.bind(inputs)
@@ -143,7 +148,9 @@ class Bench:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the reply to one request; an exception becomes a part of the reply."""
         arguments = dict(request)
-        actions = {"load": self.load, "sample": self.sample}
+        actions: dict[str, Callable[..., dict[str, Any]]] = {
+            "load": self.load, "sample": self.sample,
+        }  # fmt: skip
         try:
             return actions[arguments.pop("do")](**arguments)
         except NotImplementedError as reason:

@@ -18,6 +18,8 @@ An operation is a module, or an object of a module that has a family of operatio
     if every operand is read or written once.
 """
 
+from typing import Any
+
 from . import (
     activations,
     attention,
@@ -36,7 +38,7 @@ from . import (
     spmm,
 )
 
-_MODULES = (
+_MODULES: tuple[Any, ...] = (
     spmm,
     prepared,
     int8,
@@ -51,4 +53,5 @@ _MODULES = (
     bert_layer,
     chosen,
 )
-OPS = {op.NAME: op for op in (*_MODULES, *fused.FUSED, *estimators.ESTIMATORS.values())}
+_ALL = (*_MODULES, *fused.FUSED, *estimators.ESTIMATORS.values())
+OPS: dict[str, Any] = {op.NAME: op for op in _ALL}

@@ -45,7 +45,7 @@ def flops(problem: Problem) -> int:
 def bytes(problem: Problem) -> int:
     """Return the bytes of the active columns of A, of the nonzeros of B, and of C."""
     b = problem.b.reshape(len(problem.b), -1)
-    met = b.any(axis=1)[problem.indices].mean() if problem.nnz else 0.0
+    met = np.any(b, axis=1)[problem.indices].mean() if problem.nnz else 0.0
     entry = b.itemsize + problem.indices.itemsize
     result = problem.shape[0] * b.shape[1] * b.itemsize
     return int(met * matrix_bytes(problem) + np.count_nonzero(b) * entry + result)

@@ -175,8 +175,8 @@ def _activations(cells: Sequence[Cell]) -> str:
         for peer in (_BEFORE[SUBJECT], SUBJECT):
             with_, product = cell.seconds(peer, "min"), without.seconds(peer, "min")
             row.append(number(1e9 * (with_ - product) / elements) if with_ and product else "-")
-        found = cell.seconds(SUBJECT, "min"), without.seconds(SUBJECT, "min")
-        row.append(f"{100 * (found[0] / found[1] - 1):.0f}%" if all(found) else "-")
+        with_, product = cell.seconds(SUBJECT, "min"), without.seconds(SUBJECT, "min")
+        row.append(f"{100 * (with_ / product - 1):.0f}%" if with_ and product else "-")
         rows.append(row)
     return table(head, rows, 2)
 

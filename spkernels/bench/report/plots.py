@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -44,7 +45,7 @@ _STYLES = {
 _MAX_LEVELS = 8
 _GRID = {"color": "0.9", "linewidth": 0.8}
 _SPARSITIES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999)
-_SETTINGS = {"font.size": 10, "svg.hashsalt": "spkernels", "svg.fonttype": "none"}
+_SETTINGS: dict[Any, Any] = {"font.size": 10, "svg.hashsalt": "spkernels", "svg.fonttype": "none"}
 
 
 def save_all(results: Results, folder: Path) -> list[tuple[str, str]]:
@@ -149,7 +150,7 @@ def _per_width(cells: Sequence[Cell], draw: Callable) -> Figure | None:
     for number, axis in enumerate(axes):
         if number % side_by_side:
             axis.set_ylabel("")
-    handles = {}
+    handles: dict[str, Any] = {}
     for axis in axes:
         handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
     columns = 3 * side_by_side
@@ -190,7 +191,8 @@ def _trend(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         parts = [np.flatnonzero(level_of == level) for level in range(levels.size)]
     else:
         parts = np.array_split(np.argsort(x, kind="stable"), _MAX_LEVELS)
-    return tuple(np.array([np.exp(np.log(v[part]).mean()) for part in parts]) for v in (x, y))
+    means = [np.array([np.exp(np.log(v[part]).mean()) for part in parts]) for v in (x, y)]
+    return means[0], means[1]
 
 
 def _over_dense(cells: Sequence[Cell], peer: str, dense: Sequence[str]) -> list:
@@ -240,7 +242,7 @@ def _crossover(cells: Sequence[Cell]) -> Figure | None:
 def _kinds(cells: Sequence[Cell]) -> Figure | None:
     """Return the speed-ups over dense by kind of matrix; None without two kinds and two points."""
     dense = OPS[cells[0].labels["op"]].DENSE
-    kinds = {kind: set() for cell in cells if (kind := cell.labels["kind"])}
+    kinds: dict[str, set[Any]] = {kind: set() for cell in cells if (kind := cell.labels["kind"])}
     for cell in cells:
         kinds.get(cell.labels["kind"], set()).add(round(math.log(_position(cell)), 1))
     if len(kinds) < 2 or max(map(len, kinds.values())) < 2:

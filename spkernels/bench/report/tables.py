@@ -137,7 +137,7 @@ def _microseconds(cells: Sequence[Cell], peers: Sequence[str]) -> str:
 def _speedups(cells: Sequence[Cell], rivals: Sequence[str]) -> str:
     head = ["spkernels against", "cells", "geometric mean", "of minima", "worst", "on"]
     rows = []
-    choices = [(peer, (peer,)) for peer in rivals]
+    choices: list[tuple[str, tuple[str, ...]]] = [(peer, (peer,)) for peer in rivals]
     if len(rivals) > 1:
         choices.append((BEST, tuple(rivals)))
     for name, chosen in choices:

@@ -13,7 +13,11 @@ A suite is a module with
     The cells to measure for given matrices; `options` is an object of `common.Options`.
 """
 
+from typing import Any
+
 from . import activations, attention, dlmc, fused, graph, habits, layers, structured, tiny
 
-_MODULES = (dlmc, structured, layers, activations, graph, attention, fused, tiny, habits)
+_MODULES: tuple[Any, ...] = (
+    dlmc, structured, layers, activations, graph, attention, fused, tiny, habits,
+)  # fmt: skip
 SUITES = {module.NAME: module for module in _MODULES}
