@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import example, given
 from hypothesis import strategies as st
-from reference import ACTIVATIONS
+from reference import ACTIVATIONS, assert_spmm
 from strategies import DTYPES, FORMATS, LAYOUTS, lay_out
 
 from spkernels import prepare, sddmm, spmm
@@ -194,12 +194,11 @@ def test_tall_products_keep_what_beta_multiplies(fmt, dense_first):
     A = sp.random_array((m, 50), density=0.001, format="csr", dtype=np.float32, rng=rng)
     A = A.asformat(fmt)
     B, out = rng.standard_normal((50, n), np.float32), rng.standard_normal((m, n), np.float32)
-    expected = -0.5 * (A @ B).astype(float) + 2.0 * out
     if dense_first:
         result = spmm(B.T, A.T, alpha=-0.5, beta=2.0, out=out.copy().T).T
     else:
         result = spmm(A, B, alpha=-0.5, beta=2.0, out=out.copy())
-    np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-5)
+    assert_spmm(result, A, B, alpha=-0.5, beta=2.0, before=out)
 
 
 # sddmm --------------------------------------------------------------------------------------------

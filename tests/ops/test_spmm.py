@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import EXTRA_OPERATIONS, assert_close, assert_spmm, terms
+from reference import EXTRA_OPERATIONS, assert_close, assert_rounded_alike, assert_spmm, terms
 from strategies import (
     DTYPES,
     FORMATS,
@@ -675,9 +675,10 @@ def test_dtypes_give_what_scipy_gives(left, dense_first):
             result = spmm(*operands)
         assert result.dtype == expected.dtype, f"{np.dtype(left)} and {np.dtype(right)}"
         assert result.shape == expected.shape
-        tolerance = 1e-5 if result.dtype in (np.float32, np.complex64) else 1e-12
-        scale = np.abs(expected).max(initial=0) if result.dtype.kind in "fc" else 0
-        np.testing.assert_allclose(result, expected, rtol=tolerance, atol=tolerance * scale)
+        arrays = np.abs(A.data).astype(float), A.indices, A.indptr
+        sizes = sp.csr_array(arrays, shape=A.shape).toarray(), np.abs(B).astype(float)
+        size = sizes[1].T @ sizes[0] if dense_first else sizes[0] @ sizes[1]
+        assert_rounded_alike(result, expected, size, 12 + EXTRA_OPERATIONS)
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")

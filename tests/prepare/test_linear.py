@@ -431,7 +431,7 @@ def test_conversion_by_numpy():
             assert np.ndim(operand) == 2
             assert np.size(operand) == dense.size
             np.testing.assert_array_equal(np.tensordot(operand, dense), np.tensordot(dense, dense))
-            np.testing.assert_allclose(sp.csr_array(dense.T) @ operand, dense.T @ dense, rtol=1e-5)
+            assert_spmm(np.asarray(sp.csr_array(dense.T) @ operand), sp.csr_array(dense.T), dense)
             with pytest.raises(ValueError, match="by a copy only"):
                 operand.__array__(copy=False)
 

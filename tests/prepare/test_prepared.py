@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import ACTIVATIONS, assert_spmm
+from reference import ACTIVATIONS, EXTRA_OPERATIONS, assert_rounded_alike, assert_spmm
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg
 from strategies import (
     DTYPES,
@@ -355,7 +355,8 @@ def test_other_dtypes_are_promoted(kernel):
         B = rng.integers(0, 2, (20, 6)).astype(dtype)
         result, expected = W @ B, spmm(A, B)
         assert result.dtype == expected.dtype == (A @ B).dtype
-        np.testing.assert_allclose(result, expected, rtol=1e-5)
+        size = abs(A).astype(np.float64) @ np.abs(B).astype(np.float64)
+        assert_rounded_alike(result, expected, size, A.shape[1] + EXTRA_OPERATIONS)
     assert (W @ np.ones((20, 2)).tolist()).dtype == np.float64
 
 
