@@ -1,5 +1,5 @@
-"""The operations, one file each: a public function that checks its operands and calls `_core`.
+"""The operations, a file each: a public function checks its operands and calls `_core`.
 
-Operands come through `_inputs`.  What is worth keeping between calls belongs to `_prepare`, which
-calls the functions of these files that take checked operands.
+Operands are converted and checked by `_inputs`, and products run in `_core`.  Data that outlive a
+call belong to `_prepare`, which calls those functions of these files that take checked operands.
 """

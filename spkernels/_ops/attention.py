@@ -1,4 +1,4 @@
-"""Fused sparse attention on the CPU, and softmax over a sparse pattern."""
+"""Fused sparse attention on the CPU."""
 
 from __future__ import annotations
 
@@ -81,46 +81,47 @@ def sparse_attention(
     return_lse: bool = False,
     workers: int | None = None,
 ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
-    """Attend to the keys that a mask names: ``softmax(scale * Q @ K.T + bias) @ V`` over these.
+    """Compute sparse attention: ``softmax(scale * Q @ K.T + bias) @ V`` over the entries of a mask.
 
-    Scores are made, normalised and used in one pass over blocks of queries, and never leave the
-    cache.
+    Scores are computed, normalised and multiplied by `V` in one pass over blocks of queries.  They
+    never leave the cache.
 
     Parameters
     ----------
     Q : array_like of shape (..., heads, n, d)
-        Queries.
+        The queries.
     K : array_like of shape (..., key_heads, m, d)
-        Keys.  `key_heads` divides `heads`: so many heads of `Q`, one after the other, share one of
-        `K` (grouped queries [4]_).  Other leading dimensions broadcast.  Without a dimension of
-        heads, arrays are (n, d).
+        The keys.  `key_heads` divides `heads`: ``heads / key_heads`` consecutive heads of `Q` share
+        a head of `K` (grouped heads [4]_).  Other leading dimensions broadcast.  Arrays without a
+        dimension of heads have shape (n, d).
     V : array_like of shape (..., key_heads, m, dv)
-        Values.
+        The values.
     mask : sparse array, sparse matrix or `spkernels.masks.Mask`, of shape (n, m)
-        Which keys each query attends to, the same for all heads: what is stored, explicit zeros
-        included.  Masks of `spkernels.masks` are described instead, and looked at once for many
-        calls; `spkernels.masks.from_sparse` does so for a sparse array.
+        Row i has entries for the keys that query i attends to; all heads share the mask.  Explicit
+        zeros are entries.  A sparse array is inspected at every call.  A `spkernels.masks.Mask` is
+        inspected once for many calls; `spkernels.masks.from_sparse` makes one of a sparse array.
     scale : float, optional
-        Factor of the scores, ``1 / sqrt(d)`` by default.
+        The factor of the scores, ``1 / sqrt(d)`` by default.
     bias : array_like that broadcasts to (..., heads, n, m), optional
-        Added to the scores; dense, with strides of 0 where it broadcasts.
+        Is added to the scores.  It is dense, with strides of 0 where it broadcasts.
     out : ndarray of shape (..., heads, n, dv), optional
-        Where to write.  Returned.
+        The array for the result, which is returned.
     return_lse : bool, optional
-        Whether to return the logarithm of the sum of the exponentials of each query's scores, too:
-        what merges attention to several sets of keys.
+        Whether to return the logarithm of the sum of the exponentials of each query's scores, too.
+        These logarithms allow to merge attention to several sets of keys.
     workers : int, optional
-        Threads, at most; negative counts from the number of CPUs, as in `scipy.fft`.
+        The largest number of threads; a negative number counts from the number of CPUs, as in
+        `scipy.fft`.
 
     Returns
     -------
     out : ndarray of shape (..., heads, n, dv)
-        float32 or float64, as NumPy promotes `Q`, `K` and `V`; float16 becomes float32, integers
-        float64.  A query that attends to nothing, or whose scores are all -infinity, gets zeros.
-        Where only some are -infinity, by `bias`, infinity and NaN in values of these make NaN, as
-        in the dense formula.
+        float32 or float64, as NumPy promotes `Q`, `K` and `V`; float16 becomes float32, and
+        integers become float64.  A query that attends to no key, or whose scores are all -infinity,
+        gets zeros.  If `bias` makes only some scores of a query -infinity, infinity and NaN in the
+        values of these keys make NaN, as in the dense formula.
     lse : ndarray of shape (..., heads, n)
-        With `return_lse` only; -infinity for queries that attend to nothing.
+        The logarithms, only with `return_lse`; -infinity for a query that attends to no key.
 
     Raises
     ------
@@ -131,21 +132,21 @@ def sparse_attention(
 
     See Also
     --------
-    sddmm, masked_softmax, spmm : the parts, where scores are wanted.
+    sddmm, masked_softmax, spmm : the steps one by one, which also return the scores.
 
     Notes
     -----
-    Takes ``2 * heads * nnz * (d + dv)`` useful operations, and memory of some 100 KiB per thread
-    besides 16 rows of `Q` and `out`. Of a sparse array, the runs of consecutive columns are held
-    during the call, 8 bytes each; a scattered mask has nearly one for each entry. Queries go by
-    tiles of 16, against the keys that any of them attends to: masks whose neighbouring queries
-    share most keys (windows, blocks, global tokens) run at nearly the rate of a dense product;
-    where queries share few, each goes alone.
+    The call takes ``2 * heads * nnz * (d + dv)`` useful operations, and some 100 KiB of memory per
+    thread besides 16 rows of `Q` and `out`.  The column runs of a sparse array take 8 bytes each
+    during the call; a scattered mask has nearly one run per entry.  Queries are processed in tiles
+    of 16, together with all keys that any of them attends to.  So masks whose neighbouring queries
+    share most keys (windows, blocks, global tokens) run at nearly the rate of a dense product.
+    Queries that share few keys are processed one by one.
 
-    Softmax is taken online over blocks of keys [1]_ [2]_; its exponentials are within 1.1 units in
-    the last place, and 0 where they would be subnormal.  Values of keys that a query does not
-    attend to do not reach it, infinity and NaN among them.  Results have the same bits for every
-    number of threads.
+    Softmax is computed online over blocks of keys [1]_ [2]_.  Its exponentials are within 1.1 units
+    in the last place, and 0 where they would be subnormal.  Values of keys that a query does not
+    attend to do not reach its result, even if they are infinite or NaN.  Results have the same bits
+    for every number of threads.
 
     References
     ----------
@@ -199,7 +200,7 @@ def sparse_attention(
 def _operands(
     *given: Any,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], np.dtype[Any]]:
-    """Arrays of at least two dimensions that fit one another, and the dtype to compute in."""
+    """Return Q, K and V as arrays of at least two dimensions that fit, and the result's dtype."""
     arrays = [
         numbers(dense_array(array, name), name) for array, name in zip(given, "QKV", strict=True)
     ]
@@ -234,7 +235,7 @@ def _pattern(mask, shape, threads):
     arrays = sparse_arrays(mask, None, "mask")
     status, pattern = _core.column_runs_of(arrays, threads, 0)
     if status == _core.ERR_ARGUMENT:
-        # In CSR, only rows that are not sorted are refused; indices were found in range before.
+        # In CSR this status means unsorted rows; the indices are known to be in range by then.
         indices = arrays.indices.copy()
         ones = np.ones(len(indices), bool)
         ordered = with_arrays(mask, indptr=arrays.offsets, indices=indices, data=ones)
@@ -246,7 +247,7 @@ def _pattern(mask, shape, threads):
 
 
 def _heads(Q, K, V):
-    """Leading dimensions of the result."""
+    """Return the leading dimensions of the result, or raise if those of K or V do not fit."""
     lead = Q.shape[:-2]
     if lead == K.shape[:-2] == V.shape[:-2]:
         return lead
@@ -265,12 +266,12 @@ def _heads(Q, K, V):
 
 
 def _shared(few, many):
-    """How many heads share one of `few`, where that is more than broadcasting does."""
+    """Return the number of heads that share one of `few` heads, or 1 if heads only broadcast."""
     return many // few if 1 < few < many and many % few == 0 else 1
 
 
 def _rows_dense(array: NDArray[Any]) -> NDArray[Any]:
-    """Return `array`, or a copy of it where the elements of a row do not lie side by side."""
+    """Return `array`, or a copy of it if the elements of a row are not contiguous."""
     if array.strides[-1] == array.itemsize or array.shape[-1] <= 1 or array.size == 0:
         return array
     return np.ascontiguousarray(array)
@@ -283,14 +284,14 @@ def _bias(bias: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any] | None:
     if bias.dtype.kind == "c":
         raise TypeError(f"bias must hold real numbers, got dtype {bias.dtype}")
     try:
-        # Of its own shape, where that is enough, for the sake of the conversion.
+        # The conversion comes before broadcasting, as it then copies fewer elements.
         return np.broadcast_to(dense_view(bias, dtype), shape)
     except ValueError:
         raise ValueError(f"bias must broadcast to {shape}, got shape {bias.shape}") from None
 
 
 def _target(out, shape, dtype):
-    """Return what to write into: `out`, or an array for it."""
+    """Return `out` if kernels can write to it, else a new array for the result."""
     check_out(out, shape, dtype)
     if dense_view(out, dtype) is not out or _rows_dense(out) is not out:
         return np.empty(shape, dtype)

@@ -1,4 +1,4 @@
-"""The epilogue of products that NumPy or scipy makes: in place, or by parts of bounded size."""
+"""The epilogue of products that NumPy or scipy computes: in place, or in parts of bounded size."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from .._inputs.out import apart_from, check_out_dtype
 
 __all__ = ["broadcast_bias", "check_epilogue", "dense_product", "finish"]
 
-#: What is computed at a time where a result cannot be computed in its place, in bytes.
+#: The bytes of a part of a result that cannot be computed in place.
 _PART_BYTES = 4 << 20
 
-#: Matrices of one row whose products have no terms.
+#: Matrices of shape (1, 0): their products have an epilogue but no terms.
 _NO_TERMS: dict[Any, Any] = {dtype: sp.csr_array((1, 0), dtype=dtype) for dtype in NATIVE}
 
 
 def finish(product, out, alpha, beta, bias, activation, layout):
-    """Apply the epilogue to a new array, which is overwritten where the result has its dtype."""
+    """Return the epilogue of `product`, in `out` if given.
+
+    `product` must be a new array: it is overwritten if the result has its dtype.
+    """
     result = _finished(product, out, alpha, beta, bias, activation)
     if out is None:
         return np.asarray(result, order=layout)
@@ -53,10 +56,10 @@ def _finished(result, out, alpha, beta, bias, activation):
 
 
 def check_epilogue(shape, dtype, out, alpha, beta, bias, activation):
-    """Raise what `finish` would, before the product is computed: it does all with nothing."""
+    """Raise the errors of `finish` before the product is computed, by a call with empty arrays."""
     if bias is not None:
         bias = np.empty((0,) * len(shape), broadcast_bias(bias, shape).dtype)
-    # The one dtype that NumPy has and scipy has not.
+    # scipy.sparse does not have float16.
     dtype = np.dtype(np.float32) if dtype == np.float16 else dtype
     nothing = np.empty((0,) * len(shape), dtype)
     into = None if out is None else out[(slice(0),) * len(shape)]
@@ -64,10 +67,10 @@ def check_epilogue(shape, dtype, out, alpha, beta, bias, activation):
 
 
 def dense_product(A, B, out, alpha, beta, bias, activation, layout):
-    """Return the epilogue of ``A @ B``, both dense and, as all of it, of the dtype of `A`.
+    """Return the epilogue of ``A @ B`` of two dense arrays; all is of the dtype of `A`.
 
-    Nothing as large as the result is allocated besides it, and nothing is written before all
-    memory is there.
+    No memory as large as the result is allocated besides the result, and nothing is written before
+    all memory is allocated.
     """
     shape = (A.shape[0], *B.shape[1:])
     B = apart_from(out, np.asarray(B, A.dtype))
@@ -88,7 +91,7 @@ def dense_product(A, B, out, alpha, beta, bias, activation, layout):
 
 
 def broadcast_bias(bias, shape):
-    """Return a view of `bias` in the shape of the result."""
+    """Return `bias` as an array, broadcast to the shape of the result."""
     bias = numbers(dense_array(bias, "bias"), "bias")
     try:
         return np.broadcast_to(bias, shape)
@@ -99,16 +102,17 @@ def broadcast_bias(bias, shape):
 
 
 def _in_place(ufunc, array, other):
-    """Return ``ufunc(array, other)``, in `array` where that has the dtype of the result."""
+    """Return ``ufunc(array, other)``, written to `array` if `array` has the result's dtype."""
     same = array.ndim > 0 and np.result_type(array, other) == array.dtype
     return ufunc(array, other, out=array if same else None)
 
 
 def _activated(array, activation):
-    """Return the activation of an array as kernels have it, in place where it is contiguous."""
+    """Return the activation of an array by the kernels, in place if the array is contiguous."""
     if not (array.flags.forc and array.flags.behaved):
         array = array.copy()
-    # The epilogue of a product without terms: -1 times their sum is -0, added to what is there.
+    # This is the epilogue of a product without terms.  With alpha = -1 the sum of no terms becomes
+    # -0, which leaves every element as it is, -0 among them.
     flat = np.asarray(array).reshape(1, -1, order="A")
     none = np.empty((0, flat.shape[1]), array.dtype)
     _core.spmm_fast(_NO_TERMS[array.dtype], none, flat, -1.0, 1.0, None, str(activation), workers=1)
@@ -116,7 +120,7 @@ def _activated(array, activation):
 
 
 def _plus_old(result, beta, out):
-    """Return ``result + beta * out``, as `_in_place`."""
+    """Return ``result + beta * out``, in `result` as `_in_place` does, part by part."""
     if result.ndim == 0 or np.result_type(result, beta, out) != result.dtype:
         return result + beta * out
     size = max(1, result.nbytes // max(1, result.shape[0]))

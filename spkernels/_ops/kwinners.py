@@ -1,4 +1,4 @@
-"""The k largest elements of rows, all others made zero."""
+"""k-winners: the k largest elements of each row stay, and all others become zero."""
 
 from __future__ import annotations
 
@@ -67,47 +67,49 @@ def kwinners(
     out: NDArray[Any] | None = None,
     workers: int | None = None,
 ) -> NDArray[Any] | sp.csr_array:
-    """Keep the `k` largest elements along an axis, the winners, and make all others zero.
+    """Keep the `k` largest elements along an axis, the winners [1]_, and set all others to zero.
 
     Parameters
     ----------
     X : array_like of float32 or float64
-        Of any number of dimensions but none.
+        An array of at least one dimension.
     k : int
-        How many to keep of each row; all where a row has fewer.
+        The number of winners in each row.  A row with fewer elements keeps all of them.
     axis : int, optional
-        Along which rows are.
+        The axis of the rows, the last one by default.
     format : {"dense", "csr"}, optional
-        "csr" takes a 2-D `X` and its last axis.
+        The format of the result.  "csr" needs a 2-D `X` and its last axis.
     out : ndarray, optional
-        Where to write a dense result, of X's shape and dtype; may be `X` itself.  Returned.
+        The array for a dense result, of X's shape and dtype, which is returned.  It may be `X`
+        itself.
     workers : int, optional
-        Threads, at most, as in `spmm`.
+        The largest number of threads, as in `spmm`.
 
     Returns
     -------
     ndarray or csr_array
-        Of X's shape and dtype.  In CSR a row has ``min(k, n)`` entries, in order, also where a
-        winner is 0.
+        Of X's shape and dtype.  In CSR each row has ``min(k, n)`` entries with sorted indices; a
+        winner that is 0 is an entry, too.
 
     Raises
     ------
     TypeError
         If `X` is neither float32 nor float64, or an argument has the wrong type.
     ValueError
-        If `k` is negative, `format` is unknown or does not go with `X`, which has fewer than 2**31
-        columns for "csr", or `out` does not fit.
+        If `k` is negative, `format` is unknown, `X` is not 2-D or has 2**31 columns or more for
+        "csr", or `out` does not fit.
 
     See Also
     --------
-    spmspv : the product with what is kept of a vector.
+    spmspv : multiplies a matrix by the winners of a vector.
 
     Notes
     -----
-    Winners are the largest by value, not by magnitude.  Of equal ones, -0 and 0 among them, those
-    of lower index win; NaN counts as larger than any number.  Takes at most 32 (float32) or 64
-    (float64) looks at each row, by bisection on the bits of the k-th largest, whatever `k` is;
-    another axis than the last takes a copy.  Rows go to threads; results do not depend on how many.
+    Winners are the largest elements by value, not by magnitude.  Of equal elements, such as -0 and
+    0, those of lower index win.  NaN counts as larger than any number.  Each row is read at most 32
+    (float32) or 64 (float64) times for any `k`, by bisection on the bits of the k-th largest
+    element.  An axis other than the last takes a copy.  Rows are distributed over threads; results
+    do not depend on the number of threads.
 
     References
     ----------
@@ -153,7 +155,7 @@ def kwinners(
         check_out_dtype(out, X.dtype)
     rows = _rows(_last(X, axis))
     into = None if out is None else _last(out, axis)
-    # In place is fine, but not at an offset.
+    # `out` may be `X` itself, but must not overlap it at an offset.
     same = out is not None and out.ctypes.data == rows.ctypes.data
     rows = rows if same else apart_from(out, rows)
     target = into if into is not None and into.flags.carray else np.empty(rows.shape, rows.dtype)
@@ -167,12 +169,12 @@ def kwinners(
 
 
 def _last(array: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Return `array` with an axis moved behind the others."""
+    """Return a view of `array` whose last axis is `axis`."""
     return array if axis == array.ndim - 1 else np.moveaxis(array, axis, -1)
 
 
 def _rows(array):
-    """Return an aligned array whose rows lie one after the other."""
+    """Return `array` as an aligned array in C order."""
     array = np.ascontiguousarray(array)
     return array if array.flags.aligned else array.copy()
 

@@ -1,4 +1,4 @@
-"""Sampled dense-dense matrix multiplication."""
+"""Sampled dense-dense matrix multiplication (SDDMM)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sddmm"]
 
-# Bytes of gathered rows that the path for other dtypes holds at a time.
+# The bytes of gathered rows that `_by_numpy` holds at a time.
 _CHUNK_BYTES = 1 << 20
 
 
@@ -168,50 +168,52 @@ def sddmm(
     workers: int | None = None,
     check: bool = True,
 ) -> Any:
-    """Sample the product of two dense matrices at the stored positions of a sparse one.
+    """Sample the product of two dense matrices at the entries of a sparse one [1]_.
 
-    ``alpha * (X @ Y) + beta * P`` at the stored positions of `P`, nothing elsewhere; with `scale`,
+    The result is ``alpha * (X @ Y) + beta * P`` at the entries of `P`.  With `scale` it is
     ``alpha * P * (X @ Y) + beta * P``.  The m x n product is never formed.
 
     Parameters
     ----------
     P : sparse array or matrix of shape (m, n)
-        The pattern: every stored entry, explicit zeros included.  CSR, CSC, COO and BSR are used
-        as they are; of other formats the result is CSR.  A list of patterns has one for each
-        leading index of `X` and `Y`.
+        The matrix whose structure is sampled.  Explicit zeros are entries.  CSR, CSC, COO and BSR
+        are used as they are; for other formats the result is in CSR.  A list has one matrix for
+        each leading index of `X` and `Y`.
     X : array_like of shape (..., m, k)
-        The left factor; row-major is fastest.  Leading dimensions (heads, batches) are products of
-        their own at the same positions.
+        The left factor; row-major is the fastest layout.  Each index of the leading dimensions
+        (heads, batches) is a product of its own at the same positions.
     Y : array_like of shape (..., k, n)
-        The right factor.  ``Yt.T`` with `Yt` row-major of shape (n, k) is the fast layout and is
-        used without a copy.
+        The right factor.  ``Yt.T`` of a row-major `Yt` of shape (n, k) is the fastest layout, and
+        is used without a copy.
     out : sparse array, sparse matrix or ndarray, optional
-        Where to write: of P's format, shape and pattern; its data has the dtype of the result and
-        is overwritten.  May be `P` itself.  Returned.  With leading dimensions, an array of them
-        and the stored entries; not for a list of patterns.
+        The array for the result, which is returned.  It has P's format, shape and structure, and
+        data of the result's dtype, which are overwritten.  It may be `P` itself.  With leading
+        dimensions, it is an ndarray of these and of the entries.  A list of matrices takes no
+        `out`.
     alpha, beta : float, optional
-        Factors of the product and of P's values.  The values are not read where `beta` is 0 and
-        `scale` is False: NaN in them does not spread.  In `torch.sparse.sampled_addmm`, `beta` is
-        1 by default, and 0 still reads them (torch 2.13).
+        The factors of the product and of P's values.  If `beta` is 0 and `scale` is False, the
+        values are not read, so NaN in them does not spread.  In `torch.sparse.sampled_addmm`,
+        `beta` is 1 by default, and a `beta` of 0 still reads the values (torch 2.13).
     scale : bool, optional
-        Whether to multiply the product by P's values.  Both semantics are in use: False is the
-        formula of `torch.sparse.sampled_addmm`, True that of DGL's ``u_mul_v`` weighted by edges
-        and of the Hadamard form ``P * (X @ Y)`` of the literature.
+        Whether to multiply the product by P's values.  Both forms are in use: False is the formula
+        of `torch.sparse.sampled_addmm`, and True that of DGL's ``u_mul_v`` weighted by edges and of
+        the Hadamard form ``P * (X @ Y)`` of the literature.
     workers : int, optional
-        Threads, at most; negative counts from the number of CPUs, as in `scipy.fft`.  By default
-        `get_num_threads`, and fewer where the work is small.
+        The largest number of threads; a negative number counts from the number of CPUs, as in
+        `scipy.fft`.  The default is `get_num_threads`.  Small products use fewer threads.
     check : bool, optional
-        Whether to check P's index arrays before anything is read through them; see `spmm`.
+        Whether to check P's index arrays before data are read through them; see `spmm`.
 
     Returns
     -------
     sparse array or matrix, ndarray, or list
-        With leading dimensions, an array of shape ``(..., *P.data.shape)``: the values, in the
-        order of ``P.data``; for a list of patterns, a list of sparse arrays.  Else a sparse array
-        of P's class.  It shares P's index arrays where P is in canonical format (each row, or
-        column of CSC, sorted and without duplicates) or COO, and has copies of them otherwise; see
-        the notes.  The dtype follows NumPy's promotion of `P`, `X` and `Y` (a boolean `P` leaves
-        that of `X` and `Y`), but for float16, which scipy.sparse does not have: it becomes float32.
+        Without leading dimensions, a sparse array of P's class.  It shares P's index arrays if `P`
+        is in canonical format (each row, or column of CSC, sorted and without duplicates) or in
+        COO, and has copies of them otherwise; see the notes.  With leading dimensions, an ndarray
+        of shape ``(..., *P.data.shape)`` with the values, in the order of ``P.data``.  For a list
+        of matrices, a list of sparse arrays.  The dtype follows NumPy's promotion of `P`, `X` and
+        `Y`; a boolean `P` leaves the dtype of `X` and `Y`.  float16, which scipy.sparse does not
+        have, becomes float32.
 
     Raises
     ------
@@ -222,25 +224,29 @@ def sddmm(
 
     See Also
     --------
-    spmm : sparse times dense.
+    spmm : multiplies a sparse and a dense matrix.
+    prepare : inspects a matrix once for many sampled products, with ``op="sddmm"``.
 
     Notes
     -----
-    In the dtype of the result, every step rounded: the dot product is finished first; then `alpha`
-    times it, times the value of `P` with `scale`, plus `beta` times that value.  A dot product that
-    overflows or underflows stays infinite, 0 or subnormal, whatever `alpha` is.
+    The call takes ``2 * nnz * k`` operations and a workspace of a few MiB per thread.  The result
+    has the same bits for every number of threads.
 
-    Takes ``2 * nnz * k`` operations and a workspace of a few MiB per thread.  Each stored entry
-    gets its own sample: where `P` holds duplicates, each of them does (as parallel edges of a
-    graph do in DGL); ``P.sum_duplicates()`` first for the other reading.  The result has the same
-    bits for every number of threads.
+    Each step is rounded to the dtype of the result.  The dot product is finished first.  Then it is
+    multiplied by `alpha` and, with `scale`, by the value of `P`, and `beta` times that value is
+    added.  A dot product that overflows or underflows stays infinite, 0 or subnormal for any
+    `alpha`.
 
-    Index arrays that are shared are those of both: what writes to them in place in one leaves the
-    other with values that are not where they belong.  In scipy these are ``eliminate_zeros()`` and
-    ``resize()`` of CSR, CSC and BSR, and assignments to the arrays' elements; take a ``copy()``
-    first.  Others, such as ``sum_duplicates()`` and ``sort_indices()``, find nothing to do in
-    canonical format, or make new arrays.  Whether P is canonical scipy finds out at the first call,
-    and keeps (``P.has_canonical_format``).
+    Each entry gets a sample of its own.  If `P` has duplicates, each of them does, as parallel
+    edges of a graph do in DGL.  Call ``P.sum_duplicates()`` first if duplicates should be one
+    entry.
+
+    Shared index arrays belong to `P` and to the result.  A method that writes to them in place in
+    one of the two moves the values of the other to wrong positions.  In scipy these methods are
+    ``eliminate_zeros()`` and ``resize()`` of CSR, CSC and BSR, and assignments to elements of the
+    arrays; take a ``copy()`` before.  Other methods, such as ``sum_duplicates()`` and
+    ``sort_indices()``, change nothing in canonical format, or make new arrays.  scipy finds out at
+    the first call whether `P` is canonical, and stores the answer (``P.has_canonical_format``).
 
     References
     ----------
@@ -281,7 +287,7 @@ def sddmm(
     if not real:
         alpha = integral_factor(alpha, "alpha", dtype)
         beta = integral_factor(beta, "beta", dtype)
-        # As in `spmm`: 1 and 0 stand for factors that are not there.
+        # As in `spmm`, an alpha of 1 and a beta of 0 do not take part in the promotion.
         dtype = supported(dtype, *(f for f, none in ((alpha, 1), (beta, 0)) if f != none))
     if out is None:
         values = np.empty(P.data.shape, dtype)
@@ -295,7 +301,7 @@ def sddmm(
 
 
 def supported(*dtypes):
-    """Promote dtypes to one that scipy.sparse has."""
+    """Return the promotion of dtypes to a dtype that scipy.sparse has."""
     dtype = np.result_type(*dtypes)
     return np.dtype(np.float32) if dtype == np.float16 else dtype
 
@@ -320,7 +326,7 @@ def factors(P: Any, X: Any, Y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
 def leading(
     X: NDArray[Any], Y: NDArray[Any]
 ) -> tuple[tuple[int, ...], NDArray[Any], NDArray[Any]]:
-    """Leading dimensions of two factors, to which both are broadcast."""
+    """Return the common leading dimensions of two factors, and both factors broadcast to them."""
     try:
         lead = np.broadcast_shapes(X.shape[:-2], Y.shape[:-2])
     except ValueError:
@@ -332,9 +338,9 @@ def leading(
 
 
 def batch_values(out, shape, dtype):
-    """Return an array for the values of a batch.
+    """Return a new array for the values of a batch, after a check of `out`.
 
-    Not `out` itself, which keeps what it holds until all products are done: one of them may fail.
+    A product of the batch may fail, so `out` is written only after all products are done.
     """
     if out is None:
         return np.empty(shape, dtype)
@@ -343,7 +349,7 @@ def batch_values(out, shape, dtype):
 
 
 def batch_result(out, values):
-    """Return the values of a batch, in `out` where that is given."""
+    """Return the values of a batch, copied into `out` if given."""
     if out is None:
         return values
     out[...] = values
@@ -351,7 +357,7 @@ def batch_result(out, values):
 
 
 def _with_kernels(P: Any) -> Operand:
-    """Return `P` in a format with kernels, and with index arrays that scipy takes in the result."""
+    """Return `P` in a format with kernels, with index arrays that scipy accepts in a result."""
     return normalised(P, "P") if P.format in KERNEL_FORMATS else to_csr(P, "P")
 
 
@@ -393,7 +399,7 @@ def native(P, X, Y, values, alpha, beta, scale, threads, check, pattern=None):
     arrays = sparse_arrays(P, dtype, "P")
     direct = values.flags.c_contiguous and values.flags.aligned
     if values is not P.data:
-        # In place is fine, but not at an offset.
+        # The result may be P's own values, but must not overlap P's arrays at an offset.
         direct = direct and arrays_apart(values, arrays) is arrays
     target = values if direct else np.empty(values.shape, dtype)
     flags = _core.trusted_flags(P, check)
@@ -407,7 +413,7 @@ def native(P, X, Y, values, alpha, beta, scale, threads, check, pattern=None):
 
 
 def _by_numpy(P, X, Y, values, alpha, beta, scale):
-    """Sample in chunks of bounded size: integer, complex and other dtypes."""
+    """Sample by NumPy in chunks of bounded size, for integer, complex and other dtypes."""
     P = validated(P, "P")
     rows, cols = positions(P)
     old = P.data.reshape(-1)[: len(rows)]
@@ -430,25 +436,28 @@ def _by_numpy(P, X, Y, values, alpha, beta, scale):
 
 
 def with_data(P, data):
-    """Return a sparse array like P with other values, sharing index arrays that scipy lets be."""
-    # Not through the constructor, which may narrow or prune index arrays, nor through copy.copy:
-    # each would cost more than a small product.
+    """Return a sparse array of P's structure with the values `data`.
+
+    It shares P's index arrays if scipy's methods do not write to them in place.
+    """
+    # The constructor may narrow or prune index arrays, and both it and copy.copy take longer than a
+    # small product.
     canonical = _is_canonical(P)
     result = object.__new__(type(P))
     result.__dict__.update(P.__dict__)
     result.data = data
     if not canonical:
-        # Many a method of scipy that only reads, `max` and `abs` among them, sorts or adds up what
-        # is stored first, in place: the values of P would no longer be where its indices say.
+        # Methods of scipy that seem only to read, such as `max` and `abs`, first sort the indices
+        # or sum duplicates in place.  P's values would then be at wrong positions.
         result.indptr, result.indices = result.indptr.copy(), result.indices.copy()
     return result
 
 
 def _is_canonical(P):
-    """Whether scipy leaves the index arrays of P as they are; it looks once and keeps that in P."""
+    """Return whether scipy's methods leave P's index arrays unchanged; P stores the answer."""
     if P.format == "coo":
-        return True  # whose methods make new ones
+        return True  # methods of COO make new arrays
     try:
         return P.has_canonical_format
     except ValueError:
-        return False  # indices of a dtype that scipy does not look at
+        return False  # scipy does not support the dtype of these indices

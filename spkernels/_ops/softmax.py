@@ -1,4 +1,4 @@
-"""The softmax over the stored entries of each row."""
+"""The softmax over the entries of each row."""
 
 from __future__ import annotations
 
@@ -75,39 +75,45 @@ def masked_softmax(
     workers: int | None = None,
     check: bool = True,
 ) -> Any:
-    """Take the softmax of ``scale * P`` over the stored entries of each row.
+    """Compute the softmax of ``scale * P`` over the entries of each row.
 
     Parameters
     ----------
     P : sparse array or matrix of shape (m, n)
-        Scores, as `sddmm` makes them.  What is not stored counts as -infinity.
+        The scores, as `sddmm` returns them.  Positions without an entry count as -infinity.
     scale : float, optional
-        Factor of the scores.
+        The factor of the scores.
     out : sparse array or matrix, optional
-        In CSR, of P's shape and pattern; its data is overwritten.  May be `P` itself.  Returned.
+        The array for the result, which is returned: in CSR, of P's shape and structure.  Its data
+        are overwritten.  It may be `P` itself.
     workers : int, optional
-        Threads, at most; negative counts from the number of CPUs, as in `scipy.fft`.
+        The largest number of threads; a negative number counts from the number of CPUs, as in
+        `scipy.fft`.
     check : bool, optional
         Whether to check P's index arrays first; see `spmm`.
 
     Returns
     -------
     sparse array or matrix
-        In CSR, of P's class where that is CSR.  float32 or float64, as `P`; of integers, float64.
-        Rows of which all values are -infinity are 0.  Duplicates count each, but for those of COO,
-        which are added up first.
+        In CSR, and of P's class if that is CSR.  The dtype is float32 or float64 as that of `P`,
+        and float64 for integers.  Rows whose values are all -infinity become 0.  Each duplicate is
+        an entry of its own, except in COO, whose duplicates are summed first.
 
     Raises
     ------
     TypeError
         If `P` is not sparse, or does not hold real numbers.
     ValueError
-        If `P` is corrupted, or `out` does not fit.
+        If `P` is not 2-D or is corrupted, or `out` does not fit.
+
+    See Also
+    --------
+    sparse_attention : computes scores, softmax and weighted values in one pass.
 
     Notes
     -----
-    Takes two passes over the values and no memory.  Exponentials are within 1.1 units in the last
-    place, and 0 where they would be subnormal.
+    The call takes two passes over the values, and no memory besides the result.  Exponentials are
+    within 1.1 units in the last place, and 0 where they would be subnormal.
 
     Examples
     --------
@@ -131,7 +137,7 @@ def masked_softmax(
     arrays = sparse_arrays(P, dtype, "P")
     direct = values.flags.c_contiguous and values.flags.aligned
     if values is not P.data:
-        # In place is fine, but not at an offset.
+        # `out` may be `P` itself, but must not overlap its values at an offset.
         direct = direct and apart_from(values, arrays.values) is arrays.values
     target = values if direct else np.empty(values.shape, dtype)
     status = _core.softmax(arrays, target, scale, threads, _core.trusted_flags(P, check))
@@ -139,7 +145,7 @@ def masked_softmax(
         raise_status(status, P, "P")
     if target is not P.data:
         assert arrays.offsets is not None  # of CSR
-        target[int(arrays.offsets[-1]) :] = 0  # what lies behind the last row
+        target[int(arrays.offsets[-1]) :] = 0  # elements after the last row's entries
     if not direct:
         values[...] = target
     return with_data(P, values) if out is None else out

@@ -1,4 +1,4 @@
-"""Sparse matrix times dense matrix."""
+"""The product of a sparse and a dense matrix (SpMM)."""
 
 from __future__ import annotations
 
@@ -83,55 +83,59 @@ def spmm(
 ) -> NDArray[Any]:
     """Multiply a sparse and a dense matrix: ``activation(alpha * A @ B + beta * out + bias)``.
 
-    One of `A` and `B` is a scipy.sparse array or matrix, the other is dense.  Shapes, dtypes and
-    containers follow ``A @ B`` of scipy; dense operands and `out` may have any strides.  Nothing is
-    copied as a whole but what has another dtype than the result, what is not aligned or has strides
-    that are not whole elements, inputs that `out` overlaps, and sparse operands as said below.
+    One of `A` and `B` is a scipy.sparse array or matrix, and the other is dense.  Shapes, dtypes
+    and containers follow ``A @ B`` of scipy.  Dense operands and `out` may have any strides.  These
+    operands are copied as a whole: those of another dtype than the result's, those that are not
+    aligned or have strides of partial elements, those that `out` overlaps, and sparse operands as
+    described below.
 
     Parameters
     ----------
     A : sparse array or matrix of shape (m, k), or array_like of shape (k,) or (m, k)
-        The left operand.  CSR, CSC, COO and BSR are used as they are, but for two: BSR on the right
-        is transposed first, and COO with few entries or more than some 65,000 rows or columns goes
-        through ``tocsr()`` (``tocsc()`` on the right, if most of its rows are empty) where the
-        dense operand or the result is not row-major (on the right: column-major) and 2-D.  Other
-        formats are converted to CSR, or to COO where they have many more rows than entries.  Small
-        products of DIA and DOK are left to scipy, which has no conversion to make.  Unsorted
-        indices, duplicates (which add up) and explicit zeros are fine.
+        The left operand.  CSR, CSC, COO and BSR are used as they are, with two exceptions.  BSR on
+        the right is transposed first.  COO with few entries or more than some 65,000 rows or
+        columns is converted by ``tocsr()`` (on the right by ``tocsc()``, if most of its rows are
+        empty), unless the dense operand and the result are row-major (on the right: column-major)
+        or 1-D.  Other formats are converted to CSR, or to COO if they have many more rows than
+        entries.  Small products of DIA and DOK are left to scipy, which needs no conversion.
+        Indices may be unsorted, duplicates are summed, and explicit zeros are allowed.
     B : array_like of shape (k,) or (k, n), or sparse array or matrix of shape (k, n)
-        The right operand, sparse if `A` is dense.
+        The right operand, which must be sparse if `A` is dense.
     out : ndarray, optional
-        Where to write, with the shape and dtype of the result and any strides; returned.
+        The array for the result, which is returned.  It has the shape and dtype of the result, and
+        any strides.
     alpha, beta : float, optional
-        Factors of the product and of what `out` held; `beta` other than 0 needs `out`, and with 0
-        `out` is not read: NaN in it is overwritten.  Whole ones leave integers integers; see the
-        notes for when they are applied.
+        The factors of the product and of the old content of `out`.  A `beta` other than 0 needs
+        `out`.  With a `beta` of 0 `out` is not read, so that NaN in it is overwritten.  Factors
+        that are whole numbers keep integer results integer.  The notes say when factors are
+        applied.
     bias : array_like, optional
-        Added to the product; broadcast as NumPy would: shape (n,) or (1, n) along the columns,
-        (m, 1) along the rows, a scalar; (m,) where the result is 1-D.
+        Is added to the product, and broadcasts by NumPy's rules: shape (n,) or (1, n) has an
+        element per column, (m, 1) an element per row, and () one for all; for a 1-D result the
+        shape is (m,).
     activation : str, optional
-        Applied last: "relu", "gelu", "silu", "tanh", "sigmoid", "gelu_tanh", "leaky_relu", "elu",
-        "hardswish", "hardsigmoid" or "relu6", as PyTorch defines them.  "gelu" is the exact form,
-        ``x * Phi(x)``, "gelu_tanh" what PyTorch calls ``approximate="tanh"``; the slope of
-        "leaky_relu" is 0.01, the alpha of "elu" 1.  All are right to within 2 units in the last
-        place of the result, over the whole range; NaN stays, and infinities have the limit.
+        Is applied last: "relu", "gelu", "silu", "tanh", "sigmoid", "gelu_tanh", "leaky_relu",
+        "elu", "hardswish", "hardsigmoid" or "relu6", as PyTorch defines them.  "gelu" is the exact
+        form ``x * Phi(x)``, and "gelu_tanh" is PyTorch's ``approximate="tanh"``.  The slope of
+        "leaky_relu" is 0.01, and the alpha of "elu" is 1.  All activations are right to within 2
+        units in the last place of the result, over the whole range.  NaN stays NaN, and infinities
+        become the limit.
     order : {None, "C", "F", "K"}, optional
-        Memory layout of a new result; None is "C", "K" follows the dense operand.
+        The memory layout of a new result.  None means "C", and "K" follows the dense operand.
     workers : int, optional
-        Threads, at most; negative counts from the number of CPUs, as in `scipy.fft`.  By default
-        `get_num_threads`, and fewer where the work is small.
+        The largest number of threads; a negative number counts from the number of CPUs, as in
+        `scipy.fft`.  The default is `get_num_threads`.  Small products use fewer threads.
     check : bool, optional
-        Whether to check the index arrays before anything is read through them, which costs a few
-        percent.  With False the caller vouches for them, and for ``has_sorted_indices`` if it was
-        ever computed: a wrong index then reads outside of `B`.  Nor must they change between
-        the check and the product, in another thread.
+        Whether to check the index arrays before data are read through them, which takes a few
+        percent of the time.  With False the caller guarantees that they are valid, and that
+        ``has_sorted_indices`` is right if it was ever computed: a wrong index then reads outside of
+        `B`.  Other threads must not change the arrays between the check and the product.
 
     Returns
     -------
     ndarray
-        Of shape (m, n), or 1-D where the dense operand is.  float32 and float64 are kept; mixed
-        dtypes are promoted by NumPy's rules; integer, complex and other dtypes are multiplied by
-        scipy.
+        Of shape (m, n), or 1-D if the dense operand is.  float32 and float64 are kept, and mixed
+        dtypes are promoted by NumPy's rules.  scipy multiplies integer, complex and other dtypes.
 
     Raises
     ------
@@ -142,36 +146,40 @@ def spmm(
 
     See Also
     --------
-    sddmm : the sampled product of two dense matrices.
-    accelerate : let scipy's own ``A @ B`` run on these kernels.
+    sddmm : samples the product of two dense matrices.
+    prepare : packs a sparse matrix once for many products.
+    accelerate : lets scipy's own ``A @ B`` run on these kernels.
 
     Notes
     -----
-    Takes ``2 * nnz * n`` operations and a workspace of a few MiB per thread, whatever the shapes;
-    16 MiB besides, for all threads together, for CSC, COO and dense operands in F order (on the
-    left: in C order) or with other strides, of which up to 64 bytes for each row (column) are
-    copied at a time.
-    Sparse operands of other libraries are converted, see :ref:`foreign`; what `prepare` returns
-    multiplies as by its own `PreparedMatrix.spmm`.
-    Structural zeros do not read `B`: NaN in a row of `B` reaches only rows of the result with an
-    entry in that column, as in scipy.  The result has the same bits for every number of threads.
+    The call takes ``2 * nnz * n`` operations and a workspace of a few MiB per thread, for all
+    shapes.  Another 16 MiB for all threads together are taken for CSC, for COO, and for dense
+    operands in F order (on the left: in C order) or with other strides; of these operands up to 64
+    bytes per row (column) are copied at a time.
 
-    In all formats and layouts, sums are finished first; then ``alpha`` times the sum, plus ``beta``
-    times `out`, plus `bias`, then the activation.  Sums, factors and each of these steps are
-    rounded to the dtype of the result.  So a sum that overflows is infinite, and one that
-    underflows is 0 or subnormal, whatever `alpha` is: in float32, 1e-38 times 1e-30 is 0, and
-    ``alpha=1e38`` does not bring it back; 1e-30 times 1e30 is 1, and ``alpha=1e10`` makes 1e10 of
-    it.  Neither gives a warning.
+    Sparse operands of other libraries are converted; see :ref:`foreign`.  An object that `prepare`
+    returns multiplies as its own `PreparedMatrix.spmm` does.
 
-    CSC, COO that is not sorted, and CSR on the right become CSR (CSC) at each call with `beta`
-    where the result is tall: more than 65,000 rows, and 16 MiB in the first 64 columns.
+    Structural zeros do not read `B`: NaN in a row of `B` reaches only rows of the result that have
+    an entry in that column, as in scipy.  The result has the same bits for every number of threads.
+
+    In all formats and layouts, sums are finished first.  Then the sum is multiplied by ``alpha``,
+    ``beta`` times `out` and `bias` are added, and the activation is applied.  Sums, factors and
+    each of these steps are rounded to the dtype of the result.  So a sum that overflows is
+    infinite, and a sum that underflows is 0 or subnormal, for any `alpha`.  In float32, 1e-38 times
+    1e-30 is 0, and ``alpha=1e38`` does not restore it; 1e-30 times 1e30 is 1, which ``alpha=1e10``
+    makes 1e10.  Neither gives a warning.
+
+    With `beta`, CSC, unsorted COO, and CSR on the right are converted to CSR (CSC) at each call if
+    the result is tall: more than 65,000 rows, and 16 MiB in the first 64 columns.
+
+    The product splits rows as in [1]_; [2]_ uses this form on pruned layers.
 
     References
     ----------
     .. [1] C. Yang, A. Buluc, J. D. Owens, "Design Principles for Sparse Matrix Multiplication on
-       the GPU", Euro-Par 2018, for the row-split form of the product.
-    .. [2] T. Gale, M. Zaharia, C. Young, E. Elsen, "Sparse GPU Kernels for Deep Learning", SC'20,
-       for its use on pruned layers.
+       the GPU", Euro-Par 2018.
+    .. [2] T. Gale, M. Zaharia, C. Young, E. Elsen, "Sparse GPU Kernels for Deep Learning", SC'20.
 
     Examples
     --------
@@ -199,7 +207,7 @@ def spmm(
     S, D = (B, A) if dense_first else (A, B)
     by_scipy = False
     if S.format in _CONVERTED and S.ndim == 2 and S.dtype in NATIVE and type(D) is np.ndarray:
-        # Before all that is looked at below, for the time.
+        # This comes before the checks below, which take longer than a small product by scipy.
         name = "B" if dense_first else "A"
         if S.format == "dia":
             S = validated(S, name)
@@ -221,7 +229,7 @@ def spmm(
 
 
 def _spmm_of_others(A, B, out, alpha, beta, bias, activation, order, workers, check):
-    """`spmm` where not exactly one operand is sparse by scipy's account."""
+    """Multiply where not exactly one operand is a sparse array of scipy, or raise TypeError."""
     rule = "exactly one of A and B must be a scipy.sparse array"
     if sp.issparse(A):
         raise TypeError(
@@ -246,19 +254,19 @@ def _spmm_of_others(A, B, out, alpha, beta, bias, activation, order, workers, ch
 
 
 def multiply_packed(packed, csr, B, *options, workers):
-    """`spmm` of a matrix that was packed from `csr`, for a `B` of its dtype."""
+    """Return `spmm` of a matrix that was packed from `csr`, for a `B` of its dtype."""
     D = _dense(B, "B")
     return _spmm(csr, D, "W", "B", False, False, *options, resolve_workers(workers), False, packed)
 
 
 def multiply_dense(dense, B, *options, workers):
-    """`spmm` of a matrix with its zeros written out."""
+    """Return `spmm` of a matrix that is stored as a dense array."""
     resolve_workers(workers)
     return _spmm(dense, _dense(B, "B"), "W", "B", False, True, *options, 0, False)
 
 
 def _is_plain(S, D, dense_first, out, alpha, beta, bias, activation, order):
-    """Whether scipy's own product of DIA is all there is to do, and no error either."""
+    """Return whether scipy's own product of DIA is the whole result, and raises no error."""
     return (
         S.format == "dia"
         and D.dtype == S.dtype
@@ -270,7 +278,7 @@ def _is_plain(S, D, dense_first, out, alpha, beta, bias, activation, order):
 
 
 def _has_valid_keys(S):
-    """Whether scipy may multiply DOK; what is wrong with it, its conversion tells."""
+    """Return whether all keys of DOK are valid; the conversion raises the error for others."""
     rows, cols = S.shape
     try:
         return all(0 <= i < rows and 0 <= j < cols for i, j in S.keys())
@@ -289,7 +297,7 @@ def _dense(array, name):
 def _result_shape(S, D, s_name, d_name, dense_first):
     """Return the shape of the product, or raise with both shapes."""
     if dense_first:
-        # Of more than two dimensions only scipy multiplies: a stack of matrices, on either side.
+        # Only scipy multiplies operands of more than two dimensions, as stacks of matrices.
         fits = D.shape[-1] == S.shape[-2:][0]
         shape = S.shape[:-2] + D.shape[:-1] + S.shape[1:][-1:]
         signature = f"{d_name} @ {s_name}"
@@ -325,7 +333,7 @@ def _spmm(
     if not isinstance(order, str | None) or order not in _ORDERS:
         raise ValueError(f"order must be None, 'C', 'F' or 'K', got {order!r}")
     shape = _result_shape(S, D, s_name, d_name, dense_first)
-    # As in scipy: np.matrix begets np.matrix, if the sparse operand is a matrix too.
+    # As in scipy, np.matrix gives np.matrix if the sparse operand is a sparse matrix, too.
     as_matrix = isinstance(D, np.matrix) and is_spmatrix(S) and out is None
     D = np.asarray(D)
     dtype = np.result_type(S.dtype, D.dtype)
@@ -349,7 +357,7 @@ def _spmm(
         S = validated(S, s_name, check=check)
         S, D = _without_gaps(S, D, dense_first)
         with np.errstate(all="ignore"):  # silent, as the kernels are
-            # Some versions of scipy make a scalar of a row in COO times a vector.
+            # Some versions of scipy return a scalar for a row in COO times a vector.
             product = np.asarray(D @ S if dense_first else S @ D).reshape(shape)
             result = finish(product, out, alpha, beta, bias, activation, layout)
         return np.asmatrix(result) if as_matrix else result
@@ -364,7 +372,7 @@ def _spmm(
                 return dense_product(S, D, out, *rest)
             try:
                 product = np.asarray(D @ S if dense_first else S @ D, dtype)
-            except IndexError:  # of keys that are no integers
+            except IndexError:  # keys of DOK that are not integers
                 validated(S, s_name)
                 raise
             return finish(product, out, *rest)
@@ -376,18 +384,20 @@ def _spmm(
         S = to_kernel_format(S, s_name)
     tall = beta != 0 and len(shape) == 2 and S.format in ("coo", "csr" if dense_first else "csc")
     if tall and _core.walks_often(*(shape[::-1] if dense_first else shape), dtype.itemsize):
-        # Compressed are the rows of the result, or its columns, which it has anyway.
+        # The offsets have an element per row (column) of the result, so they need less memory than
+        # the result.
         S = (to_csc if dense_first else to_csr)(S, s_name, dtype=dtype, check=check)
     elif (
         S.format == "coo"
         and not all(_has_plain_rows(view.T if dense_first else view) for view in (D, result))
         and not _takes_strides(S, result, dense_first)
     ):
-        # The kernel for entries in any order walks rows; other layouts cost it a miss per element.
+        # The kernel for unsorted entries reads and writes rows of dense operands; in other layouts
+        # it has a cache miss per element.
         convert = to_csc if dense_first and pays_as_csc(S) else to_csr
         S = convert(S, s_name, dtype=dtype, check=check)
     elif S.format == "bsr" and dense_first:
-        S = validated(S, s_name, check=check)  # scipy is to transpose it
+        S = validated(S, s_name, check=check)  # scipy, which does not check, transposes it next
     if packed is not None:
         arrays = packed
     else:
@@ -400,7 +410,7 @@ def _spmm(
 
     into = target
     if dense_first:
-        # D @ S = (S^T D^T)^T: transposes of everything, none of them copied but for BSR.
+        # D @ S = (S^T D^T)^T.  All transposes are views; only that of BSR is a copy.
         arrays, D, into = transposed_arrays(arrays), D.T, target.T
         if target.ndim == 2:
             bias_row, bias_col = bias_col, bias_row
@@ -424,9 +434,10 @@ def _spmm(
 
 
 def _without_gaps(S, D, dense_first):
-    """Return both without what meets no entry of `S`, where that is most of `D`: scipy copies it.
+    """Return both operands without the rows (columns) of `D` that meet no entry of `S`.
 
-    Of 2-D operands; `S` is validated.
+    scipy copies `D`, which may be much larger than `S` needs.  Both are returned as they are if
+    most of `D` is needed, or if `S` is not 2-D.  `S` must be validated.
     """
     if S.ndim == 2 and S.format == "dia" and is_hypersparse(max(S.shape), S.data.size):
         S = to_kernel_format(S, "")
@@ -447,11 +458,11 @@ def _takes_strides(S, result, dense_first):
 
 
 def _has_plain_rows(array):
-    # NumPy gives arrays without elements strides of 0.
+    # The stride of an axis of at most one element may be any number, and does not matter.
     return array.ndim == 1 or array.shape[1] <= 1 or array.strides[1] == array.itemsize
 
 
 def _checked_bias(bias, shape, dtype):
-    """`bias` in the dtype of the result, after the errors that the kernels' path raises."""
+    """Return `bias` in the dtype of the result, after the checks that kernels' products make."""
     plan_bias(bias, shape, dtype)
     return np.asarray(bias).astype(dtype, copy=False)

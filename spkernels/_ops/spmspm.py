@@ -1,4 +1,4 @@
-"""Two sparse matrices multiplied into a dense one."""
+"""The product of two sparse matrices as a dense one."""
 
 from __future__ import annotations
 
@@ -66,52 +66,56 @@ def spmspm(
     Parameters
     ----------
     A : sparse array or matrix of shape (m, k)
-        Two operands in CSR, or two in CSC, are used as they are, unless it pays to convert both.
-        Other formats are converted to what takes least.
+        The left operand.  Two operands in CSR, or two in CSC, are used as they are, unless it pays
+        to convert both.  Other formats are converted to the format that takes the least time.
     B : sparse array or matrix of shape (k, n)
-        The same.
+        The right operand, likewise.
     out : ndarray of shape (m, n), optional
-        Where to write, with the dtype of the result, apart from `A` and `B`; returned.
+        The array for the result, which is returned.  It has the dtype of the result, and must not
+        overlap `A` or `B`.
     workers : int, optional
-        Threads, at most, as in `spmm`.
+        The largest number of threads, as in `spmm`.
 
     Returns
     -------
     ndarray of shape (m, n)
-        float32 or float64, as NumPy promotes both; other dtypes are multiplied by scipy.  Where it
-        was made by columns (see Notes), in Fortran order.
+        float32 or float64, as NumPy promotes both operands; scipy multiplies other dtypes.  A new
+        result that was computed by columns (see Notes) is in Fortran order.
 
     Raises
     ------
     TypeError
-        If `A` or `B` is not sparse, or `out` is no ndarray.
+        If `A` or `B` is not sparse, or `out` is not an ndarray.
     ValueError
         If shapes do not fit, `out` overlaps an operand, or an operand is corrupted.
 
     See Also
     --------
-    spmspv : the product with one sparse vector.
-    spmm : the product with a dense matrix.
+    spmspv : multiplies a matrix by one sparse vector.
+    spmm : multiplies a sparse matrix by a dense one.
 
     Notes
     -----
-    Takes two operations for each entry of `A` and each of the row of `B` that it meets, and
-    ``m * n`` writes; no memory besides the result.  By rows, each entry of `A` adds a row of `B` to
-    a row of the result; by columns, each entry of `B` adds a column of `A` to a column of it.  What
-    counts is how often that is begun: weights times a batch of activations go by columns, with both
-    in CSC, where ``kwinners(X, k, format="csr").T`` is, and a batch times weights by rows, in CSR.
-    Rows (columns) go to threads; results have the same bits for every number of them.
+    The call takes two operations for each pair of an entry of `A` and an entry of the row of `B`
+    that it meets, ``m * n`` writes, and no memory besides the result.
 
-    For results of which much is not zero: scipy's product builds them as sparse arrays first.  If
-    activations are not very sparse, ``prepare(A) @ B.toarray()`` is faster: with weights of
-    2048 x 2048, of which 95% are zero, and two threads, this product takes over at some 97% of
-    zeros in a batch of 32 to 128 activations, at 98 to 99% in one of 8, and at 90% the prepared one
-    takes half the time (Zen 5).
+    By rows [1]_, each entry of `A` adds a row of `B` to a row of the result.  By columns, each
+    entry of `B` adds a column of `A` to a column of the result.  The faster way is the one that
+    begins fewer rows or columns.  Weights times a batch of activations are multiplied by columns,
+    best with both in CSC, which is the format of ``kwinners(X, k, format="csr").T``.  A batch times
+    weights is multiplied by rows, best in CSR.  Rows (columns) are distributed over threads, and
+    results have the same bits for every number of threads.
+
+    This product is for results with many nonzeros, which scipy's product builds as sparse arrays
+    first.  If activations are not very sparse, ``prepare(A) @ B.toarray()`` is faster.  With
+    weights of 2048 x 2048, of which 95% are zero, and two threads (Zen 5), this product is faster
+    from some 97% of zeros on in a batch of 32 to 128 activations, and from 98 to 99% on in a batch
+    of 8.  At 90% of zeros the prepared product takes half the time.
 
     References
     ----------
     .. [1] F. Gustavson, "Two fast algorithms for sparse matrices: multiplication and permuted
-       transposition", ACM Transactions on Mathematical Software 4, 1978, for the product by rows.
+       transposition", ACM Transactions on Mathematical Software 4, 1978.
 
     Examples
     --------
@@ -152,7 +156,7 @@ def spmspm(
     C: Any = into if direct else np.empty(shape[::-1] if by_columns else shape, dtype)
     status = _core.spmspm(left, right, C, threads)
     if status:
-        # One of them is corrupted: this tells which, and raises.
+        # An operand is corrupted: `validated` raises the error that names it.
         validated(A, "A")
         validated(B, "B")
         raise_status(status, A, "A")
@@ -164,7 +168,7 @@ def _with_kernels(A: Any, name: str) -> Operand:
 
 
 def _without_gaps(A, B):
-    """Return both without the columns of `A`, rows of `B`, that are empty, if most of them are."""
+    """Return A and B without columns of `A` and rows of `B` that are empty, if most are empty."""
     if not is_hypersparse(A.shape[1], A.data.size + B.data.size):
         return A, B
     A, B = validated(A, "A"), validated(B, "B")
@@ -178,7 +182,7 @@ def _without_gaps(A, B):
 
 
 def _as_csr(A, dtype, name, transposed):
-    """Return the arrays of `A`, or of its transpose, in CSR."""
+    """Return the CSR arrays of `A` or, with `transposed`, of its transpose."""
     wanted = "csc" if transposed else "csr"
     if A.format != wanted:
         A = (to_csc if transposed else to_csr)(A, name, dtype=dtype)

@@ -1,4 +1,4 @@
-"""A matrix times a sparse vector, of whose columns only the active ones are read."""
+"""The product of a matrix and a sparse vector, which reads only the active columns."""
 
 from __future__ import annotations
 
@@ -62,30 +62,31 @@ def spmspv(
     workers: int | None = None,
     check: bool = True,
 ) -> NDArray[Any]:
-    """Multiply a matrix and a sparse vector, reading only the columns where the vector has entries.
+    """Multiply a matrix and a sparse vector [1]_: only the vector's active columns are read.
 
     Parameters
     ----------
     A : sparse array or matrix, or array_like, of shape (m, k)
-        CSC is used as it is; other sparse formats go through ``tocsc()`` at every call.  Of a dense
-        matrix in Fortran order only the active columns are read; in any other order they are
-        gathered.
+        The matrix.  CSC is used as it is; other sparse formats are converted by ``tocsc()`` at
+        every call.  In a dense matrix in Fortran order only the active columns are read; in another
+        order they are copied first.
     x : array_like of shape (k,), or sparse array or matrix of shape (k,), (k, 1) or (1, k)
-        Active are the elements of a dense vector that are not zero (NaN is not), and the stored
-        entries of a sparse one, explicit zeros among them; duplicates add up.
+        The vector.  A column is active where a dense vector is not zero (NaN is active), or where a
+        sparse vector has an entry, which may be an explicit zero.  Duplicates are summed.
     out : ndarray of shape (m,), optional
-        Where to write, with the dtype of the result, apart from `A` and `x`; returned.
+        The array for the result, which is returned.  It has the dtype of the result, and must not
+        overlap `A` or `x`.
     workers : int, optional
-        Threads, at most, as in `spmm`.
+        The largest number of threads, as in `spmm`.
     check : bool, optional
-        Whether to check the index arrays before anything is read through them: in CSC those of the
-        active columns.  With False the caller vouches for those of `A`.
+        Whether to check index arrays before data are read through them; in CSC those of the active
+        columns are checked.  With False the caller guarantees that those of `A` are valid.
 
     Returns
     -------
     ndarray of shape (m,)
-        float32 or float64, as NumPy promotes both; integer, complex and other dtypes are
-        multiplied by scipy (or NumPy), zeros of `x` included.
+        float32 or float64, as NumPy promotes both operands.  scipy or NumPy multiplies integer,
+        complex and other dtypes, with the zeros of `x`.
 
     Raises
     ------
@@ -96,16 +97,17 @@ def spmspv(
 
     See Also
     --------
-    spmm : the product with a dense vector or matrix.
-    prepare : a matrix packed for many products with dense ones.
+    spmm : multiplies by a dense vector or matrix.
+    prepare : packs a matrix for many products with dense operands.
 
     Notes
     -----
-    Takes ``2 * sum(nnz of the active columns)`` operations, ``k`` looks at a dense `x`, ``m``
-    writes, and memory for the entries of `x`.  From some 16,000 entries on, the active columns are
-    cut into parts, which go to threads, each with sums of its own; how many parts depends on the
-    operands alone, so that results have the same bits for every number of threads.  Columns that
-    are not active are not read: NaN there reaches nothing, as in ``A[:, active] @ x[active]``.
+    The call takes ``2 * sum(nnz of the active columns)`` operations, ``k`` reads of a dense `x`,
+    ``m`` writes, and memory for the entries of `x`.  From some 16,000 entries on, the active
+    columns are cut into parts with sums of their own, which threads compute.  The number of parts
+    depends on the operands alone, so results have the same bits for every number of threads.
+    Columns that are not active are not read: NaN there does not reach the result, as in
+    ``A[:, active] @ x[active]``.
 
     References
     ----------
@@ -141,7 +143,7 @@ def _spmspv(A, x, out, workers, check):
     if dtype not in NATIVE:
         if sp.issparse(A):
             A = validated(A, "A", check=check)
-        # Some versions of scipy make a scalar of a row in COO times a vector.
+        # Some versions of scipy return a scalar for a row in COO times a vector.
         product = np.asarray(A @ _vector(x, ids, values, A.shape[1])).reshape(shape[:1])
         return write(out, product)
     if out is not None:
@@ -153,7 +155,7 @@ def _spmspv(A, x, out, workers, check):
         A = to_csc(A, "A", dtype=dtype, check=check)
     arrays = sparse_arrays(A, dtype, "A")
     if A.shape[1] > np.iinfo(np.int32).max:
-        arrays = widened(arrays)  # for the numbers of columns
+        arrays = widened(arrays)  # `ids`, the numbers of columns, need 64 bits
     ids, values = np.ascontiguousarray(ids, arrays.indices.dtype), np.ascontiguousarray(values)
     direct = out is not None and out.flags.carray
     y = out if direct else np.empty(shape[0], dtype)
@@ -164,18 +166,19 @@ def _spmspv(A, x, out, workers, check):
 
 
 def _sparse_or_dense(value, name):
-    """Return a sparse operand as one of scipy's, any other as an array."""
+    """Return a sparse operand as an array of scipy.sparse, and any other as an ndarray."""
     sparse = find_sparse(value, name)
     return np.asarray(numbers(dense_array(value, name), name)) if sparse is None else sparse
 
 
 def _active_columns(A, ids, values, threads):
-    """Multiply some columns of a dense matrix, in the dtype of `values`."""
+    """Return the product of the columns `ids` of a dense matrix, in the dtype of `values`."""
     m, k = A.shape
     if A.dtype != values.dtype or not A.flags.f_contiguous or not A.flags.aligned:
         with np.errstate(all="ignore"):  # silent, as the kernels are
             return values @ A.T[ids].astype(values.dtype, copy=False)
-    # Columns of A are rows of its transpose, and x is a sparse matrix of one row: no copy of them.
+    # The transpose of A is a row-major operand, and x becomes a sparse matrix of one row, so that
+    # `spmm` reads the active columns without a copy.
     offsets = np.array([0, ids.size], np.int64)
     indices, data = np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(values)
     x = _core.SparseArrays(_core.CSR, (1, k), (1, 1), offsets, indices, None, data)
@@ -187,7 +190,7 @@ def _active_columns(A, ids, values, threads):
 
 
 def _entries(x, shape, check):
-    """Return where a vector is active and what it has there."""
+    """Return the active positions of a vector and its values there."""
     if x.shape not in ((shape[1],), (shape[1], 1), (1, shape[1]))[: 3 if sp.issparse(x) else 1]:
         raise ValueError(f"dimension mismatch in A @ x: A has shape {shape} and x {x.shape}")
     if not sp.issparse(x):
@@ -200,7 +203,7 @@ def _entries(x, shape, check):
 
 
 def _narrowed(A, ids, check):
-    """Return `A` and the active columns, the columns renumbered where most of them are empty."""
+    """Return `A` and the active columns; columns are renumbered if most of them are empty."""
     A = validated(A, "A", check=check) if A.format in KERNEL_FORMATS else to_csr(A, "A")
     if not is_hypersparse(A.shape[1], A.data.size + ids.size):
         return A, ids
@@ -212,7 +215,7 @@ def _narrowed(A, ids, check):
 
 
 def _vector(x, ids, values, size):
-    """Return a vector with its zeros."""
+    """Return the vector as a dense array of `size` elements."""
     if not sp.issparse(x):
         return x
     dense = np.zeros(size, x.dtype)
