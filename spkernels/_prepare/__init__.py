@@ -1,6 +1,6 @@
-"""Inspect once, execute many times: prepared matrices, and how their kernels are chosen.
+"""Prepared matrices, which are inspected once and multiplied many times, and their strategies.
 
-`prepare` inspects an operand that passed `_inputs`; a strategy packs it by way of `_core`; a model
-predicts what each strategy takes, a measurement decides between close ones, and a cache keeps the
-decision.  `_accelerate` and the public rooms above build on the classes, never on the choice.
+`prepare` inspects an operand that `_inputs` has checked, and a strategy packs it through `_core`.
+A model predicts the time of each strategy, a measurement decides between close ones, and a cache
+keeps the decision.  Other rooms use the classes, and never the choice of a strategy.
 """

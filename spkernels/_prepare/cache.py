@@ -1,4 +1,4 @@
-"""What was measured in this process, and files that keep it: key of a product -> kernel."""
+"""The strategies that were measured to be the fastest, in this process and in files."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from .strategies import KERNELS
 
 __all__ = ["basis", "key_of", "known", "load_tuning", "save_tuning"]
 
-#: What was measured in this process, or loaded: key -> name of the fastest kernel.
+#: The names of the fastest strategies by the keys of products, measured in this process or loaded.
 known: dict[str, str] = {}
 
-#: Of what was measured in this process: key -> the basis of the verdict.
+#: The bases of the verdicts by the keys of products, for products measured in this process.
 basis: dict[str, str] = {}
 
 
 def key_of(state, n, workers):
-    """Return what tells a product from others: the pattern, the columns and the threads."""
+    """Return the key of a product, which depends on structure, columns, dtype and threads."""
     csr = state.csr
     rows, cols = csr.shape
     pattern = zlib.crc32(csr.indices, zlib.crc32(csr.indptr))
     values = csr.dtype if state.storage is None else state.storage
     key = f"{rows}x{cols} {csr.nnz} {pattern:08x} {values} n={n} threads={thread_count(workers)}"
-    # With other candidates, another may win.
+    # Padding adds a candidate, so another strategy may be the fastest.
     return key if state.padding is None else f"{key} rows={state.padding.height}"
 
 
 def _machine():
-    """Return what choices hold for."""
+    """Return the description of the machine for which measurements hold."""
     return {
         "isa": _core.isa(),
         "machine": platform.machine(),
@@ -53,20 +53,24 @@ def _cpu_name():
 
 
 def save_tuning(path: str | os.PathLike[str]) -> None:
-    """Write what `prepare` has measured in this process to a file, for `load_tuning`.
+    """Write the measurements of `prepare` in this process to a file for `load_tuning`.
 
-    Choices that the model made are left out: kernels differed by less than the noise there, or the
-    machine was too busy to measure the one that was chosen.
+    Choices of the model are left out: for these, strategies differed by less than the noise, or the
+    machine was too busy to measure the chosen strategy.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The file, replaced as a whole if it exists.
+        The file.  A file that exists is replaced as a whole.
 
     Raises
     ------
     OSError
-        If it cannot be written; what was there then stays.
+        If the file cannot be written.  A file that existed before stays as it was.
+
+    See Also
+    --------
+    load_tuning : reads the file.
 
     Examples
     --------
@@ -87,7 +91,7 @@ def save_tuning(path: str | os.PathLike[str]) -> None:
 
 
 def load_tuning(path: str | os.PathLike[str]) -> None:
-    """Take over what another process measured: `prepare` does not measure it again.
+    """Load the measurements of another process, so that `prepare` does not repeat them.
 
     Parameters
     ----------
@@ -99,7 +103,11 @@ def load_tuning(path: str | os.PathLike[str]) -> None:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is something else, or was written on another machine.
+        If the file is not one of `save_tuning`, or was written on another machine.
+
+    See Also
+    --------
+    save_tuning : writes the file; its example loads it, too.
     """
     try:
         content = json.loads(read_bytes(path))

@@ -1,4 +1,4 @@
-"""What this machine takes for products, against what the model says: measured once per process."""
+"""Factors that correct the model's predictions for this machine, measured once per process."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from .strategies import KERNELS, blas_threads
 
 __all__ = ["CYCLE", "STRATEGIES", "factor"]
 
-#: Seconds of a cycle, before anything is measured: a rough guess, as only ratios decide then.
+#: The seconds of a cycle before any measurement: a rough guess is enough, as only ratios matter.
 CYCLE = 0.3e-9
 
-#: How `_core.predict` numbers the kernels.
+#: The numbers of the strategies in `_core.predict`.
 STRATEGIES = {"rows": 0, "packed": 1, "dense": 2}
 
-#: A layer of that shape, of which that share is stored, times so many columns.
+#: The product that is measured: a layer of this shape and density, times these numbers of columns.
 _SHAPE, _DENSITY, _WIDTHS = (512, 512), 0.2, (1, 64)
-#: What is measured for so many columns stands for up to that many times as many.
+#: The factor of one column holds for fewer columns than this, and the other one for more.
 _NARROW = 8
-#: Seconds for each width.
+#: The seconds for the measurement of each number of columns.
 _BUDGET = 0.01
-#: Factors beyond these are no news of the machine but of what disturbed it.
+#: Factors outside of these limits come from a disturbance, not from the machine.
 _MIN, _MAX = 0.25, 16.0
 
 _lock = Lock()
 
 
 def factor(name, n):
-    """Return what a kernel takes by what the model says, relative to plain `spmm`.
+    """Return the measured time of a strategy divided by its prediction, relative to plain `spmm`.
 
-    Measured at the first call in a process, for the dense product with the threads of the BLAS;
-    1 of what could not be measured, as the machine was busy.
+    The first call in a process measures; the dense product uses the threads of the BLAS.  The
+    factor is 1 if the machine was too busy to measure.
     """
     with _lock:
         found = _factors()
@@ -77,7 +77,7 @@ def _calls(kernel, B, out):
         return lambda: kernel.multiply(B, out, 1.0, 0.0, None, None, None, workers)
 
     if kernel.name == "dense":
-        # Not with fewer threads than the BLAS has.
+        # The BLAS always uses all of its threads.
         product = functools.partial(np.matmul, kernel.dense, B, out)
         return Calls(None, product, foreign=True)
     return Calls(call(1), None)

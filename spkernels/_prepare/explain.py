@@ -1,4 +1,4 @@
-"""What `explain` reports: every kernel measured, which of them is used, and why."""
+"""The reports of `explain`: the time of every strategy, and the reason for the one in use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Candidate", "Explanation", "explain_int8", "explain_matrix"]
 
 
 def _how(state, n, workers, chosen):
-    """Say how the kernel in use for `n` columns was chosen."""
+    """Return the words for how the strategy for `n` columns was chosen."""
     key = cache.key_of(state, n, workers)
     if cache.known.get(key) != chosen:
         return "chosen by the model, without measuring"
@@ -40,7 +40,23 @@ _CHOSEN = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """A kernel that could multiply: times in seconds per product, packing in seconds."""
+    """A strategy that could multiply.
+
+    Attributes
+    ----------
+    name : str
+        The name of the strategy.
+    describes : str
+        A description of its layout.
+    predicted, measured : float
+        The time of a product in seconds, by the model and by measurement; NaN if there is none.
+    packing : float
+        The time of packing in seconds.
+    nbytes : int
+        The memory of the packed data in bytes.
+    spread : float
+        The relative difference of two halves of the measurements.
+    """
 
     name: str
     describes: str
@@ -48,29 +64,45 @@ class Candidate:
     measured: float
     packing: float
     nbytes: int
-    #: By which share two halves of the measurements differ.
     spread: float = math.nan
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the `explain` of a prepared matrix found."""
+    """The report of a prepared matrix's `explain`; ``str`` makes a table of it.
+
+    Attributes
+    ----------
+    title : str
+        The matrix, the number of columns and the threads.
+    flops : int
+        The number of useful operations of a product.
+    chosen : str
+        The name of the strategy in use.
+    candidates : tuple of Candidate
+        All strategies, with their times.
+    patterns : tuple of spkernels.patterns.Pattern
+        The patterns of the matrix.
+    basis : str
+        The basis of the times: "measured"; "CPU time" of one thread, if other processes were
+        running; "within noise" if the fastest differ by less; "predicted" by the model.
+    how : str
+        The words for how the strategy in use was chosen.
+    notes : tuple of str
+        Causes that slowed products down, and remedies.
+    """
 
     title: str
     flops: int
     chosen: str
     candidates: tuple[Candidate, ...]
     patterns: tuple[Pattern, ...] = ()
-    #: How the times above are known: "measured"; "CPU time" of one thread, where other processes
-    #: were running; "within noise" if the fastest differ by less; "predicted" by the model.
     basis: str = "measured"
-    #: How the kernel in use was chosen.
     how: str = ""
-    #: What slows products down that were made, and what to do about it.
     notes: tuple[str, ...] = ()
 
     def candidate_of(self, pattern: Pattern) -> Candidate:
-        """Return the kernel that makes use of a pattern."""
+        """Return the candidate that uses a pattern."""
         found = {candidate.name: candidate for candidate in self.candidates}
         gaps = pattern.kind == "block" and pattern.size[0] > 1 and pattern.fill < 1
         name = "padded" if gaps and "padded" in found else "packed"
@@ -110,7 +142,7 @@ class Explanation:
         return "\n".join(lines)
 
 
-#: What is said of the times of a report.
+#: The words for the basis of a report's times.
 _BASES = {
     "measured": "sure: measured on all threads, which nothing disturbed",
     "CPU time": "less sure: other processes were running, so that it is the CPU time of one thread "
@@ -134,12 +166,12 @@ def _time(seconds):
 
 
 def explain_matrix(state, n, workers, chosen, used, patterns):
-    """Measure all kernels; keep what was packed for those in `used`."""
+    """Return the report on all strategies; only those in `used` keep their packed data."""
     csr = state.csr
     predicted = calibrated(csr, n, workers, state.padding)
     names = ["rows", *(name for name in predicted if name != "rows")]
     kernels, verdict = selection.timed(state, n, workers, names, predicted, thorough=True)
-    share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # of what was measured, or a sample
+    share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # above 1 if a sample of rows was measured
     candidates = tuple(
         Candidate(
             name, kernel.describe(), predicted[name], verdict.seconds[name],
@@ -158,7 +190,7 @@ def explain_matrix(state, n, workers, chosen, used, patterns):
 
 
 def _notes(state):
-    """Return what is to be said of products that were made."""
+    """Return notes on earlier products that could not use the packed data."""
     found = {kernel.promoted for kernel in list(state.kernels.values())} - {None}
     return tuple(
         f"products with operands of other dtypes do not use what was packed: they ran on a CSR in "
@@ -169,9 +201,9 @@ def _notes(state):
 
 
 def explain_int8(csr, layouts, n, workers, chosen):
-    """Measure products of int8 by layouts, and that of `csr`, which has the values in float32.
+    """Return the report on products of int8 by layouts, and on that of `csr` in float32.
 
-    `layouts`: what was packed, what it says of itself and the seconds that it took, by name.
+    `layouts` has, by name, the packed data, their description and the seconds of packing.
     """
     rows, cols = csr.shape
     columns = max(1, min(n, selection.MAX_ELEMENTS // max(1, rows, cols)))
@@ -191,7 +223,7 @@ def explain_int8(csr, layouts, n, workers, chosen):
 
     calls = {name: int8_calls(packed) for name, (packed, _, _) in layouts.items()}
     calls |= selection.candidates_of({"rows": plain}, {"rows": plain}, X, out, workers)
-    # Nothing is predicted: of those within the noise, the one in use is named.
+    # There are no predictions.  Among layouts within the noise, the one in use is preferred.
     preferred = {name: float(name != chosen) for name in calls}
     verdict = selection.verdict_on(calls, preferred, None, 1, thorough=True)
     seconds, scale = verdict.seconds, n / columns

@@ -1,4 +1,4 @@
-"""Sparse matrices of int8: exact sums, and what quantised networks make of them."""
+"""Sparse matrices of int8, whose sums are exact, and the epilogues of quantised networks."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Int8Matrix", "prepare_int8"]
 
-#: Columns for which matrices are packed in other ways.
+#: Numbers of columns for which the layouts differ; `explain` measures them.
 _OTHER_WIDTHS = (1, 4, 128)
 
 
 def prepare_int8(A, n, workers, check):
-    """Return the `Int8Matrix` of a sparse matrix, real and 2-D: `prepare` with dtype "int8".
+    """Return the `Int8Matrix` of a real 2-D sparse matrix, as `prepare` with dtype "int8" does.
 
-    ``check(csr)`` raises where its pattern is not what it should be.
+    ``check(csr)`` must raise if the matrix breaks a declared pattern.
     """
     # float64 holds sums of duplicates, unless integers beyond 2**53 cancel each other.
     csr, slots = canonical.canonical(A, np.float64, "A")
@@ -70,46 +70,48 @@ def prepare_int8(A, n, workers, check):
 
 
 class Int8Matrix(Multiplier):
-    """A sparse matrix of int8, packed for products with matrices of bytes; made by `prepare`.
+    """A sparse matrix of int8 that is packed for products with bytes; `prepare` makes it.
 
-    It stands for ``scale[:, None] * Q``, where `Q` are the integers.  ``W @ B``, ``X @ W`` and
-    ``X @ W.T`` multiply `Q`, `spmm` and `linear` (``X @ W.T``) also scale what comes out.  Any
-    number of threads may use it at once, and it can be pickled.
+    The matrix stands for ``scale[:, None] * Q``, where `Q` are the integers.  ``W @ B``, ``X @ W``
+    and ``X @ W.T`` multiply by `Q`.  `spmm` and `linear` also scale the sums.  Any number of
+    threads may use a matrix at once, and it can be pickled.
 
     Attributes
     ----------
     shape : (int, int)
-        Its shape.
+        The numbers of rows and columns.
     dtype : numpy.dtype
         int8.
     nnz : int
-        Stored entries.
+        The number of entries.
     nbytes : int
-        The memory that it takes by now, packed and as CSR.
+        The memory in use now, in bytes, of the packed data and of a copy in CSR.
     scale : ndarray of shape (m,), float32
-        The factor of each row: its largest magnitude over 127, or 1 where integers were taken.  A
-        transpose has the same ones, of its columns.
+        The scale of each row: its largest magnitude divided by 127, or 1 if the matrix was prepared
+        with integers.  A transpose has the same scales, for its columns.
     kernel : str
-        What multiplies as many columns as it was prepared for.
+        A description of the kernel for the number of columns that the matrix was prepared for.
     T : Int8Matrix
-        The transpose, which packs what it needs when it is used.  ``X @ W.T`` needs nothing, as it
-        is done by `W`; ``W.T @ B`` and ``X @ W`` are sums over the rows of `W`, and so over its
-        scales: they are exact, but not scaled, unless all scales are equal.
+        The transpose, which its first use packs.  ``X @ W.T`` needs no packing, as `W` computes it.
+        ``W.T @ B`` and ``X @ W`` sum over the rows of `W`, which have different scales: the sums
+        are exact, but can only be scaled if all scales are equal.
 
     Notes
     -----
-    A product takes ``2 * nnz * n`` operations.  Any four entries of a row (or of four rows that
-    have most of their columns in common) meet four bytes of a column of `B` in one instruction
-    where the CPU has AVX512_VNNI, in some more where it has not, without the saturation of
-    ``vpmaddubsw``; sums are exact, and so the same on every machine.  With up to 16 columns,
-    or 32 where that fills them, it is neighbouring columns that go by four, on CPUs with
-    AVX512_VNNI: entries at random then take about as long as those of float32 do.
+    A product takes ``2 * nnz * n`` operations.  On CPUs with AVX512_VNNI, one instruction
+    multiplies any four entries of a row, or of four rows that share most of their columns, by four
+    bytes of a column of `B`.  Other CPUs take several instructions, without the saturation of
+    ``vpmaddubsw``.  Sums are exact, and so the same on every machine.
+
+    With up to 16 columns, or 32 if these fill the vectors, the four entries are those of
+    neighbouring columns, on CPUs with AVX512_VNNI.  A product with scattered entries then takes
+    about the time of the same product in float32.
     """
 
     dtype = np.dtype(np.int8)
 
     def __init__(self, state, slots, floats, n, workers, parent=None):
-        self._own = state  # None of a transpose, whose state is that of its parent's
+        self._own = state  # None for a transpose, which uses its parent's state
         self._slots = slots
         self._floats = floats
         self._n = n
@@ -123,22 +125,22 @@ class Int8Matrix(Multiplier):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Its shape."""
+        """The numbers of rows and columns."""
         return self._own.csr.shape if self._parent is None else self._parent.shape[::-1]
 
     @property
     def scale(self) -> NDArray[np.float32]:
-        """The factor of each row, or of each column of a transpose; read-only."""
+        """The scale of each row, or of each column of a transpose; read-only."""
         return (self._parent or self)._own.scale
 
     @property
     def nnz(self) -> int:
-        """Stored entries."""
+        """The number of entries."""
         return (self._parent or self)._own.csr.nnz
 
     @property
     def nbytes(self) -> int:
-        """The memory that it takes by now."""
+        """The memory in use now, in bytes."""
         if self._parent is None:
             return self._own.nbytes + getattr(self._slots, "nbytes", 0)
         state = self._parent._own._transposed
@@ -146,7 +148,7 @@ class Int8Matrix(Multiplier):
 
     @property
     def T(self) -> Int8Matrix:
-        """The transpose, which packs what it needs when it is used."""
+        """The transpose, which its first use packs."""
         if self._transposed is None:
             self._transposed = Int8Matrix(
                 None, None, self._floats, self._n, self._workers, parent=self
@@ -155,7 +157,7 @@ class Int8Matrix(Multiplier):
 
     @property
     def kernel(self) -> str:
-        """What multiplies as many columns as it was prepared for."""
+        """A description of the kernel for the number of columns that `prepare` was given."""
         return f"int8: {describe_int8(self._state.packed_for(self._n, self._workers))}"
 
     def toscipy(self) -> sp.csr_array:
@@ -168,25 +170,25 @@ class Int8Matrix(Multiplier):
         return canonical.with_values(state.csr.copy(), state.dequantised())
 
     def update_values(self, data: ArrayLike | SparseLike) -> None:
-        """Take new values for the same pattern, quantised as those that it was prepared with.
+        """Replace the values and keep the structure; new values are quantised as the first were.
 
-        Products that run in other threads meanwhile use the old values or the new ones, never both.
+        Products that run in other threads meanwhile use either the old or the new values.
 
         Parameters
         ----------
         data : array_like or sparse array
-            The values in the order of the ``data`` of the CSR, CSC, COO or BSR matrix that was
-            prepared, duplicates included (for ``W.T`` too), or a sparse matrix with the same
-            pattern, in any format.  Each row gets a scale of its own again; where `W` was prepared
-            with integers, these are taken as they are.
+            The new values.  An array has them in the order of the ``data`` of the CSR, CSC, COO or
+            BSR matrix that was prepared, duplicates included, also for ``W.T``.  A sparse matrix of
+            any format must have the same structure.  Each row gets a new scale; if `W` was prepared
+            with integers, the new integers are taken as they are.
 
         Raises
         ------
         ValueError
-            If `data` has another length or pattern, or values that cannot be quantised; the old
-            ones then stay.
+            If `data` has another length or structure, or values that cannot be quantised.  The old
+            values then stay.
         TypeError
-            If it is not real, or not of integers where `W` was prepared with these.
+            If `data` is not real, or not integer although `W` was prepared with integers.
 
         Examples
         --------
@@ -221,19 +223,19 @@ class Int8Matrix(Multiplier):
             raise TypeError(f"data must hold integers, as W was prepared with these, got {dtype}")
 
     def explain(self, n: int | None = None) -> Explanation:
-        """Measure the layouts that could multiply `n` columns, and say which one does.
+        """Measure the layouts that could multiply `n` columns, and report which one is in use.
 
         Parameters
         ----------
         n : int, optional
-            Columns; by default as many as it was prepared for.
+            The number of columns; by default the number that `prepare` was given.
 
         Returns
         -------
         Explanation
-            Prints as a table, as that of `PreparedMatrix.explain`: what a product with bytes was
-            measured to take, and packing; "rows" is the product of the same values in float32,
-            not packed, for comparison.  Nothing is predicted: `n` alone chooses.
+            A table, as that of `PreparedMatrix.explain`, of the measured times of a product with
+            bytes and of packing.  For comparison, "rows" is the unpacked product of the same values
+            in float32.  There are no predictions, as `n` alone chooses the layout.
 
         Examples
         --------
@@ -301,62 +303,64 @@ class Int8Matrix(Multiplier):
         out_zero_point: int = 0,
         workers: int | None = None,
     ) -> NDArray[Any]:
-        """Multiply, and scale or requantise what comes out.
+        """Multiply, and scale or requantise the sums.
 
-        With ``S = Q @ (B - zero_point)``, exact, the result is, by its `dtype`,
+        The sums ``S = Q @ (B - zero_point)`` are exact.  The `dtype` determines the result [1]_:
 
         - int32: ``S``
         - float32: ``Y = activation((self.scale[:, None] * scale) * S + bias)``
-        - int8, uint8: ``Y / out_scale``, rounded to the nearest integer, of two to the even one,
-          plus `out_zero_point`, and the nearest value of `dtype` where that lies outside (the least
-          for NaN)
+        - int8, uint8: ``Y / out_scale``, rounded to the nearest integer (halves to the even one),
+          plus `out_zero_point`.  A value outside of the range of `dtype` becomes the nearest value
+          of the range, and NaN becomes the smallest.
 
         Parameters
         ----------
         B : array_like of int8, uint8 or bool, shape (k,) or (k, n)
             The bytes, of any strides.  They stand for ``scale * (B - zero_point)``.
         out : ndarray, optional
-            Where to write, with the shape and dtype of the result and any strides; returned.
+            The array for the result, which is returned.  It has the shape and dtype of the result,
+            and any strides.
         dtype : {int32, float32, int8, uint8}, optional
-            Of the result: by default that of `out`, int32 where nothing is scaled, else float32.
+            The dtype of the result.  By default this is the dtype of `out`, or else int32 if sums
+            are not scaled, and float32 otherwise.
         scale : float or array_like of shape (n,) or (1, n), optional
-            What a step of `B` stands for, 1 by default; an array has one for each column (token).
+            The scale of `B`, 1 by default.  An array has a scale for each column (token).
         zero_point : int or array_like of shape (n,) or (1, n), optional
-            The value of `B` that stands for 0; an array has one for each column.
+            The value of `B` that stands for 0.  An array has a value for each column.
         bias : array_like, optional
-            Added to each row: a scalar, or of shape (m, 1); (m,) where `B` is 1-D.
+            Is added to each row: a scalar, or an array of shape (m, 1), or (m,) if `B` is 1-D.
         activation : str, optional
-            Applied to the scaled sums, as in `spkernels.spmm`.
+            Is applied to the scaled sums, as in `spkernels.spmm`.
         out_scale, out_zero_point : float and int, optional
-            What a step of the result stands for, and which of its values stands for 0.
+            The scale of the result, and the value of the result that stands for 0.
         workers : int, optional
-            Threads, at most, as in `spkernels.spmm`.
+            The largest number of threads, as in `spkernels.spmm`.
 
         Returns
         -------
         ndarray
-            Of shape (m, n), or (m,) where `B` is 1-D.
+            Of shape (m, n), or (m,) if `B` is 1-D.
 
         Raises
         ------
         TypeError
             If `B` is not dense or of another dtype, or an argument has the wrong type.
         ValueError
-            If shapes do not fit, a zero point is no value of its dtype, or an option does not go
-            with the dtype of the result; or if anything but sums is asked of a transpose, unless
-            all of its scales are equal.
+            If shapes do not fit, a zero point is not a value of its dtype, or an option does not go
+            with the dtype of the result.  A transpose with different scales returns int32 alone,
+            and raises this error for other results.
 
         Notes
         -----
-        Floating-point operations are float32 and rounded one by one, so that results have the same
-        bits for all instruction sets and numbers of threads; but for "hardswish" and activations
-        that take an exponential, whose last bit instruction sets without a fused multiply-add may
-        give otherwise.
+        Floating-point operations are in float32, and each is rounded.  So results have the same
+        bits for all instruction sets and numbers of threads, with one exception: "hardswish" and
+        activations with an exponential may differ in the last bit on instruction sets without a
+        fused multiply-add.
 
         References
         ----------
         .. [1] B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
-           Integer-Arithmetic-Only Inference", CVPR 2018, for scales and zero points.
+           Integer-Arithmetic-Only Inference", CVPR 2018.
 
         Examples
         --------
@@ -453,30 +457,31 @@ class Int8Matrix(Multiplier):
         out_zero_point: int = 0,
         workers: int | None = None,
     ) -> NDArray[Any]:
-        """Apply it as the weight of a linear layer: ``X @ W.T``, scaled, with bias and activation.
+        """Apply W as the weight of a linear layer: ``X @ W.T``, scaled, with bias and activation.
 
-        With ``S = (X - zero_point) @ Q.T``, exact, the result is made of `S` as by `spmm`.
+        The sums ``S = (X - zero_point) @ Q.T`` are exact.  `spmm` says what results from them.
 
         Parameters
         ----------
         X : array_like of int8, uint8 or bool, of shape (..., k)
-            The inputs, a row for each token; any number of leading dimensions, and any strides.
+            The inputs, a row for each token, with any number of leading dimensions and any strides.
         bias : array_like of shape (m,), or a number, optional
-            Added to each row of the result.
+            Is added to each row of the result.
         activation : str, optional
-            Applied to the scaled sums, as in `spkernels.spmm`.
+            Is applied to the scaled sums, as in `spkernels.spmm`.
         out : ndarray of shape (..., m), optional
-            Where to write; returned.
+            The array for the result, which is returned.
         dtype : {int32, float32, int8, uint8}, optional
-            Of the result: by default that of `out`, int32 where nothing is scaled, else float32.
+            The dtype of the result.  By default this is the dtype of `out`, or else int32 if sums
+            are not scaled, and float32 otherwise.
         scale : float or array_like of shape (...) or (..., 1), optional
-            What a step of `X` stands for, 1 by default; an array has one for each row of `X`.
+            The scale of `X`, 1 by default.  An array has a scale for each row of `X`.
         zero_point : int or array_like of shape (...) or (..., 1), optional
-            The value of `X` that stands for 0; an array has one for each row of `X`.
+            The value of `X` that stands for 0.  An array has a value for each row of `X`.
         out_scale, out_zero_point : float and int, optional
-            What a step of the result stands for, and which of its values stands for 0.
+            The scale of the result, and the value of the result that stands for 0.
         workers : int, optional
-            Threads, at most; by default as many as it was prepared for.
+            The largest number of threads; by default the number that `prepare` was given.
 
         Returns
         -------
@@ -486,12 +491,12 @@ class Int8Matrix(Multiplier):
         Raises
         ------
         TypeError, ValueError
-            As `spmm`, naming `X`.
+            As `spmm`; messages name `X`.
 
         Notes
         -----
-        Takes ``2 * nnz`` operations for each row of `X`.  `X` is copied only where its leading
-        dimensions are not one dimension of some stride, as of ``X.transpose(1, 0, 2)``.
+        The call takes ``2 * nnz`` operations for each row of `X`.  `X` is copied only if its
+        leading dimensions cannot be joined to one dimension, as those of ``X.transpose(1, 0, 2)``.
 
         Examples
         --------
@@ -524,9 +529,10 @@ class Int8Matrix(Multiplier):
         self, state, X, shape, by_rows, out, dtype, row_bias, shapes, scale, zero_point,
         activation, out_scale, out_zero_point, workers,
     ):  # fmt: skip
-        """Multiply by bytes, columns or rows: of a step or a zero point for each, or for all.
+        """Multiply by the bytes `X`, whose columns or (`by_rows`) rows are vectors.
 
-        `shapes`: those that arrays of steps may have.
+        The scale and the zero point are numbers, or arrays of one of `shapes` with an element for
+        each vector.
         """
         if out is not None:
             check_out(out, shape)
@@ -560,7 +566,7 @@ class Int8Matrix(Multiplier):
         if by_rows and X.ndim > 1:
             B, target = as_rows(B).T, as_rows(result).T
             if not np.may_share_memory(target, result) and result.size:
-                result = np.empty(shape, dtype)  # leading dimensions of `out` that are not one
+                result = np.empty(shape, dtype)  # leading dimensions of `out` cannot be joined
                 target = as_rows(result).T
         workers = self._workers if workers is None else workers
         packed = state.packed_for(B.shape[1] if B.ndim == 2 else 1, workers)
@@ -630,7 +636,7 @@ class Int8Matrix(Multiplier):
 
     @classmethod
     def _restored(cls, csr, scale, slots, floats, n, workers):
-        """Make what a pickle describes, by a public class and arrays alone."""
+        """Return the matrix of a pickle, which names a public class and has arrays alone."""
         W = cls(State(csr, scale), unpack_slots(slots), floats, n, workers)
         W._own.packed_for(n, workers)
         return W

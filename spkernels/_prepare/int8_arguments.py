@@ -1,4 +1,7 @@
-"""What products of int8 take beside the matrix: bytes, steps, zero points and a dtype."""
+"""The arguments of products of int8: bytes, scales, zero points and a dtype.
+
+A step is the difference that neighbouring bytes stand for, that is, the scale.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ __all__ = [
 
 _MAX_FLOAT = float(np.finfo(np.float32).max)
 
-# A product may take a few microseconds: dtypes are looked up, as comparing them takes long.
+# A small product takes a few microseconds.  Dtypes are compared by identity, as == takes long.
 INT32, FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
 
-#: The least and the most value of the dtypes of bytes.
+#: The smallest and the largest value of the dtypes of bytes.
 _RANGES = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255)}
 _KINDS: list[np.dtype[Any]] = [INT32, FLOAT32, *_RANGES]
 _RESULTS: dict[Any, np.dtype[Any]] = {kind: kind for kind in _KINDS}
@@ -36,7 +39,7 @@ _RESULTS |= {kind.type: kind for kind in _RESULTS}
 
 
 def result_dtype(dtype, out, scaled):
-    """Return the dtype of a result: as asked for, that of `out`, or float32 where it is scaled."""
+    """Return the dtype of a result: `dtype`, or that of `out`, or float32 if sums are scaled."""
     if dtype is None:
         dtype = out.dtype if out is not None else FLOAT32 if scaled else INT32
     found = _RESULTS.get(dtype) if isinstance(dtype, np.dtype | type) else None
@@ -62,7 +65,7 @@ def as_bytes(value: Any, name: str) -> NDArray[Any]:
 
 
 def _one_for_each(value, name, shapes):
-    """Return an array of one number for each column, or None where there is one for all."""
+    """Return an array of a number for each column, or None if `value` is a single number."""
     if is_single(value):
         return None
     array = numbers(dense_array(value, name), name)
@@ -73,7 +76,7 @@ def _one_for_each(value, name, shapes):
 
 
 def steps_of(scale, shapes):
-    """Return the step of B that is for all columns, and the steps that these have, or None."""
+    """Return the step of all columns and None, or 1.0 and an array of a step per column."""
     if scale is None:
         return 1.0, None
     array = None if type(scale) is float else _one_for_each(scale, "scale", shapes)
@@ -90,7 +93,7 @@ def steps_of(scale, shapes):
 
 
 def zero_points_of(zero_point, dtype, shapes):
-    """Return the zero point that is for all columns, and those that these have, or None."""
+    """Return the zero point of all columns and None, or 0 and an array of one per column."""
     array = None if type(zero_point) is int else _one_for_each(zero_point, "zero_point", shapes)
     if array is None:
         if isinstance(zero_point, np.ndarray):
@@ -130,7 +133,7 @@ def no_zero(out_zero_point, dtype):
 
 
 def output_step(dtype, out_scale, out_zero_point):
-    """Return what a step of the result stands for, and its zero."""
+    """Return the step and the zero point of the result."""
     if dtype is FLOAT32:
         if out_scale is not None:
             raise ValueError("out_scale must be None for a result of float32")

@@ -1,4 +1,4 @@
-"""One set of values of a matrix of int8, and what was packed of it."""
+"""The state of a matrix of int8: one set of values, and the data packed from it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["State", "describe_int8", "pack_int8"]
 
 
 class State:
-    """One set of values, and what was made of it: replaced as a whole when these change.
+    """One set of values and the data packed from it; new values replace the whole state.
 
-    Nothing is locked.  What is made at its first use is assigned when it is complete, and of
-    threads that come at once, one's is kept.
+    There are no locks.  Packed data are assigned when they are complete; if several threads pack at
+    once, the data of one thread are kept.
     """
 
     def __init__(self, csr, scale):
@@ -26,11 +26,11 @@ class State:
         scale.flags.writeable = False
         self.scale = scale
         self.packed = {}
-        self._factors = 1.0, scale  # the last step of B, and what rows are multiplied by for it
+        self._factors = 1.0, scale  # the last step of B, and the factors of rows for it
         self._transposed = None
 
     def packed_for(self, n, workers):
-        """Return what is packed for `n` columns."""
+        """Return the data packed for `n` columns, which the first call packs."""
         width = _core.int8_width(n)
         found = self.packed.get(width)
         if found is None:
@@ -38,14 +38,14 @@ class State:
         return found
 
     def transposed(self):
-        """Return the state of the transpose."""
+        """Return the state of the transpose, which the first call makes."""
         found = self._transposed
         if found is None:
             found = self._transposed = _Transposed(self)
         return found
 
     def factors(self, step):
-        """Return what rows of sums are multiplied by, for a step of the dense operand."""
+        """Return the factor of each row of sums, for a step of the dense operand."""
         last, factors = self._factors
         if last != step:
             factors = self.scale * np.float32(step)
@@ -58,14 +58,14 @@ class State:
 
     @property
     def nbytes(self):
-        """The memory of its arrays, and of what was packed."""
+        """The memory of the arrays and of the packed data, in bytes."""
         csr = self.csr
         arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes + self.scale.nbytes
         return arrays + sum(packed.nbytes for packed in list(self.packed.values()))
 
 
 class _Transposed(State):
-    """The same of a transpose, whose scales are those of its columns."""
+    """The state of a transpose, whose scales belong to its columns."""
 
     def __init__(self, state):
         csr = canonical.transposed(state.csr)
@@ -73,7 +73,7 @@ class _Transposed(State):
         super().__init__(csr, state.scale)
 
     def factors(self, step):
-        """Return the one factor that all columns share, for each row."""
+        """Return the factor of each row, if all columns have the same scale, or raise."""
         scale = self.scale
         if scale.size and (scale != scale[0]).any():
             raise ValueError(
@@ -99,7 +99,7 @@ def pack_int8(csr, width, workers):
 
 
 def describe_int8(packed):
-    """Say how something packed multiplies."""
+    """Return the words for how packed data multiply."""
     common = f", {100 * packed.share:.3g}% in rows with common columns" if packed.share else ""
     which = "any four columns" if packed.layout == "int8_gather4" else "four neighbouring columns"
     return f"{packed.layout}, {which} at a time{common}"

@@ -1,4 +1,4 @@
-"""Sparse operators for scipy's solvers."""
+"""Sparse matrices as linear operators, for scipy's solvers."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class SparseOperator(Multiplier, LinearOperator):  # type: ignore[misc]  # scipy
 
     @property
     def _adjoint_operand(self):
-        # Not a cached_property: until Python 3.12 these hold a lock, at which a forked child waits.
+        # Until Python 3.12 a cached_property holds a lock, at which a forked child could wait.
         if self._adjoint_made is None:
-            # It shares the arrays of A, but for BSR; a complex A is conjugated into new ones.
+            # The transpose shares A's arrays, except for BSR; conjugation makes new values.
             transpose = self._transposed()
             self._adjoint_made = transpose.conj() if self.dtype.kind == "c" else transpose
         return self._adjoint_made
@@ -49,7 +49,7 @@ class SparseOperator(Multiplier, LinearOperator):  # type: ignore[misc]  # scipy
         return aslinearoperator, (self.A,)
 
     def __sizeof__(self) -> int:
-        # What it keeps: scipy's matrices say nothing of their arrays.
+        # scipy's matrices do not count their arrays in __sizeof__.
         return object.__sizeof__(self) + sum(map(held, vars(self.A).values()))
 
     def _matmat(self, X):
@@ -93,25 +93,26 @@ def aslinearoperator(A: SparseLike) -> LinearOperator:
     Parameters
     ----------
     A : sparse array or matrix of shape (m, n)
-        Kept, not copied: it must not change while the operator is in use.  CSR, CSC, COO and BSR
-        are used as they are, other formats are converted to CSR once.
+        The matrix, which is not copied, so it must not change while the operator is in use.  CSR,
+        CSC, COO and BSR are used as they are; other formats are converted to CSR once.
 
     Returns
     -------
     scipy.sparse.linalg.LinearOperator
-        With ``matvec``, ``matmat``, ``rmatvec``, ``rmatmat``, ``.H`` and ``.T``: for `cg`, `gmres`,
-        `eigsh`, `svds`, `lsqr` and the like.
+        An operator with ``matvec``, ``matmat``, ``rmatvec``, ``rmatmat``, ``.H`` and ``.T``, for
+        `cg`, `gmres`, `eigsh`, `svds`, `lsqr` and other solvers.
 
     Raises
     ------
     TypeError
         If `A` is not sparse.
     ValueError
-        If `A` is not 2-D.  Products and transposes raise it too, where `A` is corrupted.
+        If `A` is not 2-D.  If `A` is corrupted, products and transposes raise it.
 
     See Also
     --------
-    accelerate : make scipy's own products run on the kernels instead.
+    prepare : packs a matrix, which is a LinearOperator, too.
+    accelerate : makes scipy's own products run on the kernels instead.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Many matrices prepared at once, as those of a network are."""
+"""The preparation of many matrices at once, such as those of a network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["prepare_many"]
 
-#: Matrices for each thread that are packed before the next ones are looked at.
+#: The number of matrices per thread in a batch, which is packed before the next batch is read.
 _PER_JOB = 2
 
 
@@ -78,38 +78,40 @@ def prepare_many(
     workers: int | None = None,
     jobs: int | None = None,
 ) -> Any:
-    """Prepare several matrices, as `prepare` does each, in parallel.
+    """Prepare several matrices in parallel, each as `prepare` does.
 
     Parameters
     ----------
     matrices : iterable of sparse arrays or matrices
-        Each of any format and shape.  A generator is asked for a few at a time.
+        The matrices, of any formats and shapes.  Of a generator, a few matrices are taken at a
+        time.
     n : int or sequence of int, optional
-        Columns of the dense operands to come: one number for all, or one for each.
+        The number of columns of the dense operands: one number for all matrices, or one for each.
     dtype, storage, pattern, fill, tune, workers
-        As in `prepare`, for all.
+        As in `prepare`, for all matrices.
     jobs : int, optional
-        Threads that copy and pack, one matrix each; by default those that a product may have.
-        Kernels are measured one at a time, while nothing else is packed.
+        The number of threads that copy and pack, each one matrix at a time.  The default is the
+        number of threads of a product.  Strategies are measured one matrix at a time, while no
+        thread packs.
 
     Returns
     -------
     list of PreparedMatrix or Int8Matrix
-        In the order of `matrices`.
+        The prepared matrices, in the order of `matrices`.
 
     Raises
     ------
     TypeError, ValueError
-        As `prepare`, for the first matrix of which it does, named by its index; and if `n` is no
-        number of columns or has another length than `matrices`, or `jobs` is below 1.
+        As `prepare`, for the first matrix that fails; the message has its index.  Also if `n` is
+        not a number of columns or has another length than `matrices`, or `jobs` is below 1.
 
     See Also
     --------
-    prepare : one matrix.
+    prepare : prepares one matrix.
 
     Notes
     -----
-    Besides the results, at most twice `jobs` matrices are held, and their copies.
+    Besides the results, memory holds at most ``2 * jobs`` matrices and their copies.
 
     Examples
     --------
@@ -134,9 +136,9 @@ def prepare_many(
     results: list[Any] = []
     with ThreadPoolExecutor(jobs, "spkernels-prepare") as pool:
         run = pool.map if jobs > 1 else map
-        # Nobody holds the matrices of a batch when the next one is asked for.
+        # References to a batch are dropped before the next batch is read, to bound memory.
         while packed := list(run(pack, list(itertools.islice(numbered, batch)))):
-            # What is measured must have the machine to itself.
+            # Measurements need an idle machine, so no thread packs meanwhile.
             for made in packed:
                 with _Named(len(results)):
                     results.append(chosen(made, tune))
@@ -145,7 +147,7 @@ def prepare_many(
 
 
 def _with_columns(matrices, n):
-    """Return an iterator over each matrix and its number of columns."""
+    """Return an iterator over pairs of a matrix and its number of columns."""
     if find_sparse(matrices, "matrices") is not None or not isinstance(matrices, Iterable):
         raise TypeError(
             f"matrices must be an iterable of sparse matrices, got {type(matrices).__name__}"
@@ -155,11 +157,11 @@ def _with_columns(matrices, n):
     try:
         same = operator.index(n)
     except TypeError:
-        pass  # of several
+        pass  # `n` is a sequence
     else:
         return zip(matrices, itertools.repeat(as_extent(same, "n")))
     wrong = TypeError(f"n must be an integer or a sequence of integers, got {n!r}")
-    if isinstance(n, Mapping | Set):  # these are not in the order of the matrices
+    if isinstance(n, Mapping | Set):  # their order is not that of the matrices
         raise wrong
     try:
         columns = list(map(operator.index, n))
@@ -186,7 +188,7 @@ def _wrong_length(found, expected):
 
 
 class _Named:
-    """Has errors say which of the matrices they are about."""
+    """A context that puts the index of a matrix into the messages of errors."""
 
     def __init__(self, index):
         self.index = index

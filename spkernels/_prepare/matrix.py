@@ -45,38 +45,38 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_WIDTH", "PreparedMatrix"]
 
-#: Widths whose kernels are remembered.
+#: The largest number of widths (numbers of columns) whose kernels are remembered.
 _MAX_WIDTHS = 1000
 
-#: The columns that a matrix is prepared for where nothing is said.
+#: The number of columns that a matrix is prepared for by default.
 DEFAULT_WIDTH = 128
 
 
 class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scipy's has a None
-    """A sparse matrix that was packed for products with dense ones; made by `prepare`.
+    """A sparse matrix that is packed for products with dense ones; `prepare` makes it.
 
-    ``W @ B`` and ``B @ W`` multiply, `spmm` does so with options, and any number of threads may use
-    it at once, for any number of columns.  It holds copies: what becomes of the matrix that it was
-    made from does not matter.  It is a `scipy.sparse.linalg.LinearOperator`, and can be pickled.
+    ``W @ B`` and ``B @ W`` multiply, and `spmm` multiplies with options.  Any number of threads may
+    use a matrix at once, for any numbers of columns.  It holds copies, so later changes of its
+    source do not matter.  It is a `scipy.sparse.linalg.LinearOperator`, and can be pickled.
 
     Attributes
     ----------
     shape : (int, int)
-        Its shape.
+        The numbers of rows and columns.
     dtype : numpy.dtype
         float32 or float64.
     nnz : int
-        Stored entries, duplicates added up.
+        The number of entries, after duplicates are summed.
     nbytes : int
-        The memory that it takes by now: what was packed for the numbers of columns that it has met,
-        and a copy in CSR where a kernel in use needs it.  Elsewhere CSR is restored from what was
-        packed, for `toscipy`, `T`, `update_values` and other dtypes, and given back.
+        The memory in use now, in bytes: the data packed for the numbers of columns so far, and a
+        copy in CSR if a kernel in use needs it.  Otherwise CSR is restored from packed data for
+        `toscipy`, `T`, `update_values` and other dtypes, and freed again.
     kernel : str
-        The kernel that multiplies as many columns as it was prepared for.
+        A description of the kernel for the number of columns that `prepare` was given.
     patterns : tuple of spkernels.patterns.Pattern
-        The structure that it has, as `spkernels.patterns.recognise` finds it.
+        The patterns of the matrix, as `spkernels.patterns.recognise` finds them.
     T : PreparedMatrix
-        The transpose, which packs what it needs when it is used.
+        The transpose, which its first use packs.
     """
 
     shape: tuple[int, int]  # type: ignore[misc]  # as scipy's, which is set by its __init__
@@ -95,14 +95,14 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         self._patterns = None
         self._parent = parent
         self._transposed = parent
-        # One lock for a matrix and its transpose, whose values change together.
+        # A matrix and its transpose share a lock, as their values change together.
         self._lock = Lock() if parent is None else parent._lock
         super().__init__(dtype=dtype, shape=shape)
 
     @property
     def _state(self):
         state = self._own
-        if state is None:  # of a transpose that is used for the first time, or after an update
+        if state is None:  # the first use of a transpose, or its first use after an update
             with self._lock:
                 if self._own is None:
                     turned = canonical.transposed(self._parent._own.csr)
@@ -113,13 +113,13 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
 
     @property
     def nnz(self) -> int:
-        """Stored entries, duplicates added up."""
+        """The number of entries, after duplicates are summed."""
         own = self._own
         return (self._parent._own if own is None else own).nnz
 
     @property
     def nbytes(self) -> int:
-        """The memory that it takes by now: its arrays, and what was packed."""
+        """The memory in use now, in bytes: arrays and packed data."""
         state = self._own
         if state is None:
             return 0
@@ -127,18 +127,18 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """The structure that it has: see `spkernels.patterns.recognise`; looked for when asked."""
+        """The patterns of the matrix; the first access calls `spkernels.patterns.recognise`."""
         if self._patterns is None:
             self._patterns = recognised(self._state.csr, self._structure.fill)
         return self._patterns
 
     @property
     def kernel(self) -> str:
-        """The kernel that multiplies as many columns as it was prepared for."""
+        """A description of the kernel for the number of columns that `prepare` was given."""
         return self._kernel(self._n).describe()
 
     def _choice(self, n, state):
-        """Return the name of the kernel for `n` columns."""
+        """Return the name of the strategy for `n` columns."""
         where = width_class(n, self.dtype)
         name = self._choices.get(where)
         if name is None:
@@ -205,12 +205,12 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         out, alpha, beta, bias, activation, order
             As in `spkernels.spmm`.
         workers : int, optional
-            Threads, at most; by default as many as it was prepared for.
+            The largest number of threads; by default the number that `prepare` was given.
 
         Returns
         -------
         ndarray
-            Of shape (m, n), or (m,) where `B` is 1-D.
+            Of shape (m, n), or (m,) if `B` is 1-D.
 
         Raises
         ------
@@ -219,11 +219,11 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
 
         Notes
         -----
-        If `B` has another dtype than `W`, the result has the one that both are promoted to, and the
-        packed values are not used.
+        If `B` has another dtype than `W`, the result has the promoted dtype.  If that is not W's
+        dtype, the packed values are not used.
 
-        `alpha` multiplies finished sums, then follow ``beta * out``, `bias` and the activation, as
-        in `spkernels.spmm`, whichever kernel was chosen.
+        With every strategy, `alpha` multiplies finished sums, ``beta * out`` and `bias` are added,
+        and the activation is applied, as in `spkernels.spmm`.
 
         Examples
         --------
@@ -237,7 +237,7 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         """
         if workers is None:
             workers = self._workers
-        # Microseconds count where products take few: what needs no look at arguments goes first.
+        # A small product takes a few microseconds, so the fast entry comes before all checks.
         own = self._own
         if own is not None:
             result = _core.spmm_fast(
@@ -289,7 +289,7 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         return self._rmatmul(other)
 
     def _matmul(self, B, out=None):
-        """Multiply by a vector, a matrix, or a stack of matrices of shape (..., k, n)."""
+        """Return the product with a vector, a matrix, or a stack of matrices (..., k, n)."""
         B = numbers(dense_array(B, "B", np.asanyarray), "B")
         if B.ndim <= 2:
             return self.spmm(B, out=out)
@@ -304,7 +304,7 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         return self.spmm(B, **options)
 
     def _rspmm(self, X, *, bias, order, out, **options):
-        """Multiply from the right with the options of `spmm`, by way of the transpose."""
+        """Return ``X @ W`` with the options of `spmm`, computed by the transpose."""
         X = numbers(dense_array(X, "A", np.asanyarray), "A")
         if X.ndim > 2:
             if order not in (None, "C"):
@@ -363,22 +363,22 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         beta: float = 0.0,
         workers: int | None = None,
     ) -> NDArray[Any]:
-        """Apply it as the weight of a linear layer: ``activation(alpha * X @ W.T + bias)``.
+        """Apply W as the weight of a linear layer: ``activation(alpha * X @ W.T + bias)``.
 
         Parameters
         ----------
         X : array_like of shape (..., k)
-            The inputs, a row for each; any number of leading dimensions, and any strides.
+            The inputs, a row for each, with any number of leading dimensions and any strides.
         bias : array_like of shape (m,), or a number, optional
-            Added to each row of the result.
+            Is added to each row of the result.
         activation : str, optional
-            Applied last, as in `spkernels.spmm`.
+            Is applied last, as in `spkernels.spmm`.
         out : ndarray of shape (..., m), optional
-            Where to write; returned.  May be `X` itself if W is square.
+            The array for the result, which is returned.  It may be `X` itself if W is square.
         alpha, beta : float, optional
-            Factors of the product and of what `out` held, as in `spkernels.spmm`.
+            The factors of the product and of the old content of `out`, as in `spkernels.spmm`.
         workers : int, optional
-            Threads, at most; by default as many as it was prepared for.
+            The largest number of threads; by default the number that `prepare` was given.
 
         Returns
         -------
@@ -388,14 +388,14 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         Raises
         ------
         TypeError, ValueError
-            As `spkernels.spmm`, naming `X`.
+            As `spkernels.spmm`; messages name `X`.
 
         Notes
         -----
-        ``torch.nn.functional.linear`` with a sparse weight of shape (m, k), for arrays of NumPy.
-        Takes ``2 * nnz`` operations for each row of `X`.  Nothing is transposed in memory: the
-        kernels read `X` and write the result by strides.  `X` is copied only where its leading
-        dimensions are not one dimension of some stride, as of ``X.transpose(1, 0, 2)``.
+        This is ``torch.nn.functional.linear`` with a sparse weight of shape (m, k), for arrays of
+        NumPy.  It takes ``2 * nnz`` operations for each row of `X`.  Kernels read `X` and write the
+        result by strides, so no array is transposed in memory.  `X` is copied only if its leading
+        dimensions cannot be joined to one dimension, as those of ``X.transpose(1, 0, 2)``.
 
         Examples
         --------
@@ -431,12 +431,12 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
             return result.T.reshape(shape)
         into = as_rows(out)
         self.spmm(X.T, bias=bias, out=into.T, **options)
-        if not np.may_share_memory(into, out):  # leading dimensions that are not one
+        if not np.may_share_memory(into, out):  # the leading dimensions could not be joined
             out[...] = into.reshape(shape)
         return out
 
     def _rows(self, X, bias, activation, out, alpha, beta, workers):
-        """`linear` of one or two dimensions where nothing is out of the ordinary, or None."""
+        """Return `linear` of a 1-D or 2-D ndarray by the fast entry, or None if that refuses it."""
         own = self._own
         if own is None:
             return None
@@ -455,7 +455,10 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         return None if result is None else result.T if out is None else out
 
     def dot(self, x: Any) -> Any:
-        """Multiply by a dense operand, a number or another operator, as ``W @ x`` and ``x * W``."""
+        """Return the product with a dense operand, a number or another operator.
+
+        It is ``W @ x`` for a dense operand and an operator, and ``x * W`` for a number.
+        """
         if np.isscalar(x) or isinstance(x, LinearOperator):
             factor: Any = x
             return super().dot(factor)
@@ -488,32 +491,32 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
 
     @property
     def T(self) -> PreparedMatrix:  # type: ignore[override]  # scipy's is any operator
-        """The transpose, which packs what it needs when it is used."""
+        """The transpose, which its first use packs."""
         return self._transpose()
 
     def toscipy(self) -> sp.csr_array:
-        """Return a copy as a `scipy.sparse.csr_array`, its rows sorted, duplicates added up."""
+        """Return a copy as a `scipy.sparse.csr_array`, with sorted rows and without duplicates."""
         return self._state.csr.copy()
 
     def update_values(self, data: ArrayLike | SparseLike) -> None:
-        """Take new values for the same pattern, as when weights were trained on.
+        """Replace the values and keep the structure, as a step of training needs it.
 
-        Products that run in other threads meanwhile use the old values or the new ones, never both.
+        Products that run in other threads meanwhile use either the old or the new values.
 
         Parameters
         ----------
         data : array_like or sparse array
-            The values in the order of the ``data`` of the CSR, CSC, COO or BSR matrix that was
-            prepared, duplicates included (for ``W.T`` too), or a sparse matrix with the same
-            pattern, in any format.
+            The new values.  An array has them in the order of the ``data`` of the CSR, CSC, COO or
+            BSR matrix that was prepared, duplicates included, also for ``W.T``.  A sparse matrix of
+            any format must have the same structure.
 
         Raises
         ------
         ValueError
-            If `data` has another length or pattern, or values that the storage cannot hold; the old
-            ones then stay.
+            If `data` has another length or structure, or values that the storage cannot hold.  The
+            old values then stay.
         TypeError
-            If it is not real.
+            If `data` is not real.
         """
         sparse = find_sparse(data, "data")
         if self._parent is not None:
@@ -531,27 +534,28 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
 
     def _replace(self, state):
         with self._lock:
-            # The transpose first: a child that is forked in between makes it again of the values
-            # that the matrix has there, the old ones.
+            # The transpose is dropped first.  A child that is forked in between then makes it again
+            # from the old values, which the matrix still has there.
             if self._transposed is not None:
-                self._transposed._own = None  # made again when it is used
+                self._transposed._own = None  # its next use makes it again
             self._own = state
 
     def explain(self, n: int | None = None) -> Explanation:
-        """Measure every kernel that could multiply `n` columns, and say which is used and why.
+        """Measure every strategy that could multiply `n` columns, and report which is used and why.
 
         Parameters
         ----------
         n : int, optional
-            Columns; by default as many as it was prepared for.
+            The number of columns; by default the number that `prepare` was given.
 
         Returns
         -------
         Explanation
-            Prints as a table: what was predicted and measured per product, by how much that varies,
-            what packing took, how many products pay for it, which patterns `W` has, and how sure
-            all of this is.  `candidates` has the numbers, `chosen` the kernel's name, `patterns`
-            what was recognised, `basis` how the times are known, `how` how the kernel was chosen.
+            A table of the strategies: the predicted and the measured time of a product, the spread
+            of the latter, the time of packing, and the number of products that pay for packing.
+            The patterns of `W` and the certainty of the times follow.  `candidates` has the
+            numbers, `chosen` the name of the strategy in use, `patterns` the patterns, `basis` the
+            source of the times, and `how` the source of the choice.
 
         Examples
         --------
@@ -604,7 +608,7 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
 
     @classmethod
     def _restored(cls, state, slots, n, workers, choices, structure):
-        """Make what a pickle describes, by a public class and arrays alone."""
+        """Return the matrix of a pickle, which names a public class and has arrays alone."""
         csr, storage, own_workers, padding = state
         padding = None if padding is None else Padding(*padding)
         own = State(csr, storage, own_workers, padding)

@@ -1,4 +1,4 @@
-"""NumPy's functions of operands that multiply by dense arrays."""
+"""NumPy's functions for objects that multiply by dense arrays."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["Convertible", "Multiplier", "multiply_stack"]
 
 _MATMUL = np.matmul
 
-#: What ``X @= W`` passes: the axes that are the default, for 2-D and 1-D `X`.
+#: The values of ``axes`` that ``X @= W`` passes for 2-D and 1-D `X`; they mean the default.
 _DEFAULT_AXES = ([(-2, -1)] * 3, [(-1,), (-2, -1), (-1,)])
 
-#: The bytes of a dense array that is made without being asked for, at most.
+#: The largest dense array, in bytes, that an implicit conversion makes.
 _MAX_CONVERTED = 2**30
 
-#: What looks at attributes of its arguments alone, so that these need not be arrays.
+#: Functions that read only attributes of their arguments, so that these need not be arrays.
 _OF_ATTRIBUTES = {np.iscomplexobj, np.isrealobj, np.ndim, np.result_type, np.shape}
 
 
 class Multiplier:
-    """Has `numpy.matmul` and `numpy.dot` multiply as ``W @ B`` and ``X @ W`` do.
+    """Makes `numpy.matmul` and `numpy.dot` multiply as ``W @ B`` and ``X @ W`` do.
 
-    A subclass has `shape`, `dtype` and `__matmul__`, `__rmatmul__` if it multiplies from the right,
-    and ``_matmul(B, out)`` and ``_rmatmul(X, out)``, which write products of its dtype.
+    A subclass defines `shape`, `dtype` and `__matmul__`, and `__rmatmul__` if it multiplies from
+    the right.  Its ``_matmul(B, out)`` and ``_rmatmul(X, out)`` write products of its dtype.
     """
 
-    #: How many dimensions it has.
+    #: The number of dimensions.
     ndim = 2
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options) -> Any:
@@ -43,7 +43,7 @@ class Multiplier:
                 return _from_right(*inputs)
             return _matmul(*inputs, **options)
         if method == "__call__" and not options:
-            if ufunc in _COMPARISONS:  # by identity, as objects do that are no arrays
+            if ufunc in _COMPARISONS:  # objects that are not arrays compare by identity
                 return _COMPARISONS[ufunc](*inputs)
             if ufunc.__name__ in _PRODUCTS:
                 return _PRODUCTS[ufunc.__name__](*inputs)
@@ -68,10 +68,10 @@ class Multiplier:
 
 
 class Convertible(Multiplier):
-    """A `Multiplier` that `numpy.asarray` and the like convert to a dense array.
+    """A `Multiplier` that `numpy.asarray` converts to a dense array.
 
-    pandas does so with what stands behind a frame's ``@``, and so does scipy.  A subclass has
-    ``_dense()``.
+    pandas converts the right operand of a frame's ``@`` so, and scipy does, too.  A subclass
+    defines ``_dense()``.
     """
 
     shape: tuple[int, int]
@@ -93,15 +93,15 @@ class Convertible(Multiplier):
 
 
 def multiply_stack(W, B, dtype, out):
-    """Return ``W @ B`` of a dtype, in `out` if that is given, for `B` of shape (..., k, n)."""
+    """Return ``W @ B`` in `dtype`, in `out` if given, for `B` of shape (..., k, n)."""
     check_inner(W.shape, B)
     shape = (*B.shape[:-2], W.shape[0], B.shape[-1])
     if out is not None:
         check_out(out, shape)
         check_out_dtype(out, dtype)
-    # Not `out` itself, which keeps what it holds until all products are done.
+    # A product may fail, so `out` is written only after all products are done.
     result = np.empty(shape, dtype)
-    if shape[-1] == 1:  # a stack of vectors, which is a matrix
+    if shape[-1] == 1:  # a stack of vectors is a matrix, which one product multiplies
         W.linear(B[..., 0], out=result[..., 0])
     else:
         for index in np.ndindex(shape[:-2]):
@@ -133,7 +133,7 @@ def _from_right(left, right):
 
 
 def _into(out, left, right):
-    """Write a product to an array of its shape, of any dtype that it may be cast to."""
+    """Write a product to `out`, an array of its shape and of a dtype that it may be cast to."""
     if isinstance(left, Multiplier):
         matrix, dense, write = left, right, getattr(left, "_matmul", None)
     else:
@@ -158,7 +158,7 @@ def _vecmat(vector, matrix):
     return _matmul(np.conj(dense_array(vector, "x"))[..., None, :], matrix)[..., 0, :]
 
 
-#: By name, as NumPy has them from 2.2 on.
+#: By name, as only NumPy 2.2 and newer have these ufuncs.
 _PRODUCTS = {"matvec": _matvec, "vecmat": _vecmat}
 _COMPARISONS = {np.equal: operator.is_, np.not_equal: operator.is_not}
 

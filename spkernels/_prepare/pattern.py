@@ -1,4 +1,4 @@
-"""A pattern that is inspected once and sampled at many times."""
+"""A structure that is inspected once, for many sampled products."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ __all__ = ["PreparedPattern", "prepare_pattern"]
 
 
 class PreparedPattern:
-    """A sparse pattern that was inspected for sampled products; made by `prepare`.
+    """A sparse matrix that is inspected for sampled products; `prepare` makes it.
 
     It holds copies, and any number of threads may use it at once.  It can be pickled.
 
     Attributes
     ----------
     shape : (int, int)
-        Its shape.
+        The numbers of rows and columns.
     dtype : numpy.dtype
-        float32 or float64: of the values that `beta` and `scale` read.
+        The dtype of the values, which `beta` and `scale` read: float32 or float64.
     nnz : int
-        Stored entries, duplicates added up.
+        The number of entries, after duplicates are summed.
     nbytes : int
-        The memory that it takes.
+        The memory in use, in bytes.
     """
 
     def __init__(self, csr, k, workers):
@@ -67,22 +67,22 @@ class PreparedPattern:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Its shape."""
+        """The numbers of rows and columns."""
         return self._csr.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of its values."""
+        """The dtype of the values."""
         return self._csr.dtype
 
     @property
     def nnz(self) -> int:
-        """Stored entries, duplicates added up."""
+        """The number of entries, after duplicates are summed."""
         return self._csr.nnz
 
     @property
     def nbytes(self) -> int:
-        """The memory that it takes."""
+        """The memory in use, in bytes."""
         csr = self._csr
         arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes
         return arrays + self._pattern.nbytes
@@ -170,25 +170,25 @@ class PreparedPattern:
         scale: bool = False,
         workers: int | None = None,
     ) -> Any:
-        """Sample the product of two dense matrices at the pattern; see `spkernels.sddmm`.
+        """Sample the product of two dense matrices at the entries; see `spkernels.sddmm`.
 
         Parameters
         ----------
         X : array_like of shape (..., m, k)
             The left factor.
         Y : array_like of shape (..., k, n)
-            The right factor; ``Yt.T`` with row-major `Yt` is the fast layout.
+            The right factor; ``Yt.T`` of a row-major `Yt` is the fastest layout.
         out : csr_array or ndarray, optional
-            Where to write, as in `spkernels.sddmm`.
+            The array for the result, as in `spkernels.sddmm`.
         alpha, beta, scale
             As in `spkernels.sddmm`.
         workers : int, optional
-            Threads, at most; by default as many as it was prepared for.
+            The largest number of threads; by default the number that `prepare` was given.
 
         Returns
         -------
         csr_array, or ndarray of shape (..., nnz)
-            In CSR, columns sorted; the values alone where there are leading dimensions.
+            The samples: in CSR with sorted indices or, with leading dimensions, the values alone.
 
         Raises
         ------
@@ -236,22 +236,22 @@ class PreparedPattern:
         return with_data(P, values) if out is None else out
 
     def explain(self, k: int | None = None) -> str:
-        """Say how sampled products of rows of `k` elements go.
+        """Return the shares of entries that are sampled by tiles and row by row.
 
         Parameters
         ----------
         k : int, optional
-            Elements of a row; by default those it was prepared for.
+            The number of elements of a row of X; by default the number that `prepare` was given.
 
         Returns
         -------
         str
-            Readable text.
+            Lines of text.
 
         Raises
         ------
         TypeError, ValueError
-            If `k` is no positive integer.
+            If `k` is not a positive integer.
         """
         k = self._k if k is None else as_extent(k, "k")
         tiled = self._pattern.tiled(k)
@@ -280,7 +280,7 @@ class PreparedPattern:
 
 
 def prepare_pattern(P, dtype, k, workers):
-    """Return `P`, which is sparse and 2-D, inspected."""
+    """Return the `PreparedPattern` of a sparse 2-D matrix `P`."""
     check_pattern_columns(P.shape, "A")
     csr, _ = canonical.canonical(P, dtype, "A")
     return PreparedPattern(csr, k, workers)

@@ -1,4 +1,4 @@
-"""What the model of the C library says that kernels take, and which of them it prefers."""
+"""Predicted times of strategies, by the model of the C library, and the choice by them."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from .strategies import blas_threads
 
 __all__ = ["best_padding", "calibrated", "eligible", "predict", "predictions"]
 
-#: The largest dense matrix that is made to see whether it is faster, in bytes.
+#: The largest dense matrix that the strategy "dense" makes, in bytes.
 _MAX_DENSE = 1 << 28
 
-#: The smallest whose memory matters, in bytes.
+#: The smallest dense matrix whose memory matters for the choice, in bytes.
 _SMALL_DENSE = 1 << 16
 
-#: What products take where 2, 4, 8 or 16 rows share their columns, as a share of what scattered
-#: entries take: with a vector, with columns that fill one SIMD vector, and with more.  Of 120
-#: products (Zen 5, 2048 x 2048, 90 and 95% sparse, vectors of 2 to 16 rows that are 75 to 95% full,
-#: 1 to 256 columns), padding was chosen by it where that lost more than 5% in one, for which a
-#: factor was adjusted afterwards.
+#: The time of a product whose rows share columns in groups of 2, 4, 8 or 16, relative to the time
+#: with scattered entries: for a vector, for columns that fill at most one SIMD vector, and for
+#: more.  Of 120 products (Zen 5, 2048 x 2048, 90 and 95% sparse, vectors of 2 to 16 rows that are
+#: 75 to 95% full, 1 to 256 columns), these factors chose padding in one that it slowed down by more
+#: than 5%; a factor was adjusted for it afterwards.
 _SHARING = {"vector": (1.0, 0.7, 0.55, 0.45), "narrow": (1.0, 0.95, 0.75, 0.75),
             "wide": (0.8, 0.65, 0.65, 0.65)}  # fmt: skip
 _NARROW_BYTES = 64
 
-#: Cycles of the look for infinity and NaN on one thread: for each row of an operand and each 64
-#: bytes of it, and in all.
+#: Cycles of the search for infinity and NaN on one thread: for each 64 bytes of each row of an
+#: operand, and once per product.
 _LOOKING, _LOOKING_ONCE = 1.5, 6000.0
 
 
 def _cycles(csr, nnz, n, strategy):
     rows, cols = csr.shape
     cycles = _core.predict(rows, cols, nnz, csr.dtype == np.float64, n, STRATEGIES[strategy])
-    # It is 0 for sizes that cannot be packed.
+    # The prediction is 0 for sizes that cannot be packed.
     return cycles if cycles > 0 or strategy == "rows" else math.inf
 
 
 def _padded_cycles(csr, padding, n, workers):
     size = csr.dtype.itemsize
     width = "vector" if n == 1 else "narrow" if n * size <= _NARROW_BYTES else "wide"
-    # Rows go in groups of 2, 4, ...: of those that divide the height, the largest counts.
+    # The largest power of two that divides the height is the number of rows that share columns.
     together = min(4, (padding.height & -padding.height).bit_length() - 1)
     share = _SHARING[width][together - 1] if together else 1.0
     looking = csr.shape[1] * math.ceil(n * size / 64) * _LOOKING + _LOOKING_ONCE
@@ -52,11 +52,11 @@ def _padded_cycles(csr, padding, n, workers):
 
 
 def predictions(csr, n, workers, padding=None):
-    """Return kernels and the seconds that a product is said to take (``src/plan/cost.c``).
+    """Return the predicted seconds of a product by strategy (``src/plan/cost.c``).
 
-    Those that have no place are left out: packed where a matrix is too sparse, padded where nothing
-    is to be, dense where it would fill the memory with zeros or the BLAS has more threads than are
-    allowed.
+    Strategies that do not apply are left out: "packed" if the matrix is too sparse, "padded"
+    without padding, and "dense" if the dense matrix is too large or the BLAS has more threads than
+    `workers` allows.
     """
     rows, cols = csr.shape
     unit = CYCLE / thread_count(workers)
@@ -64,14 +64,14 @@ def predictions(csr, n, workers, padding=None):
     if padding is not None:
         cycles["padded"] = _padded_cycles(csr, padding, n, workers)
     if rows * cols * csr.dtype.itemsize <= _MAX_DENSE and thread_count(workers) >= blas_threads():
-        # Of our threads, as many as the BLAS has.
+        # The unit assumes all of our threads; the BLAS may have fewer.
         share = thread_count(workers) / min(thread_count(workers), blas_threads())
         cycles["dense"] = _cycles(csr, csr.nnz, n, "dense") * share
     return {name: value * unit for name, value in cycles.items() if math.isfinite(value)}
 
 
 def calibrated(csr, n, workers, padding=None):
-    """Return the same, corrected by what this machine was measured to take for other products."""
+    """Return `predictions`, corrected by measurements of other products on this machine."""
     predicted = predictions(csr, n, workers, padding)
     with exclusive:
         return {
@@ -81,15 +81,16 @@ def calibrated(csr, n, workers, padding=None):
 
 
 def predict(csr, n, workers, padding=None):
-    """Return the name of the kernel that the model says is fastest."""
+    """Return the name of the strategy that the model predicts to be the fastest."""
     predicted = predictions(csr, n, workers, padding)
     return min(eligible(csr, predicted), key=predicted.get)
 
 
 def eligible(csr, names):
-    """Return the names of kernels that keep no more than the dense array has, if that is large.
+    """Return the strategies whose memory is not above that of a large dense array.
 
-    Where CSR, with indices of 32 bits, takes more than its zeros written out, others take less.
+    CSR with 32-bit indices may take more memory than the dense array; then "rows" is left out, as
+    all other strategies take less.
     """
     size = csr.dtype.itemsize
     dense = csr.shape[0] * csr.shape[1] * size
@@ -99,5 +100,5 @@ def eligible(csr, names):
 
 
 def best_padding(csr, paddings, n, workers):
-    """Return the one of some paddings that the model says is fastest, or None."""
+    """Return the padding that the model predicts to be the fastest, or None if there are none."""
     return min(paddings, key=lambda p: _padded_cycles(csr, p, n, workers), default=None)

@@ -1,4 +1,4 @@
-"""`prepare`: options are checked, the matrix is inspected, its kernel chosen."""
+"""`prepare`, which checks options, inspects the matrix, and chooses a strategy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_options", "chosen", "deferred", "inspected", "packed_ahead", "prepare"]
 
-#: The elements of a row that a pattern is prepared for where nothing is said.
+#: The number of elements of a row of the factors that sampled products are prepared for by default.
 DEFAULT_DEPTH = 64
 
 
@@ -111,54 +111,55 @@ def prepare(
     Parameters
     ----------
     A : sparse array or matrix of shape (m, k)
-        Of any format, or of another library (see :ref:`foreign`).  Copied; duplicates are added up,
-        explicit zeros stay.
+        The matrix, of any format, or of another library (see :ref:`foreign`).  It is copied.
+        Duplicates are summed, and explicit zeros stay.
     n : int, optional
-        Columns of the dense operands to come, 128 if nothing is said.  Others work too: what they
-        need is packed at their first product.
+        The number of columns of the dense operands, 128 by default.  Other numbers work, too: their
+        first product packs what they need.
     op : {"spmm", "sddmm"}, optional
-        What it is for: products with dense matrices, or sampled products of two of them at its
-        stored positions.
+        The operation that the matrix is for: "spmm", products with dense matrices, or "sddmm",
+        products of two dense matrices that are sampled at its entries.
     k : int, optional
-        With ``op="sddmm"``, the elements of a row of the dense factors to come, 64 if nothing is
-        said; others work too.  `n`, `storage`, `pattern`, `fill` and `tune` are for
+        With ``op="sddmm"``, the number of elements of a row of the left factor, 64 by default.
+        Other numbers work, too.  `n`, `storage`, `pattern`, `fill` and `tune` are for
         ``op="spmm"``.
     dtype : {float32, float64, int8}, optional
-        Of the values.  By default that of `A`, and for integers and booleans the one that NumPy
-        promotes them and float32 to.  With int8, integers of `A` are taken as they are, and floats
-        are quantised row by row, to 127 steps on either side of 0; the dense operands to come are
-        int8 or uint8 then, and there is no `storage`, nothing to `tune` and nothing to fill up.
+        The dtype of the values.  By default this is the dtype of `A`; for integers and booleans it
+        is the dtype to which NumPy promotes them together with float32.  With int8, integers of `A`
+        are taken as they are, and floats are quantised row by row, to 127 steps on either side of
+        0.  The dense operands are int8 or uint8 then, and `storage`, `tune` and padding do not
+        apply.
     storage : {None, "float16", "bfloat16"}, optional
-        How packed float32 values lie in memory.  In 16 bits they are rounded to the nearest value
-        that these hold, take half of the memory, and are float32 again where they are used, as is
-        the dense operand: sums have the accuracy of float32.  It pays where the values leave the
-        caches; elsewhere products take a little longer, with a vector up to twice as long.
+        The format of packed float32 values in memory.  In 16 bits, values are rounded to the
+        nearest value of the format, and take half of the memory.  They are expanded to float32
+        before products, so sums have the accuracy of float32.  This pays if the values do not fit
+        the caches.  Otherwise products take a little longer, and with a vector up to twice as long.
     pattern : str, optional
-        The structure of `A`.  "auto" has it looked for, and columns of blocks that are `fill` full
-        on average filled up with zeros where that is faster.  A declared one is checked: "n:m" (at
-        most n entries in every m columns of a row), "VxW" (blocks of V rows and W columns, which
-        are filled up likewise), "balanced n:m" (n entries exactly) or "complementary K" (K rows
-        after one another have no column in common), numbers in the place of letters.  Columns that
-        rows have in common are made use of whatever is said.
+        The pattern of `A`.  "auto" searches for patterns, and pads columns of blocks whose mean
+        fill is at least `fill` with zeros if that is faster.  A declared pattern is checked: "n:m"
+        (at most n entries in every m columns of a row), "VxW" (blocks of V rows and W columns,
+        which are padded likewise), "balanced n:m" (exactly n entries) or "complementary K" (K
+        consecutive rows have no column in common), with numbers in place of the letters.  Columns
+        that rows share are used in any case.
     fill : float, optional
-        The share of their places that blocks hold at least, on average: from 0.7 to 1.  If nothing
-        is said, 0.9 with "auto", and all of them if blocks are declared.
+        The smallest mean share of the places of blocks that hold entries, from 0.7 to 1.  The
+        default is 0.9 with "auto", and 1 if blocks are declared.
     tune : bool, optional
-        Whether to measure the kernels that may suit `A` (some hundredths of a second, once per
-        pattern and width in a process, see `save_tuning`); with False a model of the machine
-        chooses, and preparing takes some nanoseconds per entry.
+        Whether to measure the strategies that may suit `A`.  This takes some hundredths of a
+        second, once per structure and width in a process (see `save_tuning`).  With False a model
+        of the machine chooses, and preparing takes some nanoseconds per entry.
     workers : int, optional
-        Threads of its products where these do not say, as in `spmm`.
+        The default of `workers` for the products of the matrix, as in `spmm`.
 
     Returns
     -------
     PreparedMatrix
-        With ``W @ B``, ``B @ W``, ``W.spmm``, ``W.T``, ``W.update_values`` and ``W.explain``.
+        W with ``W @ B``, ``B @ W``, ``W.spmm``, ``W.T``, ``W.update_values`` and ``W.explain``.
     PreparedPattern
-        With ``op="sddmm"``: ``W.sddmm(X, Y)`` and ``W.explain``.
+        With ``op="sddmm"``: W with ``W.sddmm(X, Y)`` and ``W.explain``.
     Int8Matrix
-        With ``dtype="int8"``: ``W @ B`` and ``X @ W.T``; ``W.spmm`` and ``W.linear``, which scale
-        and requantise; ``W.update_values`` and ``W.explain``.
+        With ``dtype="int8"``: W with ``W @ B`` and ``X @ W.T``, with ``W.spmm`` and ``W.linear``,
+        which scale and requantise, and with ``W.update_values`` and ``W.explain``.
 
     Raises
     ------
@@ -166,33 +167,35 @@ def prepare(
         If `A` is not sparse or not real, or an argument has the wrong type.
     ValueError
         If `A` is not 2-D or corrupted, an option is unknown, `storage` cannot hold a value, or `A`
-        breaks a declared pattern: the first row and window or block that does is named.  With
-        int8, if `A` holds infinity, NaN or an integer that int8 does not, if the magnitudes of a
-        row add up to more than 8421504, or if it has too few entries for its shape.  With
-        ``op="sddmm"``, if `A` has more than 2147479551 columns.
+        breaks a declared pattern; the message names the first row and window, or the first block,
+        that breaks it.  With int8, if `A` holds infinity, NaN or an integer that int8 cannot hold,
+        if the magnitudes of a row sum to more than 8421504, or if `A` has too few entries for its
+        shape.  With ``op="sddmm"``, if `A` has more than 2147479551 columns.
 
     See Also
     --------
-    spmm : one product, without preparation.
-    prepare_many : the matrices of a network, in parallel.
-    aslinearoperator : for scipy's solvers, without preparation.
-    spkernels.patterns.recognise : says which structure a matrix has.
+    spmm : multiplies without preparation.
+    prepare_many : prepares the matrices of a network in parallel.
+    aslinearoperator : wraps a matrix for scipy's solvers, without preparation.
+    spkernels.patterns.recognise : finds the patterns of a matrix.
 
     Notes
     -----
-    Products take ``2 * nnz * n`` operations.  `A` is cut into row panels and blocks of columns
-    such that the rows of the dense operand that a block needs stay in the L1 cache; the rows of a
-    row panel are sorted by their length in a block, so that loops end when the branch predictor
-    expects it [1]_.  Where the dense product is faster, it is used: the values outside of the
-    pattern then multiply too, as zeros of padded blocks do, but never reach the result, as operands
-    with infinities or NaN go the other way.  But for that, results have the same bits for any
-    number of threads.
+    Products take ``2 * nnz * n`` operations.  `A` is cut into row panels and blocks of columns,
+    such that the rows of the dense operand that a block needs stay in the L1 cache.  The rows of a
+    row panel are sorted by their number of entries in a block, so that the branch predictor
+    expects the ends of loops [1]_.
+
+    If the dense product is faster, it is used.  Structural zeros are then multiplied, too, as are
+    the zeros of padded blocks.  They never change the result, because operands with infinity or NaN
+    take another strategy.  Except for dense products, results have the same bits for any number of
+    threads.
 
     References
     ----------
     .. [1] M. Kreutzer, G. Hager, G. Wellein, H. Fehske, A. R. Bishop, "A unified sparse matrix data
        format for efficient general sparse matrix-vector multiplication on modern processors with
-       wide SIMD units", SIAM J. Sci. Comput. 36, 2014, for rows sorted in windows.
+       wide SIMD units", SIAM J. Sci. Comput. 36, 2014.
 
     Examples
     --------
@@ -218,7 +221,7 @@ def prepare(
 
 
 def check_options(op, n, k, storage, pattern, fill, tune, workers):
-    """Raise where options of `prepare` are wrong; return those that `inspected` takes."""
+    """Check the options of `prepare`, and return those that `inspected` takes."""
     if op not in ("spmm", "sddmm"):
         raise ValueError(f"op must be 'spmm' or 'sddmm', got {op!r}")
     for name, value in (("n", n), ("storage", storage), ("pattern", pattern), ("fill", fill)):
@@ -233,7 +236,7 @@ def check_options(op, n, k, storage, pattern, fill, tune, workers):
 
 
 def inspected(A, *, op, n, k, dtype, workers, storage, structure):
-    """Return what `prepare` makes of a matrix, before a kernel is chosen."""
+    """Return the prepared object of a matrix, before a strategy is chosen."""
     n = DEFAULT_WIDTH if n is None else as_extent(n, "n")
     k = DEFAULT_DEPTH if k is None else as_extent(k, "k")
     A = as_sparse(A, "A")
@@ -254,7 +257,7 @@ def inspected(A, *, op, n, k, dtype, workers, storage, structure):
 
 
 def packed_ahead(made, tune):
-    """Pack what choosing a kernel will need: this may be done in any thread."""
+    """Pack the data that `chosen` will need, and return `made`; any thread may do this."""
     if isinstance(made, PreparedMatrix):
         if tune:
             selection.pack_candidates(made._own, made._n, made._workers)
@@ -264,7 +267,7 @@ def packed_ahead(made, tune):
 
 
 def chosen(made, tune):
-    """Have the kernel chosen and packed for a matrix that was `inspected`."""
+    """Choose and pack the strategy of an object of `inspected`, and return the object."""
     if isinstance(made, PreparedMatrix):
         if tune:
             choice = selection.choose(made._own, made._n, made._workers)
@@ -274,7 +277,7 @@ def chosen(made, tune):
 
 
 def deferred(A):
-    """Return what `prepare` makes of floats without options, but packed when it multiplies."""
+    """Return a prepared matrix of floats with default options, which its first product packs."""
     csr, slots = canonical.canonical(A, A.dtype, "A")
     state, structure = State(csr, None, None), Structure.of(None, None)
     made = PreparedMatrix(state, slots, DEFAULT_WIDTH, None, {}, structure)

@@ -1,4 +1,4 @@
-"""Values of 8 bits from others: quantised row by row, or taken as they are."""
+"""Conversion of values to int8: floats are quantised row by row, integers are kept."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .._inputs import canonical
 
 __all__ = ["check_sums", "quantised"]
 
-#: What the magnitudes of a row may add up to: times a byte, sums still fit 32 bits.
+#: The largest sum of the magnitudes of a row: a product with bytes up to 255 then fits int32.
 MAX_ROW_SUM = (2**31 - 1) // 255
 
 
 def quantised(csr, floats, name):
-    """Return a canonical matrix of float64 with int8 values, and the scale of each row.
+    """Return a canonical float64 matrix with int8 values, and the scale of each row.
 
-    Where the values were not floats, they are taken as they are, and scales are 1.
+    With `floats`, values are quantised; else they must be integers, and scales are 1.
     """
     if floats:
         values, scale = _quantise(csr, name)
@@ -27,7 +27,7 @@ def quantised(csr, floats, name):
 
 
 def check_sums(csr, name):
-    """Raise where sums with bytes might not fit int32."""
+    """Raise ValueError if sums of products with bytes might not fit int32."""
     totals = np.bincount(
         np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr)),
         np.abs(csr.data.astype(np.int16)),
@@ -42,12 +42,12 @@ def check_sums(csr, name):
 
 
 def _first_row(csr, wrong):
-    """Return the row of the first entry for which `wrong` holds."""
+    """Return the row of the first entry for which `wrong` is true."""
     return int(np.searchsorted(csr.indptr, np.flatnonzero(wrong)[0], side="right")) - 1
 
 
 def _largest(csr):
-    """Return the largest magnitude of each row; 0 of empty ones."""
+    """Return the largest magnitude of each row; 0 for empty rows."""
     largest = np.zeros(csr.shape[0])
     filled = np.flatnonzero(np.diff(csr.indptr))
     if filled.size:
@@ -56,7 +56,7 @@ def _largest(csr):
 
 
 def _quantise(csr, name):
-    """Return int8 values and the scale of each row, from float64 ones: symmetric, 127 steps."""
+    """Return int8 values of float64 values, and the scale of each row: 127 steps on each side."""
     finite = np.isfinite(csr.data)
     if not finite.all():
         row = _first_row(csr, ~finite)
@@ -69,8 +69,8 @@ def _quantise(csr, name):
         raise ValueError(
             f"{name} must have scales that float32 holds, row {row} has {largest[row]:.3g}"
         )
-    scale[scale == 0] = 1  # rows of zeros, or of so little that float32 has no step for it
-    # Subnormal steps may have been rounded down a lot: no value may exceed 127 of them.
+    scale[scale == 0] = 1  # rows of zeros, or of values too small for a scale in float32
+    # A subnormal scale may be rounded down a lot; no value may exceed 127 steps of it.
     short = largest > 127.5 * scale.astype(np.float64)
     scale[short] = np.nextafter(scale[short], np.float32(np.inf))
     steps = np.rint(csr.data / np.repeat(scale.astype(np.float64), np.diff(csr.indptr)))
@@ -78,7 +78,7 @@ def _quantise(csr, name):
 
 
 def _whole(csr, name):
-    """Return values that are whole numbers as int8."""
+    """Return integer values as int8, or raise if one is out of range."""
     wrong = (csr.data < -128) | (csr.data > 127)
     if wrong.any():
         value = csr.data[wrong][0]
