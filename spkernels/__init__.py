@@ -1,7 +1,9 @@
-"""Fast sparse x dense kernels for scipy.sparse.
+"""Fast kernels for products of scipy.sparse arrays and dense arrays.
 
-Two products, for any scipy.sparse array: SpMM (`spmm`, sparse @ dense) and SDDMM (`sddmm`, a dense
-product sampled at a sparse pattern).
+`spmm` multiplies a sparse and a dense matrix (SpMM), and `sddmm` samples a dense product at the
+entries of a sparse matrix (SDDMM).  `prepare` packs a matrix once for many products, `accelerate`
+makes scipy's own ``A @ B`` run on the kernels, and `sparse_attention` computes attention over a
+mask.
 """
 
 try:
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 import scipy.sparse as _sp
 
-# threadpoolctl first, in its own way: others import it as well, scipy.io among them.
+# This import must be the first one of threadpoolctl, which scipy.io and others import, too.
 from ._runtime import threadpools as _threadpools  # noqa: F401
 from ._runtime import threads as _threads
 
@@ -98,12 +100,12 @@ __all__ = [
     "spmspv",
 ]
 
-# Reports are public by what returns them: nobody makes one.
+# Users get reports only as results, so their classes are published but not listed in __all__.
 _publish(__name__, *map(globals().get, __all__), Calls, Candidate, Explanation, Report)
 
 
 def __getattr__(name):
-    """Import `spkernels.cuda` where somebody names it; few processes do."""
+    """Import `spkernels.cuda` at its first use, as few processes need it."""
     if name == "cuda":
         import importlib
 

@@ -1,5 +1,6 @@
-"""scipy's own products on the kernels: the switch, the hooks in scipy, the report.
+"""scipy's own products on the kernels: the switch, the hooks in scipy, and the report.
 
-A product that scipy was asked for comes in by a hook, `_ops.crossover` says whether the kernels are
-faster, and `_ops.spmm` multiplies; the report counts what was taken and what was left to scipy.
+A hook receives each product of scipy.  `_ops.crossover` decides whether the kernels are faster, and
+`_ops.spmm` multiplies.  The report counts the products that ran on the kernels and those that were
+left to scipy.
 """

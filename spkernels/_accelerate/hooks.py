@@ -1,9 +1,9 @@
-"""Where scipy.sparse multiplies by dense arrays, and what `accelerate` puts there.
+"""The methods by which scipy.sparse multiplies by dense arrays, and their replacements.
 
 scipy turns every ``A @ B``, ``A.dot(B)`` and ``B @ A`` with a dense B into one call of a method of
-its own: `_matmul_vector` or `_matmul_multivector`, named `_mul_*` before scipy 1.13.  These are
-not public, so they are not looked up by version: `find_hooks` multiplies by each format once and
-watches whether the methods are called as expected.
+its own: `_matmul_vector` or `_matmul_multivector`, named `_mul_*` before scipy 1.13.  These methods
+are not public, so their names are not chosen by version.  `find_hooks` multiplies by each format
+once, and checks that the methods are called as expected.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from .report import CONTENDED, TAKEN
 
 __all__ = ["Hook", "find_hooks", "make_method"]
 
-# Names of the methods for a vector and for a matrix, newest scipy first.
+# The names of the methods for a vector and for a matrix, those of the newest scipy first.
 _NAMES = (("_matmul_vector", "_matmul_multivector"), ("_mul_vector", "_mul_multivector"))
 _OPERATIONS = ("vector", "matrix")
 _NDIM = {"vector": 1, "matrix": 2}
 
-# Less work than this never uses threads.
+# Products with at most this work never use threads.
 _SERIAL_WORK = 10_000
 
-# The formats with kernels, and those that are hooked only to be reported.
+# The formats with kernels, and the formats whose products are only counted.
 _FORMATS = ("csr", "csc", "coo", "bsr")
 _REPORTED = ("dia", "dok")
 _KINDS = ("array", "matrix")
 
 _REAL = [np.dtype(char) for char in "?bhilqBHILQefd"]
 
-# What is multiplied natively: scipy and NumPy promote these pairs alike.
+# The pairs of dtypes that kernels multiply; scipy and NumPy promote them to the same dtype.
 _PAIRS = {(a, b) for a in _REAL for b in _REAL if np.result_type(a, b) in NATIVE}
 
 
@@ -49,8 +49,8 @@ class Hook(NamedTuple):
     owner: type
     name: str
     operation: str
-    matrix_orders: dict[str, str]  # memory order of scipy's results, by format
-    reported: str | None = None  # the format, if it is one that is only reported
+    matrix_orders: dict[str, str]  # the memory order of scipy's results, by format
+    reported: str | None = None  # the format, if its products are only counted
 
 
 def _owner(cls, name):
@@ -62,9 +62,9 @@ def _owner(cls, name):
 
 
 def _watch(cls, names):
-    """Multiply by an instance of `cls`; return the calls of `names`, and the two products.
+    """Multiply by an object of `cls`; return the calls of the methods `names`, and two products.
 
-    A subclass does the watching, so that nothing that others see changes.
+    A subclass records the calls, so that `cls` does not change for other code.
     """
     calls = []
 
@@ -86,7 +86,7 @@ def _matrix_order(cls, names):
     try:
         calls, vector, matrix = _watch(cls, names)
     except Exception:
-        # Whatever an unknown scipy raises here, it is unknown.
+        # An unknown scipy may raise any exception here.
         return None
     reached = [(name, [np.ndim(arg) for arg in args]) for name, args in calls]
     shapes = (np.shape(vector), np.shape(matrix))
@@ -96,7 +96,7 @@ def _matrix_order(cls, names):
 
 
 def _orders(names):
-    """Return the memory order of ``A @ B`` by format, or None if some class is not as expected."""
+    """Return the memory order of ``A @ B`` by format, or None if a class is not as expected."""
     orders = {}
     for format in _FORMATS:
         kinds = {_matrix_order(getattr(sp, f"{format}_{kind}"), names) for kind in _KINDS}
@@ -111,7 +111,7 @@ def _methods(names, orders):
     for format, kind in itertools.product((*_FORMATS, *_REPORTED), _KINDS):
         for name, operation in zip(names, _OPERATIONS, strict=True):
             owner = _owner(getattr(sp, f"{format}_{kind}"), name)
-            # What the reported formats share with CSR is a product by tocsr().
+            # A method that these formats share with CSR multiplies by tocsr(), which is counted.
             shared = format in _REPORTED and owner in sp.csr_array.__mro__
             if owner is not None and not shared and (owner, name) not in seen:
                 seen.add((owner, name))
@@ -121,7 +121,7 @@ def _methods(names, orders):
 
 @functools.cache
 def find_hooks() -> tuple[Hook, ...]:
-    """Return the methods to replace; none where scipy does not multiply as expected."""
+    """Return the methods to replace; none if scipy does not multiply as expected."""
     for names in _NAMES:
         orders = _orders(names)
         if orders is not None:
@@ -130,25 +130,25 @@ def find_hooks() -> tuple[Hook, ...]:
 
 
 def _multiply(A, other, order, pays):
-    """Multiply what `spmm_fast` did not take; return the product and the outcome.
+    """Multiply operands that `spmm_fast` refused; return the product or None, and the outcome.
 
-    That may be a corrupted matrix, for which `spmm` has an error.
+    The matrix may be corrupted; then `spmm` raises the error.
     """
     if A.ndim != 2 or (A.format == "coo" and A.shape[0] == other.ndim == 1):
-        # Such a row in COO times a vector is a scalar in some versions of scipy.
+        # Some versions of scipy return a scalar for a row in COO times a vector.
         return None, "operand"
     if (A.dtype, other.dtype) not in _PAIRS:
         return None, "dtype"
     if not pays:
         return None, "slower"
     if A.format != "coo" and (np.ravel(A.indptr)[:1] > 0).any():
-        # No valid matrix, but scipy multiplies it without reading out of bounds.
+        # This matrix is not valid, but scipy multiplies it without reads out of bounds.
         return None, "layout"
     return spmm(A, other, order=order), TAKEN
 
 
 def _unless_one_row(A, x):
-    # Such a row in COO times a vector is a scalar in some versions of scipy.
+    # Some versions of scipy return a scalar for a row in COO times a vector.
     return None if A.shape[0] == 1 else _core.spmm_fast(A, x)
 
 
@@ -158,8 +158,8 @@ def make_method(hook, original, tally):
     return functools.wraps(original)(make(hook, original, tally))
 
 
-# What comes first in these methods is what costs: small products take about a microsecond.  Notes
-# are taken inline for that reason.
+# Small products take about a microsecond, so the code before a product must be short.  That is why
+# these methods append their notes inline.
 
 
 def _reporting(hook, original, tally):
@@ -179,7 +179,7 @@ def _reporting(hook, original, tally):
 def _choosing(hook, original, tally):
     operation, orders = hook.operation, hook.matrix_orders
     ndim = _NDIM[operation]
-    # Rules, and the fast entry where that gives what scipy gives: row-major results.
+    # Each rule with the fast entry, if scipy's results are row-major, as those of the entry are.
     by_format = {
         rule.format: (_core.spmm_fast if orders.get(rule.format) == "C" else None, *rule)
         for rule in RULES[operation]
@@ -230,8 +230,8 @@ def _choosing(hook, original, tally):
                 result = multiply(self, other)
             outcome = TAKEN
             if result is None:
-                # What the fast entry does not take is corrupted, most often; in COO, it is an
-                # operand whose rows are not contiguous.
+                # An operand that the fast entry refuses is mostly a corrupted one.  With COO, it is
+                # mostly a dense operand whose rows are not contiguous.
                 odd = format != "coo" and type(self) in by_class and data.dtype == other.dtype
                 pays = work >= by_spmm or odd
                 result, outcome = _multiply(self, other, orders[format], pays)

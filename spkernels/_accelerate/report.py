@@ -1,4 +1,4 @@
-"""Counting calls, and showing the counts."""
+"""The counts of calls, and the report that shows them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 __all__ = ["CONTENDED", "TAKEN", "Calls", "Report", "Tally"]
 
-#: The outcome of a call that ran on the kernels; the others say why it did not.
+#: The outcome of a call that ran on the kernels; all other outcomes are reasons why it did not.
 TAKEN = "taken"
 
-#: What is noted, beside the outcome, of a call that contention for CPUs took threads from.
+#: The additional note for a call that had fewer threads because of contention for CPUs.
 CONTENDED = ("contended",)
 
 
@@ -22,16 +22,16 @@ class Calls(NamedTuple):
     Attributes
     ----------
     format : str
-        Of the sparse operand, as the product saw it: ``B @ A`` multiplies by ``A.T``, which is CSC
-        for a CSR `A`.
+        The format of the sparse operand of scipy's product.  ``B @ A`` multiplies by ``A.T``, which
+        is CSC for a CSR `A`.
     dtype : str
-        Of the operands; both where they differ, the sparse one first.
+        The dtype of the operands; if they differ, both dtypes, that of the sparse operand first.
     operation : {"vector", "matrix"}
-        What the sparse operand met; a matrix of one column counts as a vector.
+        The kind of the dense operand; a matrix of one column counts as a vector.
     outcome : str
         "taken", or the reason why scipy multiplied.
     count : int
-        How many.
+        The number of calls.
     """
 
     format: str
@@ -43,16 +43,16 @@ class Calls(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What `accelerate` took and what it left to scipy; printing it shows a table.
+    """The products that `accelerate` took and those that it left to scipy; ``str`` makes a table.
 
     Attributes
     ----------
     calls : tuple of Calls
         The counts, the largest first.
     contended : int
-        How many of the products on the kernels met contention: they ran on fewer threads because
-        others were using the CPUs, or waited for a thread that had lost its CPU.  Calls from
-        several threads at once may count for each other.
+        The number of products on the kernels that met contention: they ran on fewer threads because
+        other programs were using the CPUs, or waited for a thread that had lost its CPU.  Calls
+        from several threads at once may count for each other.
     """
 
     calls: tuple[Calls, ...] = ()
@@ -60,17 +60,17 @@ class Report:
 
     @property
     def taken(self) -> int:
-        """How many products ran on the kernels."""
+        """The number of products that ran on the kernels."""
         return self.outcomes.get(TAKEN, 0)
 
     @property
     def left(self) -> int:
-        """How many products were left to scipy."""
+        """The number of products that were left to scipy."""
         return sum(self.outcomes.values()) - self.taken
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many products had each outcome: "taken", and the reasons of those left."""
+        """The number of products by outcome: "taken", or the reason why scipy multiplied."""
         totals: Counter[str] = Counter()
         for row in self.calls:
             totals[row.outcome] += row.count
@@ -78,7 +78,7 @@ class Report:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What slows products down that ran on the kernels, and what to do about it."""
+        """The causes that slowed down products on the kernels, and their remedies."""
         taken = {row.dtype for row in self.calls if row.outcome == TAKEN}
         mixed = sorted(dtype for dtype in taken if " x " in dtype)
         return tuple(
@@ -87,7 +87,7 @@ class Report:
         )
 
     def __str__(self):
-        """Lay the counts out as a table."""
+        """Return the counts as a table."""
         rows = [Calls._fields, *((*row[:-1], str(row.count)) for row in self.calls)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
@@ -103,12 +103,12 @@ class Report:
 class Tally:
     """Counts of (format, dtype, dtype, operation, outcome).
 
-    A call is noted in a deque, whose append is atomic: a lock would cost a tenth of a small
-    product.  The notes are counted when there are many, and when somebody wants to know.  Where it
-    met contention, a note of its own says so.
+    A call appends a note to a deque, which is atomic; a lock would take a tenth of the time of a
+    small product.  A call that met contention appends another note.  The notes are counted when
+    there are many, and before a report.
     """
 
-    #: Whoever appends to `notes` has them counted from so many on.
+    #: Calls that append to `notes` call `count_notes` from this number of notes on.
     MAX_NOTES = 4096
 
     def __init__(self, lock):
@@ -117,7 +117,7 @@ class Tally:
         self._counts = Counter()
 
     def read(self, reset):
-        """Return the counts as a `Report`, and forget them if asked to."""
+        """Return the counts as a `Report`, and set them to zero with `reset`."""
         with self._lock:
             self.count_notes()
             counts = self._counts.copy()
@@ -137,7 +137,7 @@ class Tally:
         return Report(tuple(sorted(rows, key=lambda row: (-row.count, row[:-1]))), contended)
 
     def count_notes(self):
-        """Count the calls that were noted by now."""
+        """Move all notes to the counts."""
         with self._lock, contextlib.suppress(IndexError):
             while True:
                 self._counts[self.notes.popleft()] += 1

@@ -1,4 +1,4 @@
-"""Running scipy's own products on the kernels."""
+"""The switch that makes scipy's own products run on the kernels."""
 
 from __future__ import annotations
 
@@ -31,38 +31,39 @@ _LATER: dict[Callable[[Any], bool], str] = {
 
 
 class Accelerate:
-    """Let scipy.sparse multiply by dense vectors and matrices with the kernels of spkernels.
+    """Make scipy.sparse multiply by dense vectors and matrices with the kernels of spkernels.
 
     ``with accelerate():`` does so inside of the block, ``@accelerate()`` inside of a function, and
-    ``accelerate.enable()`` until ``accelerate.disable()``.  All code that multiplies by way of
-    scipy.sparse takes part, unchanged: ``A @ B``, ``A.dot(B)``, ``B @ A``, scipy's solvers and
-    scikit-learn's estimators.  Products that the kernels do not multiply faster are scipy's as
-    before, and `report` tells the two apart.
+    ``accelerate.enable()`` until ``accelerate.disable()``.  All code that multiplies through
+    scipy.sparse takes part without a change: ``A @ B``, ``A.dot(B)``, ``B @ A``, scipy's solvers
+    and scikit-learn's estimators.  scipy still computes the products that it computes as fast, and
+    `report` counts both kinds.
 
     Notes
     -----
-    It replaces the methods of scipy's classes that these products end in, and puts the same ones
-    back at the end, also after an exception.  Blocks may be nested and overlap in any order and in
-    any thread: scipy is itself again when the last one has ended.
+    `accelerate` replaces the methods of scipy's classes that compute these products, and restores
+    them at the end, also after an exception.  Blocks may be nested, and may overlap in any order
+    and in any thread.  scipy's methods are restored when the last block has ended.
 
-    This is a state of the process, not of a thread: the threads that joblib or scikit-learn start
-    inside a block are accelerated as well, and so is anything else that runs meanwhile.  Processes
-    forked inside a block inherit it, processes started afresh (``spawn``, loky) do not: functions
-    that they are sent may be decorated, or enter a block.  A pickle or copy of `accelerate` is the
-    object of the process that it is loaded in, and leaves that on or off as it is.
+    The switch is a state of the process, not of a thread.  The threads that joblib or scikit-learn
+    start inside a block are accelerated, too, and so is all other code that runs meanwhile.  A
+    process that is forked inside a block inherits the state.  A process that is started afresh
+    (``spawn``, loky) does not; decorate the functions that it is sent, or let them enter a block.
+    A pickle or copy of `accelerate` is the `accelerate` of the process that loads it, and does not
+    change that process's state.
 
-    Results have the dtype, shape, container and memory order that scipy gives them, and agree with
-    scipy's within rounding.  Taken are real products in float32 or float64, of CSR, CSC, COO and
-    BSR, from the size on where that pays.  scipy trusts index arrays; on the kernels, an index out
-    of range is a ValueError.
+    Results have scipy's dtype, shape, container and memory order, and agree with scipy's within
+    rounding.  The kernels take real products in float32 or float64 of CSR, CSC, COO and BSR, from
+    the size on at which they are faster.  scipy trusts index arrays; on the kernels an index out of
+    range is a ValueError.
 
-    The methods are not part of scipy's interface.  Each is tried before it is replaced, and where
-    scipy does not call them as expected, `accelerate` warns and leaves every product to scipy:
-    results are right with any version, and slow with an unknown one.
+    The methods are not part of scipy's public interface.  Each is tried before it is replaced.  If
+    scipy does not call them as expected, `accelerate` warns and leaves every product to scipy.  So
+    results are right with any version of scipy, and only slow with an unknown one.
 
     See Also
     --------
-    spmm : the product itself, with options that scipy's operators have no room for.
+    spmm : multiplies, with options that scipy's operators do not have.
 
     Examples
     --------
@@ -78,7 +79,7 @@ class Accelerate:
     format  dtype    operation  outcome  count
     csr     float64  matrix     taken        1
 
-    A reason is given for what is left to scipy:
+    The report has a reason for each product that is left to scipy:
 
     >>> with accelerate():
     ...     C = A.astype(complex) @ B
@@ -86,11 +87,11 @@ class Accelerate:
     {'dtype': 1}
     """
 
-    #: It is pickled by its public name.
+    #: Pickles hold this public name.
     __module__ = "spkernels"
 
     def __init__(self):
-        # One lock for everything, reentrant for a signal handler that multiplies.
+        # One lock protects all state.  It is reentrant, as a signal handler may multiply.
         self._lock = threading.RLock()
         self._tally = Tally(self._lock)
         self._blocks = 0
@@ -102,30 +103,31 @@ class Accelerate:
     @overload
     def __call__(self, function: Function, *, blas_threads: int | None = None) -> Function: ...
     def __call__(self, function=None, *, blas_threads=None):
-        """Return a context manager, and decorator, that accelerates what runs inside of it.
+        """Return a context manager and decorator that accelerates the code inside of it.
 
         Parameters
         ----------
         function : callable, optional
-            What to decorate: ``@accelerate`` is the same as ``@accelerate()``.
+            The function to decorate: ``@accelerate`` is the same as ``@accelerate()``.
         blas_threads : int, optional
-            The most threads that a BLAS of the process (OpenBLAS, MKL, BLIS) may use meanwhile;
-            by default that is left alone.  Solvers that take dot products between sparse products
-            are faster with 1, as OpenBLAS's threads keep a CPU busy for milliseconds after each of
-            them; work that is mostly dense is slower.  MKL is limited in the thread that enters the
-            block, OpenBLAS in the whole process.  Of several blocks at once, the smallest
-            number counts; each BLAS has its own number again when the last one has ended.
+            The largest number of threads that a BLAS of the process (OpenBLAS, MKL, BLIS) may use
+            meanwhile; by default the number is not changed.  Solvers that compute dot products
+            between sparse products are faster with 1, as OpenBLAS's threads keep a CPU busy for
+            milliseconds after each dot product.  Work that is mostly dense is slower with 1.  MKL
+            is limited in the thread that enters the block, and OpenBLAS in the whole process.  Of
+            several blocks at once, the smallest number counts.  Each BLAS gets its own number back
+            when the last block has ended.
 
         Returns
         -------
-        context manager, or the function decorated
-            Of any number of blocks, one after another or nested.
+        context manager, or the decorated function
+            The context manager can be entered any number of times, also nested.
 
         Raises
         ------
         TypeError
-            If what is decorated is a class, or runs after it has returned, as generators and
-            coroutines do; if `blas_threads` is not an integer.
+            If `function` is a class, a generator function or a coroutine function, whose body runs
+            after the call has returned, or if `blas_threads` is not an integer.
         ValueError
             If `blas_threads` is below 1.
 
@@ -151,16 +153,17 @@ class Accelerate:
 
     @property
     def enabled(self) -> bool:
-        """Whether scipy's methods are replaced at this moment."""
+        """Whether scipy's methods are replaced now."""
         return bool(self._replaced)
 
     def enable(self, *, blas_threads: int | None = None) -> None:
-        """Accelerate from now on, until `disable` was called as often as `enable`.
+        """Accelerate from now on, until `disable` has been called as often as `enable`.
 
         Parameters
         ----------
         blas_threads : int, optional
-            The most threads that a BLAS of the process may use until then, as for a block.
+            The largest number of threads that a BLAS of the process may use until then, as for a
+            block.
 
         Raises
         ------
@@ -172,7 +175,7 @@ class Accelerate:
         Warns
         -----
         RuntimeWarning
-            If this version of scipy multiplies in an unknown way; nothing is replaced then.
+            If this version of scipy multiplies in an unknown way; then no method is replaced.
 
         Examples
         --------
@@ -188,7 +191,7 @@ class Accelerate:
         self._begin(limit, enables=[limit])
 
     def disable(self) -> None:
-        """Undo the latest call of `enable`; blocks that are running keep on.
+        """Undo the latest call of `enable`; blocks that have not ended stay accelerated.
 
         Raises
         ------
@@ -203,24 +206,26 @@ class Accelerate:
         self._end(limit, kept)
 
     def report(self, *, reset: bool = False) -> Report:
-        """Tell which products were taken and which were left to scipy, and why.
+        """Return the counts of products that the kernels took and of those that scipy computed.
 
         Parameters
         ----------
         reset : bool, optional
-            Whether to start counting anew, at zero.
+            Whether to set the counts to zero afterwards.
 
         Returns
         -------
         Report
-            With ``taken``, ``left``, ``outcomes`` (a dictionary), ``contended`` (products that had
-            fewer threads, or waited for one, as others were using the CPUs) and ``calls`` (a row
-            for each format, dtype, operation and outcome); prints as a table.
+            The counts: ``taken``, ``left``, ``outcomes`` (a dictionary), ``contended`` (the number
+            of products that had fewer threads, or waited for one, as other programs were using the
+            CPUs) and ``calls`` (a row for each format, dtype, operation and outcome).  ``str``
+            makes a table of them.
 
         Notes
         -----
-        Counted is every product with a dense vector or matrix while accelerated, since the process
-        began or since the last reset.  What was not taken has one of these reasons:
+        Every product with a dense vector or matrix is counted while `accelerate` is on, since the
+        process began or since the last reset.  A product that was left to scipy has one of these
+        reasons:
 
         =========  ==============================================================================
         slower     scipy is about as fast or faster for this format, size and shape
@@ -241,7 +246,7 @@ class Accelerate:
         return self._tally.read(reset)
 
     def _begin(self, limit, *, blocks=0, enables=()):
-        # Warnings run code of users, which must not meet the lock.
+        # Warnings run code of users, which must not run while the lock is held.
         hooks = find_hooks()
         if not hooks:
             warnings.warn(
@@ -284,7 +289,7 @@ class Accelerate:
             setattr(hook.owner, hook.name, method)
 
     def _restore_if_unused(self):
-        """Put scipy's methods back; return those that others have replaced meanwhile."""
+        """Restore scipy's methods if nothing uses ours; return hooks that others have replaced."""
         kept = []
         if self._blocks or self._enables:
             return kept
@@ -300,7 +305,7 @@ class Accelerate:
         return f"<spkernels.accelerate, {'on' if self.enabled else 'off'} in this process>"
 
     def __reduce__(self):
-        # By name: there is one of it in a process, and whether it is on is not pickled.
+        # Each process has one such object.  A pickle holds its name, and not whether it is on.
         return "accelerate"
 
 
@@ -310,7 +315,7 @@ class _Block(contextlib.ContextDecorator):
         self._blas_threads = blas_threads
 
     def __call__(self, function: Function) -> Function:
-        """Decorate a function; the block would be over before the body of others begins."""
+        """Decorate a function; of a class or generator the block would end before the body runs."""
         for is_such, kind in _LATER.items():
             if is_such(function):
                 raise TypeError(
@@ -336,5 +341,6 @@ def _as_limit(blas_threads):
 
 
 accelerate = Accelerate()
-# A child that is forked while another thread replaces scipy's methods would have half of them.
+# Without this, a child that is forked while another thread replaces scipy's methods would have only
+# some of them replaced.
 hold_during_fork(accelerate._lock)

@@ -1,4 +1,7 @@
-"""The arrays of sparse operands: native, aligned, of matching lengths, contents not looked at."""
+"""The arrays of sparse operands: native, aligned and of matching lengths.
+
+The contents of index arrays are not checked here.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,10 @@ def _index_array(array, name):
 
 
 def index_arrays(**arrays):
-    """Index arrays of one native width, contiguous and aligned; copies only where they are not."""
+    """Return index arrays of one native dtype, contiguous and aligned; others are copied."""
     found = {name: _index_array(array, name) for name, array in arrays.items()}
     wanted = np.result_type(*(array.dtype for array in found.values()))
-    # It is float64 for int64 and uint64 together.
+    # NumPy promotes int64 and uint64 to float64.
     wanted = wanted if wanted in _INDEX_DTYPES else np.dtype(np.int64)
     result = []
     for name, array in found.items():
@@ -48,17 +51,17 @@ def index_arrays(**arrays):
 
 
 def plain(array, dtype):
-    """Return an array of a dtype, contiguous and aligned; itself where it is that."""
+    """Return `array` if it is contiguous, aligned and of `dtype`, else such a copy."""
     array = np.ascontiguousarray(array, dtype=dtype)
     return array if array.flags.aligned else array.copy()
 
 
 def has_dtype(array, dtype):
-    return dtype is None or array.dtype == dtype  # None itself is equal to float64
+    return dtype is None or array.dtype == dtype  # NumPy compares None as float64
 
 
 def values_of(data, dtype, name, ndim):
-    """Return stored values in a dtype, or in their own in native byte order."""
+    """Return stored values in `dtype` or, if it is None, in their dtype in native byte order."""
     data = np.asarray(data)
     if data.ndim != ndim:
         raise ValueError(f"{name} must be {ndim}-D, got shape {data.shape}")
@@ -66,7 +69,7 @@ def values_of(data, dtype, name, ndim):
 
 
 def coordinates(A, name):
-    """Return the index arrays of COO, one per dimension, by the names that an error calls them."""
+    """Return the index arrays of COO, one per dimension, by their names in errors."""
     coords = getattr(A, "coords", None)
     if coords is None:  # scipy before 1.13
         return {f"{name}.row": A.row, f"{name}.col": A.col}
@@ -95,12 +98,12 @@ def coo_arrays(A, dtype, name):
 
 
 def shape_2d(A):
-    """Return the shape of an operand of one or two dimensions, a row being a matrix."""
+    """Return the 2-D shape of an operand of one or two dimensions; a vector is a row."""
     return (1,) * (2 - A.ndim) + tuple(int(extent) for extent in A.shape)
 
 
 def compressed_arrays(A, dtype, name):
-    """Return the block and the arrays of CSR, CSC or BSR, in native dtypes."""
+    """Return the block shape and the arrays of CSR, CSC or BSR, in native dtypes."""
     shape = shape_2d(A)
     offsets, indices = index_arrays(
         **{f"{name}.indptr": A.indptr, f"{name}.indices": A.indices}
@@ -123,7 +126,10 @@ def compressed_arrays(A, dtype, name):
 
 
 def transposed_arrays(arrays):
-    """Return the arrays of the transpose of valid ones: the same, but of BSR, whose blocks turn."""
+    """Return the arrays of the transpose; only those of BSR are copied, as its blocks change.
+
+    `arrays` must be valid.
+    """
     if arrays.format == _core.BSR:
         return _core.transpose_blocks(arrays)
     shape = arrays.shape[::-1]
@@ -137,7 +143,7 @@ def transposed_arrays(arrays):
 
 
 def widened(arrays):
-    """Return the same of a compressed operand with 64-bit indices."""
+    """Return the arrays of a compressed operand with 64-bit indices."""
     return arrays._replace(
         offsets=arrays.offsets.astype(np.int64, copy=False),
         indices=arrays.indices.astype(np.int64, copy=False),

@@ -1,4 +1,4 @@
-"""Canonical CSR, and where the entries of the matrix that it was made from are in it."""
+"""Canonical CSR, and the slots that map the entries of its source to its own entries."""
 
 from __future__ import annotations
 
@@ -27,27 +27,28 @@ __all__ = [
 
 
 class Order(enum.Enum):
-    """An order of entries from which their places are computed when needed, to save the memory."""
+    """An order of a source's entries from which slots are computed when needed, to save memory."""
 
     COLUMNS = "columns"  # sorted by columns, without duplicates
 
 
 def pack_slots(slots):
-    """Return slots as a pickle holds them: an `Order` by its name."""
+    """Return slots in the form for a pickle: an `Order` becomes its name."""
     return slots.value if isinstance(slots, Order) else slots
 
 
 def unpack_slots(slots):
-    """Return what `pack_slots` was given."""
+    """Return the slots that `pack_slots` was given."""
     is_order = isinstance(slots, str) and slots in [order.value for order in Order]
     return Order(slots) if is_order else slots
 
 
 def canonical(A, dtype, name):
-    """Return `A` as a CSR array of its own, sorted and without duplicates, and slots.
+    """Return a copy of `A` in canonical CSR, and slots.
 
-    Slots say, for each entry of ``A.data``, which entry of the result it was added to: an array or
-    an `Order`, None where the order is the same, and the format's name where it has no such order.
+    ``slots[k]`` is the number of the result's entry to which entry k of ``A.data`` was added.
+    Slots are an array or an `Order`.  They are None if both orders are equal, and the name of A's
+    format if that format has no order of entries.
     """
     if A.ndim != 2:
         raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
@@ -82,10 +83,10 @@ def canonical(A, dtype, name):
 
 
 def canonical_pattern(A, name):
-    """Return where `A` has entries, as a CSR array of True, sorted and without duplicates."""
+    """Return the structure of `A` as a canonical CSR array of True."""
     if A.ndim != 2:
         raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
-    # Not in A's dtype, which may be one that scipy neither converts nor adds up.
+    # Booleans, as scipy can neither convert nor sum values of every dtype that A may have.
     if A.format in KERNEL_FORMATS:
         A = _validated_copy(A, name, None)
     else:
@@ -96,7 +97,7 @@ def canonical_pattern(A, name):
 
 
 def _validated_copy(A, name, dtype):
-    """Return a validated copy, in a kernels' format: nobody else can write to it after that."""
+    """Return a validated copy in a format with kernels; other code cannot change it later."""
     A = normalised(A, name, dtype=dtype)
     if A.format != "coo":
         own = {part: getattr(A, part).copy() for part in ("data", "indices", "indptr")}
@@ -108,9 +109,10 @@ def _validated_copy(A, name, dtype):
 
 
 def _numbered_rows(A):
-    """Return a validated matrix in CSR, sorted, each entry being its number in ``A.data``.
+    """Return a validated matrix in sorted CSR, whose values are the entries' numbers in ``A.data``.
 
-    Duplicates stay apart.  No key of row and column is made, which might not fit in 64 bits.
+    Duplicates stay separate.  Rows are sorted one by one, as a key of row and column might not fit
+    in 64 bits.
     """
     numbers = np.arange(A.data.size)
     if A.format == "csr":
@@ -119,7 +121,7 @@ def _numbered_rows(A):
         csr = sp.csc_array((numbers, A.indices, A.indptr), shape=A.shape).tocsr()
     else:
         coo = sp.coo_array((numbers, positions(A)), shape=A.shape)
-        coo.has_canonical_format = True  # else duplicates would be added up
+        coo.has_canonical_format = True  # otherwise tocsr() would sum duplicates
         csr = coo.tocsr()
         csr = sp.csr_array((csr.data, csr.indices, csr.indptr), shape=A.shape)
     csr.sort_indices()
@@ -134,7 +136,7 @@ def _inverse(places):
 
 
 def _first_of_each(csr):
-    """Return which entries of sorted rows are no duplicates of the one before."""
+    """Return True for each entry of sorted rows that does not repeat the entry before."""
     first = np.empty(csr.indices.size, bool)
     first[:1] = True
     np.not_equal(csr.indices[1:], csr.indices[:-1], out=first[1:])
@@ -144,36 +146,36 @@ def _first_of_each(csr):
 
 
 def _added_up(values, slots, size, dtype):
-    """Return the sums of the values of each slot: in float64, rounded once."""
+    """Return the sum of the values of each slot, computed in float64 and rounded once."""
     sums = np.bincount(slots, weights=values.astype(np.float64), minlength=size)
-    with np.errstate(over="ignore"):  # to infinity, as the sums of kernels
+    with np.errstate(over="ignore"):  # sums of kernels overflow to infinity silently, too
         return sums.astype(dtype)
 
 
 def known_canonical(data, indices, indptr, shape):
-    """Return a CSR array of arrays that are sorted and have no duplicates."""
+    """Return a CSR array of arrays that are known to be canonical."""
     csr = sp.csr_array((data, indices, indptr), shape=shape)
-    # Said, so that nobody looks again: plans cut rows only if these are known to be sorted.
+    # The flags save later checks.  Plans cut rows only if rows are known to be sorted.
     csr.has_sorted_indices = csr.has_canonical_format = True
     return csr
 
 
 def with_values(csr, values):
-    """Return the pattern of a canonical matrix with other values."""
+    """Return a matrix of the structure of a canonical one, with other values."""
     return known_canonical(values, csr.indices, csr.indptr, csr.shape)
 
 
 def first_rows(csr, rows):
-    """Return the first rows of a canonical matrix, sharing its arrays."""
+    """Return the first `rows` rows of a canonical matrix, which share its arrays."""
     end = csr.indptr[rows]
     shape = (rows, csr.shape[1])
     return known_canonical(csr.data[:end], csr.indices[:end], csr.indptr[: rows + 1], shape)
 
 
 def some_rows(csr, rows):
-    """Return about so many rows of a canonical matrix: ranges of them from all over it.
+    """Return about `rows` rows of a canonical matrix, in ranges spread over the matrix.
 
-    Ranges begin at multiples of 64 rows, so that blocks and vectors stay what they are.
+    Ranges begin at multiples of 64 rows, so that blocks and vectors of rows stay whole.
     """
     height = 64
     chunks = -(-csr.shape[0] // height)
@@ -192,13 +194,13 @@ def some_rows(csr, rows):
 
 
 def transposed(csr):
-    """Return the transpose of a canonical matrix, canonical as well."""
+    """Return the transpose of a canonical matrix in canonical CSR."""
     turned = csr.T.tocsr()
     return known_canonical(turned.data, turned.indices, turned.indptr, turned.shape)
 
 
 def same(one, other):
-    """Whether two canonical matrices have one pattern."""
+    """Return whether two canonical matrices have the same structure."""
     return (
         one.shape == other.shape
         and np.array_equal(one.indptr, other.indptr)
@@ -207,9 +209,9 @@ def same(one, other):
 
 
 def place(data, slots, csr, dtype=None):
-    """Return values in the order of `csr` from those in the order of the original matrix.
+    """Return values in the order of `csr` from values in the order of its source.
 
-    They have the dtype of `csr`, if no other is asked for.
+    Values of equal slots are summed.  The result has the dtype of `csr` by default.
     """
     dtype = csr.dtype if dtype is None else dtype
     if isinstance(slots, str):

@@ -1,4 +1,4 @@
-"""From what users pass as dense operands to arrays, with errors that name the argument."""
+"""Conversion of dense operands to arrays, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -30,44 +30,44 @@ __all__ = [
     "plan_bias",
 ]
 
-#: The dtypes that the kernels compute in; everything else is scipy's.
+#: The dtypes that the kernels compute in; scipy computes in all others.
 NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def dense_array(
     value: Any, name: str, convert: Callable[[Any], NDArray[Any]] = np.asarray
 ) -> NDArray[Any]:
-    """Return an array_like as an array, or raise naming the argument where it is none."""
+    """Return an array_like as an array, or raise an error that names the argument."""
     if type(value) is not np.ndarray:
         value = foreign.check_dense(value, name)
     try:
         array = convert(value)
     except ValueError as error:  # nested sequences of unequal lengths
         raise ValueError(f"{name} must be an array of numbers, but {error}") from None
-    except (TypeError, RuntimeError) as error:  # of other libraries
+    except (TypeError, RuntimeError) as error:  # objects of other libraries raise these
         kind = foreign.type_name(value)
         raise TypeError(
             f"{name} must be an array of numbers, and {kind} is not converted: {error}"
         ) from error
     if array.ndim == 0 and array.dtype.kind == "O":
         held = value.item() if isinstance(value, np.ndarray) else value
-        if sp.issparse(held):  # which NumPy puts into arrays as an object
+        if sp.issparse(held):  # NumPy wraps a sparse matrix in an array of one object
             return dense_array(held, name)
         raise TypeError(f"{name} must be an array of numbers, got {foreign.type_name(value)}")
     return array
 
 
 def is_single(value):
-    """Whether an argument is one value, and no array or sequence of them."""
+    """Return whether an argument is a single value, not an array or a sequence of values."""
     # numpy.ndim would raise for nested sequences of unequal lengths, without a name.
     ndim = getattr(value, "ndim", None)
     return not hasattr(value, "__len__") if ndim is None else ndim == 0
 
 
 def numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return `array` if it holds numbers, or raise naming the argument."""
+    """Return `array` if it holds numbers, or raise an error that names the argument."""
     if array.dtype.kind not in "biufc":
-        # bfloat16 and the like, of which NumPy knows no arithmetic.
+        # NumPy has no arithmetic for the dtypes of ml_dtypes, such as bfloat16.
         small = array.dtype.type.__module__ == "ml_dtypes"
         line = f": {name}.astype(numpy.float32) converts it" if small else ""
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}{line}")
@@ -75,12 +75,12 @@ def numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def native_order(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array in native byte order; itself where it is that."""
+    """Return `array` if its byte order is native, else a copy in native byte order."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def dense_view(array: Any, dtype: Any) -> NDArray[Any]:
-    """Return `array` in `dtype` with strides that are whole elements; a copy only where needed."""
+    """Return `array` in `dtype`, aligned and with strides of whole elements; a copy if needed."""
     array = np.asarray(array, dtype=dtype)
     if array.flags.aligned and all(stride % array.itemsize == 0 for stride in array.strides):
         return array
@@ -88,10 +88,7 @@ def dense_view(array: Any, dtype: Any) -> NDArray[Any]:
 
 
 def check_inner(shape, B):
-    """Raise unless a matrix of `shape`, which users have as W, can be multiplied by `B`.
-
-    That is a vector, a matrix, or a stack of matrices.
-    """
+    """Raise unless ``W @ B`` is possible for W of `shape` and a vector, matrix or stack `B`."""
     if B.shape[-2:][0] != shape[1]:
         raise ValueError(
             f"dimension mismatch in W @ B: W has shape {shape} and B has shape {B.shape}"
@@ -99,7 +96,7 @@ def check_inner(shape, B):
 
 
 def check_left(shape, X):
-    """Raise unless `X`, of one dimension or more, can be multiplied by a matrix of `shape`."""
+    """Raise unless ``X @ W`` is possible for W of `shape`; a 0-D `X` passes."""
     if X.ndim and X.shape[-1] != shape[0]:
         raise ValueError(
             f"dimension mismatch in X @ W: X has shape {X.shape} and W has shape {shape}"
@@ -109,9 +106,9 @@ def check_left(shape, X):
 def check_layer(
     shape: tuple[int, int], X: NDArray[Any], bias: Any
 ) -> NDArray[Any] | None:
-    """Return the bias of a linear layer as an array, or None where there is none.
+    """Return the bias of a linear layer as an array, or None if it is None.
 
-    Raises unless the inputs `X` and the bias fit a weight of `shape`.
+    Raises ValueError unless the inputs `X` and the bias fit a weight of `shape`.
     """
     rows, cols = shape
     if X.ndim == 0:
@@ -130,15 +127,16 @@ def check_layer(
 
 
 def as_rows(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of two dimensions or more as a matrix: a view where strides allow it."""
+    """Return an array of at least two dimensions as a matrix, as a view if strides allow it."""
     return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def plan_bias(bias, shape, dtype):
-    """Return (per row, per column) bias vectors of a result of `shape`; None for none.
+    """Return the bias of a result of `shape` as (vector per row, vector per column).
 
-    NumPy's broadcasting decides: (n,) and (1, n) go along columns, (m, 1) along rows, a scalar
-    everywhere; for a 1-D result, (m,).
+    At least one of the two is None.  As in NumPy's broadcasting, shape (n,) or (1, n) has an
+    element per column, and (m, 1) an element per row; a scalar becomes a vector per row.  For a 1-D
+    result the shape is (m,).
     """
     if bias is None:
         return None, None
@@ -162,5 +160,5 @@ def plan_bias(bias, shape, dtype):
 
 
 def is_spmatrix(A):
-    """Whether `A` is one of scipy's matrices, whose products with np.matrix are np.matrix."""
+    """Return whether `A` is a sparse matrix, whose products with np.matrix are np.matrix."""
     return isinstance(A, sp.spmatrix)

@@ -1,4 +1,4 @@
-"""Exceptions for the statuses of the C library."""
+"""The exceptions for the statuses of the C library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["raise_status"]
 
 
 def raise_status(status, A, name):
-    """Raise the exception for a status other than success."""
+    """Raise the exception for `status`, a failure with the sparse operand `A` called `name`."""
     text = _core.status_string(status)
     if status == _core.ERR_MEMORY:
         raise MemoryError(f"spkernels: {text}")

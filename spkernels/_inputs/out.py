@@ -1,4 +1,4 @@
-"""Where results are written: one rule for `out`, whichever operation it is given to."""
+"""The checks of `out`, the argument for the result, which all operations share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def check_out(out, shape, dtype=None):
-    """Raise unless `out` is a writeable ndarray of a shape, and of a dtype if that is given."""
+    """Raise unless `out` is a writeable ndarray of `shape`, and of `dtype` if given."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
     if out.shape != shape:
@@ -36,20 +36,20 @@ def check_out(out, shape, dtype=None):
 
 
 def check_out_dtype(out, dtype):
-    """Raise unless `out` has a dtype."""
+    """Raise unless `out` has the dtype `dtype`."""
     if out.dtype != dtype:
         raise ValueError(f"out must have dtype {dtype}, got {out.dtype}")
 
 
 def apart_from(out, array):
-    """Return `array`, or a copy of it where it may overlap `out`."""
+    """Return `array`, or a copy of it if it may overlap `out`."""
     if array is None or out is None or not np.may_share_memory(out, array):
         return array
     return array.copy(order="K")
 
 
 def arrays_apart(out, arrays):
-    """Return the arrays of a sparse operand, with copies of those that may overlap `out`."""
+    """Return the arrays of a sparse operand; arrays that may overlap `out` are copied."""
     names = ("offsets", "indices", "row_indices", "values")
     apart = {name: apart_from(out, getattr(arrays, name)) for name in names}
     if all(apart[name] is getattr(arrays, name) for name in names):
@@ -58,7 +58,7 @@ def arrays_apart(out, arrays):
 
 
 def check_apart(out, shape, operands):
-    """Raise unless `out`, if any, can be written without a change of the operands."""
+    """Raise if `out` has another shape than `shape`, or may overlap an operand."""
     if out is None:
         return
     check_out(out, shape)
@@ -78,7 +78,10 @@ def write(out: NDArray[Any] | None, result: NDArray[Any]) -> NDArray[Any]:
 
 
 def check_sparse_out(out, P, dtype):
-    """Return the values of `out`, which must be writeable, of a dtype and of P's pattern."""
+    """Return the values of `out`, or raise unless it has P's structure and can take the result.
+
+    The values must be writeable and of `dtype`.
+    """
     if not sp.issparse(out):
         raise TypeError(f"out must be a scipy.sparse array, got {type(out).__name__}")
     if out.format != P.format or out.shape != P.shape or out.data.shape != P.data.shape:
@@ -99,5 +102,5 @@ def check_sparse_out(out, P, dtype):
 
 
 def _held(A):
-    """Return how many values a sparse operand holds, corrupted or not."""
+    """Return the number of values of a sparse operand, which may be corrupted."""
     return np.size(A.data) if A.format in KERNEL_FORMATS else A.nnz

@@ -1,4 +1,4 @@
-"""Numbers, counts, dtypes and names that users pass, with errors that name the argument."""
+"""Checks of numbers, counts, dtypes and names, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import DTypeLike
 
 from .. import _core
 
-# A seed is whatever numpy.random.default_rng takes, as in SPEC 7.
+# A seed is any value that numpy.random.default_rng takes, as in SPEC 7.
 RNG = int | np.random.Generator | np.random.SeedSequence | None
 
 
 def as_generator(rng: RNG) -> np.random.Generator:
-    """Return the generator that `rng` is or seeds."""
+    """Return `rng` if it is a generator, else a generator that it seeds."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as exc:
@@ -28,7 +28,7 @@ def as_generator(rng: RNG) -> np.random.Generator:
 
 
 def as_count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
-    """Return `value` as an int of at least `low` and at most `high`."""
+    """Return `value` as an int from `low` to `high`, or raise an error that names it."""
     try:
         count = operator.index(value)
     except TypeError:
@@ -40,7 +40,7 @@ def as_count(name: str, value: Any, low: int = 1, high: int | None = None) -> in
 
 
 def as_real(name: str, value: Any) -> float:
-    """Return `value` as a finite float."""
+    """Return `value` as a finite float, or raise an error that names it."""
     try:
         real = float(value)
     except (TypeError, ValueError):
@@ -51,7 +51,7 @@ def as_real(name: str, value: Any) -> float:
 
 
 def as_sparsity(sparsity: Any) -> float:
-    """Return the fraction of zeros `sparsity` as a float in [0, 1]."""
+    """Return the share of zeros `sparsity` as a float from 0 to 1, or raise."""
     fraction = as_real("sparsity", sparsity)
     if not 0 <= fraction <= 1:
         raise ValueError(f"sparsity must be a fraction from 0 to 1, got {fraction}")
@@ -59,12 +59,12 @@ def as_sparsity(sparsity: Any) -> float:
 
 
 def kept(size: int, sparsity: float) -> int:
-    """Return how many of `size` entries are left at `sparsity`."""
+    """Return the number of `size` entries that stay at `sparsity`; halves round to even."""
     return round((1 - sparsity) * size)
 
 
 def as_dtype(dtype: DTypeLike, kinds: str = "biufc") -> np.dtype:
-    """Return `dtype` as one that scipy.sparse computes with, its kind being one of `kinds`."""
+    """Return a dtype of scipy.sparse whose kind is one of `kinds`, or raise."""
     result = np.dtype(dtype)
     if result.kind not in kinds or result == np.float16:
         expected = "a floating or complex" if kinds == "fc" else "a boolean or numeric"
@@ -73,7 +73,7 @@ def as_dtype(dtype: DTypeLike, kinds: str = "biufc") -> np.dtype:
 
 
 def as_extent(value, name):
-    """Return a positive integer that an array may have as a dimension, or raise naming it."""
+    """Return `value` as a positive int that can be an array's dimension, or raise."""
     try:
         value = operator.index(value)
     except TypeError:
@@ -84,9 +84,9 @@ def as_extent(value, name):
 
 
 def scalar(value, name, *, real=True):
-    """Return a number (a float, if it must be real), or raise naming the argument."""
+    """Return a number (a float if it must be real), or raise an error that names it."""
     if isinstance(value, Real) and np.asarray(value).dtype.kind == "O":
-        # A fraction, or an integer that no dtype holds.
+        # The value is a fraction, or an integer that no dtype holds.
         try:
             value = float(value)
         except OverflowError:
@@ -97,20 +97,20 @@ def scalar(value, name, *, real=True):
     try:
         kind = np.asarray(value).dtype.kind if np.ndim(value) == 0 else ""
     except (TypeError, ValueError, RuntimeError):
-        kind = ""  # nested sequences of unequal lengths, and tensors that NumPy cannot read
+        kind = ""  # a nested sequence of unequal lengths, or a tensor that NumPy cannot read
     if not kind or kind not in ("biuf" if real else "biufc"):
         raise TypeError(f"{name} must be a {'real ' if real else ''}number, got {value!r}")
     return float(value) if real else value
 
 
 def integral_factor(value, name, dtype):
-    """Return a factor of integers as an int where it is whole: 1.0 and 2.0 make no floats of them.
+    """Return a whole factor of an integer product as an int, so that the result stays integer.
 
-    An int that the dtype does not hold is a ValueError, as it is an OverflowError of NumPy 2.
+    An int that the dtype cannot hold is a ValueError; NumPy 2 has an OverflowError for it.
     """
     if dtype.kind not in "biu" or not isinstance(value, int | float | np.floating):
         return value
-    # bool times int is NumPy's default integer.
+    # The product of bool and int is NumPy's default integer.
     range_ = np.iinfo(np.int64 if dtype.kind == "b" else dtype)
     if isinstance(value, int):
         if not range_.min <= value <= range_.max:
@@ -123,7 +123,7 @@ def integral_factor(value, name, dtype):
 
 
 def activation_code(activation):
-    """Return the number of an activation, or raise with the names of all."""
+    """Return the number of an activation, or raise a ValueError that lists all names."""
     if not isinstance(activation, str | None) or activation not in _core.ACTIVATIONS:
         names = ", ".join(repr(name) for name in _core.ACTIVATIONS)
         raise ValueError(f"activation must be one of {names}, got {activation!r}")

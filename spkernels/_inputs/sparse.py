@@ -1,9 +1,9 @@
-"""The gate of sparse operands: nothing is read through an index array that did not pass it.
+"""The validation of sparse operands: no data are read through index arrays before it.
 
-Compiled code, scipy's and ours, trusts index arrays, and scipy converts only arrays that its own
-constructors made.  An operation therefore never calls a method of scipy on an operand as it came,
-but on what `validated`, or a conversion of this module, returns.  What goes to `_core` as it is
-passes `sparse_arrays`: the compiled module scans the contents itself.
+Compiled code, scipy's and ours, trusts index arrays, and scipy's conversions expect arrays of
+scipy's own constructors.  So an operation never calls a method of scipy on a caller's operand, but
+on the result of `validated` or of a conversion of this module.  Operands for `_core` pass
+`sparse_arrays`; the compiled module validates the contents of their index arrays itself.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ __all__ = [
     "with_arrays",
 ]
 
-#: Formats with kernels of their own.
+#: The formats with kernels of their own.
 KERNEL_FORMATS = ("csr", "csc", "coo", "bsr")
 _CODES = {"csr": _core.CSR, "csc": _core.CSC, "coo": _core.COO, "bsr": _core.BSR}
 
-#: Columns that a pattern of attention or of prepared samples may have: it holds them in 32 bits.
+#: The largest number of columns of column runs, which hold columns in 32 bits.
 MAX_PATTERN_COLUMNS = np.iinfo(np.int32).max - 4096
 
-#: What a dimension is long against: so many times the entries, and so much in any case.
+#: A dimension is hypersparse above `_PER_ENTRY` times the number of entries plus `_SHORT`.
 _PER_ENTRY, _SHORT = 8, 1 << 16
 
 
 def sparse_arrays(A: Any, dtype: Any, name: str) -> _core.SparseArrays:
-    """Return the arrays of a sparse operand, 2-D or a row, as `_core` takes them.
+    """Return the arrays of a sparse operand, 2-D or a row, for `_core`.
 
-    CSR, CSC, COO and BSR keep their format and, where dtypes allow, their arrays, whose lengths are
-    checked here and whose contents the compiled module scans; other formats are converted.  With
-    dtype None, for a look at the indices alone, values are left in theirs.
+    CSR, CSC, COO and BSR keep their format and, if dtypes allow it, their arrays.  Lengths are
+    checked here, and the compiled module validates the contents.  Other formats are converted.
+    With a dtype of None values keep their dtype, for calls that read only indices.
     """
     if A.format not in KERNEL_FORMATS:
         A = to_kernel_format(A, name)
@@ -79,24 +79,24 @@ def sparse_arrays(A: Any, dtype: Any, name: str) -> _core.SparseArrays:
 
 
 def validated(A: Any, name: str, *, dtype: Any = None, check: bool = True) -> Operand:
-    """Return a sparse operand on which methods of scipy are safe, or raise naming what is wrong.
+    """Return a sparse operand on which methods of scipy are safe, or raise a ValueError.
 
-    That is `A` itself where its arrays are what scipy makes: index arrays of one native dtype, all
-    in range, values in native byte order, everything contiguous, and nothing behind the last row.
-    Else it is an operand of the same class with such arrays, in the order of `A`; but LIL and DOK
-    become CSR, and DOK becomes COO where it has many more rows than entries.
+    The result is `A` itself if its arrays are as scipy makes them: index arrays of one native dtype
+    with all indices in range, values in native byte order, all arrays contiguous, and no elements
+    after the last row.  Otherwise it is an operand of the same class with such arrays, in the order
+    of `A`.  Only LIL and DOK become CSR, and DOK becomes COO if it has many more rows than entries.
 
     Parameters
     ----------
     A : sparse array or matrix
-        Of any format and number of dimensions.
+        The operand, of any format and number of dimensions.
     name : str
-        What errors call it.
+        The operand's name in errors.
     dtype : dtype, optional
-        Of the values; by default their own, in native byte order.
+        The dtype of the values; by default their own, in native byte order.
     check : bool, optional
-        Whether to look at the contents of index arrays.  With False the caller vouches for them;
-        lengths and dtypes are checked anyway.
+        Whether to check the contents of index arrays.  With False the caller guarantees that they
+        are valid; lengths and dtypes are checked in any case.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def validated(A: Any, name: str, *, dtype: Any = None, check: bool = True) -> Op
     if check:
         _check_contents(A, name)
     if A.format != "coo":
-        # What lies behind the last row, some of scipy's methods take for entries.
+        # Some of scipy's methods take elements after the last row for entries.
         used = int(A.indptr[-1])
         if used < max(len(A.indices), len(A.data)):
             A = with_arrays(A, indptr=A.indptr, indices=A.indices[:used], data=A.data[:used])
@@ -127,7 +127,7 @@ def validated(A: Any, name: str, *, dtype: Any = None, check: bool = True) -> Op
 
 
 def _is_full(arrays):
-    """Whether nothing lies behind the last row."""
+    """Return whether the arrays have no elements after the last row."""
     offsets = arrays.offsets
     return offsets is None or offsets[-1] == len(arrays.indices) == len(arrays.values)
 
@@ -139,9 +139,9 @@ def _raise_unless_valid(arrays, A, name):
 
 
 def normalised(A: Any, name: str, *, dtype: Any = None) -> Operand:
-    """Return CSR, CSC, COO or BSR as `validated` does, but for the contents of its index arrays.
+    """Return CSR, CSC, COO or BSR as `validated` does, without a check of index arrays' contents.
 
-    These are not looked at, and what lies behind the last row stays.
+    Elements after the last row stay, too.
     """
     if _core.plain_arrays(A, _CODES[A.format]) is not None and has_dtype(A.data, dtype):
         return A
@@ -160,8 +160,8 @@ def normalised(A: Any, name: str, *, dtype: Any = None) -> Operand:
 
 
 def with_arrays(A: Any, **arrays: Any) -> Operand:
-    """Return an operand of A's class and shape with other arrays, and nothing known about these."""
-    # Not by the constructor, which may narrow index arrays, or look at them again.
+    """Return an operand of A's class and shape with other arrays, and without A's flags."""
+    # The constructor may narrow index arrays or check them again.
     result = object.__new__(type(A))
     result.__dict__.update(A.__dict__)
     for known in ("_has_sorted_indices", "_has_canonical_format"):
@@ -193,7 +193,8 @@ def _validated_dia(A, dtype, name):
         raise ValueError(f"{name}.offsets is corrupted: it holds an offset twice")
     rows, cols = A.shape
     if numbers and not -rows < min(numbers) <= max(numbers) < cols:
-        # Such diagonals lie outside.  scipy subtracts offsets in their dtype, which may overflow.
+        # Diagonals outside of the matrix are dropped, as scipy subtracts offsets in their dtype,
+        # which may overflow.
         inside = (offsets > -rows) & (offsets < cols)
         data, offsets = data[inside], offsets[inside]
     if data is A.data and offsets is A.offsets:
@@ -232,7 +233,7 @@ def _csr_of_lil(A, dtype, name):
             f"and {held[row]} in row {row}"
         )
     if not A.dtype.isnative:
-        A = with_arrays(A, dtype=A.dtype.newbyteorder("="))  # scipy flattens lists to no other
+        A = with_arrays(A, dtype=A.dtype.newbyteorder("="))  # scipy cannot flatten to other orders
     try:
         csr = A.tocsr()
     except (OverflowError, TypeError, ValueError) as error:
@@ -249,7 +250,7 @@ def _csr_of_lil(A, dtype, name):
 
 
 def _of_dok(A, dtype, name):
-    """Return DOK in CSR, sorted; in COO where it is 1-D or has many more rows than entries."""
+    """Return DOK in sorted CSR, or in COO if it is 1-D or has many more rows than entries."""
     keys, ndim = list(A.keys()), A.ndim
     try:
         places = np.array(keys).reshape(len(keys), ndim) if keys else np.empty((0, ndim), np.int32)
@@ -277,24 +278,24 @@ def _of_dok(A, dtype, name):
 
 
 def to_csr(A: Any, name: str, *, dtype: Any = None, check: bool = True) -> Operand:
-    """Return an operand of any format in CSR, validated, with all that it stores.
+    """Return an operand of any format in CSR, validated, with all of its entries.
 
-    Duplicates of COO are added up, in `dtype` if that is given: values are converted first.
+    Duplicates of COO are summed; with `dtype`, values are converted before.
     """
     A = validated(A, name, dtype=dtype, check=check)
     return _csr_of_dia(A) if A.format == "dia" else A.tocsr()
 
 
 def to_csc(A: Any, name: str, *, dtype: Any = None, check: bool = True) -> Operand:
-    """Return an operand of any format in CSC, as `to_csr` does in CSR."""
+    """Return an operand of any format in CSC, as `to_csr` returns it in CSR."""
     A = validated(A, name, dtype=dtype, check=check)
     return (_csr_of_dia(A) if A.format == "dia" else A).tocsc()
 
 
 def to_kernel_format(A: Any, name: str, *, check: bool = True) -> Operand:
-    """Return an operand in a format with kernels, validated, in memory for its entries.
+    """Return an operand in a format with kernels, validated, in memory linear in its entries.
 
-    Other formats become CSR, but COO where there are many more rows than entries.
+    Other formats become CSR, or COO if there are many more rows than entries.
     """
     if A.format in KERNEL_FORMATS:
         return validated(A, name, check=check)
@@ -305,7 +306,7 @@ def to_kernel_format(A: Any, name: str, *, check: bool = True) -> Operand:
 
 
 def is_hypersparse(extent, entries):
-    """Whether offsets for each row (or column) of a matrix would be most of its memory."""
+    """Return whether offsets for a dimension of length `extent` would take most of the memory."""
     return extent > _PER_ENTRY * entries + _SHORT
 
 
@@ -313,8 +314,8 @@ def _csr_of_dia(A):
     result = A.tocsr()
     if result.nnz == A.nnz:
         return result
-    # It left the zeros of the diagonals out, which scipy's own products multiply by: infinity and
-    # NaN then make NaN.  Numbered from 1, all of the entries stay.
+    # tocsr() drops the zeros of diagonals.  scipy's own products multiply by them, so that infinity
+    # and NaN make NaN.  Numbers from 1 in the place of values keep all entries.
     numbers = np.arange(1, A.data.size + 1).reshape(A.data.shape)
     result = with_arrays(A, data=numbers).tocsr()
     result.data = A.data.reshape(-1)[result.data - 1]
@@ -332,9 +333,9 @@ def _coo_of_dia(A):
 
 
 def positions(A):
-    """Return the rows and columns of the entries of a validated matrix, in the order of its data.
+    """Return the rows and columns of the entries of a matrix, in the order of its data.
 
-    Of CSR, CSC, COO or BSR.
+    The matrix is validated, and in CSR, CSC, COO or BSR.
     """
     if A.format == "coo":
         return A.row, A.col
@@ -350,7 +351,7 @@ def positions(A):
 
 
 def check_pattern_columns(shape, name):
-    """Raise if a matrix has more columns than a pattern may have."""
+    """Raise ValueError if a matrix has too many columns for column runs."""
     if shape[1] > MAX_PATTERN_COLUMNS:
         raise ValueError(
             f"{name} must have at most {MAX_PATTERN_COLUMNS} columns, which patterns hold in 32 "

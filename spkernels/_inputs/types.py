@@ -1,7 +1,7 @@
-"""Names for what the public functions take and return: for type checkers, never imported.
+"""Names of types that public functions take and return; only type checkers import this module.
 
-A checker without stubs for scipy takes scipy's classes for what their source says, or for `Any`;
-with scipy-stubs they are generic.  Everything here means the same with and without.
+Without stubs for scipy, a checker takes scipy's classes from their source, or as `Any`; with
+scipy-stubs they are generic.  All names here have the same meaning with and without these stubs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 class _Format(Protocol):
-    """What sparse arrays have in common: scipy's methods are said to return a private base."""
+    """Any sparse array of scipy; by scipy's source its methods return a private base class."""
 
     @property
     def format(self) -> str: ...
@@ -22,31 +22,31 @@ class _Format(Protocol):
 
 
 class _Own(Protocol):
-    """What spkernels' own formats have."""
+    """The formats of spkernels."""
 
     def to_scipy(self) -> Any: ...
 
 
 class _Prepared(Protocol):
-    """What has the entries of a prepared matrix."""
+    """Prepared matrices."""
 
     def toscipy(self) -> Any: ...
 
 
 class _PyData(Protocol):
-    """What arrays of pydata/sparse have."""
+    """Arrays of pydata/sparse."""
 
     def to_scipy_sparse(self) -> Any: ...
 
 
 class _Torch(Protocol):
-    """What tensors of torch have: their types do not tell the sparse ones."""
+    """Tensors of torch; their type does not say whether they are sparse."""
 
     def crow_indices(self) -> Any: ...
 
 
 class _Jax(Protocol):
-    """What sparse arrays of jax have."""
+    """Sparse arrays of jax."""
 
     @property
     def nse(self) -> int: ...
@@ -54,21 +54,21 @@ class _Jax(Protocol):
 
 
 class _Frame(Protocol):
-    """What frames of pandas have, whose types do not tell the sparse ones."""
+    """Frames of pandas; their type does not say whether they are sparse."""
 
     @property
     def sparse(self) -> Any: ...
 
 
 class Operand(_Format, Protocol):
-    """A sparse operand once it is one of scipy's: what it has depends on its format."""
+    """A sparse operand after its conversion to scipy; its attributes depend on its format."""
 
     def __getattr__(self, name: str) -> Any: ...
     def __matmul__(self, other: Any) -> Any: ...
     def __rmatmul__(self, other: Any) -> Any: ...
 
 
-#: Any array or matrix of scipy.sparse, of any format, and what is converted to one at no loss.
+#: Arrays and matrices of scipy.sparse, of any format, and types that convert to them at no loss.
 SparseLike: TypeAlias = (
     sp.sparray
     | sp.spmatrix
@@ -81,7 +81,7 @@ SparseLike: TypeAlias = (
     | _Frame
 )
 
-#: What is returned of the class that it came in.
+#: The classes that a function returns as it got them.
 Sparse = TypeVar(
     "Sparse",
     sp.csr_array,
@@ -93,11 +93,11 @@ Sparse = TypeVar(
     sp.coo_matrix,
     sp.bsr_matrix,
 )
-#: The formats of which a result is CSR.
+#: The classes for which a result is in CSR.
 OtherArray: TypeAlias = sp.dia_array | sp.lil_array | sp.dok_array
 OtherMatrix: TypeAlias = sp.dia_matrix | sp.lil_matrix | sp.dok_matrix
 
-#: What is written into, and returned.
+#: The types of `out`, which functions return.
 Out = TypeVar("Out", bound=NDArray[Any])
 SparseOut = TypeVar("SparseOut", bound=SparseLike | NDArray[Any])
 
@@ -108,7 +108,7 @@ Stack: TypeAlias = (
     | np.ndarray[tuple[int, int, int, int], np.dtype[Any]]
 )
 
-#: What only an array of unknown dimensions is taken for: it might be either of these.
+#: A type that matches only arrays of an unknown number of dimensions.
 Unranked: TypeAlias = np.ndarray[tuple[int], np.dtype[Any]]
 
 Activation: TypeAlias = Literal[
@@ -129,7 +129,7 @@ Storage: TypeAlias = Literal["float16", "bfloat16"]
 CudaOperation: TypeAlias = Literal["spmm", "sddmm", "attention"]
 PatternKind: TypeAlias = Literal["n:m", "block", "balanced", "complementary"]
 
-#: Names of dtypes, rather than any string, so that a misspelt one is found.
+#: The names of dtypes, rather than any string, so that checkers find misspelt names.
 FloatDType: TypeAlias = (
     Literal["float32", "float64", "single", "double", "f4", "f8", "f", "d"]
     | type[np.float32]
@@ -139,7 +139,7 @@ FloatDType: TypeAlias = (
     | np.dtype[np.float64]
 )
 Int8DType: TypeAlias = Literal["int8", "i1", "b"] | type[np.int8] | np.dtype[np.int8]
-#: Of what products of int8 become.
+#: The dtypes of results of int8 products.
 QuantisedDType: TypeAlias = (
     Int8DType
     | Literal["uint8", "u1", "int32", "i4", "i", "float32", "single", "f4", "f"]

@@ -1,13 +1,14 @@
-"""Which of some products is fastest, measured on a machine that may be busy.
+"""The measurement of the fastest of several products, on a machine that may be busy.
 
-Two clocks are read.  The CPU time of this thread, for what one thread does of a product: it stands
-still while other processes have the CPU, nothing else takes part, and so its minima repeat.  Wall
-time, for products on as many threads as they will have: that is what counts, but only where no
-thread lost its CPU meanwhile, which involuntary context switches tell.
+Two clocks are read.  The CPU time of this thread measures one thread's share of a product.  It does
+not advance while other processes have the CPU, and no other thread takes part, so its minima
+repeat.  Wall time measures products on all of their threads.  It is the time that matters, but it
+counts only if no thread lost its CPU meanwhile, which involuntary context switches show.
 
-The CPU time of all threads together would say less than either: it holds the time that threads spin
-in, and Linux adds up that of running threads only at the ticks of its scheduler.  Nor does the CPU
-time of this thread say anything of products on several: the others do its tasks while it waits.
+The CPU time of all threads together would say less than either.  It includes the time in which
+threads spin, and Linux updates that of running threads only at the ticks of its scheduler.  The CPU
+time of this thread says nothing about a product on several threads either, as other threads do its
+tasks while it waits.
 """
 
 from __future__ import annotations
@@ -23,54 +24,56 @@ from .._runtime.locks import Lock
 
 __all__ = ["Calls", "SystemClock", "Timing", "Verdict", "decide", "exclusive", "measure"]
 
-#: Seconds that all may take together, if nothing else is said.
+#: The seconds that all measurements together may take by default.
 BUDGET = 0.05
 
-#: A candidate is measured no further once it takes so many times as long as the best.
+#: A candidate is given up if it takes more than this multiple of the best time.
 _HOPELESS = 2.0
-#: Seconds of a sample at least, which is so many calls: reading a clock takes a microsecond or two.
+#: The smallest length of a sample, in seconds.  A sample is several calls, as reading a clock takes
+#: a microsecond or two.
 _SAMPLE = 1e-4
-#: Samples after which a candidate is given up, at the earliest.
+#: The smallest number of samples after which a candidate is given up.
 _MIN_SAMPLES = 2
-#: Rounds before anything is concluded, and at most, of samples on one thread.
+#: The smallest and the largest number of rounds of samples on one thread.
 _MIN_ROUNDS, _MAX_ROUNDS = 4, 12
-#: The same of stretches on all threads, and the seconds of one.
+#: The smallest and the largest number of stretches on all threads, and the seconds of a stretch.
 _MIN_STRETCHES, _MAX_STRETCHES, _STRETCH = 3, 8, 1e-3
-#: Samples of a stretch, at least: the first ones find threads asleep.
+#: The smallest number of samples of a stretch; during the first ones threads may be asleep.
 _STRETCH_SAMPLES = 3
-#: Seconds of a stretch of a candidate whose threads are not ours, as those of a BLAS.
+#: The seconds of a stretch of a candidate with threads of another library, such as a BLAS.
 _LONG_STRETCH = 6e-3
-#: Seconds for which the threads of a BLAS may spin after a product (OpenBLAS: 2**26 cycles).
+#: The seconds for which the threads of a BLAS may spin after a product (OpenBLAS: 2**26 cycles).
 _SETTLING = 0.025
-#: Undisturbed samples on all threads that are believed, or two that are most of all.
+#: This number of undisturbed samples on all threads is enough; so are two if they are a majority.
 _MIN_CLEAN = 5
-#: Times that differ by less are equal, however well they repeat.
+#: Times whose relative difference is smaller are equal, even if they repeat better.
 _EQUAL = 0.02
-#: What a guess is multiplied by that is compared with what was measured.
+#: A predicted time is multiplied by this factor before it is compared with measured times.
 _DOUBT = 1.15
-#: The noise of what was measured once.
+#: The relative noise of a candidate that was measured once.
 _UNKNOWN = 0.1
-#: Candidates that differ by more than that are no ties, however noisy the machine is.
+#: Candidates whose times differ by more than this are not equal, even on a noisy machine.
 _MAX_NOISE = 0.5
-#: On all threads, a product takes no longer than all shares on one, but for starting them.
+#: On all threads, a product takes at most this multiple of all shares on one thread, and this time
+#: in seconds to start the threads.
 _SLOWER, _START = 1.15, 1e-5
-#: The share of samples in which no thread lost its CPU from which on wall times are compared.
-#: Mostly it is all or nothing: beside four busy processes on two CPUs hardly any are calm.
+#: Wall times are compared if in this share of the samples no thread lost its CPU.  Mostly either
+#: nearly all samples are calm or hardly any, as beside four busy processes on two CPUs.
 _CALM = 0.6
-#: Wall time by CPU time, on one thread, from which on the machine is so crowded that nothing on all
-#: threads is measured: one product may take 0.3 s there instead of 0.1 ms.
+#: If wall time is above this multiple of CPU time on one thread, plus these seconds, the machine is
+#: so crowded that products on all threads are not measured: one may take 0.3 s instead of 0.1 ms.
 _CROWDED, _CROWDED_MORE = 1.5, 1e-3
-#: How much slower one candidate is on one thread that will not win on two; on more, candidates may
-#: differ more in how well these share the work.
+#: A candidate that is slower by this share on one thread does not win on two.  On more threads the
+#: share grows, as candidates differ more in how well threads share their work.
 _CLEAR = 0.3
 
 
-#: Products that are measured at once would disturb each other.
+#: Held during a measurement, as products that are measured at once would disturb each other.
 exclusive = Lock()
 
 
 class SystemClock:
-    """The clocks that are read; tests have others."""
+    """The system's clocks; tests use other clocks."""
 
     wall = staticmethod(time.perf_counter)
     cpu = staticmethod(time.thread_time)
@@ -78,30 +81,32 @@ class SystemClock:
 
     @staticmethod
     def switches() -> int:
-        """How often a thread of this process has lost its CPU to another."""
+        """Return the number of times that a thread of this process has lost its CPU."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 class Calls(NamedTuple):
-    """One thread's share of a product, on this thread, where it can be had; all of it on all."""
+    """The functions that a measurement calls for a candidate; either may be None."""
 
+    #: Computes one thread's share of the product on this thread.
     serial: Callable[[], object] | None
+    #: Computes the whole product on all threads.
     parallel: Callable[[], object] | None
-    #: Whether other threads than ours do it, which spin for some time afterwards.
+    #: Whether threads of another library compute it, which spin for some time afterwards.
     foreign: bool = False
 
 
 @dataclass
 class Timing:
-    """What was measured of a candidate: seconds of each sample."""
+    """The samples of a candidate, in seconds per call."""
 
     serial: list[float] = field(default_factory=list)
     parallel: list[float] = field(default_factory=list)
-    #: Those of `parallel` in which no thread lost its CPU.
+    #: The samples of `parallel` in which no thread lost its CPU.
     clean: list[float] = field(default_factory=list)
 
     def is_believable(self, shares: float) -> bool:
-        """Whether wall times tell what products on all threads take on an idle machine."""
+        """Return whether wall times show the time of products on all threads of an idle machine."""
         few = len(self.clean) < 2 or 2 * len(self.clean) < len(self.parallel)
         if len(self.clean) < _MIN_CLEAN and few:
             return False
@@ -110,16 +115,17 @@ class Timing:
 
 @dataclass
 class Measurements:
-    """The `Timing` of each candidate, and whether this thread lost its CPU again and again."""
+    """The `Timing` of each candidate."""
 
     timings: dict[str, Timing]
+    #: Whether this thread lost its CPU again and again.
     crowded: bool = False
-    #: Into how many a product is divided, one for each thread.
+    #: The number of shares of a product, one for each thread.
     shares: int = 1
 
     @property
     def calmness(self) -> float:
-        """The share of samples on all threads in which none lost its CPU."""
+        """The share of samples on all threads in which no thread lost its CPU."""
         if self.crowded:
             return 0.0
         total = sum(len(t.parallel) for t in self.timings.values())
@@ -128,11 +134,12 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is best, and how that is known."""
+    """The best candidate, and the evidence."""
 
     best: str
-    #: Seconds of each, and by which share two halves of what was measured differ, at most.
+    #: The seconds of each candidate.
     seconds: dict[str, float]
+    #: The relative difference of two halves of each candidate's samples.
     spread: dict[str, float]
     #: "measured", "CPU time", "within noise" or "predicted".
     basis: str
@@ -144,9 +151,10 @@ class Verdict:
 def measure(candidates, clock=SystemClock, budget=BUDGET, shares=1, uneven=False, thorough=False):
     """Return the `Measurements` of some candidates.
 
-    `shares`: of how many a serial call does one.  It ends early where one candidate is clearly the
-    best, unless it is to be `thorough`.  Each is called a few times, however long that takes.
-    `uneven`: whether some may have more threads than others.
+    A serial call does one of `shares` shares of a product.  Unless it must be `thorough`, the
+    measurement ends early if one candidate is clearly the best.  Each candidate is called a few
+    times, even if that takes longer than `budget` seconds.  With `uneven`, some candidates may use
+    more threads than others.
     """
     timings = {name: Timing() for name in candidates}
     found = Measurements(timings, shares=shares)
@@ -156,7 +164,7 @@ def measure(candidates, clock=SystemClock, budget=BUDGET, shares=1, uneven=False
     left = _measure_serial(serial, timings, clock, budget, thorough)
     wall, used = clock.wall() - wall, clock.cpu() - used
     found.crowded = bool(serial) and wall > _CROWDED * used + _CROWDED_MORE
-    # Threads share the work of some candidates less well than that of others.
+    # Threads share the work of some candidates less evenly than that of others.
     clear = _HOPELESS if uneven else 1.0 + _CLEAR * math.log2(max(2, shares))
     left = left if thorough else _within(left, timings, clear)
     parallel = {
@@ -171,11 +179,13 @@ def measure(candidates, clock=SystemClock, budget=BUDGET, shares=1, uneven=False
     end = max(end, clock.wall() + budget / 2)
     until = clock.wall() + (0.4 if foreign else 1.0) * (end - clock.wall())
     _measure_parallel(own, found, clock, until, _STRETCH, thorough)
-    # A BLAS may take a hundred times as long beside others, as its threads wait for each other.
+    # Beside busy processes a BLAS may take a hundred times as long, as its threads wait for each
+    # other.
     if not foreign or not (thorough or found.calmness >= _CALM):
         return found
     _measure_parallel(foreign, found, clock, end, _LONG_STRETCH, thorough, once=True)
-    # Something may have begun in between: once more, but after what spins now.
+    # Another process may have started in between, so both are measured once more, after the threads
+    # of the BLAS have stopped spinning.
     if own and clock.wall() < end + budget and _are_close(own, foreign, timings):
         clock.sleep(_SETTLING)
         end = clock.wall() + budget / 2
@@ -185,12 +195,12 @@ def measure(candidates, clock=SystemClock, budget=BUDGET, shares=1, uneven=False
 
 
 def _measure_serial(calls, timings, clock, budget, thorough):
-    """Measure in turns on this thread, by its CPU time; return the names of what is still good."""
+    """Measure in turns on this thread, by its CPU time; return candidates that may still win."""
     counts, left = {}, list(calls)
-    # Beside other processes, CPU time takes several times as long.
+    # Both times have limits: beside other processes, wall time may be several times CPU time.
     end, used = clock.wall() + 2 * budget, clock.cpu() + budget / 3
     for name, call in calls.items():
-        _sample(call, 1, clock.cpu)  # caches fill, memory is first touched
+        _sample(call, 1, clock.cpu)  # this call fills the caches and touches memory first
         once = _sample(call, 1, clock.cpu)
         timings[name].serial.append(once)
         counts[name] = max(1, min(1000, math.ceil(_SAMPLE / max(once, 1e-9))))
@@ -241,7 +251,7 @@ def _measure_parallel(calls, found, clock, end, seconds, thorough, once=False):
 
 
 def _sample(call, count, clock):
-    """Return the seconds of a call, of so many in a row: fewer if they take longer than planned."""
+    """Return the mean seconds of `count` calls, or of fewer if they take longer than planned."""
     start = clock()
     done = 0
     while True:
@@ -253,7 +263,7 @@ def _sample(call, count, clock):
 
 
 def _within(names, timings, factor):
-    """Return those that take at most so many times as long as the best, on one thread."""
+    """Return the candidates whose time on one thread is at most `factor` times the best one."""
     least = min((min(timings[name].serial) for name in names), default=0.0)
     return [name for name in names if min(timings[name].serial) <= factor * least]
 
@@ -271,7 +281,7 @@ def _finite(spread):
 
 
 def _spread(samples):
-    """Return by which share the minima of every other sample and of the rest differ."""
+    """Return the relative difference of the minima of the even and the odd samples."""
     if len(samples) < 2:
         return math.inf
     one, other = min(samples[::2]), min(samples[1::2])
@@ -282,18 +292,19 @@ def _spread(samples):
 
 
 def decide(found, predicted, eligible=None):
-    """Return the `Verdict` on `Measurements`; `predicted` has the seconds that a model says.
+    """Return the `Verdict` on `Measurements`.
 
-    The model chooses among candidates that differ by less than the noise.  `eligible`: the names of
-    those that may be chosen, all if it is None.
+    `predicted` has the seconds of a model, which chooses among candidates that differ by less than
+    the noise.  Only candidates in `eligible` are chosen, or any if it is None.
     """
     timings = found.timings
     own = {name: t for name, t in timings.items() if t.serial}
     foreign = {name: t for name, t in timings.items() if not t.serial}
     measured = [t for t in timings.values() if t.parallel]
     quiet = found.calmness >= _CALM and all(t.is_believable(found.shares) for t in measured)
-    # All threads may take longer than one thread for its share.  So what was given up on one thread
-    # takes by as much longer than measured as the others did at most: it stays behind these.
+    # A product on all threads may take longer than one thread takes for its share.  The times of
+    # candidates that were given up on one thread are multiplied by the largest such ratio of the
+    # other candidates, so that they stay behind these.
     ratios = [min(t.clean) / max(min(t.serial), 1e-12) for t in own.values() if t.clean]
     stretch = max(ratios, default=1.0) if quiet else 1.0
     seconds, spread = {}, {}
@@ -307,16 +318,16 @@ def decide(found, predicted, eligible=None):
     for name, t in foreign.items():
         seconds[name], spread[name] = min(t.clean or t.parallel, default=math.inf), _spread(t.clean)
         if best is not None and not quiet:
-            # What was measured is the most that it takes.
+            # The measured time is an upper bound; the model may predict a shorter time.
             guess = seconds[best] * predicted[name] / max(predicted[best], 1e-12)
             if guess < seconds[name]:
-                # A guess wins only where it is clearly better.
+                # A prediction wins only if it is clearly better.
                 seconds[name], spread[name] = guess * _DOUBT, 0.0
                 guessed.add(name)
     names = [name for name in seconds if eligible is None or name in eligible]
     best = min(names, key=seconds.get)
     noise = {name: max(_EQUAL, _finite(spread[name]), _finite(spread[best])) for name in names}
-    # A guess is no tie of what was measured: it wins by being better or not at all.
+    # A prediction never counts as equal to a measured time; it must be better to win.
     rivals = [name for name in names if name == best or name not in guessed]
     ties = [name for name in rivals if seconds[name] <= seconds[best] * (1 + noise[name])]
     chosen = min(ties, key=lambda name: predicted[name])

@@ -1,4 +1,4 @@
-"""Which kernel multiplies: predicted, or measured where predictions are close, and remembered."""
+"""The choice of a strategy: it is predicted, or measured if predictions are close, and cached."""
 
 from __future__ import annotations
 
@@ -17,32 +17,34 @@ from .strategies import width_class
 
 __all__ = ["MAX_ELEMENTS", "candidates_of", "choose", "pack_candidates", "timed", "verdict_on"]
 
-#: Seconds that measuring may take: in `prepare`, and in `explain`, which measures all there is.
+#: The seconds that measuring may take: in `prepare`, and in `explain`, which measures all.
 BUDGET = 0.05
 _EXPLAIN_BUDGET = 0.5
 
-#: Seconds of a product on one thread that is measured whole; of others, some rows and columns are.
+#: The longest product that is measured as a whole, in seconds on one thread.  Of longer products,
+#: some rows and columns are measured.
 _PRODUCT_SECONDS = 4e-3
 
-#: Rows that are left of a matrix at least: what packing B costs is shared by them.
+#: The smallest number of rows of a sample, which share the cost of packing B.
 _MIN_ROWS = 512
 
-#: Columns that are left of a product, which has several tiles of them.
+#: The smallest number of columns of a sample, which are several tiles.
 _MIN_COLUMNS = 128
 
-#: Multiply-adds that start a thread (src/threads/parallel.c), and rows of a share at least.
+#: The number of multiply-adds per thread (src/threads/parallel.c), and the smallest number of rows
+#: of a thread's share.
 _WORK_PER_THREAD, _MIN_SHARE = 40000, 64
 
-#: A kernel whose model says that it takes so many times as long as the best is not measured, unless
-#: it is plain `spmm`, which costs nothing to make.
+#: A strategy is not measured if its predicted time is above this multiple of the best one.  Plain
+#: `spmm`, which needs no packing, is always measured.
 _HOPELESS = 3.0
 
-#: The largest dense operand or result that it is measured with, in elements.
+#: The largest dense operand or result of a measurement, in elements.
 MAX_ELEMENTS = 1 << 25
 
 
 def _sample(csr, n, predicted, workers):
-    """Return rows and a number of columns to measure with: all, unless products take too long."""
+    """Return the matrix or some of its rows, and a number of columns, for a short measurement."""
     serial = max(min(predicted.values()) * thread_count(workers), 1e-12)
     columns = min(n, max(_MIN_COLUMNS, int(n * _PRODUCT_SECONDS / serial)))
     columns = max(1, min(columns, MAX_ELEMENTS // max(1, *csr.shape)))
@@ -52,7 +54,7 @@ def _sample(csr, n, predicted, workers):
 
 
 def _product(kernel, B, out, workers):
-    """Return a call that multiplies as `PreparedMatrix.spmm` would."""
+    """Return a function that multiplies as `PreparedMatrix.spmm` does."""
     options = (out, 1.0, 0.0, None, None, None, workers)
     if kernel.operand is None:
         return lambda: kernel.multiply(B, *options)
@@ -60,9 +62,9 @@ def _product(kernel, B, out, workers):
 
 
 def candidates_of(kernels, shares, B, out, workers, rows=None, width=None):
-    """Return what is to be measured of kernels, by their names.
+    """Return the `Calls` that measure kernels, by their names.
 
-    `shares`: the same kernels of the rows that one thread has, so many, with so many columns.
+    `shares` are the same kernels for one thread's share, which has `rows` rows and `width` columns.
     """
     several = thread_count(workers) > 1
     B_share, out_share = (B, out[:rows]) if B.ndim == 1 else (B[:, :width], out[:rows, :width])
@@ -77,7 +79,7 @@ def candidates_of(kernels, shares, B, out, workers, rows=None, width=None):
 
 
 def timed(state, n, workers, names, predicted, thorough=False):
-    """Return kernels, and a verdict on them with their seconds per product, of all rows."""
+    """Return kernels and the verdict on them; its seconds are those of products with all rows."""
     own = state.csr
     csr, columns = _sample(own, n, predicted, workers)
     part, width, parts = _one_share(csr, columns, workers)
@@ -95,7 +97,7 @@ def timed(state, n, workers, names, predicted, thorough=False):
     B = _dense_operand(csr.shape[1], columns if n > 1 else None, csr.dtype)
     out = np.empty((csr.shape[0], *B.shape[1:]), csr.dtype)
     calls = candidates_of(kernels, shares, B, out, workers, part.shape[0], width)
-    # Kernels count their work in other ways: of the smallest products, some have one thread.
+    # Kernels count their work differently, so of small products some use one thread only.
     uneven = csr.nnz * columns < 4 * _WORK_PER_THREAD
     verdict = verdict_on(calls, predicted, eligible(own, kernels), parts, thorough, uneven)
     scale = (state.nnz / csr.nnz if csr.nnz else 1.0) * n / columns
@@ -104,9 +106,10 @@ def timed(state, n, workers, names, predicted, thorough=False):
 
 
 def _one_share(csr, columns, workers):
-    """Return the rows and the columns of one thread's share, and how many such shares there are.
+    """Return the rows and the number of columns of one thread's share, and the number of shares.
 
-    As the drivers deal out tiles of columns, and parts of the rows where threads outnumber these.
+    Shares are those of the drivers: tiles of columns, and parts of the rows if there are more
+    threads than tiles.
     """
     threads = min(thread_count(workers), int(csr.nnz * columns / _WORK_PER_THREAD))
     tile = width_class(columns, csr.dtype)
@@ -126,14 +129,14 @@ def verdict_on(calls, predicted, eligible, shares, thorough, uneven=False):
 
 
 def _has_operands(rows, dtype):
-    """Whether NumPy has arrays of so many rows."""
+    """Return whether NumPy can make an array of this number of rows."""
     return rows * dtype.itemsize <= sys.maxsize
 
 
 def _dense_operand(rows, columns, dtype):
-    """Return an operand to measure with, in bounded memory."""
+    """Return a dense operand for a measurement, in bounded memory."""
     shape = (rows,) if columns is None else (rows, columns)
-    # Of more rows than that, one stands for all: what is measured then lacks cache misses.
+    # If there are more rows, one row stands for all; the measurement then lacks cache misses.
     if not _has_operands(rows, dtype):
         raise ValueError(f"nothing to measure: no dense operand of {dtype} has {rows} rows")
     if rows > MAX_ELEMENTS:
@@ -142,9 +145,10 @@ def _dense_operand(rows, columns, dtype):
 
 
 def _settled(state, n, workers):
-    """Return the name of the kernel of which nothing is measured, or None.
+    """Return the name of the strategy if it needs no measurement, or None.
 
-    Plain `spmm` where nothing is multiplied or no operand exists; else what was chosen before.
+    It is plain `spmm` for matrices without entries or without possible operands, and else the
+    strategy of an earlier measurement.
     """
     csr = state.csr
     if csr.nnz == 0 or csr.shape[0] == 0 or not _has_operands(csr.shape[1], csr.dtype):
@@ -154,14 +158,17 @@ def _settled(state, n, workers):
 
 
 def _measured_names(predicted):
-    """Return the names of the kernels that are measured; plain `spmm` is always among them."""
+    """Return the names of the strategies to measure; plain `spmm` is always among them."""
     least = min(predicted.values())
     names = [name for name, seconds in predicted.items() if seconds <= _HOPELESS * least]
     return ["rows", *(name for name in names if name != "rows")]
 
 
 def pack_candidates(state, n, workers):
-    """Pack what `choose` will measure whole, but for dense arrays, which take most memory."""
+    """Pack the strategies that `choose` will measure as a whole.
+
+    Dense arrays are left out, as they take the most memory.
+    """
     names = [_settled(state, n, workers)]
     if names == [None]:
         predicted = calibrated(state.csr, n, workers, state.padding)
@@ -172,12 +179,12 @@ def pack_candidates(state, n, workers):
         if name != "dense":
             try:
                 state.kernel(name, n)
-            except MemoryError:  # said where it is needed, if it is
+            except MemoryError:  # `choose` raises it again if the strategy is needed
                 return
 
 
 def choose(state, n, workers):
-    """Measure what may be fastest, once per pattern and width; return the best kernel's name."""
+    """Return the name of the fastest strategy, which is measured once per structure and width."""
     settled = _settled(state, n, workers)
     if settled is not None:
         return settled

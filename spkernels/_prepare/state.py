@@ -1,4 +1,4 @@
-"""One set of values of a prepared matrix, and the kernels that were made of it."""
+"""The state of a prepared matrix: one set of values, and the kernels packed from it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ __all__ = ["State"]
 
 
 class State:
-    """What belongs to one set of values: replaced as a whole when these change."""
+    """One set of values and its kernels; new values replace the whole state."""
 
     def __init__(self, csr, storage, workers, padding=None):
         values = rounded(csr.data, storage)
         self.shape, self.dtype, self.nnz = csr.shape, csr.dtype, csr.nnz
-        # The matrix in CSR, or the kernel that it is restored from: one of both.
+        # Either the matrix in CSR, or the kernel from which it is restored.
         self._csr = csr if values is csr.data else canonical.with_values(csr, values)
         self._source = None
         self.storage = storage
         self.workers = workers
         self.padding = padding
         self.kernels = {}
-        # Those in use, and what `_core.spmm_fast` takes of them, by the columns that they multiply.
+        # By number of columns: the kernels in use, and their operands for `_core.spmm_fast`.
         self.by_width = {}
         self.operands = {}
 
     @property
     def csr(self):
-        """The matrix in CSR: made anew at each look where it is not kept."""
+        """The matrix in CSR; if it is not kept, each access restores it."""
         csr = self._csr
         return self._source.restored() if csr is None else csr
 
     @property
     def nbytes(self):
-        """The memory of all that it keeps."""
+        """The memory of the CSR and of all kernels, in bytes."""
         kept = {id(kernel): kernel.nbytes for kernel in list(self.kernels.values())}
         csr, source = self._csr, self._source
         if csr is not None:
@@ -46,7 +46,7 @@ class State:
         return sum(kept.values())
 
     def shed(self):
-        """Keep no CSR where a kernel in use holds all of it, and none needs it."""
+        """Free the CSR if a kernel in use can restore it and no kernel needs it."""
         used = {id(kernel) for kernel in self.by_width.values()}
         for key, kernel in list(self.kernels.items()):
             if kernel.name == "rows" and id(kernel) not in used:
@@ -54,17 +54,17 @@ class State:
         kernels = list(self.kernels.values())
         sources = [kernel for kernel in kernels if kernel.restores and id(kernel) in used]
         if sources and not any(kernel.needs_csr for kernel in kernels):
-            # In this order: others may look at the matrix now.
+            # Other threads may read the matrix now, so the source must be set first.
             self._source = sources[0]
             self._csr = None
 
     def with_values(self, csr, values):
-        """Return a state of its own for the same pattern, which `csr` has."""
+        """Return a new state with other values for the structure of `csr`."""
         csr = canonical.with_values(csr, values)
         return State(csr, self.storage, self.workers, self.padding)
 
     def with_padding(self, padding):
-        """Return a state that shares its kernels with this one, and may pad."""
+        """Return a state that shares its kernels with this one, and has a padding."""
         state = copy.copy(self)
         state.padding = padding
         return state
@@ -73,28 +73,29 @@ class State:
         return (name, width_class(n, self.dtype)) if KERNELS[name].by_width else name
 
     def make(self, name, csr, n, workers=None):
-        """Make a kernel, for these rows or some of them; `workers` as in `PreparedMatrix.spmm`."""
+        """Return a new kernel for `csr`, which has all or some of the rows."""
         height = 1 if self.padding is None else self.padding.height
         workers = self.workers if workers is None else workers
         return KERNELS[name](csr, n, self.storage, workers, height)
 
     def kernel(self, name, n, workers=None):
-        """Return a kernel by its name, packed for `n` columns by these workers."""
+        """Return the kernel of a strategy for `n` columns, which the first call packs."""
         key = self._key(name, n)
         found = self.kernels.get(key)
         if found is None:
-            # Of threads that come at once, one's is kept.
+            # If several threads pack at once, the kernel of one is kept.
             found = self.kernels.setdefault(key, self.make(name, self.csr, n, workers))
             if found.needs_csr:
                 self._csr = found.csr
         return found
 
     def forget(self):
-        """Have kernels chosen again."""
-        # In this order: a width without an operand would take the longer path for good.
+        """Forget which kernels are used for which numbers of columns."""
+        # A width with a kernel but without an operand would never use the fast entry again, so the
+        # kernels are forgotten first.
         self.by_width.clear()
         self.operands.clear()
 
     def drop(self, name, n):
-        """Give the memory of a packed kernel back."""
+        """Free the memory of a packed kernel."""
         self.kernels.pop(self._key(name, n), None)

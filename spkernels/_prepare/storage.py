@@ -1,4 +1,4 @@
-"""Values of a prepared matrix in 16 bits: rounded when they come, float32 where they are used."""
+"""Reduced-precision storage: packed values in 16 bits, which products expand to float32."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 __all__ = ["STORAGES", "check_storage", "rounded"]
 
-#: What `prepare` takes, and how `_core.pack` numbers it.
+#: The values of the argument ``storage``, and their numbers in `_core.pack`.
 STORAGES = {None: 0, "float16": 1, "bfloat16": 2}
 
 
 def check_storage(storage, dtype):
-    """Raise where values of `dtype` cannot be stored so."""
+    """Raise if `storage` is unknown or cannot store values of `dtype`."""
     if storage is not None and not isinstance(storage, str):
         raise TypeError(f"storage must be None or a string, got {storage!r}")
     if storage not in STORAGES:
@@ -24,7 +24,7 @@ def check_storage(storage, dtype):
 
 
 def rounded(values, storage):
-    """Return float32 values rounded to what `storage` holds: to the nearest, ties to even."""
+    """Return float32 values rounded to the nearest values of `storage`, ties to even."""
     if storage is None:
         return values
     if storage == "float16":

@@ -1,9 +1,9 @@
-"""The kernels between which a prepared product chooses, one class each.
+"""The strategies of prepared products, a class for each.
 
-A kernel is made from a canonical CSR array, the columns that it is packed for, how it stores
-values, the workers that products will have and the rows that padding gives the same columns;
-`multiply` takes `B` and the options of `spmm`, for any
-number of columns, and promotes dtypes as `spmm` does.
+A kernel, an object of such a class, is made from a canonical CSR array, the number of columns that
+it is packed for, the storage of values, the workers of products, and the number of rows to which
+padding gives the same columns.  Its `multiply` takes `B` and the options of `spmm`, for any number
+of columns, and promotes dtypes as `spmm` does.
 """
 
 from __future__ import annotations
@@ -29,52 +29,58 @@ __all__ = ["KERNELS", "Dense", "Packed", "Padded", "Rows", "blas_threads", "widt
 
 
 def width_class(n, dtype):
-    """Return a number of columns that stands for all which one packing serves as well as `n`."""
+    """Return the number of columns that stands for all numbers with the same packing as `n`."""
     return _core.pack_width(dtype == np.float64, n)
 
 
 @functools.cache
 def blas_threads():
-    """Return the threads of NumPy's BLAS: to lower them for a call would disturb other threads."""
+    """Return the number of threads of NumPy's BLAS.
+
+    It is not changed for a call, as that would disturb other threads of the process.
+    """
     libraries = threadpoolctl.threadpool_info()
     return max((lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"), default=1)
 
 
 class Rows:
-    """Row by row, without packing: what `spmm` does.
+    """The strategy "rows": plain `spmm`, without packing.
 
-    Values that packing stores in 16 bits have been rounded before: so all kernels agree.
+    With a storage of 16 bits, the values have been rounded before, so that all strategies agree.
     """
 
     name = "rows"
-    by_width = False  # whether it is packed for a number of columns
-    #: Whether it multiplies by the CSR that it was made from, and whether it can restore that.
+    by_width = False  # whether packing depends on the number of columns
+    #: Whether products need the CSR of the source, and whether the kernel can restore that CSR.
     needs_csr = True
     restores = False
     nbytes = 0
     packing_seconds = 0.0
-    #: The dtype of products that did not use what was packed, or None.
+    #: The dtype of earlier products that could not use the packed data, or None.
     promoted = None
 
     def __init__(self, csr, n, storage=None, workers=None, height=1):
         self.csr = csr
-        #: What `_core.spmm_fast` multiplies, or None.
+        #: The operand for `_core.spmm_fast`, or None if products need checks before.
         self.operand = csr
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
-        """Multiply by `spmm`."""
+        """Return the product by `spmm`."""
         return spmm(
             self.csr, B, out=out, alpha=alpha, beta=beta, bias=bias, activation=activation,
             order=order, workers=workers, check=False,
         )  # fmt: skip
 
     def describe(self):
-        """Say what runs."""
+        """Return a description of the kernel."""
         return f"{self.name}: CSR as it is"
 
 
 class Packed(Rows):
-    """In row panels by blocks of columns, or SELL slices for a vector: see ``src/plan``."""
+    """The strategy "packed": row panels and blocks of columns, or SELL slices for a vector.
+
+    ``src/plan`` describes both layouts.
+    """
 
     name = "packed"
     by_width = True
@@ -97,7 +103,7 @@ class Packed(Rows):
         self._promoted = None
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
-        """Multiply by the packed values, if `B` has their dtype."""
+        """Return the product by packed values if `B` keeps their dtype, else by CSR."""
         options = (out, alpha, beta, bias, activation, order)
         result = _core.spmm_fast(self.packed, B, *options, workers, True)
         if result is not None:
@@ -116,9 +122,10 @@ class Packed(Rows):
         return multiply_packed(self.packed, self.like, B, *options, workers=workers)
 
     def _promoted_csr(self, B):
-        """Return the matrix for products with a `B` of another dtype.
+        """Return the matrix in CSR for products with a `B` of another dtype.
 
-        It is in their dtype where that is one of the kernels', and kept from the first one on.
+        Its values have the dtype of the product if kernels have that dtype.  It is kept for later
+        products.
         """
         dtype = _promoted(B, self.like.dtype)
         csr = self._promoted
@@ -132,7 +139,7 @@ class Packed(Rows):
 
     @property
     def promoted(self):
-        """The dtype of products that did not use what was packed, or None."""
+        """The dtype of earlier products that could not use the packed data, or None."""
         return None if self._promoted is None else self._promoted.dtype
 
     @property
@@ -144,11 +151,11 @@ class Packed(Rows):
 
     @property
     def csr(self):
-        """What was packed."""
+        """The matrix in CSR, restored at each access."""
         return self.restored()
 
     def restored(self):
-        """Return what was packed, in CSR."""
+        """Return the matrix in CSR, restored from the packed data."""
         like = self.like
         offsets = np.empty(like.shape[0] + 1, like.index_dtype)
         indices, values = np.empty(like.nnz, like.index_dtype), np.empty(like.nnz, like.dtype)
@@ -163,7 +170,7 @@ class Packed(Rows):
         return known_canonical(values, indices, offsets, like.shape)
 
     def describe(self):
-        """Say what runs."""
+        """Return a description of the kernel."""
         columns = self.packed.block_rows
         values = "" if self.storage is None else f", values in {self.storage}"
         share = self.packed.shared / max(1, self.entries)
@@ -175,21 +182,21 @@ class Packed(Rows):
 
 
 class Padded(Packed):
-    """Packed, with zeros where rows lack columns that the rows beside them have.
+    """The strategy "padded": packed, after zeros gave neighbouring rows the same columns.
 
-    These rows then share what they load of `B`, as those of full blocks do.
+    These rows share the loads of `B`, as the rows of full blocks do.
     """
 
     name = "padded"
     needs_csr = True
-    restores = False  # entries that are zero are no longer told from those that were added
+    restores = False  # padding cannot be distinguished from explicit zeros
     csr = None
 
     def __init__(self, csr, n, storage=None, workers=None, height=1):
         start = time.perf_counter()
         filled = padded(csr, height)
         super().__init__(filled, n, storage, workers)
-        self.operand = None  # `B` is looked at first
+        self.operand = None  # products must check `B` first
         self.csr = csr
         self.height = height
         self._sum = _sum_over(added_columns(csr, filled), csr)
@@ -201,10 +208,11 @@ class Padded(Packed):
         return super().nbytes + self._sum.data.nbytes + self._sum.indices.nbytes
 
     def _suits(self, B, workers):
-        """Whether the zeros that were added make zeros with `B`.
+        """Return whether padding times `B` is zero, which infinity and NaN would prevent.
 
-        The sum of its rows tells, by a product: 2.3 us for a vector of 2048, 6 for 64 columns, of
-        which NumPy's sum takes 3 and 20 (Zen 5).  False also where finite sums overflow.
+        A product sums the rows of `B` that padding meets: if the sums are finite, so are the rows.
+        It takes 2.3 us for a vector of 2048 and 6 us for 64 columns, where NumPy's sum takes 3 and
+        20 us (Zen 5).  False is also returned if finite rows have sums that overflow.
         """
         sums = _core.spmm_fast(self._sum, B, workers=workers, check=False)
         if sums is None:
@@ -212,19 +220,19 @@ class Padded(Packed):
         return np.isfinite(sums).all()
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
-        """Multiply by the packed values where zeros times `B` are zeros."""
+        """Return the product by packed values if padding times `B` is zero, else by CSR."""
         suits = _keeps_dtype(self.csr, B) and self._suits(B, workers)
         strategy = Packed if suits else Rows
         return strategy.multiply(self, B, out, alpha, beta, bias, activation, order, workers)
 
     def describe(self):
-        """Say what runs."""
+        """Return a description of the kernel."""
         share = 100 * (self.entries / max(1, self.csr.nnz) - 1)
         return f"{super().describe()}, {self.height} rows at a time filled up ({share:.3g}% zeros)"
 
 
 class Dense(Rows):
-    """The zeros written out, by NumPy's BLAS with its threads."""
+    """The strategy "dense": a dense array, multiplied by NumPy's BLAS with its threads."""
 
     name = "dense"
     needs_csr = False
@@ -234,7 +242,7 @@ class Dense(Rows):
         self.like = _Like(csr)
         self.dense = csr.toarray()
         self.operand = None
-        # Not where it stores zeros, which are like all others here.
+        # A dense array does not distinguish explicit zeros from structural ones.
         self.restores = np.count_nonzero(self.dense) == csr.nnz
         self.needs_csr = not self.restores
         self._csr = csr if self.needs_csr else None
@@ -242,20 +250,20 @@ class Dense(Rows):
 
     @property
     def csr(self):
-        """What it was made from, for products that NumPy cannot make; kept from the first on."""
+        """The matrix in CSR, for products that the dense array cannot do; kept after first use."""
         if self._csr is None:
             self._csr = self.restored()
         return self._csr
 
     @property
     def nbytes(self):
-        """The memory that it takes, without a CSR that others need."""
+        """The memory in bytes, without a CSR that the state counts."""
         csr = None if self.needs_csr else self._csr
         arrays = () if csr is None else (csr.data, csr.indices, csr.indptr)
         return self.dense.nbytes + sum(array.nbytes for array in arrays)
 
     def restored(self):
-        """Return what it was made from, in CSR."""
+        """Return the matrix in CSR, restored from the dense array."""
         like, rows = self.like, self.dense != 0
         offsets = np.zeros(like.shape[0] + 1, like.index_dtype)
         np.cumsum(np.count_nonzero(rows, axis=1), out=offsets[1:])
@@ -263,7 +271,11 @@ class Dense(Rows):
         return known_canonical(self.dense[rows], indices, offsets, like.shape)
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
-        """Multiply by ``numpy.matmul`` where zeros times `B` are zeros and threads suffice."""
+        """Return the product by ``numpy.matmul``, or by CSR.
+
+        CSR is used if zeros times `B` might not be zero, or if `workers` allows fewer threads than
+        the BLAS has.
+        """
         few = thread_count(workers) < blas_threads()
         if not few and _keeps_dtype(self.like, B) and _is_finite(B):
             return multiply_dense(
@@ -272,12 +284,12 @@ class Dense(Rows):
         return super().multiply(B, out, alpha, beta, bias, activation, order, workers)
 
     def describe(self):
-        """Say what runs."""
+        """Return a description of the kernel."""
         return f"{self.name}: zeros written out, numpy.matmul"
 
 
 class _Like:
-    """What is known of a CSR array without its arrays."""
+    """The facts about a CSR array, without its arrays."""
 
     format = "csr"
     ndim = 2
@@ -291,25 +303,25 @@ KERNELS = {kernel.name: kernel for kernel in (Rows, Packed, Padded, Dense)}
 
 
 def _sum_over(columns, csr):
-    """Return a row that adds up the rows of an operand of `csr` that some columns stand for."""
+    """Return a matrix of one row of ones at `columns`, which sums these rows of an operand."""
     ends = np.array([0, columns.size], csr.indptr.dtype)
     return known_canonical(np.ones(columns.size, csr.dtype), columns, ends, (1, csr.shape[1]))
 
 
 def _is_finite(B):
-    """Whether zeros times all of `B` are zeros; False also where finite sums overflow."""
+    """Return whether all of `B` is finite; False also if the sum of finite elements overflows."""
     with np.errstate(all="ignore"):
         return np.isfinite(np.sum(B))
 
 
 def _promoted(B, own):
-    """Return the dtype of products of `own` with `B` if the kernels compute in it, else `own`."""
+    """Return the promotion of `own` and B's dtype if kernels have that dtype, else `own`."""
     dtype = np.result_type(dense_array(B, "B", np.asanyarray).dtype, own)
     return dtype if dtype in NATIVE else own
 
 
 def _keeps_dtype(csr, B):
-    """Whether the product is computed in the dtype of the packed values; False where `B` is odd."""
+    """Return whether the product has the dtype of the packed values; False for an invalid `B`."""
     try:
         B = np.asanyarray(B)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What `prepare` is told of the structure of a matrix, and what it makes of it."""
+"""The pattern that a user declares to `prepare`: its check, and the padding that follows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Structure"]
 
 
 class Structure(NamedTuple):
-    """Blocks are padded that are `fill` full: of any height, of a declared one, or none."""
+    """A declared pattern, or "auto", or none; blocks of at least `fill` may be padded."""
 
-    kind: str | None = None  # or "auto", or what `parse` returns
+    kind: str | None = None  # None, "auto", or a kind of pattern
     size: tuple[int, ...] = ()
     fill: float = DEFAULT_FILL
 
     @classmethod
     def of(cls, pattern, fill):
-        """Return what the arguments of `prepare` mean."""
+        """Return the structure for the arguments `pattern` and `fill` of `prepare`, or raise."""
         if pattern is None or (isinstance(pattern, str) and pattern == "auto"):
             kind, size = pattern, ()
         else:
@@ -39,7 +39,7 @@ class Structure(NamedTuple):
 
     @property
     def T(self):
-        """What this means for the transpose."""
+        """The structure of the transpose."""
         return self._replace(size=self.size[::-1])
 
     def check(self, csr):
@@ -48,12 +48,12 @@ class Structure(NamedTuple):
             check(csr, self.kind, self.size, self.fill)
 
     def padding(self, csr, n, workers):
-        """Return how to pad for products with `n` columns, or None where nothing is to be."""
+        """Return the padding for products with `n` columns, or None for no padding."""
         if csr.nnz == 0:
             return None
         paddings = []
         if self.kind == "auto":
-            found = heights(ones(csr), self.fill)  # counts, as values may not add up
+            found = heights(ones(csr), self.fill)  # entries are counted; values might overflow
             paddings = [Padding(h, round(csr.nnz / fill)) for h, fill, _ in found]
         elif self.kind == "block":
             height = min(self.size[0], csr.shape[0])
@@ -61,5 +61,5 @@ class Structure(NamedTuple):
             blocks = coarse(transposed, height)
             paddings = [Padding(height, places_of(blocks, transposed.shape, 1, height))]
         best = prediction.best_padding(csr, paddings, n, workers)
-        # Rows that have their columns in common already need none.
+        # Rows that share all of their columns need no padding.
         return None if best is None or best.nnz == csr.nnz else best

@@ -1,5 +1,5 @@
-"""The process that the package runs in: threads, locks, BLAS limits, files, the configuration.
+"""The state of the process: threads, locks, BLAS limits, files and the configuration.
 
-Nothing here knows what a matrix is.  What is asked once of the system or of the environment goes
-here; what belongs to an operand goes to `_inputs`.
+No module here deals with matrices.  Code that reads the system or the environment belongs here, and
+code about operands belongs to `_inputs`.  All other rooms use these modules.
 """

@@ -1,11 +1,11 @@
-"""Gives every thread of a process a CPU of its own.
+"""The affinity of threads: each thread of a process gets a CPU of its own for measurements.
 
-Left to itself a scheduler now and then wakes two threads on one CPU and leaves them there for
-hundreds of calls, each barrier then costing a time slice.  That is no property of a library that is
-timed, so the threads of all are placed alike.  Where the system cannot place threads nothing is
-done.
+Without it, a scheduler now and then wakes two threads on one CPU and leaves them there for hundreds
+of calls, in which each barrier takes a time slice.  This is not a property of the library that is
+timed, so the threads of all libraries are placed in the same way.  Where the system cannot place
+threads, the functions do nothing.
 
-It imports nothing outside of the standard library: processes without the package use it, too.
+The module imports only the standard library, as processes without the package use it, too.
 """
 
 import os
@@ -18,13 +18,13 @@ POSSIBLE = hasattr(os, "sched_setaffinity") and TASKS.exists()
 
 
 def restrict(cpus: Collection[int]) -> None:
-    """Confine the calling thread, and the threads that it will start, to some CPUs."""
+    """Confine the calling thread, and the threads that it starts later, to some CPUs."""
     if POSSIBLE:
         os.sched_setaffinity(0, cpus)
 
 
 def helpers_but(others: Collection[int]) -> list[int]:
-    """Return the threads of this process that libraries have made: all but `others`."""
+    """Return the native numbers of the threads that libraries have started: all but `others`."""
     return sorted({int(task.name) for task in TASKS.iterdir()} - set(others))
 
 
@@ -35,10 +35,10 @@ def confine(thread: int, cpus: Collection[int]) -> None:
 
 
 def spread_helpers(cpus: Sequence[int], others: Collection[int]) -> None:
-    """Pin the threads that libraries have made, all but `others`, to the CPUs after the first.
+    """Pin the threads that libraries have started, all but `others`, to the CPUs after the first.
 
-    A pool has one thread less than there are CPUs, the caller being the last, so that going round
-    the remaining CPUs in order of creation is right for any number of pools.
+    A pool has one thread less than there are CPUs, as the caller works, too.  So placing threads
+    round-robin on the remaining CPUs, in order of creation, is right for any number of pools.
     """
     if not POSSIBLE or len(cpus) < 2:
         return
@@ -47,9 +47,9 @@ def spread_helpers(cpus: Sequence[int], others: Collection[int]) -> None:
 
 
 def move_caller(cpus: Sequence[int]) -> None:
-    """Move the calling thread to the first CPU without keeping it there.
+    """Move the calling thread to the first CPU, and then allow it all CPUs.
 
-    Pinned, it would look to libraries as if the process had a single CPU.
+    If it stayed pinned, libraries would conclude that the process has a single CPU.
     """
     if POSSIBLE:
         confine(0, cpus[:1])

@@ -1,4 +1,4 @@
-"""Holding the BLAS libraries of the process to fewer threads."""
+"""Limits on the threads of the BLAS libraries of the process."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from .threadpools import threadpoolctl
 __all__ = ["begin_limit", "end_limit"]
 
 _lock = Lock()
-#: What is asked for now; the smallest counts.
+#: The limits in force; the smallest counts.
 _limits: tuple[int, ...] = ()
-#: By path, each BLAS that is limited, and the number of threads that it had before.
+#: The limited libraries by path, and the number of threads that each had before.
 _libraries: dict[str, tuple[threadpoolctl.LibController, int]] = {}
 
 
 def begin_limit(threads: int) -> None:
-    """Let each BLAS of the process use at most so many threads, until `end_limit`.
+    """Let each BLAS of the process use at most `threads` threads, until `end_limit`.
 
-    Left alone are libraries that have no more than that, that another thread holds a limit of
-    threadpoolctl's on, or that take OpenMP's threads: their number is that of the kernels as well.
+    These libraries are not changed: those with at most `threads` threads, those that another thread
+    limits by threadpoolctl, and those that use OpenMP's threads, as the kernels use them, too.
     """
     global _libraries, _limits
-    # scipy has a BLAS of its own, which it loads with its first solver.
+    # scipy has a BLAS of its own, which this import loads.
     import scipy.linalg  # noqa: F401
 
     found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
@@ -40,7 +40,7 @@ def begin_limit(threads: int) -> None:
 
 
 def end_limit(threads: int) -> None:
-    """Undo one `begin_limit` of so many threads; the last one gives each BLAS its own back."""
+    """Undo one `begin_limit` of `threads`; the last call restores the number of each BLAS."""
     global _libraries, _limits
     with _lock:
         place = _limits.index(threads)
@@ -58,9 +58,9 @@ def _apply():
 
 
 def _release():
-    """Let any thread change limits that this module has set.
+    """Allow any thread to change limits that this module has set.
 
-    threadpoolctl (3.8) ignores what other threads ask of OpenBLAS than the first one that asked.
+    After a thread has limited OpenBLAS, threadpoolctl (3.8) ignores requests of all other threads.
     """
     for library, _ in _libraries.values():
         if hasattr(library, "clear_controlling_thread"):

@@ -1,4 +1,4 @@
-"""What this build is and what it runs on."""
+"""The configuration: the build, and the machine that it runs on."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def show_config(
     Returns
     -------
     dict or None
-        With "dicts": a dictionary of dictionaries of plain values; else None.
+        With "dicts", a dictionary of dictionaries of plain values; else None.
 
     Raises
     ------
     ValueError
-        If `mode` is neither.
+        If `mode` is neither "stdout" nor "dicts".
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What objects say of themselves, in one form: ``<Kind of rows x columns, fact, fact>``."""
+"""The representation of objects, in one form: ``<Kind of rows x columns, fact, fact>``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ __all__ = ["describe", "held"]
 
 
 def describe(kind: str, shape: tuple[int, ...], *facts: object) -> str:
-    """Return the representation of an object; facts that are None are left out."""
+    """Return the representation of an object, without the facts that are None."""
     rows, cols = shape
     known = ", ".join(str(fact) for fact in facts if fact is not None)
     return f"<{kind} of {rows} x {cols}, {known}>"
 
 
 def held(value: object) -> int:
-    """Return the memory of what an attribute holds: arrays, and what says its `nbytes`."""
+    """Return the bytes of an attribute's value: its `nbytes`, or the sum over a tuple or list."""
     if isinstance(value, tuple | list):
         return sum(map(held, value))
     return int(getattr(value, "nbytes", 0))

@@ -1,4 +1,4 @@
-"""Files: read with errors that name them, and written as a whole or not at all."""
+"""Functions that read files with errors that name them, and write files as a whole."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["read_bytes", "replaced"]
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a file; an OSError names it, as those of reading by themselves do not."""
+    """Return the bytes of a file; every OSError names it, also those of the read itself."""
     with _named(path):
         return Path(path).read_bytes()
 
 
 @contextlib.contextmanager
 def _named(path, *others):
-    """Have an OSError of a file name `path`: in place of no file, or of one of others."""
+    """Make an OSError name `path` if it names no file, or one of `others`."""
     try:
         yield
     except OSError as error:
@@ -29,10 +29,10 @@ def _named(path, *others):
 
 @contextlib.contextmanager
 def replaced(path):
-    """Open a file for bytes that takes the place of `path` when all was written."""
-    # Where `path` is a symbolic link, the file that it leads to is replaced, not the link.
+    """Open a binary file that replaces `path` at the end of the block; an error leaves `path`."""
+    # If `path` is a symbolic link, its target is replaced, not the link.
     path = Path(os.path.realpath(path))
-    # Not one name for all: threads and processes may write the same file.
+    # Each writer has a name of its own, as threads and processes may write the same file.
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         with _named(path, unfinished), unfinished.open("xb") as file:

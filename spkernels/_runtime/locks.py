@@ -1,7 +1,7 @@
-"""Locks that do not outlive, in a forked child, the threads that held them.
+"""Locks that are free in a forked child, even if a thread of the parent held them.
 
-A child of ``fork()`` has a copy of the parent's memory, but only the thread that forked.  A lock
-that another thread held at that moment stays held in the child forever.
+A child of ``fork()`` has a copy of the parent's memory, but only the thread that forked.  An
+ordinary lock that another thread held at that moment would stay held in the child forever.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ __all__ = ["Lock", "hold_during_fork"]
 
 
 class Lock:
-    """A reentrant lock for ``with``, free in a forked child unless the child itself holds it.
+    """A reentrant lock for ``with``, which is free in a forked child unless the child holds it.
 
-    Whoever held it in the parent may have got halfway.  So what it protects must be changed by
-    single assignments, in an order in which the state after each of them is a valid one.
+    The holder in the parent may have been interrupted.  So the protected state must be changed by
+    single assignments, in an order that leaves a valid state after each.
     """
 
     __slots__ = ("__weakref__", "_lock")
@@ -33,13 +33,13 @@ class Lock:
         self._lock.release()
 
     def _after_fork_in_child(self):
-        if self._lock.acquire(blocking=False):  # it is free, or this thread's own
+        if self._lock.acquire(blocking=False):  # the lock is free, or this thread holds it
             self._lock.release()
         else:
             self._lock = threading.RLock()
 
 
-#: All that there are.
+#: All locks of this kind in the process.
 _locks: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
@@ -49,10 +49,10 @@ def _free_locks():
 
 
 def hold_during_fork(lock: threading.RLock) -> None:
-    """Have ``fork()`` wait for a lock, for changes of which no half may reach the child.
+    """Make ``fork()`` wait for a lock, so that the child never gets a half-made change.
 
-    Only for a lock of the whole process that is held for microseconds, by code that waits for
-    nothing else: what the holder waits for may itself wait for the fork.
+    The lock must be one of the whole process, which is held for microseconds by code that waits for
+    nothing else: whatever the holder waited for might itself wait for the fork.
     """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(

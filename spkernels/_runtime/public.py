@@ -1,4 +1,4 @@
-"""The names by which objects are public, for pickles and for help."""
+"""The public names of objects, for pickles and for help."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ __all__ = ["publish"]
 
 
 def publish(module: str, *objects: object) -> None:
-    """Have classes and functions name the public module that users import them from.
+    """Set the module of classes and functions to the public one that users import them from.
 
-    A pickle holds that name: where a class is defined may change, what its pickles say must not.
+    Pickles hold this name, so a class can move to another private module, and old pickles still
+    load.
     """
     for one in objects:
         if isinstance(one, type | types.FunctionType):

@@ -1,6 +1,6 @@
-"""Whether the threads of this process still spin, and how long they waited for a CPU.
+"""The wait for spinning threads of this process, and the time that threads waited for a CPU.
 
-It imports nothing outside of the standard library: processes without the package use it, too.
+The module imports only the standard library, as processes without the package use it, too.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from .affinity import TASKS
 
 __all__ = ["settle", "waited"]
 
-#: Threads that burn less than this share of a CPU are no longer spinning.
+#: If the process uses less than this share of a CPU, its threads no longer spin.
 QUIET_SHARE = 0.2
-#: How long the threads of a library may take to calm down.
+#: The longest wait for the threads of a library.
 SETTLE_SECONDS = 0.5
 
 
 def settle() -> None:
-    """Wait until this process's threads stop spinning, so that the next timing finds idle CPUs."""
+    """Wait until this process's threads stop spinning, so that the next timing has idle CPUs."""
     deadline = time.perf_counter() + SETTLE_SECONDS
     while time.perf_counter() < deadline:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -28,11 +28,11 @@ def settle() -> None:
 
 
 def waited() -> float:
-    """Seconds that this process's threads have waited for a CPU so far; 0 where nobody counts."""
+    """Return the seconds that this process's threads have waited for a CPU; 0 if not counted."""
     nanoseconds = 0
     for task in TASKS.glob("*/schedstat"):
         try:
             nanoseconds += int(task.read_text().split()[1])
         except (OSError, IndexError):
-            continue  # a thread that just ended, a kernel without the statistics
+            continue  # the thread has just ended, or the kernel has no such statistics
     return nanoseconds * 1e-9

@@ -1,7 +1,8 @@
-"""threadpoolctl, without the variable that it sets when it is imported.
+"""threadpoolctl, without the environment variable that its import sets.
 
-It would reach all processes that a user starts from this one, and hide that two OpenMP libraries of
-Intel are in one of them.  Nothing of the package may import it before this module does.
+All processes that a user starts from this one would inherit the variable, which hides that a
+process has two OpenMP libraries of Intel.  No module of the package may import threadpoolctl before
+this module does.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""How many threads a call uses."""
+"""The number of threads of a call."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from .. import _core
 
 __all__ = ["get_num_threads", "set_num_threads"]
 
-# What the compiled module can be told; it uses far fewer.
+# The largest number that the compiled module accepts; it uses far fewer threads.
 _MAX_THREADS = 2**30
 
-# Asked once, as in scipy.fft: the answer takes the system longer than a small product takes.
+# Read once, as in scipy.fft: the system call takes longer than a small product.
 _CPUS = os.cpu_count() or 1
 
 
 def get_num_threads() -> int:
-    """Return the most threads that a call with ``workers=None`` uses.
+    """Return the largest number of threads of a call with ``workers=None``.
 
-    Small work uses fewer, down to one.
+    Small products use fewer threads, down to one.
 
     Returns
     -------
     int
-        The number set by `set_num_threads`; else ``SPKERNELS_NUM_THREADS``; else the setting of
-        OpenMP: what ``OMP_NUM_THREADS`` or `threadpoolctl.threadpool_limits` says, or the number of
-        CPUs.  Without ``OMP_NUM_THREADS``, ``OMP_PROC_BIND`` and ``OMP_PLACES``, that is capped by
-        the CPUs that affinity and cgroup left to the process when spkernels was imported.
+        The number of `set_num_threads`; else that of ``SPKERNELS_NUM_THREADS``; else the setting of
+        OpenMP, which is that of ``OMP_NUM_THREADS`` or `threadpoolctl.threadpool_limits`, or the
+        number of CPUs.  Without ``OMP_NUM_THREADS``, ``OMP_PROC_BIND`` and ``OMP_PLACES``, OpenMP's
+        setting is capped by the number of CPUs that affinity and cgroup left to the process when
+        spkernels was imported.
+
+    See Also
+    --------
+    set_num_threads : sets the number.
 
     Examples
     --------
@@ -41,12 +46,12 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int | None) -> None:
-    """Set the most threads that a call with ``workers=None`` uses, in the whole process.
+    """Set the largest number of threads of a call with ``workers=None``, in the whole process.
 
     Parameters
     ----------
     n : int or None
-        At least 1; None goes back to ``SPKERNELS_NUM_THREADS`` or the setting of OpenMP.
+        The number, at least 1.  None restores ``SPKERNELS_NUM_THREADS`` or OpenMP's setting.
 
     Raises
     ------
@@ -54,6 +59,10 @@ def set_num_threads(n: int | None) -> None:
         If `n` is not an integer.
     ValueError
         If `n` is below 1.
+
+    See Also
+    --------
+    get_num_threads : returns the number.
 
     Examples
     --------
@@ -73,7 +82,7 @@ def set_num_threads(n: int | None) -> None:
 
 
 def resolve_workers(workers: int | None) -> int:
-    """Return the threads to ask of a call: 0 for the default, as in `scipy.fft` otherwise."""
+    """Return the number of threads for `_core`: 0 for the default, else as in `scipy.fft`."""
     if workers is None:
         return 0
     workers = _integer(workers, "workers")
@@ -87,7 +96,7 @@ def resolve_workers(workers: int | None) -> int:
 
 
 def thread_count(workers: int | None) -> int:
-    """Return the threads that a call uses at most."""
+    """Return the largest number of threads of a call."""
     return resolve_workers(workers) or _core.get_num_threads()
 
 
@@ -119,7 +128,7 @@ def _read(path: Path) -> str:
 
 
 def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """CPUs that the cgroup's quota is worth; infinity without one."""
+    """Return the number of CPUs of the cgroup's quota; infinity without a quota."""
     quota, _, period = _read(root / "cpu.max").strip().partition(" ")
     if not quota:
         quota = _read(root / "cpu" / "cpu.cfs_quota_us").strip()
@@ -132,7 +141,7 @@ def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
 
 
 def available_cpus() -> int:
-    """CPUs that affinity and cgroup leave to this process."""
+    """Return the number of CPUs that affinity and cgroup leave to this process."""
     if hasattr(os, "sched_getaffinity"):
         cpus = len(os.sched_getaffinity(0))
     else:
@@ -142,10 +151,11 @@ def available_cpus() -> int:
 
 
 def configure() -> None:
-    """Apply the environment, once, at import.
+    """Apply the environment variables, once, at import.
 
-    An explicit ``OMP_NUM_THREADS`` is the user's word and is not capped.  Where OpenMP binds its
-    threads, affinity shows the place of this thread alone, and OpenMP has counted the CPUs itself.
+    An explicit ``OMP_NUM_THREADS`` is the user's choice, and is not capped.  If OpenMP binds its
+    threads, affinity shows the place of this thread alone, and OpenMP has counted the CPUs itself,
+    so there is no cap either.
     """
     _core.set_num_threads(_from_environment())
     says = os.environ.get("OMP_NUM_THREADS")

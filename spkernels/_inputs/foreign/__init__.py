@@ -1,9 +1,9 @@
 """Operands of other libraries, none of which is imported here.
 
-A sparse one whose arrays NumPy can see becomes a scipy.sparse array: nothing is rounded, and arrays
-are copied only where their dtype or layout has to change.  For everything else the error names the
-type and the line that converts it.  A library is known by the modules of an object's classes, so
-that subclasses of its types are found, too.
+A sparse operand whose arrays NumPy can read becomes a scipy.sparse array.  Values are not rounded,
+and arrays are copied only if their dtype or layout must change.  For all other operands an error
+names the type and the line of code that converts it.  A library is recognised by the modules of an
+object's classes, so that subclasses of its types are recognised, too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_sparse", "check_dense", "find_sparse", "type_name"]
 
-#: By the first part of a module's name.
+#: The libraries by the first part of the names of their modules.
 _LIBRARIES = {
     "jax": _jax.LIBRARY,
     "jaxlib": _jax.LIBRARY,
@@ -53,12 +53,12 @@ def _is_of(value, library, *names):
 
 
 def find_sparse(value: Any, name: str) -> Operand | None:
-    """Return a sparse operand of any library as one of scipy's, or None where it is not sparse.
+    """Return a sparse operand of any library as an array of scipy, or None if it is not sparse.
 
-    Raises TypeError where it is sparse and cannot be converted at no loss.
+    Raises TypeError if the operand is sparse and cannot be converted without loss.
     """
     if sp.issparse(value):
-        operand: Any = value  # which the stubs of scipy take for a class of their own
+        operand: Any = value  # the stubs of scipy give it a class of their own
         return operand
     if _is_of(value, "xarray", "DataArray", "Variable"):
         return find_sparse(value.data, f"{name}.data")
@@ -71,7 +71,7 @@ def find_sparse(value: Any, name: str) -> Operand | None:
 
 
 def as_sparse(value: Any, name: str) -> Operand:
-    """Return a sparse operand of any library as one of scipy's, or raise naming the argument."""
+    """Return a sparse operand of any library as an array of scipy, or raise a TypeError."""
     found = find_sparse(value, name)
     if found is None:
         raise not_sparse(value, name, _line_for_dense(value, name))
@@ -79,7 +79,7 @@ def as_sparse(value: Any, name: str) -> Operand:
 
 
 def check_dense(value: Any, name: str) -> Any:
-    """Return a dense operand as something that `numpy.asarray` converts, or raise naming it."""
+    """Return a dense operand as an object that `numpy.asarray` converts, or raise a TypeError."""
     if sp.issparse(value):
         raise not_dense(value, name, f"{name}.toarray() converts it")
     if _is_of(value, "xarray", "DataArray", "Variable"):
@@ -91,7 +91,7 @@ def check_dense(value: Any, name: str) -> Any:
 
 
 def _line_for_dense(value, name):
-    """Return what makes a sparse array of something that is not sparse."""
+    """Return the words for how to convert a dense operand to a sparse array, or None."""
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind == "O":
         return f"{name}.item() is what it holds" if sp.issparse(value.item()) else None
     for method in ("to_scipy_sparse", "to_scipy", "tocsr"):

@@ -1,4 +1,4 @@
-"""Arrays of JAX, and of jax.experimental.sparse."""
+"""Arrays of JAX and of jax.experimental.sparse."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def _is_sparse(value):
 
 
 def _obstacle(value, name):
-    """Return what keeps NumPy from seeing the values of a sparse array; None for nothing."""
+    """Return the words for why NumPy cannot read a sparse array's values, or None if it can."""
     data = value.data
     if has_base(data, "Tracer"):
         return _TRACED
@@ -34,7 +34,7 @@ def _to_scipy(value, name):
     kind, shape, data = type(value).__name__, tuple(value.shape), np.asarray(value.data)
     if kind == "BCOO":
         indices = np.asarray(value.indices)
-        # Padding to a fixed number of entries has indices beyond the shape.
+        # JAX pads to a fixed number of entries with indices beyond the shape.
         inside = (indices < np.array(shape)).all(axis=1)
         if not inside.all():
             indices, data = indices[inside], data[inside]
@@ -43,7 +43,7 @@ def _to_scipy(value, name):
         return coordinates(value, name, (value.row, value.col), data)
     if kind in ("BCSR", "CSR", "CSC"):
         indptr, indices = np.asarray(value.indptr), np.asarray(value.indices)
-        # Here it lies behind the last row.
+        # In these formats the padding is after the last row.
         used = max(0, int(indptr[-1]))
         format = "csc" if kind == "CSC" else "csr"
         return compressed(format, shape, indptr, indices[:used], data[:used])

@@ -1,4 +1,4 @@
-"""What is known of a library, and what is said of its objects."""
+"""The description of a library: its sparse types, their conversion, and the errors for them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = [
     "unreadable",
 ]
 
-#: Whether scipy has sparse arrays of one dimension, as it does from 1.13 on.
+#: Whether scipy has sparse arrays of one dimension, as scipy 1.13 and newer have.
 _HAS_VECTORS = hasattr(sp.coo_array((1, 1)), "coords")
 
-#: Libraries whose names are told with those of their types, as several have a COO.
+#: Libraries whose names errors put before the names of types, as several libraries have a COO.
 _NAMED = frozenset(
     ("anndata", "cupy", "cupyx", "dask", "graphblas", "jax", "jaxlib", "networkx", "pandas")
     + ("sparse", "tensorflow", "torch", "torch_sparse", "xarray")
@@ -36,11 +36,11 @@ _NAMED = frozenset(
 
 
 class Library(NamedTuple):
-    """How to treat the objects of a library.
+    """The functions that treat the objects of a library.
 
-    ``is_sparse(value)`` tells its sparse types from the others, ``to_scipy(value, name)`` converts
-    these, and ``check_dense(value, name)`` returns what `numpy.asarray` converts.  The latter two
-    raise an error that names the argument.
+    ``is_sparse(value)`` returns whether an object is sparse.  ``to_scipy(value, name)`` converts a
+    sparse object.  ``check_dense(value, name)`` returns an object that `numpy.asarray` converts.
+    The latter two raise errors that name the argument.
     """
 
     is_sparse: Callable[[Any], bool]
@@ -49,10 +49,11 @@ class Library(NamedTuple):
 
 
 def by_class(lines, methods):
-    """Return a library of which `lines` names what to write instead of its sparse types.
+    """Return a library whose sparse types are the classes that `lines` names.
 
-    That is, by the name of a class, a line where a sparse operand was expected and one where a
-    dense one was; None is nothing to say.  `methods` names those that convert to scipy.sparse.
+    For each class, `lines` has the words of errors that say how to convert an object: where a
+    sparse operand is expected, and where a dense one is; None adds no words.  `methods` has the
+    methods that convert objects to scipy.sparse, by class.
     """
 
     def find(table, value):
@@ -105,26 +106,27 @@ def _refusal(value, name, wanted, line):
 
 
 def not_sparse(value, name, line):
-    """Return the error for what is no sparse operand, with the line that makes it one."""
+    """Return the TypeError for an operand that is not sparse; `line` says how to convert it."""
     return _refusal(value, name, "a scipy.sparse array", line)
 
 
 def not_dense(value, name, line):
-    """Return the error for what is no dense operand, with the line that makes it one."""
+    """Return the TypeError for an operand that is not dense; `line` says how to convert it."""
     return _refusal(value, name, "dense", line)
 
 
 def unreadable(value, name, line):
-    """Return the error for what NumPy cannot read the elements of, with the line that helps."""
+    """Return the TypeError for elements that NumPy cannot read; `line` says what helps."""
     return _refusal(value, name, "an array that NumPy can read", line)
 
 
-# Arrays are put into an empty sparse array, as scipy's constructors read all indices to narrow
-# them, and their errors name no argument.  Verbs validate them as they do all of scipy's.
+# The functions below set the arrays of an empty sparse array.  scipy's constructors would read all
+# indices to narrow them, and their errors name no argument.  Operations validate the result, as
+# they validate every sparse array.
 
 
 def _values(array):
-    """Return values in a dtype that scipy.sparse has: float16 becomes float32, which holds it."""
+    """Return values in a dtype that scipy.sparse has: float16 becomes float32, without loss."""
     array = np.asarray(array)
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
@@ -152,5 +154,5 @@ def coordinates(value, name, coords, data):
     else:
         result.row, result.col = coords
     result.data = data
-    result.has_canonical_format = False  # an empty one has it
+    result.has_canonical_format = False  # scipy has set it for the empty array
     return result

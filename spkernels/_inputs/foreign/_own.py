@@ -1,4 +1,4 @@
-"""The package's own types, in the place of a sparse or dense array."""
+"""The package's own types, which a user may pass in the place of a sparse or dense array."""
 
 from ._library import by_class
 

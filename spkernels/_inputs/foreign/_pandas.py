@@ -1,4 +1,4 @@
-"""Frames, series and arrays of pandas: all of them may be dense operands, too."""
+"""Frames, series and arrays of pandas, which may be sparse or dense operands."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ __all__ = ["LIBRARY"]
 
 def _is_sparse(value):
     if getattr(value, "ndim", 0) == 2:
-        return hasattr(value, "sparse")  # which frames have if all of their columns are sparse
+        return hasattr(value, "sparse")  # frames have it if all of their columns are sparse
     return hasattr(getattr(value, "dtype", None), "fill_value")
 
 
@@ -29,7 +29,7 @@ def _to_scipy(value, name):
 
 def _check_dense(value, name):
     array = np.asarray(value)
-    if array.dtype.kind == "O":  # as of dtypes that may lack values, such as Int64
+    if array.dtype.kind == "O":  # dtypes with missing values, such as Int64, become objects
         line = f"if it holds numbers, {name}.to_numpy(float, na_value=numpy.nan) converts it"
         raise unreadable(value, name, line)
     return array

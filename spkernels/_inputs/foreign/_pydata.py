@@ -1,4 +1,4 @@
-"""Arrays of the package called sparse, of PyData."""
+"""Arrays of the package `sparse` of PyData."""
 
 from ._library import Library, coordinates, not_dense, not_sparse
 
@@ -6,7 +6,7 @@ __all__ = ["LIBRARY"]
 
 
 def _is_sparse(value):
-    # Others may have a module of this name.
+    # Other packages may have a module of this name, so attributes decide.
     return hasattr(value, "fill_value") and hasattr(value, "todense")
 
 

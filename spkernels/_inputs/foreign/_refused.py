@@ -1,4 +1,4 @@
-"""Libraries whose sparse types are not converted here: the line that does so is named."""
+"""Libraries whose sparse types are not converted; errors name the line that converts them."""
 
 from ._library import by_class
 
@@ -9,7 +9,7 @@ _ON_GPU = "{0}.get() copies it from the GPU, spkernels.cuda multiplies there"
 _LINES = {
     "anndata": {
         "AnnData": ("{0}.X is its matrix", "{0}.X is its matrix"),
-        # A matrix in a file that is open.
+        # This class is a matrix in an open file.
         "BaseCompressedSparseDataset": (
             "{0}.to_memory() reads it",
             "{0}.to_memory().toarray() converts it",

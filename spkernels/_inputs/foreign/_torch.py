@@ -8,7 +8,7 @@ __all__ = ["LIBRARY"]
 
 
 def _obstacle(value, name):
-    """Return what keeps NumPy from seeing a tensor, and the line that helps; None for nothing."""
+    """Return the words for why NumPy cannot read a tensor and what helps, or None if it can."""
     if value.requires_grad:
         return f"{name}.detach() is without the gradient, which would be lost"
     device = value.device.type
@@ -34,7 +34,7 @@ def _is_sparse(value):
 
 
 def _array(tensor):
-    """Return the elements of a tensor without an obstacle, conjugated and negated where it is."""
+    """Return the elements of a tensor that NumPy can read; lazy conjugation is resolved."""
     return tensor.resolve_conj().resolve_neg().numpy()
 
 
@@ -46,7 +46,7 @@ def _to_scipy(value, name):
         raise not_sparse(value, name, f"it has dense parts, {name}.to_dense() is dense as a whole")
     layout = str(value.layout).removeprefix("torch.sparse_")
     if layout == "coo":
-        # Also of a tensor that is not coalesced: its entries add up, as duplicates of scipy do.
+        # A tensor that is not coalesced may have duplicates, which scipy sums, too.
         return coordinates(value, name, _array(value._indices()), _array(value._values()))
     shape = tuple(value.shape)
     if len(shape) != 2:
@@ -62,7 +62,7 @@ def _to_scipy(value, name):
 
 
 def _from_bsc(value, name, offsets, rows, blocks):
-    """Return COO of blocks that lie by columns, a format that scipy does not have."""
+    """Return COO from blocks that are compressed by columns, a format that scipy does not have."""
     counts = np.diff(offsets)
     if offsets[0] != 0 or (counts < 0).any() or not offsets[-1] == len(rows) == len(blocks):
         raise ValueError(
