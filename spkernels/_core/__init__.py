@@ -1,9 +1,11 @@
-"""The C library, for Python: pointers in, status out.
+"""The C library for Python: functions take checked arrays and return a status.
 
-There is one compiled module, `_lib`, as the library that is linked into it holds the state of the
-process: threads, workspaces, the instruction set in use.  Arguments were checked before by
-Python.  A new function of the library is declared in `header.pxd`, gets a function in `calls.pxi`
-(in `handles.pxi` where the library returns something to keep), and is named in `_lib.pyi` and here.
+There is one compiled module, `_lib`, because the library that is linked into it holds the state of
+the process: threads, workspaces and the instruction set in use.  Python modules check arguments
+before; results and statuses go back to `_ops`, `_prepare` and `_inputs`.
+
+A new function of the library is declared in `header.pxd`, gets a function in `calls.pxi` (or in
+`handles.pxi` if the library returns a handle), and is named in `_lib.pyi` and here.
 """
 
 from ._lib import (

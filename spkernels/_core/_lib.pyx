@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The compiled module: pointers in, status out.
+"""The compiled module: its functions pass arrays to the C library, and return a status.
 
-Arguments are checked by the Python modules around it, but for the ordinary calls that the fast
-entries take as they come, for the microseconds; all else, errors among it, they leave to Python.
+Python modules check the arguments.  Only the fast entries check arguments themselves, as a small
+product takes about a microsecond.  They take ordinary calls alone, and leave all other calls,
+errors among them, to Python.
 """
 cimport numpy as cnp
 from libc.stdint cimport int8_t, int32_t, int64_t
@@ -28,7 +29,7 @@ COO = <int>SPK_COO
 BSR = <int>SPK_BSR
 SORTED = SPK_SORTED
 CHECKED = SPK_CHECKED
-# What a status may be, for errors that say it of an operand.
+# The statuses for which errors name an operand.
 ERR_ARGUMENT = <int>SPK_ERR_ARGUMENT
 ERR_INDPTR = <int>SPK_ERR_INDPTR
 ERR_INDEX = <int>SPK_ERR_INDEX
@@ -52,28 +53,29 @@ cdef dict _activations = {
 }
 ACTIVATIONS = _activations
 
-#: The arrays of a sparse operand as the functions below take them: those that its format lacks are
-#: None.  The index arrays and the values are contiguous, and the index arrays of one dtype.
+#: The arrays of a sparse operand for the functions below; arrays that its format does not have are
+#: None.  Index arrays and values are contiguous, and index arrays have the same dtype.
 SparseArrays = namedtuple(
     "SparseArrays",
     "format shape block offsets indices row_indices values",
     module="spkernels._core",
 )
 
-# What the fast entries need of Python, filled once, at import: scipy's own classes -> format, and
-# the one function that says what `workers` means.
+# The fast entries need these objects of Python, which the import sets: the formats by scipy's
+# classes, and the function that converts `workers` to a number of threads.
 cdef dict _formats = {}
 cdef object _resolve_workers = None
 
 
 def register(formats, resolve_workers):
-    """Say which sparse classes the fast entries take, and how `workers` becomes threads."""
+    """Set the sparse classes that the fast entries take, and the function for `workers`."""
     global _resolve_workers
     _formats.update(formats)
     _resolve_workers = resolve_workers
 
 
-# In one compilation unit, so that the fast entries inline what fills structs.
+# All parts are one compilation unit, so that the fast entries inline the functions that fill
+# structs.
 include "structs.pxi"
 include "handles.pxi"
 include "calls.pxi"

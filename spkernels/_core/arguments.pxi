@@ -1,12 +1,13 @@
 # The arguments of the fast entries.
 #
-# Each `_take_*` fills a struct from an argument and says whether it was an ordinary one.  None of
-# them converts anything or raises for a strange argument: the entry returns None then, and Python
-# looks at everything again.  So a doubt costs time, never an answer.
+# Each `_take_*` fills a struct from an argument, and returns whether the argument is ordinary.
+# These functions neither convert arguments nor raise errors.  For an argument that is not ordinary,
+# the entry returns None, and Python checks all arguments again.  So a doubt takes time, but never
+# changes a result.
 
 
 cdef inline bint _take_dense(object array, spk_dense *d) noexcept:
-    """A behaved ndarray of one or two dimensions whose strides are whole elements."""
+    """Take a behaved 1-D or 2-D ndarray of floats whose strides are whole elements."""
     if not cnp.PyArray_CheckExact(array):
         return False
     cdef cnp.ndarray a = <cnp.ndarray>array
@@ -27,7 +28,7 @@ cdef inline bint _has_plain_rows(const spk_dense *d) noexcept:
 
 
 cdef inline bint _take_number(object value, double *number) except -1:
-    """A Python float, or an int that NumPy would hold in 64 bits."""
+    """Take a Python float, or an int that fits in 64 bits."""
     cdef int overflow = 0
     if type(value) is float:
         number[0] = <double>value
@@ -39,11 +40,11 @@ cdef inline bint _take_number(object value, double *number) except -1:
 
 
 cdef enum:
-    MAX_WORKERS = 1 << 16  # that need no look at the machine
+    MAX_WORKERS = 1 << 16  # smaller numbers are valid on every machine
 
 
 cdef inline int _take_workers(object workers) except? -2:
-    """Threads, or -1 for what is an error."""
+    """Return the number of threads, 0 for the default, or -1 for an error."""
     if workers is None:
         return 0
     if type(workers) is int and 0 < workers < MAX_WORKERS:
@@ -59,7 +60,7 @@ cdef struct span:
 
 
 cdef inline span _span(cnp.ndarray array) noexcept:
-    """The bytes that an array may touch, as in numpy.may_share_memory."""
+    """Return the addresses between which an array lies, as numpy.may_share_memory compares them."""
     cdef span s
     cdef int axis
     cdef Py_ssize_t reach
@@ -89,7 +90,7 @@ cdef inline bint _touches_any(span out, tuple arrays) noexcept:
 
 
 cdef inline bint _take_bias(object bias, cnp.ndarray result, spk_epilogue *e) noexcept:
-    """A contiguous vector of the result's dtype, along its rows or columns."""
+    """Take a contiguous vector of the result's dtype, with an element per row or per column."""
     e.bias_row = e.bias_col = NULL
     if bias is None:
         return True
@@ -112,7 +113,7 @@ cdef inline bint _take_bias(object bias, cnp.ndarray result, spk_epilogue *e) no
 
 
 cdef inline int _take_order(object order, cnp.ndarray dense) noexcept:
-    """Whether a new result is column-major, or -1 for what is an error."""
+    """Return 1 if a new result is column-major, 0 if it is row-major, and -1 for an error."""
     if order is None:
         return 0
     if type(order) is not str:
@@ -132,12 +133,12 @@ cdef object _for_columns(dict by_width, object dense):
 
 cdef enum:
     MAX_SUMS = 1 << 23  # bytes of two arrays of partial sums (src/plan/partial_sums.c)
-    MAX_PARTIAL = 1 << 24  # with a copy of some columns
-    MAX_VECTOR = 64
+    MAX_PARTIAL = 1 << 24  # bytes of these and of a copy of some columns
+    MAX_VECTOR = 64  # bytes of the widest vector
 
 
 cdef inline bint _sums_fit(ptrdiff_t rows, ptrdiff_t cols) noexcept:
-    """Whether partial sums fit for a result of `rows` rows, and a copy of `cols` rows beside."""
+    """Return whether partial sums of `rows` rows and a copy of `cols` rows fit the workspace."""
     cdef double sums = 2.0 * MAX_VECTOR * <double>rows
     return sums <= MAX_SUMS and sums + MAX_VECTOR * <double>cols <= MAX_PARTIAL
 
@@ -148,24 +149,25 @@ cdef inline bint _walks_often(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t itemsize
 
 
 def walks_often(rows, cols, itemsize):
-    """Whether CSC or unsorted COO had better become CSR before a product with beta.
+    """Return whether CSC or unsorted COO should be converted to CSR before a product with beta.
 
-    Sums then meet in a stage of 1 MiB, which holds few of so many rows of the result, and the
-    entries are walked once for each stage (200,000 rows of 5 entries, 64 columns, Zen 4: 396 ms).
+    Without a conversion, sums are added in a stage of 1 MiB, which holds few rows of a tall result,
+    and all entries are read once for each stage (200,000 rows of 5 entries, 64 columns, Zen 4: 396
+    ms).
     """
     return _walks_often(rows, cols, itemsize)
 
 
 cdef inline bint _takes_strides(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t nnz,
                                 ptrdiff_t n) noexcept:
-    # Small ones are done before a conversion would be, which takes 40 us.
+    # A small product takes less time than a conversion, which takes 40 us.
     return <double>nnz * n < 60000 or (nnz >= rows and _sums_fit(rows, cols))
 
 
 def takes_strides(rows, cols, nnz, n):
-    """Whether COO of so many entries needs no conversion where operands are not row-major.
+    """Return whether COO needs no conversion although dense operands are not row-major.
 
-    It is small, or the sums of its rows, and a copy of some columns of the dense operand, fit the
-    workspace.
+    This holds if the product is small, or if the workspace holds the sums of its rows and a copy of
+    some columns of the dense operand.
     """
     return _takes_strides(rows, cols, nnz, n)

@@ -1,11 +1,11 @@
-# One function for each of the C library, whose arguments Python has checked; it returns a status.
-# `threads`: at most that number, or 0 for the default.
+# A function for each function of the C library.  Python has checked its arguments, and it returns a
+# status.  `threads` is the largest number of threads, or 0 for the default.
 
 
 def predict(
     Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t nnz, bint double, Py_ssize_t n, int strategy
 ):
-    """Return the cycles that one core is said to take for a product."""
+    """Return the predicted cycles of a product on one core; 0 for sizes that cannot be packed."""
     cdef spk_sparse a
     a.format = SPK_CSR
     a.rows, a.cols, a.nnz = rows, cols, nnz
@@ -16,7 +16,7 @@ def predict(
 
 cdef inline spk_status _multiply(object A, const spk_sparse *a, const spk_dense *b,
                                  const spk_dense *c, const spk_epilogue *e, int threads) noexcept:
-    """`A`: Packed, or anything else, whose arrays are in `a`."""
+    """Multiply by `A` if it is Packed, else by the arrays in `a`."""
     cdef const spk_prepared *packed = (<Packed>A).handle if type(A) is Packed else NULL
     cdef spk_status status
     with nogil:
@@ -29,7 +29,7 @@ cdef inline spk_status _multiply(object A, const spk_sparse *a, const spk_dense 
 
 def spmm(A, cnp.ndarray B, cnp.ndarray C, double alpha, double beta, bias_row, bias_col,
          int activation, int threads, unsigned flags):
-    """Write the product into C; return the status.  `A`: SparseArrays, or Packed."""
+    """Write the product to C; return the status.  `A` is SparseArrays or Packed."""
     cdef spk_sparse a
     cdef spk_dense b, c
     cdef spk_epilogue e
@@ -69,9 +69,12 @@ cdef spk_status _multiply_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C,
 def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale, bias,
               int activation, float out_scale, int out_zero_point, int threads,
               column_scale=None, column_zero_points=None):
-    """Write what the sums become into C; return the status.  B: int8 or uint8, of any strides;
-    scale and bias: float32, one per row, or None; column_scale and column_zero_points: float32 and
-    int32, one per column, or None."""
+    """Write the scaled or requantised sums to C; return the status.
+
+    B is int8 or uint8, of any strides.  scale and bias are float32 with an element per row, or
+    None.  column_scale (float32) and column_zero_points (int32) have an element per column, or are
+    None.
+    """
     cdef spk_requantise how
     cdef int kind = cnp.PyArray_TYPE(C)
     how.result = <spk_result>(0 if kind == cnp.NPY_INT32 else 1 if kind == cnp.NPY_FLOAT32
@@ -88,7 +91,8 @@ def spmm_int8(PackedInt8 A, cnp.ndarray B, cnp.ndarray C, int zero_point, scale,
 
 
 def spmspv(A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, int threads, unsigned flags):
-    """Write the product with the values x at the columns ids into y; return the status."""
+    """Write the product with a vector that has the values x at the columns ids to y; return the
+    status."""
     cdef spk_sparse a
     cdef spk_status status
     cdef const void *at = cnp.PyArray_DATA(ids)
@@ -102,8 +106,10 @@ def spmspv(A, cnp.ndarray ids, cnp.ndarray x, cnp.ndarray y, int threads, unsign
 
 
 def spmspm(A, B, cnp.ndarray C, int threads):
-    """Write the product of two matrices in CSR, checked here, into C, contiguous; return the
-    status."""
+    """Write the product of two matrices in CSR to a contiguous C; return the status.
+
+    The library checks the index arrays.
+    """
     cdef spk_sparse a, b
     cdef void *into = cnp.PyArray_DATA(C)
     cdef spk_status status
@@ -115,8 +121,10 @@ def spmspm(A, B, cnp.ndarray C, int threads):
 
 
 def kwinners(cnp.ndarray X, Py_ssize_t k, out, winners, int threads):
-    """Write the k largest of each row of X, 2-D and contiguous, into out and where they are into
-    winners (int32), both contiguous or None; return the status."""
+    """Write the k largest elements of each row of X to out, and their columns to winners (int32).
+
+    X is 2-D and contiguous; out and winners are contiguous or None.  Returns the status.
+    """
     cdef spk_dtype dtype = _dtype(X)
     cdef Py_ssize_t rows = cnp.PyArray_DIM(X, 0), cols = cnp.PyArray_DIM(X, 1)
     cdef const void *values = cnp.PyArray_DATA(X)
@@ -130,7 +138,10 @@ def kwinners(cnp.ndarray X, Py_ssize_t k, out, winners, int threads):
 
 def sddmm(P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, double beta,
           bint scale, int threads, unsigned flags, ColumnRuns column_runs=None):
-    """Write the sampled product into values; return the status.  `column_runs`: of P, if known."""
+    """Write the sampled product to values; return the status.
+
+    `column_runs` are those of P, or None if they are not known.
+    """
     cdef const spk_column_runs *known = NULL if column_runs is None else column_runs.handle
     cdef spk_sparse p
     cdef spk_dense x, y
@@ -153,10 +164,11 @@ def sddmm(P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, dou
 
 def attend(ColumnRuns mask, tuple Q, tuple K, tuple V, tuple out, tuple bias, lse, double scale,
            int threads):
-    """Write the attention into out; return the status.
+    """Write the result of attention to out; return the status.
 
-    Q, K, V and out: an array whose last two dimensions are those of a head, its last one dense, and
-    the offset of each head in elements (intp).  bias: the same with any strides, or (None, None).
+    Q, K, V and out are each a pair: an array whose last two dimensions are those of a head and
+    whose last dimension is contiguous, and the offset of each head in elements (intp).  bias is
+    such a pair with any strides, or (None, None).
     """
     cdef spk_attention a
     cdef cnp.ndarray q = Q[0], k = K[0], v = V[0], o = out[0], b
@@ -192,7 +204,7 @@ def attend(ColumnRuns mask, tuple Q, tuple K, tuple V, tuple out, tuple bias, ls
 
 
 def softmax(P, cnp.ndarray values, double scale, int threads, unsigned flags):
-    """Write the softmax of each row of a matrix in CSR into values; return the status."""
+    """Write the softmax of each row of a matrix in CSR to values; return the status."""
     cdef spk_sparse p
     cdef void *to = cnp.PyArray_DATA(values)
     cdef spk_status status
@@ -217,8 +229,10 @@ def kernel_name(A, cnp.ndarray B, cnp.ndarray C, int threads, unsigned flags):
 
 
 def check(A):
-    """Return the status and flags of a sparse operand whose indices were scanned, on this thread:
-    what goes on to scipy takes longer by far."""
+    """Return the status and the flags of a sparse operand after a check of its index arrays.
+
+    One thread checks, as the operation of scipy that follows takes far longer.
+    """
     cdef spk_sparse a
     cdef spk_status status
     _fill_sparse(&a, A, 0)
@@ -228,7 +242,7 @@ def check(A):
 
 
 cdef tuple _transpose_blocks(spk_sparse *s, int typenum):
-    """Make `s`, in BSR, its transpose; return the arrays that it points into then, or None."""
+    """Transpose `s`, in BSR; return the new arrays that it points into, or None for a failure."""
     cdef cnp.npy_intp dims[3]
     cdef int itypenum = cnp.NPY_INT32 if s.itype == SPK_I32 else cnp.NPY_INT64
     cdef spk_status status
@@ -252,7 +266,7 @@ cdef tuple _transpose_blocks(spk_sparse *s, int typenum):
 
 
 def transpose_blocks(A):
-    """Return the arrays of the transpose of BSR, which are valid, from those of a valid one."""
+    """Return the arrays of the transpose of valid BSR; they are valid, too."""
     cdef spk_sparse s
     _fill_sparse(&s, A, SPK_CHECKED)
     arrays = _transpose_blocks(&s, cnp.PyArray_TYPE(<cnp.ndarray>A.values))

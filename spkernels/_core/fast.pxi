@@ -1,9 +1,12 @@
-# The fast entries: ordinary calls as they come, within a microsecond, and None for all others.
+# The fast entries: they multiply for ordinary calls, whose overhead is below a microsecond, and
+# return None for all other calls.
 
 
 def spmm_int8_fast(PackedInt8 A, cnp.ndarray B, bint by_rows=False):
-    """Return the sums with B, or with its rows (``B @ A.T``), as int32, on the default threads, or
-    None where that takes more than a look."""
+    """Return the sums ``A @ B`` or (`by_rows`) ``B @ A.T`` as int32, or None.
+
+    None is returned if the operands need checks or conversions.  The default threads are used.
+    """
     cdef int ndim = cnp.PyArray_NDIM(B), kind = cnp.PyArray_TYPE(B)
     cdef cnp.npy_intp shape[2]
     cdef spk_requantise how
@@ -17,7 +20,7 @@ def spmm_int8_fast(PackedInt8 A, cnp.ndarray B, bint by_rows=False):
     cdef cnp.ndarray result = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_INT32, 0), C = result
     if by_rows:
         B, C = cnp.PyArray_Transpose(B, NULL), cnp.PyArray_Transpose(C, NULL)
-    memset(&how, 0, sizeof(how))  # the sums, of operands without zero points
+    memset(&how, 0, sizeof(how))  # plain int32 sums, without zero points
     return result if _multiply_int8(A, B, C, &how, 0) == SPK_OK else None
 
 
@@ -25,7 +28,7 @@ cdef dict _promoted = {}
 
 
 cdef int _promote(int a, int b) except -1:
-    """Return what NumPy promotes two types to, by their numbers."""
+    """Return the number of the type to which NumPy promotes two types."""
     key = (a, b)
     found = _promoted.get(key)
     if found is None:
@@ -35,7 +38,7 @@ cdef int _promote(int a, int b) except -1:
 
 
 cdef inline bint _is_real(object array) noexcept:
-    """An ndarray of booleans, integers, float16, float32 or float64."""
+    """Return whether an object is an ndarray of booleans, integers, or floats up to float64."""
     if not cnp.PyArray_CheckExact(array):
         return False
     cdef int typenum = cnp.PyArray_TYPE(<cnp.ndarray>array)
@@ -45,9 +48,11 @@ cdef inline bint _is_real(object array) noexcept:
 cdef object _spmm_mixed(object sparse, object dense, bint dense_first, object out, object alpha,
                         object beta, object bias, object activation, object order, object workers,
                         object check):
-    """`spmm_fast` of operands of different types: each is converted to what NumPy promotes both to.
+    """Return `spmm_fast` after both operands are converted to their promoted type, or None.
 
-    None where that is not what the kernels compute in, or where types are not what is odd."""
+    None is returned if the kernels do not have that type, or if the types are equal, so that
+    another argument is not ordinary.
+    """
     cdef bint packed = type(sparse) is Packed
     cdef object data = None if packed else sparse.data
     cdef int own, other, wanted
@@ -59,7 +64,7 @@ cdef object _spmm_mixed(object sparse, object dense, bint dense_first, object ou
         own = cnp.PyArray_TYPE(<cnp.ndarray>data)
     other = cnp.PyArray_TYPE(<cnp.ndarray>dense)
     wanted = _promote(own, other)
-    # The copy has rows that follow each other, whereas "K" asks for the order of what came.
+    # The converted copy is row-major, whereas "K" means the order of the caller's operand.
     if own == other or not _is_value_type(wanted) or (packed and wanted != own) or order == "K":
         return None
     if other != wanted:
@@ -73,14 +78,18 @@ cdef object _spmm_mixed(object sparse, object dense, bint dense_first, object ou
 
 def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, order=None,
               workers=None, check=True, data=None):
-    """`spmm` where nothing about the call is out of the ordinary, or None.
+    """Return the result of `spmm` for an ordinary call, or None for any other call.
 
-    Ordinary: Packed, scipy's own classes of CSR, CSC, COO and BSR (on the left) with native arrays,
-    an ndarray, both of real numbers that NumPy promotes to float32 or float64, an `out` apart from
-    all of these, a bias that need not be broadcast or converted, Python numbers.  It is here, and
-    not in Python, so that a call costs about a microsecond and each option a small part of one.
-    `A` may be a dict that has one of these, or none, for the columns of `B`.  `data`: values that
-    stand for those of the sparse operand.
+    An ordinary call has these arguments.  The sparse operand is Packed, or of scipy's own classes
+    of CSR, CSC, COO or BSR (only on the left) with native arrays.  The dense operand is an ndarray.
+    NumPy promotes both to float32 or float64.  `out` does not overlap them, `bias` needs neither
+    broadcasting nor conversion, and numbers are Python's.
+
+    `A` may be a dict of operands by the number of columns of `B`.  `data` takes the place of the
+    sparse operand's values.
+
+    This function is compiled so that a call takes about a microsecond, and each option a small part
+    of one.
     """
     if type(A) is dict:
         A = _for_columns(<dict>A, B)
@@ -109,13 +118,13 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     elif taken:
         arrays = _take_sparse(sparse, format, &a, False, data)
     if not taken or arrays is None or a.dtype != b.dtype:
-        if data is not None:  # converted before
+        if data is not None:  # the operands have been converted before
             return None
         return _spmm_mixed(sparse, dense, dense_first, out, alpha, beta, bias, activation, order,
                            workers, check)
     cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>dense)
     if dense_first:
-        # D @ S = (S^T D^T)^T, as in `spmm`.
+        # As in `spmm`, D @ S = (S^T D^T)^T.
         if a.format != SPK_BSR:
             _transpose_sparse(&a)
         elif a.rows == b.rows if ndim == 1 else a.rows == b.cols:
@@ -129,7 +138,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
             _transpose_dense(&b)
     if a.cols != b.rows:
         return None
-    # The rule of `spmm` for entries in any order; the result's own rows follow below.
+    # This is the rule of `spmm` for unsorted entries; the check of the result's rows follows below.
     cdef bint any_rows = a.format != SPK_COO or _takes_strides(a.rows, a.cols, a.nnz, b.cols)
     if not any_rows and not _has_plain_rows(&b):
         return None
@@ -177,13 +186,15 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
             and _walks_often(c.rows, c.cols, cnp.PyArray_ITEMSIZE(result))):
         return None
     cdef spk_status status = _multiply(sparse, &a, &b, &c, &e, threads)
-    # Corrupted operands among others, for which `spmm` has errors: nothing was written yet.
+    # A failure, for example of a corrupted operand, has written nothing: `spmm` raises the error.
     return result if status == SPK_OK else None
 
 
 def spmspv_fast(A, x, out=None, workers=None, check=True):
-    """`spmspv` of CSC and a dense vector where nothing about the call is out of the ordinary, or
-    None; ordinary is what it is for `spmm_fast`."""
+    """Return the result of `spmspv` for an ordinary call, or None for any other call.
+
+    An ordinary call has CSC and a dense vector, with arguments as in `spmm_fast`.
+    """
     cdef spk_sparse a
     cdef spk_dense vector, y
     cdef spk_status status
@@ -217,7 +228,7 @@ def spmspv_fast(A, x, out=None, workers=None, check=True):
 
 
 cdef inline bint _same_bytes(object a, object b) noexcept:
-    """Whether two plain vectors are equal to the byte."""
+    """Return whether two plain vectors have the same bytes."""
     cdef cnp.ndarray x = <cnp.ndarray>a, y = <cnp.ndarray>b
     if x is y:
         return True
@@ -228,10 +239,10 @@ cdef inline bint _same_bytes(object a, object b) noexcept:
 
 def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None, check=True,
                ColumnRuns column_runs=None):
-    """The values of `sddmm` where nothing about the call is out of the ordinary, or None.
+    """Return the values of `sddmm` for an ordinary call, or None for any other call.
 
-    Ordinary is what it is for `spmm_fast`; `out` has P's structure and may be P.  `column_runs`:
-    of P, if known.
+    An ordinary call has arguments as in `spmm_fast`.  `out` has P's structure, and may be P itself.
+    `column_runs` are those of P, or None if they are not known.
     """
     cdef spk_sparse p, o
     cdef spk_dense x, y
@@ -252,7 +263,7 @@ def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None
     if x.rows != p.rows or y.cols != p.cols or x.cols != y.rows:
         return None
     cdef cnp.ndarray held = <cnp.ndarray>arrays[2], values
-    # Of values beyond the indices, none would be written.
+    # Values after the last index would not be written.
     if cnp.PyArray_DIM(held, 0) != cnp.PyArray_DIM(<cnp.ndarray>arrays[1], 0):
         return None
     if not _take_number(alpha, &s.alpha) or not _take_number(beta, &s.beta):
@@ -283,7 +294,7 @@ def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None
         reach = _span(values)
         if not cnp.PyArray_ISWRITEABLE(values) or _touches(reach, X) or _touches(reach, Y):
             return None
-        # In place is fine, but not at an offset.
+        # `out` may be `P` itself, but must not overlap its arrays at an offset.
         if _touches(reach, arrays[0]) or _touches(reach, arrays[1]):
             return None
         if values is not held and _touches(reach, held):

@@ -1,36 +1,36 @@
-# What the C library has packed: objects that own it, and what makes them.
+# The handles of data that the C library has packed, and the functions that make them.
 
 
 cdef class Packed:
     """A sparse matrix that `pack` has packed, for `spmm` and `spmm_fast`; it never changes."""
     cdef spk_prepared *handle
-    cdef spk_sparse like  # shape and dtype; no arrays
+    cdef spk_sparse like  # the shape and the dtype, without arrays
 
     def __dealloc__(self):
         spk_prepared_free(self.handle)
 
     @property
     def nbytes(self):
-        """The memory that it takes."""
+        """The memory in use, in bytes."""
         return spk_prepared_bytes(self.handle)
 
     @property
     def layout(self):
-        """How it was packed."""
+        """The name of the layout."""
         return "sell" if spk_prepared_layout(self.handle) == SPK_SELL else "row_panels"
 
     @property
     def block_rows(self):
-        """The rows of the dense operand that are used together."""
+        """The number of rows of the dense operand in a block."""
         return spk_prepared_block_rows(self.handle)
 
     @property
     def shared(self):
-        """The entries of rows that share what is loaded of the dense operand."""
+        """The number of shared entries, whose rows share the loads of the dense operand."""
         return spk_prepared_shared(self.handle)
 
     def unpack(self, cnp.ndarray offsets, cnp.ndarray indices, cnp.ndarray values):
-        """Write the arrays of the matrix in CSR, whose sizes are right; return the status."""
+        """Write the matrix in CSR to arrays of the right sizes; return the status."""
         cdef spk_itype itype = SPK_I32 if cnp.PyArray_ITEMSIZE(offsets) == 4 else SPK_I64
         cdef spk_status status
         cdef void *to_offsets = cnp.PyArray_DATA(offsets)
@@ -42,7 +42,7 @@ cdef class Packed:
 
 
 def pack_width(bint double, Py_ssize_t n):
-    """Return a width that packs as `n` does, the same for all that share what is packed."""
+    """Return the width that stands for all numbers of columns with the same packing as `n`."""
     return spk_prepare_width(SPK_F64 if double else SPK_F32, n)
 
 
@@ -72,12 +72,12 @@ cdef class PackedInt8:
 
     @property
     def nbytes(self):
-        """The memory that it takes."""
+        """The memory in use, in bytes."""
         return spk_int8_bytes(self.handle)
 
     @property
     def layout(self):
-        """How it was packed."""
+        """The name of the layout."""
         cdef spk_layout layout = spk_int8_layout(self.handle)
         if layout == SPK_SELL:
             return "sell"
@@ -85,12 +85,12 @@ cdef class PackedInt8:
 
     @property
     def share(self):
-        """The share of what it stores whose rows share what is loaded of the dense operand."""
+        """The share of entries whose rows share the loads of the dense operand."""
         return spk_int8_share(self.handle)
 
 
 def int8_width(Py_ssize_t n):
-    """Return a width that `pack_int8` packs for as it does for `n`."""
+    """Return the width that stands for all numbers of columns that `pack_int8` packs as `n`."""
     return spk_int8_width(n)
 
 
@@ -100,7 +100,7 @@ def pack_int8(A, Py_ssize_t width, int threads, unsigned flags):
     cdef spk_sparse a
     cdef spk_status status
     _fill_sparse(&a, A, flags)
-    a.dtype = SPK_F32  # of values that are not read
+    a.dtype = SPK_F32  # the library does not read these values
     with nogil:
         status = spk_int8_prepare(&a, <const int8_t *>a.values, width, -threads, &packed.handle)
     packed.rows, packed.cols = a.rows, a.cols
@@ -108,7 +108,7 @@ def pack_int8(A, Py_ssize_t width, int threads, unsigned flags):
 
 
 cdef class ColumnRuns:
-    """Which entries of a matrix are wanted; made by `column_runs_of` or `column_runs_from`."""
+    """The structure of a matrix as column runs; `column_runs_of` and `column_runs_from` make it."""
     cdef spk_column_runs *handle
     cdef readonly tuple shape
 
@@ -117,16 +117,16 @@ cdef class ColumnRuns:
 
     @property
     def nnz(self):
-        """How many."""
+        """The number of entries."""
         return spk_column_runs_nnz(self.handle)
 
     @property
     def nbytes(self):
-        """The memory that it takes."""
+        """The memory in use, in bytes."""
         return spk_column_runs_bytes(self.handle)
 
     def tiled(self, Py_ssize_t k):
-        """Return how many entries sampled products take by tiles, for rows of k elements."""
+        """Return the number of entries that sampled products with k elements compute by tiles."""
         return spk_column_runs_tiled(self.handle, k)
 
 
@@ -144,7 +144,10 @@ def column_runs_of(P, int threads, unsigned flags):
 
 def column_runs_from(tuple shape, cnp.ndarray offsets, cnp.ndarray starts, cnp.ndarray stops,
                      int threads):
-    """Return the status and, on success, what contiguous int64, int32 and int32 arrays say."""
+    """Return the status and, on success, the column runs of three contiguous arrays.
+
+    `offsets` are int64, `starts` and `stops` int32; `masks._runs` describes them.
+    """
     cdef ColumnRuns column_runs = ColumnRuns()
     cdef spk_runs runs
     cdef spk_status status

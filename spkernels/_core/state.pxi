@@ -1,23 +1,23 @@
-# What belongs to the process: threads, the instruction set, limits; and what the build is.
+# The state of the process (threads, the instruction set, limits), and facts about the build.
 
 
 def get_num_threads():
-    """Return the number of threads that a call uses by default, at most."""
+    """Return the largest number of threads that a call uses by default."""
     return spk_get_num_threads()
 
 
 def set_num_threads(int threads):
-    """Set it; 0 goes back to the OpenMP setting."""
+    """Set the largest number of threads of a call; 0 restores OpenMP's setting."""
     spk_set_num_threads(threads)
 
 
 def limit_threads(int limit):
-    """Cap the OpenMP setting; 0 for no cap."""
+    """Cap OpenMP's setting at `limit` threads; 0 removes the cap."""
     spk_limit_threads(limit)
 
 
 def contended_regions():
-    """Return how often contention for CPUs took threads from a parallel region, or held it up."""
+    """Return the number of parallel regions that contention deprived of threads or delayed."""
     return spk_contended_regions()
 
 
@@ -44,7 +44,7 @@ def openmp():
 
 
 def status_string(int status):
-    """Return what a status means."""
+    """Return the words for a status."""
     return spk_status_string(<spk_status>status).decode()
 
 
@@ -54,17 +54,20 @@ def abi_version():
 
 
 def workspace_limit():
-    """Return the bytes of workspace that a call may take per thread."""
+    """Return the largest workspace of a call per thread, in bytes."""
     return spk_workspace_limit()
 
 
 def shared_limit(Py_ssize_t rows):
-    """Return the bytes that all threads of a call may take together, for a B of so many rows."""
+    """Return the largest workspace of all threads together, in bytes, for a B of `rows` rows."""
     return spk_shared_limit(rows)
 
 
 def roofline(bint loads, bint double_precision, size_t size, int threads):
-    """Return what the machine does at most: operations, or bytes loaded, per second."""
+    """Return the measured roofline of the machine: operations or loaded bytes per second.
+
+    With `loads`, each thread loads `size` bytes again and again.
+    """
     cdef double rate = 0
     cdef spk_status status
     with nogil:

@@ -1,5 +1,5 @@
-# From arrays to the structs of the C library: nothing is converted, and what does not fit is left
-# to Python.
+# Functions that fill the structs of the C library from arrays.  They convert no array; arrays that
+# do not fit are left to Python.
 
 
 cdef inline bint _is_value_type(int typenum) noexcept:
@@ -33,7 +33,7 @@ cdef inline const void *_data(object array) noexcept:
 
 
 cdef int _fill_sparse(spk_sparse *s, arrays, unsigned flags) except -1:
-    """`arrays`: `SparseArrays`."""
+    """Fill a struct from `arrays`, which are `SparseArrays`."""
     cdef int format
     format, shape, block, offsets, indices, row_indices, values = arrays
     cdef Py_ssize_t held = cnp.PyArray_SIZE(values)
@@ -58,10 +58,11 @@ cdef inline const Py_ssize_t *_offsets(object array) noexcept:
 
 
 def head_offsets(cnp.ndarray array, tuple heads):
-    """Return where the matrix of each of `heads` begins in an array, in elements (intp).
+    """Return the offset of each head's matrix in an array, in elements (intp).
 
-    Leading dimensions line up with `heads` from the last one on: equal ones go together, one of 1
-    is for all, and one that divides is shared by as many heads, one after the other.
+    Leading dimensions are aligned with `heads` from the last one on.  A dimension of 1 serves all
+    heads.  A dimension that divides the number of heads is shared: consecutive heads use the same
+    matrix.
     """
     cdef cnp.npy_intp count = 1, h, left, i, extent
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(array), step
@@ -89,27 +90,29 @@ def head_offsets(cnp.ndarray array, tuple heads):
 cdef inline unsigned _trusted_flags(object A, bint check) except *:
     if check:
         return 0
-    # The attribute behind has_sorted_indices: the property itself would scan where it is not known.
+    # This reads the attribute behind has_sorted_indices, as the property would scan the indices if
+    # the answer is not known.
     if getattr(A, "_has_sorted_indices", False) is True:
         return SPK_CHECKED | SPK_SORTED
     return SPK_CHECKED
 
 
 def trusted_flags(A, check):
-    """Return the flags for a caller who vouches for `A` (check=False), else none."""
+    """Return the flags for `A` if the caller guarantees that it is valid (check=False), else 0."""
     return _trusted_flags(A, check)
 
 
 cdef inline bint _plain(object array, int ndim) noexcept:
-    """An aligned, contiguous, native ndarray."""
+    """Return whether an object is an aligned, contiguous, native ndarray of `ndim` dimensions."""
     return (cnp.PyArray_CheckExact(array) and cnp.PyArray_NDIM(<cnp.ndarray>array) == ndim
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>array))
 
 
 cdef tuple _take_sparse(object A, int format, spk_sparse *s, bint any_values, object data=None):
-    """Return the three arrays that `s` points into, or None; floats, or values of any dtype.
+    """Return the three arrays that `s` points into, or None if `A` is not ordinary.
 
-    `data`: values to use instead of those of `A`."""
+    Values must be float32 or float64, unless `any_values`.  `data` takes the place of A's values.
+    """
     shape = A.shape
     if len(shape) != 2:
         return None
@@ -179,11 +182,11 @@ cdef inline Py_ssize_t _integer(cnp.ndarray array, Py_ssize_t at) noexcept:
 
 
 cdef enum:
-    MAX_DIAGONALS = 32  # that are compared with each other here
+    MAX_DIAGONALS = 32  # all pairs of diagonals are compared, so their number is limited
 
 
 def are_plain_diagonals(A):
-    """Return whether DIA has plain arrays, and few diagonals, all inside and none twice."""
+    """Return whether DIA has plain arrays and few diagonals, all distinct and in the matrix."""
     data, offsets = A.data, A.offsets
     cdef Py_ssize_t rows, cols, i, j, one
     if not _plain(data, 2) or not _plain(offsets, 1):
@@ -207,9 +210,10 @@ def are_plain_diagonals(A):
 
 
 def plain_arrays(A, int format):
-    """Return the arrays of a 2-D operand as the functions above take them, values of any dtype.
+    """Return the `SparseArrays` of a 2-D operand, with values of any dtype, or None.
 
-    None where one of them is not plain, the widths of the indices differ, or lengths do not fit.
+    None is returned if an array is not plain, index arrays have different dtypes, or lengths do not
+    fit.
     """
     cdef spk_sparse s
     cdef tuple arrays = _take_sparse(A, format, &s, True)
@@ -223,7 +227,7 @@ def plain_arrays(A, int format):
 
 
 cdef inline void _transpose_sparse(spk_sparse *s) noexcept:
-    """All but BSR, whose blocks would have to turn."""
+    """Transpose a struct in place; not for BSR, whose blocks must be transposed, too."""
     s.rows, s.cols = s.cols, s.rows
     if s.format == SPK_COO:
         s.row_indices, s.indices = s.indices, s.row_indices
