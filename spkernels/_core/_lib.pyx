@@ -61,8 +61,8 @@ SparseArrays = namedtuple(
     module="spkernels._core",
 )
 
-# The fast entries need these objects of Python, which the import sets: the formats by scipy's
-# classes, and the function that converts `workers` to a number of threads.
+# The formats by scipy's classes, and the function that converts `workers` to a number of threads.
+# The fast entries use them, and the import of the package sets them.
 cdef dict _formats = {}
 cdef object _resolve_workers = None
 

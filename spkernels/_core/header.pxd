@@ -1,4 +1,4 @@
-"""What the compiled module declares of the C library's header."""
+"""The declarations of the C library's header that the compiled module uses."""
 from libc.stdint cimport int8_t, int32_t, int64_t
 
 

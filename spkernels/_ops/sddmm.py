@@ -307,7 +307,7 @@ def supported(*dtypes):
 
 
 def factors(P: Any, X: Any, Y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return both factors as arrays, or raise unless they fit the pattern and each other."""
+    """Return both factors as arrays, or raise unless they fit `P` and each other."""
     X, Y = dense_array(X, "X"), dense_array(Y, "Y")
     for name, array in (("X", X), ("Y", Y)):
         if array.ndim < 2:

@@ -220,7 +220,7 @@ def _measure_serial(calls, timings, clock, budget, thorough):
 
 
 def _measure_parallel(calls, found, clock, end, seconds, thorough, once=False):
-    """Measure in turns on all threads, by wall time."""
+    """Measure in turns on all threads, by wall time, until `end` or until times repeat."""
     counts, timings = {}, found.timings
     for number in range(1 if once else _MAX_STRETCHES):
         for name, call in calls.items():

@@ -209,7 +209,7 @@ def prepare(
     >>> np.array([1.0, 2.0]) @ W
     array([2., 2.])
 
-    A mask that breaks the pattern that it is said to have is an error:
+    A matrix that breaks its declared pattern is an error:
 
     >>> spkernels.prepare(sp.csr_array([[0, 0, 0, 0], [1, 2, 0, 3]]), pattern="2:4")
     Traceback (most recent call last):

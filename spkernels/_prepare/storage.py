@@ -31,12 +31,16 @@ def rounded(values, storage):
         with np.errstate(over="ignore"):
             halves = values.astype(np.float16).astype(np.float32)
         if np.any(np.isinf(halves) & np.isfinite(values)):
-            raise ValueError("storage='float16' holds magnitudes up to 65504, values exceed that")
+            raise ValueError(
+                "values must have magnitudes up to 65504 for storage='float16', got larger ones"
+            )
         return halves
     bits = values.view(np.uint32)
     up = np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
     nearest = ((bits + up) & np.uint32(0xFFFF0000)).view(np.float32)
     nearest = np.where(np.isnan(values), values, nearest)
     if np.any(np.isinf(nearest) & np.isfinite(values)):
-        raise ValueError("storage='bfloat16' holds magnitudes up to 3.39e38, values exceed that")
+        raise ValueError(
+            "values must have magnitudes up to 3.39e38 for storage='bfloat16', got larger ones"
+        )
     return nearest

@@ -33,7 +33,7 @@ KEY = (
 )
 #: The values of labels that older files do not have.
 _FORMERLY = {"layout": "C", "load": "none"}
-#: What identifies a measurement across files.
+#: The labels that identify a measurement across files.
 PEER_KEY = (*KEY, "peer")
 
 

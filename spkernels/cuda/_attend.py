@@ -22,7 +22,7 @@ def attend(packed, Q, K, V, scale=None, out=None, return_lse=False, stream=None)
     operands = [read(value, name) for value, name in ((Q, "Q"), (K, "K"), (V, "V"))]
     if packed.dtype not in ("float16", "bfloat16"):
         raise TypeError(
-            f"attention is for float16 and bfloat16, the mask was prepared for {packed.dtype}"
+            f"mask must be prepared for float16 or bfloat16, got {packed.dtype}"
         )
     _check_shapes(packed, *operands)
     d = operands[0].shape[-1]

@@ -56,7 +56,9 @@ def _on_gpu(copy, stream, *values):
     if not copy:
         return values
     if stream is not None:
-        raise ValueError("copy=True copies on the current stream: it excludes stream")
+        raise ValueError(
+            f"stream must be None with copy=True, which uses the current stream, got {stream!r}"
+        )
     return [asarray(value) if isinstance(value, np.ndarray) else value for value in values]
 
 

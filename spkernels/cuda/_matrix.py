@@ -430,7 +430,7 @@ def source_of(
     A, given, device = as_scipy(A, name)
     dtype = _value_type(given if dtype is None else dtype, dtype is None)
     if precision != "strict" and dtype != "float32":
-        raise ValueError(f"precision={precision!r} is for float32, got dtype {dtype}")
+        raise ValueError(f"precision must be 'strict' for dtype {dtype}, got {precision!r}")
     rows = rows_of(A, name, values=operations != ("attention",))
     if structure.kind not in (None, "auto"):
         structure.check(canonical_pattern(A, name))

@@ -36,7 +36,9 @@ class Options(NamedTuple):
             )
         alpha, beta = as_factor(alpha, "alpha"), as_factor(beta, "beta")
         if out is None and beta != 0:
-            raise ValueError(f"beta={beta!r} needs out, which holds what it multiplies")
+            raise ValueError(
+                f"beta must be 0 without out, which holds what it multiplies, got {beta!r}"
+            )
         return cls(out, alpha, beta, bias, activation_code(activation), order)
 
 
@@ -119,7 +121,7 @@ def workspace(arrays, size, device):
 def not_prepared(packed, wanted):
     """Return the ValueError for a matrix that was not prepared for the operation `wanted`."""
     return ValueError(
-        f"the matrix was prepared with op={packed.operations}: this needs {wanted!r} among them"
+        f"the matrix must be prepared with {wanted!r} in op, got op={packed.operations}"
     )
 
 

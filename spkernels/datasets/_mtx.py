@@ -29,7 +29,7 @@ _BANNER = (
 _REALS = {"real": 1, "double": 1, "complex": 2, "pattern": 0, "integer": None,
           "unsigned-integer": None}  # fmt: skip
 _MIRRORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "general": np.positive,  # of which nothing is mirrored
+    "general": np.positive,  # general matrices have no mirrored entries
     "symmetric": np.positive,
     "skew-symmetric": np.negative,
     "hermitian": np.conjugate,

@@ -1,8 +1,9 @@
 """torch.sparse: a CSR tensor under inference mode.
 
-The tensor shares scipy's arrays and so keeps their int32 indices.  torch's own default of int64 was
-measured too: 1.3, 1.1 and 1.04 times slower at N = 32, 128 and 512, for MKL underneath wants int32.
-`sampled_addmm` gets the transposed view that it would otherwise make, 1.4 times as fast.
+The tensor shares scipy's arrays, and so keeps their int32 indices.  With torch's default of int64,
+products took 1.3, 1.1 and 1.04 times as long at N = 32, 128 and 512, as MKL, which torch calls,
+takes int32.  `sampled_addmm` gets the transposed view that it would otherwise make, and is 1.4
+times as fast.
 """
 
 import os
@@ -33,7 +34,7 @@ def bind(problem):
         product = torch.mv if b.ndim == 1 else torch.mm
         return torch.inference_mode()(lambda: product(sparse, b))
     if problem.product == "dense_spmm":
-        # The transposed product of the transposed matrix: torch multiplies from the left alone.
+        # torch multiplies only from the left, so this is the transposed product of the transposes.
         shape = problem.shape[::-1]
         transposed = torch.sparse_csc_tensor(*map(torch.from_numpy, arrays), size=shape)
         transposed, x = transposed.to_sparse_csr(), torch.from_numpy(problem.b).T

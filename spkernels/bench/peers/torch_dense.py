@@ -1,7 +1,7 @@
-"""torch on the densified matrix; for a sampled product: multiply, then take what the mask keeps.
+"""torch on the densified matrix; a sampled product takes entries of the dense product.
 
-For attention: without the mask, to say what leaving the zeros out gives.  That is another result;
-the one that is checked is that of the masked call.
+Attention is timed without the mask, which shows the gain of a mask.  Its result is a different one,
+so the check uses the result of a call with the mask.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""torch's flex_attention, compiled, with a block mask of the pattern (its default: 128 x 128)."""
+"""torch's compiled flex_attention with a block mask (by default of blocks of 128 x 128)."""
 
 import torch
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention

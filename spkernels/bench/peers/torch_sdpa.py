@@ -1,4 +1,4 @@
-"""torch's scaled_dot_product_attention with the pattern as a boolean mask."""
+"""torch's scaled_dot_product_attention with a boolean mask."""
 
 import os
 
@@ -12,7 +12,7 @@ def versions():
 
 
 def arrays(problem):
-    """Return Q, K and V with a batch of one, as its fast paths want them."""
+    """Return Q, K and V with a batch dimension of 1, which torch's fast paths need."""
     return [torch.from_numpy(problem.operands[name])[None] for name in "qkv"]
 
 
