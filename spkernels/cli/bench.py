@@ -29,15 +29,16 @@ from . import status
 from .progress import Progress
 
 _DESCRIPTION = """\
-Measure spkernels against what one would pick instead: scipy, MKL, AOCL-Sparse (on CPUs of AMD),
-torch, numba, dense NumPy and others, each in a process of its own, those that are not installed
-left out. Every answer is checked against float64 before it is timed; the peers take turns.
+Measure spkernels against the libraries that one would choose instead: scipy, MKL, AOCL-Sparse (on
+CPUs of AMD), torch, numba, dense NumPy and others. Each library runs in a process of its own, and
+libraries that are not installed are left out. Every answer is checked against float64 before it is
+timed, and the libraries take turns.
 """
 _EPILOG = """\
 suites:
   dlmc        pruned layers, A @ B and B @ A
   structured  one layer pruned in every way: vectors, blocks, n:m; float32 and 8 bits
-  layers      the same for layers of a transformer
+  layers      these patterns for layers of a transformer
   activations layers whose inputs are mostly zeros; k winners
   graph       graphs: A @ x, A @ B, sampled products
   attention   attention masks: sampled products, A @ B
@@ -57,11 +58,12 @@ examples:
   %(prog)s habits --python "spkernels before=old/bin/python"
   %(prog)s compare before.jsonl after.jsonl
 
-The output is one line of JSON per peer and cell. Run the same command again to go on where it was
-interrupted: what the file holds is not measured again. Ctrl-C keeps what was measured.
+The output is one line of JSON per library and cell. To continue an interrupted run, run the same
+command again: cells that the file already has are not measured again. Ctrl-C keeps all measured
+cells.
 
-exit status: 0, 1 if peers failed, files were not read or spkernels became slower, 2 if a path or an
-option is wrong, 130 after Ctrl-C
+exit status: 0 for success, 1 if a library failed, a file was not read or spkernels became slower,
+2 if a path or an option is wrong, 130 after Ctrl-C
 """
 _NO_MATPLOTLIB = "no plots: matplotlib is not installed; to get it: pip install matplotlib"
 

@@ -24,11 +24,11 @@ _DESCRIPTION = """\
 Find out whether sparsity pays for you: multiply sparse matrices A by a dense matrix B with scipy,
 dense NumPy and spkernels, check spkernels' result, and compare the times.
 
-Without MATRIX it makes its own: pruned layers of several sparsities, N:M and block patterns, an
-attention mask and a graph; that takes about half a minute. With files it measures those: .smtx
-(Deep Learning Matrix Collection), .mtx (Matrix Market), .npz (scipy.sparse.save_npz) and .mat
-(MATLAB), gzipped or not; a folder stands for all of them in it, at any depth, a file of several
-matrices for each of these, and FILE#KEY for one of them.
+Without MATRIX it makes matrices: pruned layers of several sparsities, N:M and block patterns, an
+attention mask and a graph. This takes about half a minute. MATRIX is a file to measure instead:
+.smtx (Deep Learning Matrix Collection), .mtx (Matrix Market), .npz (scipy.sparse.save_npz) or .mat
+(MATLAB), gzipped or not. A folder stands for all such files in it, at any depth. A file of several
+matrices stands for all of them, and FILE#KEY for one of them.
 """
 _EPILOG = f"""\
 examples:
@@ -39,15 +39,14 @@ examples:
 
 {table.COLUMNS}
 how it measures:
-  All of them run in this process, on the same arrays, in turns, with a pause until the threads of
-  the one before have stopped spinning; times are medians over the turns, with warm caches. On
-  Linux, samples that other programs disturbed are dropped, and where a library has a thread for
-  each CPU they are kept from sharing one. A rigorous comparison gives each library a
-  process of its own, as `spkernels bench` does: take differences of some percent from
-  there, not from here.
+  All libraries run in this process, on the same arrays, in turns. Each turn waits until the threads
+  of the library before have stopped spinning. Times are medians over the turns, with warm caches.
+  On Linux, samples that other programs disturbed are dropped. If a library has a thread for each
+  CPU, no two of its threads share a CPU. A rigorous comparison gives each library a process of its
+  own, as `spkernels bench` does; use it for differences of some percent.
 
-exit status: 0 (without matplotlib too, where no plot is made), 1 if a matrix was skipped or writing
-the plot failed, 2 if a path or an option is wrong, 130 after Ctrl-C
+exit status: 0 for success (also without matplotlib, which leaves out the plot), 1 if a matrix was
+skipped or the plot was not written, 2 if a path or an option is wrong, 130 after Ctrl-C
 """
 #: The largest number of threads.  More threads than CPUs are slow; more than this are a mistake.
 _MAX_WORKERS = 1024

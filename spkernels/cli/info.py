@@ -17,9 +17,9 @@ from .._runtime.threadpools import threadpoolctl
 from .table import WIDTH
 
 _DESCRIPTION = """\
-Show what this installation of spkernels is and what it runs on: version, instruction sets
-(SIMD), threads, NumPy and scipy, GPUs, the OpenMP and BLAS libraries in the process, and where
-the C header and library are. Please paste it into bug reports.
+Show this installation of spkernels and its environment: the version, the instruction sets (SIMD),
+the threads, NumPy and scipy, the GPUs, the OpenMP and BLAS libraries in the process, and the
+folders of the C header and library. Please paste the output into bug reports.
 """
 _EPILOG = """\
 examples:

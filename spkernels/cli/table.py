@@ -29,24 +29,24 @@ HEADER = "\n".join(
 #: The meaning of the columns of HEADER, for --help.
 COLUMNS = f"""\
 what the columns mean:
-  nonzeros   stored entries of A, explicit zeros among them
-  sparsity   share of entries that are not stored
+  nonzeros   number of entries of A, explicit zeros included
+  sparsity   share of positions without an entry
   N          columns of the dense B in A @ B: batch size times sequence length, or features
-  scipy      A @ B of scipy.sparse, on one thread (it has no more)
-  dense      A.toarray() @ B of NumPy on the same number of threads as spkernels, the conversion
-             not counted; left out where A.toarray() takes more than {DENSE_LIMIT >> 20} MiB
+  scipy      A @ B of scipy.sparse, which uses one thread
+  dense      A.toarray() @ B of NumPy on the same number of threads as spkernels; the conversion is
+             not timed, and products are left out if A.toarray() exceeds {DENSE_LIMIT >> 20} MiB
   spkernels  spkernels.spmm(A, B)
   ms         median time of a call, in milliseconds
-  GFLOP/s    2 * nonzeros * N / time (8 if complex), useful operations only: what a dense product
-             does with the zeros does not count, so the numbers of a line compare times
+  GFLOP/s    2 * nonzeros * N / time (8 if complex): operations of a dense product with zeros do
+             not count, so that the numbers of a line compare times
   vs dense   time of dense / time of spkernels: above 1, sparsity pays
   vs scipy   time of scipy / time of spkernels
-  error      largest error of spkernels' result in units of its bound, gamma_k * (|A| @ |B|) with
-             gamma_k = k*u/(1-k*u), k terms in the sum: below 1 is right (the reference is
+  error      largest error of spkernels' result divided by its bound, gamma_k * (|A| @ |B|) with
+             gamma_k = k*u/(1-k*u) for k terms in the sum: below 1 is right (the reference is
              computed in the next wider precision)
-  ~          before a time: other programs disturbed every sample of it; no conclusion is drawn
-             if another could win without that
-  The line below has the verdict, and the instruction set and the kernel that spkernels chose.
+  ~          before a time: other programs disturbed every sample of it; there is no verdict if
+             another library might win without the disturbance
+  The next line has the verdict, and the instruction set and the kernel that spkernels chose.
 """
 
 
