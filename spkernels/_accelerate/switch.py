@@ -36,7 +36,7 @@ class Accelerate:
     ``with accelerate():`` does so inside of the block, ``@accelerate()`` inside of a function, and
     ``accelerate.enable()`` until ``accelerate.disable()``.  All code that multiplies through
     scipy.sparse takes part without a change: ``A @ B``, ``A.dot(B)``, ``B @ A``, scipy's solvers
-    and scikit-learn's estimators.  scipy still computes the products that it computes as fast, and
+    and scikit-learn's estimators.  Products for which the kernels are not faster are left to scipy.
     `report` counts both kinds.
 
     Notes

@@ -103,9 +103,10 @@ class Int8Matrix(Multiplier):
     bytes of a column of `B`.  Other CPUs take several instructions, without the saturation of
     ``vpmaddubsw``.  Sums are exact, and so the same on every machine.
 
-    With up to 16 columns, or 32 if these fill the vectors, the four entries are those of
-    neighbouring columns, on CPUs with AVX512_VNNI.  A product with scattered entries then takes
-    about the time of the same product in float32.
+    On CPUs with AVX512_VNNI, products with up to 16 columns multiply groups of four neighbouring
+    columns of the matrix instead.  So do products with up to 32 columns if entries fill these
+    groups well.  A product with scattered entries then takes about the time of the same product in
+    float32.
     """
 
     dtype = np.dtype(np.int8)
