@@ -10,7 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 GLOSSARY = "doc/glossary.rst"
-FOLDERS = ("src", "include", "cuda", "spkernels", "tests", "doc", "benchmarks", "examples")
+PLACES = (
+    *("src", "include", "cuda", "spkernels", "tests", "doc", "benchmarks", "examples"),
+    "*.md",
+)
 #: What was measured or released keeps the words of its time.
 LEFT_OUT = (GLOSSARY, "doc/benchmarks/")
 
@@ -27,7 +30,7 @@ def matches(pattern):
     """Return the lines of all files that match, as Git prints them."""
     left_out = [f":!{path}" for path in LEFT_OUT]
     found = subprocess.run(
-        ["git", "grep", "-nIP", "-e", pattern, "--", *FOLDERS, *left_out],
+        ["git", "grep", "-nIP", "-e", pattern, "--", *PLACES, *left_out],
         cwd=ROOT,
         capture_output=True,
         text=True,
