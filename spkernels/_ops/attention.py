@@ -174,7 +174,7 @@ def sparse_attention(
     m, dv = V.shape[-2:]
     if not isinstance(mask, Mask):
         mask = as_sparse(mask, "mask")
-    pattern = _pattern(mask, (n, m), threads)
+    column_runs = _column_runs(mask, (n, m), threads)
     scale = (1.0 / np.sqrt(d) if d else 1.0) if scale is None else scalar(scale, "scale")
     heads = _heads(Q, K, V)
     added = _bias(bias, (*heads, n, m), dtype)
@@ -189,7 +189,7 @@ def sparse_attention(
     of_heads = [(array, _core.head_offsets(array, heads)) for array in (Q, K, V, target)]
     of_bias = (None, None) if added is None else (added, _core.head_offsets(added, heads))
     q, k, v, into = of_heads
-    status = _core.attend(pattern, q, k, v, into, of_bias, lse, scale, threads)
+    status = _core.attend(column_runs, q, k, v, into, of_bias, lse, scale, threads)
     if status:
         raise_status(status, mask, "mask")
     if target is not out:
@@ -222,28 +222,28 @@ def _operands(
     return Q, K, V, dtype if dtype in NATIVE else np.dtype(np.float64)
 
 
-def _pattern(mask, shape, threads):
+def _column_runs(mask, shape, threads):
     if tuple(mask.shape) != shape:
         raise ValueError(
             f"mask must have shape {shape}, a row per query and a column per key, got {mask.shape}"
         )
     if isinstance(mask, Mask):
-        return mask._pattern(threads)
+        return mask._column_runs(threads)
     check_pattern_columns(shape, "mask")
     if mask.format != "csr":
         mask = to_csr(mask, "mask")
     arrays = sparse_arrays(mask, None, "mask")
-    status, pattern = _core.column_runs_of(arrays, threads, 0)
+    status, column_runs = _core.column_runs_of(arrays, threads, 0)
     if status == _core.ERR_ARGUMENT:
         # In CSR this status means unsorted rows; the indices are known to be in range by then.
         indices = arrays.indices.copy()
         ones = np.ones(len(indices), bool)
         ordered = with_arrays(mask, indptr=arrays.offsets, indices=indices, data=ones)
         ordered.sort_indices()
-        status, pattern = _core.column_runs_of(sparse_arrays(ordered, None, "mask"), threads, 0)
+        status, column_runs = _core.column_runs_of(sparse_arrays(ordered, None, "mask"), threads, 0)
     if status:
         raise_status(status, mask, "mask")
-    return pattern
+    return column_runs
 
 
 def _heads(Q, K, V):

@@ -393,7 +393,7 @@ def _each(patterns, X, Y, out, alpha, beta, scale, workers, check):
     ]
 
 
-def native(P, X, Y, values, alpha, beta, scale, threads, check, pattern=None):
+def native(P, X, Y, values, alpha, beta, scale, threads, check, column_runs=None):
     dtype = values.dtype
     X, Y = apart_from(values, dense_view(X, dtype)), apart_from(values, dense_view(Y, dtype))
     arrays = sparse_arrays(P, dtype, "P")
@@ -404,7 +404,7 @@ def native(P, X, Y, values, alpha, beta, scale, threads, check, pattern=None):
     target = values if direct else np.empty(values.shape, dtype)
     flags = _core.trusted_flags(P, check)
     status = _core.sddmm(
-        arrays, X, Y, target, alpha, beta, bool(scale), threads, flags, pattern
+        arrays, X, Y, target, alpha, beta, bool(scale), threads, flags, column_runs
     )
     if status:
         raise_status(status, P, "P")

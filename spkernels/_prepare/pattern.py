@@ -58,7 +58,7 @@ class PreparedPattern:
         self._workers = workers
         arrays = sparse_arrays(csr, None, "P")
         trusted = _core.CHECKED | _core.SORTED
-        status, self._pattern = _core.column_runs_of(arrays, resolve_workers(workers), trusted)
+        status, self._column_runs = _core.column_runs_of(arrays, resolve_workers(workers), trusted)
         if status:
             raise_status(status, csr, "P")
 
@@ -85,7 +85,7 @@ class PreparedPattern:
         """The memory in use, in bytes."""
         csr = self._csr
         arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes
-        return arrays + self._pattern.nbytes
+        return arrays + self._column_runs.nbytes
 
     @overload
     def sddmm(
@@ -212,7 +212,7 @@ class PreparedPattern:
         P = self._csr
         workers = self._workers if workers is None else workers
         values = _core.sddmm_fast(
-            P, X, Y, out, alpha, beta, scale, workers, False, self._pattern
+            P, X, Y, out, alpha, beta, scale, workers, False, self._column_runs
         )
         if values is not None:
             return with_data(P, values) if out is None else out
@@ -230,7 +230,7 @@ class PreparedPattern:
             values = np.empty(P.nnz, dtype) if out is None else check_sparse_out(out, P, dtype)
         for head in np.ndindex(lead):
             native(P, X[head], Y[head], values[head], alpha, beta, scale, threads, False,
-                   self._pattern)
+                   self._column_runs)
         if batch:
             return batch_result(out, values)
         return with_data(P, values) if out is None else out
@@ -254,7 +254,7 @@ class PreparedPattern:
             If `k` is not a positive integer.
         """
         k = self._k if k is None else as_extent(k, "k")
-        tiled = self._pattern.tiled(k)
+        tiled = self._column_runs.tiled(k)
         share = tiled / self.nnz if self.nnz else 0.0
         rows, cols = self.shape
         lines = [

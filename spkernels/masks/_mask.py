@@ -86,7 +86,7 @@ class Mask:
         mask.__dict__.update(state)
         return mask
 
-    def _pattern(self, workers=0):
+    def _column_runs(self, workers=0):
         """Return the handle of the column runs that kernels read; the first call makes it."""
         made = self._made
         if made is None:
@@ -101,7 +101,7 @@ class Mask:
     @property
     def nnz(self) -> int:
         """The number of pairs of a query and a key that attend; the first access counts them."""
-        return self._pattern().nnz
+        return self._column_runs().nnz
 
     @property
     def nbytes(self) -> int:

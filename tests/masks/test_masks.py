@@ -163,7 +163,7 @@ def test_a_described_mask_takes_memory_per_row_and_not_per_entry():
     n = 20_000
     mask = masks.causal(n)
     assert mask.nnz == n * (n + 1) // 2
-    assert mask._pattern().nbytes < 40 * n
+    assert mask._column_runs().nbytes < 40 * n
 
 
 @pytest.mark.parametrize(
