@@ -115,12 +115,12 @@ def test_bad_input():
         (W, (X, Y), {"out": Tensor(np.ones(4))}, ValueError, r"out must have shape \(3,\)"),
         (W, (X, Y), {"out": Tensor(np.ones(6)[::2])}, ValueError, "out must be contiguous"),
         (W, (X, Y), {"alpha": "two"}, TypeError, "alpha must be a real number"),
-        (spkernels.cuda.prepare(P), (X, Y), {}, ValueError, "must be prepared with 'sddmm' in op, got"),
+        (spkernels.cuda.prepare(P), (X, Y), {}, ValueError, "prepared with 'sddmm' in op, got"),
     ]
     for matrix, factors, options, kind, text in cases:
         with pytest.raises(kind, match=text):
             matrix.sddmm(*factors, **options)
-    with pytest.raises(ValueError, match="op=.*'sddmm'.*needs 'spmm'"):
+    with pytest.raises(ValueError, match="must be prepared with 'spmm' in op, got"):
         _ = W @ Tensor(np.ones((3, 2)))
 
 
