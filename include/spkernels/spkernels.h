@@ -408,7 +408,8 @@ const char *spk_openmp(void); /* the OpenMP runtime's version macro, or NULL for
 int spk_abi_version(void);
 const char *spk_status_string(spk_status status);
 
-/* The most bytes of workspace that a call takes for each thread. */
+/* The most bytes of workspace that a call takes for each thread.  A product that cuts the rows of A
+ * by blocks of B takes more if the cuts of a single row, an index for each block, need more. */
 size_t spk_workspace_limit(void);
 /* The most bytes that spk_spmm takes in addition, for all threads together: 16 MiB, or 64 bytes for
  * each of the `rows` of B if that is more.  They hold partial sums of CSC and COO, or copied

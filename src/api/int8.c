@@ -4,8 +4,6 @@
 #include "../plan/row_panels_plan.h"
 #include "operands.h"
 
-#define DEFAULT_WIDTH 128
-
 spk_status spk_int8_prepare(const spk_sparse *A, const int8_t *values, ptrdiff_t width, int threads,
                             spk_int8 **prepared) {
   if (!A || !prepared || width < 0) return SPK_ERR_ARGUMENT;
@@ -19,8 +17,8 @@ spk_status spk_int8_prepare(const spk_sparse *A, const int8_t *values, ptrdiff_t
   status = spk_validate(&canonical, 1, threads);
   if (status != SPK_OK) return status;
   if (!(canonical.flags & SPK_SORTED)) return SPK_ERR_ARGUMENT;
-  return spk_drive_int8_prepare(&canonical, values, width ? width : DEFAULT_WIDTH, threads, kernels,
-                                spk_active_machine(), prepared);
+  return spk_drive_int8_prepare(&canonical, values, width ? width : SPK_DEFAULT_WIDTH, threads,
+                                kernels, spk_active_machine(), prepared);
 }
 
 static int is_value(int x, int is_signed) {
@@ -58,7 +56,7 @@ spk_status spk_int8_spmm(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff
 
 ptrdiff_t spk_int8_width(ptrdiff_t n) {
   const spk_kernels *kernels = spk_active_kernels();
-  if (!kernels || !kernels->bytes || n > SPK_INT8_BLOCK4_MAX_COLUMNS) return DEFAULT_WIDTH;
+  if (!kernels || !kernels->bytes || n > SPK_INT8_BLOCK4_MAX_COLUMNS) return SPK_DEFAULT_WIDTH;
   if (n <= 1) return 1;
   return spk_row_panels_tile(SPK_F32, n, kernels->bytes, spk_active_machine());
 }

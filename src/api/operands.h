@@ -4,6 +4,9 @@
 
 #include "../common/common.h"
 
+/* The columns that a matrix is packed for where the caller names no number. */
+#define SPK_DEFAULT_WIDTH 128
+
 /* Check pointers, sizes and enum values of a sparse operand. */
 spk_status spk_check_sparse(const spk_sparse *A);
 /* Check the same of a dense operand. */

@@ -8,7 +8,6 @@
 #include "../pack/unpack.h"
 #include "operands.h"
 
-#define DEFAULT_WIDTH 128
 /* The most columns of a matrix that spk_predict accepts: an address space holds no more. */
 #define MAX_COLS ((ptrdiff_t)1 << 56)
 /* The width beyond which a matrix is packed in the same way for any width. */
@@ -48,7 +47,7 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
   if (status != SPK_OK) return status;
   spk_prepared *made = calloc(1, sizeof *made);
   if (!made) return SPK_ERR_MEMORY;
-  width = width > 0 ? spk_min(width, WIDEST) : DEFAULT_WIDTH;
+  width = width > 0 ? spk_min(width, WIDEST) : SPK_DEFAULT_WIDTH;
   status = spk_drive_prepare(&canonical, width, block_rows, storage, threads, kernels,
                              spk_active_machine(), &made->row_panels, &made->sell);
   if (status == SPK_OK)

@@ -1,7 +1,6 @@
 /* Packing: plans decide how, and pack/ does the work. */
 #include <stdlib.h>
 
-#include "../pack/packing.h"
 #include "../plan/int8_plan.h"
 #include "../plan/row_panels_plan.h"
 #include "../plan/sell_plan.h"

@@ -4,6 +4,12 @@
 
 #include "../dispatch/dispatch.h"
 
+/* The fewest rows of a row panel.  A panel is that low only if some threads would have none
+ * otherwise. */
+#define SPK_MIN_ROW_PANEL_ROWS 64
+/* The cells (a row panel in a block) beyond one per entry that a matrix may have. */
+#define SPK_MAX_EMPTY_CELLS 4096.0
+
 /* For row panels: the number of rows with the least cost by the model.  `shared` is the share of
  * A's entries whose rows have the same columns as their neighbours. */
 ptrdiff_t spk_row_panels_block(const spk_sparse *A, double shared, ptrdiff_t vectors,

@@ -7,11 +7,6 @@
 #include "blocks.h"
 #include "cost.h"
 
-#define MIN_ROW_PANEL_ROWS 64 /* if threads would have no row panels otherwise */
-
-/* The cells beyond one per entry that a matrix may have. */
-#define MAX_EMPTY_CELLS 4096.0
-
 /* The most bytes of sums that wait for further blocks. */
 #define MAX_STAGE ((ptrdiff_t)1 << 20)
 
@@ -38,10 +33,10 @@ spk_status spk_choose_int8_gather4(const spk_sparse *A, int threads, const spk_k
   ptrdiff_t height = SPK_INT8_GATHER4_PANEL_ROWS;
   /* Lower row panels must not make too many cells, either: the number of threads must not cause an
    * error. */
-  const double most = ((double)A->nnz + MAX_EMPTY_CELLS) / (double)blocks;
+  const double most = ((double)A->nnz + SPK_MAX_EMPTY_CELLS) / (double)blocks;
   if ((double)spk_ceil_div(A->rows, height) > most) return SPK_ERR_SPARSE;
   const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
-  while (height > MIN_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks &&
+  while (height > SPK_MIN_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks &&
          (double)spk_ceil_div(A->rows, height / 2) <= most)
     height /= 2;
   *shape = (spk_int8_gather4_shape){.kernels = kernels,

@@ -11,13 +11,8 @@
 
 #define ROW_PANEL_ROWS_FEW 128 /* for matrices with fewer rows than FEW_ROWS */
 #define FEW_ROWS 1024
-#define MIN_ROW_PANEL_ROWS 64 /* if threads would have no row panels otherwise */
-
 /* The most bytes of sums of a worker, whatever the shapes: see spk_workspace_limit. */
 #define MAX_SUMS ((ptrdiff_t)1 << 20)
-/* The cells beyond one per entry that a matrix may have. */
-#define MAX_EMPTY_CELLS 4096.0
-
 ptrdiff_t spk_row_panels_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
                               const spk_machine *machine) {
   return spk_tile_of(n, spk_kernels_for(kernels, dtype, n)->lanes[dtype],
@@ -45,12 +40,12 @@ spk_status spk_choose_row_panels(const spk_sparse *A, ptrdiff_t width, ptrdiff_t
    * blocks have too few entries, A is too sparse. */
   double cells = row_panels * ceil((double)A->cols / (double)block_rows);
   if (cells * SPK_ENTRIES_PER_CELL > entries) block_rows = SPK_MAX_BLOCK_ROWS;
-  if (row_panels * ceil((double)A->cols / SPK_MAX_BLOCK_ROWS) > entries + MAX_EMPTY_CELLS)
+  if (row_panels * ceil((double)A->cols / SPK_MAX_BLOCK_ROWS) > entries + SPK_MAX_EMPTY_CELLS)
     return SPK_ERR_SPARSE;
   /* A sum does not depend on the height of a row panel.  So the height may depend on the number of
    * threads, which need row panels to share. */
   const ptrdiff_t tasks = 2 * (ptrdiff_t)spk_choose_threads(threads, INFINITY);
-  for (; height > MIN_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks; height /= 2) {
+  for (; height > SPK_MIN_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks; height /= 2) {
     cells *= 2.0;
     if (cells * SPK_ENTRIES_PER_CELL > entries) break;
   }
