@@ -25,6 +25,7 @@ from ._runtime import threads as _threads
 
 if _TYPE_CHECKING:
     from . import cuda as cuda
+    from . import torch as torch
 
 
 if _core.isa() is None:
@@ -105,13 +106,13 @@ _publish(__name__, *map(globals().get, __all__), Calls, Candidate, Explanation, 
 
 
 def __getattr__(name):
-    """Import `spkernels.cuda` at its first use, as few processes need it."""
-    if name == "cuda":
+    """Import rooms that few processes need at their first use."""
+    if name in ("cuda", "torch"):
         import importlib
 
-        return importlib.import_module(".cuda", __name__)
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
 
 
 def __dir__():
-    return sorted({*globals(), "cuda"})
+    return sorted({*globals(), "cuda", "torch"})

@@ -1,0 +1,20 @@
+"""Pruned PyTorch models on sparse kernels, on CPUs.
+
+`sparsify_` replaces the modules of a model that a sparse kernel makes faster, in place, and reports
+what it did and why; `densify_` gives the original back.  `SparseLinear` trains sparse weights.
+``torch.ops.spkernels`` has the operators: they are differentiable, and can be compiled and
+exported.  This needs PyTorch: ``pip install 'spkernels[torch]'``.
+"""
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise ImportError("spkernels.torch needs PyTorch: pip install 'spkernels[torch]'") from error
+
+
+from . import _ops  # noqa: F401
+from ._modules import SparseLinear
+from ._report import Layer, Report
+from ._sparsify import densify_, sparsify_
+
+__all__ = ["Layer", "Report", "SparseLinear", "densify_", "sparsify_"]

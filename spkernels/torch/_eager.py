@@ -1,0 +1,34 @@
+"""Whether a module may call its kernel directly, without the dispatcher of PyTorch."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["is_plain"]
+
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_function_modes = torch._C._len_torch_function_stack
+_transforms = torch._C._functorch.peek_interpreter_stack
+_tracing = torch._C._get_tracing_state
+_profiling = torch._C._autograd._profiler_enabled
+
+
+def is_plain(x: torch.Tensor, *weights: torch.Tensor | None) -> bool:
+    """Return whether nothing but the result of a product with `x` is wanted.
+
+    The operator costs 4 microseconds more, and is needed for gradients, tracing, compilation,
+    transforms, profiles, other devices and subclasses of tensors.
+    """
+    if torch.compiler.is_compiling() or type(x) is not torch.Tensor or not x.is_cpu:
+        return False
+    if torch.is_grad_enabled() and (
+        x.requires_grad or any(w is not None and w.requires_grad for w in weights)
+    ):
+        return False
+    return not (
+        _dispatch_modes()
+        or _function_modes()
+        or _transforms() is not None
+        or _tracing() is not None
+        or _profiling()
+    )

@@ -1,0 +1,104 @@
+"""What every kind of layer that can be replaced offers, and how the original is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import spkernels
+
+from .._weights import Csr, dense_of, negative_zeros, pruned_by
+
+__all__ = ["Family", "Options", "Original", "describe"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `sparsify_` was told, for the modules that it makes."""
+
+    dtype: str | None = None
+    pattern: str | None = "auto"
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of layer that can be replaced by a sparse one.
+
+    Attributes
+    ----------
+    kinds : tuple of type
+        The classes of the modules.
+    weights : tuple of str, or callable
+        The names of the parameters that become sparse; a callable returns them for a module.
+    refuse : callable
+        ``refuse(module)`` returns why a module must stay dense, or None.
+    make : callable
+        ``make(module, weights, activation, options)`` returns the sparse module.  `weights` are the
+        `Csr` of the names.
+    example : callable
+        ``example(module, batch)`` returns the arguments of a call with a batch of that size, or
+        None if the module alone does not tell their shapes.
+    fuses : bool
+        Whether the layer may compute an activation that follows it.
+    """
+
+    kinds: tuple[type, ...]
+    weights: Callable[[nn.Module], Sequence[str]]
+    refuse: Callable[[nn.Module], str | None]
+    make: Callable[[nn.Module, Sequence[Csr], str | None, Options], nn.Module]
+    example: Callable[[nn.Module, int], tuple[Any, ...] | None]
+    fuses: bool = False
+
+
+class Original:
+    """A dense module whose weights are freed while a sparse module stands for it.
+
+    The sparse module holds it as a plain object, so its parameters are not counted twice.  It is
+    copied and pickled with the sparse module.
+    """
+
+    def __init__(self, module: nn.Module, names: Sequence[str]):
+        self.module = module
+        self.names = tuple(names)
+        self._zeros: dict[str, np.ndarray | None] = {}
+        self._strides: dict[str, tuple[int, ...]] = {}
+
+    def free(self) -> None:
+        """Free the dense weights; those that pruning holds by parts, or that are sparse, stay."""
+        for name in self.names:
+            weight = self.module._parameters.get(name)
+            if weight is None or weight.layout is not torch.strided:
+                continue
+            self._zeros[name] = negative_zeros(weight.detach())
+            self._strides[name] = weight.stride()
+            weight.data = weight.data.new_empty(0)
+
+    def restore(self, weights: Sequence[Csr]) -> nn.Module:
+        """Return the module with the values that the sparse module has now."""
+        for name, csr in zip(self.names, weights, strict=True):
+            if name in self._strides:
+                weight = self.module._parameters[name]
+                dense = dense_of(csr, self._zeros.pop(name))
+                into = torch.empty_strided(csr.shape, self._strides.pop(name), dtype=dense.dtype)
+                weight.data = into.copy_(dense)
+            elif pruned_by(self.module, name) is not None:
+                kept = dense_of(csr)
+                part = self.module._parameters[f"{name}_orig"]
+                mask = kept != 0
+                part.data[mask] = kept[mask].to(part.dtype)
+        return self.module
+
+
+def describe(*matrices: spkernels.PreparedMatrix) -> tuple[str, str]:
+    """Return the names of the patterns of packed weights, and their kernels, each once."""
+    patterns = dict.fromkeys(
+        ", ".join(pattern.name for pattern in matrix.patterns) for matrix in matrices
+    )
+    kernels = dict.fromkeys(matrix.kernel for matrix in matrices)
+    return " / ".join(patterns), " / ".join(kernels)

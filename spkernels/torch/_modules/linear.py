@@ -1,0 +1,285 @@
+"""`SparseLinear`, which stands for `torch.nn.Linear`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+import spkernels
+
+from .._eager import is_plain
+from .._ops import linear, linear_now
+from .._packed import STORAGE, forget, weight_of
+from .._weights import Csr, csr_of, dense_of
+from .family import Family, Options, describe
+
+__all__ = ["LINEAR", "SparseLinear"]
+
+
+class SparseLinear(nn.Module):
+    """A linear layer whose weight is sparse, with a fixed structure: ``x @ W.T + bias``.
+
+    An optimizer sees a vector of the values that are stored, and the structure never changes.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        The numbers of columns and rows of the weight.
+    bias : bool, optional
+        Whether a bias is added.
+    sparsity : float, optional
+        The share of the weights that are zero, from 0 to 1.  Their places are drawn at random.
+    mask : tensor of bool of shape (out_features, in_features), optional
+        The places of the weights that are stored, in place of `sparsity`.
+    activation : str, optional
+        Is applied last, as in `spkernels.spmm`.
+    workers : int, optional
+        The largest number of threads; by default `torch.get_num_threads`.
+    dtype : torch.dtype, optional
+        float32, float64, float16 or bfloat16; by default `torch.get_default_dtype`.
+    generator : torch.Generator, optional
+        The source of random places and values.
+
+    Attributes
+    ----------
+    values : Parameter of shape (nnz,)
+        The weights that are stored, row by row.  In modules that `sparsify_` makes this is a
+        buffer, which no optimizer sees.
+    columns : Tensor of shape (nnz,), int32
+        The column of each value.
+    offsets : Tensor of shape (out_features + 1,), int32
+        The position of the first value of each row, and the number of values.
+    bias : Parameter of shape (out_features,), or None
+    weight : Tensor of shape (out_features, in_features)
+        The weight as a dense tensor, which each access makes anew.  Gradients flow through it.
+
+    Notes
+    -----
+    A product with a batch takes ``2 * nnz`` operations for each row, forward.  The gradient by
+    `values` is a sampled product of the same number of operations, and so is that by the input.
+
+    In evaluation mode, without gradients, the weight is packed by `spkernels.prepare` when its
+    values come a second time.  Changes in place are noticed, except those through ``.data``: call
+    `repack` after these.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import spkernels.torch as st
+    >>> layer = st.SparseLinear(64, 10, sparsity=0.9)
+    >>> layer(torch.ones(3, 64)).shape
+    torch.Size([3, 10])
+    >>> layer
+    SparseLinear(in_features=64, out_features=10, bias=True, nnz=64, sparsity=90.0%)
+    """
+
+    values: torch.Tensor
+    columns: torch.Tensor
+    offsets: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        sparsity: float = 0.9,
+        mask: torch.Tensor | None = None,
+        activation: str | None = None,
+        workers: int | None = None,
+        dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        if dtype not in STORAGE:
+            raise TypeError(f"dtype must be float32, float64, float16 or bfloat16, got {dtype}")
+        shape = (out_features, in_features)
+        if mask is None:
+            mask = _random_mask(shape, sparsity, generator)
+        elif tuple(mask.shape) != shape or mask.dtype is not torch.bool:
+            raise ValueError(
+                f"mask must be bool of shape {shape}, got {mask.dtype} of shape {tuple(mask.shape)}"
+            )
+        csr = csr_of(mask.to(dtype))
+        made = None if not bias else nn.Parameter(torch.empty(out_features, dtype=dtype))
+        self._set(csr, made, activation, workers, None, trained=True)
+        self.reset_parameters(generator)
+
+    @classmethod
+    def of(
+        cls,
+        csr: Csr,
+        bias: torch.Tensor | None,
+        activation: str | None = None,
+        workers: int | None = None,
+        pattern: str | None = None,
+        *,
+        trained: bool,
+    ) -> SparseLinear:
+        """Return a layer of a weight in CSR; if it is not trained, its values are a buffer."""
+        made = cls.__new__(cls)
+        made._set(csr, bias, activation, workers, pattern, trained)
+        return made
+
+    @classmethod
+    def from_linear(cls, layer: nn.Linear, *, workers: int | None = None) -> SparseLinear:
+        """Return a layer that trains the weights of a dense one that are not zero.
+
+        Examples
+        --------
+        >>> import torch
+        >>> import spkernels.torch as st
+        >>> dense = torch.nn.Linear(4, 2)
+        >>> _ = torch.nn.utils.prune.l1_unstructured(dense, "weight", amount=0.5)
+        >>> st.SparseLinear.from_linear(dense)
+        SparseLinear(in_features=4, out_features=2, bias=True, nnz=4, sparsity=50.0%)
+        """
+        from .._weights import read_weight
+
+        weight = read_weight(layer, "weight")
+        if isinstance(weight, str):
+            raise ValueError(f"layer cannot become sparse: {weight}")
+        bias = layer.bias
+        if bias is not None:
+            bias = nn.Parameter(bias.detach().clone(), bias.requires_grad)
+        made = cls.of(csr_of(weight), bias, None, workers, trained=True)
+        return made.train(layer.training)
+
+    def _set(self, csr, bias, activation, workers, pattern, trained):
+        super().__init__()
+        self.in_features, self.out_features = csr.width, csr.offsets.shape[0] - 1
+        self.activation, self.workers, self.pattern = activation, workers, pattern
+        self.trained = trained
+        if trained:
+            self.values = nn.Parameter(csr.values)
+        else:
+            self.register_buffer("values", csr.values)
+        self.register_buffer("columns", csr.columns)
+        self.register_buffer("offsets", csr.offsets)
+        self.register_parameter("bias", bias)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw values and bias anew: uniform, to the bound of `torch.nn.Linear`.
+
+        The bound is the inverse root of the mean number of values of a row.
+        """
+        with torch.no_grad():
+            mean = self.values.numel() / max(1, self.out_features)
+            bound = 1 / math.sqrt(max(1.0, mean))
+            for tensor in (self.values, self.bias):
+                if tensor is not None:
+                    tensor.uniform_(-bound, bound, generator=generator)
+
+    @property
+    def csr(self) -> Csr:
+        """The weight in CSR, as tensors that share the memory of the layer."""
+        shape = (self.out_features, self.in_features)
+        return Csr(self.values, self.columns, self.offsets, self.in_features, shape)
+
+    def weights(self) -> tuple[Csr, ...]:
+        """Return the sparse weights, in the order of the names that the family has."""
+        return (self.csr,)
+
+    def describe(self) -> tuple[str, str]:
+        """Return the patterns of the packed weight and the kernel that multiplies it."""
+        return describe(self.prepared(1))
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weight as a dense tensor."""
+        rows = torch.repeat_interleave(torch.arange(self.out_features), self.offsets.diff())
+        dense = self.values.new_zeros(self.out_features, self.in_features)
+        return dense.index_put((rows, self.columns.long()), self.values)
+
+    def to_dense(self) -> nn.Linear:
+        """Return a dense layer with the same weights; an activation is left out."""
+        layer = nn.Linear(
+            self.in_features, self.out_features, self.bias is not None, dtype=self.values.dtype
+        )
+        with torch.no_grad():
+            layer.weight.copy_(dense_of(self.csr))
+            if self.bias is not None:
+                layer.bias.copy_(self.bias)
+        return layer.train(self.training)
+
+    def prepared(self, n: int) -> spkernels.PreparedMatrix:
+        """Return the packed weight, which is prepared for a batch of `n` rows if it is not yet."""
+        weight = weight_of(self.values, self.columns, self.offsets, self.in_features)
+        return weight.packed or weight.pack(n, self.workers, self.pattern)
+
+    def repack(self) -> None:
+        """Have the next product read the values anew, after a change through ``.data``."""
+        forget(self.values)
+
+    def train(self, mode: bool = True) -> SparseLinear:
+        """Set the mode.  While values are trained, they are read where they are, not packed."""
+        if mode and self.trained:
+            forget(self.values)
+        return super().train(mode)
+
+    def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``activation(x @ W.T + bias + residual)``.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., in_features)
+            float32, float16 or bfloat16; float64 for a layer of float64.
+        residual : Tensor of shape (..., out_features), optional
+            Is added before the activation.
+
+        Returns
+        -------
+        Tensor of shape (..., out_features)
+            Of the dtype of `x`; sums are formed in float32 at least.
+        """
+        # `__getattr__` of modules takes a third of a microsecond.
+        parameters, buffers = self._parameters, self._buffers
+        values = parameters.get("values")
+        if values is None:
+            values = buffers["values"]
+        bias = parameters["bias"]
+        weight = values, buffers["columns"], buffers["offsets"], self.in_features
+        if is_plain(x, values, bias, residual):
+            return linear_now(
+                x, *weight, bias, self.activation, residual, False, self.workers,
+                pack=not (self.training and self.trained), pattern=self.pattern,
+            )  # fmt: skip
+        return linear(
+            x, *weight, bias, self.activation, residual, workers=self.workers
+        )
+
+    def extra_repr(self) -> str:
+        """Return the facts that ``print(model)`` shows."""
+        facts = (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}, nnz={self.values.shape[0]}, "
+            f"sparsity={self.csr.sparsity:.1%}"
+        )
+        return facts if self.activation is None else f"{facts}, activation={self.activation}"
+
+
+def _random_mask(shape, sparsity, generator):
+    rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+    kept = spkernels.datasets.random_pruned(*shape, sparsity, rng=rng)
+    return torch.from_numpy(kept.toarray() != 0)
+
+
+def _refuse(module):
+    return None
+
+
+def _make(module, weights, activation, options: Options):
+    return SparseLinear.of(
+        weights[0], module.bias, activation, options.workers, options.pattern, trained=False
+    )
+
+
+def _example(module, batch):
+    return (torch.randn(batch, module.in_features).to(module.weight.dtype),)
+
+
+LINEAR = Family((nn.Linear,), lambda module: ("weight",), _refuse, _make, _example, fuses=True)

@@ -1,0 +1,150 @@
+"""The operator ``linear``: a layer whose weight is sparse."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+import spkernels
+
+from .._library import register
+from .._packed import array_of, weight_of
+from .activation import ACTIVATIONS, gradient_of
+from .checks import check_dense, check_sparse
+from .sddmm import sddmm
+
+__all__ = ["linear", "linear_now"]
+
+_SCHEMA = (
+    "linear(Tensor x, Tensor values, Tensor columns, Tensor offsets, SymInt width, "
+    "Tensor? bias=None, str? activation=None, Tensor? residual=None, bool transpose=False, "
+    "int? workers=None) -> Tensor"
+)
+
+
+def linear_now(
+    x: torch.Tensor,
+    values: torch.Tensor,
+    columns: torch.Tensor,
+    offsets: torch.Tensor,
+    width: int,
+    bias: torch.Tensor | None = None,
+    activation: str | None = None,
+    residual: torch.Tensor | None = None,
+    transpose: bool = False,
+    workers: int | None = None,
+    *,
+    pack: bool = True,
+    pattern: str | None = None,
+) -> torch.Tensor:
+    """Compute the operator for CPU tensors, without PyTorch's dispatcher.
+
+    With `pack`, the weight is packed if its tensors come a second time, and packed values are used.
+    `pattern` is that of `spkernels.prepare`.
+    """
+    weight = weight_of(values, columns, offsets, width)
+    rows, cols = weight.csr.shape[::-1] if transpose else weight.csr.shape
+    _check(x, values, bias, activation, residual, rows, cols)
+    array = array_of(x)
+    extra = None if bias is None else weight.bias(bias)
+    out, beta = None, 0.0
+    if residual is not None:
+        # The sum is formed in the array of the result, which a copy of the residual becomes.
+        out = array_of(residual.clone(memory_format=torch.contiguous_format))
+        beta = 1.0
+    options = {"activation": activation, "beta": beta, "workers": workers}
+    if transpose:
+        matrix = weight.packed if pack else None
+        left = weight.csr.T if matrix is None else matrix.T
+    else:
+        n = math.prod(array.shape[:-1])
+        matrix = weight.matrix(n, workers, pattern) if pack else None
+        left = weight.csr if matrix is None else matrix
+    if matrix is None:
+        result = _unpacked(left, array, extra, out, options)
+    else:
+        result = left.linear(array, extra, out=out, **options)
+    made = torch.from_numpy(result)
+    return made if made.dtype is x.dtype else made.to(x.dtype)
+
+
+def _unpacked(left, array, bias, out, options):
+    """Return ``array @ left.T`` with the epilogue, for a matrix that was not prepared."""
+    shape = (*array.shape[:-1], left.shape[0])
+    count = math.prod(shape[:-1])
+    rows = array.reshape(count, left.shape[1])
+    into = None if out is None else out.reshape(count, left.shape[0]).T
+    column = None if bias is None else bias[:, None]
+    order = "F" if out is None else None
+    result = spkernels.spmm(left, rows.T, out=into, bias=column, order=order, **options)
+    return result.T.reshape(shape)
+
+
+def _check(x, values, bias, activation, residual, rows, cols):
+    check_dense("x", x, values.dtype)
+    if x.dim() == 0 or x.shape[-1] != cols:
+        raise ValueError(f"x must have shape (..., {cols}), got {tuple(x.shape)}")
+    if activation is not None and activation not in ACTIVATIONS:
+        raise ValueError(
+            f"activation must be None or one of {', '.join(ACTIVATIONS)}, got {activation!r}"
+        )
+    if bias is not None:
+        check_dense("bias", bias, values.dtype)
+        if bias.shape != (rows,):
+            raise ValueError(f"bias must have shape ({rows},), got {tuple(bias.shape)}")
+    if residual is not None:
+        check_dense("residual", residual, values.dtype)
+        shape = (*x.shape[:-1], rows)
+        if residual.shape != shape:
+            raise ValueError(
+                f"residual must have shape {tuple(shape)}, got {tuple(residual.shape)}"
+            )
+
+
+def _fake(x, values, columns, offsets, width, bias=None, activation=None, residual=None,
+          transpose=False, workers=None):  # fmt: skip
+    check_sparse(values, columns, offsets)
+    height = offsets.shape[0] - 1
+    rows, cols = (width, height) if transpose else (height, width)
+    _check(x, values, bias, activation, residual, rows, cols)
+    return x.new_empty((*x.shape[:-1], rows))
+
+
+def _compute(x, values, columns, offsets, width, *rest, **options):
+    check_sparse(values, columns, offsets)
+    # An optimizer changes trained values soon, perhaps through `.data`, which leaves no trace.
+    pack = not values.requires_grad
+    return linear_now(x, values, columns, offsets, width, *rest, pack=pack, **options)
+
+
+def _setup_context(ctx, inputs, output):
+    (x, values, columns, offsets, width, bias, activation, residual, transpose, workers) = inputs
+    ctx.save_for_backward(x, values, columns, offsets, bias, residual)
+    ctx.width, ctx.activation, ctx.transpose, ctx.workers = width, activation, transpose, workers
+
+
+def _backward(ctx, gradient):
+    x, values, columns, offsets, bias, residual = ctx.saved_tensors
+    weight = values, columns, offsets, ctx.width
+    options = {"transpose": ctx.transpose, "workers": ctx.workers}
+    if ctx.activation is not None:
+        before = linear(x, *weight, bias, None, residual, **options)
+        gradient = gradient_of(ctx.activation, before, gradient)
+    by_x = by_values = by_bias = None
+    if ctx.needs_input_grad[0]:
+        turned = {**options, "transpose": not ctx.transpose}
+        by_x = linear(gradient.to(x.dtype), *weight, **turned)
+    count = gradient.shape[:-1].numel()
+    rows = gradient.reshape(count, gradient.shape[-1])
+    if ctx.needs_input_grad[1]:
+        inputs = x.reshape(count, x.shape[-1])
+        pair = (inputs.mT, rows) if ctx.transpose else (rows.mT, inputs)
+        by_values = sddmm(columns, offsets, *pair, ctx.workers).to(values.dtype)
+    if bias is not None and ctx.needs_input_grad[5]:
+        by_bias = rows.sum(0, dtype=bias.dtype)
+    by_residual = None if residual is None else gradient.to(residual.dtype)
+    return by_x, by_values, None, None, None, by_bias, None, by_residual, None, None
+
+
+linear = register(_SCHEMA, _compute, _fake, _setup_context, _backward)

@@ -1,0 +1,211 @@
+"""Matrices that are prepared from the tensors of a sparse weight.
+
+A weight in CSR is three tensors: ``values``, ``columns`` and ``offsets``.  What is packed from them
+lies in a table beside them, not in a module: a module's buffers are then all that is saved, copied
+and shared, and packing suits the machine that runs the model.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+import spkernels
+
+__all__ = ["STORAGE", "Weight", "array_of", "forget", "pattern_of", "weight_of"]
+
+#: The dtypes of weights, with the dtype and the storage of what is prepared from them.
+STORAGE: dict[torch.dtype, tuple[Any, Any]] = {
+    torch.float32: (np.float32, None),
+    torch.float64: (np.float64, None),
+    torch.float16: (np.float32, "float16"),
+    torch.bfloat16: (np.float32, "bfloat16"),
+}
+
+_LOW = frozenset({torch.float16, torch.bfloat16})
+
+_table: dict[int, Weight] = {}
+_patterns: dict[tuple[int, np.dtype], Any] = {}
+
+
+def array_of(tensor: torch.Tensor) -> np.ndarray:
+    """Return the elements of a CPU tensor as an array of NumPy; float16 and bfloat16 as float32.
+
+    No gradient flows back through it: callers have checked that none is wanted.
+    """
+    if tensor.dtype in _LOW:
+        tensor = tensor.float()
+    if tensor.requires_grad or tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.detach().resolve_conj().resolve_neg()
+    return tensor.numpy()
+
+
+class Weight:
+    """A sparse weight: its tensors, and what is prepared from them.
+
+    The first product with new values reads them where they are; the second one packs them.  So a
+    step of training, after which the values change, packs nothing.
+    """
+
+    __slots__ = ("_bias", "_columns", "_csr", "_matrix", "_offsets", "_packed", "_pointer",
+                 "_seen", "_shape", "_values", "_versions")  # fmt: skip
+
+    def __init__(self, values, columns, offsets, shape, forget):
+        self._values = weakref.ref(values, forget)
+        self._columns, self._offsets = weakref.ref(columns), weakref.ref(offsets)
+        self._shape = shape
+        self._matrix = None
+        self._bias = 0, None
+        self._read(values, columns, offsets)
+
+    def _read(self, values, columns, offsets):
+        self._csr = _checked(array_of(values), array_of(columns), array_of(offsets), self._shape)
+        # The arrays keep the memory alive, so an address means the same memory.
+        self._pointer = values.data_ptr()
+        self._versions = _versions(values, columns, offsets)
+        self._seen = 0
+        self._packed = False
+
+    def holds(self, values, columns, offsets, shape) -> bool:
+        """Return whether these are the weight's tensors and they have not changed."""
+        return (
+            self._values() is values
+            and self._columns() is columns
+            and self._offsets() is offsets
+            and self._pointer == values.data_ptr()
+            and self._versions == _versions(values, columns, offsets)
+            and self._shape == shape
+        )
+
+    def renew(self, values, columns, offsets, shape) -> bool:
+        """Read values that have changed; False if the tensors are others or the structure changed.
+
+        What was measured about the structure is kept.
+        """
+        if (
+            self._values() is not values
+            or self._columns() is not columns
+            or self._offsets() is not offsets
+            or self._versions is None
+            or self._versions[1:] != (columns._version, offsets._version)
+            or self._shape != shape
+        ):
+            return False
+        self._read(values, columns, offsets)
+        return True
+
+    @property
+    def csr(self) -> sp.csr_array:
+        """The weight in CSR; float32 and float64 share the memory of the tensors."""
+        return self._csr
+
+    def matrix(
+        self, n: int, workers: int | None = None, pattern: str | None = None
+    ) -> spkernels.PreparedMatrix | None:
+        """Return the weight prepared for products with `n` rows, or None at its first product."""
+        if self._packed:
+            return self._matrix
+        self._seen += 1
+        return None if self._seen == 1 or n == 0 else self.pack(n, workers, pattern)
+
+    def bias(self, bias: torch.Tensor) -> np.ndarray:
+        """Return a bias as an array of the dtype that products have, without a copy if possible."""
+        address, array = self._bias
+        if array is None or address != bias.data_ptr():
+            array = array_of(bias)
+            if array.dtype != self._csr.dtype:
+                return array.astype(self._csr.dtype)
+            if bias.dtype in _LOW:
+                return array
+            # It shares the memory of the tensor, keeps it alive, and so may be used again.
+            self._bias = bias.data_ptr(), array
+        return array
+
+    @property
+    def packed(self) -> spkernels.PreparedMatrix | None:
+        """The prepared weight if its values are packed, else None."""
+        return self._matrix if self._packed else None
+
+    def pack(
+        self, n: int, workers: int | None = None, pattern: str | None = None
+    ) -> spkernels.PreparedMatrix:
+        """Prepare the weight for products with `n` rows; what was measured of it is kept."""
+        if self._matrix is None:
+            dtype, storage = STORAGE[self._values().dtype]
+            self._matrix = spkernels.prepare(
+                self._csr, n=n, dtype=dtype, storage=storage, pattern=pattern, workers=workers
+            )
+        else:
+            self._matrix.update_values(self._csr.data)
+        self._packed = True
+        return self._matrix
+
+
+def _checked(values, columns, offsets, shape):
+    """Return the arrays as CSR, which shares their memory, or raise an error that names one."""
+    try:
+        csr = sp.csr_array((values, columns, offsets), shape, copy=False)
+        csr.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(
+            f"values, columns and offsets must be a matrix of shape {shape} in CSR: {error}"
+        ) from None
+    if not csr.has_canonical_format:
+        raise ValueError("columns must increase within each row")
+    return csr
+
+
+def _versions(values, columns, offsets):
+    try:
+        return values._version, columns._version, offsets._version
+    except RuntimeError:  # tensors made in inference mode count no changes
+        return None
+
+
+def weight_of(
+    values: torch.Tensor, columns: torch.Tensor, offsets: torch.Tensor, width: int
+) -> Weight:
+    """Return the weight of three tensors, from the table if they have not changed."""
+    key = id(values)
+    found = _table.get(key)
+    shape = (offsets.shape[0] - 1, width)
+    if found is not None:
+        if found.holds(values, columns, offsets, shape):
+            return found
+        if found.renew(values, columns, offsets, shape):
+            return found
+    weight = Weight(values, columns, offsets, shape, lambda _: _table.pop(key, None))
+    if weight._versions is not None:
+        _table[key] = weight
+    return weight
+
+
+def pattern_of(
+    columns: torch.Tensor, offsets: torch.Tensor, width: int, dtype: Any
+) -> spkernels.PreparedPattern:
+    """Return a structure that is prepared for sampled products, from the table if it is there."""
+    key = id(columns), np.dtype(dtype)
+    versions = _versions(columns, columns, offsets)
+    found = _patterns.get(key)
+    if found is not None and versions is not None:
+        refs, known, shape, pattern = found
+        if refs[0]() is columns and refs[1]() is offsets and known == versions:
+            if shape == (offsets.shape[0] - 1, width):
+                return pattern
+    shape = (offsets.shape[0] - 1, width)
+    values = np.zeros(columns.shape, dtype)
+    csr = _checked(values, array_of(columns), array_of(offsets), shape)
+    pattern = spkernels.prepare(csr, op="sddmm", dtype=dtype)
+    if versions is not None:
+        refs = weakref.ref(columns, lambda _: _patterns.pop(key, None)), weakref.ref(offsets)
+        _patterns[key] = refs, versions, shape, pattern
+    return pattern
+
+
+def forget(values: torch.Tensor) -> None:
+    """Drop what was packed from `values`, which may have changed unseen (through ``.data``)."""
+    _table.pop(id(values), None)

@@ -1,0 +1,103 @@
+"""The inputs that the modules of a model meet when it is called with example inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["Call", "example_calls", "record"]
+
+
+@dataclass
+class Call:
+    """A call of a module: its arguments, and how often calls like it were made."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    count: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the first tensor; () if there is none."""
+        for value in (*self.args, *self.kwargs.values()):
+            if isinstance(value, torch.Tensor):
+                return tuple(value.shape)
+        return ()
+
+    def on(self, module: nn.Module) -> Any:
+        """Call a module with these arguments."""
+        return module(*self.args, **self.kwargs)
+
+
+def example_calls(example_inputs: Any) -> list[Call]:
+    """Return the calls of a model that example inputs stand for.
+
+    These are a tensor, a tuple of arguments, a dict of keyword arguments, or a list of these.
+    """
+    many = example_inputs if isinstance(example_inputs, list) else [example_inputs]
+    if not many:
+        raise ValueError("example_inputs must hold at least one input, got an empty list")
+    calls = []
+    for one in many:
+        if isinstance(one, torch.Tensor):
+            calls.append(Call((one,)))
+        elif isinstance(one, Mapping):
+            calls.append(Call((), dict(one)))
+        elif isinstance(one, tuple):
+            calls.append(Call(one))
+        else:
+            raise TypeError(
+                "example_inputs must be a tensor, a tuple of arguments, a dict of keyword "
+                f"arguments, or a list of these, got {type(one).__name__}"
+            )
+    return calls
+
+
+def record(
+    model: nn.Module, modules: Iterable[nn.Module], calls: list[Call]
+) -> dict[nn.Module, list[Call]]:
+    """Call the model, and return the calls that reach each of the modules."""
+    found: dict[nn.Module, dict[Any, Call]] = {}
+
+    def hook(module, args, kwargs):
+        same = found.setdefault(module, {})
+        key = _signature((args, kwargs))
+        if key in same:
+            same[key].count += 1
+        else:
+            same[key] = Call(*_copied((args, kwargs)))
+
+    handles = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in modules]
+    try:
+        with torch.no_grad():
+            for call in calls:
+                call.on(model)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {module: list(same.values()) for module, same in found.items()}
+
+
+def _signature(value):
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape), value.stride(), value.dtype
+    if isinstance(value, Mapping):
+        return tuple((key, _signature(part)) for key, part in value.items())
+    if isinstance(value, tuple | list):
+        return tuple(map(_signature, value))
+    return type(value)
+
+
+def _copied(value):
+    """Return a copy, as modules that follow may change their input in place."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {key: _copied(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_copied, value)) if type(value) in (tuple, list) else value
+    return value

@@ -1,0 +1,203 @@
+"""What `sparsify_` did with each module, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Layer", "Report"]
+
+_HEADER = ("module", "kind", "weight", "input", "zeros", "pattern", "kernel", "dense ms",
+           "sparse ms", "speed-up", "")  # fmt: skip
+_LEFT = (0, 1, 2, 3, 5, 6, 10)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A module of the model.
+
+    Attributes
+    ----------
+    name : str
+        The module's name in the model, with dots between the names of its parents.
+    kind : str
+        The class of the dense module.
+    shape : tuple of int
+        The shape of its largest weight.
+    input : tuple of int
+        The shape of the input that it was measured with; () if it was not measured.
+    calls : int
+        The number of calls of the module for one call of the model.
+    sparsity : float
+        The share of zeros of its weights, from 0 to 1.
+    pattern, kernel : str
+        The patterns of the weight, and the kernel that multiplies it.
+    dense, sparse : float
+        The seconds of all calls, by minima; NaN if they were not measured.
+    error : float
+        The largest difference of the outputs, as a share of the largest output; NaN if it was not
+        measured.
+    reason : str
+        Why the module stays dense; "" if it was replaced.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    input: tuple[int, ...] = ()
+    calls: int = 0
+    sparsity: float = 0.0
+    pattern: str = ""
+    kernel: str = ""
+    dense: float = math.nan
+    sparse: float = math.nan
+    error: float = math.nan
+    reason: str = ""
+
+    @property
+    def speedup(self) -> float:
+        """The dense time divided by the sparse one."""
+        return self.dense / self.sparse if self.sparse else math.nan
+
+    @property
+    def replaced(self) -> bool:
+        """Whether a sparse module stands for this one."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report of `sparsify_`; ``print(report)`` shows a table.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        The modules, in the order of ``model.named_modules()``.
+    dense, sparse : float
+        The seconds of a call of the whole model before and after, by minima; NaN if the model was
+        not called.
+    reason : str
+        Why all modules stay dense although some were faster; "" otherwise.
+    notes : tuple of str
+        What else there is to know.
+    """
+
+    layers: tuple[Layer, ...]
+    dense: float = math.nan
+    sparse: float = math.nan
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def replaced(self) -> tuple[Layer, ...]:
+        """The layers that became sparse."""
+        return tuple(layer for layer in self.layers if layer.replaced)
+
+    @property
+    def predicted(self) -> float:
+        """The seconds of the model that the times of its modules let expect."""
+        return self.dense - sum(layer.dense - layer.sparse for layer in self.replaced)
+
+    @property
+    def speedup(self) -> float:
+        """The measured time of the dense model divided by that of the sparse one."""
+        return self.dense / self.sparse if self.sparse else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all facts as numbers, texts, lists and dicts, for JSON.
+
+        Times are in seconds; what was not measured is None.
+        """
+        layers = [
+            {**dataclasses.asdict(layer), "replaced": layer.replaced, "speedup": layer.speedup}
+            for layer in self.layers
+        ]
+        facts = {
+            "layers": layers,
+            "dense": self.dense,
+            "sparse": self.sparse,
+            "predicted": self.predicted,
+            "speedup": self.speedup,
+            "reason": self.reason,
+            "notes": list(self.notes),
+        }
+        return _without_nan(facts)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the times of the modules before and after, as bars, and return the axes.
+
+        This needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        """
+        layers = [layer for layer in self.layers if not math.isnan(layer.dense)]
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots(figsize=(7, 1.5 + 0.35 * len(layers)), layout="constrained")
+        places = range(len(layers))
+        dense = [1e3 * layer.dense for layer in layers]
+        after = [1e3 * (layer.sparse if layer.replaced else layer.dense) for layer in layers]
+        ax.barh([place - 0.2 for place in places], dense, 0.4, label="before", color="0.7")
+        ax.barh([place + 0.2 for place in places], after, 0.4, label="after", color="C0")
+        ax.set_yticks(list(places), [layer.name for layer in layers])
+        ax.invert_yaxis()
+        ax.set_xlabel("time of all calls (ms)")
+        ax.legend()
+        if not math.isnan(self.speedup):
+            title = f"model: {_ms(self.dense)} ms before, {_ms(self.sparse)} ms after"
+            ax.set_title(f"{title} ({self.speedup:.2f}x)")
+        return ax
+
+    def __str__(self) -> str:
+        rows = [_HEADER, *(_row(layer) for layer in self.layers)]
+        widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADER))]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if place in _LEFT else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        lines.append(f"{len(self.replaced)} of {len(self.layers)} modules became sparse")
+        if not math.isnan(self.dense):
+            lines.append(
+                f"model: {_ms(self.dense)} ms before, {_ms(self.predicted)} ms predicted, "
+                f"{_ms(self.sparse)} ms measured after ({self.speedup:.2f}x)"
+            )
+        if self.reason:
+            lines.append(self.reason)
+        lines.extend(self.notes)
+        return "\n".join(lines)
+
+
+def _row(layer):
+    times = ("", "", "") if math.isnan(layer.dense) else (
+        _ms(layer.dense), _ms(layer.sparse), f"{layer.speedup:.2f}x"
+    )  # fmt: skip
+    end = f"stays dense: {layer.reason}" if layer.reason else ""
+    shape, inputs = ("x".join(map(str, sizes)) for sizes in (layer.shape, layer.input))
+    return (layer.name, layer.kind, shape, inputs, f"{layer.sparsity:.1%}", layer.pattern,
+            layer.kernel, *times, end)  # fmt: skip
+
+
+def _ms(seconds):
+    return "" if math.isnan(seconds) else f"{1e3 * seconds:.3g}"
+
+
+def _without_nan(value):
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return value

@@ -1,0 +1,423 @@
+"""`sparsify_`, which replaces the modules that a sparse kernel makes faster, and `densify_`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ._measure import times_of
+from ._modules import FAMILIES, Options
+from ._modules.family import Family, Original
+from ._record import Call, example_calls, record
+from ._report import Layer, Report
+from ._swap import Following, Place, Swap, activation_after, places_of, restore_settings
+from ._weights import Csr, csr_of, read_weight
+
+__all__ = ["densify_", "sparsify_"]
+
+#: The share of zeros below which no sparse kernel is tried.
+_LEAST_SPARSITY = 0.3
+#: A whole model that is slower than before by less than this share is slower by noise alone.
+_NOISE = 0.03
+#: The batches that modules are measured with if no inputs are given.
+_DEFAULT_BATCHES = (1,)
+
+
+@dataclass
+class _Candidate:
+    """A module that may be replaced, and what is known about it."""
+
+    layer: Layer
+    module: nn.Module
+    family: Family
+    places: list[Place]
+    weights: list[Csr] = field(default_factory=list)
+    following: Following | None = None
+    calls: list[Call] = field(default_factory=list)
+    sparse: nn.Module | None = None
+
+
+def sparsify_(
+    model: nn.Module,
+    *,
+    example_inputs: Any = None,
+    filter_fn: Callable[[nn.Module, str], bool] | None = None,
+    min_speedup: float = 1.05,
+    dtype: str | torch.dtype | None = None,
+    pattern: str | None = "auto",
+    workers: int | None = None,
+) -> Report:
+    """Replace the modules of a pruned model that a sparse kernel makes faster, in place.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model on the CPU whose weights hold zeros: dense tensors, weights with a mask of
+        `torch.nn.utils.prune`, or sparse tensors.
+    example_inputs : tensor, tuple, dict, list of these, or int or list of int, optional
+        The arguments of a call of the model: a tensor, a tuple of arguments, or a dict of keyword
+        arguments.  A list holds several calls.  Each module is measured at the shapes that these
+        calls produce, and so is the whole model.  Integers are batch sizes, 1 by default: modules
+        are then measured with random inputs if they alone tell their shapes.
+    filter_fn : callable, optional
+        ``filter_fn(module, name)`` returns whether a module may be replaced.
+    min_speedup : float, optional
+        A module stays dense unless it becomes faster by this factor.
+    dtype : {None, "int8"}, optional
+        The dtype of products.  None keeps that of the weights.
+    pattern : str, optional
+        The pattern of the weights, as in `spkernels.prepare`.
+    workers : int, optional
+        The largest number of threads of the new modules; by default `torch.get_num_threads` at each
+        call.
+
+    Returns
+    -------
+    Report
+        What was done with each module, and why; ``print`` shows a table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.  The model is then as it was.
+
+    See Also
+    --------
+    densify_ : gives the original model back.
+    SparseLinear : a layer that trains sparse weights.
+
+    Notes
+    -----
+    The dense weights are freed.  New modules are for inference: their weights are buffers in CSR,
+    which no optimizer sees, and gradients flow to their inputs and biases.  They can be saved,
+    loaded, copied, compiled and exported as others can.
+
+    A linear layer that ReLU, GELU, SiLU, Tanh, Sigmoid or another activation of `spkernels.spmm`
+    follows in a `torch.nn.Sequential` computes that as well.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import spkernels.torch as st
+    >>> model = torch.nn.Sequential(torch.nn.Linear(1024, 1024), torch.nn.ReLU()).eval()
+    >>> _ = torch.nn.utils.prune.l1_unstructured(model[0], "weight", amount=0.95)
+    >>> report = st.sparsify_(model, example_inputs=torch.randn(8, 1024))
+    >>> [layer.name for layer in report.layers]
+    ['0']
+    """
+    options = _checked(model, min_speedup, dtype, pattern, workers)
+    calls, batches = _inputs(example_inputs)
+    candidates, layers = _candidates(model, filter_fn)
+    with _evaluating(model), _strided(candidates):
+        _find_calls(model, candidates, calls, batches)
+        swap = Swap()
+        for candidate in candidates:
+            _try(candidate, options, min_speedup)
+            if candidate.sparse is not None:
+                _note(swap, candidate)
+        swap.keep_padding(model)
+        report = _whole(model, swap, calls, min(min_speedup, 1 - _NOISE), candidates)
+    swap.copy_modes()
+    if not report.reason:
+        for candidate in candidates:
+            if candidate.sparse is not None:
+                _finish(candidate)
+    known = {candidate.layer.name: candidate.layer for candidate in candidates}
+    return replace(
+        report,
+        layers=tuple(known.get(layer.name, layer) for layer in layers),
+        notes=_notes(model, candidates),
+    )
+
+
+def densify_(model: nn.Module) -> nn.Module:
+    """Give a model that `sparsify_` changed its dense modules back, in place.
+
+    Weights have the bits that they had, unless values of the sparse modules were changed since.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model.  One that `sparsify_` did not change stays as it is.
+
+    Returns
+    -------
+    torch.nn.Module
+        The model.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import spkernels.torch as st
+    >>> model = torch.nn.Sequential(torch.nn.Linear(1024, 1024)).eval()
+    >>> _ = torch.nn.utils.prune.l1_unstructured(model[0], "weight", amount=0.95)
+    >>> _ = st.sparsify_(model, example_inputs=torch.randn(8, 1024))
+    >>> st.densify_(model)
+    Sequential(
+      (0): Linear(in_features=1024, out_features=1024, bias=True)
+    )
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    for module, places in places_of(model).items():
+        original = module.__dict__.get("original")
+        if isinstance(original, Original):
+            dense = original.restore(module.weights() if original.names else ())
+            dense.train(module.training)
+            for place in places:
+                place.parent._modules[place.name] = dense
+    for module in model.modules():
+        restore_settings(module)
+    return model
+
+
+def _checked(model, min_speedup, dtype, pattern, workers):
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(min_speedup, int | float) or not min_speedup > 0:
+        raise ValueError(f"min_speedup must be a positive number, got {min_speedup!r}")
+    if dtype is not None:
+        raise ValueError(f"dtype must be None, got {dtype!r}")
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"workers must be None or at least 1, got {workers!r}")
+    return Options(None, pattern, workers)
+
+
+def _inputs(example_inputs):
+    """Return the calls of the model, or the batch sizes if there are none."""
+    if example_inputs is None:
+        return [], _DEFAULT_BATCHES
+    many = example_inputs if isinstance(example_inputs, list | tuple) else [example_inputs]
+    if many and all(isinstance(one, int) and not isinstance(one, bool) for one in many):
+        if min(many) < 1:
+            raise ValueError(f"example_inputs must be positive batch sizes, got {min(many)}")
+        return [], tuple(many)
+    return example_calls(example_inputs), ()
+
+
+def _candidates(model, filter_fn):
+    """Return the modules that may be replaced, and the layers of all that have weights."""
+    places = places_of(model)
+    owners: dict[nn.Parameter, list[str]] = {}
+    for name, module in model.named_modules():
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                owners.setdefault(parameter, []).append(name)
+    candidates, layers = [], []
+    for name, module in model.named_modules():
+        kind = type(module)
+        family = FAMILIES.get(kind)
+        if family is None:
+            reason = _why_unknown(module)
+            if reason is not None:
+                layers.append(Layer(name, kind.__name__, _largest(module), reason=reason))
+            continue
+        layer = Layer(name, kind.__name__, ())
+        candidate = _Candidate(layer, module, family, places.get(module, []))
+        reason = _why_not(candidate, owners, filter_fn)
+        candidate.layer = replace(candidate.layer, reason=reason or "")
+        layers.append(candidate.layer)
+        if reason is None:
+            candidates.append(candidate)
+    return candidates, layers
+
+
+def _why_unknown(module):
+    """Return why a module that has a matrix is none of those that can be replaced, or None."""
+    reason = _LEFT_DENSE.get(type(module))
+    if reason is None:
+        for kind in type(module).__mro__[1:]:
+            if kind in FAMILIES:
+                return f"it is a subclass of {kind.__name__}, which may compute something else"
+    return reason
+
+
+_LEFT_DENSE: dict[type, str] = {
+    nn.Bilinear: "a bilinear layer has no sparse kernel",
+    nn.Embedding: "a lookup reads only the rows that it needs",
+    nn.EmbeddingBag: "a lookup reads only the rows that it needs",
+}
+
+
+def _largest(module):
+    shapes = [tuple(p.shape) for p in module._parameters.values() if p is not None]
+    return max(shapes, key=math.prod, default=())
+
+
+def _why_not(candidate, owners, filter_fn):
+    """Read the weights of a candidate, and return why it must stay dense, or None."""
+    module, name = candidate.module, candidate.layer.name
+    if not candidate.places:
+        return "it is the whole model: put it into a torch.nn.Sequential"
+    if filter_fn is not None and not filter_fn(module, name):
+        return "filter_fn"
+    weights = []
+    for which in candidate.family.weights(module):
+        tied = [owner for owner in owners.get(module._parameters.get(which), ()) if owner != name]
+        if tied:
+            return f"its weight is tied to that of {', '.join(tied)}"
+        weight = read_weight(module, which)
+        if isinstance(weight, str):
+            return weight
+        weights.append(weight)
+    candidate.layer = replace(
+        candidate.layer, shape=max((tuple(w.shape) for w in weights), key=math.prod)
+    )
+    candidate.weights = [csr_of(weight) for weight in weights]
+    stored = sum(csr.values.numel() for csr in candidate.weights)
+    size = sum(math.prod(csr.shape) for csr in candidate.weights)
+    sparsity = 1 - stored / size if size else 0.0
+    candidate.layer = replace(candidate.layer, sparsity=sparsity)
+    if sparsity < _LEAST_SPARSITY:
+        return f"fewer than {_LEAST_SPARSITY:.0%} of its weights are zero"
+    return candidate.family.refuse(module)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put all modules into evaluation mode, keep the state of random numbers, and undo both."""
+    modes = {module: module.training for module in model.modules()}
+    with torch.random.fork_rng(devices=[]):
+        try:
+            model.eval()
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+
+@contextmanager
+def _strided(candidates: list[_Candidate]) -> Iterator[None]:
+    """Hold weights that are sparse tensors as dense ones, as few of PyTorch's modules take them."""
+    held = []
+    try:
+        for candidate in candidates:
+            parameters = candidate.module._parameters
+            for name in candidate.family.weights(candidate.module):
+                weight = parameters.get(name)
+                if weight is not None and weight.layout is not torch.strided:
+                    held.append((parameters, name, weight))
+                    parameters[name] = nn.Parameter(weight.detach().to_dense(), False)
+        yield
+    finally:
+        for parameters, name, weight in held:
+            parameters[name] = weight
+
+
+def _find_calls(model, candidates, calls, batches):
+    if calls:
+        found = record(model, [candidate.module for candidate in candidates], calls)
+        for candidate in candidates:
+            candidate.calls = found.get(candidate.module, [])
+        return
+    for candidate in candidates:
+        examples = (candidate.family.example(candidate.module, batch) for batch in batches)
+        candidate.calls = [Call(args) for args in examples if args is not None]
+
+
+def _try(candidate, options, min_speedup):
+    """Measure a candidate, and keep the sparse module if it is faster."""
+    if not candidate.calls:
+        reason = "example_inputs do not reach it"
+        candidate.layer = replace(candidate.layer, reason=reason)
+        return
+    module = candidate.module
+    following = activation_after(candidate.places) if candidate.family.fuses else None
+    name = None if following is None else following.name
+    sparse = candidate.family.make(module, candidate.weights, name, options)
+    sparse.eval()
+    first = candidate.calls[0]
+    dense_time = sparse_time = 0.0
+    for call in candidate.calls:
+        pair = times_of([lambda call=call: _dense(call, module, following),
+                         lambda call=call: call.on(sparse)])  # fmt: skip
+        dense_time += pair[0] * call.count
+        sparse_time += pair[1] * call.count
+    patterns, kernel = sparse.describe()
+    layer = replace(
+        candidate.layer,
+        input=first.shape,
+        calls=sum(call.count for call in candidate.calls),
+        pattern=patterns,
+        kernel=kernel,
+        dense=dense_time,
+        sparse=sparse_time,
+        error=_difference(_dense(first, module, following), first.on(sparse)),
+    )
+    if dense_time < min_speedup * sparse_time:
+        candidate.layer = replace(layer, reason=f"{layer.speedup:.2f} times as fast")
+        return
+    candidate.layer, candidate.sparse, candidate.following = layer, sparse, following
+
+
+def _dense(call, module, following):
+    result = call.on(module)
+    return result if following is None else following.function(result)
+
+
+def _difference(expected, found):
+    """Return the largest difference of two outputs, as a share of the largest element."""
+    if isinstance(expected, tuple | list):
+        pairs = [pair for pair in zip(expected, found, strict=True) if pair[0] is not None]
+        return max(_difference(*pair) for pair in pairs)
+    if expected.numel() == 0:
+        return 0.0
+    largest = expected.abs().max().item()
+    return (expected - found).abs().max().item() / (largest or 1.0)
+
+
+def _note(swap, candidate):
+    for place in candidate.places:
+        swap.put(place, candidate.sparse)
+    if candidate.following is not None:
+        swap.fuse(candidate.following)
+
+
+def _whole(model, swap, calls, least, candidates):
+    """Make the changes, measure the whole model, and take them back if it is slower."""
+    if not any(candidate.sparse is not None for candidate in candidates):
+        return Report(())
+    if not calls:
+        swap.make()
+        return Report(())
+
+    made = False
+
+    def call_as(wanted):
+        nonlocal made
+        if made != wanted:
+            swap.make() if wanted else swap.undo()
+            made = wanted
+        for call in calls:
+            call.on(model)
+
+    dense, sparse = times_of([lambda: call_as(False), lambda: call_as(True)])
+    reason = ""
+    if dense < least * sparse:
+        reason = "the whole model is slower with the sparse modules, so all stay dense"
+    if made and reason:
+        swap.undo()
+    elif not made and not reason:
+        swap.make()
+    return Report((), dense, sparse, reason)
+
+
+def _finish(candidate):
+    """Free the dense weights of a module that was replaced."""
+    module, sparse = candidate.module, candidate.sparse
+    names = candidate.family.weights(module)
+    sparse.__dict__["original"] = original = Original(module, names)
+    original.free()
+
+
+def _notes(model, candidates):
+    notes = []
+    if model.training and any(candidate.sparse is not None for candidate in candidates):
+        notes.append("the model is in training mode: call model.eval() for inference")
+    return tuple(notes)

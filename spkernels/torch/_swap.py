@@ -1,0 +1,161 @@
+"""Changes of a model that can be taken back: modules at their places, and settings of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ._modules.family import Original
+
+__all__ = ["Fused", "Place", "Swap", "activation_after", "places_of", "restore_settings"]
+
+#: The attribute of a layer that holds the values of settings as they were.
+_SETTINGS = "_dense_settings"
+
+_MODULES: dict[type, Callable[[Any], str | None]] = {
+    nn.ReLU: lambda module: "relu",
+    nn.GELU: lambda module: "gelu" if module.approximate == "none" else "gelu_tanh",
+    nn.SiLU: lambda module: "silu",
+    nn.Tanh: lambda module: "tanh",
+    nn.Sigmoid: lambda module: "sigmoid",
+    nn.LeakyReLU: lambda module: "leaky_relu" if module.negative_slope == 0.01 else None,
+    nn.ELU: lambda module: "elu" if module.alpha == 1.0 else None,
+    nn.Hardswish: lambda module: "hardswish",
+    nn.Hardsigmoid: lambda module: "hardsigmoid",
+    nn.ReLU6: lambda module: "relu6",
+}
+_FUNCTIONS = {F.relu: "relu", torch.relu: "relu", F.gelu: "gelu", F.silu: "silu"}
+_LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+
+
+class Fused(nn.Identity):
+    """Stands where an activation was that the layer before it computes now."""
+
+    def __init__(self, activation: nn.Module):
+        super().__init__()
+        # A plain attribute: the activation is no longer among the modules of the model.
+        self.__dict__["original"] = Original(activation, ())
+
+
+def identity(x: torch.Tensor) -> torch.Tensor:
+    """Return `x`: the activation of a layer in which the product before it computes that."""
+    return x
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place of a module: its parent and its name there."""
+
+    parent: nn.Module
+    name: str
+
+
+def places_of(model: nn.Module) -> dict[nn.Module, list[Place]]:
+    """Return all places of each module in the model; one that is shared has several."""
+    places: dict[nn.Module, list[Place]] = {}
+    for parent in model.modules():
+        for name, child in parent._modules.items():
+            if child is not None:
+                places.setdefault(child, []).append(Place(parent, name))
+    return places
+
+
+@dataclass(frozen=True)
+class Following:
+    """An activation that follows a module: its name, how to call it, and where it is."""
+
+    name: str
+    function: Callable[[torch.Tensor], torch.Tensor]
+    place: Place
+
+
+def activation_after(places: list[Place]) -> Following | None:
+    """Return the activation that alone reads the output of a module, or None.
+
+    That is the next module of a Sequential, and the activation of a Transformer's layer.
+    """
+    if len(places) != 1:
+        return None
+    parent, name = places[0].parent, places[0].name
+    if type(parent) is nn.Sequential:
+        names = list(parent._modules)
+        following = names[names.index(name) + 1 :]
+        place = Place(parent, following[0]) if following else None
+        function = parent._modules[following[0]] if following else None
+    elif type(parent) in _LAYERS and name == "linear1":
+        place, function = Place(parent, "activation"), parent.activation
+    else:
+        return None
+    known = _name_of(function)
+    return None if known is None or place is None else Following(known, function, place)
+
+
+def _name_of(function):
+    if isinstance(function, nn.Module):
+        if function._forward_hooks or function._forward_pre_hooks or function._backward_hooks:
+            return None
+        name = _MODULES.get(type(function))
+        return None if name is None else name(function)
+    return _FUNCTIONS.get(function)
+
+
+class Swap:
+    """Changes of a model; `make` and `undo` take turns."""
+
+    def __init__(self) -> None:
+        self._modules: list[tuple[Place, nn.Module, nn.Module]] = []
+        self._settings: dict[nn.Module, dict[str, Any]] = {}
+
+    def put(self, place: Place, new: nn.Module) -> None:
+        """Note a module for a place."""
+        old = place.parent._modules[place.name]
+        assert old is not None
+        self._modules.append((place, old, new))
+        layer = place.parent
+        if type(layer) is nn.TransformerEncoderLayer:
+            # Its fused path reads dense weights, and never calls the modules.
+            self._settings.setdefault(layer, {})["activation_relu_or_gelu"] = 0
+
+    def fuse(self, following: Following) -> None:
+        """Note that an activation is computed by the module before it."""
+        if isinstance(following.function, nn.Module):
+            self.put(following.place, Fused(following.function))
+        else:
+            self._settings.setdefault(following.place.parent, {})["activation"] = identity
+
+    def keep_padding(self, model: nn.Module) -> None:
+        """Note that encoders must not pass nested tensors to layers that were changed."""
+        for encoder in model.modules():
+            if type(encoder) is nn.TransformerEncoder:
+                if any(layer in self._settings for layer in encoder.layers):
+                    self._settings.setdefault(encoder, {})["use_nested_tensor"] = False
+
+    def make(self) -> None:
+        """Make the changes."""
+        for place, _, new in self._modules:
+            place.parent._modules[place.name] = new
+        for layer, settings in self._settings.items():
+            layer.__dict__[_SETTINGS] = {name: layer.__dict__[name] for name in settings}
+            layer.__dict__.update(settings)
+
+    def copy_modes(self) -> None:
+        """Give new modules the training mode of those that they stand for."""
+        for _, old, new in self._modules:
+            new.train(old.training)
+
+    def undo(self) -> None:
+        """Take the changes back."""
+        for place, old, _ in self._modules:
+            place.parent._modules[place.name] = old
+        for layer in self._settings:
+            restore_settings(layer)
+
+
+def restore_settings(layer: nn.Module) -> None:
+    """Give the settings of a layer the values that they had before a swap."""
+    layer.__dict__.update(layer.__dict__.pop(_SETTINGS, {}))

@@ -1,0 +1,103 @@
+"""Weights of modules as they come from pruning, in CSR, and back to dense tensors bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from ._packed import STORAGE
+
+__all__ = ["Csr", "csr_of", "dense_of", "negative_zeros", "pruned_by", "read_weight"]
+
+_INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Csr:
+    """A sparse weight: the tensors, the number of columns, and the shape of the dense tensor."""
+
+    values: torch.Tensor
+    columns: torch.Tensor
+    offsets: torch.Tensor
+    width: int
+    shape: tuple[int, ...]
+
+    @property
+    def sparsity(self) -> float:
+        """The share of zeros, from 0 to 1."""
+        size = (self.offsets.shape[0] - 1) * self.width
+        return 1 - self.values.shape[0] / size if size else 0.0
+
+
+def pruned_by(module: nn.Module, name: str) -> prune.BasePruningMethod | None:
+    """Return the hook of `torch.nn.utils.prune` that makes a parameter of a module, or None."""
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, prune.BasePruningMethod) and hook._tensor_name == name:
+            return hook
+    return None
+
+
+def read_weight(module: nn.Module, name: str) -> torch.Tensor | str:
+    """Return the weight that a module multiplies by, without a gradient, or why it must stay."""
+    if nn.utils.parametrize.is_parametrized(module, name):
+        return "its weight is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
+    hook = pruned_by(module, name)
+    if hook is not None:
+        weight = hook.apply_mask(module).detach()
+    else:
+        weight = module._parameters.get(name)
+        if weight is None:
+            return "its weight is computed by a hook"
+        weight = weight.detach()
+    if weight.device.type != "cpu":
+        return f"its weight is on the device {weight.device.type}"
+    if weight.dtype not in STORAGE:
+        return f"its weight has dtype {str(weight.dtype).removeprefix('torch.')}"
+    if type(weight) is not torch.Tensor:
+        return f"its weight is a {type(weight).__name__}"
+    return weight
+
+
+def csr_of(weight: torch.Tensor) -> Csr:
+    """Return a dense or sparse weight in CSR, with one row for each of its first dimension.
+
+    Zeros of either sign are left out.
+    """
+    shape = tuple(weight.shape)
+    if weight.layout is not torch.strided:
+        weight = weight.to_dense()
+    weight = weight.reshape(shape[0], -1)
+    mask = weight != 0
+    counts = mask.sum(1)
+    total = int(counts.sum())
+    index = torch.int32 if max(total, weight.shape[1]) <= _INT32_MAX else torch.int64
+    offsets = torch.zeros(shape[0] + 1, dtype=index)
+    torch.cumsum(counts, 0, dtype=index, out=offsets[1:])
+    columns = mask.nonzero()[:, 1].to(index)
+    return Csr(weight[mask], columns, offsets, weight.shape[1], shape)
+
+
+def dense_of(csr: Csr, zeros: np.ndarray | None = None) -> torch.Tensor:
+    """Return the dense tensor of a weight, with the zeros of `negative_zeros` where they were."""
+    height = csr.offsets.shape[0] - 1
+    counts = csr.offsets.diff()
+    rows = torch.repeat_interleave(torch.arange(height), counts)
+    dense = torch.zeros(height, csr.width, dtype=csr.values.dtype)
+    if zeros is not None:
+        bits = np.unpackbits(zeros, count=height * csr.width).astype(bool)
+        dense[torch.from_numpy(bits).view(height, csr.width)] = -0.0
+    dense[rows, csr.columns.long()] = csr.values.detach()
+    return dense.reshape(csr.shape)
+
+
+def negative_zeros(weight: torch.Tensor) -> np.ndarray | None:
+    """Return one bit for each element of a dense tensor that is -0, or None if there are none.
+
+    ``weight * mask`` makes them of negative weights.
+    """
+    found = (weight == 0) & torch.signbit(weight)
+    return np.packbits(found.reshape(-1).numpy()) if found.any() else None

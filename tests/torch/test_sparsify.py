@@ -1,0 +1,214 @@
+"""`sparsify_` and `densify_`: the results of models, what is replaced, and what comes back."""
+
+import copy
+import io
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed.")
+from torch import nn  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
+
+import spkernels.torch as st  # noqa: E402
+
+#: Every module is replaced, as no test may depend on times.
+ALL = {"min_speedup": 1e-9}
+
+
+def pruned(layer, amount=0.8):
+    prune.l1_unstructured(layer, "weight", amount=amount)
+    prune.remove(layer, "weight")  # leaves -0 for negative weights
+    return layer
+
+
+def mlp(activation=nn.ReLU):
+    torch.manual_seed(0)
+    layers = [pruned(nn.Linear(20, 30)), activation(), pruned(nn.Linear(30, 7))]
+    return nn.Sequential(*layers).eval()
+
+
+def bits(model):
+    return {name: value.clone().view(torch.int32) for name, value in model.state_dict().items()}
+
+
+def same_bits(model, expected):
+    found = bits(model)
+    return found.keys() == expected.keys() and all(
+        torch.equal(found[name], expected[name]) for name in expected
+    )
+
+
+X = torch.linspace(-2, 2, 60).reshape(3, 20)
+
+
+@pytest.mark.parametrize(
+    "activation", [nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.LeakyReLU, nn.Softplus]
+)
+def test_a_model_gives_what_it_gave(activation):
+    model = mlp(activation)
+    expected, before = model(X), bits(model)
+    report = st.sparsify_(model, example_inputs=X, **ALL)
+    assert [layer.replaced for layer in report.layers] == [True, True]
+    assert isinstance(model[1], nn.Softplus if activation is nn.Softplus else nn.Identity)
+    torch.testing.assert_close(model(X), expected)
+    assert st.densify_(model) is model
+    assert [type(layer) for layer in model] == [nn.Linear, activation, nn.Linear]
+    assert same_bits(model, before)
+
+
+def test_a_sparse_model_is_copied_saved_compiled_and_exported():
+    model = mlp()
+    expected, before = model(X), bits(model)
+    st.sparsify_(model, example_inputs=X, **ALL)
+    stored = io.BytesIO()
+    torch.save(model, stored)
+    stored.seek(0)
+    copies = [copy.deepcopy(model), torch.load(stored, weights_only=False)]
+    for made in [*copies, torch.compile(model, fullgraph=True, backend="aot_eager"),
+                 torch.export.export(model, (X,)).module()]:  # fmt: skip
+        torch.testing.assert_close(made(X), expected)
+    for made in copies:
+        assert same_bits(st.densify_(made), before)
+
+
+def test_a_state_dict_carries_the_weights_over():
+    model, other = mlp(), mlp()
+    expected = model(X)
+    for layer in (other[0], other[2]):
+        layer.weight.data *= 2
+    for each in (model, other):
+        st.sparsify_(each, example_inputs=X, **ALL)
+        for _ in range(3):
+            each(X)
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(other(X), expected)
+
+
+def test_weights_with_a_mask_come_back_with_it():
+    model = mlp()
+    prune.random_unstructured(model[0], "weight", amount=0.5)
+    expected, before = model(X), bits(model)
+    report = st.sparsify_(model, example_inputs=X, **ALL)
+    assert report.layers[0].replaced
+    torch.testing.assert_close(model(X), expected)
+    st.densify_(model)
+    assert same_bits(model, before)
+    assert prune.is_pruned(model[0])
+    torch.testing.assert_close(model(X), expected)
+
+
+def test_weights_that_are_sparse_tensors():
+    for convert in ("to_sparse_csr", "to_sparse", "to_sparse_csc"):
+        model = mlp()
+        expected = model(X)
+        dense = model[0].weight.detach()
+        model[0].weight = nn.Parameter(getattr(dense, convert)(), requires_grad=False)
+        report = st.sparsify_(model, example_inputs=X, **ALL)
+        assert report.layers[0].replaced, report
+        torch.testing.assert_close(model(X), expected)
+        st.densify_(model)
+        assert torch.equal(model[0].weight.to_dense(), dense)
+
+
+def test_what_stays_dense_says_why():
+    tied = pruned(nn.Linear(20, 20))
+    other = nn.Linear(20, 20)
+    other.weight = tied.weight
+
+    class Own(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + 1
+
+    model = nn.Sequential(tied, other, pruned(nn.Linear(20, 20)), nn.Linear(20, 20), Own(20, 20))
+    model.append(nn.utils.parametrizations.weight_norm(nn.Linear(20, 20)))
+    report = st.sparsify_(model, example_inputs=X, filter_fn=lambda m, name: name != "2", **ALL)
+    reasons = [layer.reason for layer in report.layers]
+    assert reasons[0] == "its weight is tied to that of 1"
+    assert reasons[1] == "its weight is tied to that of 0"
+    assert reasons[2] == "filter_fn"
+    assert reasons[3].startswith("fewer than 30% of its weights are zero")
+    assert "subclass of Linear" in reasons[4]
+    assert report.replaced == ()
+    assert "stays dense: filter_fn" in str(report)
+
+
+def test_a_module_at_two_places_is_replaced_at_both():
+    shared = pruned(nn.Linear(20, 20))
+    model = nn.Sequential(shared, nn.ReLU(), shared)
+    expected = model(X)
+    st.sparsify_(model, example_inputs=X, **ALL)
+    assert model[0] is model[2] is not shared
+    torch.testing.assert_close(model(X), expected)
+    st.densify_(model)
+    assert model[0] is model[2] is shared
+
+
+def test_what_is_not_faster_stays_dense():
+    model = mlp()
+    before = copy.deepcopy(model)
+    report = st.sparsify_(model, example_inputs=X, min_speedup=1e9)
+    assert report.replaced == ()
+    assert all("times as fast" in layer.reason for layer in report.layers)
+    assert same_bits(model, bits(before))
+
+
+def test_the_report_is_numbers_and_a_table():
+    report = st.sparsify_(mlp(), example_inputs=[X, X[:1]], **ALL)
+    facts = report.to_dict()
+    assert [layer["name"] for layer in facts["layers"]] == ["0", "2"]
+    first = report.layers[0]
+    assert first.calls == 2 and first.shape == (30, 20) and first.input == (3, 20)
+    assert first.sparsity == pytest.approx(0.8) and first.error < 1e-6
+    assert report.predicted == pytest.approx(
+        report.dense - sum(layer.dense - layer.sparse for layer in report.layers)
+    )
+    assert math.isfinite(report.speedup)
+    assert "2 of 2 modules became sparse" in str(report)
+
+
+def test_batch_sizes_stand_for_inputs():
+    report = st.sparsify_(mlp(), example_inputs=[1, 16], **ALL)
+    assert [layer.input for layer in report.layers] == [(1, 20), (1, 30)]
+    assert all(layer.calls == 2 for layer in report.layers)
+    assert math.isnan(report.dense)
+
+
+def test_modes_and_random_numbers_stay_as_they_were():
+    model = mlp()
+    model.append(nn.Dropout()).append(nn.BatchNorm1d(7))
+    model.train()
+    mean, state = model[4].running_mean.clone(), torch.get_rng_state()
+    report = st.sparsify_(model, example_inputs=X, **ALL)
+    assert all(module.training for module in model.modules())
+    assert torch.equal(model[4].running_mean, mean)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert any("training mode" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"example_inputs": "x"}, "example_inputs must be a tensor"),
+        ({"example_inputs": []}, "example_inputs must hold at least one"),
+        ({"example_inputs": 0}, "example_inputs must be positive batch sizes, got 0"),
+        ({"min_speedup": 0}, "min_speedup must be a positive number, got 0"),
+        ({"dtype": "int3"}, "dtype must be"),
+        ({"workers": 0}, "workers must be None or at least 1, got 0"),
+    ],
+)
+def test_bad_arguments(change, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        st.sparsify_(mlp(), **{"example_inputs": X, **change})
+
+
+def test_gradients_reach_the_input_and_the_bias():
+    model = mlp()
+    x = X.clone().requires_grad_()
+    model(x).sum().backward()
+    expected, by_bias = x.grad, model[0].bias.grad
+    x.grad = model[0].bias.grad = None
+    st.sparsify_(model, example_inputs=X, **ALL)
+    model(x).sum().backward()
+    torch.testing.assert_close(x.grad, expected)
+    torch.testing.assert_close(model[0].bias.grad, by_bias)
