@@ -13,8 +13,8 @@ except ImportError as error:
 
 
 from . import _ops  # noqa: F401
-from ._modules import SparseLinear
+from ._modules import SparseInt8Linear, SparseLinear
 from ._report import Layer, Report
 from ._sparsify import densify_, sparsify_
 
-__all__ = ["Layer", "Report", "SparseLinear", "densify_", "sparsify_"]
+__all__ = ["Layer", "Report", "SparseInt8Linear", "SparseLinear", "densify_", "sparsify_"]

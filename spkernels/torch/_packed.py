@@ -16,7 +16,7 @@ import torch
 
 import spkernels
 
-__all__ = ["STORAGE", "Weight", "array_of", "forget", "pattern_of", "weight_of"]
+__all__ = ["STORAGE", "Weight", "array_of", "forget", "int8_of", "pattern_of", "weight_of"]
 
 #: The dtypes of weights, with the dtype and the storage of what is prepared from them.
 STORAGE: dict[torch.dtype, tuple[Any, Any]] = {
@@ -29,7 +29,6 @@ STORAGE: dict[torch.dtype, tuple[Any, Any]] = {
 _LOW = frozenset({torch.float16, torch.bfloat16})
 
 _table: dict[int, Weight] = {}
-_patterns: dict[tuple[int, np.dtype], Any] = {}
 
 
 def array_of(tensor: torch.Tensor) -> np.ndarray:
@@ -159,9 +158,9 @@ def _checked(values, columns, offsets, shape):
     return csr
 
 
-def _versions(values, columns, offsets):
+def _versions(*tensors):
     try:
-        return values._version, columns._version, offsets._version
+        return tuple(tensor._version for tensor in tensors)
     except RuntimeError:  # tensors made in inference mode count no changes
         return None
 
@@ -184,26 +183,59 @@ def weight_of(
     return weight
 
 
-def pattern_of(
-    columns: torch.Tensor, offsets: torch.Tensor, width: int, dtype: Any
-) -> spkernels.PreparedPattern:
-    """Return a structure that is prepared for sampled products, from the table if it is there."""
-    key = id(columns), np.dtype(dtype)
-    versions = _versions(columns, columns, offsets)
-    found = _patterns.get(key)
-    if found is not None and versions is not None:
-        refs, known, shape, pattern = found
-        if refs[0]() is columns and refs[1]() is offsets and known == versions:
-            if shape == (offsets.shape[0] - 1, width):
-                return pattern
+class _Cache:
+    """What is made from some tensors, until one of them changes or the first one is freed."""
+
+    def __init__(self, make):
+        self._make = make
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def get(self, tensors: tuple[torch.Tensor, ...], *facts: Any) -> Any:
+        """Return what ``make(*tensors, *facts)`` returned for these tensors as they are."""
+        key = id(tensors[0]), *facts
+        versions = _versions(*tensors)
+        found = self._known.get(key)
+        if found is not None and found[1] == versions:
+            if all(ref() is tensor for ref, tensor in zip(found[0], tensors, strict=True)):
+                return found[2]
+        made = self._make(*tensors, *facts)
+        if versions is not None:
+            first = weakref.ref(tensors[0], lambda _: self._known.pop(key, None))
+            self._known[key] = (first, *map(weakref.ref, tensors[1:])), versions, made
+        return made
+
+
+@_Cache
+def _patterns(columns, offsets, width, dtype):
     shape = (offsets.shape[0] - 1, width)
-    values = np.zeros(columns.shape, dtype)
-    csr = _checked(values, array_of(columns), array_of(offsets), shape)
-    pattern = spkernels.prepare(csr, op="sddmm", dtype=dtype)
-    if versions is not None:
-        refs = weakref.ref(columns, lambda _: _patterns.pop(key, None)), weakref.ref(offsets)
-        _patterns[key] = refs, versions, shape, pattern
-    return pattern
+    csr = _checked(np.zeros(columns.shape, dtype), array_of(columns), array_of(offsets), shape)
+    return spkernels.prepare(csr, op="sddmm", dtype=dtype)
+
+
+@_Cache
+def _int8(values, columns, offsets, scales, width):
+    shape = (offsets.shape[0] - 1, width)
+    rows = torch.repeat_interleave(scales, offsets.diff())
+    csr = _checked(array_of(values * rows), array_of(columns), array_of(offsets), shape)
+    return spkernels.prepare(csr, dtype="int8")
+
+
+def pattern_of(
+    columns: torch.Tensor, offsets: torch.Tensor, width: int, dtype: np.dtype
+) -> spkernels.PreparedPattern:
+    """Return a structure that is prepared for sampled products."""
+    return _patterns.get((columns, offsets), width, dtype)
+
+
+def int8_of(
+    values: torch.Tensor,
+    columns: torch.Tensor,
+    offsets: torch.Tensor,
+    scales: torch.Tensor,
+    width: int,
+) -> spkernels.Int8Matrix:
+    """Return the packed weight of int8 that stands for ``scales[row] * values``."""
+    return _int8.get((values, columns, offsets, scales), width)
 
 
 def forget(values: torch.Tensor) -> None:

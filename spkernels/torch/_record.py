@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +15,22 @@ __all__ = ["Call", "example_calls", "record"]
 
 @dataclass
 class Call:
-    """A call of a module: its arguments, and how often calls like it were made."""
+    """A call of a module, and others with inputs of the same shapes.
+
+    Attributes
+    ----------
+    args, kwargs
+        The arguments of the first call.
+    count : int
+        The number of calls.
+    range : (float, float)
+        The smallest and the largest element of the first argument in all calls.
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     count: int = 1
+    range: tuple[float, float] = (math.inf, -math.inf)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -27,6 +39,13 @@ class Call:
             if isinstance(value, torch.Tensor):
                 return tuple(value.shape)
         return ()
+
+    def widen(self, args: tuple[Any, ...]) -> None:
+        """Note the range of the first of the arguments."""
+        if args and isinstance(args[0], torch.Tensor) and args[0].numel():
+            if args[0].is_floating_point():
+                low, high = (part.item() for part in args[0].aminmax())
+                self.range = min(low, self.range[0]), max(high, self.range[1])
 
     def on(self, module: nn.Module) -> Any:
         """Call a module with these arguments."""
@@ -70,6 +89,7 @@ def record(
             same[key].count += 1
         else:
             same[key] = Call(*_copied((args, kwargs)))
+        same[key].widen(args)
 
     handles = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in modules]
     try:

@@ -81,8 +81,8 @@ class Report:
     dense, sparse : float
         The seconds of a call of the whole model before and after, by minima; NaN if the model was
         not called.
-    reason : str
-        Why all modules stay dense although some were faster; "" otherwise.
+    error : float
+        The largest difference of the outputs of the model, as a share of the largest output.
     notes : tuple of str
         What else there is to know.
     """
@@ -90,7 +90,7 @@ class Report:
     layers: tuple[Layer, ...]
     dense: float = math.nan
     sparse: float = math.nan
-    reason: str = ""
+    error: float = math.nan
     notes: tuple[str, ...] = ()
 
     @property
@@ -123,7 +123,7 @@ class Report:
             "sparse": self.sparse,
             "predicted": self.predicted,
             "speedup": self.speedup,
-            "reason": self.reason,
+            "error": self.error,
             "notes": list(self.notes),
         }
         return _without_nan(facts)
@@ -173,8 +173,7 @@ class Report:
                 f"model: {_ms(self.dense)} ms before, {_ms(self.predicted)} ms predicted, "
                 f"{_ms(self.sparse)} ms measured after ({self.speedup:.2f}x)"
             )
-        if self.reason:
-            lines.append(self.reason)
+            lines.append(f"largest error of the outputs: {self.error:.1e} of the largest output")
         lines.extend(self.notes)
         return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,7 +22,7 @@ from ._weights import Csr, csr_of, read_weight
 __all__ = ["densify_", "sparsify_"]
 
 #: The share of zeros below which no sparse kernel is tried.
-_LEAST_SPARSITY = 0.3
+_MIN_SPARSITY = 0.3
 #: A whole model that is slower than before by less than this share is slower by noise alone.
 _NOISE = 0.03
 #: The batches that modules are measured with if no inputs are given.
@@ -41,6 +41,7 @@ class _Candidate:
     following: Following | None = None
     calls: list[Call] = field(default_factory=list)
     sparse: nn.Module | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def sparsify_(
@@ -70,7 +71,10 @@ def sparsify_(
     min_speedup : float, optional
         A module stays dense unless it becomes faster by this factor.
     dtype : {None, "int8"}, optional
-        The dtype of products.  None keeps that of the weights.
+        The dtype of products.  None keeps that of the weights.  With "int8", the weights of linear
+        layers are rounded to bytes with a scale for each row, and so are their inputs, by the range
+        that the example inputs produce.  This is done where bytes are faster than floats; the
+        report has the error that it makes.
     pattern : str, optional
         The pattern of the weights, as in `spkernels.prepare`.
     workers : int, optional
@@ -113,8 +117,10 @@ def sparsify_(
     """
     options = _checked(model, min_speedup, dtype, pattern, workers)
     calls, batches = _inputs(example_inputs)
+    if options.int8 and not calls:
+        raise ValueError("example_inputs must be inputs for dtype 'int8', which they calibrate")
     candidates, layers = _candidates(model, filter_fn)
-    with _evaluating(model), _strided(candidates):
+    with torch.no_grad(), _evaluating(model), _strided(candidates):
         _find_calls(model, candidates, calls, batches)
         swap = Swap()
         for candidate in candidates:
@@ -124,10 +130,9 @@ def sparsify_(
         swap.keep_padding(model)
         report = _whole(model, swap, calls, min(min_speedup, 1 - _NOISE), candidates)
     swap.copy_modes()
-    if not report.reason:
-        for candidate in candidates:
-            if candidate.sparse is not None:
-                _finish(candidate)
+    for candidate in candidates:
+        if candidate.sparse is not None:
+            _finish(candidate)
     known = {candidate.layer.name: candidate.layer for candidate in candidates}
     return replace(
         report,
@@ -182,11 +187,11 @@ def _checked(model, min_speedup, dtype, pattern, workers):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(min_speedup, int | float) or not min_speedup > 0:
         raise ValueError(f"min_speedup must be a positive number, got {min_speedup!r}")
-    if dtype is not None:
-        raise ValueError(f"dtype must be None, got {dtype!r}")
+    if dtype not in (None, "int8", torch.int8):
+        raise ValueError(f"dtype must be None or 'int8', got {dtype!r}")
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise ValueError(f"workers must be None or at least 1, got {workers!r}")
-    return Options(None, pattern, workers)
+    return Options(dtype is not None, pattern, workers)
 
 
 def _inputs(example_inputs):
@@ -274,8 +279,8 @@ def _why_not(candidate, owners, filter_fn):
     size = sum(math.prod(csr.shape) for csr in candidate.weights)
     sparsity = 1 - stored / size if size else 0.0
     candidate.layer = replace(candidate.layer, sparsity=sparsity)
-    if sparsity < _LEAST_SPARSITY:
-        return f"fewer than {_LEAST_SPARSITY:.0%} of its weights are zero"
+    if sparsity < _MIN_SPARSITY:
+        return f"fewer than {_MIN_SPARSITY:.0%} of its weights are zero"
     return candidate.family.refuse(module)
 
 
@@ -330,15 +335,16 @@ def _try(candidate, options, min_speedup):
     module = candidate.module
     following = activation_after(candidate.places) if candidate.family.fuses else None
     name = None if following is None else following.name
-    sparse = candidate.family.make(module, candidate.weights, name, options)
-    sparse.eval()
+    forms = _forms(candidate, name, options)
     first = candidate.calls[0]
-    dense_time = sparse_time = 0.0
+    totals = [0.0] * (1 + len(forms))
     for call in candidate.calls:
-        pair = times_of([lambda call=call: _dense(call, module, following),
-                         lambda call=call: call.on(sparse)])  # fmt: skip
-        dense_time += pair[0] * call.count
-        sparse_time += pair[1] * call.count
+        functions = [lambda call=call: _dense(call, module, following)]
+        functions += [lambda call=call, form=form: call.on(form) for form in forms]
+        for place, seconds in enumerate(times_of(functions)):
+            totals[place] += seconds * call.count
+    dense_time, sparse_time = totals[0], min(totals[1:])
+    sparse = forms[totals.index(sparse_time, 1) - 1]
     patterns, kernel = sparse.describe()
     layer = replace(
         candidate.layer,
@@ -356,17 +362,33 @@ def _try(candidate, options, min_speedup):
     candidate.layer, candidate.sparse, candidate.following = layer, sparse, following
 
 
+def _forms(candidate, activation, options):
+    """Return the sparse modules that may stand for a candidate."""
+    module, family, weights = candidate.module, candidate.family, candidate.weights
+    forms = [family.make(module, weights, activation, options)]
+    if options.int8 and family.make_int8 is not None:
+        ranges = [call.range for call in candidate.calls]
+        inputs = min(low for low, _ in ranges), max(high for _, high in ranges)
+        try:
+            forms.append(family.make_int8(module, weights, inputs, activation, options))
+        except (TypeError, ValueError) as error:
+            candidate.notes.append(f"{candidate.layer.name} has no int8: {error}")
+    return [form.eval() for form in forms]
+
+
 def _dense(call, module, following):
     result = call.on(module)
     return result if following is None else following.function(result)
 
 
 def _difference(expected, found):
-    """Return the largest difference of two outputs, as a share of the largest element."""
+    """Return the largest difference of tensors, as a share of the largest element of each."""
+    if isinstance(expected, Mapping):
+        expected, found = list(expected.values()), list(found.values())
     if isinstance(expected, tuple | list):
-        pairs = [pair for pair in zip(expected, found, strict=True) if pair[0] is not None]
-        return max(_difference(*pair) for pair in pairs)
-    if expected.numel() == 0:
+        pairs = zip(expected, found, strict=True)
+        return max((_difference(*pair) for pair in pairs), default=0.0)
+    if not isinstance(expected, torch.Tensor) or expected.numel() == 0:
         return 0.0
     largest = expected.abs().max().item()
     return (expected - found).abs().max().item() / (largest or 1.0)
@@ -394,18 +416,20 @@ def _whole(model, swap, calls, least, candidates):
         if made != wanted:
             swap.make() if wanted else swap.undo()
             made = wanted
-        for call in calls:
-            call.on(model)
+        return [call.on(model) for call in calls]
 
+    error = _difference(call_as(False), call_as(True))
     dense, sparse = times_of([lambda: call_as(False), lambda: call_as(True)])
-    reason = ""
-    if dense < least * sparse:
-        reason = "the whole model is slower with the sparse modules, so all stay dense"
-    if made and reason:
-        swap.undo()
-    elif not made and not reason:
-        swap.make()
-    return Report((), dense, sparse, reason)
+    if dense >= least * sparse:
+        call_as(True)
+        return Report((), dense, sparse, error)
+    call_as(False)
+    reason = f"the whole model would be {dense / sparse:.2f} times as fast"
+    for candidate in candidates:
+        if candidate.sparse is not None:
+            candidate.sparse = None
+            candidate.layer = replace(candidate.layer, reason=reason)
+    return Report((), dense, sparse, error)
 
 
 def _finish(candidate):
@@ -417,7 +441,7 @@ def _finish(candidate):
 
 
 def _notes(model, candidates):
-    notes = []
+    notes = [note for candidate in candidates for note in candidate.notes]
     if model.training and any(candidate.sparse is not None for candidate in candidates):
         notes.append("the model is in training mode: call model.eval() for inference")
     return tuple(notes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from ._packed import STORAGE
+from ._packed import STORAGE, array_of
 
 __all__ = ["Csr", "csr_of", "dense_of", "negative_zeros", "pruned_by", "read_weight"]
 
@@ -25,6 +26,12 @@ class Csr:
     offsets: torch.Tensor
     width: int
     shape: tuple[int, ...]
+
+    def toscipy(self) -> sp.csr_array:
+        """Return the weight as an array of scipy, which shares memory if its dtype allows that."""
+        values, columns, offsets = (array_of(t) for t in (self.values, self.columns, self.offsets))
+        shape = (len(offsets) - 1, self.width)
+        return sp.csr_array((values, columns, offsets), shape, copy=False)
 
     @property
     def sparsity(self) -> float:

@@ -21,7 +21,7 @@ __all__ = ["Family", "Options", "Original", "describe"]
 class Options:
     """What `sparsify_` was told, for the modules that it makes."""
 
-    dtype: str | None = None
+    int8: bool = False
     pattern: str | None = "auto"
     workers: int | None = None
 
@@ -46,6 +46,9 @@ class Family:
         None if the module alone does not tell their shapes.
     fuses : bool
         Whether the layer may compute an activation that follows it.
+    make_int8 : callable, optional
+        ``make_int8(module, weights, inputs, activation, options)`` returns a module that multiplies
+        bytes, for inputs of the range ``inputs``, or raises an error that says why it cannot.
     """
 
     kinds: tuple[type, ...]
@@ -54,6 +57,7 @@ class Family:
     make: Callable[[nn.Module, Sequence[Csr], str | None, Options], nn.Module]
     example: Callable[[nn.Module, int], tuple[Any, ...] | None]
     fuses: bool = False
+    make_int8: Callable[..., nn.Module] | None = None
 
 
 class Original:
@@ -84,6 +88,7 @@ class Original:
         for name, csr in zip(self.names, weights, strict=True):
             if name in self._strides:
                 weight = self.module._parameters[name]
+                assert weight is not None
                 dense = dense_of(csr, self._zeros.pop(name))
                 into = torch.empty_strided(csr.shape, self._strides.pop(name), dtype=dense.dtype)
                 weight.data = into.copy_(dense)

@@ -15,6 +15,7 @@ from .._ops import linear, linear_now
 from .._packed import STORAGE, forget, weight_of
 from .._weights import Csr, csr_of, dense_of
 from .family import Family, Options, describe
+from .linear_int8 import make_int8
 
 __all__ = ["LINEAR", "SparseLinear"]
 
@@ -282,4 +283,6 @@ def _example(module, batch):
     return (torch.randn(batch, module.in_features).to(module.weight.dtype),)
 
 
-LINEAR = Family((nn.Linear,), lambda module: ("weight",), _refuse, _make, _example, fuses=True)
+LINEAR = Family(
+    (nn.Linear,), lambda module: ("weight",), _refuse, _make, _example, True, make_int8
+)

@@ -1,7 +1,8 @@
 """The operators, one file each; importing this package registers them."""
 
 from .linear import linear, linear_now
+from .linear_int8 import linear_int8, linear_int8_now, step_of
 from .sddmm import sddmm
 from .spmm import spmm
 
-__all__ = ["linear", "linear_now", "sddmm", "spmm"]
+__all__ = ["linear", "linear_int8", "linear_int8_now", "linear_now", "sddmm", "spmm", "step_of"]

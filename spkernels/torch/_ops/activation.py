@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-__all__ = ["ACTIVATIONS", "gradient_of"]
+__all__ = ["ACTIVATIONS", "check_activation", "gradient_of"]
 
 
 def _gelu_tanh(x):
@@ -28,6 +28,14 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "hardsigmoid": F.hardsigmoid,
     "relu6": F.relu6,
 }
+
+
+def check_activation(activation: str | None) -> None:
+    """Raise an error unless this is the name of an activation or None."""
+    if activation is not None and activation not in ACTIVATIONS:
+        raise ValueError(
+            f"activation must be None or one of {', '.join(ACTIVATIONS)}, got {activation!r}"
+        )
 
 
 def gradient_of(name: str, before: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

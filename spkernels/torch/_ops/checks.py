@@ -6,7 +6,7 @@ import torch
 
 from .._packed import STORAGE
 
-__all__ = ["check_dense", "check_sparse", "check_structure"]
+__all__ = ["check_bias", "check_dense", "check_sparse", "check_structure"]
 
 
 def check_sparse(values: torch.Tensor, columns: torch.Tensor, offsets: torch.Tensor) -> None:
@@ -43,6 +43,13 @@ def check_dense(name: str, tensor: torch.Tensor, weight: torch.dtype) -> None:
         raise TypeError(
             f"{name} must be {expected} for values of {_name(weight)}, got {_name(dtype)}"
         )
+
+
+def check_bias(bias: torch.Tensor, rows: int, weight: torch.dtype) -> None:
+    """Raise an error unless `bias` can be added to products that have `rows` outputs."""
+    check_dense("bias", bias, weight)
+    if bias.shape != (rows,):
+        raise ValueError(f"bias must have shape ({rows},), got {tuple(bias.shape)}")
 
 
 def _name(dtype):

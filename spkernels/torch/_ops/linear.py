@@ -10,8 +10,8 @@ import spkernels
 
 from .._library import register
 from .._packed import array_of, weight_of
-from .activation import ACTIVATIONS, gradient_of
-from .checks import check_dense, check_sparse
+from .activation import check_activation, gradient_of
+from .checks import check_bias, check_dense, check_sparse
 from .sddmm import sddmm
 
 __all__ = ["linear", "linear_now"]
@@ -85,14 +85,9 @@ def _check(x, values, bias, activation, residual, rows, cols):
     check_dense("x", x, values.dtype)
     if x.dim() == 0 or x.shape[-1] != cols:
         raise ValueError(f"x must have shape (..., {cols}), got {tuple(x.shape)}")
-    if activation is not None and activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation must be None or one of {', '.join(ACTIVATIONS)}, got {activation!r}"
-        )
+    check_activation(activation)
     if bias is not None:
-        check_dense("bias", bias, values.dtype)
-        if bias.shape != (rows,):
-            raise ValueError(f"bias must have shape ({rows},), got {tuple(bias.shape)}")
+        check_bias(bias, rows, values.dtype)
     if residual is not None:
         check_dense("residual", residual, values.dtype)
         shape = (*x.shape[:-1], rows)

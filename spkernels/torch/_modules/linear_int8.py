@@ -1,0 +1,108 @@
+"""`SparseInt8Linear`, which stands for `torch.nn.Linear` with weights and inputs of int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+import spkernels
+
+from .._eager import is_plain
+from .._ops import linear_int8, linear_int8_now, step_of
+from .._packed import int8_of
+from .._weights import Csr
+from .family import Options
+
+__all__ = ["SparseInt8Linear", "make_int8"]
+
+
+class SparseInt8Linear(nn.Module):
+    """A linear layer whose sparse weight has a scale for each row, and its inputs have one scale.
+
+    `sparsify_` makes it, with ``dtype="int8"``.  Inputs are rounded to bytes: values beyond the
+    range of the example inputs become the nearest byte.  Sums are exact, so results have the same
+    bits on every machine.
+
+    Attributes
+    ----------
+    values : Tensor of shape (nnz,), int8
+        The weights that are stored, row by row.
+    columns, offsets : Tensor, int32
+        The structure, as in `SparseLinear`.
+    scales : Tensor of shape (out_features,), float32
+        What one step of the weights of a row stands for.
+    scale : float
+        What one step of the inputs stands for.
+    zero_point : int
+        The byte that stands for the input 0.
+    bias : Parameter of shape (out_features,), or None
+    """
+
+    values: torch.Tensor
+    columns: torch.Tensor
+    offsets: torch.Tensor
+    scales: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __init__(
+        self,
+        csr: Csr,
+        bias: torch.Tensor | None,
+        scale: float,
+        zero_point: int,
+        activation: str | None = None,
+        workers: int | None = None,
+    ):
+        super().__init__()
+        matrix = spkernels.prepare(csr.toscipy(), dtype="int8")
+        self.in_features, self.out_features = csr.width, csr.offsets.shape[0] - 1
+        self.scale, self.zero_point = scale, zero_point
+        self.activation, self.workers = activation, workers
+        self.register_buffer("values", torch.from_numpy(matrix.toscipy().data))
+        self.register_buffer("columns", csr.columns)
+        self.register_buffer("offsets", csr.offsets)
+        self.register_buffer("scales", torch.from_numpy(matrix.scale.copy()))
+        self.register_parameter("bias", bias)
+        # A plain attribute: what `densify_` needs is no buffer of the module.
+        self._floats = csr
+
+    def weights(self) -> tuple[Csr, ...]:
+        """Return the weights before they were rounded."""
+        return (self._floats,)
+
+    def describe(self) -> tuple[str, str]:
+        """Return the patterns of the weight, of which there are none, and the kernel."""
+        matrix = int8_of(self.values, self.columns, self.offsets, self.scales, self.in_features)
+        return "", matrix.kernel
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``activation(x @ W.T + bias)`` for `x` of shape (..., in_features)."""
+        weight = self.values, self.columns, self.offsets, self.scales, self.in_features
+        step = self.scale, self.zero_point
+        compute = linear_int8_now if is_plain(x, self.bias) else linear_int8
+        return compute(x, *weight, *step, self.bias, self.activation, self.workers)
+
+    def extra_repr(self) -> str:
+        """Return the facts that ``print(model)`` shows."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}, nnz={self.values.shape[0]}, scale={self.scale:.3g}, "
+            f"zero_point={self.zero_point}"
+            + ("" if self.activation is None else f", activation={self.activation}")
+        )
+
+
+def make_int8(
+    module: nn.Linear,
+    weights: Sequence[Csr],
+    inputs: tuple[float, float],
+    activation: str | None,
+    options: Options,
+) -> SparseInt8Linear:
+    """Return the layer for inputs from ``inputs[0]`` to ``inputs[1]``."""
+    bias = module.bias
+    if bias is not None and bias.dtype is not torch.float32:
+        raise TypeError(f"bias must be float32, got {bias.dtype}")
+    return SparseInt8Linear(weights[0], bias, *step_of(*inputs), activation, options.workers)

@@ -1,0 +1,31 @@
+"""Small pruned models of PyTorch, and their bits."""
+
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+
+def pruned(layer, amount=0.8):
+    prune.l1_unstructured(layer, "weight", amount=amount)
+    prune.remove(layer, "weight")  # leaves -0 for negative weights
+    return layer
+
+
+def mlp(activation=nn.ReLU):
+    torch.manual_seed(0)
+    layers = [pruned(nn.Linear(20, 30)), activation(), pruned(nn.Linear(30, 7))]
+    return nn.Sequential(*layers).eval()
+
+
+def bits(model):
+    return {name: value.clone().view(torch.int32) for name, value in model.state_dict().items()}
+
+
+def same_bits(model, expected):
+    found = bits(model)
+    return found.keys() == expected.keys() and all(
+        torch.equal(found[name], expected[name]) for name in expected
+    )
+
+
+X = torch.linspace(-2, 2, 60).reshape(3, 20)
