@@ -13,6 +13,9 @@ __all__ = ["settle", "waited"]
 
 #: If the process uses less than this share of a CPU, its threads no longer spin.
 QUIET_SHARE = 0.2
+#: The seconds over which that is observed: the system may count the time of a running thread only
+#: at its ticks, which are up to 10 ms apart.
+WINDOW_SECONDS = 0.01
 #: The longest wait for the threads of a library.
 SETTLE_SECONDS = 0.5
 
@@ -22,7 +25,7 @@ def settle() -> None:
     deadline = time.perf_counter() + SETTLE_SECONDS
     while time.perf_counter() < deadline:
         wall, cpu = time.perf_counter(), time.process_time()
-        time.sleep(0.002)
+        time.sleep(WINDOW_SECONDS)
         if time.process_time() - cpu < QUIET_SHARE * (time.perf_counter() - wall):
             return
 

@@ -791,19 +791,20 @@ def test_among_disturbed_samples_the_least_disturbed_count():
     assert timing.summary([timing.Sample(1, 0.9)]).noisy
 
 
-def test_settling_waits_for_busy_threads(monkeypatch):
+@pytest.mark.parametrize("tick", [1e-6, 0.004, 0.0099])
+def test_settling_waits_for_busy_threads(monkeypatch, tick):
     clock = {"wall": 0.0, "cpu": 0.0}
 
     def sleep(seconds):
         clock["wall"] += seconds
-        if clock["wall"] < 0.05:  # another thread spins that long
-            clock["cpu"] += seconds
+        # Another thread spins for 50 ms; the system counts its time at ticks alone.
+        clock["cpu"] = min(clock["wall"], 0.05) // tick * tick
 
     monkeypatch.setattr(settling.time, "sleep", sleep)
     monkeypatch.setattr(settling.time, "perf_counter", lambda: clock["wall"])
     monkeypatch.setattr(settling.time, "process_time", lambda: clock["cpu"])
     settling.settle()
-    assert 0.05 <= clock["wall"] < 0.06
+    assert 0.05 <= clock["wall"] < 0.08
     monkeypatch.setattr(settling.time, "process_time", lambda: clock["wall"])
     settling.settle()  # never quiet
     assert settling.SETTLE_SECONDS <= clock["wall"] < 2 * settling.SETTLE_SECONDS
