@@ -9,6 +9,7 @@ import numpy as np
 
 from .ops import OPS
 from .ops.estimators import ESTIMATORS
+from .ops.networks import NETWORKS
 from .problem import Problem
 
 SEED = 20240
@@ -72,12 +73,15 @@ class Cell:
         """Return the inputs, which are made from a fixed seed.
 
         Values are ones for sampled products and masks, integers for int8, and normal otherwise.
-        For estimators they are not negative, as the weights of words are.
+        For estimators they are not negative, as the weights of words are.  Those of networks are
+        the matrix's own.
         """
         rng = np.random.default_rng(SEED)
         sparse, _, dense = self.dtype.partition(" x ")
         dtype = np.dtype(sparse)
-        if self.op in ("sddmm", "prepared_sddmm", "attention"):
+        if self.op in NETWORKS:
+            data = A.data.astype(dtype)
+        elif self.op in ("sddmm", "prepared_sddmm", "attention"):
             data = np.ones(A.nnz, dtype)
         elif self.op == "int8" or dtype.kind in "iub":
             data = rng.integers(-127, 128, A.nnz).astype(dtype)
@@ -85,10 +89,14 @@ class Cell:
             data = rng.standard_normal(A.nnz).astype(dtype)
             if self.op in ESTIMATORS:
                 data = np.abs(data)
-        operands = OPS[self.op].operands(A, self.width, rng, np.dtype(dense or sparse))
-        return Problem(
+        op = OPS[self.op]
+        operands = op.operands(A, self.width, rng, np.dtype(dense or sparse))
+        found = Problem(
             self.op, A.shape, A.indptr, A.indices, data, operands, self.container, self.layout
         )
+        if hasattr(op, "complete"):
+            op.complete(found)
+        return found
 
 
 def describe(cell: Cell, A, problem: Problem) -> dict:

@@ -30,9 +30,9 @@ from .progress import Progress
 
 _DESCRIPTION = """\
 Measure spkernels against the libraries that one would choose instead: scipy, MKL, AOCL-Sparse (on
-CPUs of AMD), torch, numba, dense NumPy and others. Each library runs in a process of its own, and
-libraries that are not installed are left out. Every answer is checked against float64 before it is
-timed, and the libraries take turns.
+CPUs of AMD), torch, numba, dense NumPy and others; whole networks in torch, onnxruntime, OpenVINO
+and DeepSparse. Each library runs in a process of its own, and libraries that are not installed are
+left out. Every answer is checked against float64 before it is timed, and the libraries take turns.
 """
 _EPILOG = """\
 suites:
@@ -45,6 +45,7 @@ suites:
   fused       attention with these masks in one pass: Q, K, V in, weighted values out
   tiny        small products: the cost of a call
   habits      layouts, formats, dtypes, busy machines, accelerate, fused activations
+  models      whole networks with pruned weights
   all         all of them
 instead of suites:
   report FILE            make tables and plots of results again
@@ -56,6 +57,7 @@ examples:
   %(prog)s attention --ops sddmm --peers torch spkernels
   %(prog)s report dlmc.jsonl --folder report/
   %(prog)s habits --python "spkernels before=old/bin/python"
+  %(prog)s models --threads 2 --timeout 600 --python deepsparse=other/bin/python
   %(prog)s compare before.jsonl after.jsonl
 
 The output is one line of JSON per library and cell. To continue an interrupted run, run the same

@@ -27,6 +27,7 @@ from spkernels.bench.measure.load import AFTER_NUMPY, LOADS, busy_processes
 from spkernels.bench.ops import OPS, bert_layer, fused
 from spkernels.bench.ops.estimators import ESTIMATORS
 from spkernels.bench.ops.fused import ACTIVATIONS, FUNCTIONS, FUSED
+from spkernels.bench.ops.networks import NETWORKS
 from spkernels.bench.peers import EARLIER, MODULES, numpy_dense
 from spkernels.bench.problem import LAYOUTS, Problem
 from spkernels.bench.report import tables
@@ -139,8 +140,8 @@ def test_formulas_of_activations_and_their_slopes():
         assert narrow.dtype == np.float32, op.NAME
 
 
-# What estimators and a layer of BERT need is another kind of matrix.
-PRODUCTS = [op for op in OPS if op not in ESTIMATORS and op != "bert_layer"]
+# What estimators, networks and a layer of BERT need is another kind of matrix.
+PRODUCTS = [op for op in OPS if op not in {*ESTIMATORS, *NETWORKS, "bert_layer"}]
 
 
 @pytest.mark.parametrize("op", PRODUCTS)
@@ -454,6 +455,8 @@ def test_adapters_answer_right_where_activations_are_sparse(op, width, full):
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("name", SUITES)
 def test_suites_make_their_matrices_and_cells(name, quick):
+    if name == "models":
+        pytest.importorskip("torch", reason="torch is not installed.")
     made = list(SUITES[name].matrices(quick))
     if not quick:
         made = made[:: max(1, len(made) // 5)]

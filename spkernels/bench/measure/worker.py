@@ -86,7 +86,8 @@ class Bench:
         call = self.peer.bind(inputs)
         prepare = time.perf_counter() - middle
         np.save(answer, self.peer.to_numpy(call(), inputs), allow_pickle=False)
-        spread_helpers(self.cpus, self.guard.threads)
+        if not getattr(self.peer, "OWN_THREADS", False):
+            spread_helpers(self.cpus, self.guard.threads)
         move_caller(self.cpus)
         per_call = _seconds_per_call(call, 2)
         if per_call < seconds / 10:

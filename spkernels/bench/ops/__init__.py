@@ -13,6 +13,8 @@ An operation is a module, or an object of a module that has a family of operatio
 ``reference(problem)``
     In float64, for each element of the answer: its value, the sum of its absolute products, and
     the number of these products.
+``complete(problem)``, optional
+    Adds the operands that are made of others, in the driver.
 ``flops(problem)``, ``bytes(problem)``
     The number of useful operations, and the number of bytes that must move between memory and CPU
     if every operand is read or written once.
@@ -32,6 +34,7 @@ from . import (
     habit,
     int8,
     kwinners,
+    networks,
     prepared,
     prepared_sddmm,
     sddmm,
@@ -53,5 +56,5 @@ _MODULES: tuple[Any, ...] = (
     bert_layer,
     chosen,
 )
-_ALL = (*_MODULES, *fused.FUSED, *estimators.ESTIMATORS.values())
+_ALL = (*_MODULES, *fused.FUSED, *estimators.ESTIMATORS.values(), *networks.NETWORKS.values())
 OPS: dict[str, Any] = {op.NAME: op for op in _ALL}

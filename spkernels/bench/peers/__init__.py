@@ -10,6 +10,10 @@ A peer module has
     separately.
 ``to_numpy(result, problem)``
     The result as an array: C of a product, or the values at the entries of a sampled product.
+``OWN_THREADS``, optional
+    True if the calling thread only waits while as many threads of the library as are allowed work.
+    These are then left where the library and the system place them.  Otherwise the calling thread
+    works on one CPU, and the library's threads are pinned to the others.
 
 `bind` raises `NotImplementedError` for a problem that the library has no operation for.  A peer
 whose module cannot be imported is left out, with the error as the reason.
@@ -33,6 +37,11 @@ MODULES = {
     "torch dense": "torch_dense",
     "torch sdpa": "torch_sdpa",
     "torch flex": "torch_flex",
+    "torch eager": "torch_eager",
+    "torch compile": "torch_compile",
+    "onnxruntime network": "onnxruntime_network",
+    "openvino": "openvino_network",
+    "deepsparse": "deepsparse_network",
     "spkernels prepared": "spkernels_prepared",
     "spkernels plain": "spkernels_plain",
     "spkernels before": "spkernels_csr",

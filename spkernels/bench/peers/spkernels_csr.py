@@ -10,6 +10,7 @@ import spkernels
 from ..ops import bert_layer
 from ..ops.fused import ACTIVATIONS
 from ..ops.kwinners import winners
+from ..ops.networks import NETWORKS
 
 
 def versions():
@@ -35,6 +36,11 @@ def bind(problem):
         return _sparse_activations(problem)
     if problem.op == bert_layer.NAME:
         return _bert_layer(problem)
+    if problem.op in NETWORKS:
+        # torch is imported for networks alone.
+        from . import spkernels_network
+
+        return spkernels_network.bind(problem)
     if problem.op in ACTIVATIONS:
         # Without tuning, all activations are compared on the same layout.
         weight = spkernels.prepare(problem.sparse(), n=width_of(problem), tune=False)
@@ -87,4 +93,4 @@ def _sparse_activations(problem):
 
 
 def to_numpy(result, problem):
-    return result.data if problem.product == "sddmm" else result
+    return result.data if problem.product == "sddmm" else np.asarray(result)

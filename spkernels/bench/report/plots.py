@@ -54,7 +54,7 @@ def save_all(results: Results, folder: Path) -> list[tuple[str, str]]:
     drawn = []
     with rc_context(_SETTINGS):
         for (suite, op), group in analysis.grouped(cells, "suite", "op").items():
-            if suite in ("tiny", "habits"):
+            if suite in ("tiny", "habits", "models"):
                 continue
             title = f"{SUITES[suite].TITLE}, {OPS[op].TITLE}"
             for what, name, draw in (

@@ -11,7 +11,8 @@ from ..peers import SUBJECT
 from ..results import Results
 from ..suites import SUITES
 from ..suites.habits import NAME as HABITS
-from . import habits
+from ..suites.models import NAME as MODELS
+from . import habits, models
 from .text import number, table
 
 __all__ = ["markdown", "table"]
@@ -20,6 +21,8 @@ __all__ = ["markdown", "table"]
 MUCH_NOISE = 0.1
 #: The name of the row of speed-ups over the fastest of all other peers.
 BEST = "the best of them"
+#: The functions that make the sections of suites with tables of their own.
+_OWN_TABLES = {HABITS: habits.sections, MODELS: models.sections}
 
 
 def markdown(results: Results, plots: Sequence[tuple[str, str]] = ()) -> str:
@@ -27,8 +30,8 @@ def markdown(results: Results, plots: Sequence[tuple[str, str]] = ()) -> str:
     cells = analysis.cells_of(results.results)
     parts = ["# Benchmark\n", _machine(results), _noise(cells)]
     for (suite,), members in analysis.grouped(cells, "suite").items():
-        if suite == HABITS:
-            parts += habits.sections(members)
+        if suite in _OWN_TABLES:
+            parts += _OWN_TABLES[suite](members)
             parts += sorted(set(_failures(members)))
             continue
         for (op,), group in analysis.grouped(members, "op").items():

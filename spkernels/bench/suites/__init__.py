@@ -15,9 +15,9 @@ A suite is a module with
 
 from typing import Any
 
-from . import activations, attention, dlmc, fused, graph, habits, layers, structured, tiny
+from . import activations, attention, dlmc, fused, graph, habits, layers, models, structured, tiny
 
 _MODULES: tuple[Any, ...] = (
-    dlmc, structured, layers, activations, graph, attention, fused, tiny, habits,
+    dlmc, structured, layers, activations, graph, attention, fused, tiny, habits, models,
 )  # fmt: skip
 SUITES = {module.NAME: module for module in _MODULES}
