@@ -74,16 +74,23 @@ def test_weights_with_a_mask_come_back_with_it():
 
 
 def test_weights_that_are_sparse_tensors():
-    for convert in ("to_sparse_csr", "to_sparse", "to_sparse_csc"):
+    for convert in ("to_sparse_csr", "to_sparse", "to_sparse_csc", "to_sparse_bsr"):
         model = mlp()
         expected = model(X)
         dense = model[0].weight.detach()
-        model[0].weight = nn.Parameter(getattr(dense, convert)(), requires_grad=False)
+        blocks = [(2, 2)] if convert == "to_sparse_bsr" else []
+        sparse = getattr(dense, convert)(*blocks)
+        model[0].weight = nn.Parameter(sparse, requires_grad=False)
         report = st.sparsify_(model, example_inputs=X, **ALL)
         assert report.layers[0].replaced, report
-        torch.testing.assert_close(model(X), expected)
-        st.densify_(model)
-        assert torch.equal(model[0].weight.to_dense(), dense)
+        stored = io.BytesIO()
+        torch.save(model, stored)
+        stored.seek(0)
+        for made in (model, copy.deepcopy(model), torch.load(stored, weights_only=False)):
+            torch.testing.assert_close(made(X), expected)
+            weight = st.densify_(made)[0].weight
+            assert weight.layout is model[0].weight.layout
+            assert torch.equal(weight.to_dense(), dense)
 
 
 def test_what_stays_dense_says_why():

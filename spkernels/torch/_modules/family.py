@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,17 @@ class Original:
         self.names = tuple(names)
         self._zeros: dict[str, np.ndarray | None] = {}
         self._strides: dict[str, tuple[int, ...]] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Original:
+        # Parameters in CSR, CSC, BSR and BSC cannot be copied by `copy.deepcopy`.
+        for weight in self.module._parameters.values():
+            if weight is not None and weight.layout is not torch.strided:
+                copied = nn.Parameter(weight.detach().clone(), weight.requires_grad)
+                memo[id(weight)] = copied
+        made = Original.__new__(Original)
+        memo[id(self)] = made
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
 
     def free(self) -> None:
         """Free the dense weights; those that pruning holds by parts, or that are sparse, stay."""
