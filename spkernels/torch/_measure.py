@@ -1,55 +1,218 @@
-"""The times of calls that are compared, taken in turns."""
+"""The times of calls that are compared, on a machine that may be busy.
+
+Functions are called in turns, so that a disturbance meets all of them, and the shortest times
+count.  Where other processes run, the threads of a call wait for each other: a thread that has lost
+its CPU gets it back after some milliseconds, so that a call of 0.2 ms takes 8 ms each time.  One
+thread would be faster then.  So the times by one thread are measured as well, by the CPU time of
+that thread, which does not advance while others have the CPU.  If the times by all threads are
+above these, or do not repeat, the functions are compared by one thread.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
-__all__ = ["times_of"]
+__all__ = ["MEASURED", "ONE_THREAD", "Times", "predict", "times_of", "total"]
+
+#: What times are: those of calls as they are, or those by one thread.
+MEASURED = "measured"
+ONE_THREAD = "by one thread, as other processes were running"
 
 #: Calls of each function that are made before any is timed: the second call packs.
 _WARM = 3
-#: The seconds that one function is called in a turn, and in all turns.
+#: The seconds that one function is called in a turn.
 _TURN_SECONDS = 0.002
-_SECONDS = 0.05
-_MIN_TURNS = 3
+#: A call that takes more seconds is not repeated within a turn.
+_LONG = 0.1
+#: The smallest number of turns by all threads, and by one thread.
+_MIN_TURNS, _MIN_SERIAL_TURNS = 3, 2
+#: The seconds for each function after which turns end if times repeat, and if they do not.
+_SECONDS, _PATIENCE = 0.03, 0.15
+#: Turns end after half of these seconds.  One thread is not tried if it might take longer than all
+#: of them, and calls that were made before are not repeated.
 _MAX_SECONDS = 4.0
+#: Times repeat if the two shortest ones differ by at most this share.
+_EQUAL = 0.1
+#: On all threads, a call takes at most this multiple of its time on one thread, and these seconds
+#: more to start the threads.
+_SLOWER, _START = 1.15, 2e-5
 
 
-def times_of(functions: list[Callable[[], Any]]) -> list[float]:
-    """Return the shortest time of a call of each function, in seconds.
+class SystemClock:
+    """The system's clocks; tests use other clocks."""
 
-    The functions are called in turns, so that a disturbance meets all of them.  The first call of a
-    turn is not counted: it finds the caches as another function left them.
+    wall = staticmethod(time.perf_counter)
+    cpu = staticmethod(time.thread_time)
+
+
+@dataclass(frozen=True)
+class Times:
+    """The shortest times of calls of some functions, in seconds.
+
+    Attributes
+    ----------
+    wall : tuple of float
+        The times of the calls as they are, on all threads.
+    serial : tuple of float
+        The times by one thread; those of `wall` if one thread was not tried.
+    calm : bool
+        Whether `wall` shows what the calls take on an idle machine.
     """
+
+    wall: tuple[float, ...]
+    serial: tuple[float, ...]
+    calm: bool = True
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """The times that may be compared."""
+        return self.wall if self.calm else self.serial
+
+    @property
+    def basis(self) -> str:
+        """What `seconds` are."""
+        return MEASURED if self.calm else ONE_THREAD
+
+
+def total(parts: Sequence[tuple[Times, int]]) -> Times:
+    """Return the times of calls that are made one after another, each this number of times."""
+    places = range(len(parts[0][0].wall))
+    wall = tuple(sum(times.wall[place] * count for times, count in parts) for place in places)
+    serial = tuple(sum(times.serial[place] * count for times, count in parts) for place in places)
+    return Times(wall, serial, all(times.calm for times, _ in parts))
+
+
+def predict(whole: Times, parts: Iterable[tuple[Times, int]]) -> float:
+    """Return the seconds of a model some of whose parts are replaced.
+
+    Parameters
+    ----------
+    whole : Times
+        Of the model as it is: the first of its times counts.
+    parts : iterable of (Times, int)
+        Of parts of the model as they are, and the place of the time of what replaces each.
+
+    Returns
+    -------
+    float
+        On the basis of `whole`.  A part that was measured on the other basis becomes faster by the
+        same factor.  Parts that seem to take longer than the model take all of its time.
+    """
+    shares = saved = 0.0
+    for times, place in parts:
+        share = (times.wall if whole.calm else times.serial)[0] / whole.seconds[0]
+        shares += share
+        saved += share * (1 - times.seconds[place] / times.seconds[0])
+    return whole.seconds[0] * (1 - saved / max(1.0, shares))
+
+
+def times_of(
+    functions: Sequence[Callable[[], Any]],
+    modules: Iterable[nn.Module] = (),
+    *,
+    ready: bool = False,
+    clock: Any = SystemClock,
+) -> Times:
+    """Return the `Times` of some functions.
+
+    Parameters
+    ----------
+    functions : sequence of callable
+        What is called, in turns and without gradients.
+    modules : iterable of Module
+        What the functions call and has an attribute `workers`, which is 1 while one thread is
+        measured.
+    ready : bool
+        Whether the functions were called before, so that nothing is packed any more.
+    clock : SystemClock
+        The clocks.
+    """
+    threads = torch.get_num_threads()
     with torch.no_grad():
-        for function in functions:
-            for _ in range(_WARM):
-                function()
-        best = [float("inf")] * len(functions)
-        begin, turns = time.perf_counter(), 0
-        while True:
-            for place, function in enumerate(functions):
-                best[place] = min(best[place], _turn(function))
-            turns += 1
-            spent = time.perf_counter() - begin
-            if spent > _MAX_SECONDS or (
-                turns >= _MIN_TURNS and spent > _SECONDS * len(functions)
-            ):
-                return best
+        once = [_warm(function, ready, clock) for function in functions]
+        if ready and sum(once) > _MAX_SECONDS:
+            return Times(tuple(once), tuple(once))
+        serial = None
+        # In the worst case one thread takes as long as all threads together.
+        if sum(once) * threads <= _MAX_SECONDS:
+            with _one_thread(modules):
+                serial, _ = _in_turns(functions, once, clock.cpu, clock, _MIN_SERIAL_TURNS)
+        wall, calm = _in_turns(functions, once, clock.wall, clock, _MIN_TURNS, serial)
+    return Times(tuple(wall), tuple(serial or wall), calm or serial is None)
 
 
-def _turn(function):
-    """Return the shortest time of the calls of a turn."""
-    function()
-    best, end = float("inf"), time.perf_counter() + _TURN_SECONDS
-    while True:
-        start = time.perf_counter()
+def _warm(function, ready, clock):
+    """Call a function until it is as fast as it becomes, and return the seconds of a call."""
+    for done in range(1, _WARM + 1):
+        start = clock.wall()
         function()
-        now = time.perf_counter()
-        best = min(best, now - start)
-        if now > end:
+        seconds = clock.wall() - start
+        if seconds > _LONG and (ready or done > 1):
+            break
+    return seconds
+
+
+@contextmanager
+def _one_thread(modules: Iterable[nn.Module]) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    workers = {module: module.workers for module in modules if hasattr(module, "workers")}
+    try:
+        torch.set_num_threads(1)
+        for module in workers:
+            module.workers = 1
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for module, value in workers.items():
+            module.workers = value
+
+
+def _in_turns(functions, once, read, clock, least, serial=None):
+    """Return the shortest time of a call of each function, and whether the times are believable.
+
+    They are if they repeat, and do not exceed those of `serial`.
+    """
+    turns: list[list[float]] = [[] for _ in functions]
+    begin = clock.wall()
+    while True:
+        for function, seconds, taken in zip(functions, once, turns, strict=True):
+            taken.append(_turn(function, seconds > _LONG, read, clock))
+        best = [min(taken) for taken in turns]
+        believable = all(map(_repeats, turns)) and (
+            serial is None
+            or all(w <= _SLOWER * s + _START for w, s in zip(best, serial, strict=True))
+        )
+        spent = clock.wall() - begin
+        enough = (_SECONDS if believable else _PATIENCE) * len(functions)
+        if spent > _MAX_SECONDS / 2 or (len(turns[0]) >= least and spent > enough):
+            return best, believable
+
+
+def _turn(function, long, read, clock):
+    """Return the shortest time of the calls of a turn.
+
+    The first call is not counted, unless it is long: it finds the caches as another function left
+    them.
+    """
+    if not long:
+        function()
+    best, end = float("inf"), clock.wall() + _TURN_SECONDS
+    while True:
+        start = read()
+        function()
+        best = min(best, read() - start)
+        if clock.wall() > end:
             return best
+
+
+def _repeats(taken):
+    """Return whether the two shortest times of turns are equal, or there is but one."""
+    least = sorted(taken)[:2]
+    return least[-1] <= (1 + _EQUAL) * least[0]

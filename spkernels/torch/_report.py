@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ._measure import MEASURED, ONE_THREAD
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -39,6 +41,9 @@ class Layer:
         The patterns of the weight, and the kernel that multiplies it.
     dense, sparse : float
         The seconds of all calls, by minima; NaN if they were not measured.
+    basis : str
+        "measured", or "by one thread, as other processes were running" if times on all threads were
+        not to be had: these are CPU times.
     error : float
         The largest difference of the outputs, as a share of the largest output; NaN if it was not
         measured.
@@ -56,6 +61,7 @@ class Layer:
     kernel: str = ""
     dense: float = math.nan
     sparse: float = math.nan
+    basis: str = MEASURED
     error: float = math.nan
     reason: str = ""
 
@@ -81,6 +87,10 @@ class Report:
     dense, sparse : float
         The seconds of a call of the whole model before and after, by minima; NaN if the model was
         not called.
+    predicted : float
+        The seconds of the model that the times of its modules let expect.
+    basis : str
+        How these times were measured, as for a `Layer`.
     error : float
         The largest difference of the outputs of the model, as a share of the largest output.
     notes : tuple of str
@@ -90,6 +100,8 @@ class Report:
     layers: tuple[Layer, ...]
     dense: float = math.nan
     sparse: float = math.nan
+    predicted: float = math.nan
+    basis: str = MEASURED
     error: float = math.nan
     notes: tuple[str, ...] = ()
 
@@ -97,11 +109,6 @@ class Report:
     def replaced(self) -> tuple[Layer, ...]:
         """The layers that became sparse."""
         return tuple(layer for layer in self.layers if layer.replaced)
-
-    @property
-    def predicted(self) -> float:
-        """The seconds of the model that the times of its modules let expect."""
-        return self.dense - sum(layer.dense - layer.sparse for layer in self.replaced)
 
     @property
     def speedup(self) -> float:
@@ -122,6 +129,7 @@ class Report:
             "dense": self.dense,
             "sparse": self.sparse,
             "predicted": self.predicted,
+            "basis": self.basis,
             "speedup": self.speedup,
             "error": self.error,
             "notes": list(self.notes),
@@ -169,23 +177,31 @@ class Report:
         ]
         lines.append(f"{len(self.replaced)} of {len(self.layers)} modules became sparse")
         if not math.isnan(self.dense):
+            star = _star(self.basis)
             lines.append(
-                f"model: {_ms(self.dense)} ms before, {_ms(self.predicted)} ms predicted, "
-                f"{_ms(self.sparse)} ms measured after ({self.speedup:.2f}x)"
+                f"model: {_ms(self.dense)}{star} ms before, {_ms(self.predicted)}{star} ms "
+                f"predicted, {_ms(self.sparse)}{star} ms measured after ({self.speedup:.2f}x)"
             )
             lines.append(f"largest error of the outputs: {self.error:.1e} of the largest output")
+        if ONE_THREAD in (self.basis, *(layer.basis for layer in self.layers)):
+            lines.append(f"* {ONE_THREAD}")
         lines.extend(self.notes)
         return "\n".join(lines)
 
 
 def _row(layer):
     times = ("", "", "") if math.isnan(layer.dense) else (
-        _ms(layer.dense), _ms(layer.sparse), f"{layer.speedup:.2f}x"
+        *(f"{_ms(seconds)}{_star(layer.basis)}" for seconds in (layer.dense, layer.sparse)),
+        f"{layer.speedup:.2f}x",
     )  # fmt: skip
     end = f"stays dense: {layer.reason}" if layer.reason else ""
     shape, inputs = ("x".join(map(str, sizes)) for sizes in (layer.shape, layer.input))
     return (layer.name, layer.kind, shape, inputs, f"{layer.sparsity:.1%}", layer.pattern,
             layer.kernel, *times, end)  # fmt: skip
+
+
+def _star(basis):
+    return "*" if basis == ONE_THREAD else ""
 
 
 def _ms(seconds):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._measure import times_of
+from ._measure import Times, predict, times_of, total
 from ._modules import FAMILIES, Options
 from ._modules.family import Family, Original
 from ._record import Call, example_calls, record
@@ -41,6 +41,8 @@ class _Candidate:
     following: Following | None = None
     calls: list[Call] = field(default_factory=list)
     sparse: nn.Module | None = None
+    #: Of the dense module and its sparse forms, and the place of the form that is `sparse`.
+    times: tuple[Times, int] | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -337,14 +339,15 @@ def _try(candidate, options, min_speedup):
     name = None if following is None else following.name
     forms = _forms(candidate, name, options)
     first = candidate.calls[0]
-    totals = [0.0] * (1 + len(forms))
+    parts = []
     for call in candidate.calls:
         functions = [lambda call=call: _dense(call, module, following)]
         functions += [lambda call=call, form=form: call.on(form) for form in forms]
-        for place, seconds in enumerate(times_of(functions)):
-            totals[place] += seconds * call.count
-    dense_time, sparse_time = totals[0], min(totals[1:])
-    sparse = forms[totals.index(sparse_time, 1) - 1]
+        parts.append((times_of(functions, _modules(forms)), call.count))
+    times = total(parts)
+    dense_time, sparse_time = times.seconds[0], min(times.seconds[1:])
+    place = times.seconds.index(sparse_time, 1)
+    sparse = forms[place - 1]
     patterns, kernel = sparse.describe()
     layer = replace(
         candidate.layer,
@@ -354,12 +357,18 @@ def _try(candidate, options, min_speedup):
         kernel=kernel,
         dense=dense_time,
         sparse=sparse_time,
+        basis=times.basis,
         error=_difference(_dense(first, module, following), first.on(sparse)),
     )
     if dense_time < min_speedup * sparse_time:
         candidate.layer = replace(layer, reason=f"{layer.speedup:.2f} times as fast")
         return
     candidate.layer, candidate.sparse, candidate.following = layer, sparse, following
+    candidate.times = times, place
+
+
+def _modules(forms):
+    return [module for form in forms for module in form.modules()]
 
 
 def _forms(candidate, activation, options):
@@ -403,7 +412,8 @@ def _note(swap, candidate):
 
 def _whole(model, swap, calls, least, candidates):
     """Make the changes, measure the whole model, and take them back if it is slower."""
-    if not any(candidate.sparse is not None for candidate in candidates):
+    swapped = [candidate for candidate in candidates if candidate.sparse is not None]
+    if not swapped:
         return Report(())
     if not calls:
         swap.make()
@@ -419,17 +429,23 @@ def _whole(model, swap, calls, least, candidates):
         return [call.on(model) for call in calls]
 
     error = _difference(call_as(False), call_as(True))
-    dense, sparse = times_of([lambda: call_as(False), lambda: call_as(True)])
+    times = times_of(
+        [lambda: call_as(False), lambda: call_as(True)],
+        _modules(candidate.sparse for candidate in swapped),
+        ready=True,
+    )
+    dense, sparse = times.seconds
+    predicted = predict(times, [candidate.times for candidate in swapped])
+    report = Report((), dense, sparse, predicted, times.basis, error)
     if dense >= least * sparse:
         call_as(True)
-        return Report((), dense, sparse, error)
+        return report
     call_as(False)
     reason = f"the whole model would be {dense / sparse:.2f} times as fast"
-    for candidate in candidates:
-        if candidate.sparse is not None:
-            candidate.sparse = None
-            candidate.layer = replace(candidate.layer, reason=reason)
-    return Report((), dense, sparse, error)
+    for candidate in swapped:
+        candidate.sparse = None
+        candidate.layer = replace(candidate.layer, reason=reason)
+    return report
 
 
 def _finish(candidate):

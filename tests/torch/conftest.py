@@ -3,3 +3,13 @@
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed.")
+from spkernels.torch import _measure  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch):
+    """Let measurements be as short as possible, as no test depends on what they find."""
+    for name in ("_SECONDS", "_PATIENCE", "_TURN_SECONDS"):
+        monkeypatch.setattr(_measure, name, 0.0)
+    for name in ("_MIN_TURNS", "_MIN_SERIAL_TURNS"):
+        monkeypatch.setattr(_measure, name, 1)

@@ -10,6 +10,7 @@ from torch_models import X, bits, mlp, same_bits  # noqa: E402
 
 import spkernels.torch as st  # noqa: E402
 from spkernels.torch import _sparsify  # noqa: E402
+from spkernels.torch._measure import Times  # noqa: E402
 
 ALL = {"min_speedup": 1e-9, "dtype": "int8"}
 
@@ -18,11 +19,12 @@ ALL = {"min_speedup": 1e-9, "dtype": "int8"}
 def bytes_win(monkeypatch):
     """Let every later form of a module be faster than those before it."""
 
-    def times(functions):
+    def times(functions, modules, **options):
         for function in functions:
             for _ in range(3):
                 function()
-        return [1.0 / (1 + place) for place in range(len(functions))]
+        seconds = tuple(1.0 / (1 + place) for place in range(len(functions)))
+        return Times(seconds, seconds)
 
     monkeypatch.setattr(_sparsify, "times_of", times)
 
@@ -108,7 +110,11 @@ def test_weights_that_int8_cannot_hold_stay_floats(bytes_win):
 
 
 def test_floats_stay_where_bytes_are_slower(monkeypatch):
-    monkeypatch.setattr(_sparsify, "times_of", lambda functions: [3.0, 1.0, 2.0][: len(functions)])
+    def times(functions, modules, **options):
+        seconds = (3.0, 1.0, 2.0)[: len(functions)]
+        return Times(seconds, seconds)
+
+    monkeypatch.setattr(_sparsify, "times_of", times)
     model = mlp()
     st.sparsify_(model, example_inputs=X, **ALL)
     assert type(model[0]) is st.SparseLinear
