@@ -34,21 +34,21 @@ class Tensor:
         self.__dict__.update(attributes)
         return self
 
-    def numpy(self):
-        if self.layout != "torch.strided" or self.requires_grad:
+    def numpy(self, *, force=False):
+        readable = self.dtype == f"torch.{self._array.dtype}" and self.device.type == "cpu"
+        special = self.is_nested or self.is_quantized or self.requires_grad
+        if self.layout != "torch.strided" or special or not readable:
             raise TypeError("this is torch's error, which nobody should see")
         return self._array
+
+    def float(self):
+        return Tensor(self._array.astype(np.float32))
 
     def __array__(self, dtype=None, copy=None):
         return self.numpy()
 
     def __float__(self):
         return float(self.numpy())
-
-    def resolve_conj(self):
-        return self
-
-    resolve_neg = resolve_conj
 
     def dense_dim(self):
         return self._parts.get("dense_dim", 0)

@@ -6,7 +6,7 @@ from strategies import random_sparse
 
 import spkernels
 from spkernels import masks, patterns, prepare, sddmm, spmm, spmspm, spmspv
-from spkernels._inputs.foreign import as_sparse
+from spkernels._inputs.foreign import as_sparse, find_sparse
 from spkernels.formats import NMArray
 
 
@@ -23,6 +23,14 @@ def blocks(A):
 
 def dense(result):
     return result.toarray() if sp.issparse(result) else np.asarray(result)
+
+
+def arrays(result):
+    """Return a tensor of torch as an array of NumPy or scipy, and any other result as it is."""
+    if type(result).__module__.partition(".")[0] != "torch":
+        return result
+    sparse = find_sparse(result, "result")
+    return result.numpy() if sparse is None else sparse
 
 
 def places(result):
@@ -68,7 +76,7 @@ def updated(A):
 
 def assert_same(verb, foreign, A):
     """Check that a verb makes the same of an operand as of A: values, dtype and pattern."""
-    result, expected = VERBS[verb](foreign), VERBS[verb](A)
+    result, expected = arrays(VERBS[verb](foreign)), VERBS[verb](A)
     if isinstance(expected, list):
         assert result == expected
         return

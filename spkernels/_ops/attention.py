@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from .. import _core
+from .._inputs import tensors
 from .._inputs.dense import NATIVE, dense_array, dense_view, numbers
 from .._inputs.errors import raise_status
 from .._inputs.foreign import as_sparse
@@ -117,11 +118,13 @@ def sparse_attention(
     -------
     out : ndarray of shape (..., heads, n, dv)
         float32 or float64, as NumPy promotes `Q`, `K` and `V`; float16 becomes float32, and
-        integers become float64.  A query that attends to no key, or whose scores are all -infinity,
+        integers become float64.  Of tensors of PyTorch it is a tensor, in their dtype; see
+        :ref:`foreign`.  A query that attends to no key, or whose scores are all -infinity,
         gets zeros.  If `bias` makes only some scores of a query -infinity, infinity and NaN in the
         values of these keys make NaN, as in the dense formula.
     lse : ndarray of shape (..., heads, n)
-        The logarithms, only with `return_lse`; -infinity for a query that attends to no key.
+        The logarithms, only with `return_lse`; -infinity for a query that attends to no key.  They
+        are float32 where tensors have 16 bits.
 
     Raises
     ------
@@ -168,6 +171,12 @@ def sparse_attention(
     >>> sparse_attention(Q, K, V, mask).shape
     (8, 512, 64)
     """
+    if tensors.dense_among(Q, K, V, bias, out):
+        operands = {"Q": Q, "K": K, "V": V, "mask": mask}
+        options = {
+            "scale": scale, "bias": bias, "out": out, "return_lse": return_lse, "workers": workers,
+        }  # fmt: skip
+        return tensors.call(sparse_attention, operands, options, Q, K, V)
     threads = resolve_workers(workers)
     Q, K, V, dtype = _operands(Q, K, V)
     n, d = Q.shape[-2:]

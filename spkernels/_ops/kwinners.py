@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs import tensors
 from .._inputs.dense import NATIVE, dense_array, native_order
 from .._inputs.errors import raise_status
 from .._inputs.out import apart_from, check_out, check_out_dtype
@@ -88,8 +89,8 @@ def kwinners(
     Returns
     -------
     ndarray or csr_array
-        Of X's shape and dtype.  In CSR each row has ``min(k, n)`` entries with sorted indices; a
-        winner that is 0 is an entry, too.
+        Of X's shape and dtype; a tensor if `X` is one of PyTorch (see :ref:`foreign`).  In CSR each
+        row has ``min(k, n)`` entries with sorted indices; a winner that is 0 is an entry, too.
 
     Raises
     ------
@@ -127,6 +128,9 @@ def kwinners(
     >>> kwinners(X, 1, format="csr").indices
     array([0, 3], dtype=int32)
     """
+    if tensors.dense_among(X, out):
+        options = {"axis": axis, "format": format, "out": out, "workers": workers}
+        return tensors.call(kwinners, {"X": X, "k": k}, options, X, like=X)
     X = native_order(np.asarray(dense_array(X, "X")))
     if X.dtype not in NATIVE:
         raise TypeError(f"X must be float32 or float64, got dtype {X.dtype}")

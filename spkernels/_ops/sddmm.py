@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs import tensors
 from .._inputs.dense import NATIVE, dense_array, dense_view, numbers
 from .._inputs.errors import raise_status
 from .._inputs.foreign import as_sparse
@@ -213,7 +214,8 @@ def sddmm(
         of shape ``(..., *P.data.shape)`` with the values, in the order of ``P.data``.  For a list
         of matrices, a list of sparse arrays.  The dtype follows NumPy's promotion of `P`, `X` and
         `Y`; a boolean `P` leaves the dtype of `X` and `Y`.  float16, which scipy.sparse does not
-        have, becomes float32.
+        have, becomes float32.  For a sparse tensor `P` of PyTorch the result is one, and for dense
+        tensors `X` and `Y` with leading dimensions the values are a tensor; see :ref:`foreign`.
 
     Raises
     ------
@@ -273,6 +275,14 @@ def sddmm(
         return with_data(P, values) if out is None else out
     if isinstance(P, list | tuple):
         return _each(P, X, Y, out, alpha, beta, scale, workers, check)
+    if tensors.found(P, out) or tensors.dense_among(X, Y):
+        like = P if tensors.found(P) else None
+        operands = {"P": as_sparse(P, "P"), "X": X, "Y": Y}
+        options = {
+            "out": out, "alpha": alpha, "beta": beta, "scale": scale, "workers": workers,
+            "check": check,
+        }  # fmt: skip
+        return tensors.call(sddmm, operands, options, X, Y, like=like)
     P = as_sparse(P, "P")
     if P.ndim != 2:
         raise ValueError(f"P must be 2-D, got shape {P.shape}")
@@ -379,7 +389,11 @@ def _batch(P, X, Y, out, alpha, beta, scale, workers, check):
 def _each(patterns, X, Y, out, alpha, beta, scale, workers, check):
     if out is not None:
         raise ValueError("out must be None for a list of patterns")
-    X, Y = dense_array(X, "X"), dense_array(Y, "Y")
+    # A tensor stays one, so that the product with each of its matrices has the dtype of tensors.
+    X, Y = (
+        value if tensors.dense_among(value) else dense_array(value, name)
+        for name, value in (("X", X), ("Y", Y))
+    )
     for name, array in (("X", X), ("Y", Y)):
         if array.ndim > 2 and len(array) != len(patterns):
             raise ValueError(

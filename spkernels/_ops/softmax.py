@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs import tensors
 from .._inputs.dense import NATIVE
 from .._inputs.errors import raise_status
 from .._inputs.foreign import as_sparse
@@ -97,7 +98,8 @@ def masked_softmax(
     sparse array or matrix
         In CSR, and of P's class if that is CSR.  The dtype is float32 or float64 as that of `P`,
         and float64 for integers.  Rows whose values are all -infinity become 0.  Each duplicate is
-        an entry of its own, except in COO, whose duplicates are summed first.
+        an entry of its own, except in COO, whose duplicates are summed first.  For a sparse tensor
+        of PyTorch the result is one.
 
     Raises
     ------
@@ -124,6 +126,10 @@ def masked_softmax(
     array([[0. , 0.5, 0.5],
            [1. , 0. , 0. ]])
     """
+    if tensors.found(P, out):
+        like = P if tensors.found(P) else None
+        options = {"scale": scale, "out": out, "workers": workers, "check": check}
+        return tensors.call(masked_softmax, {"P": as_sparse(P, "P")}, options, P, like=like)
     threads = resolve_workers(workers)
     P = as_sparse(P, "P")
     if P.ndim != 2:

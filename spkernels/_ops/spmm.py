@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs import tensors
 from .._inputs.arrays import transposed_arrays
 from .._inputs.dense import NATIVE, dense_array, dense_view, is_spmatrix, numbers, plan_bias
 from .._inputs.errors import raise_status
@@ -157,7 +158,8 @@ def spmm(
     operands in F order (on the left: in C order) or with other strides; of these operands up to 64
     bytes per row (column) are copied at a time.
 
-    Sparse operands of other libraries are converted; see :ref:`foreign`.  An object that `prepare`
+    Sparse operands of other libraries are converted.  Tensors of PyTorch on the CPU take the place
+    of any array, and the result is then a tensor; see :ref:`foreign`.  An object that `prepare`
     returns multiplies as its own `PreparedMatrix.spmm` does.
 
     Structural zeros do not read `B`: NaN in a row of `B` reaches only rows of the result that have
@@ -198,6 +200,21 @@ def spmm(
     result = _core.spmm_fast(A, B, out, alpha, beta, bias, activation, order, workers, check)
     if result is not None:
         return result
+    arrays = tensors.ordinary(out, A, B, bias)
+    if arrays is not None:
+        into, left, right, added = arrays
+        result = _core.spmm_fast(
+            left, right, into, alpha, beta, added, activation, order, workers, check
+        )
+        if result is not None:
+            return tensors.returned(result, out)
+    if tensors.dense_among(A, B, out, bias):
+        options = {
+            "out": out, "alpha": alpha, "beta": beta, "bias": bias, "activation": activation,
+            "order": order, "workers": workers, "check": check,
+        }  # fmt: skip
+        dense = A if tensors.dense_among(A) else B
+        return tensors.call(spmm, {"A": A, "B": B}, options, dense)
     options = (out, alpha, beta, bias, activation, order)
     dense_first = not sp.issparse(A)
     if dense_first != sp.issparse(B):

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs import tensors
 from .._inputs.arrays import transposed_arrays, widened
 from .._inputs.dense import NATIVE
 from .._inputs.errors import raise_status
@@ -80,7 +81,8 @@ def spmspm(
     -------
     ndarray of shape (m, n)
         float32 or float64, as NumPy promotes both operands; scipy multiplies other dtypes.  A new
-        result that was computed by columns (see Notes) is in Fortran order.
+        result that was computed by columns (see Notes) is in Fortran order.  If `A` or `B` is a
+        sparse tensor of PyTorch, the result is a tensor; see :ref:`foreign`.
 
     Raises
     ------
@@ -126,6 +128,9 @@ def spmspm(
     array([[5., 0.],
            [0., 9.]])
     """
+    if tensors.found(A, B, out):
+        operands = {"A": as_sparse(A, "A"), "B": as_sparse(B, "B")}
+        return tensors.call(spmspm, operands, {"out": out, "workers": workers}, A, B)
     A, B = as_sparse(A, "A"), as_sparse(B, "B")
     for operand, name in ((A, "A"), (B, "B")):
         if operand.ndim != 2:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
+from .._inputs import tensors
 from .._inputs.arrays import widened
 from .._inputs.dense import NATIVE, dense_array, numbers
 from .._inputs.errors import raise_status
@@ -86,7 +87,8 @@ def spmspv(
     -------
     ndarray of shape (m,)
         float32 or float64, as NumPy promotes both operands.  scipy or NumPy multiplies integer,
-        complex and other dtypes, with the zeros of `x`.
+        complex and other dtypes, with the zeros of `x`.  If `x` is a tensor of PyTorch, the result
+        is one; see :ref:`foreign`.
 
     Raises
     ------
@@ -126,7 +128,16 @@ def spmspv(
     result = _core.spmspv_fast(A, x, out, workers, check)
     if result is not None:
         return result
-    return _spmspv(_sparse_or_dense(A, "A"), _sparse_or_dense(x, "x"), out, workers, check)
+    sparse = find_sparse(A, "A")
+    vector = find_sparse(x, "x")
+    if tensors.found(A, x, out):
+        operands = {"A": A if sparse is None else sparse, "x": x if vector is None else vector}
+        options = {"out": out, "workers": workers, "check": check}
+        leads = (A, x) if sparse is None else (x,)
+        return tensors.call(spmspv, operands, options, *leads)
+    A = _dense(A, "A") if sparse is None else sparse
+    x = _dense(x, "x") if vector is None else vector
+    return _spmspv(A, x, out, workers, check)
 
 
 def _spmspv(A, x, out, workers, check):
@@ -165,10 +176,8 @@ def _spmspv(A, x, out, workers, check):
     return y if direct else write(out, y)
 
 
-def _sparse_or_dense(value, name):
-    """Return a sparse operand as an array of scipy.sparse, and any other as an ndarray."""
-    sparse = find_sparse(value, name)
-    return np.asarray(numbers(dense_array(value, name), name)) if sparse is None else sparse
+def _dense(value, name):
+    return np.asarray(numbers(dense_array(value, name), name))
 
 
 def _active_columns(A, ids, values, threads):

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
-from .._inputs import canonical
+from .._inputs import canonical, tensors
 from .._inputs.canonical import pack_slots, unpack_slots
 from .._inputs.dense import (
     as_rows,
@@ -73,8 +73,9 @@ class Int8Matrix(Multiplier):
     """A sparse matrix of int8 that is packed for products with bytes; `prepare` makes it.
 
     The matrix stands for ``scale[:, None] * Q``, where `Q` are the integers.  ``W @ B``, ``X @ W``
-    and ``X @ W.T`` multiply by `Q`.  `spmm` and `linear` also scale the sums.  Any number of
-    threads may use a matrix at once, and it can be pickled.
+    and ``X @ W.T`` multiply by `Q`.  `spmm` and `linear` also scale the sums.  Products with
+    tensors of PyTorch are tensors; see :ref:`foreign`.  Any number of threads may use a matrix at
+    once, and it can be pickled.
 
     Attributes
     ----------
@@ -386,6 +387,13 @@ class Int8Matrix(Multiplier):
         array([[254.  , 254.  ],
                [ -6.35, -25.4 ]], dtype=float32)
         """
+        if tensors.dense_among(B, out, scale, zero_point, bias):
+            options = {
+                "out": out, "dtype": dtype, "scale": scale, "zero_point": zero_point, "bias": bias,
+                "activation": activation, "out_scale": out_scale,
+                "out_zero_point": out_zero_point, "workers": workers,
+            }  # fmt: skip
+            return tensors.call(Int8Matrix.spmm, {"W": self, "B": B}, options, B)
         B = as_bytes(B, "B")
         if B.ndim not in (1, 2):
             raise ValueError(
@@ -515,6 +523,13 @@ class Int8Matrix(Multiplier):
         <BLANKLINE>
                [[12700, -2540]]], dtype=int32)
         """
+        if tensors.dense_among(X, out, scale, zero_point, bias):
+            options = {
+                "out": out, "dtype": dtype, "scale": scale, "zero_point": zero_point, "bias": bias,
+                "activation": activation, "out_scale": out_scale,
+                "out_zero_point": out_zero_point, "workers": workers,
+            }  # fmt: skip
+            return tensors.call(Int8Matrix.linear, {"W": self, "X": X}, options, X)
         X = as_bytes(X, "X")
         state = self._state
         own = state.csr.shape
@@ -590,6 +605,8 @@ class Int8Matrix(Multiplier):
             result = None if packed is None else _core.spmm_int8_fast(packed, B)
             if result is not None:
                 return result
+        if tensors.dense_among(B):
+            return tensors.product(Int8Matrix.__matmul__, self, B, "B")
         return self._matmul(B)
 
     def __rmatmul__(self, X: ArrayLike) -> NDArray[np.int32]:
@@ -599,6 +616,8 @@ class Int8Matrix(Multiplier):
             result = None if packed is None else _core.spmm_int8_fast(packed, X, True)
             if result is not None:
                 return result
+        if tensors.dense_among(X):
+            return tensors.product(Int8Matrix.__rmatmul__, self, X, "X")
         return self._rmatmul(X)
 
     def _matmul(self, B, out=None):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from .._inputs import tensors
 from .._inputs.foreign import as_sparse
 from .._inputs.sparse import KERNEL_FORMATS, to_csr, validated
 from .._ops.spmm import spmm
@@ -51,6 +52,16 @@ class SparseOperator(Multiplier, LinearOperator):  # type: ignore[misc]  # scipy
     def __sizeof__(self) -> int:
         # scipy's matrices do not count their arrays in __sizeof__.
         return object.__sizeof__(self) + sum(map(held, vars(self.A).values()))
+
+    def __matmul__(self, other):
+        if tensors.dense_among(other):
+            return tensors.product(SparseOperator.__matmul__, self, other, "B")
+        return super().__matmul__(other)
+
+    def __rmatmul__(self, other):
+        if tensors.dense_among(other):
+            return tensors.product(SparseOperator.__rmatmul__, self, other, "X")
+        return super().__rmatmul__(other)
 
     def _matmat(self, X):
         return spmm(self.A, X)

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from .. import _core
-from .._inputs import canonical
+from .._inputs import canonical, tensors
 from .._inputs.canonical import pack_slots, unpack_slots
 from .._inputs.dense import (
     as_rows,
@@ -55,9 +55,10 @@ DEFAULT_WIDTH = 128
 class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scipy's has a None
     """A sparse matrix that is packed for products with dense ones; `prepare` makes it.
 
-    ``W @ B`` and ``B @ W`` multiply, and `spmm` multiplies with options.  Any number of threads may
-    use a matrix at once, for any numbers of columns.  It holds copies, so later changes of its
-    source do not matter.  It is a `scipy.sparse.linalg.LinearOperator`, and can be pickled.
+    ``W @ B`` and ``B @ W`` multiply, and `spmm` multiplies with options.  Products with tensors of
+    PyTorch are tensors; see :ref:`foreign`.  Any number of threads may use a matrix at once, for
+    any numbers of columns.  It holds copies, so later changes of its source do not matter.  It is a
+    `scipy.sparse.linalg.LinearOperator`, and can be pickled.
 
     Attributes
     ----------
@@ -245,6 +246,12 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
             )
             if result is not None:
                 return result
+        if tensors.dense_among(B, out, bias):
+            options = {
+                "out": out, "alpha": alpha, "beta": beta, "bias": bias, "activation": activation,
+                "order": order, "workers": workers,
+            }  # fmt: skip
+            return self._of_tensors(PreparedMatrix.spmm, "B", B, options)
         if not isinstance(B, np.ndarray):
             B = dense_array(B, "B")
         if B.ndim > 2:
@@ -272,6 +279,8 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
                 return result
         if isinstance(other, LinearOperator):
             return super().__matmul__(other)
+        if tensors.dense_among(other):
+            return tensors.product(PreparedMatrix.__matmul__, self, other, "B")
         return self._matmul(other)
 
     @overload  # type: ignore[override]
@@ -286,6 +295,8 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
                 return result
         if isinstance(other, LinearOperator):
             return super().__rmatmul__(other)
+        if tensors.dense_among(other):
+            return tensors.product(PreparedMatrix.__rmatmul__, self, other, "X")
         return self._rmatmul(other)
 
     def _matmul(self, B, out=None):
@@ -393,9 +404,10 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         Notes
         -----
         This is ``torch.nn.functional.linear`` with a sparse weight of shape (m, k), for arrays of
-        NumPy.  It takes ``2 * nnz`` operations for each row of `X`.  Kernels read `X` and write the
-        result by strides, so no array is transposed in memory.  `X` is copied only if its leading
-        dimensions cannot be joined to one dimension, as those of ``X.transpose(1, 0, 2)``.
+        NumPy and tensors of PyTorch (see :ref:`foreign`).  It takes ``2 * nnz`` operations for each
+        row of `X`.  Kernels read `X` and write the result by strides, so no array is transposed in
+        memory.  `X` is copied only if its leading dimensions cannot be joined to one dimension, as
+        those of ``X.transpose(1, 0, 2)``.
 
         Examples
         --------
@@ -413,6 +425,12 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
             result = self._rows(flat, bias, activation, out, alpha, beta, workers)
             if result is not None:
                 return result if X.ndim <= 2 else result.reshape(*X.shape[:-1], self.shape[0])
+        elif tensors.dense_among(X, out, bias):
+            options = {
+                "bias": bias, "activation": activation, "out": out, "alpha": alpha, "beta": beta,
+                "workers": workers,
+            }  # fmt: skip
+            return self._of_tensors(PreparedMatrix.linear, "X", X, options)
         X = numbers(dense_array(X, "X"), "X")
         bias = check_layer(self.shape, X, bias)
         shape = (*X.shape[:-1], self.shape[0])
@@ -434,6 +452,15 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         if not np.may_share_memory(into, out):  # the leading dimensions could not be joined
             out[...] = into.reshape(shape)
         return out
+
+    def _of_tensors(self, verb, name, value, options):
+        """Return a verb's result where the operand, `out` or `bias` is a tensor of torch."""
+        out = options["out"]
+        arrays = tensors.ordinary(out, value, options["bias"])
+        if arrays is None:
+            return tensors.call(verb, {"W": self, name: value}, options, value)
+        options["out"], value, options["bias"] = arrays
+        return tensors.returned(verb(self, value, **options), out)
 
     def _rows(self, X, bias, activation, out, alpha, beta, workers):
         """Return `linear` of a 1-D or 2-D ndarray by the fast entry, or None if that refuses it."""

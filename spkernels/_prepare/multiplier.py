@@ -1,4 +1,4 @@
-"""NumPy's functions for objects that multiply by dense arrays."""
+"""Functions of NumPy and torch for objects that multiply by dense arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._inputs import tensors
 from .._inputs.dense import check_inner, dense_array
 from .._inputs.out import check_out, check_out_dtype
 
@@ -30,6 +31,9 @@ _OF_ATTRIBUTES = {np.iscomplexobj, np.isrealobj, np.ndim, np.result_type, np.sha
 class Multiplier:
     """Makes `numpy.matmul` and `numpy.dot` multiply as ``W @ B`` and ``X @ W`` do.
 
+    Functions of NumPy return arrays, of tensors, too.  Products of torch return tensors: ``X @ W``
+    of a tensor, `torch.matmul`, and `torch.nn.functional.linear` where the object is the weight.
+
     A subclass defines `shape`, `dtype` and `__matmul__`, and `__rmatmul__` if it multiplies from
     the right.  Its ``_matmul(B, out)`` and ``_rmatmul(X, out)`` write products of its dtype.
     """
@@ -40,8 +44,8 @@ class Multiplier:
     def __array_ufunc__(self, ufunc, method, *inputs, **options) -> Any:
         if ufunc is _MATMUL and method == "__call__":
             if not options and inputs[1] is self:  # X @ W: the fast path
-                return _from_right(*inputs)
-            return _matmul(*inputs, **options)
+                return _from_right(_array(inputs[0], "X"), self)
+            return _matmul(_array(inputs[0], "X"), _array(inputs[1], "B"), **options)
         if method == "__call__" and not options:
             if ufunc in _COMPARISONS:  # objects that are not arrays compare by identity
                 return _COMPARISONS[ufunc](*inputs)
@@ -59,6 +63,19 @@ class Multiplier:
         if hasattr(self, "__array__") or function in _OF_ATTRIBUTES:
             return function._implementation(*args, **kwargs)
         raise self._undefined(function.__name__)
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None) -> Any:
+        # torch asks the right operand by this method before it looks for `__rmatmul__`.
+        name = function.__name__
+        if name in _TORCH_PRODUCTS and not kwargs:
+            left, right = args
+            return left @ right if isinstance(left, Multiplier) else _from_right(left, right)
+        if name == "linear" and isinstance(args[1], Multiplier) and hasattr(args[1], "linear"):
+            return args[1].linear(args[0], *args[2:], **(kwargs or {}))
+        if name in _TORCH_COMPARISONS:
+            return _TORCH_COMPARISONS[name](*args)
+        return NotImplemented
 
     def _undefined(self, name):
         return TypeError(
@@ -112,6 +129,11 @@ def multiply_stack(W, B, dtype, out):
     return out
 
 
+def _array(value, name):
+    """Return a tensor of torch as an array, and any other operand as it is."""
+    return dense_array(value, name) if tensors.found(value) else value
+
+
 def _matmul(left, right, out=None, axes=None, **options):
     if axes is not None and axes not in _DEFAULT_AXES:
         options["axes"] = axes
@@ -160,6 +182,8 @@ def _vecmat(vector, matrix):
 
 #: By name, as only NumPy 2.2 and newer have these ufuncs.
 _PRODUCTS = {"matvec": _matvec, "vecmat": _vecmat}
+_TORCH_PRODUCTS = {"matmul", "mm", "mv", "__matmul__", "__rmatmul__"}
+_TORCH_COMPARISONS = {"eq": operator.is_, "ne": operator.is_not}
 _COMPARISONS = {np.equal: operator.is_, np.not_equal: operator.is_not}
 
 
@@ -172,6 +196,7 @@ def _dot(a, b, out=None):
         if out is not None:
             raise TypeError("out must be None for the product of a matrix and a number")
         return a * b
+    a, b = _array(a, "X"), _array(b, "B")
     if _ndim(b, "B") > 2:
         # The axes of `a` come first in numpy.dot.
         product = np.moveaxis(_matmul(a, b), -2, 0)

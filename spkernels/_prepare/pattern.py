@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _core
-from .._inputs import canonical
+from .._inputs import canonical, tensors
 from .._inputs.dense import NATIVE
 from .._inputs.errors import raise_status
 from .._inputs.scalars import as_extent, scalar
@@ -216,6 +216,13 @@ class PreparedPattern:
         )
         if values is not None:
             return with_data(P, values) if out is None else out
+        if tensors.dense_among(X, Y) or tensors.found(out):
+            options = {
+                "out": out, "alpha": alpha, "beta": beta, "scale": scale, "workers": workers,
+            }  # fmt: skip
+            operands = {"P": self, "X": X, "Y": Y}
+            like = X if tensors.found(X) else Y
+            return tensors.call(PreparedPattern.sddmm, operands, options, X, Y, like=like)
         threads = resolve_workers(workers)
         X, Y = factors(P, X, Y)
         batch = X.ndim > 2 or Y.ndim > 2

@@ -152,8 +152,6 @@ def test_vectors():
 @pytest.mark.parametrize(
     ("name", "make"),
     [
-        ("torch", lambda torch, x: torch.from_numpy(x)),
-        ("torch", lambda torch, x: torch.from_numpy(x.T.copy()).T),
         ("jax.numpy", lambda jnp, x: jnp.asarray(x)),
         ("pandas", lambda pandas, x: pandas.DataFrame(x)),
         ("pandas", lambda pandas, x: pandas.DataFrame(x).astype(pandas.SparseDtype("f4", 0))),
@@ -229,40 +227,6 @@ def test_anndata_of_a_file(tmp_path):
     with pytest.raises(TypeError, match=r"^A must .* got anndata\.AnnData: A\.X is its matrix"):
         spmm(data, B)
     data.file.close()
-
-
-def test_torch_that_is_refused():
-    torch = library("torch")
-    A, x = whole_numbers(), torch.ones(8, 5)
-    csr = torch.from_numpy(A.toarray()).to_sparse_csr()
-    for operand, line in (
-        (torch.nn.Parameter(x), r"torch\.Parameter .*B\.detach\(\)"),
-        (x.bfloat16(), r"B\.float\(\)"), (x.to(torch.float8_e5m2), r"B\.float\(\)"),
-        (x.to(torch.complex32), r"B\.to\(torch\.complex64\)"), (x.to_mkldnn(), r"B\.to_dense\(\)"),
-        (torch.empty(8, 5, device="meta"), "it has no values"),
-        (torch.quantize_per_tensor(x, 0.1, 0, torch.quint8), r"B\.dequantize\(\)"),
-        (torch.nested.nested_tensor([x[0], x[0, :2]]), r"B\.to_padded_tensor"),
-        (csr, r"B\.to_dense\(\)"),
-    ):  # fmt: skip
-        with pytest.raises(TypeError, match=f"^B .*{line}"):
-            spmm(A, operand)
-    for operand, line in (
-        (csr.clone().requires_grad_(), r"A\.detach\(\)"), (csr.bfloat16(), r"A\.float\(\)"),
-        (torch.sparse_coo_tensor([[0]], torch.ones(1, 8), (6, 8)), r"A\.to_dense\(\)"),
-    ):  # fmt: skip
-        with pytest.raises(TypeError, match=f"^A .*{line}"):
-            spmm(operand, B)
-    with pytest.raises(ValueError, match=r"A must be 2-D, got shape \(2, 6, 8\)"):
-        spmm(torch.stack([csr.to_dense()] * 2).to_sparse_csr(), B)
-    with pytest.raises(ValueError, match=r"A must be 2-D, got shape \(2, 6, 8\)"):
-        spmm(torch.stack([csr.to_dense()] * 2).to_sparse_coo(), B)
-
-    def traced(x):
-        with pytest.raises(TypeError, match="^B must be an array of numbers, and torch.Tensor"):
-            spmm(A, x[:, None])
-        return x
-
-    torch.func.vmap(traced)(torch.ones(2, 8))
 
 
 def test_jax_that_is_refused():
