@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import json
 import math
+import os
 import sys
 import textwrap
 from dataclasses import replace
@@ -399,6 +400,23 @@ def test_peer_that_cannot_be_imported_is_left_out(fake, measure, tmp_path):
     measuring, (found,) = measure(("missing", str(tmp_path / "missing.py")), fake("good"))
     assert measuring.left_out["missing"] == "no_such_library is not installed"
     assert list(found) == ["good"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Only Linux places threads.")
+@pytest.mark.parametrize("own", [False, True])
+def test_threads_of_a_library_are_pinned_unless_they_are_all_its_own(fake, measure, own, tmp_path):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("Threads are placed where there are two CPUs.")
+    seen = tmp_path / "places"
+    note = f"open({str(seen)!r}, 'w').write(str(len(os.sched_getaffinity(helper.native_id))))"
+    name, path = fake("threads", note)
+    with open(path, "a") as file:
+        file.write("import threading\n")
+        file.write("helper = threading.Thread(target=threading.Event().wait, daemon=True)\n")
+        file.write(f"helper.start()\nOWN_THREADS = {own}\n")
+    _, (found,) = measure((name, path), settings=replace(SETTINGS, threads=2))
+    assert found[name].failure is None and found[name].taken
+    assert seen.read_text() == ("2" if own else "1")
 
 
 def test_missing_python_is_left_out(fake):

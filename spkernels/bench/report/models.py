@@ -42,9 +42,13 @@ def _times(cells: Sequence[Cell]) -> str:
 
 
 def _speedups(cells: Sequence[Cell]) -> str:
-    """Return the speed-ups over the fastest dense peer, and the geometric means over each peer."""
-    head = ["weights of", "cells", "against the fastest dense", "of minima", "worst", "at batch"]
-    head += [*Network.DENSE, *_SPARSE]
+    """Return the speed-ups over the fastest dense peer, then those over each peer.
+
+    The first are those of medians and minima; for each peer there are the mean and the worst.
+    """
+    single = [(peer,) for peer in (*Network.DENSE, *_SPARSE)]
+    head = ["network", "batches", "against the fastest dense", "of minima", "worst", "at batch"]
+    head += [f"{peer} (worst)" for (peer,) in single] + ["s to prepare"]
     rows = []
     for (matrix,), group in analysis.grouped(cells, "matrix").items():
         found = [(s, cell) for cell in group if (s := cell.speedup(Network.DENSE)) is not None]
@@ -53,7 +57,14 @@ def _speedups(cells: Sequence[Cell]) -> str:
         worst, where = min(found, key=lambda pair: pair[0])
         means = [geometric_mean(s for s, _ in found)]
         means.append(analysis.mean_speedup(group, Network.DENSE, "min"))
-        each = [analysis.mean_speedup(group, [peer]) for peer in (*Network.DENSE, *_SPARSE)]
         row = [matrix, len(found), *map(number, means), number(worst), where.labels["width"]]
-        rows.append([*row, *map(number, each)])
+        row += [_mean_and_worst(group, peer) for peer in single]
+        rows.append([*row, number(max(cell.peers[SUBJECT]["prepare"] for _, cell in found))])
     return table(head, rows)
+
+
+def _mean_and_worst(cells: Sequence[Cell], peer: tuple[str]) -> str:
+    speedups = [s for cell in cells if (s := cell.speedup(peer)) is not None]
+    if not speedups:
+        return "-"
+    return f"{number(geometric_mean(speedups))} ({number(min(speedups))})"
