@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.autograd import forward_ad
 
 __all__ = ["is_plain"]
 
@@ -17,7 +18,7 @@ def is_plain(x: torch.Tensor, *weights: torch.Tensor | None) -> bool:
     """Return whether nothing but the result of a product with `x` is wanted.
 
     The operator costs 4 microseconds more, and is needed for gradients, tracing, compilation,
-    transforms, profiles, other devices and subclasses of tensors.
+    transforms, profiles, autocast, other devices and subclasses of tensors.
     """
     if torch.compiler.is_compiling() or type(x) is not torch.Tensor or not x.is_cpu:
         return False
@@ -31,4 +32,6 @@ def is_plain(x: torch.Tensor, *weights: torch.Tensor | None) -> bool:
         or _transforms() is not None
         or _tracing() is not None
         or _profiling()
+        or forward_ad._current_level >= 0
+        or torch.is_autocast_enabled("cpu")
     )

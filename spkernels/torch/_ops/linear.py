@@ -115,31 +115,72 @@ def _compute(x, values, columns, offsets, width, *rest, **options):
 
 def _setup_context(ctx, inputs, output):
     (x, values, columns, offsets, width, bias, activation, residual, transpose, workers) = inputs
-    ctx.save_for_backward(x, values, columns, offsets, bias, residual)
+    tensors = x, values, columns, offsets, bias, residual
+    ctx.save_for_forward(*tensors)
+    if activation is None:
+        # The inputs of a layer whose values are fixed may be freed.
+        read = x if ctx.needs_input_grad[1] else None
+        tensors = read, values, columns, offsets, None, None
+    ctx.save_for_backward(*tensors)
     ctx.width, ctx.activation, ctx.transpose, ctx.workers = width, activation, transpose, workers
+    ctx.dtypes = [None if t is None else t.dtype for t in (x, bias, residual)]
 
 
 def _backward(ctx, gradient):
     x, values, columns, offsets, bias, residual = ctx.saved_tensors
+    x_dtype, bias_dtype, residual_dtype = ctx.dtypes
     weight = values, columns, offsets, ctx.width
     options = {"transpose": ctx.transpose, "workers": ctx.workers}
     if ctx.activation is not None:
         before = linear(x, *weight, bias, None, residual, **options)
         gradient = gradient_of(ctx.activation, before, gradient)
-    by_x = by_values = by_bias = None
+    by_x = by_values = by_bias = by_residual = None
     if ctx.needs_input_grad[0]:
         turned = {**options, "transpose": not ctx.transpose}
-        by_x = linear(gradient.to(x.dtype), *weight, **turned)
+        by_x = linear(gradient.to(x_dtype), *weight, **turned)
     count = gradient.shape[:-1].numel()
     rows = gradient.reshape(count, gradient.shape[-1])
     if ctx.needs_input_grad[1]:
         inputs = x.reshape(count, x.shape[-1])
         pair = (inputs.mT, rows) if ctx.transpose else (rows.mT, inputs)
         by_values = sddmm(columns, offsets, *pair, ctx.workers).to(values.dtype)
-    if bias is not None and ctx.needs_input_grad[5]:
-        by_bias = rows.sum(0, dtype=bias.dtype)
-    by_residual = None if residual is None else gradient.to(residual.dtype)
+    if ctx.needs_input_grad[5]:
+        by_bias = rows.sum(0, dtype=bias_dtype)
+    if ctx.needs_input_grad[7]:
+        by_residual = gradient.to(residual_dtype)
     return by_x, by_values, None, None, None, by_bias, None, by_residual, None, None
 
 
-linear = register(_SCHEMA, _compute, _fake, _setup_context, _backward)
+def _jvp(ctx, d_x, d_values, _columns, _offsets, _width, d_bias, _activation, d_residual, *_):
+    x, values, columns, offsets, bias, residual = ctx.saved_tensors
+    rest = columns, offsets, ctx.width
+    options = {"transpose": ctx.transpose, "workers": ctx.workers}
+    parts = [d_bias, d_residual]
+    if d_x is not None:
+        parts.append(linear(d_x, values, *rest, **options))
+    if d_values is not None:
+        parts.append(linear(x, d_values, *rest, **options))
+    shape = *x.shape[:-1], ctx.width if ctx.transpose else offsets.shape[0] - 1
+    tangent = sum(part for part in parts if part is not None).to(x.dtype).expand(shape)
+    if ctx.activation is None:
+        return tangent
+    before = linear(x, values, *rest, bias, None, residual, **options)
+    # An activation takes each element alone: both modes multiply by the same factors.
+    return gradient_of(ctx.activation, before, tangent)
+
+
+def _vmap(info, in_dims, x, values, columns, offsets, width, bias, activation, residual, *rest):
+    if any(dim is not None for place, dim in enumerate(in_dims) if place not in (0, 7)):
+        return NotImplemented
+    x, residual = (
+        value if value is None
+        else value.unsqueeze(0).expand(info.batch_size, *value.shape) if dim is None
+        else value.movedim(dim, 0)
+        for value, dim in ((x, in_dims[0]), (residual, in_dims[7]))
+    )  # fmt: skip
+    return linear(x, values, columns, offsets, width, bias, activation, residual, *rest), 0
+
+
+linear = register(
+    _SCHEMA, _compute, _fake, _setup_context, _backward, jvp=_jvp, vmap=_vmap, autocast=True
+)

@@ -81,7 +81,7 @@ def _fake(x, values, columns, offsets, scales, width, scale, zero_point, bias=No
     return x.new_empty((*x.shape[:-1], offsets.shape[0] - 1))
 
 
-linear_int8 = register(_SCHEMA, linear_int8_now, _fake)
+linear_int8 = register(_SCHEMA, linear_int8_now, _fake, autocast=True)
 
 
 def step_of(low: float, high: float) -> tuple[float, int]:

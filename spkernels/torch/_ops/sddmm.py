@@ -41,6 +41,7 @@ def _fake(columns, offsets, x, y, workers=None):
 
 def _setup_context(ctx, inputs, output):
     columns, offsets, x, y, workers = inputs
+    ctx.save_for_forward(columns, offsets, x, y)
     ctx.save_for_backward(columns, offsets, x, y)
     ctx.workers = workers
 
@@ -57,4 +58,14 @@ def _backward(ctx, gradient):
     return None, None, by_x, by_y, None
 
 
-sddmm = register(_SCHEMA, _compute, _fake, _setup_context, _backward)
+def _jvp(ctx, _columns, _offsets, d_x, d_y, _workers):
+    columns, offsets, x, y = ctx.saved_tensors
+    parts = []
+    if d_x is not None:
+        parts.append(sddmm(columns, offsets, d_x, y, ctx.workers))
+    if d_y is not None:
+        parts.append(sddmm(columns, offsets, x, d_y, ctx.workers))
+    return sum(parts)
+
+
+sddmm = register(_SCHEMA, _compute, _fake, _setup_context, _backward, jvp=_jvp)

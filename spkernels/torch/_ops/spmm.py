@@ -56,8 +56,10 @@ def _fake(values, columns, offsets, width, dense, transpose=False, workers=None)
 
 def _setup_context(ctx, inputs, output):
     values, columns, offsets, width, dense, transpose, workers = inputs
-    ctx.save_for_backward(values, columns, offsets, dense)
-    ctx.width, ctx.transpose, ctx.workers = width, transpose, workers
+    ctx.save_for_forward(values, columns, offsets, dense)
+    read = dense if ctx.needs_input_grad[0] else None
+    ctx.save_for_backward(values, columns, offsets, read)
+    ctx.width, ctx.transpose, ctx.workers, ctx.dtype = width, transpose, workers, dense.dtype
 
 
 def _backward(ctx, gradient):
@@ -69,8 +71,30 @@ def _backward(ctx, gradient):
         by_values = sddmm(columns, offsets, *pair, ctx.workers).to(values.dtype)
     if ctx.needs_input_grad[4]:
         weight = values, columns, offsets, ctx.width
-        by_dense = spmm(*weight, gradient, not ctx.transpose, ctx.workers).to(dense.dtype)
+        by_dense = spmm(*weight, gradient.to(ctx.dtype), not ctx.transpose, ctx.workers)
     return by_values, None, None, None, by_dense, None, None
 
 
-spmm = register(_SCHEMA, _compute, _fake, _setup_context, _backward)
+def _jvp(ctx, d_values, _columns, _offsets, _width, d_dense, *_):
+    values, columns, offsets, dense = ctx.saved_tensors
+    rest = columns, offsets, ctx.width
+    parts = []
+    if d_values is not None:
+        parts.append(spmm(d_values, *rest, dense, ctx.transpose, ctx.workers))
+    if d_dense is not None:
+        parts.append(spmm(values, *rest, d_dense, ctx.transpose, ctx.workers))
+    return sum(parts)
+
+
+def _vmap(info, in_dims, values, columns, offsets, width, dense, *rest):
+    if any(dim is not None for place, dim in enumerate(in_dims) if place != 4):
+        return NotImplemented
+    # The members of the batch are more columns.
+    columns_of_all = dense.movedim(in_dims[4], -1).flatten(1)
+    result = spmm(values, columns, offsets, width, columns_of_all, *rest)
+    return result.unflatten(1, (*dense.movedim(in_dims[4], -1).shape[1:],)), dense.dim() - 1
+
+
+spmm = register(
+    _SCHEMA, _compute, _fake, _setup_context, _backward, jvp=_jvp, vmap=_vmap, autocast=True
+)
