@@ -36,7 +36,8 @@ class Plan:
 def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> dict[str, str]:
     """Measure the cells that `results` lacks; return names and reasons of all that was left out.
 
-    Peers that are not installed and matrices that cannot be read are left out.  After every cell
+    Peers that are not installed, suites that need what is not installed, and matrices that cannot
+    be read are left out.  After every cell
     ``advance(cell, skipped)`` is called; `skipped` is true if nothing was measured.
     """
     left_out: dict[str, str] = {}
@@ -54,12 +55,16 @@ def run(plan: Plan, results: Results, advance: Callable[[Cell, bool], None]) -> 
                 sessions[cell.threads] = stack.enter_context(_session(plan, cell.threads))
                 left_out |= sessions[cell.threads].left_out
                 lacking -= set(left_out)
-            if not lacking or cell.matrix.name in unreadable:
+            if not lacking or cell.suite in left_out or cell.matrix.name in unreadable:
                 advance(cell, True)
                 continue
             if loaded[0] != cell.matrix.name:
                 try:
                     loaded = (cell.matrix.name, cell.matrix.load())
+                except ModuleNotFoundError as reason:
+                    left_out[cell.suite] = f"{reason.name} is not installed"
+                    advance(cell, True)
+                    continue
                 except (ValueError, OSError) as reason:
                     unreadable[cell.matrix.name] = str(reason)
                     advance(cell, True)

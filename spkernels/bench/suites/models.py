@@ -42,10 +42,9 @@ def weights(network, prune_):
 
     A weight is normal, and scaled such that activations keep their size.
     """
-    try:
-        from .. import networks
-    except ModuleNotFoundError as reason:
-        raise ValueError(f"{reason.name} is not installed") from None
+    # torch is imported when networks are measured.
+    from .. import networks
+
     rng = np.random.default_rng(SEED)
     values, indices, offset = [], [], 0
     for rows, *others in networks.weight_shapes(network):
