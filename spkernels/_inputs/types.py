@@ -45,6 +45,15 @@ class _Torch(Protocol):
     def crow_indices(self) -> Any: ...
 
 
+_Tensor_co = TypeVar("_Tensor_co", covariant=True)
+
+
+class Tensor(_Torch, Protocol[_Tensor_co]):
+    """Tensors of torch and its subclasses, with the class of results: torch.Tensor."""
+
+    def detach(self) -> _Tensor_co: ...
+
+
 class _Jax(Protocol):
     """Sparse arrays of jax."""
 
@@ -97,8 +106,11 @@ Sparse = TypeVar(
 OtherArray: TypeAlias = sp.dia_array | sp.lil_array | sp.dok_array
 OtherMatrix: TypeAlias = sp.dia_matrix | sp.lil_matrix | sp.dok_matrix
 
+#: The class of results that are tensors of torch.
+Result = TypeVar("Result")
+
 #: The types of `out`, which functions return.
-Out = TypeVar("Out", bound=NDArray[Any])
+Out = TypeVar("Out", bound=NDArray[Any] | Tensor[Any])
 SparseOut = TypeVar("SparseOut", bound=SparseLike | NDArray[Any])
 
 #: Arrays that are known to be matrices, and those that are known to be stacks of them.

@@ -20,9 +20,54 @@ from ..masks import Mask
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .._inputs.types import SparseLike
+    from .._inputs.types import Result, SparseLike, Tensor
 
 __all__ = ["sparse_attention"]
+
+
+@overload
+def sparse_attention(
+    Q: Tensor[Result],
+    K: ArrayLike,
+    V: ArrayLike,
+    mask: SparseLike | Mask,
+    *,
+    scale: float | None = None,
+    bias: ArrayLike | None = None,
+    out: NDArray[Any] | Tensor[Any] | None = None,
+    return_lse: Literal[False] = False,
+    workers: int | None = None,
+) -> Result: ...
+
+
+@overload
+def sparse_attention(
+    Q: Tensor[Result],
+    K: ArrayLike,
+    V: ArrayLike,
+    mask: SparseLike | Mask,
+    *,
+    scale: float | None = None,
+    bias: ArrayLike | None = None,
+    out: NDArray[Any] | Tensor[Any] | None = None,
+    return_lse: Literal[True],
+    workers: int | None = None,
+) -> tuple[Result, Result]: ...
+
+
+@overload
+def sparse_attention(
+    Q: Tensor[Result],
+    K: ArrayLike,
+    V: ArrayLike,
+    mask: SparseLike | Mask,
+    *,
+    scale: float | None = None,
+    bias: ArrayLike | None = None,
+    out: NDArray[Any] | Tensor[Any] | None = None,
+    return_lse: bool,
+    workers: int | None = None,
+) -> Result | tuple[Result, Result]: ...
 
 
 @overload
@@ -71,17 +116,17 @@ def sparse_attention(
 
 
 def sparse_attention(
-    Q: ArrayLike,
-    K: ArrayLike,
-    V: ArrayLike,
+    Q: Any,
+    K: Any,
+    V: Any,
     mask: SparseLike | Mask,
     *,
     scale: float | None = None,
     bias: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
+    out: Any = None,
     return_lse: bool = False,
     workers: int | None = None,
-) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
+) -> Any:
     """Compute sparse attention: ``softmax(scale * Q @ K.T + bias) @ V`` over the entries of a mask.
 
     Scores are computed, normalised and multiplied by `V` in one pass over blocks of queries.  They

@@ -18,9 +18,21 @@ from .._runtime.threads import resolve_workers
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .._inputs.types import Out
+    from .._inputs.types import Out, Result, Tensor
 
 __all__ = ["kwinners"]
+
+
+@overload
+def kwinners(
+    X: Tensor[Result],
+    k: int,
+    *,
+    axis: int = -1,
+    format: Literal["dense", "csr"] = "dense",
+    out: None = None,
+    workers: int | None = None,
+) -> Result: ...
 
 
 @overload
@@ -60,14 +72,14 @@ def kwinners(
 
 
 def kwinners(
-    X: ArrayLike,
+    X: Any,
     k: int,
     *,
     axis: int = -1,
     format: Literal["dense", "csr"] = "dense",
-    out: NDArray[Any] | None = None,
+    out: Any = None,
     workers: int | None = None,
-) -> NDArray[Any] | sp.csr_array:
+) -> Any:
     """Keep the `k` largest elements along an axis, the winners [1]_, and set all others to zero.
 
     Parameters

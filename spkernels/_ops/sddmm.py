@@ -27,10 +27,12 @@ if TYPE_CHECKING:
         Operand,
         OtherArray,
         OtherMatrix,
+        Result,
         Sparse,
         SparseLike,
         SparseOut,
         Stack,
+        Tensor,
         Unranked,
     )
 
@@ -40,6 +42,19 @@ __all__ = ["sddmm"]
 _CHUNK_BYTES = 1 << 20
 
 
+@overload
+def sddmm(
+    P: Tensor[Result],
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    scale: bool = False,
+    workers: int | None = None,
+    check: bool = True,
+) -> Result: ...
 @overload
 def sddmm(
     P: SparseLike,

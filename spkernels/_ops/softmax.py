@@ -19,9 +19,20 @@ from .._runtime.threads import resolve_workers
 from .sddmm import with_data
 
 if TYPE_CHECKING:
-    from .._inputs.types import Sparse, SparseLike
+    from .._inputs.types import Result, Sparse, SparseLike, Tensor
 
 __all__ = ["masked_softmax"]
+
+
+@overload
+def masked_softmax(  # type: ignore[overload-overlap]  # types of tensors tell no layouts
+    P: Tensor[Result],
+    *,
+    scale: float = 1.0,
+    out: Tensor[Any] | None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> Result: ...
 
 
 @overload

@@ -31,7 +31,7 @@ from .epilogue import check_epilogue, dense_product, finish
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .._inputs.types import Activation, Order, Out, SparseLike
+    from .._inputs.types import Activation, Order, Out, Result, SparseLike, Tensor
 
 __all__ = ["multiply_dense", "multiply_packed", "spmm"]
 
@@ -41,6 +41,34 @@ _ORDERS = (None, "C", "F", "K")
 _CONVERTED = ("dia", "lil", "dok")
 
 
+@overload
+def spmm(  # type: ignore[overload-overlap]  # types of tensors tell no layouts
+    A: SparseLike | ArrayLike,
+    B: Tensor[Result],
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    bias: ArrayLike | None = None,
+    activation: Activation | None = None,
+    order: Order | None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> Result: ...
+@overload
+def spmm(  # type: ignore[overload-overlap]  # types of tensors tell no layouts
+    A: Tensor[Result],
+    B: SparseLike,
+    *,
+    out: None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    bias: ArrayLike | None = None,
+    activation: Activation | None = None,
+    order: Order | None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> Result: ...
 @overload
 def spmm(
     A: SparseLike | ArrayLike,
@@ -73,7 +101,7 @@ def spmm(
     A: SparseLike | ArrayLike,
     B: SparseLike | ArrayLike,
     *,
-    out: NDArray[Any] | None = None,
+    out: NDArray[Any] | Tensor[Any] | None = None,
     alpha: float = 1.0,
     beta: float = 0.0,
     bias: ArrayLike | None = None,
@@ -81,7 +109,7 @@ def spmm(
     order: Order | None = None,
     workers: int | None = None,
     check: bool = True,
-) -> NDArray[Any]:
+) -> Any:
     """Multiply a sparse and a dense matrix: ``activation(alpha * A @ B + beta * out + bias)``.
 
     One of `A` and `B` is a scipy.sparse array or matrix, and the other is dense.  Shapes, dtypes
@@ -209,12 +237,12 @@ def spmm(
         if result is not None:
             return tensors.returned(result, out)
     if tensors.dense_among(A, B, out, bias):
-        options = {
+        given = {
             "out": out, "alpha": alpha, "beta": beta, "bias": bias, "activation": activation,
             "order": order, "workers": workers, "check": check,
         }  # fmt: skip
         dense = A if tensors.dense_among(A) else B
-        return tensors.call(spmm, {"A": A, "B": B}, options, dense)
+        return tensors.call(spmm, {"A": A, "B": B}, given, dense)
     options = (out, alpha, beta, bias, activation, order)
     dense_first = not sp.issparse(A)
     if dense_first != sp.issparse(B):

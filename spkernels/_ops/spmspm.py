@@ -30,9 +30,29 @@ from .crossover import goes_by_columns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .._inputs.types import Operand, Out, SparseLike
+    from .._inputs.types import Operand, Out, Result, SparseLike, Tensor
 
 __all__ = ["spmspm"]
+
+
+@overload
+def spmspm(  # type: ignore[overload-overlap]  # types of tensors tell no layouts
+    A: Tensor[Result],
+    B: SparseLike,
+    *,
+    out: None = None,
+    workers: int | None = None,
+) -> Result: ...
+
+
+@overload
+def spmspm(  # type: ignore[overload-overlap]  # types of tensors tell no layouts
+    A: SparseLike,
+    B: Tensor[Result],
+    *,
+    out: None = None,
+    workers: int | None = None,
+) -> Result: ...
 
 
 @overload
@@ -59,9 +79,9 @@ def spmspm(
     A: SparseLike,
     B: SparseLike,
     *,
-    out: NDArray[Any] | None = None,
+    out: Any = None,
     workers: int | None = None,
-) -> NDArray[Any]:
+) -> Any:
     """Multiply two sparse matrices into a dense one: ``(A @ B).toarray()`` in one pass.
 
     Parameters

@@ -28,9 +28,20 @@ from .._runtime.threads import resolve_workers
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .._inputs.types import Out, SparseLike
+    from .._inputs.types import Out, Result, SparseLike, Tensor
 
 __all__ = ["spmspv"]
+
+
+@overload
+def spmspv(  # type: ignore[overload-overlap]  # types of tensors tell no layouts
+    A: SparseLike | ArrayLike,
+    x: Tensor[Result],
+    *,
+    out: None = None,
+    workers: int | None = None,
+    check: bool = True,
+) -> Result: ...
 
 
 @overload
@@ -59,10 +70,10 @@ def spmspv(
     A: SparseLike | ArrayLike,
     x: SparseLike | ArrayLike,
     *,
-    out: NDArray[Any] | None = None,
+    out: Any = None,
     workers: int | None = None,
     check: bool = True,
-) -> NDArray[Any]:
+) -> Any:
     """Multiply a matrix and a sparse vector [1]_: only the vector's active columns are read.
 
     Parameters

@@ -46,7 +46,7 @@ from .quantise import quantised
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .._inputs.types import Activation, Out, QuantisedDType, SparseLike
+    from .._inputs.types import Activation, Out, QuantisedDType, Result, SparseLike, Tensor
     from .explain import Explanation
 
 __all__ = ["Int8Matrix", "prepare_int8"]
@@ -264,6 +264,21 @@ class Int8Matrix(Multiplier):
     @overload
     def spmm(
         self,
+        B: Tensor[Result],
+        *,
+        out: None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        bias: ArrayLike | None = None,
+        activation: Activation | None = None,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> Result: ...
+    @overload
+    def spmm(
+        self,
         B: ArrayLike,
         *,
         out: None = None,
@@ -293,9 +308,9 @@ class Int8Matrix(Multiplier):
     ) -> Out: ...
     def spmm(
         self,
-        B: ArrayLike,
+        B: Any,
         *,
-        out: NDArray[Any] | None = None,
+        out: NDArray[Any] | Tensor[Any] | None = None,
         dtype: QuantisedDType | np.dtype[Any] | None = None,
         scale: ArrayLike | None = None,
         zero_point: ArrayLike = 0,
@@ -304,7 +319,7 @@ class Int8Matrix(Multiplier):
         out_scale: float | None = None,
         out_zero_point: int = 0,
         workers: int | None = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Multiply, and scale or requantise the sums.
 
         The sums ``S = Q @ (B - zero_point)`` are exact.  The `dtype` determines the result [1]_:
@@ -425,6 +440,21 @@ class Int8Matrix(Multiplier):
     @overload
     def linear(
         self,
+        X: Tensor[Result],
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: None = None,
+        dtype: QuantisedDType | np.dtype[Any] | None = None,
+        scale: ArrayLike | None = None,
+        zero_point: ArrayLike = 0,
+        out_scale: float | None = None,
+        out_zero_point: int = 0,
+        workers: int | None = None,
+    ) -> Result: ...
+    @overload
+    def linear(
+        self,
         X: ArrayLike,
         bias: ArrayLike | None = None,
         *,
@@ -454,18 +484,18 @@ class Int8Matrix(Multiplier):
     ) -> Out: ...
     def linear(
         self,
-        X: ArrayLike,
+        X: Any,
         bias: ArrayLike | None = None,
         *,
         activation: Activation | None = None,
-        out: NDArray[Any] | None = None,
+        out: NDArray[Any] | Tensor[Any] | None = None,
         dtype: QuantisedDType | np.dtype[Any] | None = None,
         scale: ArrayLike | None = None,
         zero_point: ArrayLike = 0,
         out_scale: float | None = None,
         out_zero_point: int = 0,
         workers: int | None = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Apply W as the weight of a linear layer: ``X @ W.T``, scaled, with bias and activation.
 
         The sums ``S = (X - zero_point) @ Q.T`` are exact.  `spmm` says what results from them.
@@ -598,7 +628,11 @@ class Int8Matrix(Multiplier):
         out[...] = result
         return out
 
-    def __matmul__(self, B: ArrayLike) -> NDArray[np.int32]:
+    @overload
+    def __matmul__(self, B: Tensor[Result]) -> Result: ...
+    @overload
+    def __matmul__(self, B: ArrayLike) -> NDArray[np.int32]: ...
+    def __matmul__(self, B: Any) -> Any:
         own = self._own
         if type(B) is np.ndarray and self._workers is None and own is not None:
             packed = own.packed.get(_core.int8_width(B.shape[1] if B.ndim == 2 else 1))
@@ -609,7 +643,11 @@ class Int8Matrix(Multiplier):
             return tensors.product(Int8Matrix.__matmul__, self, B, "B")
         return self._matmul(B)
 
-    def __rmatmul__(self, X: ArrayLike) -> NDArray[np.int32]:
+    @overload
+    def __rmatmul__(self, X: Tensor[Result]) -> Result: ...
+    @overload
+    def __rmatmul__(self, X: ArrayLike) -> NDArray[np.int32]: ...
+    def __rmatmul__(self, X: Any) -> Any:
         W = self._parent
         if type(X) is np.ndarray and W is not None and W._workers is None:
             packed = W._own.packed.get(_core.int8_width(X.shape[0] if X.ndim == 2 else 1))

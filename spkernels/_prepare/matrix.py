@@ -39,7 +39,7 @@ from .structure import Structure
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .._inputs.types import Activation, Order, Out, SparseLike
+    from .._inputs.types import Activation, Order, Out, Result, SparseLike, Tensor
     from ..patterns import Pattern
     from .explain import Explanation
 
@@ -162,6 +162,19 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
     @overload
     def spmm(
         self,
+        B: Tensor[Result],
+        *,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        bias: ArrayLike | None = None,
+        activation: Activation | None = None,
+        order: Order | None = None,
+        workers: int | None = None,
+    ) -> Result: ...
+    @overload
+    def spmm(
+        self,
         B: ArrayLike,
         *,
         out: None = None,
@@ -187,16 +200,16 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
     ) -> Out: ...
     def spmm(
         self,
-        B: ArrayLike,
+        B: Any,
         *,
-        out: NDArray[Any] | None = None,
+        out: Any = None,
         alpha: float = 1.0,
         beta: float = 0.0,
         bias: ArrayLike | None = None,
         activation: Activation | None = None,
         order: Order | None = None,
         workers: int | None = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Multiply: ``activation(alpha * W @ B + beta * out + bias)``.
 
         Parameters
@@ -247,11 +260,11 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
             if result is not None:
                 return result
         if tensors.dense_among(B, out, bias):
-            options = {
+            given = {
                 "out": out, "alpha": alpha, "beta": beta, "bias": bias, "activation": activation,
                 "order": order, "workers": workers,
             }  # fmt: skip
-            return self._of_tensors(PreparedMatrix.spmm, "B", B, options)
+            return self._of_tensors(PreparedMatrix.spmm, "B", B, given)
         if not isinstance(B, np.ndarray):
             B = dense_array(B, "B")
         if B.ndim > 2:
@@ -266,10 +279,12 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
 
     # scipy's operator multiplies fewer operands.
     @overload  # type: ignore[override]
+    def __matmul__(self, other: Tensor[Result]) -> Result: ...
+    @overload
     def __matmul__(self, other: ArrayLike) -> NDArray[Any]: ...
     @overload
     def __matmul__(self, other: LinearOperator) -> LinearOperator: ...
-    def __matmul__(self, other: ArrayLike | LinearOperator) -> Any:
+    def __matmul__(self, other: Any) -> Any:
         own = self._own
         if own is not None:
             result = _core.spmm_fast(
@@ -284,10 +299,12 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         return self._matmul(other)
 
     @overload  # type: ignore[override]
+    def __rmatmul__(self, other: Tensor[Result]) -> Result: ...
+    @overload
     def __rmatmul__(self, other: ArrayLike) -> NDArray[Any]: ...
     @overload
     def __rmatmul__(self, other: LinearOperator) -> LinearOperator: ...
-    def __rmatmul__(self, other: ArrayLike | LinearOperator) -> Any:
+    def __rmatmul__(self, other: Any) -> Any:
         turned = self._transposed
         if turned is not None and type(other) is np.ndarray and other.ndim in (1, 2):
             result = turned._rows(other, None, None, None, 1.0, 0.0, self._workers)
@@ -342,6 +359,18 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
     @overload
     def linear(
         self,
+        X: Tensor[Result],
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        workers: int | None = None,
+    ) -> Result: ...
+    @overload
+    def linear(
+        self,
         X: ArrayLike,
         bias: ArrayLike | None = None,
         *,
@@ -365,15 +394,15 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
     ) -> Out: ...
     def linear(
         self,
-        X: ArrayLike,
+        X: Any,
         bias: ArrayLike | None = None,
         *,
         activation: Activation | None = None,
-        out: NDArray[Any] | None = None,
+        out: Any = None,
         alpha: float = 1.0,
         beta: float = 0.0,
         workers: int | None = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Apply W as the weight of a linear layer: ``activation(alpha * X @ W.T + bias)``.
 
         Parameters
@@ -426,11 +455,11 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
             if result is not None:
                 return result if X.ndim <= 2 else result.reshape(*X.shape[:-1], self.shape[0])
         elif tensors.dense_among(X, out, bias):
-            options = {
+            given = {
                 "bias": bias, "activation": activation, "out": out, "alpha": alpha, "beta": beta,
                 "workers": workers,
             }  # fmt: skip
-            return self._of_tensors(PreparedMatrix.linear, "X", X, options)
+            return self._of_tensors(PreparedMatrix.linear, "X", X, given)
         X = numbers(dense_array(X, "X"), "X")
         bias = check_layer(self.shape, X, bias)
         shape = (*X.shape[:-1], self.shape[0])

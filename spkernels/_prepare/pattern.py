@@ -30,7 +30,7 @@ from .._runtime.threads import resolve_workers
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .._inputs.types import Matrix, SparseLike, SparseOut, Stack, Unranked
+    from .._inputs.types import Matrix, Result, SparseLike, SparseOut, Stack, Tensor, Unranked
 
 __all__ = ["PreparedPattern", "prepare_pattern"]
 
@@ -87,6 +87,18 @@ class PreparedPattern:
         arrays = csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes
         return arrays + self._column_runs.nbytes
 
+    @overload
+    def sddmm(
+        self,
+        X: Tensor[Result],
+        Y: ArrayLike,
+        *,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        scale: bool = False,
+        workers: int | None = None,
+    ) -> Result: ...
     @overload
     def sddmm(
         self,
@@ -161,8 +173,8 @@ class PreparedPattern:
     ) -> Any: ...
     def sddmm(
         self,
-        X: ArrayLike,
-        Y: ArrayLike,
+        X: Any,
+        Y: Any,
         *,
         out: SparseLike | NDArray[Any] | None = None,
         alpha: float = 1.0,

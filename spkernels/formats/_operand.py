@@ -9,7 +9,7 @@ from .._prepare.multiplier import Convertible
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .._inputs.types import Activation, Out
+    from .._inputs.types import Activation, Out, Result, Tensor
 
 __all__ = ["Operand"]
 
@@ -24,10 +24,18 @@ class Operand(Convertible):
     def _multiplier(self) -> Any:
         raise NotImplementedError
 
-    def __matmul__(self, B: ArrayLike) -> NDArray[Any]:
+    @overload
+    def __matmul__(self, B: Tensor[Result]) -> Result: ...
+    @overload
+    def __matmul__(self, B: ArrayLike) -> NDArray[Any]: ...
+    def __matmul__(self, B: Any) -> Any:
         return self._multiplier() @ B
 
-    def __rmatmul__(self, X: ArrayLike) -> NDArray[Any]:
+    @overload
+    def __rmatmul__(self, X: Tensor[Result]) -> Result: ...
+    @overload
+    def __rmatmul__(self, X: ArrayLike) -> NDArray[Any]: ...
+    def __rmatmul__(self, X: Any) -> Any:
         return self._multiplier().__rmatmul__(X)
 
     def _matmul(self, B, out):
@@ -42,6 +50,18 @@ class Operand(Convertible):
     def _rspmm(self, X, **options):
         return self._multiplier()._rspmm(X, **options)
 
+    @overload
+    def linear(
+        self,
+        X: Tensor[Result],
+        bias: ArrayLike | None = None,
+        *,
+        activation: Activation | None = None,
+        out: None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        workers: int | None = None,
+    ) -> Result: ...
     @overload
     def linear(
         self,
@@ -68,15 +88,15 @@ class Operand(Convertible):
     ) -> Out: ...
     def linear(
         self,
-        X: ArrayLike,
+        X: Any,
         bias: ArrayLike | None = None,
         *,
         activation: Activation | None = None,
-        out: NDArray[Any] | None = None,
+        out: NDArray[Any] | Tensor[Any] | None = None,
         alpha: float = 1.0,
         beta: float = 0.0,
         workers: int | None = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Apply this array as the weight of a linear layer; see `spkernels.PreparedMatrix.linear`.
 
         Examples

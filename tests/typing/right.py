@@ -113,3 +113,42 @@ with accelerate() as switch:
 assert_type(one(1), str)
 assert_type(other(1), str)
 assert_type(accelerate.report().taken, int)
+
+
+# Tensors of torch, which need not be there: of results, the class is that of `detach`.
+class Tensor:
+    def detach(self) -> Tensor:
+        return self
+
+    def crow_indices(self) -> Tensor:
+        return self
+
+    def __array__(self, dtype: Any = None) -> Any:
+        return B
+
+
+class Parameter(Tensor):
+    pass
+
+
+def of_tensors(x: Parameter, y: Tensor) -> None:
+    assert_type(spkernels.spmm(A, x), Tensor)
+    assert_type(spkernels.spmm(x, A, bias=y), Tensor)
+    assert_type(spkernels.spmm(y, W, out=y), Tensor)
+    assert_type(spkernels.spmm(y, B), NDArray[Any])
+    assert_type(W @ x, Tensor)
+    assert_type(W.spmm(x, bias=y), Tensor)
+    assert_type(W.linear(x, y, out=y), Tensor)
+    assert_type(nm @ x, Tensor)
+    assert_type(nm.linear(x), Tensor)
+    assert_type(W8 @ x, Tensor)
+    assert_type(W8.linear(x, scale=y), Tensor)
+    assert_type(spkernels.sddmm(y, x, x), Tensor)
+    assert_type(P.sddmm(x, x), Tensor)
+    assert_type(spkernels.masked_softmax(y), Tensor)
+    assert_type(spkernels.sparse_attention(x, x, x, mask), Tensor)
+    assert_type(spkernels.sparse_attention(x, x, x, y, return_lse=True), tuple[Tensor, Tensor])
+    assert_type(spkernels.kwinners(x, 1, format="csr"), Tensor)
+    assert_type(spkernels.spmspv(A, x), Tensor)
+    assert_type(spkernels.spmspm(A, y), Tensor)
+    assert_type(spkernels.spmspm(y, A.T), Tensor)
