@@ -16,7 +16,8 @@ import torch
 
 import spkernels
 
-__all__ = ["STORAGE", "Weight", "array_of", "forget", "int8_of", "pattern_of", "weight_of"]
+__all__ = ["STORAGE", "Packed", "Weight", "array_of", "forget", "int8_of", "pattern_of",
+           "weight_of"]  # fmt: skip
 
 #: The dtypes of weights, with the dtype and the storage of what is prepared from them.
 STORAGE: dict[torch.dtype, tuple[Any, Any]] = {
@@ -142,6 +143,69 @@ class Weight:
             self._matrix.update_values(self._csr.data)
         self._packed = True
         return self._matrix
+
+
+class Packed:
+    """A packed weight and its bias as a module keeps them, for calls that change neither.
+
+    Attributes
+    ----------
+    matrix : PreparedMatrix
+        The weight.
+    bias : ndarray of shape (m,), or None
+        The bias, which shares the memory of the tensor.
+    column : ndarray of shape (m, 1), or None
+        The same as a column.
+    """
+
+    __slots__ = ("_bias", "_dtype", "_pointers", "_tensors", "_versions", "_width", "bias",
+                 "column", "matrix")  # fmt: skip
+
+    def __init__(self, tensors, matrix, bias, array):
+        self._tensors, self._bias = tensors, bias
+        self._versions = _versions(*tensors)
+        self._pointers = tensors[0].data_ptr(), 0 if bias is None else bias.data_ptr()
+        self._dtype, self._width = tensors[0].dtype, matrix.shape[1]
+        self.matrix, self.bias = matrix, array
+        self.column = None if array is None else array[:, None]
+
+    @classmethod
+    def of(cls, weight: tuple[Any, ...], bias: torch.Tensor | None) -> Packed | None:
+        """Return what a module keeps, or None if the weight is not packed or must be converted."""
+        values, columns, offsets, width = weight
+        if values.dtype in _LOW or (bias is not None and bias.dtype is not values.dtype):
+            return None
+        found = weight_of(values, columns, offsets, width)
+        if found.packed is None:
+            return None
+        array = None if bias is None else found.bias(bias)
+        return cls((values, columns, offsets), found.packed, bias, array)
+
+    def is_current(self, values, columns, offsets, bias) -> bool:
+        """Return whether these are the tensors that were packed, as they were."""
+        tensors, pointers = self._tensors, self._pointers
+        return (
+            values is tensors[0]
+            and columns is tensors[1]
+            and offsets is tensors[2]
+            and bias is self._bias
+            and (values._version, columns._version, offsets._version) == self._versions
+            and values.data_ptr() == pointers[0]
+            and (bias is None or bias.data_ptr() == pointers[1])
+        )
+
+    def suits(self, x: torch.Tensor) -> bool:
+        """Return whether `x` can be multiplied as it is."""
+        return x.dtype is self._dtype and x.shape[-1:] == (self._width,) and not x.is_neg()
+
+    def linear(
+        self, x: torch.Tensor, activation: str | None, workers: int | None
+    ) -> torch.Tensor:
+        """Return the layer's result for an input that `suits`."""
+        array = (x.detach() if x.requires_grad else x).numpy()
+        return torch.from_numpy(
+            self.matrix.linear(array, self.bias, activation=activation, workers=workers)
+        )
 
 
 def _checked(values, columns, offsets, shape):

@@ -16,7 +16,7 @@ from ._modules import FAMILIES, Options
 from ._modules.family import Family, Original
 from ._record import Call, example_calls, record
 from ._report import Layer, Report
-from ._swap import Following, Place, Swap, activation_after, places_of, restore_settings
+from ._swap import Following, Place, Swap, activation_after, places_of, restore
 from ._weights import Csr, csr_of, read_weight
 
 __all__ = ["densify_", "sparsify_"]
@@ -121,26 +121,9 @@ def sparsify_(
     calls, batches = _inputs(example_inputs)
     if options.int8 and not calls:
         raise ValueError("example_inputs must be inputs for dtype 'int8', which they calibrate")
-    candidates, layers = _candidates(model, filter_fn)
-    with torch.no_grad(), _evaluating(model), _strided(candidates):
-        _find_calls(model, candidates, calls, batches)
-        swap = Swap()
-        for candidate in candidates:
-            _try(candidate, options, min_speedup)
-            if candidate.sparse is not None:
-                _note(swap, candidate)
-        swap.keep_padding(model)
-        report = _whole(model, swap, calls, min(min_speedup, 1 - _NOISE), candidates)
-    swap.copy_modes()
-    for candidate in candidates:
-        if candidate.sparse is not None:
-            _finish(candidate)
-    known = {candidate.layer.name: candidate.layer for candidate in candidates}
-    return replace(
-        report,
-        layers=tuple(known.get(layer.name, layer) for layer in layers),
-        notes=_notes(model, candidates),
-    )
+    # Tensors that are made in inference mode count no changes, so they could not be packed.
+    with torch.inference_mode(False), torch.no_grad():
+        return _sparsify(model, filter_fn, min_speedup, options, calls, batches)
 
 
 def densify_(model: nn.Module) -> nn.Module:
@@ -180,8 +163,32 @@ def densify_(model: nn.Module) -> nn.Module:
             for place in places:
                 place.parent._modules[place.name] = dense
     for module in model.modules():
-        restore_settings(module)
+        restore(module)
     return model
+
+
+def _sparsify(model, filter_fn, min_speedup, options, calls, batches):
+    """Measure, replace and report, with arguments that were checked."""
+    candidates, layers = _candidates(model, filter_fn)
+    with _evaluating(model), _strided(candidates):
+        _find_calls(model, candidates, calls, batches)
+        swap = Swap()
+        for candidate in candidates:
+            _try(candidate, options, min_speedup)
+            if candidate.sparse is not None:
+                _note(swap, candidate)
+        swap.keep_padding(model)
+        report = _whole(model, swap, calls, min(min_speedup, 1 - _NOISE), candidates)
+    swap.copy_modes()
+    for candidate in candidates:
+        if candidate.sparse is not None:
+            _finish(candidate)
+    known = {candidate.layer.name: candidate.layer for candidate in candidates}
+    return replace(
+        report,
+        layers=tuple(known.get(layer.name, layer) for layer in layers),
+        notes=_notes(model, candidates),
+    )
 
 
 def _checked(model, min_speedup, dtype, pattern, workers):

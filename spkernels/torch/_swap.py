@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ._modules.family import Original
+from ._modules.fused import Fused
+from ._modules.sequential import SparseSequential
 
-__all__ = ["Fused", "Place", "Swap", "activation_after", "places_of", "restore_settings"]
+__all__ = ["Place", "Swap", "activation_after", "places_of", "restore"]
 
 #: The attribute of a layer that holds the values of settings as they were.
 _SETTINGS = "_dense_settings"
@@ -31,15 +32,6 @@ _MODULES: dict[type, Callable[[Any], str | None]] = {
 }
 _FUNCTIONS = {F.relu: "relu", torch.relu: "relu", F.gelu: "gelu", F.silu: "silu"}
 _LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
-
-
-class Fused(nn.Identity):
-    """Stands where an activation was that the layer before it computes now."""
-
-    def __init__(self, activation: nn.Module):
-        super().__init__()
-        # A plain attribute: the activation is no longer among the modules of the model.
-        self.__dict__["original"] = Original(activation, ())
 
 
 def identity(x: torch.Tensor) -> torch.Tensor:
@@ -82,7 +74,7 @@ def activation_after(places: list[Place]) -> Following | None:
     if len(places) != 1:
         return None
     parent, name = places[0].parent, places[0].name
-    if type(parent) is nn.Sequential:
+    if type(parent) in (nn.Sequential, SparseSequential):
         names = list(parent._modules)
         following = names[names.index(name) + 1 :]
         place = Place(parent, following[0]) if following else None
@@ -139,6 +131,8 @@ class Swap:
         """Make the changes."""
         for place, _, new in self._modules:
             place.parent._modules[place.name] = new
+            if type(place.parent) is nn.Sequential:
+                place.parent.__class__ = SparseSequential
         for layer, settings in self._settings.items():
             layer.__dict__[_SETTINGS] = {name: layer.__dict__[name] for name in settings}
             layer.__dict__.update(settings)
@@ -152,10 +146,13 @@ class Swap:
         """Take the changes back."""
         for place, old, _ in self._modules:
             place.parent._modules[place.name] = old
+            restore(place.parent)
         for layer in self._settings:
-            restore_settings(layer)
+            restore(layer)
 
 
-def restore_settings(layer: nn.Module) -> None:
-    """Give the settings of a layer the values that they had before a swap."""
+def restore(layer: nn.Module) -> None:
+    """Give a layer the class and the settings that it had before a swap."""
+    if type(layer) is SparseSequential:
+        layer.__class__ = nn.Sequential
     layer.__dict__.update(layer.__dict__.pop(_SETTINGS, {}))

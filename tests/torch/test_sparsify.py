@@ -211,3 +211,52 @@ def test_gradients_reach_the_input_and_the_bias():
     model(x).sum().backward()
     torch.testing.assert_close(x.grad, expected)
     torch.testing.assert_close(model[0].bias.grad, by_bias)
+
+
+def test_in_inference_mode_weights_are_packed_all_the_same():
+    model = mlp()
+    expected = model(X)
+    with torch.inference_mode():
+        st.sparsify_(model, example_inputs=X, **ALL)
+        copied = copy.deepcopy(model)
+        for made in (model, copied):
+            for _ in range(3):
+                torch.testing.assert_close(made(X), expected)
+            assert made[0].packed() is not None
+        copied[0].values.mul_(0)
+        torch.testing.assert_close(copied[0](X), copied[0].bias.relu().expand(3, -1))
+
+
+def test_layers_of_a_sequential_pass_arrays_on():
+    for make in (mlp, lambda: mlp(nn.Tanh), lambda: mlp(nn.Softplus)):
+        model = make()
+        report = st.sparsify_(model, example_inputs=X, **ALL)
+        assert len(report.replaced) == 2
+        dense = st.densify_(copy.deepcopy(model))
+        assert type(model) is not nn.Sequential and type(dense) is nn.Sequential
+        with torch.no_grad():
+            for x in (X, X[0], X[:0], X.reshape(3, 1, 20), X.T.contiguous().T, X.expand(2, 3, 20)):
+                for _ in range(4):
+                    found, expected = model(x), dense(x)
+                    torch.testing.assert_close(found, expected)
+                    assert found.stride() == expected.stride() or found.numel() < 2
+            with pytest.raises(ValueError, match=r"x must have shape \(..., 20\)"):
+                model(X[:, :5])
+            seen = []
+            model[0].register_forward_hook(lambda *call, seen=seen: seen.append(call))
+            torch.testing.assert_close(model(X), dense(X))
+            assert len(seen) == 1
+
+
+def test_a_sequential_sees_new_values_and_new_modules():
+    model = mlp()
+    st.sparsify_(model, example_inputs=X, **ALL)
+    with torch.no_grad():
+        for _ in range(3):
+            model(X)
+        model[2].values.mul_(3)
+        model[0].bias.data = torch.ones(30)
+        dense = st.densify_(copy.deepcopy(model))
+        torch.testing.assert_close(model(X), dense(X))
+        model[2] = nn.Identity()
+        torch.testing.assert_close(model(X), dense[1](dense[0](X)))

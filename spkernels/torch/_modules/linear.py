@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import spkernels
 
 from .._eager import is_plain
 from .._ops import linear, linear_now
-from .._packed import STORAGE, forget, weight_of
+from .._packed import STORAGE, Packed, forget, weight_of
 from .._weights import Csr, csr_of, dense_of
 from .family import Family, Options, describe
 from .linear_int8 import make_int8
@@ -155,6 +156,7 @@ class SparseLinear(nn.Module):
         self.in_features, self.out_features = csr.width, csr.offsets.shape[0] - 1
         self.activation, self.workers, self.pattern = activation, workers, pattern
         self.trained = trained
+        self._packed: Packed | None = None
         if trained:
             self.values = nn.Parameter(csr.values)
         else:
@@ -214,12 +216,13 @@ class SparseLinear(nn.Module):
 
     def repack(self) -> None:
         """Have the next product read the values anew, after a change through ``.data``."""
+        self._packed = None
         forget(self.values)
 
     def train(self, mode: bool = True) -> SparseLinear:
         """Set the mode.  While values are trained, they are read where they are, not packed."""
         if mode and self.trained:
-            forget(self.values)
+            self.repack()
         return super().train(mode)
 
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
@@ -239,19 +242,48 @@ class SparseLinear(nn.Module):
         """
         # `__getattr__` of modules takes a third of a microsecond.
         parameters, buffers = self._parameters, self._buffers
-        values = parameters.get("values")
-        if values is None:
-            values = buffers["values"]
-        bias = parameters["bias"]
-        weight = values, buffers["columns"], buffers["offsets"], self.in_features
-        if is_plain(x, values, bias, residual):
-            return linear_now(
-                x, *weight, bias, self.activation, residual, False, self.workers,
-                pack=not (self.training and self.trained), pattern=self.pattern,
-            )  # fmt: skip
-        return linear(
-            x, *weight, bias, self.activation, residual, workers=self.workers
-        )
+        values = parameters["values"] if self.trained else buffers["values"]
+        columns, offsets, bias = buffers["columns"], buffers["offsets"], parameters["bias"]
+        weight = values, columns, offsets, self.in_features
+        if not is_plain(x, values, bias, residual):
+            return linear(x, *weight, bias, self.activation, residual, workers=self.workers)
+        packed = self._packed
+        if residual is None and packed is not None and packed.suits(x):
+            if packed.is_current(values, columns, offsets, bias):
+                return packed.linear(x, self.activation, self.workers)
+        if values.is_inference() and not self.trained:
+            self._leave_inference_mode()
+            return self(x, residual)
+        pack = not (self.training and self.trained)
+        result = linear_now(
+            x, *weight, bias, self.activation, residual, False, self.workers, pack=pack,
+            pattern=self.pattern,
+        )  # fmt: skip
+        self._packed = Packed.of(weight, bias) if pack else None
+        return result
+
+    def _leave_inference_mode(self):
+        """Copy buffers that were made in inference mode, as by ``model.to``: they cannot be packed.
+
+        Changes of such tensors are not counted.
+        """
+        with torch.inference_mode(False):
+            for name in ("values", "columns", "offsets"):
+                self._buffers[name] = self._buffers[name].clone()
+
+    def packed(self) -> Packed | None:
+        """Return what is packed of the layer as it is now, or None if its next call packs."""
+        parameters, buffers = self._parameters, self._buffers
+        values = parameters["values"] if self.trained else buffers["values"]
+        packed = self._packed
+        if packed is not None and packed.is_current(
+            values, buffers["columns"], buffers["offsets"], parameters["bias"]
+        ):
+            return packed
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}  # another process packs anew
 
     def extra_repr(self) -> str:
         """Return the facts that ``print(model)`` shows."""
