@@ -37,7 +37,7 @@ class Winners(nn.Module):
         self.count = count
 
     def forward(self, x):
-        # DeepSparse computes comparisons with the last winner wrongly.
+        # A comparison with the last winner is wrong in DeepSparse where a product follows.
         top = x.topk(self.count, dim=1, sorted=False)
         return torch.zeros_like(x).scatter(1, top.indices, top.values)
 
