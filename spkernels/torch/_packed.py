@@ -15,8 +15,9 @@ import scipy.sparse as sp
 import torch
 
 import spkernels
+from spkernels import masks
 
-__all__ = ["STORAGE", "Packed", "Weight", "array_of", "forget", "int8_of", "pattern_of",
+__all__ = ["STORAGE", "Packed", "Weight", "array_of", "forget", "int8_of", "mask_of", "pattern_of",
            "weight_of"]  # fmt: skip
 
 #: The dtypes of weights, with the dtype and the storage of what is prepared from them.
@@ -277,6 +278,13 @@ def _patterns(columns, offsets, width, dtype):
 
 
 @_Cache
+def _masks(columns, offsets, width):
+    shape = (offsets.shape[0] - 1, width)
+    values = np.ones(columns.shape, bool)
+    return masks.from_sparse(_checked(values, array_of(columns), array_of(offsets), shape))
+
+
+@_Cache
 def _int8(values, columns, offsets, scales, width):
     shape = (offsets.shape[0] - 1, width)
     rows = torch.repeat_interleave(scales, offsets.diff())
@@ -289,6 +297,11 @@ def pattern_of(
 ) -> spkernels.PreparedPattern:
     """Return a structure that is prepared for sampled products."""
     return _patterns.get((columns, offsets), width, dtype)
+
+
+def mask_of(columns: torch.Tensor, offsets: torch.Tensor, width: int) -> masks.Mask:
+    """Return a structure as a mask of attention, whose column runs are computed once."""
+    return _masks.get((columns, offsets), width)
 
 
 def int8_of(
