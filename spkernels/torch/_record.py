@@ -102,22 +102,35 @@ def record(
     return {module: list(same.values()) for module, same in found.items()}
 
 
-def _signature(value):
+def _signature(value, seen=None):
+    """Return what calls that take the same time have in common.
+
+    One tensor that is given twice is not two tensors: attention multiplies it once.
+    """
+    seen = [] if seen is None else seen
     if isinstance(value, torch.Tensor):
-        return tuple(value.shape), value.stride(), value.dtype
+        place = next((place for place, one in enumerate(seen) if one is value), len(seen))
+        seen.append(value)
+        return place, tuple(value.shape), value.stride(), value.dtype
     if isinstance(value, Mapping):
-        return tuple((key, _signature(part)) for key, part in value.items())
+        return tuple((key, _signature(part, seen)) for key, part in value.items())
     if isinstance(value, tuple | list):
-        return tuple(map(_signature, value))
-    return type(value)
+        return tuple(_signature(part, seen) for part in value)
+    return value if isinstance(value, bool) else type(value)
 
 
-def _copied(value):
-    """Return a copy, as modules that follow may change their input in place."""
+def _copied(value, copies=None):
+    """Return a copy, as modules that follow may change their input in place.
+
+    A tensor that is given twice has one copy.
+    """
+    copies = {} if copies is None else copies
     if isinstance(value, torch.Tensor):
-        return value.detach().clone()
+        if id(value) not in copies:
+            copies[id(value)] = value.detach().clone()
+        return copies[id(value)]
     if isinstance(value, Mapping):
-        return {key: _copied(part) for key, part in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(map(_copied, value)) if type(value) in (tuple, list) else value
+        return {key: _copied(part, copies) for key, part in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_copied(part, copies) for part in value)
     return value

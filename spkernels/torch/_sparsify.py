@@ -17,7 +17,7 @@ from ._modules.family import Family, Original
 from ._record import Call, example_calls, record
 from ._report import Layer, Report
 from ._swap import Following, Place, Swap, activation_after, places_of, restore
-from ._weights import Csr, csr_of, read_weight
+from ._weights import Csr, csr_of, owner_of, read_weight
 
 __all__ = ["densify_", "sparsify_"]
 
@@ -104,6 +104,11 @@ def sparsify_(
     which no optimizer sees, and gradients flow to their inputs and biases.  They can be saved,
     loaded, copied, compiled and exported as others can.
 
+    In `torch.nn.MultiheadAttention` each weight is measured on its own, and so are the linear
+    layers of `torch.nn.TransformerEncoderLayer`.  The fused path of that layer reads dense weights,
+    and is left out where one became sparse.  It is part of the time of the whole model before, and
+    not of the times of modules.
+
     A linear layer that ReLU, GELU, SiLU, Tanh, Sigmoid or another activation of `spkernels.spmm`
     follows in a `torch.nn.Sequential` computes that as well.
 
@@ -158,7 +163,8 @@ def densify_(model: nn.Module) -> nn.Module:
     for module, places in places_of(model).items():
         original = module.__dict__.get("original")
         if isinstance(original, Original):
-            dense = original.restore(module.weights() if original.names else ())
+            weights = module.weights() if original.names else ()
+            dense = original.restore([csr for csr in weights if csr is not None])
             dense.train(module.training)
             for place in places:
                 place.parent._modules[place.name] = dense
@@ -218,20 +224,24 @@ def _inputs(example_inputs):
 def _candidates(model, filter_fn):
     """Return the modules that may be replaced, and the layers of all that have weights."""
     places = places_of(model)
-    owners: dict[nn.Parameter, list[str]] = {}
+    owners: dict[nn.Parameter, list[tuple[str, nn.Module]]] = {}
     for name, module in model.named_modules():
         for parameter in module._parameters.values():
             if parameter is not None:
-                owners.setdefault(parameter, []).append(name)
+                owners.setdefault(parameter, []).append((name, module))
     candidates, layers = [], []
+    covered: set[nn.Module] = set()  # children whose weights are those of their parent's layer
     for name, module in model.named_modules():
         kind = type(module)
         family = FAMILIES.get(kind)
+        if module in covered:
+            continue
         if family is None:
             reason = _why_unknown(module)
             if reason is not None:
                 layers.append(Layer(name, kind.__name__, _largest(module), reason=reason))
             continue
+        covered.update(owner_of(module, weight)[0] for weight in family.weights(module))
         layer = Layer(name, kind.__name__, ())
         candidate = _Candidate(layer, module, family, places.get(module, []))
         reason = _why_not(candidate, owners, filter_fn)
@@ -273,7 +283,9 @@ def _why_not(candidate, owners, filter_fn):
         return "filter_fn"
     weights = []
     for which in candidate.family.weights(module):
-        tied = [owner for owner in owners.get(module._parameters.get(which), ()) if owner != name]
+        owner, leaf = owner_of(module, which)
+        holders = owners.get(owner._parameters.get(leaf), ())
+        tied = [other for other, holder in holders if holder is not owner]
         if tied:
             return f"its weight is tied to that of {', '.join(tied)}"
         weight = read_weight(module, which)
@@ -312,8 +324,9 @@ def _strided(candidates: list[_Candidate]) -> Iterator[None]:
     held = []
     try:
         for candidate in candidates:
-            parameters = candidate.module._parameters
-            for name in candidate.family.weights(candidate.module):
+            for path in candidate.family.weights(candidate.module):
+                owner, name = owner_of(candidate.module, path)
+                parameters = owner._parameters
                 weight = parameters.get(name)
                 if weight is not None and weight.layout is not torch.strided:
                     held.append((parameters, name, weight))
@@ -344,7 +357,7 @@ def _try(candidate, options, min_speedup):
     module = candidate.module
     following = activation_after(candidate.places) if candidate.family.fuses else None
     name = None if following is None else following.name
-    forms = _forms(candidate, name, options)
+    forms = _forms(candidate, name, min_speedup, options)
     first = candidate.calls[0]
     parts = []
     for call in candidate.calls:
@@ -378,10 +391,13 @@ def _modules(forms):
     return [module for form in forms for module in form.modules()]
 
 
-def _forms(candidate, activation, options):
+def _forms(candidate, activation, min_speedup, options):
     """Return the sparse modules that may stand for a candidate."""
     module, family, weights = candidate.module, candidate.family, candidate.weights
-    forms = [family.make(module, weights, activation, options)]
+    if family.make_for is None:
+        forms = [family.make(module, weights, activation, options)]
+    else:
+        forms = [family.make_for(module, weights, candidate.calls, min_speedup, options)]
     if options.int8 and family.make_int8 is not None:
         ranges = [call.range for call in candidate.calls]
         inputs = min(low for low, _ in ranges), max(high for _, high in ranges)
@@ -458,7 +474,11 @@ def _whole(model, swap, calls, least, candidates):
 def _finish(candidate):
     """Free the dense weights of a module that was replaced."""
     module, sparse = candidate.module, candidate.sparse
-    names = candidate.family.weights(module)
+    names = [
+        name
+        for name, csr in zip(candidate.family.weights(module), sparse.weights(), strict=True)
+        if csr is not None
+    ]
     sparse.__dict__["original"] = original = Original(module, names)
     original.free()
 

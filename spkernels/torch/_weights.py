@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import prune
 
 from ._packed import STORAGE, array_of
 
-__all__ = ["Csr", "csr_of", "dense_of", "negative_zeros", "pruned_by", "read_weight"]
+__all__ = ["Csr", "csr_of", "dense_of", "joined", "negative_zeros", "owner_of", "pruned_by",
+           "read_weight", "rows_of"]  # fmt: skip
 
 _INT32_MAX = 2**31 - 1
 
@@ -40,6 +43,12 @@ class Csr:
         return 1 - self.values.shape[0] / size if size else 0.0
 
 
+def owner_of(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """Return the module that has a parameter, and its name there; children have dots in `name`."""
+    child, _, leaf = name.rpartition(".")
+    return module.get_submodule(child), leaf
+
+
 def pruned_by(module: nn.Module, name: str) -> prune.BasePruningMethod | None:
     """Return the hook of `torch.nn.utils.prune` that makes a parameter of a module, or None."""
     for hook in module._forward_pre_hooks.values():
@@ -50,6 +59,7 @@ def pruned_by(module: nn.Module, name: str) -> prune.BasePruningMethod | None:
 
 def read_weight(module: nn.Module, name: str) -> torch.Tensor | str:
     """Return the weight that a module multiplies by, without a gradient, or why it must stay."""
+    module, name = owner_of(module, name)
     if nn.utils.parametrize.is_parametrized(module, name):
         return "its weight is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
     hook = pruned_by(module, name)
@@ -86,6 +96,27 @@ def csr_of(weight: torch.Tensor) -> Csr:
     torch.cumsum(counts, 0, dtype=index, out=offsets[1:])
     columns = mask.nonzero()[:, 1].to(index)
     return Csr(weight[mask], columns, offsets, weight.shape[1], shape)
+
+
+def rows_of(csr: Csr, first: int, last: int) -> Csr:
+    """Return the rows [first, last) of a weight of two dimensions, as a copy."""
+    offsets = csr.offsets[first : last + 1]
+    begin, end = int(offsets[0]), int(offsets[-1])
+    values, columns = csr.values[begin:end].clone(), csr.columns[begin:end].clone()
+    return Csr(values, columns, offsets - begin, csr.width, (last - first, csr.width))
+
+
+def joined(parts: Sequence[Csr]) -> Csr:
+    """Return a weight of two dimensions whose rows are those of the parts."""
+    if len(parts) == 1:
+        return parts[0]
+    values, columns = (
+        torch.cat([getattr(part, name) for part in parts]) for name in ("values", "columns")
+    )
+    counts = torch.cat([part.offsets.diff() for part in parts])
+    offsets = F.pad(counts.cumsum(0, dtype=counts.dtype), (1, 0))
+    width = parts[0].width
+    return Csr(values, columns, offsets, width, (len(counts), width))
 
 
 def dense_of(csr: Csr, zeros: np.ndarray | None = None) -> torch.Tensor:

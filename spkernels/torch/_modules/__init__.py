@@ -1,10 +1,14 @@
 """Modules with sparse weights, one file for each kind of layer."""
 
+from .attention import ATTENTION, SparseMultiheadAttention
 from .family import Family, Options
 from .linear import LINEAR, SparseLinear
 from .linear_int8 import SparseInt8Linear
 
-__all__ = ["FAMILIES", "Family", "Options", "SparseInt8Linear", "SparseLinear"]
+__all__ = ["FAMILIES", "Family", "Options", "SparseInt8Linear", "SparseLinear",
+           "SparseMultiheadAttention"]  # fmt: skip
 
 #: What can be replaced: by the exact type of the module, as a subclass may compute something else.
-FAMILIES: dict[type, Family] = {kind: family for family in (LINEAR,) for kind in family.kinds}
+FAMILIES: dict[type, Family] = {
+    kind: family for family in (LINEAR, ATTENTION) for kind in family.kinds
+}

@@ -13,7 +13,7 @@ from torch import nn
 
 import spkernels
 
-from .._weights import Csr, dense_of, negative_zeros, pruned_by
+from .._weights import Csr, dense_of, negative_zeros, owner_of, pruned_by
 
 __all__ = ["Family", "Options", "Original", "describe"]
 
@@ -35,8 +35,9 @@ class Family:
     ----------
     kinds : tuple of type
         The classes of the modules.
-    weights : tuple of str, or callable
-        The names of the parameters that become sparse; a callable returns them for a module.
+    weights : callable
+        ``weights(module)`` returns the names of the parameters that become sparse.  One of a child
+        has the child's name and a dot before it.
     refuse : callable
         ``refuse(module)`` returns why a module must stay dense, or None.
     make : callable
@@ -50,6 +51,9 @@ class Family:
     make_int8 : callable, optional
         ``make_int8(module, weights, inputs, activation, options)`` returns a module that multiplies
         bytes, for inputs of the range ``inputs``, or raises an error that says why it cannot.
+    make_for : callable, optional
+        ``make_for(module, weights, calls, min_speedup, options)`` stands for `make` where the calls
+        of the module are known.
     """
 
     kinds: tuple[type, ...]
@@ -59,6 +63,7 @@ class Family:
     example: Callable[[nn.Module, int], tuple[Any, ...] | None]
     fuses: bool = False
     make_int8: Callable[..., nn.Module] | None = None
+    make_for: Callable[..., nn.Module] | None = None
 
 
 class Original:
@@ -88,7 +93,8 @@ class Original:
     def free(self) -> None:
         """Free the dense weights; those that pruning holds by parts, or that are sparse, stay."""
         for name in self.names:
-            weight = self.module._parameters.get(name)
+            owner, leaf = owner_of(self.module, name)
+            weight = owner._parameters.get(leaf)
             if weight is None or weight.layout is not torch.strided:
                 continue
             self._zeros[name] = negative_zeros(weight.detach())
@@ -98,15 +104,16 @@ class Original:
     def restore(self, weights: Sequence[Csr]) -> nn.Module:
         """Return the module with the values that the sparse module has now."""
         for name, csr in zip(self.names, weights, strict=True):
+            owner, leaf = owner_of(self.module, name)
             if name in self._strides:
-                weight = self.module._parameters[name]
+                weight = owner._parameters[leaf]
                 assert weight is not None
                 dense = dense_of(csr, self._zeros.pop(name))
                 into = torch.empty_strided(csr.shape, self._strides.pop(name), dtype=dense.dtype)
                 weight.data = into.copy_(dense)
-            elif pruned_by(self.module, name) is not None:
+            elif pruned_by(owner, leaf) is not None:
                 kept = dense_of(csr)
-                part = self.module._parameters[f"{name}_orig"]
+                part = owner._parameters[f"{leaf}_orig"]
                 mask = kept != 0
                 part.data[mask] = kept[mask].to(part.dtype)
         return self.module

@@ -240,10 +240,16 @@ class SparseLinear(nn.Module):
         Tensor of shape (..., out_features)
             Of the dtype of `x`; sums are formed in float32 at least.
         """
+        return self.product(x, self._parameters["bias"], residual)
+
+    def product(
+        self, x: torch.Tensor, bias: torch.Tensor | None, residual: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return what `forward` returns, with another bias."""
         # `__getattr__` of modules takes a third of a microsecond.
         parameters, buffers = self._parameters, self._buffers
         values = parameters["values"] if self.trained else buffers["values"]
-        columns, offsets, bias = buffers["columns"], buffers["offsets"], parameters["bias"]
+        columns, offsets = buffers["columns"], buffers["offsets"]
         weight = values, columns, offsets, self.in_features
         if not is_plain(x, values, bias, residual):
             return linear(x, *weight, bias, self.activation, residual, workers=self.workers)
@@ -253,7 +259,7 @@ class SparseLinear(nn.Module):
                 return packed.linear(x, self.activation, self.workers)
         if values.is_inference() and not self.trained:
             self._leave_inference_mode()
-            return self(x, residual)
+            return self.product(x, bias, residual)
         pack = not (self.training and self.trained)
         result = linear_now(
             x, *weight, bias, self.activation, residual, False, self.workers, pack=pack,

@@ -1,0 +1,363 @@
+"""`SparseMultiheadAttention`, which stands for `torch.nn.MultiheadAttention`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .._measure import times_of, total
+from .._record import Call
+from .._weights import Csr, joined, rows_of
+from .family import Family, Options, describe
+from .linear import SparseLinear
+
+__all__ = ["ATTENTION", "SparseMultiheadAttention"]
+
+
+class SparseMultiheadAttention(nn.Module):
+    """Multi-head attention, as `torch.nn.MultiheadAttention`, some of whose weights are sparse.
+
+    `sparsify_` makes it.  Attention itself is `torch.nn.functional.scaled_dot_product_attention`,
+    or PyTorch's formula where weights of attention are wanted.
+
+    Attributes
+    ----------
+    inputs : ModuleList
+        The projections of queries, keys and values, without their biases: one for all three, one
+        for queries and one for the two others, or three.  Each is a `SparseLinear` or a dense one.
+    counts : tuple of int
+        How many of queries, keys and values each projection makes.
+    out_proj : SparseLinear or torch.nn.Linear
+        The projection of the result.
+    in_proj_bias, bias_k, bias_v, embed_dim, kdim, vdim, num_heads, head_dim, dropout, batch_first,
+    add_zero_attn
+        As in `torch.nn.MultiheadAttention`.
+    """
+
+    in_proj_bias: torch.Tensor | None
+    bias_k: torch.Tensor | None
+    bias_v: torch.Tensor | None
+
+    def __init__(
+        self,
+        dense: nn.MultiheadAttention,
+        inputs: Sequence[nn.Module],
+        counts: Sequence[int],
+        out_proj: nn.Module,
+    ):
+        super().__init__()
+        for name in _FACTS:
+            setattr(self, name, getattr(dense, name))
+        for name in ("in_proj_bias", "bias_k", "bias_v"):
+            self.register_parameter(name, getattr(dense, name))
+        self.inputs = nn.ModuleList(inputs)
+        self.counts = tuple(counts)
+        self.out_proj = out_proj
+
+    @property
+    def in_proj_weight(self) -> torch.Tensor | None:
+        """The weights of all input projections as a dense tensor; None if their widths differ."""
+        if not self._qkv_same_embed_dim:
+            return None
+        return torch.cat([layer.weight for layer in self.inputs])
+
+    def weights(self) -> tuple[Csr | None, ...]:
+        """Return the weights in the order of the family's names; None for a dense one."""
+        inputs = [layer.csr if isinstance(layer, SparseLinear) else None for layer in self.inputs]
+        if self._qkv_same_embed_dim:
+            inputs = [None if inputs[0] is None else joined(inputs)]
+        out = self.out_proj.csr if isinstance(self.out_proj, SparseLinear) else None
+        return (*inputs, out)
+
+    def describe(self) -> tuple[str, str]:
+        """Return the patterns of the packed weights, and their kernels."""
+        layers = [*self.inputs, self.out_proj]
+        sparse = [layer for layer in layers if isinstance(layer, SparseLinear)]
+        patterns, kernels = describe(*(layer.prepared(1) for layer in sparse))
+        return patterns, kernels if len(sparse) == len(layers) else f"{kernels} / dense"
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        key_padding_mask: torch.Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: torch.Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what `torch.nn.MultiheadAttention` returns for these arguments."""
+        if query.is_nested or key.is_nested or value.is_nested:
+            raise TypeError(
+                "query, key and value must not be nested tensors, which a torch.nn."
+                "TransformerEncoder makes if its use_nested_tensor is True"
+            )
+        # The checks of PyTorch itself, so that its messages and warnings come.
+        batched = F._mha_shape_check(
+            query, key, value, key_padding_mask, attn_mask, self.num_heads
+        )
+        self._check(query, key, value)
+        q, k, v = (
+            self._heads(x, batched) for x in self.project((query, key, value))
+        )
+        mask = self._mask(q, k, key_padding_mask, attn_mask, is_causal, need_weights)
+        causal = is_causal and mask is None
+        k, v, mask = self._extended(k, v, mask)
+        dropout = self.dropout if self.training else 0.0
+        weights = None
+        if need_weights:
+            result, weights = _attention(q, k, v, mask, dropout)
+            weights = weights.mean(1) if average_attn_weights else weights
+            weights = weights if batched else weights.squeeze(0)
+        else:
+            result = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
+        if not batched:
+            result = result.squeeze(0).transpose(0, 1)
+        elif self.batch_first:
+            result = result.transpose(1, 2)
+        else:
+            result = result.permute(2, 0, 1, 3)
+        return _linear(self.out_proj, result.flatten(-2), self.out_proj.bias), weights
+
+    def project(self, sources: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the queries, keys and values of three tensors, of which some may be the same.
+
+        The same tensor is multiplied once by a projection.
+        """
+        found = []
+        for layer, count in zip(self.inputs, self.counts, strict=True):
+            first = len(found)
+            bias = self.in_proj_bias
+            if bias is not None and count < 3:
+                bias = bias.narrow(0, first * self.embed_dim, count * self.embed_dim)
+            mine = sources[first : first + count]
+            found += _projected(layer, mine, bias, self.embed_dim)
+        return found
+
+    def _check(self, query, key, value):
+        for name, tensor, width in (
+            ("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim)
+        ):  # fmt: skip
+            if tensor.shape[-1] != width:
+                raise ValueError(
+                    f"{name} must have shape (..., {width}), got {tuple(tensor.shape)}"
+                )
+        if key.shape[:-1] != value.shape[:-1]:
+            raise ValueError(
+                f"value must have the leading dimensions {tuple(key.shape[:-1])} of key, got shape "
+                f"{tuple(value.shape)}"
+            )
+
+    def _heads(self, x, batched):
+        """Return the heads of a projection, as a view of shape (batch, heads, length, width)."""
+        x = x.unflatten(-1, (self.num_heads, self.head_dim))
+        if not batched:
+            return x.transpose(0, 1).unsqueeze(0)
+        return x.transpose(1, 2) if self.batch_first else x.permute(1, 2, 0, 3)
+
+    def _mask(self, q, k, key_padding_mask, attn_mask, is_causal, need_weights):
+        """Return what is added to the scores, of a shape that broadcasts, or None."""
+        if is_causal and attn_mask is None:
+            raise ValueError("attn_mask must be given if is_causal says that it is causal")
+        if is_causal and key_padding_mask is None and not need_weights:
+            return None
+        key_padding_mask = F._canonical_mask(
+            key_padding_mask, "key_padding_mask", F._none_or_dtype(attn_mask), "attn_mask", q.dtype
+        )
+        mask = F._canonical_mask(attn_mask, "attn_mask", None, "", q.dtype, check_other=False)
+        batch, heads, rows, cols = *q.shape[:3], k.shape[2]
+        if mask is not None:
+            shape = (rows, cols) if mask.dim() == 2 else (batch * heads, rows, cols)
+            if mask.shape != shape:
+                raise ValueError(f"attn_mask must have shape {shape}, got {tuple(mask.shape)}")
+            if mask.dim() == 3:
+                mask = mask.view(batch, heads, rows, cols)
+        if key_padding_mask is not None:
+            if key_padding_mask.numel() != batch * cols or key_padding_mask.shape[-1] != cols:
+                raise ValueError(
+                    f"key_padding_mask must have shape {(batch, cols)}, got "
+                    f"{tuple(key_padding_mask.shape)}"
+                )
+            padding = key_padding_mask.view(batch, 1, 1, cols)
+            mask = padding if mask is None else mask + padding
+        return mask
+
+    def _extended(self, k, v, mask):
+        """Return keys, values and mask with those that `bias_k` and `add_zero_attn` append."""
+        batch, heads, cols, width = k.shape
+        if self.bias_k is not None:
+            shape = (1, heads, 1, width)
+            k = torch.cat([k, self.bias_k.view(shape).expand(batch, -1, -1, -1)], 2)
+            v = torch.cat([v, self.bias_v.view(shape).expand(batch, -1, -1, -1)], 2)
+        if self.add_zero_attn:
+            zeros = k.new_zeros(batch, heads, 1, width)
+            k, v = torch.cat([k, zeros], 2), torch.cat([v, zeros], 2)
+        if mask is not None and k.shape[2] > cols:
+            mask = F.pad(mask, (0, k.shape[2] - cols))
+        return k, v, mask
+
+    def extra_repr(self) -> str:
+        """Return the facts that ``print(model)`` shows."""
+        return (
+            f"embed_dim={self.embed_dim}, num_heads={self.num_heads}, "
+            f"batch_first={self.batch_first}"
+        )
+
+
+_FACTS = ("embed_dim", "kdim", "vdim", "_qkv_same_embed_dim", "num_heads", "head_dim", "dropout",
+          "batch_first", "add_zero_attn")  # fmt: skip
+
+
+def _attention(q, k, v, mask, dropout):
+    """Return the result and the weights of attention, by PyTorch's formula."""
+    scores = (q * math.sqrt(1 / q.shape[-1])) @ k.mT
+    weights = F.softmax(scores if mask is None else scores + mask, -1)
+    if dropout:
+        weights = F.dropout(weights, dropout)
+    return weights @ v, weights
+
+
+def _linear(layer, x, bias):
+    if isinstance(layer, SparseLinear):
+        return layer.product(x, bias)
+    return F.linear(x, layer.weight, bias)
+
+
+def _projected(layer, sources, bias, width):
+    """Return a part of the layer's result for each source, which is computed once for each."""
+    first = sources[0]
+    if all(source is first for source in sources):
+        return _linear(layer, first, bias).split(width, -1)
+    parts = []
+    for place, source in enumerate(sources):
+        rows = slice(place * width, (place + 1) * width)
+        if isinstance(layer, SparseLinear):
+            # Rows of a packed weight are not multiplied alone.
+            parts.append(_linear(layer, source, bias)[..., rows])
+        else:
+            added = None if bias is None else bias[rows]
+            parts.append(F.linear(source, layer.weight[rows], added))
+    return parts
+
+
+def _names(module):
+    if module._qkv_same_embed_dim:
+        return ("in_proj_weight", "out_proj.weight")
+    return ("q_proj_weight", "k_proj_weight", "v_proj_weight", "out_proj.weight")
+
+
+def _refuse(module):
+    return None
+
+
+def _make(module, weights, activation, options: Options):
+    return _made(module, weights, (3,), options)
+
+
+def _made(module, weights, counts, options):
+    """Return the module with the weights given sparse, and those dense for which None is given.
+
+    If queries, keys and values have one weight, it is divided by `counts`.
+    """
+    *inputs, out = weights
+    names = _names(module)
+    if not module._qkv_same_embed_dim:
+        counts = (1, 1, 1)
+    elif inputs[0] is None:
+        counts = (3,)
+    elif len(counts) > 1:
+        ends = [sum(counts[: place + 1]) * module.embed_dim for place in range(len(counts))]
+        inputs = [rows_of(inputs[0], *pair) for pair in zip([0, *ends], ends, strict=False)]
+    layers = [
+        _dense(module, names[place]) if csr is None else _sparse(csr, None, options)
+        for place, csr in enumerate(inputs)
+    ]
+    out_proj = module.out_proj if out is None else _sparse(out, module.out_proj.bias, options)
+    return SparseMultiheadAttention(module, layers, counts, out_proj)
+
+
+def _sparse(csr, bias, options):
+    return SparseLinear.of(csr, bias, None, options.workers, options.pattern, trained=False)
+
+
+def _dense(module, name):
+    """Return a layer without a bias that shares a weight of the module."""
+    weight = getattr(module, name)
+    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=False)
+    # A weight with a mask of pruning is no parameter of the module.
+    layer.weight = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight.detach())
+    return layer
+
+
+def _make_for(module, weights, calls: Sequence[Call], min_speedup, options: Options):
+    """Return the module with those weights sparse that are faster so; all of them if none is."""
+    sources = [_sources(call) for call in calls]
+    counts = _counts(sources)
+    dense, sparse = (
+        _made(module, each, counts, options).eval() for each in ([None] * len(weights), weights)
+    )
+    bias = module.out_proj.bias
+    outputs = [three[0].new_zeros((*three[0].shape[:-1], module.embed_dim)) for three in sources]
+    if module._qkv_same_embed_dim:
+        choices = [(dense.project, sparse.project, sources)]
+    else:
+        choices = [
+            (partial(_linear, pair[0], bias=None), partial(_linear, pair[1], bias=None),
+             [three[place] for three in sources])
+            for place, pair in enumerate(zip(dense.inputs, sparse.inputs, strict=True))
+        ]  # fmt: skip
+    choices.append(
+        (partial(_linear, dense.out_proj, bias=bias), partial(_linear, sparse.out_proj, bias=bias),
+         outputs)
+    )  # fmt: skip
+    modules = list(sparse.modules())
+    faster = [_is_faster(*choice, modules, calls, min_speedup) for choice in choices]
+    if all(faster) or not any(faster):
+        return sparse
+    kept = [csr if better else None for csr, better in zip(weights, faster, strict=True)]
+    return _made(module, kept, counts, options)
+
+
+def _sources(call):
+    """Return the query, the key and the value of a call."""
+    names = ("query", "key", "value")
+    known = {**dict(zip(names, call.args, strict=False)), **call.kwargs}
+    return [known[name] for name in names]
+
+
+def _counts(sources):
+    """Return how to divide the input projections, so that no call multiplies what it drops."""
+    if all(query is key is value for query, key, value in sources):
+        return (3,)
+    return (1, 2) if all(key is value for _, key, value in sources) else (1, 1, 1)
+
+
+def _is_faster(dense, sparse, inputs, modules, calls, min_speedup):
+    parts = [
+        (times_of([partial(dense, x), partial(sparse, x)], modules), call.count)
+        for x, call in zip(inputs, calls, strict=True)
+    ]
+    seconds = total(parts).seconds
+    return seconds[0] >= min_speedup * seconds[1]
+
+
+def _example(module, batch):
+    """Return the arguments of self-attention of one sequence whose length is the batch."""
+    shape = (1, batch) if module.batch_first else (batch, 1)
+    dtype = module.out_proj.weight.dtype
+    query = torch.randn(*shape, module.embed_dim).to(dtype)
+    if module._qkv_same_embed_dim:
+        return query, query, query
+    widths = module.kdim, module.vdim
+    return query, *(torch.randn(*shape, width).to(dtype) for width in widths)
+
+
+ATTENTION = Family(
+    (nn.MultiheadAttention,), _names, _refuse, _make, _example, make_for=_make_for
+)
