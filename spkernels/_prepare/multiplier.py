@@ -44,7 +44,8 @@ class Multiplier:
     def __array_ufunc__(self, ufunc, method, *inputs, **options) -> Any:
         if ufunc is _MATMUL and method == "__call__":
             if not options and inputs[1] is self:  # X @ W: the fast path
-                return _from_right(_array(inputs[0], "X"), self)
+                left = inputs[0]
+                return _from_right(left if type(left) is np.ndarray else _array(left, "X"), self)
             return _matmul(_array(inputs[0], "X"), _array(inputs[1], "B"), **options)
         if method == "__call__" and not options:
             if ufunc in _COMPARISONS:  # objects that are not arrays compare by identity
