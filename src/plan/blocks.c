@@ -5,6 +5,16 @@
 #include "../threads/partition.h"
 #include "cost.h"
 
+/* Kernels take rows by groups of up to 8. */
+#define ROW_GROUP 8
+
+ptrdiff_t spk_even_row_panels(ptrdiff_t rows, ptrdiff_t height, ptrdiff_t threads) {
+  const ptrdiff_t row_panels = spk_ceil_div(rows, height);
+  if (row_panels < threads) return height;
+  const ptrdiff_t even = spk_round_up(row_panels, threads);
+  return spk_min(height, spk_round_up(spk_ceil_div(rows, even), ROW_GROUP));
+}
+
 ptrdiff_t spk_row_panels_block(const spk_sparse *A, double shared, ptrdiff_t vectors,
                                const spk_kernels *kernels, const spk_machine *machine) {
   const ptrdiff_t row_bytes =

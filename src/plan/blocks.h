@@ -10,6 +10,10 @@
 /* The cells (a row panel in a block) beyond one per entry that a matrix may have. */
 #define SPK_MAX_EMPTY_CELLS 4096.0
 
+/* The height of row panels that are at most `height` high, nearly all equal, and dealt out to the
+ * threads without a rest.  1040 rows are 6 row panels of 176 rows for two threads, and not 4 of 256
+ * and one of 16: products with 8 columns took 17.9 us instead of 13.9 (Zen 5, 90% sparse). */
+ptrdiff_t spk_even_row_panels(ptrdiff_t rows, ptrdiff_t height, ptrdiff_t threads);
 /* For row panels: the number of rows with the least cost by the model.  `shared` is the share of
  * A's entries whose rows have the same columns as their neighbours. */
 ptrdiff_t spk_row_panels_block(const spk_sparse *A, double shared, ptrdiff_t vectors,

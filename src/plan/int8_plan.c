@@ -39,6 +39,7 @@ spk_status spk_choose_int8_gather4(const spk_sparse *A, int threads, const spk_k
   while (height > SPK_MIN_ROW_PANEL_ROWS && spk_ceil_div(A->rows, height) < tasks &&
          (double)spk_ceil_div(A->rows, height / 2) <= most)
     height /= 2;
+  height = spk_even_row_panels(A->rows, height, tasks / 2);
   *shape = (spk_int8_gather4_shape){.kernels = kernels,
                                     .tile = tile,
                                     .row_panel_rows = height,

@@ -49,6 +49,7 @@ spk_status spk_choose_row_panels(const spk_sparse *A, ptrdiff_t width, ptrdiff_t
     cells *= 2.0;
     if (cells * SPK_ENTRIES_PER_CELL > entries) break;
   }
+  height = spk_even_row_panels(A->rows, height, tasks / 2);
   /* All blocks have nearly the same height. */
   const ptrdiff_t most = spk_max(1, spk_min(block_rows, spk_min(SPK_MAX_BLOCK_ROWS, A->cols)));
   const ptrdiff_t blocks = spk_max(1, spk_ceil_div(A->cols, most));

@@ -60,6 +60,20 @@ static void check_balanced(void) {
     }
 }
 
+/* Small differences of weight move no item. */
+static void check_nearly_equal(void) {
+  enum { MAX_ITEMS = 64 };
+  ptrdiff_t before[MAX_ITEMS + 1] = {0};
+  for (ptrdiff_t parts = 1; parts <= 16; parts++)
+    for (ptrdiff_t each = 1; parts * each <= MAX_ITEMS; each++) {
+      test_case("%td parts of %td items of nearly equal weight", parts, each);
+      const ptrdiff_t count = parts * each;
+      for (ptrdiff_t i = 0; i < count; i++) before[i + 1] = before[i] + 10000 + random_below(50);
+      for (ptrdiff_t part = 0; part <= parts; part++)
+        CHECK(spk_partition_balanced(before, count, part, parts) == part * each, "part %td", part);
+    }
+}
+
 static double time_of(ptrdiff_t parts, ptrdiff_t row_panels, double packing, ptrdiff_t tiles,
                       ptrdiff_t threads) {
   return (double)spk_ceil_div(tiles * parts, threads) *
@@ -92,5 +106,6 @@ void check_partition(void) {
   check_tiles();
   check_even();
   check_balanced();
+  check_nearly_equal();
   check_chosen();
 }

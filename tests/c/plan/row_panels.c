@@ -93,6 +93,24 @@ static void check_packed(const spk_sparse *A, const spk_row_panels_shape *s, spk
   free(packed.weights);
 }
 
+/* Row panels of which no thread has many more rows than another. */
+static void check_even(void) {
+  static const ptrdiff_t heights[] = {64, 128, 256};
+  for (ptrdiff_t rows = 1; rows < 3000; rows += 1 + random_below(40))
+    for (int h = 0; h < 3; h++)
+      for (int t = 1; t <= 5; t++) {
+        const ptrdiff_t height = spk_even_row_panels(rows, heights[h], t);
+        const ptrdiff_t row_panels = spk_ceil_div(rows, height);
+        test_case("%td rows by %td at most, %d threads", rows, heights[h], t);
+        CHECK(height >= 1 && height <= heights[h], "%td rows", height);
+        if (rows < t * heights[h]) continue;
+        /* Heights are rounded to 8 rows. */
+        const ptrdiff_t most = spk_ceil_div(row_panels, t) * height;
+        const ptrdiff_t rounded = 8 * spk_round_up(spk_ceil_div(rows, heights[h]), t);
+        CHECK(most * t <= rows + rounded, "%td of %td rows", most, rows);
+      }
+}
+
 /* The height that the model says is best, against those that it was chosen among. */
 static void check_block(const spk_sparse *A, ptrdiff_t vectors, const spk_machine *machine) {
   const spk_kernels *kernels = spk_active_kernels();
@@ -109,6 +127,7 @@ static void check_block(const spk_sparse *A, ptrdiff_t vectors, const spk_machin
 }
 
 void check_row_panels(void) {
+  check_even();
   static const ptrdiff_t heights[] = {1, 64, 1000, PTRDIFF_MAX};
   for (int s = 0; s < SHAPES; s++)
     for (int dtype = 0; dtype < 2; dtype++) {
