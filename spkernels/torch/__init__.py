@@ -3,13 +3,13 @@
 `sparsify_` replaces the modules of a model that a sparse kernel makes faster, in place, and reports
 what it did and why; `densify_` gives the original back.  `SparseLinear` trains sparse weights.
 ``torch.ops.spkernels`` has the operators: they are differentiable, and can be compiled and
-exported.  This needs PyTorch: ``pip install 'spkernels[torch]'``.
+exported.  This needs PyTorch, which the extra ``torch`` of the package installs.
 """
 
 try:
     import torch as _torch  # noqa: F401
 except ImportError as error:
-    raise ImportError("spkernels.torch needs PyTorch: pip install 'spkernels[torch]'") from error
+    raise ImportError("spkernels.torch needs PyTorch: pip install torch") from error
 
 
 from . import _ops  # noqa: F401
