@@ -1,7 +1,8 @@
 """Pruned PyTorch models on sparse kernels, on CPUs.
 
 `sparsify_` replaces the modules of a model that a sparse kernel makes faster, in place, and reports
-what it did and why; `densify_` gives the original back.  `SparseLinear` trains sparse weights.
+what it did and why; `densify_` gives the original back.  `advise` predicts what pruning would
+bring.  `SparseLinear` trains sparse weights.
 ``torch.ops.spkernels`` has the operators: they are differentiable, and can be compiled and
 exported.  This needs PyTorch, which the extra ``torch`` of the package installs.
 """
@@ -13,8 +14,11 @@ except ImportError as error:
 
 
 from . import _ops  # noqa: F401
+from ._advice import Advice, AdvisedLayer, Outcome
+from ._advise import advise
 from ._modules import SparseInt8Linear, SparseLinear
 from ._report import Layer, Report
 from ._sparsify import densify_, sparsify_
 
-__all__ = ["Layer", "Report", "SparseInt8Linear", "SparseLinear", "densify_", "sparsify_"]
+__all__ = ["Advice", "AdvisedLayer", "Layer", "Outcome", "Report", "SparseInt8Linear",
+           "SparseLinear", "advise", "densify_", "sparsify_"]  # fmt: skip

@@ -10,6 +10,8 @@ above these, or do not repeat, the functions are compared by one thread.
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +21,8 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["MEASURED", "ONE_THREAD", "Times", "predict", "times_of", "total"]
+__all__ = ["MEASURED", "ONE_THREAD", "SystemClock", "Times", "least", "one_thread", "predict",
+           "share_of", "times_of", "total"]  # fmt: skip
 
 #: What times are: those of calls as they are, or those by one thread.
 MEASURED = "measured"
@@ -89,28 +92,41 @@ def total(parts: Sequence[tuple[Times, int]]) -> Times:
     return Times(wall, serial, all(times.calm for times, _ in parts))
 
 
-def predict(whole: Times, parts: Iterable[tuple[Times, int]]) -> float:
-    """Return the seconds of a model some of whose parts are replaced.
+def least(measured: Sequence[Times]) -> Times:
+    """Return the shortest times of the same functions, which were measured several times.
+
+    Those on all threads are of calm measurements, if there is one.
+    """
+    calm = [times for times in measured if times.calm]
+    wall = tuple(map(min, zip(*(times.wall for times in calm or measured), strict=True)))
+    serial = tuple(map(min, zip(*(times.serial for times in measured), strict=True)))
+    return Times(wall, serial, bool(calm))
+
+
+def share_of(whole: Times, part: Times) -> float:
+    """Return the share of the time of a model that a part of it takes, both by their first times.
+
+    They are compared on the basis of `whole`.
+    """
+    return (part.wall if whole.calm else part.serial)[0] / whole.seconds[0]
+
+
+def predict(seconds: float, parts: Iterable[tuple[float, float]]) -> float:
+    """Return the seconds of a model whose parts become faster.
 
     Parameters
     ----------
-    whole : Times
-        Of the model as it is: the first of its times counts.
-    parts : iterable of (Times, int)
-        Of parts of the model as they are, and the place of the time of what replaces each.
-
-    Returns
-    -------
-    float
-        On the basis of `whole`.  A part that was measured on the other basis becomes faster by the
-        same factor.  Parts that seem to take longer than the model take all of its time.
+    seconds : float
+        Those of the model as it is.
+    parts : iterable of (float, float)
+        The share of the time that a part takes, and the share of this that is left of it.  Parts
+        that seem to take longer than the model take all of its time.
     """
     shares = saved = 0.0
-    for times, place in parts:
-        share = (times.wall if whole.calm else times.serial)[0] / whole.seconds[0]
+    for share, left in parts:
         shares += share
-        saved += share * (1 - times.seconds[place] / times.seconds[0])
-    return whole.seconds[0] * (1 - saved / max(1.0, shares))
+        saved += share * (1 - left)
+    return seconds * (1 - saved / max(1.0, shares))
 
 
 def times_of(
@@ -142,7 +158,7 @@ def times_of(
         serial = None
         # In the worst case one thread takes as long as all threads together.
         if sum(once) * threads <= _MAX_SECONDS:
-            with _one_thread(modules):
+            with one_thread(modules):
                 serial, _ = _in_turns(functions, once, clock.cpu, clock, _MIN_SERIAL_TURNS)
         wall, calm = _in_turns(functions, once, clock.wall, clock, _MIN_TURNS, serial)
     return Times(tuple(wall), tuple(serial or wall), calm or serial is None)
@@ -160,9 +176,12 @@ def _warm(function, ready, clock):
 
 
 @contextmanager
-def _one_thread(modules: Iterable[nn.Module]) -> Iterator[None]:
+def one_thread(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Let torch and modules that have an attribute `workers` use one thread."""
     threads = torch.get_num_threads()
-    workers = {module: module.workers for module in modules if hasattr(module, "workers")}
+    workers: dict[Any, Any] = {
+        module: module.workers for module in modules if hasattr(module, "workers")
+    }
     try:
         torch.set_num_threads(1)
         for module in workers:
@@ -184,8 +203,9 @@ def _in_turns(functions, once, read, clock, least, serial=None):
     while True:
         for function, seconds, taken in zip(functions, once, turns, strict=True):
             taken.append(_turn(function, seconds > _LONG, read, clock))
-        best = [min(taken) for taken in turns]
-        believable = all(map(_repeats, turns)) and (
+        found = [_shortest(taken, read == clock.cpu) for taken in turns]
+        best = [seconds for seconds, _ in found]
+        believable = all(repeats for _, repeats in found) and (
             serial is None
             or all(w <= _SLOWER * s + _START for w, s in zip(best, serial, strict=True))
         )
@@ -203,16 +223,27 @@ def _turn(function, long, read, clock):
     """
     if not long:
         function()
-    best, end = float("inf"), clock.wall() + _TURN_SECONDS
+    best, end = math.inf, clock.wall() + _TURN_SECONDS
     while True:
         start = read()
         function()
-        best = min(best, read() - start)
-        if clock.wall() > end:
+        taken = read() - start
+        if taken > 0:  # the CPU time of a virtual machine's thread may stand still
+            best = min(best, taken)
+        if clock.wall() > end and best < math.inf:
             return best
 
 
-def _repeats(taken):
-    """Return whether the two shortest times of turns are equal, or there is but one."""
-    least = sorted(taken)[:2]
-    return least[-1] <= (1 + _EQUAL) * least[0]
+def _shortest(turns, cpu):
+    """Return the shortest time of some turns, and whether another turn repeats it.
+
+    Of CPU times, one that none repeats is left out, unless no time repeats: other processes make
+    CPU times longer, and only a disturbed clock makes one shorter.
+    """
+    ordered = sorted(turns)
+    for one, other in itertools.pairwise(ordered):
+        if other <= (1 + _EQUAL) * one:
+            return one, True
+        if not cpu:
+            break
+    return ordered[0], len(ordered) == 1

@@ -47,6 +47,11 @@ class Call:
                 low, high = (part.item() for part in args[0].aminmax())
                 self.range = min(low, self.range[0]), max(high, self.range[1])
 
+    @property
+    def signature(self) -> Any:
+        """What calls that take the same time have in common: sizes, strides and dtypes."""
+        return _signature((self.args, self.kwargs))
+
     def on(self, module: nn.Module) -> Any:
         """Call a module with these arguments."""
         return module(*self.args, **self.kwargs)

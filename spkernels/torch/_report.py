@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ._measure import MEASURED, ONE_THREAD
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Layer", "Report"]
+__all__ = ["Layer", "Report", "lines_of", "ms", "star_of", "without_nan"]
 
 _HEADER = ("module", "kind", "weight", "input", "zeros", "pattern", "kernel", "dense ms",
            "sparse ms", "speed-up", "")  # fmt: skip
@@ -134,7 +135,7 @@ class Report:
             "error": self.error,
             "notes": list(self.notes),
         }
-        return _without_nan(facts)
+        return without_nan(facts)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the times of the modules before and after, as bars, and return the axes.
@@ -161,26 +162,19 @@ class Report:
         ax.set_xlabel("time of all calls (ms)")
         ax.legend()
         if not math.isnan(self.speedup):
-            title = f"model: {_ms(self.dense)} ms before, {_ms(self.sparse)} ms after"
+            title = f"model: {ms(self.dense)} ms before, {ms(self.sparse)} ms after"
             ax.set_title(f"{title} ({self.speedup:.2f}x)")
         return ax
 
     def __str__(self) -> str:
         rows = [_HEADER, *(_row(layer) for layer in self.layers)]
-        widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADER))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if place in _LEFT else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
+        lines = lines_of(rows, _LEFT)
         lines.append(f"{len(self.replaced)} of {len(self.layers)} modules became sparse")
         if not math.isnan(self.dense):
-            star = _star(self.basis)
+            star = star_of(self.basis)
             lines.append(
-                f"model: {_ms(self.dense)}{star} ms before, {_ms(self.predicted)}{star} ms "
-                f"predicted, {_ms(self.sparse)}{star} ms measured after ({self.speedup:.2f}x)"
+                f"model: {ms(self.dense)}{star} ms before, {ms(self.predicted)}{star} ms "
+                f"predicted, {ms(self.sparse)}{star} ms measured after ({self.speedup:.2f}x)"
             )
             lines.append(f"largest error of the outputs: {self.error:.1e} of the largest output")
         if ONE_THREAD in (self.basis, *(layer.basis for layer in self.layers)):
@@ -191,7 +185,7 @@ class Report:
 
 def _row(layer):
     times = ("", "", "") if math.isnan(layer.dense) else (
-        *(f"{_ms(seconds)}{_star(layer.basis)}" for seconds in (layer.dense, layer.sparse)),
+        *(f"{ms(seconds)}{star_of(layer.basis)}" for seconds in (layer.dense, layer.sparse)),
         f"{layer.speedup:.2f}x",
     )  # fmt: skip
     end = f"stays dense: {layer.reason}" if layer.reason else ""
@@ -200,19 +194,34 @@ def _row(layer):
             layer.kernel, *times, end)  # fmt: skip
 
 
-def _star(basis):
+def lines_of(rows: Sequence[Sequence[str]], left: Container[int] = ()) -> list[str]:
+    """Return the lines of a table; the columns in `left` begin at their left ends."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def star_of(basis: str) -> str:
+    """Return the mark of times that were not measured as they are."""
     return "*" if basis == ONE_THREAD else ""
 
 
-def _ms(seconds):
+def ms(seconds: float) -> str:
+    """Return seconds as milliseconds with three digits; "" for NaN."""
     return "" if math.isnan(seconds) else f"{1e3 * seconds:.3g}"
 
 
-def _without_nan(value):
+def without_nan(value: Any) -> Any:
+    """Return numbers, texts, lists and dicts with None for each NaN."""
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, dict):
-        return {key: _without_nan(part) for key, part in value.items()}
+        return {key: without_nan(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in value]
+        return [without_nan(part) for part in value]
     return value

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._measure import Times, predict, times_of, total
+from ._measure import Times, predict, share_of, times_of, total
 from ._modules import FAMILIES, Options
 from ._modules.family import Family, Original
 from ._record import Call, example_calls, record
@@ -221,8 +221,11 @@ def _inputs(example_inputs):
     return example_calls(example_inputs), ()
 
 
-def _candidates(model, filter_fn):
-    """Return the modules that may be replaced, and the layers of all that have weights."""
+def _candidates(model, filter_fn, read=csr_of):
+    """Return the modules that may be replaced, and the layers of all that have weights.
+
+    `read` makes a `Csr` of a dense weight.
+    """
     places = places_of(model)
     owners: dict[nn.Parameter, list[tuple[str, nn.Module]]] = {}
     for name, module in model.named_modules():
@@ -244,7 +247,7 @@ def _candidates(model, filter_fn):
         covered.update(owner_of(module, weight)[0] for weight in family.weights(module))
         layer = Layer(name, kind.__name__, ())
         candidate = _Candidate(layer, module, family, places.get(module, []))
-        reason = _why_not(candidate, owners, filter_fn)
+        reason = _why_not(candidate, owners, filter_fn, read)
         candidate.layer = replace(candidate.layer, reason=reason or "")
         layers.append(candidate.layer)
         if reason is None:
@@ -274,7 +277,7 @@ def _largest(module):
     return max(shapes, key=math.prod, default=())
 
 
-def _why_not(candidate, owners, filter_fn):
+def _why_not(candidate, owners, filter_fn, read):
     """Read the weights of a candidate, and return why it must stay dense, or None."""
     module, name = candidate.module, candidate.layer.name
     if not candidate.places:
@@ -295,7 +298,7 @@ def _why_not(candidate, owners, filter_fn):
     candidate.layer = replace(
         candidate.layer, shape=max((tuple(w.shape) for w in weights), key=math.prod)
     )
-    candidate.weights = [csr_of(weight) for weight in weights]
+    candidate.weights = [read(weight) for weight in weights]
     stored = sum(csr.values.numel() for csr in candidate.weights)
     size = sum(math.prod(csr.shape) for csr in candidate.weights)
     sparsity = 1 - stored / size if size else 0.0
@@ -458,7 +461,11 @@ def _whole(model, swap, calls, least, candidates):
         ready=True,
     )
     dense, sparse = times.seconds
-    predicted = predict(times, [candidate.times for candidate in swapped])
+    parts = [
+        (share_of(times, part), part.seconds[place] / part.seconds[0])
+        for part, place in (candidate.times for candidate in swapped)
+    ]
+    predicted = predict(dense, parts)
     report = Report((), dense, sparse, predicted, times.basis, error)
     if dense >= least * sparse:
         call_as(True)

@@ -1,0 +1,309 @@
+"""`advise`, which predicts the time of a model that was pruned, before anyone prunes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ._advice import Advice, AdvisedLayer, Outcome
+from ._draw import Pattern, outline_of
+from ._measure import MEASURED, ONE_THREAD, Times, least, predict, times_of, total
+from ._modules import Options
+from ._profile import REST, profile
+from ._record import example_calls
+from ._sparsify import _candidates, _dense, _evaluating, _find_calls, _forms, _modules, _strided
+from ._swap import activation_after
+
+__all__ = ["advise"]
+
+#: A layer counts as sparse if it is faster by this factor, which is the default of `sparsify_`.
+_MIN_SPEEDUP = 1.05
+#: A whole model that takes fewer seconds is measured after each of its layers.
+_SHORT = 0.1
+
+
+def advise(
+    model: nn.Module,
+    example_inputs: Any,
+    sparsities: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95),
+    patterns: Sequence[str] = ("unstructured", "16x1", "4x4", "2:4"),
+    *,
+    filter_fn: Callable[[nn.Module, str], bool] | None = None,
+    workers: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Advice:
+    """Predict how fast a model would be if it were pruned, before anyone prunes it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model on the CPU, pruned or not.  It stays as it is.
+    example_inputs : tensor, tuple, dict, or list of these
+        The arguments of a call of the model, as in `sparsify_`.
+    sparsities : sequence of float, optional
+        The shares of zeros, above 0 and below 1.
+    patterns : sequence of str, optional
+        "unstructured", where any weight may be zero; rows x columns of blocks, such as "16x1" and
+        "4x4", where all weights of a block are zero or none; and "2:4", where two of every four
+        neighbouring weights of a row are zero.  Such a pattern has one sparsity, here 0.5.
+    filter_fn : callable, optional
+        ``filter_fn(module, name)`` returns whether a module may be pruned.
+    workers : int, optional
+        The largest number of threads of the sparse modules; by default `torch.get_num_threads`.
+    progress : callable, optional
+        Is called with a text before each measurement.
+
+    Returns
+    -------
+    Advice
+        ``print`` shows tables and an advice in words; `Advice.plot` draws the speed-ups.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
+
+    See Also
+    --------
+    sparsify_ : makes a pruned model faster.
+
+    Notes
+    -----
+    Each layer is measured with random weights at the shapes that the example inputs produce; layers
+    with the same shapes are measured once.  What is left of the model's time stays (Amdahl's law).
+    A layer that is not faster sparse counts as it is.
+
+    Masks are random, so nothing is said about the accuracy of a pruned model.  Rows that pruning
+    leaves with very different numbers of weights take somewhat longer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import spkernels.torch as st
+    >>> model = torch.nn.Sequential(torch.nn.Linear(512, 512), torch.nn.ReLU())
+    >>> advice = st.advise(model, torch.randn(8, 512), sparsities=[0.9], patterns=["16x1"])
+    >>> [(outcome.pattern, outcome.sparsity) for outcome in advice.outcomes]
+    [('16x1', 0.9)]
+    """
+    grid = _grid(sparsities, patterns)
+    options = Options(workers=_checked(model, workers))
+    calls = example_calls(example_inputs)
+    say = progress or (lambda text: None)
+    # As in `sparsify_`, whose modules pack no tensors of inference mode.
+    with torch.inference_mode(False), torch.no_grad():
+        candidates, layers = _candidates(model, filter_fn, outline_of)
+        with _evaluating(model), _strided(candidates):
+            _find_calls(model, candidates, calls, ())
+            whole = _Whole(lambda: [call.on(model) for call in calls], candidates, say)
+            measured = _measured(candidates, grid, options, whole, say)
+    return _advice(whole, candidates, layers, measured, grid)
+
+
+def _grid(sparsities, patterns):
+    """Return the patterns with their sparsities."""
+    try:
+        wanted = tuple(sorted({float(sparsity) for sparsity in sparsities}))
+    except (TypeError, ValueError):
+        wanted = ()
+    if not wanted or not all(0 < sparsity < 1 for sparsity in wanted):
+        raise ValueError(f"sparsities must be shares above 0 and below 1, got {sparsities!r}")
+    if isinstance(patterns, str) or not patterns:
+        raise ValueError(f"patterns must be a sequence of at least one pattern, got {patterns!r}")
+    found = [Pattern.of(name) for name in dict.fromkeys(patterns)]
+    return {pattern: pattern.sparsities(wanted) for pattern in found}
+
+
+def _checked(model, workers):
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"workers must be None or at least 1, got {workers!r}")
+    return workers
+
+
+class _Whole:
+    """The whole model, which is measured again and again as other processes come and go."""
+
+    def __init__(self, call, candidates, say):
+        say("the whole model")
+        self._call = call
+        self._owners = {}
+        for candidate in candidates:
+            following = _following(candidate)
+            self._owners[candidate.module] = candidate.layer.name
+            if following is not None and isinstance(following.function, nn.Module):
+                self._owners[following.function] = candidate.layer.name
+        self._times = [times_of([call])]
+        self._parts = [self._profile()]
+
+    def _profile(self):
+        # One thread was tried if its times are others.
+        serial = any(times.serial != times.wall for times in self._times)
+        return profile(self._call, self._owners, serial=serial)
+
+    def again(self):
+        """Measure the model once more, if that takes little time."""
+        if self._times[0].wall[0] < _SHORT:
+            self._times.append(times_of([self._call], ready=True))
+            self._parts.append(self._profile())
+
+    @property
+    def times(self):
+        """The times of a call of the model."""
+        return least(self._times)
+
+    def shares(self):
+        """Return the share of the time that each layer takes, by its name."""
+        calm = self.times.calm
+        seconds = {}
+        for name in self._parts[0]:
+            part = least([parts[name] for parts in self._parts])
+            seconds[name] = (part.wall if calm else part.serial)[0]
+        rest = seconds.pop(REST)
+        layers = sum(seconds.values())
+        # The hooks that measure parts take time of the rest.
+        whole = max(layers, min(layers + rest, self.times.seconds[0]))
+        return {name: part / whole for name, part in seconds.items()}
+
+
+@dataclass
+class _Measured:
+    """The first layer that is alike; whether times were calm; what is left of them, by pattern."""
+
+    like: str
+    calm: bool
+    left: dict[str, dict[float, float]]
+
+
+def _measured(candidates, grid, options, whole, say):
+    """Return what was measured of each candidate by its name.
+
+    Candidates whose modules and calls are alike are measured once.
+    """
+    known: dict[Any, dict[Pattern, Times]] = {}
+    firsts: dict[Any, str] = {}
+    found = {}
+    for candidate in candidates:
+        if not candidate.calls:
+            continue
+        following = _following(candidate)
+        kind = _kind(candidate.module), None if following is None else following.name
+        parts = []
+        for call in candidate.calls:
+            key = kind, call.signature
+            if key not in known:
+                say(candidate.layer.name)
+                known[key] = {
+                    pattern: _times(candidate, call, following, pattern, sparsities, options)
+                    for pattern, sparsities in grid.items()
+                }
+                whole.again()
+            parts.append((known[key], call.count))
+        all_calls = kind, tuple((call.signature, call.count) for call in candidate.calls)
+        like = firsts.setdefault(all_calls, candidate.layer.name)
+        by_pattern = {
+            pattern: total([(times[pattern], count) for times, count in parts]) for pattern in grid
+        }
+        found[candidate.layer.name] = _Measured(
+            like,
+            all(times.calm for times in by_pattern.values()),
+            {
+                pattern.name: {
+                    sparsity: times.seconds[1 + place] / times.seconds[0]
+                    for place, sparsity in enumerate(grid[pattern])
+                }
+                for pattern, times in by_pattern.items()
+            },
+        )
+    return found
+
+
+def _following(candidate):
+    return activation_after(candidate.places) if candidate.family.fuses else None
+
+
+def _kind(module):
+    """Return what modules have in common that take the same time for the same call."""
+    settings = tuple(
+        (name, value)
+        for name, value in vars(module).items()
+        if isinstance(value, bool | int | float | str | tuple) and name != "training"
+    )
+    weights = tuple(
+        (name, tuple(weight.shape), weight.dtype) for name, weight in module.named_parameters()
+    )
+    return type(module), settings, weights
+
+
+def _times(candidate, call, following, pattern, sparsities, options):
+    """Measure a layer as it is, and with random weights of a pattern."""
+    rng = np.random.default_rng(0)
+    outlines = candidate.weights
+    name = None if following is None else following.name
+    forms = []
+    for sparsity in sparsities:
+        candidate.weights = [pattern.draw(outline, sparsity, rng) for outline in outlines]
+        forms += _forms(candidate, name, _MIN_SPEEDUP, options)
+    candidate.weights = outlines
+    functions = [lambda: _dense(call, candidate.module, following)]
+    functions += [lambda form=form: call.on(form) for form in forms]
+    return times_of(functions, _modules(forms))
+
+
+def _advice(whole, candidates, layers, measured, grid):
+    known, times, shares = {}, whole.times, whole.shares()
+    for candidate in candidates:
+        layer, found = candidate.layer, measured.get(candidate.layer.name)
+        if found is None:
+            reason = "the example inputs do not reach it"
+            known[layer.name] = AdvisedLayer(layer.name, layer.kind, layer.shape, reason=reason)
+            continue
+        known[layer.name] = AdvisedLayer(
+            layer.name,
+            layer.kind,
+            layer.shape,
+            candidate.calls[0].shape,
+            sum(call.count for call in candidate.calls),
+            shares[layer.name] * times.seconds[0],
+            shares[layer.name],
+            MEASURED if found.calm else ONE_THREAD,
+            {
+                pattern: {sparsity: 1 / left for sparsity, left in by_sparsity.items()}
+                for pattern, by_sparsity in found.left.items()
+            },
+            like=found.like,
+        )
+    advised = [
+        known.get(layer.name)
+        or AdvisedLayer(layer.name, layer.kind, layer.shape, reason=layer.reason)
+        for layer in layers
+    ]
+    tried = [layer for layer in advised if not layer.reason]
+    outcomes = [
+        _outcome(times.seconds[0], tried, pattern.name, sparsity)
+        for pattern, sparsities in grid.items()
+        for sparsity in sparsities
+        if tried
+    ]
+    return Advice(
+        tuple(advised), tuple(outcomes), times.seconds[0], times.basis, torch.get_num_threads()
+    )
+
+
+def _outcome(dense, layers, pattern, sparsity):
+    left = {}
+    for layer in layers:
+        speedup = layer.speedups[pattern][sparsity]
+        left[layer.name] = 1 / speedup if speedup >= _MIN_SPEEDUP else 1.0
+    seconds = predict(dense, [(layer.share, left[layer.name]) for layer in layers])
+    most = max(1.0, sum(layer.share for layer in layers))
+    shares = {
+        layer.name: dense * layer.share / most * left[layer.name] / seconds for layer in layers
+    }
+    sparse = tuple(name for name, share in left.items() if share < 1)
+    return Outcome(pattern, sparsity, seconds, dense / seconds, sparse, shares)

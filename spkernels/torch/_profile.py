@@ -1,0 +1,82 @@
+"""The times that the modules of a model take within calls of the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ._measure import SystemClock, Times, one_thread
+
+__all__ = ["REST", "profile"]
+
+#: The name of what is in none of the modules.
+REST = ""
+
+#: The smallest number of calls, and the seconds after which no call begins.
+_MIN_CALLS, _SECONDS = 3, 0.05
+
+
+def profile(
+    call: Callable[[], Any],
+    owners: Mapping[nn.Module, str],
+    *,
+    serial: bool = True,
+    clock: Any = SystemClock,
+) -> dict[str, Times]:
+    """Return the shortest times that modules, and the rest, take in one call of a model.
+
+    A module that is called alone finds its weights in the caches.  The shortest times of the parts
+    need not be of the same call, so other processes disturb their sum less than that of any call.
+
+    Parameters
+    ----------
+    call : callable
+        Calls the model.
+    owners : mapping of Module to str
+        Modules of the model, with the names by which their times are added.
+    serial : bool
+        Whether the times by one thread are measured as well.
+    clock : SystemClock
+        The clocks.
+    """
+    wall = _shortest(call, owners, clock.wall, clock)
+    by_one = wall
+    if serial:
+        with one_thread(()):
+            by_one = _shortest(call, owners, clock.cpu, clock)
+    return {name: Times((seconds,), (by_one[name],)) for name, seconds in wall.items()}
+
+
+def _shortest(call, owners, read, clock):
+    starts, spent = {}, Counter()
+
+    def before(module, args):
+        starts[module] = read()
+
+    def after(module, args, result):
+        spent[owners[module]] += read() - starts[module]
+
+    handles = []
+    for module in owners:
+        handles.append(module.register_forward_pre_hook(before))
+        handles.append(module.register_forward_hook(after, prepend=True))
+    shortest: dict[str, float] = {}
+    try:
+        with torch.no_grad():
+            end, done = clock.wall() + _SECONDS, 0
+            while done < _MIN_CALLS or clock.wall() < end:
+                spent.clear()
+                start = read()
+                call()
+                spent[REST] = read() - start - spent.total()
+                done += 1
+                for name, seconds in spent.items():
+                    shortest[name] = min(seconds, shortest.get(name, seconds))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shortest
