@@ -109,7 +109,7 @@ class Swap:
         assert old is not None
         self._modules.append((place, old, new))
         layer = place.parent
-        if type(layer) is nn.TransformerEncoderLayer:
+        if isinstance(layer, nn.TransformerEncoderLayer):
             # Its fused path reads dense weights, and never calls the modules.
             self._settings.setdefault(layer, {})["activation_relu_or_gelu"] = 0
 
@@ -123,7 +123,7 @@ class Swap:
     def keep_padding(self, model: nn.Module) -> None:
         """Note that encoders must not pass nested tensors to layers that were changed."""
         for encoder in model.modules():
-            if type(encoder) is nn.TransformerEncoder:
+            if isinstance(encoder, nn.TransformerEncoder):
                 if any(layer in self._settings for layer in encoder.layers):
                     self._settings.setdefault(encoder, {})["use_nested_tensor"] = False
 

@@ -30,8 +30,12 @@ def pruned(model, amount=0.7):
     return model.eval()
 
 
-def encoder_layer(**options):
-    return nn.TransformerEncoderLayer(D, HEADS, FFN, **options)
+class Own(nn.TransformerEncoderLayer):
+    """A layer of one's own whose method `forward` is PyTorch's."""
+
+
+def encoder_layer(kind=nn.TransformerEncoderLayer, **options):
+    return kind(D, HEADS, FFN, **options)
 
 
 def check(found, model, *args, **kwargs):
@@ -143,10 +147,10 @@ def test_a_decoder_layer_is_that_of_pytorch(activation, norm_first, batch_first)
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("which", ["all", "attention", "linear"])
-def test_an_encoder_neither_bypasses_nor_breaks_the_layers(nested, which):
-    encoder = pruned(
-        nn.TransformerEncoder(encoder_layer(batch_first=True), 2, enable_nested_tensor=nested)
-    )
+@pytest.mark.parametrize("kind", [nn.TransformerEncoderLayer, Own])
+def test_an_encoder_neither_bypasses_nor_breaks_the_layers(nested, which, kind):
+    layer = encoder_layer(kind, batch_first=True)
+    encoder = pruned(nn.TransformerEncoder(layer, 2, enable_nested_tensor=nested))
     dense, before = copy.deepcopy(encoder), bits(encoder)
     x = torch.randn(2, 5, D)
     padding = torch.arange(5) > torch.tensor([4, 2])[:, None]
