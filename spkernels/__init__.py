@@ -70,7 +70,7 @@ from ._prepare.pattern import PreparedPattern  # noqa: E402
 from ._prepare.prepare import prepare  # noqa: E402
 from ._runtime.config import show_config  # noqa: E402
 from ._runtime.public import publish as _publish  # noqa: E402
-from ._runtime.threads import get_num_threads, set_num_threads  # noqa: E402
+from ._runtime.threads import get_num_threads, set_num_threads, use_team  # noqa: E402
 from ._version import version as __version__  # noqa: E402
 
 __all__ = [
@@ -99,6 +99,7 @@ __all__ = [
     "spmm",
     "spmspm",
     "spmspv",
+    "use_team",
 ]
 
 # Users get reports only as results, so their classes are published but not listed in __all__.

@@ -391,6 +391,35 @@ ptrdiff_t spk_column_runs_tiled(const spk_column_runs *column_runs, ptrdiff_t k)
 int spk_get_num_threads(void);
 void spk_set_num_threads(int threads);
 void spk_limit_threads(int limit);
+/* The threads of another OpenMP library, by the addresses of its functions.
+ *
+ * After a parallel region, the threads of an OpenMP library spin for some milliseconds in case
+ * another region follows.  Meanwhile they take the CPUs from the threads of this library.  So a
+ * program whose calls alternate with regions of another library lends the threads of that one.
+ *
+ * parallel: GOMP_parallel, as libgomp, libomp and libiomp5 have it: call fn(data) once on each of
+ *   `threads` threads, of which the caller is one, and return when all have returned.
+ * thread_num: omp_get_thread_num, the number of the calling thread among them, from 0.
+ * in_parallel: omp_in_parallel, whether the calling thread is inside a region of that library.
+ * threads: how many threads its regions have, at least 1. */
+typedef struct spk_team {
+  void (*parallel)(void (*fn)(void *), void *data, unsigned threads, unsigned flags);
+  int (*thread_num)(void);
+  int (*in_parallel)(void);
+  int threads;
+} spk_team;
+
+/* Let the following calls of the calling thread use the team, until the next spk_use_team.  NULL
+ * returns to the threads of this library.  The team is copied; the functions must stay loaded.
+ *
+ * A call that is to have more threads than the team has uses the threads of this library.  So do
+ * calls for a while after one that had to wait for a thread of the team, because other programs
+ * used the CPUs.  A call inside a parallel region of the team has one thread.  The child of a fork
+ * has no threads of the team, so the thread that it consists of uses those of this library.
+ * Results have the same bits on any threads.  SPK_ERR_ARGUMENT: a function is NULL, or threads is
+ * below 1. */
+spk_status spk_use_team(const spk_team *team);
+
 /* The number of parallel regions of the process until now that ran with fewer threads than planned
  * because other programs or threads were seen to use the CPUs, or that waited for a thread which
  * had lost its CPU to them. */

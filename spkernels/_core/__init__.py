@@ -65,6 +65,7 @@ from ._lib import (
     takes_strides,
     transpose_blocks,
     trusted_flags,
+    use_team,
     walks_often,
     workspace_limit,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "status_string",
     "takes_strides",
     "transpose_blocks",
+    "use_team",
     "trusted_flags",
     "walks_often",
     "workspace_limit",

@@ -169,6 +169,13 @@ cdef extern from "spkernels/spkernels.h" nogil:
     int spk_get_num_threads()
     void spk_set_num_threads(int threads)
     void spk_limit_threads(int limit)
+    ctypedef struct spk_team:
+        void (*parallel)(void (*fn)(void *) noexcept, void *data, unsigned threads,
+                         unsigned flags) noexcept
+        int (*thread_num)() noexcept
+        int (*in_parallel)() noexcept
+        int threads
+    spk_status spk_use_team(const spk_team *team)
     const char *spk_isa()
     const char *const *spk_isa_list()
     const char *spk_openmp()

@@ -16,6 +16,21 @@ def limit_threads(int limit):
     spk_limit_threads(limit)
 
 
+def use_team(size_t parallel, size_t thread_num, size_t in_parallel, int threads):
+    """Lend the calling thread a team of an OpenMP library, by the addresses of three functions.
+
+    0 threads end the loan.  A status is returned.
+    """
+    cdef spk_team team
+    if threads == 0:
+        return <int>spk_use_team(NULL)
+    (<size_t *>&team.parallel)[0] = parallel
+    (<size_t *>&team.thread_num)[0] = thread_num
+    (<size_t *>&team.in_parallel)[0] = in_parallel
+    team.threads = threads
+    return <int>spk_use_team(&team)
+
+
 def contended_regions():
     """Return the number of parallel regions that contention deprived of threads or delayed."""
     return spk_contended_regions()

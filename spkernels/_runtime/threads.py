@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import operator
 import os
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from .. import _core
 
-__all__ = ["get_num_threads", "set_num_threads"]
+__all__ = ["get_num_threads", "set_num_threads", "use_team"]
 
 # The largest number that the compiled module accepts; it uses far fewer threads.
 _MAX_THREADS = 2**30
@@ -79,6 +80,64 @@ def set_num_threads(n: int | None) -> None:
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     _core.set_num_threads(min(n, _MAX_THREADS))
+
+
+def use_team(library: ctypes.CDLL | None, threads: int = 0) -> None:
+    """Let products of the calling thread use the threads of another OpenMP library.
+
+    After a parallel region, the threads of an OpenMP library spin for some milliseconds in case
+    another region follows.  Meanwhile they take the CPUs from the threads of spkernels.  A program
+    whose products alternate with operations of a library that brings its own OpenMP, such as
+    PyTorch, lends spkernels the threads of that OpenMP.
+
+    The loan holds for the calling thread alone, until the next call of this function.  A product
+    that is to have more than `threads` threads uses those of spkernels, and so does the child of a
+    fork.  A product inside a parallel region of the library has one thread.  Results have the same
+    bits on any threads.
+
+    Parameters
+    ----------
+    library : ctypes.CDLL or None
+        The OpenMP library that is in use, such as ``ctypes.CDLL(None)`` where it was loaded for all
+        libraries of the process.  It must have ``GOMP_parallel``, which libgomp, libomp and
+        libiomp5 have.  None returns to the threads of spkernels.
+    threads : int
+        The number of threads that regions of the library have, at least 1.  OpenMP ends threads
+        that a smaller region has no use for, and starts them again for the next larger one, so this
+        must be the number that the other operations use.
+
+    Raises
+    ------
+    TypeError
+        If `library` is neither a `ctypes.CDLL` nor None, or `threads` is not an integer.
+    ValueError
+        If `library` lacks a function, or `threads` is below 1.
+
+    See Also
+    --------
+    set_num_threads : sets how many threads products have.
+
+    Examples
+    --------
+    >>> import spkernels
+    >>> spkernels.use_team(None)
+    """
+    if library is None:
+        _core.use_team(0, 0, 0, 0)
+        return
+    if not isinstance(library, ctypes.CDLL):
+        raise TypeError(f"library must be a ctypes.CDLL or None, got {library!r}")
+    threads = _integer(threads, "threads")
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    try:
+        functions = library.GOMP_parallel, library.omp_get_thread_num, library.omp_in_parallel
+    except AttributeError:
+        raise ValueError(
+            f"library must be an OpenMP library with GOMP_parallel, got {library!r}"
+        ) from None
+    addresses = (ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions)
+    _core.use_team(*addresses, min(threads, _MAX_THREADS))
 
 
 def resolve_workers(workers: int | None) -> int:

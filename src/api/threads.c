@@ -7,6 +7,13 @@ void spk_set_num_threads(int threads) { spk_set_default_threads(threads); }
 
 void spk_limit_threads(int limit) { spk_limit_default_threads(limit); }
 
-size_t spk_contended_regions(void) { return spk_pool_contended_regions(); }
+spk_status spk_use_team(const spk_team *team) {
+  if (team && (!team->parallel || !team->thread_num || !team->in_parallel || team->threads < 1))
+    return SPK_ERR_ARGUMENT;
+  spk_set_team(team);
+  return SPK_OK;
+}
+
+size_t spk_contended_regions(void) { return spk_parallel_contended(); }
 
 const char *spk_openmp(void) { return spk_openmp_version(); }

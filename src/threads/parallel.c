@@ -10,6 +10,7 @@
 #include "affinity.h"
 #include "pool.h"
 #include "system.h"
+#include "team.h"
 #endif
 
 /* Multiply-adds per thread below which a second thread costs more than it saves.  Two threads that
@@ -76,14 +77,22 @@ static const spk_cpus *bound_cpus(void) {
   return places > 0 ? &cpus : NULL;
 }
 
-static void init(void) { spk_pool_init(bound_cpus()); }
+static void init(void) {
+  spk_pool_init(bound_cpus());
+  spk_team_init();
+}
 
 void spk_parallel_init(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, init);
 }
 
-size_t spk_pool_contended_regions(void) { return spk_pool_contended(); }
+void spk_set_team(const spk_team *team) {
+  spk_parallel_init();
+  spk_team_set(team);
+}
+
+size_t spk_parallel_contended(void) { return spk_pool_contended() + spk_team_contended(); }
 
 /* The answer is kept, because libgomp makes a system call for it (doc/decisions/threads.rst,
  * decision-processors-once). */
@@ -98,6 +107,18 @@ static int most_threads(void) {
   return most;
 }
 
+/* The team that a region of `threads` threads runs on, or NULL: it runs on the pool. */
+static const spk_team *find_team(int threads) {
+  const spk_team *team = spk_team_find();
+  return team && threads <= team->threads && spk_team_is_of_use() ? team : NULL;
+}
+
+/* Whether the caller is inside a region of its team, whose other threads are busy then. */
+static int is_inside_team(void) {
+  const spk_team *team = spk_team_find();
+  return team && team->in_parallel();
+}
+
 int spk_choose_threads(int requested, double work) {
   if (requested > 0) return requested < most_threads() ? requested : most_threads();
   if (work < 2 * WORK_PER_THREAD) return 1;
@@ -106,7 +127,9 @@ int spk_choose_threads(int requested, double work) {
   const double useful = work / WORK_PER_THREAD;
   int threads = useful < most ? (int)useful : most;
   threads = threads < most_threads() ? threads : most_threads();
-  return threads > 1 && work < LONG_WORK ? spk_pool_threads(threads, work < WAKE_WORK) : threads;
+  if (threads <= 1 || is_inside_team()) return 1;
+  if (work >= LONG_WORK || find_team(threads)) return threads;
+  return spk_pool_threads(threads, work < WAKE_WORK);
 }
 
 typedef struct region {
@@ -149,31 +172,51 @@ static void run_worker(void *context, int worker) {
   run_tasks(r, 1, worker);
 }
 
+/* Returns 0, and runs nothing, if the caller has no team for the region. */
+static int run_on_team(region *r) {
+  const spk_team *team = find_team(r->threads);
+  spk_job *job = team ? spk_job_reserve(r->threads) : NULL;
+  if (!job) return 0;
+  r->seats = spk_job_seats(job);
+  spk_take_place(&r->places);
+  const int ran = spk_team_run(team, r->threads, run_worker, r);
+  spk_job_release(job);
+  return ran;
+}
+
+/* Returns 0, and runs nothing, if the caller has to work alone. */
+static int run_on_pool(region *r) {
+  spk_job *job = spk_pool_claim(&r->threads, most_threads());
+  if (!job) return 0;
+  r->seats = spk_job_seats(job);
+  spk_take_place(&r->places);
+  spk_job_open(job, run_worker, r);
+  run_worker(r, 0);
+  spk_job_close(job);
+  return 1;
+}
+
 /* Whether OpenMP allows a region inside of the caller's regions only one thread. */
 static int is_alone(void) {
   return omp_get_level() > 0 && omp_get_active_level() >= omp_get_max_active_levels();
 }
 
-void spk_parallel(int threads, spk_phase first, spk_phase second, void *context) {
-  threads = (int)spk_min(threads, spk_max(first.tasks, second.tasks));
-  if (threads > 1) spk_parallel_init();
-  spk_job *job = threads > 1 && !is_alone() ? spk_pool_claim(&threads, most_threads()) : NULL;
-  if (!job) {
-    run_serially(first, context);
-    run_serially(second, context);
-    return;
-  }
-  region r = {.phases = {first, second},
-              .threads = threads,
-              .context = context,
-              .seats = spk_job_seats(job)};
+static int run_in_parallel(int threads, spk_phase first, spk_phase second, void *context) {
+  region r = {.phases = {first, second}, .threads = threads, .context = context};
   atomic_init(&r.first_done, 0);
   atomic_init(&r.second, 0);
   spk_places_init(&r.places);
-  spk_take_place(&r.places);
-  spk_job_open(job, run_worker, &r);
-  run_worker(&r, 0);
-  spk_job_close(job);
+  return run_on_team(&r) || run_on_pool(&r);
+}
+
+void spk_parallel(int threads, spk_phase first, spk_phase second, void *context) {
+  threads = (int)spk_min(threads, spk_max(first.tasks, second.tasks));
+  if (threads > 1) spk_parallel_init();
+  if (threads > 1 && !is_alone() && !is_inside_team() &&
+      run_in_parallel(threads, first, second, context))
+    return;
+  run_serially(first, context);
+  run_serially(second, context);
 }
 
 #else
@@ -182,7 +225,9 @@ const char *spk_openmp_version(void) { return NULL; }
 
 void spk_parallel_init(void) {}
 
-size_t spk_pool_contended_regions(void) { return 0; }
+void spk_set_team(const spk_team *team) { (void)team; }
+
+size_t spk_parallel_contended(void) { return 0; }
 
 int spk_choose_threads(int requested, double work) {
   (void)requested;

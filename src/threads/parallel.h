@@ -21,6 +21,9 @@ void spk_parallel(int threads, spk_phase first, spk_phase second, void *context)
 /* Call this once, before the first region: it prepares for fork(). */
 void spk_parallel_init(void);
 
+/* Let regions of the calling thread run on a team of another library; NULL: on the pool. */
+void spk_set_team(const spk_team *team);
+
 /* The number of threads for a call that asked for `requested`.  If positive, it is that number.  If
  * negative, it is at most -requested, and if 0, at most the default.  In both cases there are fewer
  * threads if the work, in multiply-adds, is small, or if the machine is busy. */
@@ -34,6 +37,6 @@ void spk_limit_default_threads(int limit); /* 0: no limit */
 /* The version macro of OpenMP, or NULL. */
 const char *spk_openmp_version(void);
 /* The number of regions that had fewer threads because CPUs were busy. */
-size_t spk_pool_contended_regions(void);
+size_t spk_parallel_contended(void);
 
 #endif

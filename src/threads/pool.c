@@ -468,8 +468,21 @@ static spk_job *find_job(void) {
   }
 }
 
-static void give_back(spk_job *job) {
+void spk_job_release(spk_job *job) {
   atomic_fetch_and_explicit(&claimed, ~(1u << job->bit), memory_order_release);
+}
+
+spk_job *spk_job_reserve(int threads) {
+  spk_job *job = find_job();
+  if (!job) return NULL;
+  job->threads = threads;
+  for (int i = 0; i < threads; i++) {
+    spk_seat *seat = &seats[job->bit][i];
+    atomic_init(&seat->next[0], 0);
+    atomic_init(&seat->next[1], 0);
+    atomic_init(&seat->taken, 0);
+  }
+  return job;
 }
 
 static int undisturbed_of(int count) {
@@ -482,16 +495,8 @@ spk_job *spk_pool_claim(int *threads, int most) {
   const int count = have_workers(wanted - 1);
   *threads = (int)spk_min(wanted, count + 1);
   if (*threads <= 1) return NULL;
-  spk_job *job = find_job();
-  if (!job) return NULL;
-  job->threads = *threads;
-  job->parked = (int)spk_max(0, *threads - 1 - undisturbed_of(count));
-  for (int i = 0; i < *threads; i++) {
-    spk_seat *seat = &seats[job->bit][i];
-    atomic_init(&seat->next[0], 0);
-    atomic_init(&seat->next[1], 0);
-    atomic_init(&seat->taken, 0);
-  }
+  spk_job *job = spk_job_reserve(*threads);
+  if (job) job->parked = (int)spk_max(0, *threads - 1 - undisturbed_of(count));
   return job;
 }
 
@@ -554,7 +559,7 @@ void spk_job_close(spk_job *job) {
   atomic_store_explicit(&job->state, 0, memory_order_relaxed);
   if (atomic_load_explicit(&job->disturbed, memory_order_relaxed)) count_contended();
   check_caller(job);
-  give_back(job);
+  spk_job_release(job);
 }
 
 /* Whether short work is to wake workers that are all asleep.  It is if there was short work a

@@ -41,7 +41,13 @@ void spk_pool_init(const spk_cpus *cpus);
  * otherwise *threads becomes the number of threads that there can be. */
 spk_job *spk_pool_claim(int *threads, int most);
 
-/* One seat per thread that the job was claimed for, all empty. */
+/* Reserve a job for `threads` threads that are not of the pool.  No worker is started or woken.
+ * Returns NULL if all jobs are in use. */
+spk_job *spk_job_reserve(int threads);
+/* Give a reserved job back. */
+void spk_job_release(spk_job *job);
+
+/* One seat per thread that the job was claimed or reserved for, all empty. */
 spk_seat *spk_job_seats(spk_job *job);
 
 /* Have workers call fn(context, worker).  Each worker has a number of its own, from 1 on. */
