@@ -17,6 +17,8 @@ import torch
 import spkernels
 from spkernels import masks
 
+from ._threads import threads_of
+
 __all__ = ["STORAGE", "Packed", "Weight", "array_of", "forget", "int8_of", "mask_of", "pattern_of",
            "weight_of"]  # fmt: skip
 
@@ -204,6 +206,7 @@ class Packed:
     ) -> torch.Tensor:
         """Return the layer's result for an input that `suits`."""
         array = (x.detach() if x.requires_grad else x).numpy()
+        workers = threads_of(workers)
         return torch.from_numpy(
             self.matrix.linear(array, self.bias, activation=activation, workers=workers)
         )

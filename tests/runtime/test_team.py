@@ -1,5 +1,6 @@
 """Threads that another OpenMP library lends: who works, and what is refused."""
 
+import _ctypes
 import ctypes
 import sys
 
@@ -47,8 +48,8 @@ def test_libraries_and_numbers_that_are_refused(library):
         spkernels.use_team(library, 0)
     with pytest.raises(TypeError, match="threads must be an integer, got 2.0"):
         spkernels.use_team(library, 2.0)
-    with pytest.raises(ValueError, match="library must be an OpenMP library .*, got <PyDLL"):
-        spkernels.use_team(ctypes.pythonapi, 2)
+    with pytest.raises(ValueError, match="library must be an OpenMP library .*, got <CDLL"):
+        spkernels.use_team(ctypes.CDLL(_ctypes.__file__), 2)
     with pytest.raises(TypeError, match="library must be a ctypes.CDLL or None, got 'libgomp'"):
         spkernels.use_team("libgomp", 2)
 
@@ -84,6 +85,10 @@ def own():
         time.sleep(0.01)
     return names().count("spkernels")
 
+def check_not_own():
+    # On a busy machine, products that had to wait for a thread go to the pool for a while.
+    assert own() == 0 or spkernels._core.contended_regions() > 0, names()
+
 # threadpoolctl names the file, however it is called.
 path = next(i["filepath"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "openmp")
 library = ctypes.CDLL(path)
@@ -98,7 +103,8 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="It reads /proc.
 def test_the_threads_of_the_team_work(library, run_script):
     run_script(SETUP + """
 multiply()
-assert len(names()) == before + 1 and own() == 0, names()
+check_not_own()
+assert "spkernels" in names() or len(names()) == before + 1, names()
 spkernels.use_team(None)
 multiply()
 assert own() == 1, names()

@@ -14,6 +14,7 @@ import spkernels
 from .._eager import is_plain
 from .._ops import linear, linear_now
 from .._packed import STORAGE, Packed, forget, weight_of
+from .._threads import threads_of
 from .._weights import Csr, csr_of, dense_of
 from .family import Family, Options, describe
 from .linear_int8 import make_int8
@@ -212,7 +213,7 @@ class SparseLinear(nn.Module):
     def prepared(self, n: int) -> spkernels.PreparedMatrix:
         """Return the packed weight, which is prepared for a batch of `n` rows if it is not yet."""
         weight = weight_of(self.values, self.columns, self.offsets, self.in_features)
-        return weight.packed or weight.pack(n, self.workers, self.pattern)
+        return weight.packed or weight.pack(n, threads_of(self.workers), self.pattern)
 
     def repack(self) -> None:
         """Have the next product read the values anew, after a change through ``.data``."""

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules import module as _module
 
 from .._eager import is_plain
+from .._threads import threads_of
 from .fused import Fused
 from .linear import SparseLinear
 
@@ -70,7 +71,7 @@ def _call(layers, x):
             bias=weight.column if lead else weight.bias,
             activation=layer.activation,
             order="F" if layer is last else None,
-            workers=layer.workers,
+            workers=threads_of(layer.workers),
         )
     result = torch.from_numpy(turned.T)
     return result.view(*lead, result.shape[-1]) if len(lead) > 1 else result

@@ -10,6 +10,7 @@ import spkernels
 
 from .._library import register
 from .._packed import array_of, mask_of
+from .._threads import threads_of
 from .checks import check_dense, check_structure
 from .sddmm import sddmm
 from .spmm import spmm
@@ -72,6 +73,7 @@ def _compute(q, k, v, columns, offsets, bias=None, scale=None, workers=None):
     _lead(q, k, v, columns, offsets, bias)
     mask = mask_of(columns, offsets, k.shape[-2])
     added = None if bias is None else array_of(bias)
+    workers = threads_of(workers)
     result = spkernels.sparse_attention(
         array_of(q), array_of(k), array_of(v), mask, scale=scale, bias=added, workers=workers
     )

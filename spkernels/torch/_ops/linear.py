@@ -10,6 +10,7 @@ import spkernels
 
 from .._library import register
 from .._packed import array_of, weight_of
+from .._threads import threads_of
 from .activation import check_activation, gradient_of
 from .checks import check_bias, check_dense, check_sparse
 from .sddmm import sddmm
@@ -43,6 +44,7 @@ def linear_now(
     With `pack`, the weight is packed if its tensors come a second time, and packed values are used.
     `pattern` is that of `spkernels.prepare`.
     """
+    workers = threads_of(workers)
     weight = weight_of(values, columns, offsets, width)
     rows, cols = weight.csr.shape[::-1] if transpose else weight.csr.shape
     _check(x, values, bias, activation, residual, rows, cols)

@@ -8,6 +8,7 @@ import torch
 
 from .._library import register
 from .._packed import array_of, int8_of
+from .._threads import threads_of
 from .activation import check_activation
 from .checks import check_bias, check_structure
 
@@ -47,7 +48,7 @@ def linear_int8_now(
     extra = None if bias is None else array_of(bias)
     result = matrix.linear(
         rounded.numpy(), extra, scale=scale, zero_point=zero_point, activation=activation,
-        workers=workers,
+        workers=threads_of(workers),
     )  # fmt: skip
     made = torch.from_numpy(result)
     return made if made.dtype is x.dtype else made.to(x.dtype)

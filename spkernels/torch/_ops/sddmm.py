@@ -6,6 +6,7 @@ import torch
 
 from .._library import register
 from .._packed import array_of, pattern_of
+from .._threads import threads_of
 from .checks import check_dense, check_structure
 
 __all__ = ["sddmm"]
@@ -29,6 +30,7 @@ def _compute(columns, offsets, x, y, workers=None):
     left, right = array_of(x), array_of(y)
     if right.dtype != left.dtype:
         right = right.astype(left.dtype)
+    workers = threads_of(workers)
     pattern = pattern_of(columns, offsets, y.shape[1], left.dtype)
     values = torch.from_numpy(pattern.sddmm(left, right, workers=workers).data)
     return values.to(x.dtype)

@@ -8,6 +8,7 @@ import spkernels
 
 from .._library import register
 from .._packed import array_of, weight_of
+from .._threads import threads_of
 from .checks import check_dense, check_sparse
 from .sddmm import sddmm
 
@@ -34,6 +35,7 @@ def _shape(values, columns, offsets, width, dense, transpose):
 
 def _compute(values, columns, offsets, width, dense, transpose=False, workers=None):
     _shape(values, columns, offsets, width, dense, transpose)
+    workers = threads_of(workers)
     weight, array = weight_of(values, columns, offsets, width), array_of(dense)
     pack = not values.requires_grad  # as in `linear`: an optimizer changes trained values soon
     if transpose:
