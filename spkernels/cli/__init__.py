@@ -7,4 +7,4 @@ sets ``run`` as its default, and a function ``run(args)``, which returns the exi
 """
 
 #: The modules of the commands, in the order of the help.
-COMMANDS = ("info", "demo", "bench")
+COMMANDS = ("info", "demo", "advise", "bench")

@@ -215,7 +215,7 @@ class Advice:
                 break
             names.append(like if counts[like] == 1 else f"{like} (and {counts[like] - 1} like it)")
             share += part / total
-        return f"{_listed(names)}, which save {share:.0%} of what can be saved"
+        return f"{_listed(names)}: this saves {share:.0%} of what can be saved"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all facts as numbers, texts, lists and dicts, for JSON.
@@ -304,7 +304,7 @@ class Advice:
         lines = [
             f"dense model: {ms(self.dense)}{star_of(self.basis)} ms, "
             f"{_count(self.threads, 'thread')}; {1 - self.rest:.0%} of it in "
-            f"{_count(len(self.measured), 'layer')} that were measured"
+            f"{_count(len(self.measured), 'measured layer')}"
         ]
         if self.outcomes:
             rows = [_HEADER, *(self._row(outcome) for outcome in self.outcomes)]

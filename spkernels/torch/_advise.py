@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,12 +13,17 @@ from torch import nn
 
 from ._advice import Advice, AdvisedLayer, Outcome
 from ._draw import Pattern, outline_of
+from ._exported import module_of
 from ._measure import MEASURED, ONE_THREAD, Times, least, predict, times_of, total
 from ._modules import Options
+from ._onnx import read_onnx, session_of
 from ._profile import REST, profile
-from ._record import example_calls
+from ._record import Call, example_calls
 from ._sparsify import _candidates, _dense, _evaluating, _find_calls, _forms, _modules, _strided
 from ._swap import activation_after
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 __all__ = ["advise"]
 
@@ -25,10 +31,13 @@ __all__ = ["advise"]
 _MIN_SPEEDUP = 1.05
 #: A whole model that takes fewer seconds is measured after each of its layers.
 _SHORT = 0.1
+#: Notes on ONNX models.
+_OTHER = "the whole model was measured in onnxruntime, its layers in torch"
+_ALONE = "the rest of the model counts as nothing: onnxruntime, which measures it, is not installed"
 
 
 def advise(
-    model: nn.Module,
+    model: nn.Module | torch.export.ExportedProgram | ModelProto,
     example_inputs: Any,
     sparsities: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95),
     patterns: Sequence[str] = ("unstructured", "16x1", "4x4", "2:4"),
@@ -41,10 +50,11 @@ def advise(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module, torch.export.ExportedProgram or onnx.ModelProto
         A model on the CPU, pruned or not.  It stays as it is.
     example_inputs : tensor, tuple, dict, or list of these
-        The arguments of a call of the model, as in `sparsify_`.
+        The arguments of a call of the model, as in `sparsify_`.  For an ONNX model, a dict of
+        tensors by the names of its inputs.
     sparsities : sequence of float, optional
         The shares of zeros, above 0 and below 1.
     patterns : sequence of str, optional
@@ -78,6 +88,9 @@ def advise(
     with the same shapes are measured once.  What is left of the model's time stays (Amdahl's law).
     A layer that is not faster sparse counts as it is.
 
+    Of an ONNX model, layers of torch with the same shapes are measured.  If onnxruntime is
+    installed, it measures the whole model; if not, the rest of the model counts as nothing.
+
     Masks are random, so nothing is said about the accuracy of a pruned model.  Rows that pruning
     leaves with very different numbers of weights take somewhat longer.
 
@@ -91,17 +104,38 @@ def advise(
     [('16x1', 0.9)]
     """
     grid = _grid(sparsities, patterns)
-    options = Options(workers=_checked(model, workers))
-    calls = example_calls(example_inputs)
+    options = Options(workers=_checked_workers(workers))
     say = progress or (lambda text: None)
     # As in `sparsify_`, whose modules pack no tensors of inference mode.
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        model, calls, run, notes = _opened(model, example_inputs)
         candidates, layers = _candidates(model, filter_fn, outline_of)
         with _evaluating(model), _strided(candidates):
             _find_calls(model, candidates, calls, ())
-            whole = _Whole(lambda: [call.on(model) for call in calls], candidates, say)
+            whole = _Whole(lambda: [call.on(model) for call in calls], run, candidates, say)
             measured = _measured(candidates, grid, options, whole, say)
-    return _advice(whole, candidates, layers, measured, grid)
+    return _advice(whole, candidates, layers, measured, grid, notes)
+
+
+def _opened(model, example_inputs):
+    """Return the model as a module, its calls, what else runs all of it or None, and notes."""
+    if isinstance(model, torch.export.ExportedProgram):
+        return module_of(model), example_calls(example_inputs), None, ()
+    if isinstance(model, nn.Module):
+        return model, example_calls(example_inputs), None, ()
+    if type(model).__name__ != "ModelProto":
+        raise TypeError(
+            "model must be a torch.nn.Module, a torch.export.ExportedProgram or an "
+            f"onnx.ModelProto, got {type(model).__name__}"
+        )
+    if not isinstance(example_inputs, Mapping):
+        raise TypeError(
+            "example_inputs must be a dict of tensors for an ONNX model, got "
+            f"{type(example_inputs).__name__}"
+        )
+    run = session_of(model, example_inputs)
+    note = _ALONE if run is None else _OTHER
+    return read_onnx(model, example_inputs), [Call(())], run, (note,)
 
 
 def _grid(sparsities, patterns):
@@ -118,9 +152,7 @@ def _grid(sparsities, patterns):
     return {pattern: pattern.sparsities(wanted) for pattern in found}
 
 
-def _checked(model, workers):
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+def _checked_workers(workers):
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise ValueError(f"workers must be None or at least 1, got {workers!r}")
     return workers
@@ -129,16 +161,17 @@ def _checked(model, workers):
 class _Whole:
     """The whole model, which is measured again and again as other processes come and go."""
 
-    def __init__(self, call, candidates, say):
+    def __init__(self, call, run, candidates, say):
         say("the whole model")
         self._call = call
+        self._run = run or call
         self._owners = {}
         for candidate in candidates:
             following = _following(candidate)
             self._owners[candidate.module] = candidate.layer.name
             if following is not None and isinstance(following.function, nn.Module):
                 self._owners[following.function] = candidate.layer.name
-        self._times = [times_of([call])]
+        self._times = [times_of([self._run])]
         self._parts = [self._profile()]
 
     def _profile(self):
@@ -149,7 +182,7 @@ class _Whole:
     def again(self):
         """Measure the model once more, if that takes little time."""
         if self._times[0].wall[0] < _SHORT:
-            self._times.append(times_of([self._call], ready=True))
+            self._times.append(times_of([self._run], ready=True))
             self._parts.append(self._profile())
 
     @property
@@ -163,8 +196,10 @@ class _Whole:
         seconds = {}
         for name in self._parts[0]:
             part = least([parts[name] for parts in self._parts])
-            seconds[name] = (part.wall if calm else part.serial)[0]
-        rest = seconds.pop(REST)
+            # What takes longer on all threads than on one was disturbed.
+            seconds[name] = min(part.wall + part.serial) if calm else part.serial[0]
+        rest = seconds.pop(REST) if self._run is self._call else math.inf
+        seconds.pop(REST, None)
         layers = sum(seconds.values())
         # The hooks that measure parts take time of the rest.
         whole = max(layers, min(layers + rest, self.times.seconds[0]))
@@ -255,7 +290,7 @@ def _times(candidate, call, following, pattern, sparsities, options):
     return times_of(functions, _modules(forms))
 
 
-def _advice(whole, candidates, layers, measured, grid):
+def _advice(whole, candidates, layers, measured, grid, notes):
     known, times, shares = {}, whole.times, whole.shares()
     for candidate in candidates:
         layer, found = candidate.layer, measured.get(candidate.layer.name)
@@ -291,8 +326,9 @@ def _advice(whole, candidates, layers, measured, grid):
         if tried
     ]
     return Advice(
-        tuple(advised), tuple(outcomes), times.seconds[0], times.basis, torch.get_num_threads()
-    )
+        tuple(advised), tuple(outcomes), times.seconds[0], times.basis, torch.get_num_threads(),
+        notes,
+    )  # fmt: skip
 
 
 def _outcome(dense, layers, pattern, sparsity):

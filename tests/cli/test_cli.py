@@ -134,7 +134,7 @@ def test_version(capsys):
         ("/usr/bin/pytest", "python -m spkernels"),
     ],
 )
-@pytest.mark.parametrize("command", ["info", "demo", "bench"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_examples_that_can_be_typed_and_fits(capsys, monkeypatch, command, typed, program):
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(sys, "argv", [typed, command, "--help"])

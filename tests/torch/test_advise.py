@@ -13,6 +13,7 @@ from torch_models import X, mlp  # noqa: E402
 
 from spkernels.torch import _advise, _profile, advise, sparsify_  # noqa: E402  # noqa: E402
 from spkernels.torch._draw import Pattern, outline_of  # noqa: E402
+from spkernels.torch._exported import module_of  # noqa: E402
 from spkernels.torch._measure import Times  # noqa: E402
 from spkernels.torch._profile import REST, profile  # noqa: E402
 from spkernels.torch._weights import dense_of  # noqa: E402
@@ -123,8 +124,8 @@ def test_predictions_subtract_what_layers_save(times, calm):
     assert best.shares == pytest.approx({"0": 0.375, "2": 0.375})
     assert advice.advice == (
         "Pruning pays at 50% zeros with 2:4 and from 90% zeros on with unstructured. The model "
-        "becomes at most 2.5 times as fast, with unstructured at 90% zeros. Prune 0 and 2, which "
-        "save 100% of what can be saved."
+        "becomes at most 2.5 times as fast, with unstructured at 90% zeros. Prune 0 and 2: this "
+        "saves 100% of what can be saved."
     )
     star = "" if calm else "*"
     text = str(advice)
@@ -137,7 +138,7 @@ def test_the_rest_and_what_does_not_pay_are_named(times):
     times["left"] = [[0.5, 0.1], [0.5], [1.0, 1.0], [1.0]]
     advice = advise(mlp(), X, **ADVICE)
     assert advice.advice.endswith(
-        "Prune 0, which save 100% of what can be saved. The rest of the model takes 45% of the "
+        "Prune 0: this saves 100% of what can be saved. The rest of the model takes 45% of the "
         "dense time, which limits any speed-up to 2.2."
     )
     times["left"] = [[1.0, 1.0]]
@@ -160,7 +161,7 @@ def test_layers_that_are_alike_are_measured_once(times):
     assert [layer.like for layer in advice.layers] == ["0", "1", "1", "0", "6", "8"]
     assert times["taken"] == [2, 1] * 3
     assert advice.layers[4].calls == 2
-    assert "Prune 0 (and 1 like it), 1 (and 1 like it), 6 and 8, which" in advice.advice
+    assert "Prune 0 (and 1 like it), 1 (and 1 like it), 6 and 8: this" in advice.advice
     assert "1 (x2)  Linear  20x20" in str(advice)
 
 
@@ -249,7 +250,7 @@ def test_the_plot_has_a_line_for_each_pattern(times):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model": 1}, "model must be a torch.nn.Module, got int"),
+        ({"model": 1}, "model must be a torch.nn.Module, .* got int"),
         ({"example_inputs": 3}, "example_inputs must be a tensor"),
         ({"sparsities": ()}, "sparsities must be shares above 0 and below 1"),
         ({"sparsities": 0.5}, "sparsities must be shares above 0 and below 1, got 0.5"),
@@ -296,3 +297,43 @@ def test_a_profile_has_the_shortest_times_of_the_parts(monkeypatch):
     assert found == {
         "a": Times((1.0,), (10.0,)), "b": Times((5.0,), (40.0,)), REST: Times((1.0,), (10.0,)),
     }  # fmt: skip
+
+
+def test_programs_of_torch_export_have_layers():
+    model = nn.Sequential(
+        nn.Conv2d(4, 6, 3, stride=(2, 1), padding=1, groups=2),
+        nn.ReLU(),
+        nn.Conv1d(6, 6, 2),
+        *mlp(),
+    )
+    shared = model[3]
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = model
+            self.scale = nn.Parameter(torch.ones(20, 30))
+
+        def forward(self, x, y):
+            x = self.parts[2](self.parts[1](self.parts[0](x)).flatten(2))[..., :20]
+            return self.parts[5](self.parts[4](shared(x))) + nn.functional.linear(
+                y, (2 * self.scale[:, :7]).T
+            )
+
+    whole = Whole().eval()
+    args = torch.randn(2, 4, 6, 8), torch.randn(2, 6, 20)
+    made = module_of(torch.export.export(whole, args))
+    torch.testing.assert_close(made(*args), whole(*args))
+    found = {name: type(module) for name, module in made.named_modules()}
+    assert found["parts.0"] is nn.Conv2d and found["parts.2"] is nn.Conv1d
+    assert found["parts.3"] is found["parts.5"] is nn.Linear
+    assert made.get_submodule("parts.0").groups == 2
+    assert sum(kind is nn.Linear for kind in found.values()) == 2  # not that of a computed weight
+
+
+def test_advice_on_a_program():
+    advice = advise(torch.export.export(mlp(), (X,)), X, **ADVICE)
+    assert [(layer.name, layer.shape) for layer in advice.measured] == [
+        ("0", (30, 20)), ("2", (7, 30)),
+    ]  # fmt: skip
+    assert len(advice.outcomes) == 3
