@@ -100,7 +100,9 @@ def _differentiable(name, op, setup_context, backward, jvp, vmap):
 
 def _where_needed(forward, differentiable):
     def kernel(*args):
-        wanted = torch.is_grad_enabled() and torch._C._any_requires_grad(*args)
+        wanted = torch.is_grad_enabled() and any(
+            isinstance(value, torch.Tensor) and value.requires_grad for value in args
+        )
         return (differentiable if wanted or forward_ad._current_level >= 0 else forward)(*args)
 
     return kernel

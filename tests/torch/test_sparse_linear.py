@@ -69,7 +69,68 @@ def test_from_linear_keeps_what_is_not_zero():
     assert torch.equal(layer.weight, dense.weight)
 
 
+@pytest.mark.parametrize("activation", [None, "gelu", "tanh"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_by_differences(activation, bias):
+    layer = st.SparseLinear(6, 5, bias, sparsity=0.6, activation=activation, dtype=torch.float64)
+    inputs = torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
+    parameters = dict(layer.named_parameters())
+
+    def call(x, residual, *values):
+        state = dict(zip(parameters, values, strict=True))
+        return torch.func.functional_call(layer, state, (x, residual))
+
+    residual = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    args = inputs, residual, *parameters.values()
+    assert torch.autograd.gradcheck(call, args, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(call, args)
+
+
+def test_conventions_of_dense_layers():
+    layer = st.SparseLinear(60, 40, False, sparsity=0.5, dtype=torch.bfloat16, device="cpu")
+    assert layer.bias is None and dict(layer.named_parameters()).keys() == {"values"}
+    assert layer.values.dtype is torch.bfloat16 and layer.columns.dtype is torch.int32
+    assert layer.values.abs().max() <= 1 / 30**0.5
+    assert layer.mask.sum() == layer.values.numel() == 1200
+    assert st.SparseLinear(60, 40, device="meta").values.is_meta
+    assert repr(st.SparseLinear(60, 40, mask=layer.mask, activation="relu")) == (
+        "SparseLinear(in_features=60, out_features=40, bias=True, nnz=1200, sparsity=50.0%, "
+        "activation=relu)"
+    )
+    assert st.SparseLinear(0, 3, dtype=torch.float64)(torch.ones(2, 0).double()).shape == (2, 3)
+
+
+def test_the_gradient_of_the_dense_weight_reaches_the_values():
+    layer = st.SparseLinear(12, 9)
+    layer.weight.square().sum().backward()
+    torch.testing.assert_close(layer.values.grad, 2 * layer.values.detach())
+
+
+def test_frozen_values_keep_no_input():
+    kept = []
+
+    def keep(tensor):
+        kept.append(tensor.shape)
+        return tensor
+
+    for frozen in (False, True):
+        layer = st.SparseLinear(12, 9)
+        layer.values.requires_grad_(not frozen)
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            layer(torch.ones(5, 12)).sum().backward()
+        assert ((5, 12) in kept) is not frozen
+        assert layer.bias.grad.sum() == 45
+
+
 def test_bad_arguments():
+    with pytest.raises(ValueError, match="in_features must be an integer of at least 0, got -1"):
+        st.SparseLinear(-1, 3)
+    with pytest.raises(TypeError, match="layer must be a torch.nn.Linear, got ReLU"):
+        st.SparseLinear.from_linear(nn.ReLU())
+    parametrized = nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))
+    with pytest.raises(ValueError, match="layer cannot become sparse: its weight is parametrized"):
+        st.SparseLinear.from_linear(parametrized)
     with pytest.raises(ValueError, match=r"mask must be bool of shape \(2, 3\)"):
         st.SparseLinear(3, 2, mask=torch.ones(3, 2, dtype=torch.bool))
     with pytest.raises(TypeError, match="dtype must be float32"):

@@ -15,7 +15,7 @@ from .._eager import is_plain
 from .._ops import linear, linear_now
 from .._packed import STORAGE, Packed, forget, weight_of
 from .._threads import threads_of
-from .._weights import Csr, csr_of, dense_of
+from .._weights import Csr, csr_of, dense_of, read_weight
 from .family import Family, Options, describe
 from .linear_int8 import make_int8
 
@@ -43,6 +43,8 @@ class SparseLinear(nn.Module):
         The largest number of threads; by default `torch.get_num_threads`.
     dtype : torch.dtype, optional
         float32, float64, float16 or bfloat16; by default `torch.get_default_dtype`.
+    device : torch.device, optional
+        Where the parameters lie; products need the CPU.
     generator : torch.Generator, optional
         The source of random places and values.
 
@@ -58,15 +60,34 @@ class SparseLinear(nn.Module):
     bias : Parameter of shape (out_features,), or None
     weight : Tensor of shape (out_features, in_features)
         The weight as a dense tensor, which each access makes anew.  Gradients flow through it.
+    mask : Tensor of bool of shape (out_features, in_features)
+        The places of the weights that are stored; each access makes it anew.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `dtype` is none of these four, if `mask` has another shape or dtype, or if `sparsity` is
+        no fraction.
+
+    See Also
+    --------
+    sparsify_ : replaces the layers of a pruned model.
 
     Notes
     -----
+    The names and the order of the first arguments are those of `torch.nn.Linear`.  So are the first
+    values: they are uniform, to the inverse root of the mean number of values in a row.
+
     A product with a batch takes ``2 * nnz`` operations for each row, forward.  The gradient by
     `values` is a sampled product of the same number of operations, and so is that by the input.
 
     In evaluation mode, without gradients, the weight is packed by `spkernels.prepare` when its
     values come a second time.  Changes in place are noticed, except those through ``.data``: call
     `repack` after these.
+
+    A state dict has `values`, `columns`, `offsets` and `bias`.  One of a layer of the same shape
+    can be loaded even if its structure is another: the layer then has that structure.  Load it
+    before an optimizer is made, as the number of values may change.
 
     Examples
     --------
@@ -95,11 +116,15 @@ class SparseLinear(nn.Module):
         activation: str | None = None,
         workers: int | None = None,
         dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
         generator: torch.Generator | None = None,
     ):
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if dtype not in STORAGE:
             raise TypeError(f"dtype must be float32, float64, float16 or bfloat16, got {dtype}")
+        for name, count in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(count, int) or count < 0:
+                raise ValueError(f"{name} must be an integer of at least 0, got {count!r}")
         shape = (out_features, in_features)
         if mask is None:
             mask = _random_mask(shape, sparsity, generator)
@@ -111,6 +136,8 @@ class SparseLinear(nn.Module):
         made = None if not bias else nn.Parameter(torch.empty(out_features, dtype=dtype))
         self._set(csr, made, activation, workers, None, trained=True)
         self.reset_parameters(generator)
+        if device is not None:
+            self.to(device)
 
     @classmethod
     def of(
@@ -132,6 +159,24 @@ class SparseLinear(nn.Module):
     def from_linear(cls, layer: nn.Linear, *, workers: int | None = None) -> SparseLinear:
         """Return a layer that trains the weights of a dense one that are not zero.
 
+        Parameters
+        ----------
+        layer : torch.nn.Linear
+            Its weight may have a mask of `torch.nn.utils.prune`, or be a sparse tensor.
+        workers : int, optional
+            The largest number of threads.
+
+        Returns
+        -------
+        SparseLinear
+            It shares no memory with `layer`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `layer` is no linear layer, or if its weight is parametrized, of another dtype, or
+            not on the CPU.
+
         Examples
         --------
         >>> import torch
@@ -141,8 +186,8 @@ class SparseLinear(nn.Module):
         >>> st.SparseLinear.from_linear(dense)
         SparseLinear(in_features=4, out_features=2, bias=True, nnz=4, sparsity=50.0%)
         """
-        from .._weights import read_weight
-
+        if not isinstance(layer, nn.Linear):
+            raise TypeError(f"layer must be a torch.nn.Linear, got {type(layer).__name__}")
         weight = read_weight(layer, "weight")
         if isinstance(weight, str):
             raise ValueError(f"layer cannot become sparse: {weight}")
@@ -195,9 +240,17 @@ class SparseLinear(nn.Module):
     @property
     def weight(self) -> torch.Tensor:
         """The weight as a dense tensor."""
-        rows = torch.repeat_interleave(torch.arange(self.out_features), self.offsets.diff())
-        dense = self.values.new_zeros(self.out_features, self.in_features)
-        return dense.index_put((rows, self.columns.long()), self.values)
+        return self._spread(self.values)
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """The places of the weights that are stored, as a dense tensor of bool."""
+        return self._spread(torch.ones_like(self.values, dtype=torch.bool))
+
+    def _spread(self, values):
+        rows = torch.arange(self.out_features, device=values.device)
+        places = torch.repeat_interleave(rows, self.offsets.diff()), self.columns.long()
+        return values.new_zeros(self.out_features, self.in_features).index_put(places, values)
 
     def to_dense(self) -> nn.Linear:
         """Return a dense layer with the same weights; an activation is left out."""
@@ -219,6 +272,16 @@ class SparseLinear(nn.Module):
         """Have the next product read the values anew, after a change through ``.data``."""
         self._packed = None
         forget(self.values)
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        if getattr(state_dict.get(f"{prefix}offsets"), "shape", None) == self.offsets.shape:
+            for name, tensor in (("values", self.values), ("columns", self.columns)):
+                loaded = state_dict.get(prefix + name)
+                if loaded is not None and loaded.dim() == 1 and loaded.shape != tensor.shape:
+                    tensor.data = tensor.data.new_empty(loaded.shape)
+                    tensor.grad = None
+                    self._packed = None
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def train(self, mode: bool = True) -> SparseLinear:
         """Set the mode.  While values are trained, they are read where they are, not packed."""
@@ -303,6 +366,8 @@ class SparseLinear(nn.Module):
 
 
 def _random_mask(shape, sparsity, generator):
+    if 0 in shape:
+        return torch.zeros(shape, dtype=torch.bool)
     rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
     kept = spkernels.datasets.random_pruned(*shape, sparsity, rng=rng)
     return torch.from_numpy(kept.toarray() != 0)
