@@ -1,4 +1,4 @@
-"""A sparse network trained from scratch: 90% of the weights are zero from the first step to the last.
+"""A sparse network trained from scratch: 90% of the weights are zero from first to last.
 
 It reads scikit-learn's digits, and reaches what the dense network does.  Run it with a Python that
 has spkernels, PyTorch and scikit-learn: ``python examples/train_sparse.py``.
@@ -51,5 +51,5 @@ for name, model in (("dense", dense), ("sparse", sparse)):
     numbers = sum(parameter.numel() for parameter in model.parameters())
     print(f"{name:6}  {numbers:7} trained numbers  {accuracy[name]:.1%} of the test images")
 
-assert all(torch.equal(sparse[place].mask, mask) for place, mask in zip((0, 2), masks))
+assert all(torch.equal(sparse[place].mask, mask) for place, mask in zip((0, 2), masks, strict=True))
 assert accuracy["sparse"] > accuracy["dense"] - 0.01, accuracy

@@ -136,8 +136,10 @@ def use_team(library: ctypes.CDLL | None, threads: int = 0) -> None:
         raise ValueError(
             f"library must be an OpenMP library with GOMP_parallel, got {library!r}"
         ) from None
-    addresses = (ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions)
-    _core.use_team(*addresses, min(threads, _MAX_THREADS))
+    parallel, thread_num, in_parallel = (
+        ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions
+    )
+    _core.use_team(parallel, thread_num, in_parallel, min(threads, _MAX_THREADS))
 
 
 def resolve_workers(workers: int | None) -> int:

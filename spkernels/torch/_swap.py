@@ -83,8 +83,10 @@ def activation_after(places: list[Place]) -> Following | None:
         place, function = Place(parent, "activation"), parent.activation
     else:
         return None
+    if place is None or function is None:
+        return None
     known = _name_of(function)
-    return None if known is None or place is None else Following(known, function, place)
+    return None if known is None else Following(known, function, place)
 
 
 def _name_of(function):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 
 import spkernels
@@ -50,12 +52,14 @@ def linear_now(
     _check(x, values, bias, activation, residual, rows, cols)
     array = array_of(x)
     extra = None if bias is None else weight.bias(bias)
-    out, beta = None, 0.0
+    out: np.ndarray | None = None
+    beta = 0.0
     if residual is not None:
         # The sum is formed in the array of the result, which a copy of the residual becomes.
         out = array_of(residual.clone(memory_format=torch.contiguous_format))
         beta = 1.0
-    options = {"activation": activation, "beta": beta, "workers": workers}
+    options: dict[str, Any] = {"activation": activation, "beta": beta, "workers": workers}
+    left: Any
     if transpose:
         matrix = weight.packed if pack else None
         left = weight.csr.T if matrix is None else matrix.T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -46,10 +47,8 @@ def linear_int8_now(
     middle = torch.full((), zero_point + 0.5)
     rounded = torch.add(middle, x.float(), alpha=1 / scale).clamp_(0, 255).to(torch.uint8)
     extra = None if bias is None else array_of(bias)
-    result = matrix.linear(
-        rounded.numpy(), extra, scale=scale, zero_point=zero_point, activation=activation,
-        workers=threads_of(workers),
-    )  # fmt: skip
+    options: dict[str, Any] = {"activation": activation, "workers": threads_of(workers)}
+    result = matrix.linear(rounded.numpy(), extra, scale=scale, zero_point=zero_point, **options)
     made = torch.from_numpy(result)
     return made if made.dtype is x.dtype else made.to(x.dtype)
 
