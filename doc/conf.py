@@ -44,6 +44,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = "spkernels"
 html_static_path = ["_static"]
 # Pages with none below them have nothing to navigate.
-_LEAVES = "install features guide which-pattern datasets cli cuda c how glossary adding"
+_LEAVES = (
+    "install features guide torch-example which-pattern datasets cli cuda c how glossary adding"
+)
 html_sidebars = {name: [] for name in [*_LEAVES.split(), "benchmarks/index"]}
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
