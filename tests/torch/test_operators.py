@@ -75,6 +75,42 @@ def test_sddmm_passes_opcheck_and_has_gradients():
     assert torch.autograd.gradgradcheck(OPS.sddmm, args)
 
 
+LAYOUTS = {
+    "transposed": lambda t: t.transpose(-1, -2).contiguous().transpose(-1, -2),
+    "every second": lambda t: t.repeat_interleave(2, -1)[..., ::2],
+    "expanded": lambda t: t[..., :1].expand(t.shape),
+    "offset": lambda t: torch.cat([t.flatten()[:1], t.flatten()])[1:].view(t.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("name", ["linear", "linear_transposed", "spmm", "sddmm"])
+def test_operands_of_any_strides(name, layout):
+    weight_of = weight(7, 5, grad=True)
+
+    def operand(*shape, seed=1):
+        return layout(tensor(*shape, seed=seed)).detach().requires_grad_()
+
+    op, args = {
+        "linear": (OPS.linear, (operand(2, 3, 5), *weight_of, operand(1, 7)[0], "silu",
+                                operand(2, 3, 7, seed=4))),
+        "linear_transposed": (OPS.linear, (operand(2, 3, 7), *weight_of, None, None, None, True)),
+        "spmm": (OPS.spmm, (*weight_of, operand(5, 4))),
+        "sddmm": (OPS.sddmm, (*weight_of[1:3], operand(7, 3), operand(3, 5, seed=4))),
+    }[name]  # fmt: skip
+    torch.library.opcheck(op.default, args)
+    found = []
+    for change in (lambda t: t, lambda t: t.detach().contiguous().requires_grad_(t.requires_grad)):
+        changed = [change(t) if isinstance(t, torch.Tensor) else t for t in args]
+        wanted = [t for t in changed if isinstance(t, torch.Tensor) and t.requires_grad]
+        result = op(*changed)
+        found.append([result, *torch.autograd.grad(result.square().sum(), wanted)])
+    torch.testing.assert_close(*found, rtol=1e-14, atol=1e-14)
+    # PyTorch differentiates no tensors numerically whose elements share memory.
+    assert torch.autograd.gradcheck(op, changed, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(op, changed)
+
+
 @given(
     rows=st.integers(0, 40), cols=st.integers(0, 40), lead=st.lists(st.integers(0, 4), max_size=3),
     dtype=st.sampled_from(DTYPES), activation=st.sampled_from(ACTIVATIONS), bias=st.booleans(),
