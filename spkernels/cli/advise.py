@@ -114,9 +114,7 @@ def run(args: argparse.Namespace) -> int:
         if args.threads is not None:
             torch.set_num_threads(args.threads)
         model, inputs = _load(args)
-        advice = st.advise(
-            model, inputs, args.sparsity, args.pattern, workers=args.threads, progress=_progress
-        )
+        advice = st.advise(model, inputs, args.sparsity, args.pattern, progress=_progress)
     except _Wrong as error:
         print(error, file=sys.stderr)
         return status.USAGE

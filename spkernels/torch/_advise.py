@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,18 @@ from ._exported import module_of
 from ._measure import MEASURED, ONE_THREAD, Times, least, predict, times_of, total
 from ._modules import Options
 from ._onnx import read_onnx, session_of
-from ._profile import REST, profile
+from ._profile import REST, profile, shares_of
 from ._record import Call, example_calls
-from ._sparsify import _candidates, _dense, _evaluating, _find_calls, _forms, _modules, _strided
+from ._sparsify import (
+    _candidates,
+    _dense,
+    _evaluating,
+    _find_calls,
+    _forms,
+    _modules,
+    _owners,
+    _strided,
+)
 from ._swap import activation_after
 
 if TYPE_CHECKING:
@@ -110,6 +118,9 @@ def advise(
     with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
         model, calls, run, notes = _opened(model, example_inputs)
         candidates, layers = _candidates(model, filter_fn, outline_of)
+        for candidate in candidates:
+            if candidate.family.fuses:
+                candidate.following = activation_after(candidate.places)
         with _evaluating(model), _strided(candidates):
             _find_calls(model, candidates, calls, ())
             whole = _Whole(lambda: [call.on(model) for call in calls], run, candidates, say)
@@ -165,12 +176,7 @@ class _Whole:
         say("the whole model")
         self._call = call
         self._run = run or call
-        self._owners = {}
-        for candidate in candidates:
-            following = _following(candidate)
-            self._owners[candidate.module] = candidate.layer.name
-            if following is not None and isinstance(following.function, nn.Module):
-                self._owners[following.function] = candidate.layer.name
+        self._owners = _owners(candidates)
         self._times = [times_of([self._run])]
         self._parts = [self._profile()]
 
@@ -192,18 +198,12 @@ class _Whole:
 
     def shares(self):
         """Return the share of the time that each layer takes, by its name."""
-        calm = self.times.calm
-        seconds = {}
-        for name in self._parts[0]:
-            part = least([parts[name] for parts in self._parts])
-            # What takes longer on all threads than on one was disturbed.
-            seconds[name] = min(part.wall + part.serial) if calm else part.serial[0]
-        rest = seconds.pop(REST) if self._run is self._call else math.inf
-        seconds.pop(REST, None)
-        layers = sum(seconds.values())
-        # The hooks that measure parts take time of the rest.
-        whole = max(layers, min(layers + rest, self.times.seconds[0]))
-        return {name: part / whole for name, part in seconds.items()}
+        parts = {
+            name: least([found[name] for found in self._parts])
+            for name in self._parts[0]
+            if name != REST or self._run is self._call
+        }
+        return shares_of(self.times, parts)
 
 
 @dataclass
@@ -226,7 +226,7 @@ def _measured(candidates, grid, options, whole, say):
     for candidate in candidates:
         if not candidate.calls:
             continue
-        following = _following(candidate)
+        following = candidate.following
         kind = _kind(candidate.module), None if following is None else following.name
         parts = []
         for call in candidate.calls:
@@ -234,7 +234,7 @@ def _measured(candidates, grid, options, whole, say):
             if key not in known:
                 say(candidate.layer.name)
                 known[key] = {
-                    pattern: _times(candidate, call, following, pattern, sparsities, options)
+                    pattern: _times(candidate, call, pattern, sparsities, options)
                     for pattern, sparsities in grid.items()
                 }
                 whole.again()
@@ -258,10 +258,6 @@ def _measured(candidates, grid, options, whole, say):
     return found
 
 
-def _following(candidate):
-    return activation_after(candidate.places) if candidate.family.fuses else None
-
-
 def _kind(module):
     """Return what modules have in common that take the same time for the same call."""
     settings = tuple(
@@ -275,10 +271,10 @@ def _kind(module):
     return type(module), settings, weights
 
 
-def _times(candidate, call, following, pattern, sparsities, options):
+def _times(candidate, call, pattern, sparsities, options):
     """Measure a layer as it is, and with random weights of a pattern."""
     rng = np.random.default_rng(0)
-    outlines = candidate.weights
+    outlines, following = candidate.weights, candidate.following
     name = None if following is None else following.name
     forms = []
     for sparsity in sparsities:

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 __all__ = ["MEASURED", "ONE_THREAD", "SystemClock", "Times", "least", "one_thread", "predict",
-           "share_of", "times_of", "total"]  # fmt: skip
+           "times_of", "total"]  # fmt: skip
 
 #: What times are: those of calls as they are, or those by one thread.
 MEASURED = "measured"
@@ -101,14 +101,6 @@ def least(measured: Sequence[Times]) -> Times:
     wall = tuple(map(min, zip(*(times.wall for times in calm or measured), strict=True)))
     serial = tuple(map(min, zip(*(times.serial for times in measured), strict=True)))
     return Times(wall, serial, bool(calm))
-
-
-def share_of(whole: Times, part: Times) -> float:
-    """Return the share of the time of a model that a part of it takes, both by their first times.
-
-    They are compared on the basis of `whole`.
-    """
-    return (part.wall if whole.calm else part.serial)[0] / whole.seconds[0]
 
 
 def predict(seconds: float, parts: Iterable[tuple[float, float]]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from torch import nn
 
 from ._measure import SystemClock, Times, one_thread
 
-__all__ = ["REST", "profile"]
+__all__ = ["REST", "profile", "shares_of"]
 
 #: The name of what is in none of the modules.
 REST = ""
@@ -49,6 +50,22 @@ def profile(
         with one_thread(()):
             by_one = _shortest(call, owners, clock.cpu, clock)
     return {name: Times((seconds,), (by_one[name],)) for name, seconds in wall.items()}
+
+
+def shares_of(whole: Times, parts: Mapping[str, Times]) -> dict[str, float]:
+    """Return the share of the time of a model that each of its parts takes, except `REST`.
+
+    The rest may be missing: then it is what is left of `whole`.
+    """
+    seconds = {}
+    for name, part in parts.items():
+        # What takes longer on all threads than on one was disturbed.
+        seconds[name] = min(part.wall + part.serial) if whole.calm else part.serial[0]
+    rest = seconds.pop(REST, math.inf)
+    layers = sum(seconds.values())
+    # The hooks that measure parts take time of the rest.
+    total = max(layers, min(layers + rest, whole.seconds[0]))
+    return {name: part / total for name, part in seconds.items()}
 
 
 def _shortest(call, owners, read, clock):

@@ -160,7 +160,7 @@ class Report:
         ax.set_yticks(list(places), [layer.name for layer in layers])
         ax.invert_yaxis()
         ax.set_xlabel("time of all calls (ms)")
-        ax.legend()
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
         if not math.isnan(self.speedup):
             title = f"model: {ms(self.dense)} ms before, {ms(self.sparse)} ms after"
             ax.set_title(f"{title} ({self.speedup:.2f}x)")

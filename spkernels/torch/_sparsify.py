@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._measure import Times, predict, share_of, times_of, total
+from ._measure import Times, predict, times_of, total
 from ._modules import FAMILIES, Options
 from ._modules.family import Family, Original
+from ._profile import profile, shares_of
 from ._record import Call, example_calls, record
 from ._report import Layer, Report
 from ._swap import Following, Place, Swap, activation_after, places_of, restore
@@ -461,11 +462,9 @@ def _whole(model, swap, calls, least, candidates):
         ready=True,
     )
     dense, sparse = times.seconds
-    parts = [
-        (share_of(times, part), part.seconds[place] / part.seconds[0])
-        for part, place in (candidate.times for candidate in swapped)
-    ]
-    predicted = predict(dense, parts)
+    serial = times.serial != times.wall  # one thread was not tried if it might take long
+    parts = profile(lambda: call_as(False), _owners(swapped), serial=serial)
+    predicted = predict(dense, _savings(swapped, shares_of(times, parts)))
     report = Report((), dense, sparse, predicted, times.basis, error)
     if dense >= least * sparse:
         call_as(True)
@@ -476,6 +475,26 @@ def _whole(model, swap, calls, least, candidates):
         candidate.sparse = None
         candidate.layer = replace(candidate.layer, reason=reason)
     return report
+
+
+def _owners(candidates):
+    """Return the modules whose times are those of candidates, with the names of these."""
+    owners = {}
+    for candidate in candidates:
+        owners[candidate.module] = candidate.layer.name
+        following = candidate.following
+        if following is not None and isinstance(following.function, nn.Module):
+            owners[following.function] = candidate.layer.name
+    return owners
+
+
+def _savings(candidates, shares):
+    """Return the share of the time that each candidate takes, and what is left of that."""
+    return [
+        (shares[candidate.layer.name], times.seconds[place] / times.seconds[0])
+        for candidate in candidates
+        for times, place in [candidate.times]
+    ]
 
 
 def _finish(candidate):

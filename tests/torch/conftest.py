@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed.")
-from spkernels.torch import _measure  # noqa: E402
+from spkernels.torch import _measure, _profile  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -11,5 +11,6 @@ def brief(monkeypatch):
     """Let measurements be as short as possible, as no test depends on what they find."""
     for name in ("_SECONDS", "_PATIENCE", "_TURN_SECONDS"):
         monkeypatch.setattr(_measure, name, 0.0)
+    monkeypatch.setattr(_profile, "_SECONDS", 0.0)
     for name in ("_MIN_TURNS", "_MIN_SERIAL_TURNS"):
         monkeypatch.setattr(_measure, name, 1)

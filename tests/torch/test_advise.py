@@ -15,7 +15,7 @@ from spkernels.torch import _advise, _profile, advise, sparsify_  # noqa: E402  
 from spkernels.torch._draw import Pattern, outline_of  # noqa: E402
 from spkernels.torch._exported import module_of  # noqa: E402
 from spkernels.torch._measure import Times  # noqa: E402
-from spkernels.torch._profile import REST, profile  # noqa: E402
+from spkernels.torch._profile import REST, profile, shares_of  # noqa: E402
 from spkernels.torch._weights import dense_of  # noqa: E402
 
 ADVICE = {"sparsities": (0.5, 0.9), "patterns": ("unstructured", "2:4")}
@@ -337,3 +337,15 @@ def test_advice_on_a_program():
         ("0", (30, 20)), ("2", (7, 30)),
     ]  # fmt: skip
     assert len(advice.outcomes) == 3
+
+
+def test_shares_are_those_of_undisturbed_parts():
+    parts = {"a": Times((2.0,), (3.0,)), "b": Times((9.0,), (1.0,)), REST: Times((1.0,), (6.0,))}
+    whole = Times((8.0,), (20.0,))
+    # The rest cannot take longer than what the layers leave, and b was disturbed by all threads.
+    assert shares_of(whole, parts) == pytest.approx({"a": 2 / 4, "b": 1 / 4})
+    busy = Times((8.0,), (8.0,), calm=False)
+    assert shares_of(busy, parts) == pytest.approx({"a": 3 / 8, "b": 1 / 8})
+    del parts[REST]
+    assert shares_of(whole, parts) == pytest.approx({"a": 2 / 8, "b": 1 / 8})
+    assert shares_of(Times((2.0,), (2.0,)), parts) == pytest.approx({"a": 2 / 3, "b": 1 / 3})

@@ -15,7 +15,6 @@ from spkernels.torch._measure import (  # noqa: E402
     Times,
     least,
     predict,
-    share_of,
     times_of,
     total,
 )
@@ -153,9 +152,6 @@ def test_of_repeated_measurements_the_shortest_calm_times_count():
 
 
 def test_a_prediction_subtracts_what_parts_save():
-    part = Times((4.0, 1.0), (8.0, 4.0))
-    assert share_of(Times((10.0,), (20.0,)), part) == pytest.approx(0.4)
-    assert share_of(Times((10.0,), (40.0,), calm=False), part) == pytest.approx(0.2)
     assert predict(10.0, [(0.4, 0.25)]) == pytest.approx(7.0)
     # The parts take all the time, three quarters of which are saved.
     assert predict(2.0, [(2.0, 0.25), (2.0, 0.25)]) == pytest.approx(0.5)

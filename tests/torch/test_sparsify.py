@@ -154,7 +154,12 @@ def test_the_report_says_by_what_times_it_compares(monkeypatch, calm):
         dense = 10.0 if ready else 3.0
         return Times((dense, 1.0), (2 * dense, 4.0), calm)
 
+    def parts(call, owners, *, serial):
+        assert sorted(owners.values()) == ["0", "0", "2"] and serial
+        return {"0": Times((3.0,), (6.0,)), "2": Times((3.0,), (6.0,)), "": Times((4.0,), (9.0,))}
+
     monkeypatch.setattr(_sparsify, "times_of", times_of)
+    monkeypatch.setattr(_sparsify, "profile", parts)
     report = st.sparsify_(mlp(), example_inputs=X)
     assert (report.dense, report.sparse) == ((10.0, 1.0) if calm else (20.0, 4.0))
     assert report.predicted == pytest.approx(10 - 2 * 2 if calm else 20 - 2 * 2)
