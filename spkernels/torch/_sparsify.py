@@ -234,10 +234,13 @@ def _candidates(model, filter_fn, read=csr_of):
             if parameter is not None:
                 owners.setdefault(parameter, []).append((name, module))
     candidates, layers = [], []
-    covered: set[nn.Module] = set()  # children whose weights are those of their parent's layer
+    # Children whose weights are those of their parent, and all that is part of a sparse module.
+    covered: set[nn.Module] = set()
     for name, module in model.named_modules():
         kind = type(module)
         family = FAMILIES.get(kind)
+        if isinstance(module.__dict__.get("original"), Original):
+            covered.update(module.modules())
         if module in covered:
             continue
         if family is None:

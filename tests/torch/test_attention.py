@@ -226,6 +226,8 @@ def test_each_weight_is_sparse_where_that_is_faster(monkeypatch, faster, masked)
     kinds = [isinstance(layer, spt.SparseLinear) for layer in (sparse.inputs[0], sparse.out_proj)]
     assert kinds == (list(faster) if any(faster) else [True, True])
     torch.testing.assert_close(holder(x, x, x)[0], expected)
+    assert spt.sparsify_(holder, example_inputs=(x, x, x), **ALL).layers == ()
+    assert holder.attention is sparse
     sparse.in_proj_bias.data += 1  # parameters are those of the dense module
     after = holder(x, x, x)[0]
     spt.densify_(holder)
