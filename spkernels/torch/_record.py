@@ -97,11 +97,15 @@ def record(
         same[key].widen(args)
 
     handles = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in modules]
+    # The fused path of an encoder layer calls no module; not all releases leave it for hooks.
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad():
             for call in calls:
                 call.on(model)
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
         for handle in handles:
             handle.remove()
     return {module: list(same.values()) for module, same in found.items()}

@@ -122,7 +122,7 @@ class _Mask:
     def __init__(self, columns, offsets, width, workers):
         self.structure = columns, offsets
         self.width, self.workers = width, workers
-        self.rows = torch.repeat_interleave(offsets.diff(), output_size=columns.shape[0])
+        self.rows = torch.repeat_interleave(offsets.diff().long(), output_size=columns.shape[0])
         self.entries = self.rows, columns.long()
 
     def sampled(self, x, y):
