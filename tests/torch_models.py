@@ -18,7 +18,8 @@ def mlp(activation=nn.ReLU):
 
 
 def bits(model):
-    return {name: value.clone().view(torch.int32) for name, value in model.state_dict().items()}
+    state = model.state_dict()
+    return {name: value.clone().reshape(-1).view(torch.uint8) for name, value in state.items()}
 
 
 def same_bits(model, expected):

@@ -16,9 +16,9 @@ except ImportError as error:
 from . import _ops  # noqa: F401
 from ._advice import Advice, AdvisedLayer, Outcome
 from ._advise import advise
-from ._modules import SparseInt8Linear, SparseLinear
+from ._modules import SparseConv1d, SparseConv2d, SparseInt8Linear, SparseLinear
 from ._report import Layer, Report
 from ._sparsify import densify_, sparsify_
 
-__all__ = ["Advice", "AdvisedLayer", "Layer", "Outcome", "Report", "SparseInt8Linear",
-           "SparseLinear", "advise", "densify_", "sparsify_"]  # fmt: skip
+__all__ = ["Advice", "AdvisedLayer", "Layer", "Outcome", "Report", "SparseConv1d", "SparseConv2d",
+           "SparseInt8Linear", "SparseLinear", "advise", "densify_", "sparsify_"]  # fmt: skip

@@ -111,7 +111,7 @@ def _where_needed(forward, differentiable):
 def _one_by_one(op, info, in_dims, args):
     results = [
         op(*(
-            value if dim is None else value.select(dim, place)
+            value.select(dim, place) if isinstance(dim, int) else value  # lists have lists of None
             for value, dim in zip(args, in_dims, strict=True)
         ))
         for place in range(info.batch_size)

@@ -52,10 +52,17 @@ class Weight:
 
     The first product with new values reads them where they are; the second one packs them.  So a
     step of training, after which the values change, packs nothing.
+
+    Attributes
+    ----------
+    derived : dict
+        What an operator made from the weight, by a key of its own.
+    reads : int
+        How often the values were read, so that what was derived knows whether it is current.
     """
 
     __slots__ = ("_bias", "_columns", "_csr", "_matrix", "_offsets", "_packed", "_pointer",
-                 "_seen", "_shape", "_values", "_versions")  # fmt: skip
+                 "_seen", "_shape", "_values", "_versions", "derived", "reads")  # fmt: skip
 
     def __init__(self, values, columns, offsets, shape, forget):
         self._values = weakref.ref(values, forget)
@@ -63,6 +70,8 @@ class Weight:
         self._shape = shape
         self._matrix = None
         self._bias = 0, None
+        self.derived: dict[Any, Any] = {}
+        self.reads = 0
         self._read(values, columns, offsets)
 
     def _read(self, values, columns, offsets):
@@ -72,6 +81,7 @@ class Weight:
         self._versions = _versions(values, columns, offsets)
         self._seen = 0
         self._packed = False
+        self.reads += 1
 
     def holds(self, values, columns, offsets, shape) -> bool:
         """Return whether these are the weight's tensors and they have not changed."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -13,16 +11,17 @@ import spkernels
 
 from .._eager import is_plain
 from .._ops import linear, linear_now
-from .._packed import STORAGE, Packed, forget, weight_of
+from .._packed import Packed, weight_of
 from .._threads import threads_of
-from .._weights import Csr, csr_of, dense_of, read_weight
+from .._weights import Csr, dense_of
 from .family import Family, Options, describe
+from .layer import SparseLayer, drawn, taken
 from .linear_int8 import make_int8
 
 __all__ = ["LINEAR", "SparseLinear"]
 
 
-class SparseLinear(nn.Module):
+class SparseLinear(SparseLayer):
     """A linear layer whose weight is sparse, with a fixed structure: ``x @ W.T + bias``.
 
     An optimizer sees a vector of the values that are stored, and the structure never changes.
@@ -100,11 +99,6 @@ class SparseLinear(nn.Module):
     SparseLinear(in_features=64, out_features=10, bias=True, nnz=64, sparsity=90.0%)
     """
 
-    values: torch.Tensor
-    columns: torch.Tensor
-    offsets: torch.Tensor
-    bias: torch.Tensor | None
-
     def __init__(
         self,
         in_features: int,
@@ -119,21 +113,11 @@ class SparseLinear(nn.Module):
         device: torch.device | str | None = None,
         generator: torch.Generator | None = None,
     ):
-        dtype = torch.get_default_dtype() if dtype is None else dtype
-        if dtype not in STORAGE:
-            raise TypeError(f"dtype must be float32, float64, float16 or bfloat16, got {dtype}")
         for name, count in (("in_features", in_features), ("out_features", out_features)):
             if not isinstance(count, int) or count < 0:
                 raise ValueError(f"{name} must be an integer of at least 0, got {count!r}")
-        shape = (out_features, in_features)
-        if mask is None:
-            mask = _random_mask(shape, sparsity, generator)
-        elif tuple(mask.shape) != shape or mask.dtype is not torch.bool:
-            raise ValueError(
-                f"mask must be bool of shape {shape}, got {mask.dtype} of shape {tuple(mask.shape)}"
-            )
-        csr = csr_of(mask.to(dtype))
-        made = None if not bias else nn.Parameter(torch.empty(out_features, dtype=dtype))
+        csr = drawn((out_features, in_features), sparsity, mask, dtype, generator)
+        made = None if not bias else nn.Parameter(csr.values.new_empty(out_features))
         self._set(csr, made, activation, workers, None, trained=True)
         self.reset_parameters(generator)
         if device is not None:
@@ -188,69 +172,17 @@ class SparseLinear(nn.Module):
         """
         if not isinstance(layer, nn.Linear):
             raise TypeError(f"layer must be a torch.nn.Linear, got {type(layer).__name__}")
-        weight = read_weight(layer, "weight")
-        if isinstance(weight, str):
-            raise ValueError(f"layer cannot become sparse: {weight}")
-        bias = layer.bias
-        if bias is not None:
-            bias = nn.Parameter(bias.detach().clone(), bias.requires_grad)
-        made = cls.of(csr_of(weight), bias, None, workers, trained=True)
+        made = cls.of(*taken(layer), None, workers, trained=True)
         return made.train(layer.training)
 
     def _set(self, csr, bias, activation, workers, pattern, trained):
-        super().__init__()
+        super().__init__(csr, bias, activation, workers, pattern, trained)
         self.in_features, self.out_features = csr.width, csr.offsets.shape[0] - 1
-        self.activation, self.workers, self.pattern = activation, workers, pattern
-        self.trained = trained
         self._packed: Packed | None = None
-        if trained:
-            self.values = nn.Parameter(csr.values)
-        else:
-            self.register_buffer("values", csr.values)
-        self.register_buffer("columns", csr.columns)
-        self.register_buffer("offsets", csr.offsets)
-        self.register_parameter("bias", bias)
-
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw values and bias anew: uniform, to the bound of `torch.nn.Linear`.
-
-        The bound is the inverse root of the mean number of values of a row.
-        """
-        with torch.no_grad():
-            mean = self.values.numel() / max(1, self.out_features)
-            bound = 1 / math.sqrt(max(1.0, mean))
-            for tensor in (self.values, self.bias):
-                if tensor is not None:
-                    tensor.uniform_(-bound, bound, generator=generator)
-
-    @property
-    def csr(self) -> Csr:
-        """The weight in CSR, as tensors that share the memory of the layer."""
-        shape = (self.out_features, self.in_features)
-        return Csr(self.values, self.columns, self.offsets, self.in_features, shape)
-
-    def weights(self) -> tuple[Csr, ...]:
-        """Return the sparse weights, in the order of the names that the family has."""
-        return (self.csr,)
 
     def describe(self) -> tuple[str, str]:
         """Return the patterns of the packed weight and the kernel that multiplies it."""
         return describe(self.prepared(1))
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """The weight as a dense tensor."""
-        return self._spread(self.values)
-
-    @property
-    def mask(self) -> torch.Tensor:
-        """The places of the weights that are stored, as a dense tensor of bool."""
-        return self._spread(torch.ones_like(self.values, dtype=torch.bool))
-
-    def _spread(self, values):
-        rows = torch.arange(self.out_features, device=values.device)
-        places = torch.repeat_interleave(rows, self.offsets.diff()), self.columns.long()
-        return values.new_zeros(self.out_features, self.in_features).index_put(places, values)
 
     def to_dense(self) -> nn.Linear:
         """Return a dense layer with the same weights; an activation is left out."""
@@ -271,23 +203,7 @@ class SparseLinear(nn.Module):
     def repack(self) -> None:
         """Have the next product read the values anew, after a change through ``.data``."""
         self._packed = None
-        forget(self.values)
-
-    def _load_from_state_dict(self, state_dict, prefix, *rest):
-        if getattr(state_dict.get(f"{prefix}offsets"), "shape", None) == self.offsets.shape:
-            for name, tensor in (("values", self.values), ("columns", self.columns)):
-                loaded = state_dict.get(prefix + name)
-                if loaded is not None and loaded.dim() == 1 and loaded.shape != tensor.shape:
-                    tensor.data = tensor.data.new_empty(loaded.shape)
-                    tensor.grad = None
-                    self._packed = None
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
-    def train(self, mode: bool = True) -> SparseLinear:
-        """Set the mode.  While values are trained, they are read where they are, not packed."""
-        if mode and self.trained:
-            self.repack()
-        return super().train(mode)
+        super().repack()
 
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         """Return ``activation(x @ W.T + bias + residual)``.
@@ -332,15 +248,6 @@ class SparseLinear(nn.Module):
         self._packed = Packed.of(weight, bias) if pack else None
         return result
 
-    def _leave_inference_mode(self):
-        """Copy buffers that were made in inference mode, as by ``model.to``: they cannot be packed.
-
-        Changes of such tensors are not counted.
-        """
-        with torch.inference_mode(False):
-            for name in ("values", "columns", "offsets"):
-                self._buffers[name] = self._buffers[name].clone()
-
     def packed(self) -> Packed | None:
         """Return what is packed of the layer as it is now, or None if its next call packs."""
         parameters, buffers = self._parameters, self._buffers
@@ -357,20 +264,7 @@ class SparseLinear(nn.Module):
 
     def extra_repr(self) -> str:
         """Return the facts that ``print(model)`` shows."""
-        facts = (
-            f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"bias={self.bias is not None}, nnz={self.values.shape[0]}, "
-            f"sparsity={self.csr.sparsity:.1%}"
-        )
-        return facts if self.activation is None else f"{facts}, activation={self.activation}"
-
-
-def _random_mask(shape, sparsity, generator):
-    if 0 in shape:
-        return torch.zeros(shape, dtype=torch.bool)
-    rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-    kept = spkernels.datasets.random_pruned(*shape, sparsity, rng=rng)
-    return torch.from_numpy(kept.toarray() != 0)
+        return f"in_features={self.in_features}, out_features={self.out_features}, {self._facts()}"
 
 
 def _refuse(module):

@@ -1,0 +1,159 @@
+"""What layers with a sparse weight of a fixed structure have in common."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import numpy as np
+import torch
+from torch import nn
+
+import spkernels
+
+from .._packed import STORAGE, forget
+from .._weights import Csr, csr_of, read_weight
+
+__all__ = ["SparseLayer", "drawn", "taken"]
+
+
+class SparseLayer(nn.Module):
+    """A layer whose weight is three tensors in CSR; what it computes is up to subclasses.
+
+    The values are a Parameter if they are trained, and a buffer otherwise.
+    """
+
+    values: torch.Tensor
+    columns: torch.Tensor
+    offsets: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __init__(
+        self,
+        csr: Csr,
+        bias: torch.Tensor | None,
+        activation: str | None,
+        workers: int | None,
+        pattern: str | None,
+        trained: bool,
+    ):
+        super().__init__()
+        self.activation, self.workers, self.pattern = activation, workers, pattern
+        self.trained = trained
+        self._shape, self._width = csr.shape, csr.width
+        if trained:
+            self.values = nn.Parameter(csr.values)
+        else:
+            self.register_buffer("values", csr.values)
+        self.register_buffer("columns", csr.columns)
+        self.register_buffer("offsets", csr.offsets)
+        self.register_parameter("bias", bias)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw values and bias anew: uniform, to the bound of PyTorch's dense layers.
+
+        The bound is the inverse root of the mean number of values of a row.
+        """
+        with torch.no_grad():
+            mean = self.values.numel() / max(1, self._shape[0])
+            bound = 1 / math.sqrt(max(1.0, mean))
+            for tensor in (self.values, self.bias):
+                if tensor is not None:
+                    tensor.uniform_(-bound, bound, generator=generator)
+
+    @property
+    def csr(self) -> Csr:
+        """The weight in CSR, as tensors that share the memory of the layer."""
+        return Csr(self.values, self.columns, self.offsets, self._width, self._shape)
+
+    def weights(self) -> tuple[Csr, ...]:
+        """Return the sparse weights, in the order of the names that the family has."""
+        return (self.csr,)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weight as a dense tensor."""
+        return self._spread(self.values)
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """The places of the weights that are stored, as a dense tensor of bool."""
+        return self._spread(torch.ones_like(self.values, dtype=torch.bool))
+
+    def _spread(self, values):
+        rows = torch.arange(self._shape[0], device=values.device)
+        places = torch.repeat_interleave(rows, self.offsets.diff()), self.columns.long()
+        dense = values.new_zeros(self._shape[0], self._width).index_put(places, values)
+        return dense.reshape(self._shape)
+
+    def repack(self) -> None:
+        """Have the next product read the values anew, after a change through ``.data``."""
+        forget(self.values)
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        if getattr(state_dict.get(f"{prefix}offsets"), "shape", None) == self.offsets.shape:
+            for name, tensor in (("values", self.values), ("columns", self.columns)):
+                loaded = state_dict.get(prefix + name)
+                if loaded is not None and loaded.dim() == 1 and loaded.shape != tensor.shape:
+                    tensor.data = tensor.data.new_empty(loaded.shape)
+                    tensor.grad = None
+                    self.repack()
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode.  While values are trained, they are read where they are, not packed."""
+        if mode and self.trained:
+            self.repack()
+        return super().train(mode)
+
+    def _leave_inference_mode(self):
+        """Copy buffers that were made in inference mode, as by ``model.to``: they cannot be packed.
+
+        Changes of such tensors are not counted.
+        """
+        with torch.inference_mode(False):
+            for name in ("values", "columns", "offsets"):
+                self._buffers[name] = getattr(self, name).clone()
+
+    def _facts(self):
+        """Return what ``print(model)`` shows of every layer."""
+        facts = (
+            f"bias={self.bias is not None}, nnz={self.values.shape[0]}, "
+            f"sparsity={self.csr.sparsity:.1%}"
+        )
+        return facts if self.activation is None else f"{facts}, activation={self.activation}"
+
+
+def drawn(
+    shape: tuple[int, ...],
+    sparsity: float,
+    mask: torch.Tensor | None,
+    dtype: torch.dtype | None,
+    generator: torch.Generator | None,
+) -> Csr:
+    """Return a weight of a shape whose places are those of `mask`, or are drawn at random."""
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    if dtype not in STORAGE:
+        raise TypeError(f"dtype must be float32, float64, float16 or bfloat16, got {dtype}")
+    if mask is None and 0 in shape:
+        mask = torch.zeros(shape, dtype=torch.bool)
+    elif mask is None:
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        kept = spkernels.datasets.random_pruned(shape[0], math.prod(shape[1:]), sparsity, rng=rng)
+        mask = torch.from_numpy(kept.toarray() != 0).reshape(shape)
+    elif tuple(mask.shape) != shape or mask.dtype is not torch.bool:
+        raise ValueError(
+            f"mask must be bool of shape {shape}, got {mask.dtype} of shape {tuple(mask.shape)}"
+        )
+    return csr_of(mask.to(dtype))
+
+
+def taken(layer: nn.Module) -> tuple[Csr, nn.Parameter | None]:
+    """Return copies of the weight of a dense layer, without zeros, and of its bias."""
+    weight = read_weight(layer, "weight")
+    if isinstance(weight, str):
+        raise ValueError(f"layer cannot become sparse: {weight}")
+    bias = layer.bias
+    if bias is not None:
+        bias = nn.Parameter(bias.detach().clone(), bias.requires_grad)
+    return csr_of(weight), bias
