@@ -16,7 +16,7 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def weight(rows, cols, dtype=torch.float64, seed=0, grad=False):
-    A = sp.random(rows, cols, 0.3, format="csr", rng=np.random.default_rng(seed))
+    A = sp.random(rows, cols, 0.3, format="csr", random_state=np.random.default_rng(seed))
     A.sort_indices()
     values = torch.from_numpy(A.data).to(dtype).requires_grad_(grad)
     return values, torch.from_numpy(A.indices), torch.from_numpy(A.indptr), cols
