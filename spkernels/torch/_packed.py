@@ -19,8 +19,8 @@ from spkernels import masks
 
 from ._threads import threads_of
 
-__all__ = ["STORAGE", "Packed", "Weight", "array_of", "forget", "int8_of", "mask_of", "pattern_of",
-           "weight_of"]  # fmt: skip
+__all__ = ["STORAGE", "Packed", "PackedBytes", "Weight", "array_of", "forget", "int8_of", "mask_of",
+           "pattern_of", "weight_of"]  # fmt: skip
 
 #: The dtypes of weights, with the dtype and the storage of what is prepared from them.
 STORAGE: dict[torch.dtype, tuple[Any, Any]] = {
@@ -220,6 +220,38 @@ class Packed:
         return torch.from_numpy(
             self.matrix.linear(array, self.bias, activation=activation, workers=workers)
         )
+
+
+class PackedBytes(Packed):
+    """A packed weight of int8 and its bias as a module keeps them, for calls that change neither.
+
+    `matrix` is an `Int8Matrix`.
+    """
+
+    __slots__ = ("_scales", "_scales_version")
+
+    _scales: torch.Tensor
+    _scales_version: int
+
+    @classmethod
+    def of(cls, weight: tuple[Any, ...], bias: torch.Tensor | None) -> PackedBytes | None:
+        """Return what a module keeps, or None if changes of its tensors are not counted."""
+        values, columns, offsets, scales, width = weight
+        if any(tensor.is_inference() for tensor in (values, columns, offsets, scales)):
+            return None
+        matrix = int8_of(values, columns, offsets, scales, width)
+        array = None if bias is None else array_of(bias)
+        made = cls((values, columns, offsets), matrix, bias, array)
+        made._scales, made._scales_version = scales, scales._version
+        return made
+
+    def has_scales(self, scales) -> bool:
+        """Return whether this is the tensor of scales that was packed, as it was."""
+        return scales is self._scales and scales._version == self._scales_version
+
+    def suits(self, x: torch.Tensor) -> bool:
+        """Return whether `x` can be rounded and multiplied as it is."""
+        return x.dtype is torch.float32 and x.shape[-1:] == (self._width,)
 
 
 def _checked(values, columns, offsets, shape):

@@ -11,7 +11,10 @@ from torch_models import X, bits, mlp, same_bits  # noqa: E402
 import spkernels.torch as st  # noqa: E402
 from spkernels.torch import _sparsify  # noqa: E402
 from spkernels.torch._measure import Times  # noqa: E402
+from spkernels.torch._modules import linear_int8  # noqa: E402
 
+#: Off the middles between two bytes of a layer that was calibrated with X.
+OFF = X + 0.0019
 ALL = {"min_speedup": 1e-9, "dtype": "int8"}
 
 
@@ -118,3 +121,44 @@ def test_floats_stay_where_bytes_are_slower(monkeypatch):
     model = mlp()
     st.sparsify_(model, example_inputs=X, **ALL)
     assert type(model[0]) is st.SparseLinear
+
+
+def one_of_bytes():
+    model = mlp(nn.Softplus)
+    st.sparsify_(model, example_inputs=X, **ALL)
+    layer = model[0]
+    with torch.no_grad():
+        layer(X)
+    return layer
+
+
+def test_a_call_that_repeats_checks_nothing_again(bytes_win, monkeypatch):
+    layer = one_of_bytes()
+    with torch.no_grad():
+        expected = layer(X)
+        monkeypatch.setattr(linear_int8, "linear_int8_now", None)  # what checks
+        assert torch.equal(layer(X), expected)
+
+
+@pytest.mark.parametrize("name", ["values", "scales", "bias"])
+def test_a_change_in_place_is_noticed(bytes_win, name):
+    layer = one_of_bytes()
+    with torch.no_grad():
+        getattr(layer, name).mul_(-1)
+        assert (layer(OFF).double() - expected_of(layer, OFF)).abs().max() < 1e-5
+
+
+def test_new_scales_are_noticed(bytes_win):
+    layer = one_of_bytes()
+    with torch.no_grad():
+        layer.scales = layer.scales * 2
+        assert (layer(OFF).double() - expected_of(layer, OFF)).abs().max() < 1e-5
+
+
+def test_wrong_inputs_are_errors_after_a_right_one(bytes_win):
+    layer = one_of_bytes()
+    with torch.no_grad():
+        with pytest.raises(ValueError, match=r"x must have shape \(..., 20\)"):
+            layer(X[:, :-1])
+        with pytest.raises(TypeError, match="x must be float32, float16 or bfloat16"):
+            layer(X.double())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,8 +11,8 @@ from torch import nn
 import spkernels
 
 from .._eager import is_plain
-from .._ops import linear_int8, linear_int8_now, step_of
-from .._packed import int8_of
+from .._ops import linear_int8, linear_int8_now, multiply_rounded, step_of
+from .._packed import PackedBytes, int8_of
 from .._weights import Csr
 from .family import Options
 
@@ -65,6 +66,7 @@ class SparseInt8Linear(nn.Module):
         self.register_buffer("offsets", csr.offsets)
         self.register_buffer("scales", torch.from_numpy(matrix.scale.copy()))
         self.register_parameter("bias", bias)
+        self._packed: PackedBytes | None = None
         # A plain attribute: what `densify_` needs is no buffer of the module.
         self._floats = csr
 
@@ -79,10 +81,25 @@ class SparseInt8Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``activation(x @ W.T + bias)`` for `x` of shape (..., in_features)."""
-        weight = self.values, self.columns, self.offsets, self.scales, self.in_features
-        step = self.scale, self.zero_point
-        compute = linear_int8_now if is_plain(x, self.bias) else linear_int8
-        return compute(x, *weight, *step, self.bias, self.activation, self.workers)
+        # `__getattr__` of modules takes a third of a microsecond.
+        buffers, bias = self._buffers, self._parameters["bias"]
+        values, columns, offsets = buffers["values"], buffers["columns"], buffers["offsets"]
+        scales, step = buffers["scales"], (self.scale, self.zero_point)
+        weight = values, columns, offsets, scales, self.in_features
+        if not is_plain(x, bias):
+            return linear_int8(x, *weight, *step, bias, self.activation, self.workers)
+        packed = self._packed
+        if packed is not None and packed.suits(x) and packed.has_scales(scales):
+            if packed.is_current(values, columns, offsets, bias):
+                return multiply_rounded(
+                    packed.matrix, x, packed.bias, *step, self.activation, self.workers
+                )
+        result = linear_int8_now(x, *weight, *step, bias, self.activation, self.workers)
+        self._packed = PackedBytes.of(weight, bias)
+        return result
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}  # another process packs anew
 
     def extra_repr(self) -> str:
         """Return the facts that ``print(model)`` shows."""

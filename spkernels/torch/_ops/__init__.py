@@ -3,9 +3,9 @@
 from .attention import sparse_attention
 from .conv import conv, conv_now
 from .linear import linear, linear_now
-from .linear_int8 import linear_int8, linear_int8_now, step_of
+from .linear_int8 import linear_int8, linear_int8_now, multiply_rounded, step_of
 from .sddmm import sddmm
 from .spmm import spmm
 
-__all__ = ["conv", "conv_now", "linear", "linear_int8", "linear_int8_now", "linear_now", "sddmm",
-           "sparse_attention", "spmm", "step_of"]  # fmt: skip
+__all__ = ["conv", "conv_now", "linear", "linear_int8", "linear_int8_now", "linear_now",
+           "multiply_rounded", "sddmm", "sparse_attention", "spmm", "step_of"]  # fmt: skip

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+
+import spkernels
 
 from .._library import register
 from .._packed import array_of, int8_of
@@ -13,7 +16,7 @@ from .._threads import threads_of
 from .activation import check_activation
 from .checks import check_bias, check_structure
 
-__all__ = ["linear_int8", "linear_int8_now", "step_of"]
+__all__ = ["linear_int8", "linear_int8_now", "multiply_rounded", "step_of"]
 
 _SCHEMA = (
     "linear_int8(Tensor x, Tensor values, Tensor columns, Tensor offsets, Tensor scales, "
@@ -43,14 +46,29 @@ def linear_int8_now(
     """
     _check(x, values, columns, offsets, scales, width, bias, activation)
     matrix = int8_of(values, columns, offsets, scales, width)
+    extra = None if bias is None else array_of(bias)
+    result = multiply_rounded(matrix, x, extra, scale, zero_point, activation, workers)
+    return result if result.dtype is x.dtype else result.to(x.dtype)
+
+
+def multiply_rounded(
+    matrix: spkernels.Int8Matrix,
+    x: torch.Tensor,
+    bias: np.ndarray | None,
+    scale: float,
+    zero_point: int,
+    activation: str | None,
+    workers: int | None,
+) -> torch.Tensor:
+    """Round `x` to bytes, and return the layer's result in float32; nothing is checked."""
     # Truncation rounds, as 1/2 was added.  `torch.quantize_per_tensor` is deprecated since 2.13.
     middle = torch.full((), zero_point + 0.5)
-    rounded = torch.add(middle, x.float(), alpha=1 / scale).clamp_(0, 255).to(torch.uint8)
-    extra = None if bias is None else array_of(bias)
+    # Gradients were ruled out by the caller.
+    rounded = torch.add(middle, x.detach().float(), alpha=1 / scale).clamp_(0, 255).to(torch.uint8)
     options: dict[str, Any] = {"activation": activation, "workers": threads_of(workers)}
-    result = matrix.linear(rounded.numpy(), extra, scale=scale, zero_point=zero_point, **options)
-    made = torch.from_numpy(result)
-    return made if made.dtype is x.dtype else made.to(x.dtype)
+    return torch.from_numpy(
+        matrix.linear(rounded.numpy(), bias, scale=scale, zero_point=zero_point, **options)
+    )
 
 
 def _check(x, values, columns, offsets, scales, width, bias, activation):
