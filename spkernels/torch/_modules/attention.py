@@ -163,7 +163,7 @@ class SparseMultiheadAttention(nn.Module):
         """Return the result of all heads, a view of what has the heads of a query side by side."""
         plain = is_plain(q, k, v, mask) and type(k) is type(v) is torch.Tensor
         rows, cols = q.shape[2], k.shape[2]
-        few = q.shape[0] * q.shape[1] * rows * cols < _LEAST_SCORES
+        few = q.shape[0] * q.shape[1] * rows * cols < _MIN_SCORES
         if few or dropout or not plain or q.dtype not in _OWN or (causal and rows != cols):
             return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
         # A mask that leaves out nothing makes a dense product: this kernel takes 0.6 times as long
@@ -262,7 +262,7 @@ _FACTS = ("embed_dim", "kdim", "vdim", "_qkv_same_embed_dim", "num_heads", "head
 #: The dtypes of which `spkernels.sparse_attention` has kernels.
 _OWN = (torch.float32, torch.float64)
 #: For fewer scores PyTorch's function is faster, which takes 10 microseconds less to call.
-_LEAST_SCORES = 4096
+_MIN_SCORES = 4096
 
 
 @lru_cache(maxsize=64)
