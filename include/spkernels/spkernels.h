@@ -314,6 +314,12 @@ size_t spk_int8_bytes(const spk_int8 *A);
 double spk_int8_share(const spk_int8 *A);
 /* Free the matrix; NULL is allowed. */
 void spk_int8_free(spk_int8 *A);
+/* Bytes for spk_int8_spmm: out[i*ldout + j] = X[i*ldx + j] / scale, rounded to the nearest integer
+ * (ties to even), plus zero_point, clamped to the range of int8_t if `is_signed`, else of uint8_t.
+ * NaN becomes the least value.  scale must be positive and finite, and zero_point a value of that
+ * type.  X and out must not overlap.  threads: as for spk_spmm. */
+spk_status spk_quantise(ptrdiff_t rows, ptrdiff_t cols, const float *X, ptrdiff_t ldx, float scale,
+                        int zero_point, int is_signed, void *out, ptrdiff_t ldout, int threads);
 
 /* SDDMM: values[p] is what `sampling` makes of the dot product of row i of X and column j of Y, for
  * the stored entry p of P at (i, j).  P is m x n and sparse, X is m x k, Y is k x n; all have one

@@ -101,6 +101,14 @@ def kwinners(
     winners: NDArray[np.int32] | None,
     threads: int,
 ) -> int: ...
+def quantise(
+    X: NDArray[np.float32],
+    ldx: int,
+    scale: float,
+    zero_point: int,
+    out: NDArray[np.int8] | NDArray[np.uint8],
+    threads: int,
+) -> int: ...
 def sddmm(
     P: SparseArrays,
     X: NDArray[np.floating],

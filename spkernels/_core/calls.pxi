@@ -136,6 +136,24 @@ def kwinners(cnp.ndarray X, Py_ssize_t k, out, winners, int threads):
     return <int>status
 
 
+def quantise(cnp.ndarray X, Py_ssize_t ldx, float scale, int zero_point, cnp.ndarray out,
+             int threads):
+    """Round X to bytes and write them to out; return the status.
+
+    X is float32 and 2-D; its rows are contiguous and lie ldx elements apart.  out is contiguous,
+    and int8 or uint8.
+    """
+    cdef Py_ssize_t rows = cnp.PyArray_DIM(X, 0), cols = cnp.PyArray_DIM(X, 1)
+    cdef const float *values = <const float *>cnp.PyArray_DATA(X)
+    cdef int is_signed = cnp.PyArray_TYPE(out) == cnp.NPY_INT8
+    cdef void *to = cnp.PyArray_DATA(out)
+    cdef spk_status status
+    with nogil:
+        status = spk_quantise(rows, cols, values, ldx, scale, zero_point, is_signed, to, cols,
+                              -threads)
+    return <int>status
+
+
 def sddmm(P, cnp.ndarray X, cnp.ndarray Y, cnp.ndarray values, double alpha, double beta,
           bint scale, int threads, unsigned flags, ColumnRuns column_runs=None):
     """Write the sampled product to values; return the status.

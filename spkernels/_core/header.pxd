@@ -76,6 +76,9 @@ cdef extern from "spkernels/spkernels.h" nogil:
     spk_status spk_kwinners(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t cols, const void *X,
                             ptrdiff_t ldx, ptrdiff_t k, void *out, ptrdiff_t ldout,
                             int32_t *winners, int threads)
+    spk_status spk_quantise(ptrdiff_t rows, ptrdiff_t cols, const float *X, ptrdiff_t ldx,
+                            float scale, int zero_point, int is_signed, void *out,
+                            ptrdiff_t ldout, int threads)
     ctypedef struct spk_prepared:
         pass
     ctypedef enum spk_storage:

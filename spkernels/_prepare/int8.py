@@ -333,7 +333,9 @@ class Int8Matrix(Multiplier):
         Parameters
         ----------
         B : array_like of int8, uint8 or bool, shape (k,) or (k, n)
-            The bytes, of any strides.  They stand for ``scale * (B - zero_point)``.
+            The bytes, of any strides.  They stand for ``scale * (B - zero_point)``.  If `scale` is
+            given, `B` may be float32 too: it is rounded to the nearest uint8 first, as results of
+            uint8 are, with `scale` and `zero_point` as `out_scale` and `out_zero_point`.
         out : ndarray, optional
             The array for the result, which is returned.  It has the shape and dtype of the result,
             and any strides.
@@ -341,7 +343,8 @@ class Int8Matrix(Multiplier):
             The dtype of the result.  By default this is the dtype of `out`, or else int32 if sums
             are not scaled, and float32 otherwise.
         scale : float or array_like of shape (n,) or (1, n), optional
-            The scale of `B`, 1 by default.  An array has a scale for each column (token).
+            The scale of `B`, 1 by default.  An array has a scale for each column (token).  For
+            `B` of float32, `scale` must be a positive number, and `zero_point` one from 0 to 255.
         zero_point : int or array_like of shape (n,) or (1, n), optional
             The value of `B` that stands for 0.  An array has a value for each column.
         bias : array_like, optional
@@ -409,7 +412,7 @@ class Int8Matrix(Multiplier):
                 "out_zero_point": out_zero_point, "workers": workers,
             }  # fmt: skip
             return tensors.call(Int8Matrix.spmm, {"W": self, "B": B}, options, B)
-        B = as_bytes(B, "B")
+        B = as_bytes(B, "B", scale, zero_point, self._workers if workers is None else workers)
         if B.ndim not in (1, 2):
             raise ValueError(
                 f"B must be 1-D or 2-D, got shape {B.shape}: W @ B multiplies stacks of matrices, "
@@ -504,6 +507,7 @@ class Int8Matrix(Multiplier):
         ----------
         X : array_like of int8, uint8 or bool, of shape (..., k)
             The inputs, a row for each token, with any number of leading dimensions and any strides.
+            If `scale` is given, they may be float32 too, as in `spmm`.
         bias : array_like of shape (m,), or a number, optional
             Is added to each row of the result.
         activation : str, optional
@@ -514,7 +518,8 @@ class Int8Matrix(Multiplier):
             The dtype of the result.  By default this is the dtype of `out`, or else int32 if sums
             are not scaled, and float32 otherwise.
         scale : float or array_like of shape (...) or (..., 1), optional
-            The scale of `X`, 1 by default.  An array has a scale for each row of `X`.
+            The scale of `X`, 1 by default.  An array has a scale for each row of `X`, unless that
+            is float32.
         zero_point : int or array_like of shape (...) or (..., 1), optional
             The value of `X` that stands for 0.  An array has a value for each row of `X`.
         out_scale, out_zero_point : float and int, optional
@@ -560,7 +565,7 @@ class Int8Matrix(Multiplier):
                 "out_zero_point": out_zero_point, "workers": workers,
             }  # fmt: skip
             return tensors.call(Int8Matrix.linear, {"W": self, "X": X}, options, X)
-        X = as_bytes(X, "X")
+        X = as_bytes(X, "X", scale, zero_point, self._workers if workers is None else workers)
         state = self._state
         own = state.csr.shape
         bias = check_layer(own, X, bias)

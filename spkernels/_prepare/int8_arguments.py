@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _core
 from .._inputs.dense import dense_array, is_single, numbers
+from .._inputs.errors import raise_status
 from .._inputs.scalars import as_count, scalar
+from .._runtime.threads import resolve_workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +32,7 @@ __all__ = [
 _MAX_FLOAT = float(np.finfo(np.float32).max)
 
 # A small product takes a few microseconds.  Dtypes are compared by identity, as == takes long.
-INT32, FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
+INT32, FLOAT32, _UINT8 = np.dtype(np.int32), np.dtype(np.float32), np.dtype(np.uint8)
 
 #: The smallest and the largest value of the dtypes of bytes.
 _RANGES = {np.dtype(np.int8): (-128, 127), np.dtype(np.uint8): (0, 255)}
@@ -52,16 +55,47 @@ def result_dtype(dtype, out, scaled):
     return found
 
 
-def as_bytes(value: Any, name: str) -> NDArray[Any]:
+def as_bytes(
+    value: Any, name: str, scale: Any = None, zero_point: Any = 0, workers: int | None = None
+) -> NDArray[Any]:
+    """Return an array of bytes.  If there is a scale, float32 is rounded to uint8."""
     if type(value) is not np.ndarray:
         value = dense_array(value, name)
+    if scale is not None and value.dtype is FLOAT32 and value.ndim:
+        return _rounded(value, name, scale, zero_point, workers)
     if value.dtype == np.bool_:
         value = value.view(np.uint8)
     if value.dtype not in _RANGES:
         raise TypeError(
-            f"{name} must be of int8, uint8 or bool, got {value.dtype}: quantise it first"
+            f"{name} must be of int8, uint8 or bool, got {value.dtype}: quantise it first, or "
+            "give the scale for float32 to `spmm` or `linear`"
         )
     return value
+
+
+def _rounded(value, name, scale, zero_point, workers):
+    """Return the bytes that are nearest to floats, rows or columns of which are contiguous."""
+    for argument, what in ((scale, "scale"), (zero_point, "zero_point")):
+        if not is_single(argument):
+            raise ValueError(f"{what} must be a number where {name} is of float32, got an array")
+    step = _finite(scale, "scale")
+    if not np.float32(step) > 0:
+        raise ValueError(f"scale must be positive where {name} is of float32, got {step}")
+    if isinstance(zero_point, np.ndarray):
+        zero_point = zero_point.item()
+    zero = _value_of(zero_point, "zero_point", _UINT8)
+    if value.ndim == 2 and value.strides[0] == 4 and value.strides[1] != 4:
+        return _rounded(value.T, name, step, zero, workers).T
+    strides = value.strides
+    if not (value.ndim == 2 and strides[1] == 4 and strides[0] % 4 == 0 and value.flags.aligned):
+        value = np.ascontiguousarray(value)
+    result = np.empty(value.shape, _UINT8)
+    rows = value if value.ndim == 2 else value.reshape(-1, value.shape[-1] if value.size else 1)
+    ld = rows.strides[0] // 4
+    status = _core.quantise(rows, ld, step, zero, result, resolve_workers(workers))
+    if status:
+        raise_status(status, None, name)
+    return result
 
 
 def _one_for_each(value, name, shapes):

@@ -84,6 +84,18 @@ typedef struct spk_winners {
 } spk_winners;
 void spk_drive_kwinners(const spk_winners *w, int threads, const spk_kernels *kernels);
 
+/* The checked arguments of spk_quantise; `low` is the least byte. */
+typedef struct spk_floats {
+  ptrdiff_t rows, cols;
+  const float *X;
+  ptrdiff_t ldx;
+  float scale;
+  int low, zero_point;
+  uint8_t *out;
+  ptrdiff_t ldout;
+} spk_floats;
+void spk_drive_quantise(const spk_floats *f, int threads, const spk_kernels *kernels);
+
 /* Whether indices lie in [0, bound).  *descents becomes the number of indices that are below their
  * left neighbour, unless descents is NULL. */
 int spk_drive_validate(const void *indices, spk_itype itype, ptrdiff_t count, ptrdiff_t bound,

@@ -141,6 +141,11 @@ typedef struct spk_int8_store_task {
 } spk_int8_store_task;
 typedef void (*spk_int8_store_fn)(const spk_int8_store_task *task);
 
+/* to[j] = from[j] / scale, rounded to the nearest integer (ties to even), plus zero_point, clamped
+ * to [low, low + 255]; NaN becomes low. */
+typedef void (*spk_quantise_fn)(uint8_t *to, const float *from, ptrdiff_t count, float scale,
+                                int32_t low, int32_t zero_point);
+
 /* A segment is a slice of rows in a window of x.  A run is `segments` segments of one row panel
  * with `steps` steps each (pack/sell.h).  If `shared` is not 0, the run has one segment, for all of
  * x.  `shared` is then the number of groups of lanes such that the lanes of each group have the

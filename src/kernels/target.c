@@ -68,6 +68,7 @@
 #include "int8_gather4.inc.h"
 #include "int8_pack.inc.h"
 #include "int8_epilogue.inc.h"
+#include "quantise.inc.h"
 
 #define NAME4(tn, in, field, isa) spk_##tn##_##in##_##field##__##isa
 #define NAME_TI(tn, in, field, isa) NAME4(tn, in, field, isa)

@@ -72,6 +72,7 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes);
 #define SPK_WORK_SPMSPV_ENTRY 12.0    /* 0.35 ns */
 #define SPK_WORK_SOFTMAX_ENTRY 12.0   /* an exponential */
 #define SPK_WORK_KWINNERS_ELEMENT 4.0 /* some 16 counts by vectors, and a copy */
+#define SPK_WORK_QUANTISE_ELEMENT 1.0 /* calculated from 0.1 ns */
 #define SPK_WORK_INT8_STORE 8.0       /* an element of C; calculated from 0.2 to 0.5 ns */
 
 #endif

@@ -133,6 +133,12 @@ static spk_status run_kwinners(const verb *v, int threads) {
                       v->outputs[1], threads);
 }
 
+/* One choice for uint8, one for int8. */
+static spk_status run_quantise(const verb *v, int threads) {
+  return spk_quantise(ROWS, COLS, v->X.memory, COLS, 0.01f, 100, v->choice, v->outputs[0], COLS,
+                      threads);
+}
+
 static spk_status run_transpose(const verb *v, int threads) {
   (void)threads; /* it has one */
   return spk_transpose_blocks(&v->A.view, v->ids, v->outputs[1], v->outputs[0]);
@@ -395,7 +401,7 @@ static int made_transpose(int number, verb *v) {
 }
 
 /* What has one case for each dtype. */
-enum { ROOFLINE_FMA, ROOFLINE_LOAD, SPMSPM, SOFTMAX, KWINNERS, OTHERS };
+enum { ROOFLINE_FMA, ROOFLINE_LOAD, SPMSPM, SOFTMAX, KWINNERS, QUANTISE, OTHERS };
 
 static int made_other(int number, verb *v) {
   const int what = next(&number, OTHERS), dtype = next(&number, 2);
@@ -403,6 +409,15 @@ static int made_other(int number, verb *v) {
   v->choice = what;
   if (what <= ROOFLINE_LOAD) {
     v->run = run_roofline;
+    return 1;
+  }
+  if (what == QUANTISE) {
+    v->run = run_quantise;
+    v->choice = dtype;
+    v->X = plain(SPK_F32, ROWS, COLS);
+    void *bytes = exact_memory(ROWS * COLS);
+    memset(bytes, 7, ROWS * COLS);
+    writes(v, 0, bytes, ROWS * COLS);
     return 1;
   }
   v->A = some(SPK_CSR, (spk_dtype)dtype, SPK_I32, 0);

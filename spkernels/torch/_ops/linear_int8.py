@@ -41,7 +41,7 @@ def linear_int8_now(
 ) -> torch.Tensor:
     """Compute the operator for CPU tensors, without PyTorch's dispatcher.
 
-    `x` is rounded, halves upwards, to bytes that stand for ``scale * (byte - zero_point)``.  Sums
+    `x` is rounded, halves to even, to bytes that stand for ``scale * (byte - zero_point)``.  Sums
     are exact.
     """
     _check(x, values, columns, offsets, scales, width, bias, activation)
@@ -61,13 +61,10 @@ def multiply_rounded(
     workers: int | None,
 ) -> torch.Tensor:
     """Round `x` to bytes, and return the layer's result in float32; nothing is checked."""
-    # Truncation rounds, as 1/2 was added.  `torch.quantize_per_tensor` is deprecated since 2.13.
-    middle = torch.full((), zero_point + 0.5)
     # Gradients were ruled out by the caller.
-    rounded = torch.add(middle, x.detach().float(), alpha=1 / scale).clamp_(0, 255).to(torch.uint8)
     options: dict[str, Any] = {"activation": activation, "workers": threads_of(workers)}
     return torch.from_numpy(
-        matrix.linear(rounded.numpy(), bias, scale=scale, zero_point=zero_point, **options)
+        matrix.linear(array_of(x), bias, scale=scale, zero_point=zero_point, **options)
     )
 
 
