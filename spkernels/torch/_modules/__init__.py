@@ -5,11 +5,14 @@ from .conv import CONV, SparseConv1d, SparseConv2d
 from .family import Family, Options
 from .linear import LINEAR, SparseLinear
 from .linear_int8 import SparseInt8Linear
+from .recurrent import CELL, RECURRENT
 
 __all__ = ["FAMILIES", "Family", "Options", "SparseConv1d", "SparseConv2d", "SparseInt8Linear",
            "SparseLinear", "SparseMultiheadAttention"]  # fmt: skip
 
 #: What can be replaced: by the exact type of the module, as a subclass may compute something else.
 FAMILIES: dict[type, Family] = {
-    kind: family for family in (LINEAR, CONV, ATTENTION) for kind in family.kinds
+    kind: family
+    for family in (LINEAR, CONV, ATTENTION, RECURRENT, CELL)
+    for kind in family.kinds
 }

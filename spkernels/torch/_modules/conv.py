@@ -180,7 +180,7 @@ class _SparseConv(SparseLayer):
         bias = parameters["bias"]
         plain = is_plain(x, values, bias, residual)
         if plain and not self.trained and values.is_inference():
-            self._leave_inference_mode()
+            self.leave_inference_mode()
             values = buffers["values"]
         if self._outer:
             x = F.pad(x, self._outer, self._mode)

@@ -106,7 +106,7 @@ class SparseLayer(nn.Module):
             self.repack()
         return super().train(mode)
 
-    def _leave_inference_mode(self):
+    def leave_inference_mode(self) -> None:
         """Copy buffers that were made in inference mode, as by ``model.to``: they cannot be packed.
 
         Changes of such tensors are not counted.

@@ -238,7 +238,7 @@ class SparseLinear(SparseLayer):
             if packed.is_current(values, columns, offsets, bias):
                 return packed.linear(x, self.activation, self.workers)
         if values.is_inference() and not self.trained:
-            self._leave_inference_mode()
+            self.leave_inference_mode()
             return self.product(x, bias, residual)
         pack = not (self.training and self.trained)
         result = linear_now(
