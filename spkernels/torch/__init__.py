@@ -16,9 +16,50 @@ except ImportError as error:
 from . import _ops  # noqa: F401
 from ._advice import Advice, AdvisedLayer, Outcome
 from ._advise import advise
-from ._modules import SparseConv1d, SparseConv2d, SparseInt8Linear, SparseLinear
+from ._modules import (
+    SparseConv1d,
+    SparseConv2d,
+    SparseGRU,
+    SparseGRUCell,
+    SparseInt8Linear,
+    SparseLinear,
+    SparseLSTM,
+    SparseLSTMCell,
+    SparseMultiheadAttention,
+    SparseRNN,
+    SparseRNNCell,
+    SparseSequential,
+)
+from ._modules.family import Original
+from ._modules.fused import Fused
 from ._report import Layer, Report
 from ._sparsify import densify_, sparsify_
+from ._swap import identity
+from ._weights import Csr
 
-__all__ = ["Advice", "AdvisedLayer", "Layer", "Outcome", "Report", "SparseConv1d", "SparseConv2d",
-           "SparseInt8Linear", "SparseLinear", "advise", "densify_", "sparsify_"]  # fmt: skip
+__all__ = [
+    "Advice",
+    "AdvisedLayer",
+    "Layer",
+    "Outcome",
+    "Report",
+    "SparseConv1d",
+    "SparseConv2d",
+    "SparseGRU",
+    "SparseGRUCell",
+    "SparseInt8Linear",
+    "SparseLSTM",
+    "SparseLSTMCell",
+    "SparseLinear",
+    "SparseMultiheadAttention",
+    "SparseRNN",
+    "SparseRNNCell",
+    "SparseSequential",
+    "advise",
+    "densify_",
+    "sparsify_",
+]
+
+# Pickles of models hold these names, so classes can move to other private modules.
+for _one in (*map(globals().get, __all__), Csr, Fused, Original, identity):
+    _one.__module__ = __name__

@@ -5,10 +5,22 @@ from .conv import CONV, SparseConv1d, SparseConv2d
 from .family import Family, Options
 from .linear import LINEAR, SparseLinear
 from .linear_int8 import SparseInt8Linear
-from .recurrent import CELL, RECURRENT
+from .recurrent import (
+    CELL,
+    RECURRENT,
+    SparseGRU,
+    SparseGRUCell,
+    SparseLSTM,
+    SparseLSTMCell,
+    SparseRNN,
+    SparseRNNCell,
+)
+from .sequential import SparseSequential
 
-__all__ = ["FAMILIES", "Family", "Options", "SparseConv1d", "SparseConv2d", "SparseInt8Linear",
-           "SparseLinear", "SparseMultiheadAttention"]  # fmt: skip
+__all__ = ["FAMILIES", "Family", "Options", "SparseConv1d", "SparseConv2d", "SparseGRU",
+           "SparseGRUCell", "SparseInt8Linear", "SparseLSTM", "SparseLSTMCell", "SparseLinear",
+           "SparseMultiheadAttention", "SparseRNN", "SparseRNNCell",
+           "SparseSequential"]  # fmt: skip
 
 #: What can be replaced: by the exact type of the module, as a subclass may compute something else.
 FAMILIES: dict[type, Family] = {
