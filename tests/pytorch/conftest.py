@@ -1,14 +1,13 @@
-"""Tests of `spkernels.torch`, which are skipped where PyTorch is not installed."""
+"""Tests of `spkernels.torch`; each module is skipped where PyTorch is not installed."""
 
 import pytest
-
-pytest.importorskip("torch", reason="torch is not installed.")
-from spkernels.torch import _measure, _profile  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
     """Let measurements be as short as possible, as no test depends on what they find."""
+    from spkernels.torch import _measure, _profile  # there is no test without PyTorch
+
     for name in ("_SECONDS", "_PATIENCE", "_TURN_SECONDS"):
         monkeypatch.setattr(_measure, name, 0.0)
     monkeypatch.setattr(_profile, "_SECONDS", 0.0)
