@@ -14,8 +14,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -44,16 +43,17 @@ class Geometry:
     dilation: tuple[int, int]
     groups: int
 
-    @cached_property
-    def out(self) -> tuple[int, int]:
-        """The height and the width of the result."""
+    #: The height and the width of the result.
+    out: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
         high, wide = (
             (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
             for size, kernel, stride, padding, dilation in zip(
                 self.size, self.kernel, self.stride, self.padding, self.dilation, strict=True
             )
         )
-        return high, wide
+        object.__setattr__(self, "out", (high, wide))  # once, as the class is frozen
 
     @property
     def is_product(self) -> bool:
