@@ -18,7 +18,7 @@ from spkernels.bench.suites import models
 from spkernels.bench.suites.common import Options
 
 torch = pytest.importorskip("torch", reason="torch is not installed.")
-networks = pytest.importorskip("spkernels.bench.networks")
+from spkernels.bench import networks  # noqa: E402
 
 #: Networks like those of the suite that take milliseconds.
 TINY = {

@@ -17,9 +17,9 @@ unknown: NDArray[np.float32] = np.asarray([[1.0]], np.float32)
 stack = np.ones((2, 3, 4), np.float32)
 
 # Products, by what they are written into.
-assert_type(spkernels.spmm(A, B), NDArray[Any])
-assert_type(spkernels.spmm(B.T, A), NDArray[Any])
-assert_type(spkernels.spmm(A, [1.0, 2.0, 3.0], bias=1.0, activation="gelu"), NDArray[Any])
+assert_type(spkernels.spmm(A, B), NDArray[Any])  # if-known
+assert_type(spkernels.spmm(B.T, A), NDArray[Any])  # if-known
+assert_type(spkernels.spmm(A, [1.0] * 3, bias=1.0, activation="gelu"), NDArray[Any])  # if-known
 assert_type(spkernels.spmm(A, unknown, out=unknown, beta=1.0), NDArray[np.float32])
 assert_type(spkernels.spmspv(A, [1.0, 0.0, 0.0]), NDArray[Any])
 assert_type(spkernels.spmspm(A, A.T, out=unknown), NDArray[np.float32])
@@ -59,7 +59,7 @@ assert_type(W.nnz, int)
 W.explain(4).chosen.upper()
 assert_type(W.linear(stack, [1.0, 2.0, 3.0], activation="relu"), NDArray[Any])
 assert_type(W.linear(unknown, out=unknown), NDArray[np.float32])
-assert_type(spkernels.spmm(B.T, W, bias=1.0), NDArray[Any])
+assert_type(spkernels.spmm(B.T, W, bias=1.0), NDArray[Any])  # if-known
 into: NDArray[Any] = np.matmul(B.T, W, out=np.empty((4, 3), np.float32))
 
 # The package's own types where sparse arrays are, too.
@@ -132,10 +132,10 @@ class Parameter(Tensor):
 
 
 def of_tensors(x: Parameter, y: Tensor) -> None:
-    assert_type(spkernels.spmm(A, x), Tensor)
-    assert_type(spkernels.spmm(x, A, bias=y), Tensor)
+    assert_type(spkernels.spmm(A, x), Tensor)  # if-known
+    assert_type(spkernels.spmm(x, A, bias=y), Tensor)  # if-known
     assert_type(spkernels.spmm(y, W, out=y), Tensor)
-    assert_type(spkernels.spmm(y, B), NDArray[Any])
+    assert_type(spkernels.spmm(y, B), NDArray[Any])  # if-known
     assert_type(W @ x, Tensor)
     assert_type(W.spmm(x, bias=y), Tensor)
     assert_type(W.linear(x, y, out=y), Tensor)
@@ -150,5 +150,5 @@ def of_tensors(x: Parameter, y: Tensor) -> None:
     assert_type(spkernels.sparse_attention(x, x, x, y, return_lse=True), tuple[Tensor, Tensor])
     assert_type(spkernels.kwinners(x, 1, format="csr"), Tensor)
     assert_type(spkernels.spmspv(A, x), Tensor)
-    assert_type(spkernels.spmspm(A, y), Tensor)
-    assert_type(spkernels.spmspm(y, A.T), Tensor)
+    assert_type(spkernels.spmspm(A, y), Tensor)  # if-known
+    assert_type(spkernels.spmspm(y, A.T), Tensor)  # if-known
