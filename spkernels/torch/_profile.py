@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ._measure import SystemClock, Times, one_thread
+from ._record import every_module_called
 
 __all__ = ["REST", "profile", "shares_of"]
 
@@ -83,7 +84,7 @@ def _shortest(call, owners, read, clock):
         handles.append(module.register_forward_hook(after, prepend=True))
     shortest: dict[str, float] = {}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), every_module_called():
             end, done = clock.wall() + _SECONDS, 0
             while done < _MIN_CALLS or clock.wall() < end:
                 spent.clear()

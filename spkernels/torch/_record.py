@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["Call", "example_calls", "record"]
+__all__ = ["Call", "every_module_called", "example_calls", "record"]
 
 
 @dataclass
@@ -81,6 +82,20 @@ def example_calls(example_inputs: Any) -> list[Call]:
     return calls
 
 
+@contextmanager
+def every_module_called() -> Iterator[None]:
+    """Turn off the fused path of encoder layers, which calls no module, and set it back.
+
+    Not all releases of PyTorch leave that path if modules have hooks.
+    """
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
 def record(
     model: nn.Module, modules: Iterable[nn.Module], calls: list[Call]
 ) -> dict[nn.Module, list[Call]]:
@@ -97,15 +112,11 @@ def record(
         same[key].widen(args)
 
     handles = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in modules]
-    # The fused path of an encoder layer calls no module; not all releases leave it for hooks.
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), every_module_called():
             for call in calls:
                 call.on(model)
     finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
         for handle in handles:
             handle.remove()
     return {module: list(same.values()) for module, same in found.items()}

@@ -4,7 +4,6 @@ import copy
 import io
 import itertools
 
-import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
@@ -220,7 +219,7 @@ def operands(name, gates, dense, grad=True):
         return torch.randn(*shape, dtype=torch.float64).requires_grad_(grad)
 
     def weight(rows, cols):
-        A = sp.random(rows, cols, 0.4, format="csr", rng=np.random.default_rng(rows))
+        A = sp.random(rows, cols, 0.4, format="csr", random_state=rows)
         A.sort_indices()
         values = torch.from_numpy(A.data).requires_grad_(grad)
         return values, torch.from_numpy(A.indices), torch.from_numpy(A.indptr)
