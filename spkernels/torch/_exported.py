@@ -14,6 +14,7 @@ _CONVOLUTIONS = {
     torch.ops.aten.conv1d.default: nn.Conv1d,
     torch.ops.aten.conv2d.default: nn.Conv2d,
 }
+_NAMES = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
 
 def module_of(program: torch.export.ExportedProgram) -> nn.Module:
@@ -31,14 +32,15 @@ def module_of(program: torch.export.ExportedProgram) -> nn.Module:
         layer = _layer_of(made, node)
         if layer is None:
             continue
-        path = node.args[1].target.removesuffix(".weight")
+        given = _arguments(node)
+        path = given["weight"].target.removesuffix(".weight")
         known = layers.setdefault(path, layer)
         if repr(known) != repr(layer):  # two layers share a weight
             path = f"{path}_{len(layers)}"
             layers[path] = layer
         made.add_submodule(path, layers[path])
         with made.graph.inserting_before(node):
-            call = made.graph.call_module(path, (node.args[0],))
+            call = made.graph.call_module(path, (given["input"],))
         node.replace_all_uses_with(call)
         made.graph.erase_node(node)
     made.recompile()
@@ -49,23 +51,28 @@ def _layer_of(module, node):
     """Return the module that stands for a call of a layer's function, or None."""
     linear = node.target is torch.ops.aten.linear.default
     kind = nn.Linear if linear else _CONVOLUTIONS.get(node.target)
-    if node.op != "call_function" or kind is None or node.kwargs:
+    if node.op != "call_function" or kind is None:
         return None
-    weight = _parameter(module, node.args[1])
-    bias = _parameter(module, node.args[2]) if len(node.args) > 2 and node.args[2] else None
-    if weight is None or (bias is None and len(node.args) > 2 and node.args[2] is not None):
+    given = _arguments(node)
+    weight, bias = (_parameter(module, given.get(name)) for name in ("weight", "bias"))
+    if weight is None or (bias is None and given.get("bias") is not None):
         return None
     settings: dict[str, Any] = {"bias": bias is not None, "dtype": weight.dtype}
     if linear:
         layer = kind(weight.shape[1], weight.shape[0], **settings)
     else:
-        rest = dict(zip(("stride", "padding", "dilation", "groups"), node.args[3:], strict=False))
-        groups = rest.pop("groups", 1)
-        sizes = {name: tuple(value) for name, value in rest.items()}
+        groups = given.get("groups", 1)
+        names = [name for name in ("stride", "padding", "dilation") if name in given]
+        sizes = {name: tuple(given[name]) for name in names}
         layer = kind(weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]),
                      groups=groups, **sizes, **settings)  # fmt: skip
     layer.weight, layer.bias = weight, bias
     return layer
+
+
+def _arguments(node):
+    """Return the arguments of a call by name; programs of old releases name some when loaded."""
+    return dict(zip(_NAMES, node.args, strict=False)) | node.kwargs
 
 
 def _parameter(module, node):
