@@ -69,7 +69,7 @@ class Weight:
         self._columns, self._offsets = weakref.ref(columns), weakref.ref(offsets)
         self._shape = shape
         self._matrix = None
-        self._bias = 0, None
+        self._bias: tuple[Any, np.ndarray | None] = None, None
         self.derived: dict[Any, Any] = {}
         self.reads = 0
         self._read(values, columns, offsets)
@@ -127,15 +127,16 @@ class Weight:
 
     def bias(self, bias: torch.Tensor) -> np.ndarray:
         """Return a bias as an array of the dtype that products have, without a copy if possible."""
-        address, array = self._bias
-        if array is None or address != bias.data_ptr():
+        known, array = self._bias
+        key = bias.data_ptr(), bias.stride(), bias.dtype
+        if array is None or known != key:
             array = array_of(bias)
             if array.dtype != self._csr.dtype:
                 return array.astype(self._csr.dtype)
             if bias.dtype in _LOW:
                 return array
             # It shares the memory of the tensor, keeps it alive, and so may be used again.
-            self._bias = bias.data_ptr(), array
+            self._bias = key, array
         return array
 
     @property

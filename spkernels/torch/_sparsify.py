@@ -454,13 +454,33 @@ def _whole(model, swap, calls, least, candidates):
 
     made = False
 
-    def call_as(wanted):
+    def turn(wanted):
         nonlocal made
         if made != wanted:
             swap.make() if wanted else swap.undo()
             made = wanted
+
+    def call_as(wanted):
+        turn(wanted)
         return [call.on(model) for call in calls]
 
+    try:
+        report = _compare(call_as, swapped)
+        turn(report.dense >= least * report.sparse)
+    except BaseException:
+        turn(False)  # nobody could give the dense modules back
+        raise
+    if made:
+        return report
+    reason = f"the whole model would be {report.speedup:.2f} times as fast"
+    for candidate in swapped:
+        candidate.sparse = None
+        candidate.layer = replace(candidate.layer, reason=reason)
+    return report
+
+
+def _compare(call_as, swapped):
+    """Return the report of the whole model, which ``call_as(sparse)`` calls in either form."""
     error = _difference(call_as(False), call_as(True))
     times = times_of(
         [lambda: call_as(False), lambda: call_as(True)],
@@ -471,16 +491,7 @@ def _whole(model, swap, calls, least, candidates):
     serial = times.serial != times.wall  # one thread was not tried if it might take long
     parts = profile(lambda: call_as(False), _owners(swapped), serial=serial)
     predicted = predict(dense, _savings(swapped, shares_of(times, parts)))
-    report = Report((), dense, sparse, predicted, times.basis, error)
-    if dense >= least * sparse:
-        call_as(True)
-        return report
-    call_as(False)
-    reason = f"the whole model would be {dense / sparse:.2f} times as fast"
-    for candidate in swapped:
-        candidate.sparse = None
-        candidate.layer = replace(candidate.layer, reason=reason)
-    return report
+    return Report((), dense, sparse, predicted, times.basis, error)
 
 
 def _owners(candidates):

@@ -104,6 +104,9 @@ class Swap:
     def __init__(self) -> None:
         self._modules: list[tuple[Place, nn.Module, nn.Module]] = []
         self._settings: dict[nn.Module, dict[str, Any]] = {}
+        # What `make` found, for `undo`.
+        self._sequentials: list[nn.Sequential] = []
+        self._before: dict[nn.Module, dict[str, Any]] = {}
 
     def put(self, place: Place, new: nn.Module) -> None:
         """Note a module for a place."""
@@ -135,9 +138,14 @@ class Swap:
             place.parent._modules[place.name] = new
             if type(place.parent) is nn.Sequential:
                 place.parent.__class__ = SparseSequential
+                self._sequentials.append(place.parent)
         for layer, settings in self._settings.items():
-            layer.__dict__[_SETTINGS] = {name: layer.__dict__[name] for name in settings}
-            layer.__dict__.update(settings)
+            own = layer.__dict__
+            earlier = own.get(_SETTINGS, {})  # of a swap before this one, which restores first
+            self._before[layer] = {name: own[name] for name in (*settings, *earlier)}
+            self._before[layer][_SETTINGS] = earlier
+            own[_SETTINGS] = {**{name: own[name] for name in settings}, **earlier}
+            own.update(settings)
 
     def copy_modes(self) -> None:
         """Give new modules the training mode of those that they stand for."""
@@ -148,9 +156,12 @@ class Swap:
         """Take the changes back."""
         for place, old, _ in self._modules:
             place.parent._modules[place.name] = old
-            restore(place.parent)
-        for layer in self._settings:
-            restore(layer)
+        for sequential in self._sequentials:
+            sequential.__class__ = nn.Sequential
+        for layer, before in self._before.items():
+            layer.__dict__.update(before)
+        self._sequentials.clear()
+        self._before.clear()
 
 
 def restore(layer: nn.Module) -> None:

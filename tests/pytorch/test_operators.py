@@ -191,3 +191,11 @@ def test_corrupted_structures_are_refused(columns, offsets, words):
     arrays = torch.ones(2), torch.tensor(columns), torch.tensor(offsets)
     with pytest.raises(ValueError, match=words):
         OPS.linear(torch.ones(3, 4), *arrays, 4)
+
+
+def test_a_bias_with_other_strides_at_the_same_address():
+    arrays = weight(4, 5)
+    square = tensor(4, 4)
+    x = tensor(3, 5)
+    for bias in (square[0], square[:, 0], square[0]):
+        check(OPS.linear(x, *arrays, bias), x @ dense(*arrays).T + bias, torch.float64)

@@ -265,3 +265,45 @@ def test_a_sequential_sees_new_values_and_new_modules():
         torch.testing.assert_close(model(X), dense(X))
         model[2] = nn.Identity()
         torch.testing.assert_close(model(X), dense[1](dense[0](X)))
+
+
+def test_a_second_call_goes_on_where_the_first_one_ended():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    model = nn.Sequential(layer, nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 16)).eval()
+    for parameter in model.parameters():
+        if parameter.dim() == 2:
+            parameter.data[torch.rand(parameter.shape) < 0.8] = 0
+    x = torch.randn(2, 3, 16)
+    expected, before = model(x), bits(model)
+    settings = layer.activation, layer.activation_relu_or_gelu
+    for names in (("0.linear1", "1"), ("0.linear2", "3")):
+        st.sparsify_(model, example_inputs=x, filter_fn=lambda m, n, names=names: n in names, **ALL)
+        torch.testing.assert_close(model(x), expected)
+    unchanged = st.sparsify_(model, example_inputs=x, min_speedup=1e9)
+    assert unchanged.replaced == () and type(model) is not nn.Sequential
+    assert st.densify_(model) is model and type(model) is nn.Sequential
+    assert (layer.activation, layer.activation_relu_or_gelu) == settings
+    assert same_bits(model, before)
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_a_model_that_fails_on_the_way_is_as_it_was():
+    class Fails(nn.Module):
+        def __init__(self, good):
+            super().__init__()
+            self.good = good
+
+        def forward(self, x):
+            if self.good == 0:
+                raise RuntimeError("it fails")
+            self.good -= 1
+            return x
+
+    for good in (0, 2, 4):
+        model = mlp().append(Fails(good))
+        before, kinds = bits(model), [type(module) for module in model.modules()]
+        with pytest.raises(RuntimeError, match="it fails"):
+            st.sparsify_(model, example_inputs=X, **ALL)
+        assert [type(module) for module in model.modules()] == kinds
+        assert same_bits(model, before)

@@ -2,6 +2,7 @@
 
 import sys
 
+import pool_threads
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed.")
@@ -72,8 +73,8 @@ def test_operators_have_as_many_threads_as_those_of_torch(threads, monkeypatch):
     assert set(asked[:4]) == {1, 3} and set(asked[-2:]) == {2}
 
 
-SETUP = """
-import os, signal, sys, threading, time
+SETUP = pool_threads.SETUP + """
+import signal, sys, threading
 import torch
 import spkernels
 from spkernels.torch import SparseLinear
@@ -89,28 +90,6 @@ def multiply(times=4):
     with torch.no_grad():
         for _ in range(times):
             torch.testing.assert_close(layer(x), expected)
-
-def names():
-    found = []
-    for task in os.listdir("/proc/self/task"):
-        try:
-            with open(f"/proc/self/task/{task}/comm") as file:
-                found.append(file.read().strip())
-        except FileNotFoundError:
-            pass
-    return found
-
-def own():
-    # Threads of the pool set their names when they begin to run.
-    for _ in range(100):
-        if "spkernels" in names():
-            break
-        time.sleep(0.01)
-    return names().count("spkernels")
-
-def check_not_own():
-    # On a busy machine, products that had to wait for a thread go to the pool for a while.
-    assert own() == 0 or spkernels._core.contended_regions() > 0, names()
 """
 
 

@@ -5,6 +5,7 @@ import ctypes
 import sys
 
 import numpy as np
+import pool_threads
 import pytest
 import scipy.sparse as sp
 import threadpoolctl
@@ -54,8 +55,8 @@ def test_libraries_and_numbers_that_are_refused(library):
         spkernels.use_team("libgomp", 2)
 
 
-SETUP = """
-import ctypes, os, threading, time
+SETUP = pool_threads.SETUP + """
+import ctypes, threading
 import numpy as np, scipy.sparse as sp, threadpoolctl, spkernels
 
 rng = np.random.default_rng(0)
@@ -66,28 +67,6 @@ expected = spkernels.spmm(A, B, workers=1)
 def multiply(times=1):
     for _ in range(times):
         assert np.array_equal(spkernels.spmm(A, B, workers=2), expected)
-
-def names():
-    found = []
-    for task in os.listdir("/proc/self/task"):
-        try:
-            with open(f"/proc/self/task/{task}/comm") as file:
-                found.append(file.read().strip())
-        except FileNotFoundError:
-            pass
-    return found
-
-def own():
-    # Threads of the pool set their names when they begin to run.
-    for _ in range(100):
-        if "spkernels" in names():
-            break
-        time.sleep(0.01)
-    return names().count("spkernels")
-
-def check_not_own():
-    # On a busy machine, products that had to wait for a thread go to the pool for a while.
-    assert own() == 0 or spkernels._core.contended_regions() > 0, names()
 
 # threadpoolctl names the file, however it is called.
 path = next(i["filepath"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "openmp")
