@@ -28,7 +28,6 @@ from ._sparsify import (
     _owners,
     _strided,
 )
-from ._swap import activation_after
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -118,9 +117,6 @@ def advise(
     with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
         model, calls, run, notes = _opened(model, example_inputs)
         candidates, layers = _candidates(model, filter_fn, outline_of)
-        for candidate in candidates:
-            if candidate.family.fuses:
-                candidate.following = activation_after(candidate.places)
         with _evaluating(model), _strided(candidates):
             _find_calls(model, candidates, calls, ())
             whole = _Whole(lambda: [call.on(model) for call in calls], run, candidates, say)

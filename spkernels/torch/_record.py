@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,12 +26,15 @@ class Call:
         The number of calls.
     range : (float, float)
         The smallest and the largest element of the first argument in all calls.
+    within : bool
+        Whether the parent of the module made all calls, so that no other code reads the results.
     """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     count: int = 1
     range: tuple[float, float] = (math.inf, -math.inf)
+    within: bool = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -97,10 +100,14 @@ def every_module_called() -> Iterator[None]:
 
 
 def record(
-    model: nn.Module, modules: Iterable[nn.Module], calls: list[Call]
+    model: nn.Module, modules: Mapping[nn.Module, nn.Module | None], calls: list[Call]
 ) -> dict[nn.Module, list[Call]]:
-    """Call the model, and return the calls that reach each of the modules."""
+    """Call the model, and return the calls that reach each of the modules.
+
+    `modules` have their parents as values, or None where it does not matter who calls them.
+    """
     found: dict[nn.Module, dict[Any, Call]] = {}
+    running: list[nn.Module] = []
 
     def hook(module, args, kwargs):
         same = found.setdefault(module, {})
@@ -110,8 +117,13 @@ def record(
         else:
             same[key] = Call(*_copied((args, kwargs)))
         same[key].widen(args)
+        parent = modules[module]
+        same[key].within &= parent is None or parent in running
 
     handles = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in modules]
+    for parent in {parent for parent in modules.values() if parent is not None}:
+        handles.append(parent.register_forward_pre_hook(lambda one, args: running.append(one)))
+        handles.append(parent.register_forward_hook(lambda one, args, made: running.remove(one)))
     try:
         with torch.no_grad(), every_module_called():
             for call in calls:

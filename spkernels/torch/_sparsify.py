@@ -254,6 +254,7 @@ def _candidates(model, filter_fn, read=csr_of):
         covered.update(owner_of(module, weight)[0] for weight in family.weights(module))
         layer = Layer(name, kind.__name__, ())
         candidate = _Candidate(layer, module, family, places.get(module, []))
+        candidate.following = activation_after(candidate.places) if family.fuses else None
         reason = _why_not(candidate, owners, filter_fn, read)
         candidate.layer = replace(candidate.layer, reason=reason or "")
         layers.append(candidate.layer)
@@ -349,9 +350,15 @@ def _strided(candidates: list[_Candidate]) -> Iterator[None]:
 
 def _find_calls(model, candidates, calls, batches):
     if calls:
-        found = record(model, [candidate.module for candidate in candidates], calls)
+        parents: dict[nn.Module, nn.Module | None] = {}
+        for candidate in candidates:
+            following = candidate.following
+            parents[candidate.module] = None if following is None else following.place.parent
+        found = record(model, parents, calls)
         for candidate in candidates:
             candidate.calls = found.get(candidate.module, [])
+            if not all(call.within for call in candidate.calls):
+                candidate.following = None  # code outside reads what the activation would change
         return
     for candidate in candidates:
         examples = (candidate.family.example(candidate.module, batch) for batch in batches)
@@ -364,8 +371,7 @@ def _try(candidate, options, min_speedup):
         reason = "example_inputs do not reach it"
         candidate.layer = replace(candidate.layer, reason=reason)
         return
-    module = candidate.module
-    following = activation_after(candidate.places) if candidate.family.fuses else None
+    module, following = candidate.module, candidate.following
     name = None if following is None else following.name
     forms = _forms(candidate, name, min_speedup, options)
     first = candidate.calls[0]
@@ -393,7 +399,7 @@ def _try(candidate, options, min_speedup):
     if dense_time < min_speedup * sparse_time:
         candidate.layer = replace(layer, reason=f"{layer.speedup:.2f} times as fast")
         return
-    candidate.layer, candidate.sparse, candidate.following = layer, sparse, following
+    candidate.layer, candidate.sparse = layer, sparse
     candidate.times = times, place
 
 

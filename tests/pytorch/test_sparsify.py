@@ -307,3 +307,20 @@ def test_a_model_that_fails_on_the_way_is_as_it_was():
             st.sparsify_(model, example_inputs=X, **ALL)
         assert [type(module) for module in model.modules()] == kinds
         assert same_bits(model, before)
+
+
+def test_an_activation_stays_where_other_code_reads_the_layer():
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp()
+
+        def forward(self, x):
+            before = self.net[0](x)
+            return self.net[2](self.net[1](before)) + before.sum()
+
+    model = Reads().eval()
+    expected = model(X)
+    report = st.sparsify_(model, example_inputs=X, **ALL)
+    assert len(report.replaced) == 2 and type(model.net[1]) is nn.ReLU
+    torch.testing.assert_close(model(X), expected)
