@@ -1,6 +1,7 @@
 """Configuration of the documentation: ``sphinx-build -W -b html doc doc/_build/html``."""
 
 import spkernels
+import spkernels.torch
 from spkernels import patterns
 
 project = "spkernels"
@@ -24,7 +25,7 @@ templates_path = ["_templates"]
 autosummary_context = {
     "annotated": {
         f"{cls.__module__}.{cls.__qualname__}": sorted(cls.__annotations__)
-        for module in (spkernels, patterns)
+        for module in (spkernels, spkernels.torch, patterns)
         for cls in vars(module).values()
         if isinstance(cls, type)
     }
