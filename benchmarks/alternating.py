@@ -3,7 +3,8 @@
 Each row of the table is a process, which imports PyTorch or spkernels first, under a policy of
 OpenMP for threads that wait, with products on the threads of spkernels or on those of PyTorch
 (`spkernels.use_team`).  Each operation is timed alone, again and again, and in turns with the
-other; a time is the least of the medians of some rounds::
+other; a time is the least of the medians of some rounds.  The same on one thread is the control: no
+threads meet there, so what it takes longer in turns is what the other left in the caches::
 
     python benchmarks/alternating.py alternating.jsonl > alternating.md
 """
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
 ORDERS = ("torch", "spkernels")
 POLICIES = ("unset", "passive", "active")
@@ -59,23 +61,24 @@ def measure(first, threads):
 
     import spkernels
 
-    if threads == "lent":
-        spkernels.use_team(ctypes.CDLL(None), torch.get_num_threads())
+    team = torch.get_num_threads()
     rng = np.random.default_rng(0)
     small, large = torch.randn(1, 4096), torch.randn(64, 1024)
     x, w = torch.randn(64, 512), torch.randn(512, 512)
     operations = (lambda: torch.relu(small), lambda: torch.relu(large), lambda: torch.mm(x, w))
-    for product, (rows, cols, n) in PRODUCTS.items():
-        A = sp.random_array((rows, cols), density=0.1, format="csr", dtype=np.float32, rng=rng)
-        B, C = rng.standard_normal((cols, n), np.float32), np.empty((rows, n), np.float32)
-
-        def multiply(A=A, B=B, C=C):
-            spkernels.spmm(A, B, out=C, workers=torch.get_num_threads())
-
-        for name, operation in zip(DENSE, operations, strict=True):
-            facts = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-            print(json.dumps({"dense": name, "product": product, **facts,
-                              "us": compare(operation, multiply)}), flush=True)  # fmt: skip
+    # The control comes first, as no thread spins yet.
+    for count in (1, team):
+        torch.set_num_threads(count)
+        if threads == "lent":
+            spkernels.use_team(ctypes.CDLL(None), count)
+        for product, (rows, cols, n) in PRODUCTS.items():
+            A = sp.random_array((rows, cols), density=0.1, format="csr", dtype=np.float32, rng=rng)
+            B, C = rng.standard_normal((cols, n), np.float32), np.empty((rows, n), np.float32)
+            multiply = partial(spkernels.spmm, A, B, out=C, workers=count)
+            for name, operation in zip(DENSE, operations, strict=True):
+                facts = {"torch": torch.__version__, "threads": count}
+                print(json.dumps({"dense": name, "product": product, **facts,
+                                  "us": compare(operation, multiply)}), flush=True)  # fmt: skip
 
 
 def run(first, policy, threads):
@@ -90,19 +93,26 @@ def run(first, policy, threads):
 
 
 def table(results):
-    """Return a Markdown table: times alone, and how many times as long it takes in turns."""
+    """Return a Markdown table: times alone, and how many times as long it takes in turns.
+
+    Ratios of the control stand in parentheses.
+    """
     lines = [
         "| first import | OMP_WAIT_POLICY | threads of products | dense | product "
-        "| dense alone, us | in turns | product alone, us | in turns |",
+        "| dense alone, us | in turns (one thread) | product alone, us | in turns (one thread) |",
         "|---|---|---|---|---|---:|---:|---:|---:|",
     ]
+    names = ("first", "policy", "product_threads", "dense", "product")
+    by_case = {}
     for r in results:
-        t = r["us"]
-        lines.append(
-            f"| {r['first']} | {r['policy']} | {r['product_threads']} | {r['dense']} "
-            f"| {r['product']} | {t['dense_alone']:.1f} | {t['dense'] / t['dense_alone']:.2f}x "
-            f"| {t['sparse_alone']:.1f} | {t['sparse'] / t['sparse_alone']:.2f}x |"
-        )
+        by_case.setdefault(tuple(r[name] for name in names), {})[r["threads"]] = r["us"]
+    for case, us in by_case.items():
+        most = us[max(us)]
+        cells = list(case)
+        for kind in ("dense", "sparse"):
+            ratio, control = (t[kind] / t[f"{kind}_alone"] for t in (most, us[1]))
+            cells += [f"{most[f'{kind}_alone']:.1f}", f"{ratio:.2f}x ({control:.2f}x)"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

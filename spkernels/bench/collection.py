@@ -27,7 +27,7 @@ def cells(suites: Sequence[str], data: Path | None, options: Options) -> list[Ce
             if options.quick:
                 matrices = spread(matrices, QUICK_FILES)
         else:
-            matrices = list(suite.matrices(options.quick))
+            matrices = list(suite.matrices(options))
         found += suite.cells(matrices, options)
     return found
 

@@ -101,6 +101,10 @@ def add_parser(commands: Any) -> None:
         help="only these of the suite 'habits', what else runs: " + ", ".join(LOADS),
     )  # fmt: skip
     choice.add_argument(
+        "--sparsities", nargs="+", type=_sparsity, metavar="S",
+        help="shares of zeros in the weights of the suite 'models', from 0 to below 1",
+    )  # fmt: skip
+    choice.add_argument(
         "--peers", nargs="+", choices=MODULES, metavar="PEER", default=list(MODULES),
         help="only these of: " + ", ".join(MODULES),
     )  # fmt: skip
@@ -146,6 +150,16 @@ def add_parser(commands: Any) -> None:
 
 def _width(text):
     return None if text == "vector" else _positive(text)
+
+
+def _sparsity(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, got {text!r}")
+    return value
 
 
 def _positive(text: str) -> int:
@@ -196,7 +210,9 @@ def _measure_command(args: argparse.Namespace) -> int:
         machine.choose_cpus(count)
     if args.data is not None and not args.data.exists():
         raise ValueError(f"--data {args.data} does not exist")
-    options = Options(args.quick, args.ops, args.widths, threads, args.cache, args.loads)
+    options = Options(
+        args.quick, args.ops, args.widths, threads, args.cache, args.loads, args.sparsities
+    )
     cells = collect(suites, args.data, options)
     if not cells:
         raise ValueError("nothing to measure: no suite here has these operations and files")

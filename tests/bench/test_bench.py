@@ -475,7 +475,7 @@ def test_adapters_answer_right_where_activations_are_sparse(op, width, full):
 def test_suites_make_their_matrices_and_cells(name, quick):
     if name == "models":
         pytest.importorskip("torch", reason="torch is not installed.")
-    made = list(SUITES[name].matrices(quick))
+    made = list(SUITES[name].matrices(Options(quick=quick)))
     if not quick:
         made = made[:: max(1, len(made) // 5)]
     assert len({m.name for m in made}) == len(made)
@@ -491,7 +491,7 @@ def test_suites_make_their_matrices_and_cells(name, quick):
 
 
 def test_attention_has_the_84_masks_of_the_survey_and_12_less_sparse():
-    masks = list(SUITES["attention"].matrices(quick=False))
+    masks = list(SUITES["attention"].matrices(Options()))
     assert len(masks) == 84 + 12
     for mask in masks[:32]:
         A = mask.load()
@@ -913,6 +913,14 @@ def test_command_says_what_is_wrong(arguments, words, capsys, tmp_path, monkeypa
     assert main(("bench", *arguments)) == 2
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sparsity", ["1", "-0.1", "nan", "half"])
+def test_a_sparsity_is_a_share_below_1(sparsity, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(("bench", "models", "--sparsities", sparsity))
+    assert exit_.value.code == 2
+    assert f"expected a number from 0 to below 1, got '{sparsity}'" in capsys.readouterr().err
 
 
 def test_all_suites_run_quickly_where_none_is_named(monkeypatch, capsys, tmp_path):

@@ -55,7 +55,15 @@ def problem_of(small):
 
 
 def matrix_of(name):
-    return next(m for m in models.matrices(quick=False) if m.name == name)
+    return next(m for m in models.matrices(Options()) if m.name == name)
+
+
+def test_sparsities_that_are_asked_for_stand_in_place_of_the_usual_ones(small):
+    made = list(models.matrices(Options(sparsities=(0.3, 0.99))))
+    assert [m.name for m in made if m.kind == "MLP"] == ["MLP, 30%", "MLP, 99%"]
+    for matrix in made[:2]:
+        A = matrix.load()
+        assert 1 - A.nnz / A.shape[1] == pytest.approx(float(matrix.name[5:-1]) / 100, abs=0.02)
 
 
 @pytest.mark.parametrize("name", TINY)

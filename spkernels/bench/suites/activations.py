@@ -26,12 +26,12 @@ def _ones():
     return np.ones(SIZE, np.float32)
 
 
-def matrices(quick):
+def matrices(options):
     """Yield layers of 2048 x 2048: of scattered entries, of vectors of 16 rows, and dense."""
     level = f"{100 * SPARSITY:g}%"
     scattered = partial(pruned, SIZE, prune.magnitude, SPARSITY)
     yield Matrix(f"scattered {level}", "scattered", scattered)
-    if not quick:
+    if not options.quick:
         vectors = partial(pruned, SIZE, prune.block, (16, 1), SPARSITY)
         yield Matrix(f"16 x 1 {level}", "16 x 1", vectors)
     yield Matrix("dense", "dense", _ones)

@@ -40,9 +40,9 @@ KINDS = {
 }
 
 
-def matrices(quick):
+def matrices(options):
     """Return the survey's 84 masks and 12 at 40% sparsity: 4 kinds, 3 lengths, 8 sparsities."""
-    return masks(*(((1024,), (0.7, 0.95)) if quick else (LENGTHS, SPARSITIES)))
+    return masks(*(((1024,), (0.7, 0.95)) if options.quick else (LENGTHS, SPARSITIES)))
 
 
 def masks(lengths, sparsities):

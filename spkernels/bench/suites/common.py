@@ -22,6 +22,7 @@ class Options:
     threads: Sequence[int] = (1,)
     caches: Sequence[str] = ("warm",)
     loads: Sequence[str] | None = None
+    sparsities: Sequence[float] | None = None
 
 
 def product(

@@ -18,14 +18,14 @@ SHAPES = ((512, 512), (2048, 512), (512, 2048), (256, 2304))
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
-def matrices(quick):
+def matrices(options):
     """Yield layers of a transformer's and ResNet-50's shapes, by magnitude and random pruning."""
-    shapes = SHAPES[1:2] if quick else SHAPES
-    sparsities = (0.7, 0.9, 0.98) if quick else SPARSITIES
+    shapes = SHAPES[1:2] if options.quick else SHAPES
+    sparsities = (0.7, 0.9, 0.98) if options.quick else SPARSITIES
     kinds = {"magnitude": datasets.magnitude_pruned, "random": datasets.random_pruned}
     for shape in shapes:
         for kind, make in kinds.items():
-            if quick and kind == "random":
+            if options.quick and kind == "random":
                 continue
             for sparsity in sparsities:
                 name = f"{kind} {shape[0]}x{shape[1]} {100 * sparsity:g}%"

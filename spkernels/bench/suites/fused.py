@@ -12,9 +12,9 @@ LENGTHS = (1024, 2048, 4096)
 SPARSITIES = (0.8, 0.9, 0.95)
 
 
-def matrices(quick):
+def matrices(options):
     """Return 36 masks: 4 kinds, 3 lengths, 3 sparsities."""
-    lengths, sparsities = ((1024,), (0.9,)) if quick else (LENGTHS, SPARSITIES)
+    lengths, sparsities = ((1024,), (0.9,)) if options.quick else (LENGTHS, SPARSITIES)
     return attention.masks(lengths, sparsities)
 
 

@@ -14,9 +14,9 @@ SUFFIXES = (".mtx", ".mm", ".mat", ".npz")
 SIZES = ((3000, 4), (20_000, 10), (20_000, 50), (100_000, 10))
 
 
-def matrices(quick):
+def matrices(options):
     """Yield power-law graphs of 3,000 to 100,000 nodes."""
-    for nodes, degree in SIZES[:2] if quick else SIZES:
+    for nodes, degree in SIZES[:2] if options.quick else SIZES:
         make = partial(datasets.power_law_graph, nodes, degree, rng=SEED)
         yield Matrix(f"power law {nodes:,} nodes, degree {degree}", "power law", make)
 

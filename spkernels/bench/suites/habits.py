@@ -84,22 +84,22 @@ def _name(layer):
     return f"layer {100 * sparsity:g}%, {rows} x {columns}"
 
 
-def matrices(quick):
+def matrices(options):
     """Yield scattered entries, blocks, a graph, a text and layers of networks."""
-    sizes = SIZES[2:3] if quick else SIZES
+    sizes = SIZES[2:3] if options.quick else SIZES
     for rows, entries in sizes:
         make = partial(_scattered, rows, entries)
         yield Matrix(f"scattered {rows:,} x {rows:,}", "scattered", make)
     for rows, entries in sizes:
         yield Matrix(f"blocks {rows:,} x {rows:,}", "blocks", partial(_blocks, rows, 4 * entries))
-    if not quick:
+    if not options.quick:
         graph = partial(datasets.power_law_graph, NODES, DEGREE, rng=SEED)
         yield Matrix(f"power law {NODES:,} nodes", "graph", graph)
         yield Matrix("text", "text", _text)
-    for rows, columns, sparsity in LAYERS[:1] if quick else LAYERS:
+    for rows, columns, sparsity in LAYERS[:1] if options.quick else LAYERS:
         make = partial(pruned, (rows, columns), prune.magnitude, sparsity)
         yield Matrix(_name((rows, columns, sparsity)), "layer", make)
-    if not quick:
+    if not options.quick:
         few = partial(datasets.power_law_graph, *CITATIONS, rng=SEED)
         yield Matrix(f"power law {CITATIONS[0]:,} nodes", "citations", few)
         weights = partial(pruned, (12 * FEATURES, FEATURES), prune.magnitude, 0.9)

@@ -12,11 +12,11 @@ SIZES = ((512, 512), (2048, 512), (512, 2048))
 SPARSITIES = (0.9, 0.95)
 
 
-def matrices(quick):
+def matrices(options):
     """Yield the projections and the feed-forward layers of a transformer with every pattern."""
-    for size in SIZES[:1] if quick else SIZES:
+    for size in SIZES[:1] if options.quick else SIZES:
         rows, cols = size
-        if quick:
+        if options.quick:
             yield from patterns(size, SPARSITIES[1:], ((16, 1),), (), f", {rows} x {cols}")
         else:
             yield from patterns(size, SPARSITIES, name=f", {rows} x {cols}")

@@ -66,13 +66,17 @@ def _blocks(network, sparsity):
     return weights(network, partial(prune.block, shape=BLOCK, sparsity=sparsity))
 
 
-def matrices(quick):
-    """Yield the weights of each network at 0 to 95%, and some of them in blocks."""
-    for network in QUICK if quick else NETWORKS:
-        for sparsity in SPARSITIES[2:3] if quick else SPARSITIES:
+def matrices(options):
+    """Yield the weights of each network at 0 to 95%, and some of them in blocks.
+
+    If sparsities are asked for, the weights have these, and none are in blocks.
+    """
+    usual = SPARSITIES[2:3] if options.quick else SPARSITIES
+    for network in QUICK if options.quick else NETWORKS:
+        for sparsity in usual if options.sparsities is None else options.sparsities:
             name = f"{network}, {100 * sparsity:g}%"
             yield Matrix(name, network, partial(_scattered, network, sparsity))
-        if network in BLOCKED and not quick:
+        if network in BLOCKED and not options.quick and options.sparsities is None:
             name = f"{network}, {100 * IN_BLOCKS:g}% as {BLOCK[0]} x {BLOCK[1]}"
             yield Matrix(name, network, partial(_blocks, network, IN_BLOCKS))
 

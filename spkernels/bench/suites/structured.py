@@ -48,9 +48,9 @@ def patterns(size, sparsities, shapes=SHAPES, ratios=RATIOS, name=""):
         yield Matrix(f"{n}:{m}{name}", "n:m", partial(pruned, size, prune.nm, n, m))
 
 
-def matrices(quick):
+def matrices(options):
     """Return layers of 2048 x 2048 with every pattern."""
-    if quick:
+    if options.quick:
         return patterns(SIZE, SPARSITIES[-2:-1], SHAPES[2:4], RATIOS[1:2])
     return patterns(SIZE, SPARSITIES)
 

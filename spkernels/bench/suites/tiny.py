@@ -18,7 +18,7 @@ def _random(n, entries):
     return datasets.random_pruned(n, n, 1.0 - entries / n**2, rng=SEED)
 
 
-def matrices(quick):
+def matrices(options):
     """Yield matrices of 10 x 10 with 30 entries, and of 1000 x 1000 with 1,000 entries."""
     for n, entries in SIZES:
         yield Matrix(f"{n}x{n}, {entries:,} entries", "random", partial(_random, n, entries))
