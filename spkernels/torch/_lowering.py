@@ -6,6 +6,11 @@ kernel, the channels of the input, shifted by it.  The rows of the kernel need n
 own, as they read the same buffer from another row on.  So a kernel of 3 x 3 is three products that
 add up, and a third of what im2col would copy.  Where rows of the kernel have few weights, each has
 its own copy, and there is one product.
+
+With stride 1 and few weights for each output no such copies are made.  The convolution is a product
+with the rows of a matrix whose row stride is one element: a weight's column is the offset, in an
+image with its padding, from an output to the input that the weight meets.  The places beyond the
+edges are computed and dropped.
 """
 
 from __future__ import annotations
@@ -13,20 +18,31 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.lib.stride_tricks import as_strided
 
-__all__ = ["Block", "Geometry", "as_matrix", "blocks_of", "images_together"]
+from ._packed import array_of
+
+__all__ = ["Block", "Geometry", "Where", "as_matrix", "blocks_of", "images_together", "parted",
+           "slides"]  # fmt: skip
 
 #: Bytes of a buffer, if one row of outputs does not need more.
 _BUFFER_BYTES = 2**20
 #: Multiplications of a product below which several images share one.
 _MIN_WORK = 2**19
-#: Buffers that a thread keeps.
-_MAX_KEPT = 8
+#: Rows of an image overlap in a product if an output has at most this many weights, or an image and
+#: a group at most this many multiplications.  The kernel that reads CSR takes up to 1.2 times what
+#: one of packed values takes then, and 1.3 times for 3 x 3 if an output has 460 weights, but the
+#: copies are left out (Zen 5: 3 x 3 and 5 x 5, 7 to 112 outputs, 80 to 95% zeros).
+_MAX_SLID_ROW, _MAX_SLID_WORK = 192, 2**21
+#: Buffers that a thread keeps.  ResNet-50 needs 16.
+_MAX_KEPT = 32
 
 _kept = threading.local()
 
@@ -59,6 +75,43 @@ class Geometry:
     def is_product(self) -> bool:
         """Whether the convolution is a product with the input as it is."""
         return self.kernel == (1, 1) and self.stride == (1, 1) and self.padding == (0, 0)
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """The size of an input with its padding."""
+        high, wide = (
+            size + 2 * padding for size, padding in zip(self.size, self.padding, strict=True)
+        )
+        return high, wide
+
+    @property
+    def slid(self) -> int:
+        """The columns of a product with overlapping rows: outputs, and places beyond the edges."""
+        return (self.out[0] - 1) * self.padded[1] + self.out[1]
+
+    def places(self, channels: Any, down: Any, across: Any) -> Any:
+        """Return the offsets from an output to the inputs that weights meet, in a padded image."""
+        high, wide = self.padded
+        inside = down * self.dilation[0] * wide + across * self.dilation[1]
+        return channels * (high * wide) + inside
+
+    @property
+    def reach(self) -> int:
+        """The number of these offsets for a group of channels."""
+        down, across = (size - 1 for size in self.kernel)
+        return self.places(self.channels // self.groups - 1, down, across) + 1
+
+    def sliding(self, x: torch.Tensor, dtype: Any) -> Iterator[list[list[np.ndarray]]]:
+        """Yield the operands of each image, a matrix for each group."""
+        if any(self.padding):
+            down, across = self.padding
+            x = F.pad(x, [across, across, down, down])
+        array = np.ascontiguousarray(array_of(x), dtype)
+        item, shape = array.itemsize, (self.reach, self.slid)
+        for image in array:
+            groups = image.reshape(self.groups, -1)
+            # The last element of the last row is the last one of the group.
+            yield [[as_strided(group, shape, (item, item))] for group in groups]
 
 
 @dataclass(frozen=True)
@@ -124,6 +177,7 @@ class Block:
         else:
             self.operands = [[as_matrix(array[group], count)] for group in range(groups)]
         self._columns = self._horizontal()
+        self._copies: dict[int, tuple[list[torch.Tensor], list[tuple[Any, ...]]]] = {}
 
     def _horizontal(self):
         """Return for each column of the kernel where the input has what the buffer needs."""
@@ -135,19 +189,42 @@ class Block:
 
     def fill(self, x: torch.Tensor, image: int, row: int) -> None:
         """Copy what the output rows from `row` on of the images from `image` on need."""
+        edges, copies = self._copied_at(row)
+        for edge in edges:
+            edge.zero_()
+        by_image, by_channel, by_row, by_column = x.stride()
+        down, right = self.geometry.stride
+        each = self.geometry.channels // self.geometry.groups
+        strides = (each * by_channel, by_channel, down * by_row, by_image, right * by_column)
+        origin = x.storage_offset() + image * by_image
+        for target, size, top, left in copies:
+            target.copy_(x.as_strided(size, strides, origin + top * by_row + left * by_column))
+
+    def _copied_at(self, row):
+        """Return what is zero, and what is copied, for output rows from `row` on.
+
+        A copy is its target, its size, and the row and the column of the input that it begins with.
+        """
+        known = self._copies.get(row)
+        if known is not None:
+            return known
+        # Views that are made in inference mode could not be written to outside it.
+        with torch.inference_mode(False):
+            known = self._copies[row] = self._cut(row)
+        return known
+
+    def _cut(self, row):
         geometry = self.geometry
         down, right = geometry.stride
-        by_image, by_channel, by_row, by_column = x.stride()
         groups, each = geometry.groups, geometry.channels // geometry.groups
-        origin = x.storage_offset() + image * by_image
+        edges, copies = [], []
         for place, plane in enumerate(self._planes):
             start = row * down + plane.shift - geometry.padding[0]
             high = self.rows + plane.beyond
             first, end = _valid(start, down, high, geometry.size[0])
             into = self._buffer[:, place]
             if self.rows < geometry.out[0]:
-                into[:, :, :, :first].zero_()
-                into[:, :, :, end:].zero_()
+                edges += [into[:, :, :, :first], into[:, :, :, end:]]
             if first == end:
                 continue
             for column, (begin, stop) in enumerate(self._columns):
@@ -155,11 +232,9 @@ class Block:
                     continue
                 left = begin * right + column * geometry.dilation[1] - geometry.padding[1]
                 size = (groups, each, end - first, self.images, stop - begin)
-                strides = (each * by_channel, by_channel, down * by_row, by_image,
-                           right * by_column)  # fmt: skip
-                offset = origin + (start + first * down) * by_row + left * by_column
                 target = into[:, column, :, first:end, :, begin:stop]
-                target.copy_(x.as_strided(size, strides, offset))
+                copies.append((target, size, start + first * down, left))
+        return [edge for edge in edges if edge.numel()], copies
 
 
 def _valid(start, step, count, size):
@@ -176,6 +251,36 @@ def as_matrix(array: np.ndarray, count: int) -> np.ndarray:
     return made
 
 
+def parted(columns: np.ndarray, groups: int) -> Sequence[Sequence[np.ndarray]]:
+    """Return the rows of a matrix for each group of channels, as operands."""
+    if groups == 1:
+        return ((columns,),)
+    each = len(columns) // groups
+    return [[columns[first : first + each]] for first in range(0, len(columns), each)]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Some images and output rows: how many, which are the first ones, and the key of a block."""
+
+    size: tuple[int, int]
+    image: int
+    row: int
+    key: tuple[Any, ...]
+
+    def block(self) -> Block:
+        """Return the block of the thread."""
+        return _block(self.key)
+
+
+def slides(geometry: Geometry, rows: int, nnz: int) -> bool:
+    """Return whether the rows of an image overlap in a product, in place of copies."""
+    if geometry.kernel == (1, 1) or geometry.stride != (1, 1):
+        return False
+    small = nnz * math.prod(geometry.out) < _MAX_SLID_WORK * geometry.groups
+    return small or nnz <= _MAX_SLID_ROW * rows
+
+
 def images_together(geometry: Geometry, split: bool, nnz: int, images: int) -> int:
     """Return how many images share products, because those of one are small."""
     products = geometry.groups * (geometry.kernel[0] if split else 1)
@@ -185,8 +290,8 @@ def images_together(geometry: Geometry, split: bool, nnz: int, images: int) -> i
 
 def blocks_of(
     geometry: Geometry, split: bool, nnz: int, images: int, last: bool, dtype: torch.dtype
-) -> Iterator[tuple[Block, int, int]]:
-    """Yield blocks that cover all images and output rows, with the first image and row of each."""
+) -> Iterator[Where]:
+    """Yield blocks that cover all images and output rows."""
     high, wide = geometry.out
     planes, _ = _planes(geometry, split)
     line = len(planes) * geometry.kernel[1] * geometry.channels * wide * dtype.itemsize
@@ -201,10 +306,10 @@ def blocks_of(
     for first in range(0, images, together):
         for row in range(0, high, rows):
             size = min(together, images - first), min(rows, high - row)
-            yield _block(geometry, split, *size, last, dtype), first, row
+            yield Where(size, first, row, (geometry, split, *size, last, dtype))
 
 
-def _block(*key):
+def _block(key):
     """Return a block of the thread, which keeps those that it used last."""
     kept = _kept.__dict__.setdefault("blocks", OrderedDict())
     block = kept.get(key)

@@ -19,8 +19,8 @@ from spkernels import masks
 
 from ._threads import threads_of
 
-__all__ = ["STORAGE", "Packed", "PackedBytes", "Weight", "array_of", "forget", "int8_of", "mask_of",
-           "pattern_of", "weight_of"]  # fmt: skip
+__all__ = ["STORAGE", "Kept", "Packed", "PackedBytes", "Weight", "array_of", "forget", "int8_of",
+           "mask_of", "pattern_of", "weight_of"]  # fmt: skip
 
 #: The dtypes of weights, with the dtype and the storage of what is prepared from them.
 STORAGE: dict[torch.dtype, tuple[Any, Any]] = {
@@ -159,7 +159,45 @@ class Weight:
         return self._matrix
 
 
-class Packed:
+class Kept:
+    """The tensors of a weight and its bias, by which a module knows that what it made still holds.
+
+    Parameters
+    ----------
+    tensors : tuple of Tensor
+        The values, the columns and the offsets.
+    bias : Tensor or None
+    """
+
+    __slots__ = ("_bias", "_dtype", "_pointers", "_tensors", "_versions")
+
+    def __init__(self, tensors, bias):
+        self._tensors, self._bias = tensors, bias
+        self._versions = _versions(*tensors)
+        self._pointers = tensors[0].data_ptr(), 0 if bias is None else bias.data_ptr()
+        self._dtype = tensors[0].dtype
+
+    @staticmethod
+    def can_keep(values: torch.Tensor, bias: torch.Tensor | None) -> bool:
+        """Return whether arrays share the memory of values and bias, whose changes are counted."""
+        same = bias is None or bias.dtype is values.dtype
+        return same and values.dtype not in _LOW and not values.is_inference()
+
+    def is_current(self, values, columns, offsets, bias) -> bool:
+        """Return whether these are the same tensors, as they were."""
+        tensors, pointers = self._tensors, self._pointers
+        return (
+            values is tensors[0]
+            and columns is tensors[1]
+            and offsets is tensors[2]
+            and bias is self._bias
+            and (values._version, columns._version, offsets._version) == self._versions
+            and values.data_ptr() == pointers[0]
+            and (bias is None or bias.data_ptr() == pointers[1])
+        )
+
+
+class Packed(Kept):
     """A packed weight and its bias as a module keeps them, for calls that change neither.
 
     Attributes
@@ -172,14 +210,11 @@ class Packed:
         The same as a column.
     """
 
-    __slots__ = ("_bias", "_dtype", "_pointers", "_tensors", "_versions", "_width", "bias",
-                 "column", "matrix")  # fmt: skip
+    __slots__ = ("_width", "bias", "column", "matrix")
 
     def __init__(self, tensors, matrix, bias, array):
-        self._tensors, self._bias = tensors, bias
-        self._versions = _versions(*tensors)
-        self._pointers = tensors[0].data_ptr(), 0 if bias is None else bias.data_ptr()
-        self._dtype, self._width = tensors[0].dtype, matrix.shape[1]
+        super().__init__(tensors, bias)
+        self._width = matrix.shape[1]
         self.matrix, self.bias = matrix, array
         self.column = None if array is None else array[:, None]
 
@@ -187,26 +222,13 @@ class Packed:
     def of(cls, weight: tuple[Any, ...], bias: torch.Tensor | None) -> Packed | None:
         """Return what a module keeps, or None if the weight is not packed or must be converted."""
         values, columns, offsets, width = weight
-        if values.dtype in _LOW or (bias is not None and bias.dtype is not values.dtype):
+        if not cls.can_keep(values, bias):
             return None
         found = weight_of(values, columns, offsets, width)
         if found.packed is None:
             return None
         array = None if bias is None else found.bias(bias)
         return cls((values, columns, offsets), found.packed, bias, array)
-
-    def is_current(self, values, columns, offsets, bias) -> bool:
-        """Return whether these are the tensors that were packed, as they were."""
-        tensors, pointers = self._tensors, self._pointers
-        return (
-            values is tensors[0]
-            and columns is tensors[1]
-            and offsets is tensors[2]
-            and bias is self._bias
-            and (values._version, columns._version, offsets._version) == self._versions
-            and values.data_ptr() == pointers[0]
-            and (bias is None or bias.data_ptr() == pointers[1])
-        )
 
     def suits(self, x: torch.Tensor) -> bool:
         """Return whether `x` can be multiplied as it is."""

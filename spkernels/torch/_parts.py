@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ._lowering import Geometry
 from ._packed import Weight, weight_of
 
 __all__ = ["Part", "Parts", "parts_of"]
@@ -54,7 +55,7 @@ class Part:
     def read(self, values: torch.Tensor) -> None:
         """Take the values of the whole weight."""
         taken = values[self._order]
-        if self._values is None:
+        if self._values is None or self._values.dtype is not taken.dtype:
             self._values = taken
             self.weight = Weight(taken, *self._structure, self._shape, None)
         else:
@@ -87,13 +88,16 @@ class Parts:
         The reads of the whole weight when its values were taken.
     """
 
-    def __init__(self, whole: Weight, kernel: tuple[int, int], groups: int):
+    def __init__(
+        self, whole: Weight, kernel: tuple[int, int], groups: int, slides: Geometry | None
+    ):
         csr = whole.csr
         area, height = kernel[0] * kernel[1], csr.shape[0]
         self.reads = 0
         self.groups: list[list[Any]] = []
         self._patterned = kernel == (1, 1)
-        self.split = kernel[0] > 1 and csr.nnz >= _MIN_ENTRIES * height * kernel[0]
+        enough = csr.nnz >= _MIN_ENTRIES * height * kernel[0]
+        self.split = kernel[0] > 1 and enough and slides is None
         if self._patterned and groups == 1:
             self.groups.append([_Whole(whole)])
             return
@@ -101,7 +105,10 @@ class Parts:
         down, across = np.divmod(rest, kernel[1])
         each, rows = csr.shape[1] // area, height // groups
         for first in range(0, height, max(1, rows)):
-            if self.split:
+            if slides is not None:
+                columns = slides.places(channels, down, across)
+                parts = [Part(csr, first, first + rows, down >= 0, columns, slides.reach)]
+            elif self.split:
                 columns = across * each + channels
                 parts = [Part(csr, first, first + rows, down == row, columns, kernel[1] * each)
                          for row in range(kernel[0])]  # fmt: skip
@@ -135,13 +142,15 @@ def parts_of(
     kernel: tuple[int, int],
     groups: int,
     trained: bool = False,
+    slides: Geometry | None = None,
 ) -> Parts:
     """Return the parts of a weight, with the values as they are now.
 
-    Values that are trained are read each time, as changes through ``.data`` leave no trace.
+    Values that are trained are read each time, as changes through ``.data`` leave no trace.  With
+    `slides`, columns are places of the padded images of that convolution.
     """
     whole = weight_of(values, columns, offsets, width)
-    key = kernel, groups
+    key = kernel, groups, slides
     made = whole.derived.get(key)
     if made is None:
         made = whole.derived[key] = Parts(whole, *key)

@@ -99,10 +99,11 @@ def cases(draw):
     case=cases(), dtype=st.sampled_from(DTYPES), density=st.sampled_from([0, 0.2, 0.9]),
     layout=st.sampled_from(LAYOUTS), bias=st.booleans(), residual=st.booleans(),
     activation=st.sampled_from([None, "relu", "gelu", "sigmoid", "hardswish"]),
-    calls=st.integers(1, 3), together=st.booleans(), seed=st.integers(0, 2**20),
+    calls=st.integers(1, 3), together=st.booleans(), slides=st.booleans(),
+    seed=st.integers(0, 2**20),
 )  # fmt: skip
 def test_it_is_the_dense_convolution(case, dtype, density, layout, bias, residual, activation,
-                                     calls, together, seed):  # fmt: skip
+                                     calls, together, slides, seed):  # fmt: skip
     shape, filters, sizes = case
     dense, csr = sparse(*filters, dtype=dtype, density=density, seed=seed)
     x = laid_out(tensor(*shape, dtype=dtype, seed=seed + 1), layout)
@@ -112,6 +113,9 @@ def test_it_is_the_dense_convolution(case, dtype, density, layout, bias, residua
     with pytest.MonkeyPatch.context() as patch:
         if not together:  # small buffers, so that there are several blocks of rows
             patch.setattr(_lowering, "_BUFFER_BYTES", 2000)
+        if not slides:  # copies of blocks for strides of one, too
+            patch.setattr(_lowering, "_MAX_SLID_ROW", -1)
+            patch.setattr(_lowering, "_MAX_SLID_WORK", 0)
         for _ in range(calls):  # the second one packs
             found = CONV(x, *csr, filters[2:], *sizes[:3], sizes[3], b, activation, r)
     check(found, x, dense, b, r, activation, *sizes)
@@ -293,6 +297,44 @@ def test_steps_of_an_optimizer_are_seen_in_both_modes():
         for _ in range(3):
             with torch.no_grad():
                 torch.testing.assert_close(layer(x), layer.to_dense()(x))
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("slides", [False, True])
+def test_what_a_layer_keeps_follows_its_tensors_and_its_input(kernel, slides, monkeypatch):
+    if not slides:
+        monkeypatch.setattr(_lowering, "_MAX_SLID_ROW", -1)
+        monkeypatch.setattr(_lowering, "_MAX_SLID_WORK", 0)
+    layer = spkernels.torch.SparseConv2d(
+        6, 8, kernel, padding=kernel // 2, sparsity=0.5, activation="relu", dtype=torch.float64
+    ).eval()
+
+    def same(x):
+        expected = layer.to_dense()(x).relu()
+        for _ in range(4):
+            torch.testing.assert_close(layer(x), expected)
+
+    x = tensor(2, 6, 9, 8)
+    with torch.no_grad():
+        for each in (x, x[:, :, :5], x.contiguous(memory_format=torch.channels_last), x[0], -x):
+            same(each)
+        layer.values.mul_(2)
+        same(x)
+        layer.bias.add_(1)
+        same(x)
+        layer.values.data.mul_(3)
+        layer.repack()
+        same(x)
+        layer.bias = nn.Parameter(-layer.bias)
+        same(x)
+        same(x[:0])
+        same(torch._neg_view(x))
+        layer.activation = None
+        torch.testing.assert_close(layer(x), layer.to_dense()(x))
+    again = copy.deepcopy(layer)
+    with torch.no_grad():
+        torch.testing.assert_close(again(x), layer(x))
+    assert again(x).requires_grad and layer.float()(x.float()).dtype is torch.float32
 
 
 def test_a_depthwise_convolution_stays_dense():

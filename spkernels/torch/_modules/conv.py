@@ -11,7 +11,8 @@ from torch import nn
 import spkernels
 
 from .._eager import is_plain
-from .._ops import conv, conv_now
+from .._ops import Plan, conv
+from .._packed import Kept
 from .._parts import parts_of
 from .._threads import threads_of
 from .._weights import Csr, dense_of
@@ -20,6 +21,8 @@ from .layer import SparseLayer, drawn, taken
 
 __all__ = ["CONV", "SparseConv1d", "SparseConv2d"]
 
+#: The plans that a layer keeps, one for each shape of its input.
+_MAX_PLANS = 16
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
@@ -109,6 +112,8 @@ class _SparseConv(SparseLayer):
         pairs = zip(reversed(before), reversed(after), strict=True)
         self._outer = [] if self._inner == before else [size for pair in pairs for size in pair]
         self._mode = "constant" if padding_mode == "zeros" else padding_mode
+        self._kept: Kept | None = None
+        self._plans: dict[Any, Plan] = {}
 
     @classmethod
     def _each(cls, name, value):
@@ -148,8 +153,13 @@ class _SparseConv(SparseLayer):
         return layer.train(self.training)
 
     def describe(self) -> tuple[str, str]:
-        """Return the patterns of the packed weight and the kernels that multiply it."""
-        return describe(*self.prepared(1))
+        """Return the patterns of the packed weight and the kernels that multiply it.
+
+        These are the kernels of the last input that a plan was made for.
+        """
+        last = next(reversed(self._plans.values()), None)
+        kernel = None if last is None else last.describe()
+        return ("", kernel) if kernel is not None else describe(*self.prepared(1))
 
     def prepared(self, n: int) -> list[spkernels.PreparedMatrix]:
         """Return the packed matrices of the weight; those that are not yet are for `n` columns."""
@@ -175,6 +185,7 @@ class _SparseConv(SparseLayer):
         Tensor of shape (n, out_channels, ...) or (out_channels, ...)
             Of the dtype and the memory format of `x`; sums are formed in float32 at least.
         """
+        # `__getattr__` of modules takes a third of a microsecond.
         parameters, buffers = self._parameters, self._buffers
         values = parameters["values"] if self.trained else buffers["values"]
         bias = parameters["bias"]
@@ -184,13 +195,37 @@ class _SparseConv(SparseLayer):
             values = buffers["values"]
         if self._outer:
             x = F.pad(x, self._outer, self._mode)
-        arguments = (values, buffers["columns"], buffers["offsets"], self.kernel_size, self.stride,
-                     self._inner, self.dilation, self.groups, bias, self.activation, residual,
-                     self.workers)  # fmt: skip
-        if plain:
-            pack = not (self.training and self.trained)
-            return conv_now(x, *arguments, pack=pack, pattern=self.pattern)
-        return conv(x, *arguments)
+        weight = values, buffers["columns"], buffers["offsets"]
+        sizes = self.kernel_size, self.stride, self._inner, self.dilation, self.groups
+        if not plain:
+            return conv(x, *weight, *sizes, bias, self.activation, residual, self.workers)
+        if residual is None and self._kept is not None and self._kept.is_current(*weight, bias):
+            plan = self._plans.get((x.shape, x.stride(), x.dtype, self.activation))
+            if plan is not None:
+                return plan.run(x, None, self.workers)
+        plan = Plan(
+            x, weight, *sizes, bias, self.activation, residual, workers=self.workers,
+            pack=not (self.training and self.trained), pattern=self.pattern,
+        )  # fmt: skip
+        if residual is None and plan.is_packed and Kept.can_keep(values, bias):
+            self._keep(plan, x, weight, bias)
+        return plan.run(x, residual, self.workers)
+
+    def _keep(self, plan, x, weight, bias):
+        """Keep a plan for inputs like `x` while the weight is as it is."""
+        if self._kept is None or not self._kept.is_current(*weight, bias):
+            self._kept, self._plans = Kept(weight, bias), {}
+        elif len(self._plans) >= _MAX_PLANS:
+            self._plans = {}
+        self._plans[x.shape, x.stride(), x.dtype, self.activation] = plan
+
+    def repack(self) -> None:
+        """Have the next product read the values anew, after a change through ``.data``."""
+        self._kept, self._plans = None, {}
+        super().repack()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None, "_plans": {}}  # another process packs anew
 
     def extra_repr(self) -> str:
         """Return the facts that ``print(model)`` shows."""
@@ -250,6 +285,7 @@ class SparseConv2d(_SparseConv):
     -----
     A kernel of one element with stride 1 is a product with the input as it is.  Otherwise blocks of
     the input are copied once for each column of the kernel, and each of its rows is a product.
+    With stride 1 and few weights for each output, rows of the input overlap in one product.
 
     The gradients are those of a dense convolution, at the places that are stored.
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 
 import spkernels
 
 from .._library import register
-from .._lowering import Geometry, as_matrix, blocks_of, images_together
+from .._lowering import Geometry, as_matrix, blocks_of, images_together, parted, slides
 from .._packed import array_of
 from .._parts import Parts, parts_of
 from .._threads import threads_of
 from .activation import check_activation, gradient_of
 from .checks import check_bias, check_dense, check_sparse
 
-__all__ = ["conv", "conv_now"]
+__all__ = ["Plan", "conv"]
 
 _SCHEMA = (
     "conv(Tensor x, Tensor values, Tensor columns, Tensor offsets, int[] kernel_size, "
@@ -27,50 +27,140 @@ _SCHEMA = (
     "str? activation=None, Tensor? residual=None, int? workers=None) -> Tensor"
 )
 
+class Plan:
+    """A convolution of inputs of one shape and layout, which is made once for many calls.
 
-def conv_now(
-    x: torch.Tensor,
-    values: torch.Tensor,
-    columns: torch.Tensor,
-    offsets: torch.Tensor,
-    kernel_size: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int = 1,
-    bias: torch.Tensor | None = None,
-    activation: str | None = None,
-    residual: torch.Tensor | None = None,
-    workers: int | None = None,
-    *,
-    pack: bool = True,
-    pattern: str | None = None,
-) -> torch.Tensor:
-    """Compute the operator for CPU tensors, without PyTorch's dispatcher.
-
-    With `pack`, the weight is packed if its tensors come a second time, and packed values are used.
-    `pattern` is that of `spkernels.prepare`.
+    Attributes
+    ----------
+    is_packed : bool
+        Whether all weights are packed, so that the plan holds until one of its tensors changes.
     """
-    geometry = _checked(
-        x, values, offsets, kernel_size, stride, padding, dilation, groups, bias, activation,
-        residual,
-    )  # fmt: skip
-    workers = threads_of(workers)
-    rank, rows = len(kernel_size), offsets.shape[0] - 1
-    if x.is_neg():
-        x = x.resolve_neg()
-    images = _images(x, rank)
-    wide = torch.float64 if values.dtype is torch.float64 else torch.float32
-    out = _empty(images, geometry, rows, wide, rank)
-    if residual is not None:
-        out.copy_(_images(residual, rank))
-    if out.numel():
+
+    def __init__(self, x, weight, kernel_size, stride, padding, dilation, groups, bias, activation,
+                 residual, *, pack, pattern=None, workers):  # fmt: skip
+        values, columns, offsets = weight
+        self._geometry = geometry = _checked(
+            x, values, offsets, kernel_size, stride, padding, dilation, groups, bias, activation,
+            residual,
+        )  # fmt: skip
+        self._rank, rows = len(kernel_size), offsets.shape[0] - 1
+        images = _images(x, self._rank)
+        self._single = x.dim() == self._rank + 1
+        self._last = _has_last(images, self._rank)
+        self._wide = torch.float64 if values.dtype is torch.float64 else torch.float32
+        self._dtype = np.float64 if values.dtype is torch.float64 else np.float32
+        self._sizes = images.shape[0], rows, *geometry.out
+        self._shape = (*x.shape[: -self._rank - 1], rows, *geometry.out[2 - self._rank :])
+        self.is_packed = self._slides = False
+        if 0 in self._sizes:
+            return
+        count, self._nnz = images.shape[0], values.shape[0]
+        self._slides = not self._last and slides(geometry, rows, self._nnz)
         width = math.prod(kernel_size) * geometry.channels // groups
-        parts = parts_of(values, columns, offsets, width, geometry.kernel, groups, not pack)
-        options = _Options(bias, activation, residual is not None, workers, pack, pattern)
-        _convolve(images, out, geometry, parts, values.shape[0], options)
-    made = _unlike_images(out, x, rank)
-    return made if made.dtype is x.dtype else made.to(x.dtype)
+        self._parts = parts_of(
+            values, columns, offsets, width, geometry.kernel, groups, not pack,
+            slides=geometry if self._slides else None,
+        )  # fmt: skip
+        self._is_product = geometry.is_product and (
+            self._last or images_together(geometry, self._parts.split, self._nnz, count) == 1
+        )
+        if self._is_product or self._slides:
+            self._blocks = []
+            n = math.prod(geometry.out) * (count if self._last else 1)
+        else:
+            self._blocks = list(blocks_of(
+                geometry, self._parts.split, self._nnz, count, self._last, self._wide
+            ))  # fmt: skip
+            images_of, rows_of = self._blocks[0].size
+            n = images_of * rows_of * geometry.out[1]
+        packs = pack and not self._slides
+        self._products = _Products(
+            self._parts, n, bias, activation, residual is not None, packs, pattern, workers
+        )  # fmt: skip
+        self.is_packed = self._products.are_packed or (pack and self._slides)
+
+    def describe(self) -> str | None:
+        """Return the kernel if it is not that of packed matrices, else None."""
+        return "rows: CSR as it is, rows of the input overlap" if self._slides else None
+
+    def run(
+        self, x: torch.Tensor, residual: torch.Tensor | None, workers: int | None
+    ) -> torch.Tensor:
+        """Return the result for an input like the one that the plan was made with."""
+        workers = threads_of(workers)
+        count, rows, high, wide = self._sizes
+        if self._last:
+            out = np.empty((count, high, wide, rows), self._dtype).transpose(0, 3, 1, 2)
+        else:
+            out = np.empty(self._sizes, self._dtype)
+        if out.size:
+            if x.is_neg():
+                x = x.resolve_neg()
+            images = _images(x, self._rank)
+            if residual is not None:
+                torch.from_numpy(out).copy_(_images(residual, self._rank))
+            if self._slides:
+                self._slide(images, out, workers)
+            elif self._is_product:
+                self._multiply(array_of(images), out, workers)
+            else:
+                self._fill(images, out, workers)
+        if not self._last:
+            made = torch.from_numpy(out.reshape(self._shape))
+        else:
+            made = torch.from_numpy(out[0] if self._single else out)
+        return made if made.dtype is x.dtype else made.to(x.dtype)
+
+    def _multiply(self, x, out, workers):
+        """Multiply images as they are."""
+        geometry = self._geometry
+        if self._last:
+            n = out.size // out.shape[1]
+            pairs = [(x.swapaxes(0, 1).reshape(-1, n), out.swapaxes(0, 1).reshape(-1, n))]
+        else:
+            n = out.shape[2] * out.shape[3]
+            pairs = zip(x.reshape(len(x), -1, n), out.reshape(len(out), -1, n), strict=True)
+        for columns, into in pairs:
+            self._products.run(parted(columns, geometry.groups), into, workers)
+
+    def _slide(self, x, out, workers):
+        """Multiply images whose rows of columns overlap, and drop what is beyond their edges."""
+        count, rows, high, wide = self._sizes
+        geometry = self._geometry
+        found = geometry.sliding(x, self._dtype)
+        line = geometry.padded[1]
+        made = np.empty((rows, high * line), self._dtype)
+        whole = made.reshape(rows, high, line)[:, :, :wide]
+        for image, operands in zip(out, found, strict=True):
+            if self._products.adds:
+                whole[...] = image
+            self._products.run(operands, made[:, : geometry.slid], workers)
+            image[...] = whole
+
+    def _fill(self, x, out, workers):
+        """Multiply copies of blocks of the images."""
+        rows, wide = self._sizes[1], self._sizes[3]
+        target = None
+        for where in self._blocks:
+            block, (images, high) = where.block(), where.size
+            image, row, n = where.image, where.row, images * high * wide
+            block.fill(x, image, row)
+            if images == 1:
+                into = out[image, :, row : row + high]
+                self._products.run(block.operands, as_matrix(into, n), workers)
+                continue
+            # Columns of the products go by rows and then by images, those of the result do not.
+            sizes = (high, images, wide)
+            if self._last:
+                made = torch.empty(*sizes, rows, dtype=self._wide).movedim(3, 0)
+            else:
+                made = torch.empty(rows, *sizes, dtype=self._wide)
+            target = torch.from_numpy(out) if target is None else target
+            into = target[image : image + images].permute(1, 2, 0, 3)
+            if self._products.adds:
+                made.copy_(into)
+            self._products.run(block.operands, as_matrix(made.numpy(), n), workers)
+            into.copy_(made)
 
 
 def _images(x, rank):
@@ -100,15 +190,9 @@ def _is_last(images):
     return True
 
 
-def _empty(images, geometry, rows, dtype, rank):
-    """Return an empty result; channels come last if they do in the images."""
-    last = rank == 2 and _is_last(images)
-    return torch.empty(
-        (images.shape[0], rows, *geometry.out),
-        dtype=dtype,
-        device=images.device,
-        memory_format=torch.channels_last if last else torch.contiguous_format,
-    )
+def _has_last(images, rank):
+    """Return whether the channels of the result come last in memory, as those of the images do."""
+    return rank == 2 and _is_last(images)
 
 
 def _checked(x, values, offsets, kernel_size, stride, padding, dilation, groups, bias, activation,
@@ -157,83 +241,47 @@ def _checked(x, values, offsets, kernel_size, stride, padding, dilation, groups,
     return geometry
 
 
-class _Options(NamedTuple):
-    bias: torch.Tensor | None
-    activation: str | None
-    adds: bool
-    workers: int | None
-    pack: bool
-    pattern: str | None
-
-
 class _Products:
-    """The products of a call, whose sum is the result; all blocks repeat them."""
+    """The products of a call, whose sum is the result; all blocks repeat them.
 
-    def __init__(self, parts: Parts, n, bias, activation, adds, workers, pack, pattern):
-        self._groups = []
+    Attributes
+    ----------
+    adds : bool
+        Whether the result is added to what its array holds.
+    are_packed : bool
+        Whether all weights are packed.
+    """
+
+    def __init__(self, parts: Parts, n, bias, activation, adds, pack, pattern, workers):
+        self._groups: list[tuple[slice | None, list[Any]]] = []
+        self.adds, self.are_packed = adds, True
         pattern = parts.pattern(pattern)
         for group in parts.groups:
             kept = [(place, part) for place, part in enumerate(group) if part.nnz]
             kept = kept or [(0, group[0])]
             calls: list[tuple[Any, int, dict[str, Any]]] = []
             for place, part in kept:
-                matrix = part.weight.matrix(n, workers, pattern) if pack else None
-                call = partial(spkernels.spmm, part.weight.csr) if matrix is None else matrix.spmm
-                beta = 1.0 if adds or calls else 0.0
-                options: dict[str, Any] = {"beta": beta, "workers": workers}
+                matrix = part.weight.matrix(n, threads_of(workers), pattern) if pack else None
+                if matrix is None:
+                    self.are_packed = False
+                    call = partial(spkernels.spmm, part.weight.csr, check=False)
+                else:
+                    call = matrix.spmm
+                options: dict[str, Any] = {"beta": 1.0 if adds or calls else 0.0}
                 calls.append((call, place, options))
             if bias is not None:
                 whole = group[0].weight.bias(bias)
                 options["bias"] = whole[group[0].first : group[0].last, None]
             options["activation"] = activation
-            self._groups.append((slice(group[0].first, group[0].last), calls))
+            rows = slice(group[0].first, group[0].last) if len(parts.groups) > 1 else None
+            self._groups.append((rows, calls))
 
-    def run(self, operands, out):
+    def run(self, operands, out, workers):
         """Write the result for the operands of each group to the columns `out`."""
         for (rows, calls), matrices in zip(self._groups, operands, strict=True):
+            into = out if rows is None else out[rows]
             for call, place, options in calls:
-                call(matrices[place], out=out[rows], **options)
-
-
-def _convolve(x, out, geometry, parts, nnz, options):
-    """Write the convolution of images to `out`, which holds what is added to it."""
-    count, rows, high, wide = out.shape
-    last = not out.is_contiguous()
-    if geometry.is_product and (last or images_together(geometry, parts.split, nnz, count) == 1):
-        _multiply(array_of(x), out.numpy(), geometry, last, parts, options)
-        return
-    products, target = None, out.numpy()
-    for block, image, row in blocks_of(geometry, parts.split, nnz, count, last, out.dtype):
-        block.fill(x, image, row)
-        n = block.images * block.rows * wide
-        products = products or _Products(parts, n, *options)
-        if block.images == 1:
-            into = target[image, :, row : row + block.rows]
-            products.run(block.operands, as_matrix(into, n))
-            continue
-        # Columns of the products go by rows and then by images, those of the result do not.
-        sizes = (block.rows, block.images, wide)
-        made = out.new_empty(*sizes, rows).movedim(3, 0) if last else out.new_empty(rows, *sizes)
-        into = out[image : image + block.images].permute(1, 2, 0, 3)
-        if options.adds:
-            made.copy_(into)
-        products.run(block.operands, as_matrix(made.numpy(), n))
-        into.copy_(made)
-
-
-def _multiply(x, out, geometry, last, parts, options):
-    """Multiply images as they are."""
-    each = geometry.channels // geometry.groups
-    if last:
-        pairs = [(x.swapaxes(0, 1), out.swapaxes(0, 1))]
-    else:
-        pairs = list(zip(x, out, strict=True))
-    n = pairs[0][1].size // out.shape[1]
-    products = _Products(parts, n, *options)
-    for image, into in pairs:
-        columns = image.reshape(geometry.channels, n)
-        operands = [[columns[first : first + each]] for first in range(0, len(columns), each)]
-        products.run(operands, as_matrix(into, n))
+                call(matrices[place], out=into, workers=workers, **options)
 
 
 def _fake(x, values, columns, offsets, kernel_size, stride, padding, dilation, groups=1, bias=None,
@@ -244,14 +292,26 @@ def _fake(x, values, columns, offsets, kernel_size, stride, padding, dilation, g
         residual,
     )  # fmt: skip
     rank = len(kernel_size)
-    made = _empty(_images(x, rank), geometry, offsets.shape[0] - 1, x.dtype, rank)
+    images, rows = _images(x, rank), offsets.shape[0] - 1
+    last = _has_last(images, rank)
+    made = torch.empty(
+        (images.shape[0], rows, *geometry.out),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )
     return _unlike_images(made, x, rank)
 
 
-def _compute(x, values, columns, offsets, *rest, **options):
+def _compute(x, values, columns, offsets, kernel_size, stride, padding, dilation, groups=1,
+             bias=None, activation=None, residual=None, workers=None):  # fmt: skip
     check_sparse(values, columns, offsets)
     # As in `linear`: an optimizer changes trained values soon.
-    return conv_now(x, values, columns, offsets, *rest, pack=not values.requires_grad, **options)
+    plan = Plan(
+        x, (values, columns, offsets), kernel_size, stride, padding, dilation, groups, bias,
+        activation, residual, pack=not values.requires_grad, workers=workers,
+    )  # fmt: skip
+    return plan.run(x, residual, workers)
 
 
 def _setup_context(ctx, inputs, output):
