@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._measure import MEASURED, ONE_THREAD
-from ._report import lines_of, ms, star_of, without_nan
+from ._report import count_of, lines_of, ms, star_of, without_nan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -287,7 +287,7 @@ class Advice:
         ax.set_xlabel("zeros of the weights that are pruned")
         ax.set_ylabel("predicted speed-up of the model")
         ax.set_title(
-            f"dense: {ms(self.dense)} ms, {_count(self.threads, 'thread')}"
+            f"dense: {ms(self.dense)} ms, {count_of(self.threads, 'thread')}"
             if self.basis == MEASURED
             else f"dense: {ms(self.dense)} ms by one thread",
             loc="left",
@@ -303,8 +303,8 @@ class Advice:
     def __str__(self) -> str:
         lines = [
             f"dense model: {ms(self.dense)}{star_of(self.basis)} ms, "
-            f"{_count(self.threads, 'thread')}; {1 - self.rest:.0%} of it in "
-            f"{_count(len(self.measured), 'measured layer')}"
+            f"{count_of(self.threads, 'thread')}; {1 - self.rest:.0%} of it in "
+            f"{count_of(len(self.measured), 'measured layer')}"
         ]
         if self.outcomes:
             rows = [_HEADER, *(self._row(outcome) for outcome in self.outcomes)]
@@ -312,7 +312,7 @@ class Advice:
         left = [layer for layer in self.layers if layer.reason]
         reasons = Counter((layer.kind, layer.reason) for layer in left)
         for (kind, reason), count in reasons.items():
-            lines.append(f"not measured: {_count(count, 'layer')} of {kind}: {reason}")
+            lines.append(f"not measured: {count_of(count, 'layer')} of {kind}: {reason}")
         if ONE_THREAD in (self.basis, *(layer.basis for layer in self.layers)):
             lines.append(f"* {ONE_THREAD}")
         lines += [*self.notes, "", self.advice]
@@ -373,10 +373,6 @@ def _percent(share):
 
 def _times(count):
     return f" (x{count})" if count > 1 else ""
-
-
-def _count(number, word):
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _listed(words: Iterable[str]) -> str:

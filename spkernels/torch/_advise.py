@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ._measure import MEASURED, ONE_THREAD, Times, least, predict, times_of, tot
 from ._modules import Options
 from ._onnx import read_onnx, session_of
 from ._profile import REST, profile, shares_of
-from ._record import Call, example_calls
+from ._record import Call, eager, example_calls
 from ._sparsify import (
     _candidates,
     _dense,
@@ -27,6 +27,8 @@ from ._sparsify import (
     _modules,
     _owners,
     _strided,
+    check_callable,
+    checked_workers,
 )
 
 if TYPE_CHECKING:
@@ -111,10 +113,17 @@ def advise(
     [('16x1', 0.9)]
     """
     grid = _grid(sparsities, patterns)
-    options = Options(workers=_checked_workers(workers))
+    options = Options(workers=checked_workers(workers))
+    check_callable("filter_fn", filter_fn)
+    check_callable("progress", progress)
     say = progress or (lambda text: None)
     # As in `sparsify_`, whose modules pack no tensors of inference mode.
-    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        eager(),
+        torch.random.fork_rng(devices=[]),
+    ):
         model, calls, run, notes = _opened(model, example_inputs)
         candidates, layers = _candidates(model, filter_fn, outline_of)
         with _evaluating(model), _strided(candidates):
@@ -153,16 +162,10 @@ def _grid(sparsities, patterns):
         wanted = ()
     if not wanted or not all(0 < sparsity < 1 for sparsity in wanted):
         raise ValueError(f"sparsities must be shares above 0 and below 1, got {sparsities!r}")
-    if isinstance(patterns, str) or not patterns:
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable) or not patterns:
         raise ValueError(f"patterns must be a sequence of at least one pattern, got {patterns!r}")
     found = [Pattern.of(name) for name in dict.fromkeys(patterns)]
     return {pattern: pattern.sparsities(wanted) for pattern in found}
-
-
-def _checked_workers(workers):
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise ValueError(f"workers must be None or at least 1, got {workers!r}")
-    return workers
 
 
 class _Whole:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Call", "every_module_called", "example_calls", "record"]
+__all__ = ["Call", "eager", "every_module_called", "example_calls", "is_dense", "record"]
+
+
+def is_dense(tensor: torch.Tensor) -> bool:
+    """Return whether all elements of a tensor lie in the memory of the CPU."""
+    return tensor.is_cpu and tensor.layout is torch.strided and not tensor.is_nested
 
 
 @dataclass
@@ -28,6 +34,8 @@ class Call:
         The smallest and the largest element of the first argument in all calls.
     within : bool
         Whether the parent of the module made all calls, so that no other code reads the results.
+    changes : bool
+        Whether the module changes its arguments, so that each call is given a copy.
     """
 
     args: tuple[Any, ...]
@@ -35,19 +43,23 @@ class Call:
     count: int = 1
     range: tuple[float, float] = (math.inf, -math.inf)
     within: bool = True
+    changes: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the first tensor; () if there is none."""
+        return next((tuple(tensor.shape) for tensor in self.tensors() if not tensor.is_nested), ())
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Yield the arguments that are tensors."""
         for value in (*self.args, *self.kwargs.values()):
             if isinstance(value, torch.Tensor):
-                return tuple(value.shape)
-        return ()
+                yield value
 
     def widen(self, args: tuple[Any, ...]) -> None:
         """Note the range of the first of the arguments."""
-        if args and isinstance(args[0], torch.Tensor) and args[0].numel():
-            if args[0].is_floating_point():
+        if args and isinstance(args[0], torch.Tensor) and is_dense(args[0]):
+            if args[0].numel() and args[0].is_floating_point():
                 low, high = (part.item() for part in args[0].aminmax())
                 self.range = min(low, self.range[0]), max(high, self.range[1])
 
@@ -58,7 +70,18 @@ class Call:
 
     def on(self, module: nn.Module) -> Any:
         """Call a module with these arguments."""
-        return module(*self.args, **self.kwargs)
+        args, kwargs = self.args, self.kwargs
+        if self.changes:
+            args, kwargs = _copied((args, kwargs))
+        return module(*args, **kwargs)
+
+    def try_on(self, module: nn.Module) -> None:
+        """Call a module with a copy of these arguments, and note whether it changes them."""
+        copies: dict[int, torch.Tensor] = {}
+        args, kwargs = _copied((self.args, self.kwargs), copies)
+        before = [(copied, copied._version) for copied in copies.values()]
+        module(*args, **kwargs)
+        self.changes = any(copied._version != version for copied, version in before)
 
 
 def example_calls(example_inputs: Any) -> list[Call]:
@@ -99,6 +122,17 @@ def every_module_called() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
+@contextmanager
+def eager() -> Iterator[None]:
+    """Call models without what `torch.compile` made of them: hooks would be compiled with them."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    if stance is None or "torch._dynamo" not in sys.modules:  # so nothing was compiled
+        yield
+        return
+    with stance("force_eager"):
+        yield
+
+
 def record(
     model: nn.Module, modules: Mapping[nn.Module, nn.Module | None], calls: list[Call]
 ) -> dict[nn.Module, list[Call]]:
@@ -127,7 +161,7 @@ def record(
     try:
         with torch.no_grad(), every_module_called():
             for call in calls:
-                call.on(model)
+                call.try_on(model)
     finally:
         for handle in handles:
             handle.remove()
@@ -143,6 +177,8 @@ def _signature(value, seen=None):
     if isinstance(value, torch.Tensor):
         place = next((place for place, one in enumerate(seen) if one is value), len(seen))
         seen.append(value)
+        if value.is_nested or value.layout is not torch.strided:
+            return place, value.layout, value.dtype
         return place, tuple(value.shape), value.stride(), value.dtype
     if isinstance(value, Mapping):
         return tuple((key, _signature(part, seen)) for key, part in value.items())
@@ -154,14 +190,14 @@ def _signature(value, seen=None):
 def _copied(value, copies=None):
     """Return a copy, as modules that follow may change their input in place.
 
-    A tensor that is given twice has one copy.
+    A tensor that is given twice has one copy.  Containers of other classes stay as they are.
     """
     copies = {} if copies is None else copies
     if isinstance(value, torch.Tensor):
         if id(value) not in copies:
             copies[id(value)] = value.detach().clone()
         return copies[id(value)]
-    if isinstance(value, Mapping):
+    if type(value) is dict:
         return {key: _copied(part, copies) for key, part in value.items()}
     if type(value) in (tuple, list):
         return type(value)(_copied(part, copies) for part in value)

@@ -13,7 +13,7 @@ from ._measure import MEASURED, ONE_THREAD
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Layer", "Report", "lines_of", "ms", "star_of", "without_nan"]
+__all__ = ["Layer", "Report", "count_of", "lines_of", "ms", "star_of", "without_nan"]
 
 _HEADER = ("module", "kind", "weight", "input", "zeros", "pattern", "kernel", "dense ms",
            "sparse ms", "speed-up", "")  # fmt: skip
@@ -37,7 +37,7 @@ class Layer:
     calls : int
         The number of calls of the module for one call of the model.
     sparsity : float
-        The share of zeros of its weights, from 0 to 1.
+        The share of zeros of its weights, from 0 to 1; NaN if they were not read.
     pattern, kernel : str
         The patterns of the weight, and the kernel that multiplies it.
     dense, sparse : float
@@ -47,7 +47,7 @@ class Layer:
         not to be had: these are CPU times.
     error : float
         The largest difference of the outputs, as a share of the largest output; NaN if it was not
-        measured.
+        measured, or if the outputs have different shapes.
     reason : str
         Why the module stays dense; "" if it was replaced.
     """
@@ -57,7 +57,7 @@ class Layer:
     shape: tuple[int, ...]
     input: tuple[int, ...] = ()
     calls: int = 0
-    sparsity: float = 0.0
+    sparsity: float = math.nan
     pattern: str = ""
     kernel: str = ""
     dense: float = math.nan
@@ -93,7 +93,8 @@ class Report:
     basis : str
         How these times were measured, as for a `Layer`.
     error : float
-        The largest difference of the outputs of the model, as a share of the largest output.
+        The largest difference of the outputs of the model, as a share of the largest output, for
+        the same random numbers; NaN if it was not measured, or if their shapes differ.
     notes : tuple of str
         What else there is to know.
     """
@@ -119,7 +120,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return all facts as numbers, texts, lists and dicts, for JSON.
 
-        Times are in seconds; what was not measured is None.
+        Times are in seconds; what was not measured, or is not finite, is None.
         """
         layers = [
             {**dataclasses.asdict(layer), "replaced": layer.replaced, "speedup": layer.speedup}
@@ -176,7 +177,11 @@ class Report:
                 f"model: {ms(self.dense)}{star} ms before, {ms(self.predicted)}{star} ms "
                 f"predicted, {ms(self.sparse)}{star} ms measured after ({self.speedup:.2f}x)"
             )
-            lines.append(f"largest error of the outputs: {self.error:.1e} of the largest output")
+            lines.append(
+                "the outputs have different shapes, so their error is not known"
+                if math.isnan(self.error)
+                else f"largest error of the outputs: {self.error:.1e} of the largest output"
+            )
         if ONE_THREAD in (self.basis, *(layer.basis for layer in self.layers)):
             lines.append(f"* {ONE_THREAD}")
         lines.extend(self.notes)
@@ -190,8 +195,9 @@ def _row(layer):
     )  # fmt: skip
     end = f"stays dense: {layer.reason}" if layer.reason else ""
     shape, inputs = ("x".join(map(str, sizes)) for sizes in (layer.shape, layer.input))
-    return (layer.name, layer.kind, shape, inputs, f"{layer.sparsity:.1%}", layer.pattern,
-            layer.kernel, *times, end)  # fmt: skip
+    zeros = "" if math.isnan(layer.sparsity) else f"{layer.sparsity:.1%}"
+    return (layer.name, layer.kind, shape, inputs, zeros, layer.pattern, layer.kernel, *times,
+            end)  # fmt: skip
 
 
 def lines_of(rows: Sequence[Sequence[str]], left: Container[int] = ()) -> list[str]:
@@ -211,14 +217,19 @@ def star_of(basis: str) -> str:
     return "*" if basis == ONE_THREAD else ""
 
 
+def count_of(number: int, word: str) -> str:
+    """Return a number and a noun, in the plural unless the number is 1."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def ms(seconds: float) -> str:
     """Return seconds as milliseconds with three digits; "" for NaN."""
     return "" if math.isnan(seconds) else f"{1e3 * seconds:.3g}"
 
 
 def without_nan(value: Any) -> Any:
-    """Return numbers, texts, lists and dicts with None for each NaN."""
-    if isinstance(value, float) and math.isnan(value):
+    """Return numbers, texts, lists and dicts with None for each NaN and infinity: JSON has none."""
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
         return {key: without_nan(part) for key, part in value.items()}

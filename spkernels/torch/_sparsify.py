@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import nn
 
+from ._difference import difference_of
 from ._measure import Times, predict, times_of, total
 from ._modules import FAMILIES, Options
 from ._modules.family import Family, Original
+from ._needed import Readers, own_of
 from ._profile import profile, shares_of
-from ._record import Call, example_calls, record
-from ._report import Layer, Report
+from ._record import Call, eager, every_module_called, example_calls, is_dense, record
+from ._report import Layer, Report, count_of
 from ._swap import Following, Place, Swap, activation_after, places_of, restore
-from ._weights import Csr, csr_of, owner_of, read_weight
+from ._weights import NO_SHAPE, PARAMETRIZED, Csr, csr_of, owner_of, pruned_by, read_weight
 
 __all__ = ["densify_", "sparsify_"]
 
@@ -68,7 +71,8 @@ def sparsify_(
         The arguments of a call of the model: a tensor, a tuple of arguments, or a dict of keyword
         arguments.  A list holds several calls.  Each module is measured at the shapes that these
         calls produce, and so is the whole model.  Integers are batch sizes, 1 by default: modules
-        are then measured with random inputs if they alone tell their shapes.
+        are then measured with random inputs if they alone tell their shapes, and the model is not
+        called.
     filter_fn : callable, optional
         ``filter_fn(module, name)`` returns whether a module may be replaced.
     min_speedup : float, optional
@@ -101,9 +105,14 @@ def sparsify_(
 
     Notes
     -----
-    The dense weights are freed.  New modules are for inference: their weights are buffers in CSR,
-    which no optimizer sees, and gradients flow to their inputs and biases.  They can be saved,
-    loaded, copied, compiled and exported as others can.
+    The dense weights are freed, except the parts from which a mask of pruning makes one.  New
+    modules are for inference: their weights are buffers in CSR, which no optimizer sees, and
+    gradients flow to their inputs and biases.  They can be saved, loaded, copied, compiled and
+    exported as others can.
+
+    The model is called many times, in evaluation mode and without gradients.  A module stays dense
+    if it has hooks, a method ``forward`` or parameters of its own, if other code of the model reads
+    its weight, or if the model fails with the sparse one.
 
     In `torch.nn.MultiheadAttention` each weight is measured on its own, and so are the linear
     layers of `torch.nn.TransformerEncoderLayer`.  The fused path of that layer reads dense weights,
@@ -113,8 +122,10 @@ def sparsify_(
     In `torch.nn.LSTM`, `GRU`, `RNN` and their cells each weight is measured on its own as well.
     Integers as `example_inputs` stand for batches of sequences of 32 steps there.
 
-    A linear layer that ReLU, GELU, SiLU, Tanh, Sigmoid or another activation of `spkernels.spmm`
-    follows in a `torch.nn.Sequential` computes that as well.
+    A linear layer or a convolution computes the activation that follows it as well: ReLU, GELU,
+    SiLU, Tanh, Sigmoid, LeakyReLU, ELU, Hardswish, Hardsigmoid or ReLU6, as the next module of a
+    `torch.nn.Sequential`, or as the activation of a Transformer's layer.  This is not done if other
+    code calls the layer, or if the activation has hooks.
 
     Examples
     --------
@@ -126,12 +137,12 @@ def sparsify_(
     >>> [layer.name for layer in report.layers]
     ['0']
     """
-    options = _checked(model, min_speedup, dtype, pattern, workers)
+    options = _checked(model, filter_fn, min_speedup, dtype, pattern, workers)
     calls, batches = _inputs(example_inputs)
     if options.int8 and not calls:
         raise ValueError("example_inputs must be inputs for dtype 'int8', which they calibrate")
     # Tensors that are made in inference mode count no changes, so they could not be packed.
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), eager():
         return _sparsify(model, filter_fn, min_speedup, options, calls, batches)
 
 
@@ -167,8 +178,7 @@ def densify_(model: nn.Module) -> nn.Module:
     for module, places in places_of(model).items():
         original = module.__dict__.get("original")
         if isinstance(original, Original):
-            weights = module.weights() if original.names else ()
-            dense = original.restore([csr for csr in weights if csr is not None])
+            dense = original.restore(module)
             dense.train(module.training)
             for place in places:
                 place.parent._modules[place.name] = dense
@@ -182,12 +192,10 @@ def _sparsify(model, filter_fn, min_speedup, options, calls, batches):
     candidates, layers = _candidates(model, filter_fn)
     with _evaluating(model), _strided(candidates):
         _find_calls(model, candidates, calls, batches)
-        swap = Swap()
         for candidate in candidates:
             _try(candidate, options, min_speedup)
-            if candidate.sparse is not None:
-                _note(swap, candidate)
-        swap.keep_padding(model)
+        _leave_needed(model, calls, candidates)
+        swap = _swap_of(model, candidates)
         report = _whole(model, swap, calls, min(min_speedup, 1 - _NOISE), candidates)
     swap.copy_modes()
     for candidate in candidates:
@@ -201,16 +209,32 @@ def _sparsify(model, filter_fn, min_speedup, options, calls, batches):
     )
 
 
-def _checked(model, min_speedup, dtype, pattern, workers):
+def _checked(model, filter_fn, min_speedup, dtype, pattern, workers):
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    if not isinstance(min_speedup, int | float) or not min_speedup > 0:
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError("model must not be TorchScript, whose layers cannot be replaced")
+    check_callable("filter_fn", filter_fn)
+    if isinstance(min_speedup, bool) or not isinstance(min_speedup, Real) or not min_speedup > 0:
         raise ValueError(f"min_speedup must be a positive number, got {min_speedup!r}")
     if dtype not in (None, "int8", torch.int8):
         raise ValueError(f"dtype must be None or 'int8', got {dtype!r}")
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
+    return Options(dtype is not None, pattern, checked_workers(workers))
+
+
+def check_callable(name: str, function: Any) -> None:
+    """Raise an error unless an optional argument is a function."""
+    if function is not None and not callable(function):
+        raise TypeError(f"{name} must be None or callable, got {type(function).__name__}")
+
+
+def checked_workers(workers: Any) -> int | None:
+    """Return the argument `workers`, or raise an error that names it."""
+    if workers is None:
+        return None
+    if isinstance(workers, bool) or not isinstance(workers, Integral) or workers < 1:
         raise ValueError(f"workers must be None or at least 1, got {workers!r}")
-    return Options(dtype is not None, pattern, workers)
+    return int(workers)
 
 
 def _inputs(example_inputs):
@@ -242,7 +266,7 @@ def _candidates(model, filter_fn, read=csr_of):
     for name, module in model.named_modules():
         kind = type(module)
         family = FAMILIES.get(kind)
-        if isinstance(module.__dict__.get("original"), Original):
+        if _is_sparse(module):
             covered.update(module.modules())
         if module in covered:
             continue
@@ -250,6 +274,7 @@ def _candidates(model, filter_fn, read=csr_of):
             reason = _why_unknown(module)
             if reason is not None:
                 layers.append(Layer(name, kind.__name__, _largest(module), reason=reason))
+                covered.update(module.modules())
             continue
         covered.update(owner_of(module, weight)[0] for weight in family.weights(module))
         layer = Layer(name, kind.__name__, ())
@@ -263,14 +288,26 @@ def _candidates(model, filter_fn, read=csr_of):
     return candidates, layers
 
 
+def _is_sparse(module):
+    """Return whether a module stands for a dense one, or for an activation that is fused."""
+    return isinstance(module.__dict__.get("original"), Original)
+
+
 def _why_unknown(module):
     """Return why a module that has a matrix is none of those that can be replaced, or None."""
     reason = _LEFT_DENSE.get(type(module))
-    if reason is None:
-        for kind in type(module).__mro__[1:]:
-            if kind in FAMILIES:
-                return f"it is a subclass of {kind.__name__}, which may compute something else"
-    return reason
+    if reason is not None:
+        return reason
+    if nn.utils.parametrize.is_parametrized(module):
+        return PARAMETRIZED
+    if any(map(nn.parameter.is_lazy, module._parameters.values())):
+        return NO_SHAPE
+    for kind in type(module).__mro__[1:]:
+        if kind in FAMILIES:
+            return f"it is a subclass of {kind.__name__}, which may compute something else"
+    if not module._modules and len(_largest(module)) > 1:
+        return "there is no sparse form of it"
+    return None
 
 
 _LEFT_DENSE: dict[type, str] = {
@@ -281,7 +318,11 @@ _LEFT_DENSE: dict[type, str] = {
 
 
 def _largest(module):
-    shapes = [tuple(p.shape) for p in module._parameters.values() if p is not None]
+    shapes = [
+        tuple(parameter.shape)
+        for parameter in module._parameters.values()
+        if parameter is not None and not nn.parameter.is_lazy(parameter)
+    ]
     return max(shapes, key=math.prod, default=())
 
 
@@ -303,6 +344,15 @@ def _why_not(candidate, owners, filter_fn, read):
         if isinstance(weight, str):
             return weight
         weights.append(weight)
+    for which in candidate.family.biases(module):
+        owner, leaf = owner_of(module, which)
+        plain = leaf in owner._parameters or getattr(owner, leaf, None) is None
+        if not plain and pruned_by(owner, leaf) is None:
+            return f"its {which} is computed by a hook"
+    names = *candidate.family.weights(module), *candidate.family.biases(module)
+    own = own_of(module, names)
+    if own is not None:
+        return own
     candidate.layer = replace(
         candidate.layer, shape=max((tuple(w.shape) for w in weights), key=math.prod)
     )
@@ -365,11 +415,20 @@ def _find_calls(model, candidates, calls, batches):
         candidate.calls = [Call(args) for args in examples if args is not None]
 
 
+def _why_not_called(candidate):
+    """Return why the calls of a candidate do not let it become sparse, or None."""
+    if not candidate.calls:
+        return "example_inputs do not reach it"
+    if not all(is_dense(tensor) for call in candidate.calls for tensor in call.tensors()):
+        return "its input is not a dense tensor on the CPU"
+    return None
+
+
 def _try(candidate, options, min_speedup):
     """Measure a candidate, and keep the sparse module if it is faster."""
-    if not candidate.calls:
-        reason = "example_inputs do not reach it"
-        candidate.layer = replace(candidate.layer, reason=reason)
+    reason = _why_not_called(candidate)
+    if reason is not None:
+        _stay_dense(candidate, reason)
         return
     module, following = candidate.module, candidate.following
     name = None if following is None else following.name
@@ -394,13 +453,27 @@ def _try(candidate, options, min_speedup):
         dense=dense_time,
         sparse=sparse_time,
         basis=times.basis,
-        error=_difference(_dense(first, module, following), first.on(sparse)),
+        error=difference_of(_dense(first, module, following), first.on(sparse)),
     )
+    candidate.layer = layer
     if dense_time < min_speedup * sparse_time:
-        candidate.layer = replace(layer, reason=f"{layer.speedup:.2f} times as fast")
+        _stay_dense(candidate, f"{layer.speedup:.2f} times as fast")
         return
-    candidate.layer, candidate.sparse = layer, sparse
+    _take_attributes(sparse, module)
+    candidate.sparse = sparse
     candidate.times = times, place
+
+
+def _stay_dense(candidate, reason):
+    candidate.sparse = None
+    candidate.layer = replace(candidate.layer, reason=reason)
+
+
+def _take_attributes(sparse, module):
+    """Give a sparse module the attributes that other code gave the dense one."""
+    for name, value in vars(module).items():
+        if not (name.startswith("_") or isinstance(value, torch.Tensor) or hasattr(sparse, name)):
+            sparse.__dict__[name] = value
 
 
 def _modules(forms):
@@ -429,24 +502,79 @@ def _dense(call, module, following):
     return result if following is None else following.function(result)
 
 
-def _difference(expected, found):
-    """Return the largest difference of tensors, as a share of the largest element of each."""
-    if isinstance(expected, Mapping):
-        expected, found = list(expected.values()), list(found.values())
-    if isinstance(expected, tuple | list):
-        pairs = zip(expected, found, strict=True)
-        return max((_difference(*pair) for pair in pairs), default=0.0)
-    if not isinstance(expected, torch.Tensor) or expected.numel() == 0:
-        return 0.0
-    largest = expected.abs().max().item()
-    return (expected - found).abs().max().item() / (largest or 1.0)
+def _swap_of(model, candidates):
+    """Return the changes that replace the candidates that have a sparse module."""
+    swap = Swap()
+    for candidate in candidates:
+        if candidate.sparse is None:
+            continue
+        for place in candidate.places:
+            swap.put(place, candidate.sparse)
+        if candidate.following is not None:
+            swap.fuse(candidate.following)
+    swap.keep_padding(model)
+    return swap
 
 
-def _note(swap, candidate):
-    for place in candidate.places:
-        swap.put(place, candidate.sparse)
-    if candidate.following is not None:
-        swap.fuse(candidate.following)
+def _leave_needed(model, calls, candidates):
+    """Keep modules dense without which the model fails, or whose weights other code reads."""
+    chosen = [candidate for candidate in candidates if candidate.sparse is not None]
+    if not calls or not chosen:
+        return
+
+    def call_with(some):
+        swap = _swap_of(model, some)
+        swap.make()
+        try:
+            for call in calls:
+                call.on(model)
+        finally:
+            swap.undo()
+
+    try:
+        call_with(chosen)
+    except Exception:
+        call_with([])  # raises what the model raises in any case
+        kept = []
+        for candidate in chosen:
+            try:
+                call_with([*kept, candidate])
+            except Exception as error:
+                _stay_dense(candidate, f"the model needs it: {_in_short(error)}")
+            else:
+                kept.append(candidate)
+        chosen = kept
+    for candidate in _read_elsewhere(call_with, chosen):
+        _stay_dense(candidate, "other code of the model reads its weight")
+
+
+def _in_short(error):
+    text = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _read_elsewhere(call_with, candidates):
+    """Return the candidates whose dense weights are read although sparse modules stand there."""
+    freed = [
+        (weight, place)
+        for place, candidate in enumerate(candidates)
+        for owner, leaf in _replaced(candidate)
+        if (weight := owner._parameters.get(leaf)) is not None
+    ]
+    readers = Readers(freed)
+    try:
+        with readers:
+            call_with(candidates)
+    except Exception:
+        return []  # the model works, but not while its operations are watched
+    return [candidates[place] for place in readers.found]
+
+
+def _replaced(candidate):
+    """Return the owners and names of the weights of a candidate that are sparse now."""
+    names = candidate.family.weights(candidate.module)
+    pairs = zip(names, candidate.sparse.weights(), strict=True)
+    return [owner_of(candidate.module, name) for name, csr in pairs if csr is not None]
 
 
 def _whole(model, swap, calls, least, candidates):
@@ -480,14 +608,21 @@ def _whole(model, swap, calls, least, candidates):
         return report
     reason = f"the whole model would be {report.speedup:.2f} times as fast"
     for candidate in swapped:
-        candidate.sparse = None
-        candidate.layer = replace(candidate.layer, reason=reason)
+        _stay_dense(candidate, reason)
     return report
 
 
 def _compare(call_as, swapped):
     """Return the report of the whole model, which ``call_as(sparse)`` calls in either form."""
-    error = _difference(call_as(False), call_as(True))
+    state = torch.get_rng_state()
+
+    def outputs(sparse):
+        torch.set_rng_state(state)
+        return call_as(sparse)
+
+    # The fused path of encoder layers, which sparse ones do not take, gives zeros at padding.
+    with every_module_called():
+        error = difference_of(outputs(False), outputs(True))
     times = times_of(
         [lambda: call_as(False), lambda: call_as(True)],
         _modules(candidate.sparse for candidate in swapped),
@@ -514,7 +649,7 @@ def _owners(candidates):
 def _savings(candidates, shares):
     """Return the share of the time that each candidate takes, and what is left of that."""
     return [
-        (shares[candidate.layer.name], times.seconds[place] / times.seconds[0])
+        (shares.get(candidate.layer.name, 0.0), times.seconds[place] / times.seconds[0])
         for candidate in candidates
         for times, place in [candidate.times]
     ]
@@ -534,6 +669,13 @@ def _finish(candidate):
 
 def _notes(model, candidates):
     notes = [note for candidate in candidates for note in candidate.notes]
-    if model.training and any(candidate.sparse is not None for candidate in candidates):
+    swapped = sum(candidate.sparse is not None for candidate in candidates)
+    standing = (module for module in model.modules() if _is_sparse(module))
+    before = sum(bool(module.original.names) for module in standing) - swapped
+    if before:
+        notes.append(f"{count_of(before, 'module')} of the model became sparse before")
+    if isinstance(getattr(model, "_orig_mod", None), nn.Module):
+        notes.append("what torch.compile made of the model was left out of all measurements")
+    if model.training and swapped:
         notes.append("the model is in training mode: call model.eval() for inference")
     return tuple(notes)

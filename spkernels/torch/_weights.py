@@ -14,8 +14,14 @@ from torch.nn.utils import prune
 
 from ._packed import STORAGE, array_of
 
-__all__ = ["Csr", "csr_of", "dense_of", "joined", "negative_zeros", "owner_of", "pruned_by",
-           "read_weight", "rows_of"]  # fmt: skip
+__all__ = ["NO_SHAPE", "PARAMETRIZED", "Csr", "bias_of", "csr_of", "dense_of", "joined",
+           "negative_zeros", "owner_of", "pruned_by", "put_back", "read_weight",
+           "rows_of"]  # fmt: skip
+
+#: Why a parametrized module stays dense.
+PARAMETRIZED = "it is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
+#: Why a module of `torch.nn.modules.lazy` stays dense.
+NO_SHAPE = "its weight has no shape yet: call the model once before"
 
 _INT32_MAX = 2**31 - 1
 
@@ -61,7 +67,7 @@ def read_weight(module: nn.Module, name: str) -> torch.Tensor | str:
     """Return the weight that a module multiplies by, without a gradient, or why it must stay."""
     module, name = owner_of(module, name)
     if nn.utils.parametrize.is_parametrized(module, name):
-        return "its weight is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
+        return PARAMETRIZED
     hook = pruned_by(module, name)
     if hook is not None:
         weight = hook.apply_mask(module).detach()
@@ -69,6 +75,8 @@ def read_weight(module: nn.Module, name: str) -> torch.Tensor | str:
         weight = module._parameters.get(name)
         if weight is None:
             return "its weight is computed by a hook"
+        if nn.parameter.is_lazy(weight):
+            return NO_SHAPE
         weight = weight.detach()
     if weight.device.type != "cpu":
         return f"its weight is on the device {weight.device.type}"
@@ -79,6 +87,34 @@ def read_weight(module: nn.Module, name: str) -> torch.Tensor | str:
     return weight
 
 
+def bias_of(module: nn.Module, name: str = "bias") -> nn.Parameter | None:
+    """Return the bias that a module adds; one that a mask of pruning makes is fixed."""
+    module, name = owner_of(module, name)
+    hook = pruned_by(module, name)
+    if hook is None:
+        return module._parameters.get(name)
+    return nn.Parameter(hook.apply_mask(module).detach().clone(), requires_grad=False)
+
+
+def put_back(module: nn.Module, name: str, value: torch.Tensor) -> None:
+    """Give a module a value of a parameter: by its parts if a mask of pruning makes it.
+
+    Elements that the mask leaves out keep what they were, unless they have a value now.
+    """
+    hook = pruned_by(module, name)
+    if hook is None:
+        setattr(module, name, value)
+        return
+    part, mask = module._parameters[f"{name}_orig"], module._buffers[f"{name}_mask"]
+    assert part is not None and mask is not None
+    value = value.detach()
+    part.data = part.data.to(value.dtype)
+    changed = part.data * mask != value
+    part.data[changed] = value[changed]
+    mask[changed & (value != 0)] = 1
+    setattr(module, name, hook.apply_mask(module))
+
+
 def csr_of(weight: torch.Tensor) -> Csr:
     """Return a dense or sparse weight in CSR, with one row for each of its first dimension.
 
@@ -87,7 +123,7 @@ def csr_of(weight: torch.Tensor) -> Csr:
     shape = tuple(weight.shape)
     if weight.layout is not torch.strided:
         weight = weight.to_dense()
-    weight = weight.reshape(shape[0], -1)
+    weight = weight.flatten(1)
     mask = weight != 0
     counts = mask.sum(1)
     total = int(counts.sum())

@@ -260,7 +260,10 @@ def test_the_plot_has_a_line_for_each_pattern(times):
         ({"patterns": ["16x"]}, "patterns must be 'unstructured', .* got '16x'"),
         ({"patterns": [16]}, "patterns must be 'unstructured', .* got 16"),
         ({"patterns": ["4:4"]}, "patterns must keep fewer weights .* got '4:4'"),
+        ({"patterns": 16}, "patterns must be a sequence of at least one pattern, got 16"),
         ({"workers": 0}, "workers must be None or at least 1, got 0"),
+        ({"filter_fn": 1}, "filter_fn must be None or callable, got int"),
+        ({"progress": 1}, "progress must be None or callable, got int"),
     ],
 )
 def test_bad_arguments(change, words):

@@ -470,13 +470,13 @@ def test_what_stays_dense_says_why():
     tied = layers("GRU", 8, 8)
     tied.weight_hh_l0 = tied.weight_ih_l0
     hooked = layers("RNN", 8, 8)
-    prune.random_unstructured(hooked, "bias_hh_l0", amount=0.5)
+    nn.utils.weight_norm(hooked, "bias_hh_l0")
     model = nn.ModuleList([layers("LSTM", 8, 8, proj_size=3), tied, hooked])
     report = spkernels.torch.sparsify_(model, example_inputs=4, **ALL)
     assert [layer.reason for layer in report.layers] == [
         "its states are projected (proj_size)",
         "two of its weights are one tensor",
-        "bias_hh_l0 is computed by a hook",
+        "its bias_hh_l0 is computed by a hook",
     ]
 
 

@@ -106,6 +106,8 @@ def test_what_stays_dense_says_why():
 
     model = nn.Sequential(tied, other, pruned(nn.Linear(20, 20)), nn.Linear(20, 20), Own(20, 20))
     model.append(nn.utils.parametrizations.weight_norm(nn.Linear(20, 20)))
+    model.append(nn.Unflatten(-1, (1, 20))).append(nn.ConvTranspose1d(1, 2, 1)).append(nn.Flatten())
+    model.append(nn.LazyLinear(3))
     report = st.sparsify_(model, example_inputs=X, filter_fn=lambda m, name: name != "2", **ALL)
     reasons = [layer.reason for layer in report.layers]
     assert reasons[0] == "its weight is tied to that of 1"
@@ -113,6 +115,9 @@ def test_what_stays_dense_says_why():
     assert reasons[2] == "filter_fn"
     assert reasons[3].startswith("fewer than 30% of its weights are zero")
     assert "subclass of Linear" in reasons[4]
+    assert reasons[5].startswith("it is parametrized")
+    assert reasons[6] == "there is no sparse form of it"
+    assert reasons[7].startswith("its weight has no shape yet")
     assert report.replaced == ()
     assert "stays dense: filter_fn" in str(report)
 
@@ -199,6 +204,9 @@ def test_modes_and_random_numbers_stay_as_they_were():
         ({"min_speedup": 0}, "min_speedup must be a positive number, got 0"),
         ({"dtype": "int3"}, "dtype must be"),
         ({"workers": 0}, "workers must be None or at least 1, got 0"),
+        ({"workers": True}, "workers must be None or at least 1, got True"),
+        ({"filter_fn": "0"}, "filter_fn must be None or callable, got str"),
+        ({"pattern": "16y1"}, "pattern must be"),
     ],
 )
 def test_bad_arguments(change, words):
@@ -281,6 +289,7 @@ def test_a_second_call_goes_on_where_the_first_one_ended():
         st.sparsify_(model, example_inputs=x, filter_fn=lambda m, n, names=names: n in names, **ALL)
         torch.testing.assert_close(model(x), expected)
     unchanged = st.sparsify_(model, example_inputs=x, min_speedup=1e9)
+    assert unchanged.notes == ("4 modules of the model became sparse before",)
     assert unchanged.replaced == () and type(model) is not nn.Sequential
     assert st.densify_(model) is model and type(model) is nn.Sequential
     assert (layer.activation, layer.activation_relu_or_gelu) == settings

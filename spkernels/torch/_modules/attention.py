@@ -18,7 +18,7 @@ from .._eager import is_plain
 from .._measure import times_of, total
 from .._packed import array_of
 from .._record import Call
-from .._weights import Csr, joined, rows_of
+from .._weights import Csr, bias_of, joined, rows_of
 from .family import Family, Options, describe
 from .linear import SparseLinear
 
@@ -72,8 +72,8 @@ class SparseMultiheadAttention(nn.Module):
         super().__init__()
         for name in _FACTS:
             setattr(self, name, getattr(dense, name))
-        for name in ("in_proj_bias", "bias_k", "bias_v"):
-            self.register_parameter(name, getattr(dense, name))
+        for name in _BIASES:
+            self.register_parameter(name, bias_of(dense, name))
         self.inputs = nn.ModuleList(inputs)
         self.counts = tuple(counts)
         self.out_proj = out_proj
@@ -257,6 +257,7 @@ class SparseMultiheadAttention(nn.Module):
 
 _FACTS = ("embed_dim", "kdim", "vdim", "_qkv_same_embed_dim", "num_heads", "head_dim", "dropout",
           "batch_first", "add_zero_attn")  # fmt: skip
+_BIASES = ("in_proj_bias", "bias_k", "bias_v")
 
 
 #: The dtypes of which `spkernels.sparse_attention` has kernels.
@@ -344,7 +345,9 @@ def _made(module, weights, counts, options):
         _dense(module, names[place]) if csr is None else _sparse(csr, None, options)
         for place, csr in enumerate(inputs)
     ]
-    out_proj = module.out_proj if out is None else _sparse(out, module.out_proj.bias, options)
+    out_proj = module.out_proj
+    if out is not None:
+        out_proj = _sparse(out, bias_of(module, "out_proj.bias"), options)
     return SparseMultiheadAttention(module, layers, counts, out_proj, options.workers)
 
 
@@ -425,5 +428,6 @@ def _example(module, batch):
 
 
 ATTENTION = Family(
-    (nn.MultiheadAttention,), _names, _refuse, _make, _example, make_for=_make_for
-)
+    (nn.MultiheadAttention,), _names, lambda module: (*_BIASES, "out_proj.bias"), _refuse, _make,
+    _example, make_for=_make_for,
+)  # fmt: skip

@@ -15,7 +15,7 @@ from .._ops import Plan, conv
 from .._packed import Kept
 from .._parts import parts_of
 from .._threads import threads_of
-from .._weights import Csr, dense_of
+from .._weights import Csr, bias_of, dense_of
 from .family import Family, Options, describe
 from .layer import SparseLayer, drawn, taken
 
@@ -333,7 +333,7 @@ def _refuse(module):
 def _make(module, weights, activation, options: Options):
     kind = SparseConv2d if isinstance(module, nn.Conv2d) else SparseConv1d
     return kind.of(
-        module, weights[0], module.bias, activation, options.workers, options.pattern,
+        module, weights[0], bias_of(module), activation, options.workers, options.pattern,
         trained=False,
     )  # fmt: skip
 
@@ -343,5 +343,6 @@ def _example(module, batch):
 
 
 CONV = Family(
-    (nn.Conv1d, nn.Conv2d), lambda module: ("weight",), _refuse, _make, _example, fuses=True
-)
+    (nn.Conv1d, nn.Conv2d), lambda module: ("weight",), lambda module: ("bias",), _refuse, _make,
+    _example, fuses=True,
+)  # fmt: skip

@@ -13,7 +13,7 @@ from torch import nn
 
 import spkernels
 
-from .._weights import Csr, dense_of, negative_zeros, owner_of, pruned_by
+from .._weights import Csr, dense_of, negative_zeros, owner_of, pruned_by, put_back
 
 __all__ = ["Family", "Options", "Original", "describe"]
 
@@ -38,6 +38,8 @@ class Family:
     weights : callable
         ``weights(module)`` returns the names of the parameters that become sparse.  One of a child
         has the child's name and a dot before it.
+    biases : callable
+        ``biases(module)`` returns the names of the biases.
     refuse : callable
         ``refuse(module)`` returns why a module must stay dense, or None.
     make : callable
@@ -58,6 +60,7 @@ class Family:
 
     kinds: tuple[type, ...]
     weights: Callable[[nn.Module], Sequence[str]]
+    biases: Callable[[nn.Module], Sequence[str]]
     refuse: Callable[[nn.Module], str | None]
     make: Callable[[nn.Module, Sequence[Csr], str | None, Options], nn.Module]
     example: Callable[[nn.Module, int], tuple[Any, ...] | None]
@@ -91,32 +94,75 @@ class Original:
         return made
 
     def free(self) -> None:
-        """Free the dense weights; those that pruning holds by parts, or that are sparse, stay."""
+        """Free the dense weights; the parts that pruning holds, and sparse tensors, stay."""
         for name in self.names:
             owner, leaf = owner_of(self.module, name)
             weight = owner._parameters.get(leaf)
-            if weight is None or weight.layout is not torch.strided:
-                continue
-            self._zeros[name] = negative_zeros(weight.detach())
-            self._strides[name] = weight.stride()
-            weight.data = weight.data.new_empty(0)
+            if weight is None:
+                owner.__dict__.pop(leaf, None)  # what a mask made of the parts
+            elif weight.layout is torch.strided:
+                self._zeros[name] = negative_zeros(weight.detach())
+                self._strides[name] = _strides_of(weight)
+                weight.data = weight.data.new_empty(0)
 
-    def restore(self, weights: Sequence[Csr]) -> nn.Module:
+    def restore(self, sparse: nn.Module) -> nn.Module:
         """Return the module with the values that the sparse module has now."""
-        for name, csr in zip(self.names, weights, strict=True):
+        # Loading may have put other parameters there.
+        for path, parameter in sparse.named_parameters():
+            owner, leaf = _holder(self.module, path)
+            if owner is not None and owner._parameters.get(leaf) is not parameter:
+                _give(owner, leaf, parameter)
+        weights = sparse.weights() if self.names else ()  # type: ignore[operator]
+        kept = [csr for csr in weights if csr is not None]
+        for name, csr in zip(self.names, kept, strict=True):
             owner, leaf = owner_of(self.module, name)
+            dense = dense_of(csr, self._zeros.pop(name, None))
+            weight = owner._parameters.get(leaf)
             if name in self._strides:
-                weight = owner._parameters[leaf]
                 assert weight is not None
-                dense = dense_of(csr, self._zeros.pop(name))
                 into = torch.empty_strided(csr.shape, self._strides.pop(name), dtype=dense.dtype)
                 weight.data = into.copy_(dense)
-            elif pruned_by(owner, leaf) is not None:
-                kept = dense_of(csr)
-                part = owner._parameters[f"{leaf}_orig"]
-                mask = kept != 0
-                part.data[mask] = kept[mask].to(part.dtype)
+            else:
+                _give(owner, leaf, dense)
         return self.module
+
+
+def _holder(module, path):
+    """Return the part of a module that has a parameter, or the parts of it, and its name there."""
+    parent, _, leaf = path.rpartition(".")
+    try:
+        owner = module.get_submodule(parent)
+    except AttributeError:
+        return None, leaf
+    known = leaf in owner._parameters or pruned_by(owner, leaf) is not None
+    return owner if known else None, leaf
+
+
+def _give(module, name, value):
+    """Give a module a value of a parameter, in the layout that it has there."""
+    known = module._parameters.get(name)
+    if known is not None and known.layout is not torch.strided:
+        if known.dtype is value.dtype and torch.equal(known.detach().to_dense(), value):
+            return
+        value = nn.Parameter(_in_layout(value.detach(), known), known.requires_grad)
+    put_back(module, name, value)
+
+
+def _strides_of(weight):
+    """Return the strides of a tensor; those of a contiguous one if elements share memory."""
+    strides = zip(weight.shape, weight.stride(), strict=True)
+    places = 1 + sum((size - 1) * step for size, step in strides)
+    if places < weight.numel():
+        return torch.empty(weight.shape, device="meta").stride()
+    return weight.stride()
+
+
+def _in_layout(dense, like):
+    """Return a tensor in the sparse layout of another one."""
+    blocks = None
+    if like.layout in (torch.sparse_bsr, torch.sparse_bsc):
+        blocks = tuple(like.values().shape[-2:])
+    return dense.to_sparse(layout=like.layout, blocksize=blocks)
 
 
 def describe(*matrices: spkernels.PreparedMatrix) -> tuple[str, str]:

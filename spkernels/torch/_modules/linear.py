@@ -13,7 +13,7 @@ from .._eager import is_plain
 from .._ops import linear, linear_now
 from .._packed import Packed, weight_of
 from .._threads import threads_of
-from .._weights import Csr, dense_of
+from .._weights import Csr, bias_of, dense_of
 from .family import Family, Options, describe
 from .layer import SparseLayer, drawn, taken
 from .linear_int8 import make_int8
@@ -273,7 +273,7 @@ def _refuse(module):
 
 def _make(module, weights, activation, options: Options):
     return SparseLinear.of(
-        weights[0], module.bias, activation, options.workers, options.pattern, trained=False
+        weights[0], bias_of(module), activation, options.workers, options.pattern, trained=False
     )
 
 
@@ -282,5 +282,6 @@ def _example(module, batch):
 
 
 LINEAR = Family(
-    (nn.Linear,), lambda module: ("weight",), _refuse, _make, _example, True, make_int8
-)
+    (nn.Linear,), lambda module: ("weight",), lambda module: ("bias",), _refuse, _make, _example,
+    fuses=True, make_int8=make_int8,
+)  # fmt: skip

@@ -13,7 +13,7 @@ import spkernels
 from .._eager import is_plain
 from .._ops import linear_int8, linear_int8_now, multiply_rounded, step_of
 from .._packed import PackedBytes, int8_of
-from .._weights import Csr
+from .._weights import Csr, bias_of
 from .family import Options
 
 __all__ = ["SparseInt8Linear", "make_int8"]
@@ -119,7 +119,7 @@ def make_int8(
     options: Options,
 ) -> SparseInt8Linear:
     """Return the layer for inputs from ``inputs[0]`` to ``inputs[1]``."""
-    bias = module.bias
+    bias = bias_of(module)
     if bias is not None and bias.dtype is not torch.float32:
         raise TypeError(f"bias must be float32, got {bias.dtype}")
     return SparseInt8Linear(weights[0], bias, *step_of(*inputs), activation, options.workers)

@@ -16,7 +16,7 @@ from .._eager import is_plain
 from .._measure import times_of, total
 from .._ops import gru, gru_now, lstm, lstm_now, rnn, rnn_now
 from .._record import Call
-from .._weights import Csr
+from .._weights import Csr, bias_of
 from .family import Family, Options, describe
 from .linear import SparseLinear
 
@@ -55,7 +55,7 @@ class _Recurrent(nn.Module):
                 )
                 self.add_module(name, layer)
         for name in _names(module, "bias"):
-            self.register_parameter(name, module._parameters[name])
+            self.register_parameter(name, bias_of(module, name))
 
     def _sparse(self):
         return [layer for layer in self._modules.values() if isinstance(layer, SparseLinear)]
@@ -335,9 +335,6 @@ def _names(module, kind):
 def _refuse(module):
     if getattr(module, "proj_size", 0):
         return "its states are projected (proj_size)"
-    for name in _names(module, "bias"):
-        if module._parameters.get(name) is None:
-            return f"{name} is computed by a hook"
     weights = [module._parameters.get(name) for name in _names(module, "weight")]
     if len({id(weight) for weight in weights if weight is not None}) < sum(
         weight is not None for weight in weights
@@ -404,10 +401,14 @@ def _weights(module):
     return _names(module, "weight")
 
 
+def _biases(module):
+    return _names(module, "bias")
+
+
 RECURRENT = Family(
-    (nn.LSTM, nn.GRU, nn.RNN), _weights, _refuse, _make, _example, make_for=_make_for
+    (nn.LSTM, nn.GRU, nn.RNN), _weights, _biases, _refuse, _make, _example, make_for=_make_for
 )
 CELL = Family(
-    (nn.LSTMCell, nn.GRUCell, nn.RNNCell), _weights, _refuse, _make, _example_step,
+    (nn.LSTMCell, nn.GRUCell, nn.RNNCell), _weights, _biases, _refuse, _make, _example_step,
     make_for=_make_for,
 )  # fmt: skip
