@@ -61,6 +61,7 @@ from ._ops.spmm import spmm  # noqa: E402
 from ._ops.spmspm import spmspm  # noqa: E402
 from ._ops.spmspv import spmspv  # noqa: E402
 from ._prepare.cache import load_tuning, save_tuning  # noqa: E402
+from ._prepare.chain import Chain  # noqa: E402
 from ._prepare.explain import Candidate, Explanation  # noqa: E402
 from ._prepare.int8 import Int8Matrix  # noqa: E402
 from ._prepare.linear_operator import aslinearoperator  # noqa: E402
@@ -74,6 +75,7 @@ from ._runtime.threads import get_num_threads, set_num_threads, use_team  # noqa
 from ._version import version as __version__  # noqa: E402
 
 __all__ = [
+    "Chain",
     "Int8Matrix",
     "PreparedMatrix",
     "PreparedPattern",

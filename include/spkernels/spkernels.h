@@ -231,6 +231,24 @@ double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy);
  * blocks. */
 spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,
                              const spk_epilogue *epilogue, int threads);
+/* A product of a chain and what follows its sums: activation(W @ B + bias[:, None]).  W is `packed`
+ * if that is not NULL, and else A, which belongs to the caller.  bias has an element per row of W;
+ * NULL: none. */
+typedef struct spk_layer {
+  const spk_prepared *packed;
+  const spk_sparse *A;
+  const void *bias;
+  spk_activation activation;
+} spk_layer;
+
+/* Y = what the last of `count` layers makes of what the layer before makes, and so on down to X.
+ * Each matrix has as many columns as the one before has rows, X has as many rows as the first has
+ * columns, and Y has the rows of the last; all have one dtype.  Results have the bits that
+ * spk_prepared_spmm and spk_spmm have, one after the other, with row-major results between layers.
+ * Y must not overlap X.  The call takes memory for two or three results of layers.
+ * SPK_ERR_ARGUMENT too if count < 1.  threads: as for spk_spmm. */
+spk_status spk_chain(const spk_layer *layers, ptrdiff_t count, const spk_dense *X,
+                     const spk_dense *Y, int threads);
 /* Properties of a packed matrix: its layout, the bytes of memory that it takes, and the number of
  * rows of B that are used together. */
 spk_layout spk_prepared_layout(const spk_prepared *prepared);

@@ -179,6 +179,14 @@ def spmm_fast(
     check: Any = True,
     data: Any = None,
 ) -> NDArray[np.floating] | None: ...
+def chain_fast(
+    operands: tuple[dict[int, Any], ...],
+    biases: tuple[NDArray[np.floating] | None, ...],
+    activations: tuple[int, ...],
+    dense: Any,
+    out: Any = None,
+    workers: Any = None,
+) -> NDArray[np.floating] | None: ...
 def spmspv_fast(
     A: Any, x: Any, out: Any = None, workers: Any = None, check: Any = True
 ) -> NDArray[np.floating] | None: ...

@@ -6,6 +6,7 @@ product takes about a microsecond.  They take ordinary calls alone, and leave al
 errors among them, to Python.
 """
 cimport numpy as cnp
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int8_t, int32_t, int64_t
 from libc.string cimport memcmp, memset
 

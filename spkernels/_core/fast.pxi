@@ -190,6 +190,86 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
     return result if status == SPK_OK else None
 
 
+def chain_fast(tuple operands, tuple biases, tuple activations, dense, out=None, workers=None):
+    """Return what a chain of layers makes of the rows of `dense`, or None for any other call.
+
+    Parameters
+    ----------
+    operands : tuple of dict
+        For each layer, operands of `spmm_fast` by the number of columns: Packed, or a canonical CSR
+        array.
+    biases : tuple of ndarray of shape (m,), or of None
+        They are contiguous and have the dtype of their layer.
+    activations : tuple of int
+    dense : ndarray of shape (k,) or (n, k)
+    out : ndarray of shape (m,) or (n, m), optional
+        It does not overlap `dense` or a bias.
+    workers : int, optional
+    """
+    cdef Py_ssize_t count = len(operands), i
+    cdef spk_dense x, y
+    cdef cnp.npy_intp dims[2]
+    cdef cnp.ndarray result
+    cdef span reach
+    if not _take_dense(dense, &x) or cnp.PyArray_SIZE(<cnp.ndarray>dense) == 0:
+        return None
+    cdef int threads = _take_workers(workers), ndim = cnp.PyArray_NDIM(<cnp.ndarray>dense)
+    if threads < 0:
+        return None
+    if ndim == 2:
+        _transpose_dense(&x)
+    cdef list kept = []
+    cdef tuple arrays
+    cdef spk_layer *layers = <spk_layer *>PyMem_Malloc(count * sizeof(spk_layer))
+    cdef spk_sparse *sparse = <spk_sparse *>PyMem_Malloc(count * sizeof(spk_sparse))
+    cdef Py_ssize_t rows = 0
+    cdef spk_status status
+    try:
+        if layers == NULL or sparse == NULL:
+            raise MemoryError
+        for i in range(count):
+            operand = (<dict>operands[i]).get(x.cols)
+            layers[i].packed = NULL
+            layers[i].A = &sparse[i]
+            if type(operand) is Packed:
+                layers[i].packed = (<Packed>operand).handle
+                rows = (<Packed>operand).like.rows
+            else:
+                format = _formats.get(type(operand))
+                arrays = None
+                if format is not None:
+                    arrays = _take_sparse(operand, format, &sparse[i], False)
+                if arrays is None:
+                    return None
+                sparse[i].flags = _trusted_flags(operand, False)
+                kept.append(arrays)
+                rows = sparse[i].rows
+            kept.append(operand)
+            layers[i].bias = _data(biases[i])
+            layers[i].activation = <spk_activation><int>activations[i]
+        dims[0], dims[1] = (rows if ndim == 1 else x.cols), rows
+        if out is None:
+            result = cnp.PyArray_EMPTY(ndim, dims, cnp.PyArray_TYPE(<cnp.ndarray>dense), 0)
+            _fill_dense(&y, result)
+        else:
+            if not _take_dense(out, &y):
+                return None
+            result = <cnp.ndarray>out
+            if cnp.PyArray_NDIM(result) != ndim or not cnp.PyArray_ISWRITEABLE(result):
+                return None
+            reach = _span(result)
+            if _touches(reach, dense) or any([_touches(reach, bias) for bias in biases]):
+                return None
+        if ndim == 2:
+            _transpose_dense(&y)
+        with nogil:
+            status = spk_chain(layers, count, &x, &y, -threads)
+        return result if status == SPK_OK else None
+    finally:
+        PyMem_Free(layers)
+        PyMem_Free(sparse)
+
+
 def spmspv_fast(A, x, out=None, workers=None, check=True):
     """Return the result of `spmspv` for an ordinary call, or None for any other call.
 

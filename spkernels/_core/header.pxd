@@ -91,6 +91,13 @@ cdef extern from "spkernels/spkernels.h" nogil:
     ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n)
     spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B,
                                  const spk_dense *C, const spk_epilogue *epilogue, int threads)
+    ctypedef struct spk_layer:
+        const spk_prepared *packed
+        const spk_sparse *A
+        const void *bias
+        spk_activation activation
+    spk_status spk_chain(const spk_layer *layers, ptrdiff_t count, const spk_dense *X,
+                         const spk_dense *Y, int threads)
     size_t spk_prepared_bytes(const spk_prepared *prepared)
     ctypedef enum spk_layout:
         SPK_ROW_PANELS

@@ -122,9 +122,9 @@ def integral_factor(value, name, dtype):
     return int(value) if value.is_integer() and range_.min <= value <= range_.max else value
 
 
-def activation_code(activation):
+def activation_code(activation, name="activation"):
     """Return the number of an activation, or raise a ValueError that lists all names."""
     if not isinstance(activation, str | None) or activation not in _core.ACTIVATIONS:
-        names = ", ".join(repr(name) for name in _core.ACTIVATIONS)
-        raise ValueError(f"activation must be one of {names}, got {activation!r}")
+        names = ", ".join(repr(each) for each in _core.ACTIVATIONS)
+        raise ValueError(f"{name} must be one of {names}, got {activation!r}")
     return _core.ACTIVATIONS[activation]

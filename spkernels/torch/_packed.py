@@ -206,23 +206,22 @@ class Packed(Kept):
         The weight.
     bias : ndarray of shape (m,), or None
         The bias, which shares the memory of the tensor.
-    column : ndarray of shape (m, 1), or None
-        The same as a column.
     """
 
-    __slots__ = ("_width", "bias", "column", "matrix")
+    __slots__ = ("_width", "bias", "matrix")
 
     def __init__(self, tensors, matrix, bias, array):
         super().__init__(tensors, bias)
         self._width = matrix.shape[1]
         self.matrix, self.bias = matrix, array
-        self.column = None if array is None else array[:, None]
 
     @classmethod
     def of(cls, weight: tuple[Any, ...], bias: torch.Tensor | None) -> Packed | None:
         """Return what a module keeps, or None if the weight is not packed or must be converted."""
         values, columns, offsets, width = weight
         if not cls.can_keep(values, bias):
+            return None
+        if bias is not None and not bias.is_contiguous():  # a copy would not see later changes
             return None
         found = weight_of(values, columns, offsets, width)
         if found.packed is None:

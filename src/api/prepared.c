@@ -7,17 +7,12 @@
 #include "../plan/sell_plan.h"
 #include "../pack/unpack.h"
 #include "operands.h"
+#include "prepared.h"
 
 /* The most columns of a matrix that spk_predict accepts: an address space holds no more. */
 #define MAX_COLS ((ptrdiff_t)1 << 56)
 /* The width beyond which a matrix is packed in the same way for any width. */
 #define WIDEST 4096
-
-/* One of the two layouts; the other is NULL. */
-struct spk_prepared {
-  spk_row_panels *row_panels;
-  spk_sell *sell;
-};
 
 static spk_status check(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C) {
   spk_status status = spk_check_dense(B);

@@ -33,6 +33,24 @@ spk_status spk_drive_partial(const spk_sparse *A, const spk_dense *B, const spk_
 spk_status spk_drive_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
                                 const spk_epilogue *epilogue, const spk_row_panels_plan *plan);
 
+/* The same on the calling thread, in `memory` of spk_row_panels_scratch(plan) bytes that is aligned
+ * to a cache line; the plan is for one thread. */
+void spk_run_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
+                        const spk_epilogue *epilogue, const spk_row_panels_plan *plan,
+                        char *memory);
+size_t spk_row_panels_scratch(const spk_row_panels_plan *plan);
+
+/* A layer of a chain: a product, and what follows its sums. */
+typedef struct spk_panel_layer {
+  const spk_row_panels *A;
+  spk_epilogue epilogue;
+} spk_panel_layer;
+/* Y = the layers one after the other, from X on.  Each thread takes slices of the columns through
+ * all layers. */
+spk_status spk_drive_chain(const spk_panel_layer *layers, ptrdiff_t count, const spk_dense *X,
+                           const spk_dense *Y, ptrdiff_t slices, int threads,
+                           const spk_machine *machine);
+
 spk_status spk_drive_sell(const spk_sell *A, const spk_dense *B, const spk_dense *C,
                           const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
 

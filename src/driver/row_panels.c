@@ -168,13 +168,31 @@ static void run_part(void *context, ptrdiff_t task, int worker) {
     run_row_panels(j, &s, tile, i, spk_min(last, i + step));
 }
 
-spk_status spk_drive_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
-                                const spk_epilogue *epilogue, const spk_row_panels_plan *plan) {
+static job job_of(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
+                  const spk_epilogue *epilogue, const spk_row_panels_plan *plan) {
   job j = {A, *B, *C, *epilogue, *plan, {0}};
   if (C->cols == 1) j.C.col_stride = 1; /* the stride of a lone column means nothing */
-  const spk_status status = spk_workspace_take(
-      &j.space, 0, SPK_ALIGN + plan->panel_bytes + plan->stage_bytes + plan->value_bytes,
-      plan->threads);
+  return j;
+}
+
+size_t spk_row_panels_scratch(const spk_row_panels_plan *plan) {
+  return SPK_ALIGN + plan->panel_bytes + plan->stage_bytes + plan->value_bytes;
+}
+
+void spk_run_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
+                        const spk_epilogue *epilogue, const spk_row_panels_plan *plan,
+                        char *memory) {
+  job j = job_of(A, B, C, epilogue, plan);
+  j.space.slices = memory;
+  *scratch_of(&j, 0).packed = -1;
+  for (ptrdiff_t task = 0; task < plan->tiles * plan->parts; task++) run_part(&j, task, 0);
+}
+
+spk_status spk_drive_row_panels(const spk_row_panels *A, const spk_dense *B, const spk_dense *C,
+                                const spk_epilogue *epilogue, const spk_row_panels_plan *plan) {
+  job j = job_of(A, B, C, epilogue, plan);
+  const spk_status status =
+      spk_workspace_take(&j.space, 0, spk_row_panels_scratch(plan), plan->threads);
   if (status != SPK_OK) return status;
   for (int worker = 0; !plan->in_place && worker < plan->threads; worker++)
     *scratch_of(&j, worker).packed = -1;

@@ -32,6 +32,21 @@ static spk_status run_prepared(const verb *v, int threads) {
   return status;
 }
 
+/* Three layers, of which the last one is not packed if `choice` says so. */
+static spk_status run_chain(const verb *v, int threads) {
+  spk_prepared *wide = NULL, *tall = NULL;
+  const ptrdiff_t n = v->B.view.cols;
+  spk_status status = spk_prepare(&v->A.view, n, 0, SPK_STORAGE_SAME, threads, &wide);
+  if (status == SPK_OK) status = spk_prepare(&v->S.view, n, 0, SPK_STORAGE_SAME, threads, &tall);
+  const spk_layer layers[] = {{.packed = wide, .activation = SPK_RELU},
+                              {.packed = tall, .bias = v->X.memory},
+                              {.packed = v->choice ? NULL : wide, .A = &v->A.view}};
+  if (status == SPK_OK) status = spk_chain(layers, 3, &v->B.view, &v->C.view, threads);
+  spk_prepared_free(wide);
+  spk_prepared_free(tall);
+  return status;
+}
+
 /* Back to CSR: from row panels or slices, whose values may have 16 bits. */
 static spk_status run_unpack(const verb *v, int threads) {
   spk_prepared *made = NULL;
@@ -285,6 +300,26 @@ static int made_prepared(int number, verb *v) {
   return 1;
 }
 
+static int made_chain(int number, verb *v) {
+  const int n = next(&number, COLUMNS), dtype = next(&number, 2);
+  const layout how = (layout)next(&number, 2);
+  const sparse_shape back = {SPK_CSR, (spk_dtype)dtype, SPK_I32, COLS, ROWS, 1, 1, 3000, 1};
+  ptrdiff_t row_stride, col_stride;
+  v->run = run_chain;
+  v->choice = number;
+  v->A = some(SPK_CSR, (spk_dtype)dtype, SPK_I32, 1);
+  v->S = sparse_random(&back);
+  v->X = plain((spk_dtype)dtype, COLS, 1);
+  matrix_strides(COLS, columns[n], how, 0, &row_stride, &col_stride);
+  v->B = matrix_input((spk_dtype)dtype, COLS, columns[n], row_stride, col_stride);
+  matrix_strides(ROWS, columns[n], how, 0, &row_stride, &col_stride);
+  v->C = matrix_output((spk_dtype)dtype, ROWS, columns[n], row_stride, col_stride);
+  writes_matrix(v, 0, &v->C);
+  snprintf(v->name, sizeof v->name, "chain, n = %td, dtype %d, layout %d, last %d", columns[n],
+           dtype, how, number);
+  return 1;
+}
+
 static int made_unpack(int number, verb *v) {
   const int vector = next(&number, 2), dtype = next(&number, 2);
   if (number && dtype != SPK_F32) return 0;
@@ -449,6 +484,7 @@ static const struct {
              {3 * 2 * 2, made_partial},
              {ORDERS, made_check},
              {3 * COLUMNS * 2 * 2 * 2, made_prepared},
+             {COLUMNS * 2 * 2 * 2, made_chain},
              {2 * 2 * 2, made_unpack},
              {4 * 4 * 2, made_int8},
              {ORDERS * 2 * 2 * 2, made_sddmm},

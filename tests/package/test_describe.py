@@ -46,6 +46,10 @@ OBJECTS = {
         f"<PreparedMatrix of 16 x 12, {NNZ} stored, float32, kernel NAME for 16 columns, "
         "transposed>",
     ),
+    "chain": (
+        lambda: spkernels.Chain([prepared(), prepared().T]),
+        f"<Chain of 16 x 16, 2 layers, {2 * NNZ} stored, float32>",
+    ),
     "int8": (
         lambda: prepare(A, dtype="int8"),
         f"<Int8Matrix of 12 x 16, {NNZ} stored, int8, quantised by rows, "

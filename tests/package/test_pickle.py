@@ -31,6 +31,7 @@ OBJECTS = {
     ),
     "prepared, padded": (prepare(A, pattern="auto", tune=False), lambda W: W @ B),
     "transpose": (prepare(A, tune=False).T, lambda W: (W @ X, Y @ W, W.T @ B)),
+    "chain": (spkernels.Chain([prepare(A, tune=False)], [0.5], ["relu"]), lambda c: c(B.T)),
     "linear operator of prepared ones": (
         prepare(A, tune=False).T @ prepare(A, tune=False) + 2 * prepare(A.T @ A, tune=False),
         lambda W: W @ B,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -179,6 +180,8 @@ class SparseLinear(SparseLayer):
         super().__init__(csr, bias, activation, workers, pattern, trained)
         self.in_features, self.out_features = csr.width, csr.offsets.shape[0] - 1
         self._packed: Packed | None = None
+        # What `SparseSequential` makes of this layer and those that follow.
+        self._chain: tuple[Sequence[Packed], spkernels.Chain | None] = (), None
 
     def describe(self) -> tuple[str, str]:
         """Return the patterns of the packed weight and the kernel that multiplies it."""
@@ -202,7 +205,7 @@ class SparseLinear(SparseLayer):
 
     def repack(self) -> None:
         """Have the next product read the values anew, after a change through ``.data``."""
-        self._packed = None
+        self._packed, self._chain = None, ((), None)
         super().repack()
 
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
@@ -260,7 +263,8 @@ class SparseLinear(SparseLayer):
         return None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed": None}  # another process packs anew
+        # Another process packs anew.
+        return {**self.__dict__, "_packed": None, "_chain": ((), None)}
 
     def extra_repr(self) -> str:
         """Return the facts that ``print(model)`` shows."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules import module as _module
+
+import spkernels
 
 from .._eager import is_plain
 from .._threads import threads_of
@@ -53,25 +56,34 @@ def _has_hooks(module):
     return module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
 
 
+def _chain(layers, packed):
+    """Return the layers as a chain, which is kept until one of them is packed anew."""
+    first = layers[0]
+    known, chain = first._chain
+    if len(known) != len(packed) or any(map(operator.is_not, known, packed)):
+        chain = spkernels.Chain(
+            [weight.matrix for weight in packed],
+            [weight.bias for weight in packed],
+            [layer.activation for layer in layers],
+        )
+        first._chain = packed, chain
+    return chain
+
+
 def _call(layers, x):
     """Return what the layers return if each is called with the result of the one before."""
     packed = [layer.packed() for layer in layers] if len(layers) > 1 else [None]
-    if None in packed or not (is_plain(x) and x.dim() and packed[0].suits(x)):
+    if (
+        None in packed
+        or not (is_plain(x) and x.dim() and packed[0].suits(x))
+        or any(layer.workers != layers[0].workers for layer in layers)
+    ):
         for layer in layers:
             x = layer(x)
         return x
-    lead = x.shape[:-1]
     array = (x.detach() if x.requires_grad else x).numpy()
-    if len(lead) > 1:
-        array = array.reshape(lead.numel(), array.shape[-1])
-    turned, last = array.T, layers[-1]
-    for layer, weight in zip(layers, packed, strict=True):
-        turned = weight.matrix.spmm(
-            turned,
-            bias=weight.column if lead else weight.bias,
-            activation=layer.activation,
-            order="F" if layer is last else None,
-            workers=threads_of(layer.workers),
-        )
-    result = torch.from_numpy(turned.T)
-    return result.view(*lead, result.shape[-1]) if len(lead) > 1 else result
+    if array.ndim > 2:
+        array = array.reshape(-1, array.shape[-1])
+    result = _chain(layers, packed)(array, workers=threads_of(layers[0].workers))
+    made = torch.from_numpy(result)
+    return made.view(*x.shape[:-1], result.shape[-1]) if x.dim() > 2 else made
