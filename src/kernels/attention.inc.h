@@ -2,17 +2,38 @@
  *
  * Softmax is taken online (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., FlashAttention,
  * arXiv 2205.14135): for each chunk of keys, earlier sums are rescaled to the new maximum.  Lanes
- * are queries.  So maxima and sums go lane by lane, and the loop that makes the scores also makes
- * the transposed output, with V in the place of K. */
+ * are queries in scores, so maxima and sums go lane by lane.  Lanes are elements of V in the
+ * output, so a vector of V serves several queries, whose weights are broadcast from memory. */
 #define T_LOWEST ((T) - (sizeof(T) == 4 ? FLT_MAX : DBL_MAX))
 #define NV (SPK_TILE_ROWS / LANES)
-/* Elements of V whose sums are in registers at a time. */
-#define PART \
-  ((SPK_SIMD_REGISTERS >= 32 ? 16 : 8) / NV > 0 ? (SPK_SIMD_REGISTERS >= 32 ? 16 : 8) / NV : 1)
-#define PART_4 (PART / 4 > 0 ? PART / 4 : 1)
+/* The output of QUERIES rows by WIDE vectors is in registers at a time. */
+#define QUERIES (SPK_SIMD_REGISTERS >= 32 ? 8 : 4)
+#define WIDE (SPK_SIMD_REGISTERS >= 32 ? 2 : 3)
+
+/* Update the maxima by all scores. */
+SPK_INLINE void FT(tile_greatest)(const T *S, ptrdiff_t count, VEC m[NV]) {
+  /* One maximum would wait for the one before. */
+  VEC more[4 * NV];
+  SPK_UNROLL for (int v = 0; v < 4 * NV; v++) more[v] = m[v % NV];
+  ptrdiff_t j = 0;
+  for (; j + 4 <= count; j += 4)
+    SPK_UNROLL for (int v = 0; v < 4 * NV; v++) more[v] =
+        V(max)(V(load)(S + j * SPK_TILE_ROWS + v * LANES), more[v]);
+  for (; j < count; j++)
+    SPK_UNROLL for (int v = 0; v < NV; v++) more[v] =
+        V(max)(V(load)(S + j * SPK_TILE_ROWS + v * LANES), more[v]);
+  SPK_UNROLL for (int v = 0; v < NV; v++) m[v] =
+      V(max)(V(max)(more[v], more[NV + v]), V(max)(more[2 * NV + v], more[3 * NV + v]));
+}
 
 /* Set scores to -infinity where the row does not attend to the key, and update the maxima. */
 SPK_INLINE void FT(tile_mask)(T *S, const uint16_t *bits, ptrdiff_t count, VEC m[NV]) {
+  uint16_t common = UINT16_MAX;
+  for (ptrdiff_t j = 0; j < count; j++) common &= bits[j];
+  if (common == UINT16_MAX) {
+    FT(tile_greatest)(S, count, m);
+    return;
+  }
   const VEC none = V(set1)((T)-INFINITY);
   for (ptrdiff_t j = 0; j < count; j++) {
     SPK_UNROLL for (int v = 0; v < NV; v++) {
@@ -24,26 +45,42 @@ SPK_INLINE void FT(tile_mask)(T *S, const uint16_t *bits, ptrdiff_t count, VEC m
   }
 }
 
-/* Update elements [t, t + D) of the output: rescale them, and add V times the weights of all
- * keys. */
+/* Update W vectors of the outputs of QUERIES rows: rescale them, and add V times the weights of all
+ * keys.  `mask` is that of the last vector, if it is partial. */
 SPK_INLINE void FT(tile_values)(const T *S, const T *values, ptrdiff_t ldv, const int32_t *keys,
-                                ptrdiff_t count, T *O, const VEC scale[NV], const int D) {
-  VEC sum[16 * 2];
-  SPK_UNROLL for (int i = 0; i < D; i++) {
-    SPK_UNROLL for (int v = 0; v < NV; v++) sum[i * NV + v] =
-        V(mul)(V(load)(O + i * SPK_TILE_ROWS + v * LANES), scale[v]);
+                                ptrdiff_t count, T *O, ptrdiff_t ldo, const T *scale, const int W,
+                                const int partial, MASK mask) {
+  VEC sum[QUERIES * WIDE];
+  SPK_UNROLL for (int g = 0; g < QUERIES; g++) {
+    const VEC factor = V(set1)(scale[g]);
+    SPK_UNROLL for (int w = 0; w < W; w++) sum[g * W + w] =
+        V(mul)(V(load)(O + g * ldo + w * LANES), factor);
   }
   for (ptrdiff_t j = 0; j < count; j++) {
-    const T *row = values + (ptrdiff_t)keys[j] * ldv;
+    const T *row = values + (ptrdiff_t)keys[j] * ldv, *s = S + j * SPK_TILE_ROWS;
     SPK_ONE_POINTER(row);
-    VEC p[NV];
-    SPK_UNROLL for (int v = 0; v < NV; v++) p[v] = V(load)(S + j * SPK_TILE_ROWS + v * LANES);
-    SPK_UNROLL for (int i = 0; i < D; i++) {
-      const VEC y = V(set1)(row[i]);
-      SPK_UNROLL for (int v = 0; v < NV; v++) sum[i * NV + v] = V(fma)(y, p[v], sum[i * NV + v]);
+    VEC x[WIDE];
+    SPK_UNROLL for (int w = 0; w < W; w++) x[w] =
+        w == W - 1 && partial ? V(load_masked)(row + w * LANES, mask) : V(load)(row + w * LANES);
+    SPK_UNROLL for (int g = 0; g < QUERIES; g++) {
+      const VEC p = V(set1)(s[g]);
+      SPK_UNROLL for (int w = 0; w < W; w++) sum[g * W + w] = V(fma)(p, x[w], sum[g * W + w]);
     }
   }
-  SPK_UNROLL for (int i = 0; i < D * NV; i++) V(store)(O + i * LANES, sum[i]);
+  SPK_UNROLL for (int g = 0; g < QUERIES; g++) SPK_UNROLL for (int w = 0; w < W; w++)
+      V(store)(O + g * ldo + w * LANES, sum[g * W + w]);
+}
+
+/* Update `width` elements of the outputs of all rows, which are W vectors. */
+SPK_INLINE void FT(tile_output)(const T *S, const T *values, ptrdiff_t ldv, const int32_t *keys,
+                                ptrdiff_t count, T *O, ptrdiff_t ldo, const T *scale, const int W,
+                                ptrdiff_t width) {
+  const MASK mask = V(mask)(width % LANES);
+  for (int i = 0; i < SPK_TILE_ROWS; i += QUERIES)
+    if (width % LANES == 0)
+      FT(tile_values)(S + i, values, ldv, keys, count, O + i * ldo, ldo, scale + i, W, 0, mask);
+    else
+      FT(tile_values)(S + i, values, ldv, keys, count, O + i * ldo, ldo, scale + i, W, 1, mask);
 }
 
 static void FT(attend_tile)(const spk_attend_task *task) {
@@ -78,52 +115,49 @@ static void FT(attend_tile)(const spk_attend_task *task) {
     }
   }
   SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(sums + v * LANES, sum[v]);
+  T factors[SPK_TILE_ROWS];
+  SPK_UNROLL for (int v = 0; v < NV; v++) V(store)(factors + v * LANES, scale[v]);
+  const ptrdiff_t ldo = spk_round_up(dv, LANES);
   ptrdiff_t t = 0;
-  for (; t + PART <= dv; t += PART)
-    FT(tile_values)(S, values + t, ldv, keys, count, O + t * SPK_TILE_ROWS, scale, PART);
-  for (; t + PART_4 <= dv; t += PART_4)
-    FT(tile_values)(S, values + t, ldv, keys, count, O + t * SPK_TILE_ROWS, scale, PART_4);
-  for (; t < dv; t++)
-    FT(tile_values)(S, values + t, ldv, keys, count, O + t * SPK_TILE_ROWS, scale, 1);
+  for (; t + (WIDE - 1) * LANES < dv; t += WIDE * LANES)
+    FT(tile_output)(S, values + t, ldv, keys, count, O + t, ldo, factors, WIDE,
+                    spk_min(WIDE * LANES, dv - t));
+  if (WIDE > 2 && t + LANES < dv)
+    FT(tile_output)(S, values + t, ldv, keys, count, O + t, ldo, factors, 2, dv - t);
+  else if (t < dv)
+    FT(tile_output)(S, values + t, ldv, keys, count, O + t, ldo, factors, 1, dv - t);
 }
 
 static int FT(attend_finish)(const spk_attend_task *task, void *out, ptrdiff_t ld, void *lse) {
   const T *maxima = task->maxima, *sums = task->sums, *O = task->O;
-  T *to = out, *log_sums = lse, factor[SPK_TILE_ROWS];
-  const ptrdiff_t rows = task->rows, dv = task->dv;
-  for (ptrdiff_t i = 0; i < SPK_TILE_ROWS; i++) factor[i] = sums[i] == 0 ? 0 : 1 / sums[i];
+  T *to = out, *log_sums = lse;
+  const ptrdiff_t rows = task->rows, dv = task->dv, ldo = spk_round_up(dv, LANES);
   if (log_sums)
     for (ptrdiff_t i = 0; i < rows; i++) log_sums[i] = maxima[i] + T_FN(log)(sums[i]);
+  const MASK mask = V(mask)(dv % LANES);
   VEC strange = V(zero)();
-  for (int v = 0; v < NV; v++) {
-    const VEC f = V(load)(factor + v * LANES);
-    for (ptrdiff_t t = 0; t < dv; t += LANES) {
-      const ptrdiff_t width = spk_min(LANES, dv - t);
-      VEC a[LANES];
-      for (int i = 0; i < LANES; i++) {
-        if (i < width)
-          a[i] = V(mul)(V(load)(O + (t + i) * SPK_TILE_ROWS + v * LANES), f);
-        else
-          a[i] = V(zero)();
-        strange = V(fma)(a[i], V(zero)(), strange);
-      }
-      V(transpose)(a);
-      const MASK mask = V(mask)(width);
-      for (ptrdiff_t i = 0; i < LANES && v * LANES + i < rows; i++) {
-        T *row = to + (v * LANES + i) * ld + t;
-        if (width == LANES)
-          V(store)(row, a[i]);
-        else
-          V(store_masked)(row, mask, a[i]);
-      }
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    const VEC factor = V(set1)(sums[i] == 0 ? 0 : 1 / sums[i]);
+    const T *from = O + i * ldo;
+    T *row = to + i * ld;
+    ptrdiff_t t = 0;
+    for (; t + LANES <= dv; t += LANES) {
+      const VEC x = V(mul)(V(load)(from + t), factor);
+      strange = V(fma)(x, V(zero)(), strange);
+      V(store)(row + t, x);
+    }
+    if (t < dv) {
+      const VEC x = V(mul)(V(load_masked)(from + t, mask), factor);
+      strange = V(fma)(x, V(zero)(), strange);
+      V(store_masked)(row + t, mask, x);
     }
   }
   return V(reduce)(strange) == 0;
 }
 
 #undef NV
-#undef PART
-#undef PART_4
+#undef QUERIES
+#undef WIDE
 
 /* --- One row alone, with lanes along d --- */
 

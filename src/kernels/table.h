@@ -270,7 +270,8 @@ typedef struct spk_attend_task {
    * vector more than keys. */
   void *scores;
   void *maxima, *sums; /* one per row */
-  void *O;             /* attend_tile: dv x rows of a tile; attend_row: a vector more than dv */
+  void *O; /* attend_tile: rows of a tile, of dv as whole vectors; attend_row: a vector more than dv
+            */
 } spk_attend_task;
 
 typedef void (*spk_attend_fn)(const spk_attend_task *task);

@@ -39,11 +39,35 @@ static void mark(uint16_t *words, ptrdiff_t count, uint16_t bit) {
   for (ptrdiff_t k = 4; k < count; k++) words[k] = (uint16_t)(words[k] | bit);
 }
 
+/* The number of columns from `first` on, of `most`, that all rows of the tile have, if no row has
+ * another one of these; else 0. */
+static int32_t common_columns(const spk_column_runs *p, const spk_tile_cursor *c, int32_t first,
+                              int32_t most) {
+  int32_t common = 0;
+  for (ptrdiff_t i = 0; i < c->rows; i++) {
+    const int64_t r = c->run[i], end = p->offsets[c->row + i + 1];
+    if (r == end || p->starts[r] > first) return 0;
+    if (r + 1 < end && p->starts[r + 1] - first < most) return 0;
+    const int32_t count = (int32_t)spk_min(p->stops[r] - first, most);
+    if (i > 0 && count != common) return 0;
+    common = count;
+  }
+  return common;
+}
+
 ptrdiff_t spk_tile_next(const spk_column_runs *p, spk_tile_cursor *c, uint16_t *scratch,
                         int32_t *keys, uint16_t *bits) {
   const int32_t first = first_column(p, c);
   if (first < 0) return 0;
   const int32_t most = (int32_t)spk_min(SPK_TILE_WINDOW, p->cols - first);
+  const int32_t common = common_columns(p, c, first, most);
+  if (common > 0) {
+    for (ptrdiff_t i = 0; i < c->rows; i++) c->run[i] += p->stops[c->run[i]] - first <= most;
+    c->next = first + most;
+    const uint16_t all = (uint16_t)((1u << c->rows) - 1);
+    for (int32_t k = 0; k < common; k++) keys[k] = first + k, bits[k] = all;
+    return common;
+  }
   int32_t width = 0;
   for (ptrdiff_t i = 0; i < c->rows; i++) {
     const int64_t end = p->offsets[c->row + i + 1];

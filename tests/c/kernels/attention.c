@@ -30,8 +30,9 @@ attention random_attention(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t d, ptrdiff
   a.keys = exact_memory((size_t)(count + SPK_TILE_ROWS) * sizeof *a.keys);
   a.bits = exact_memory((size_t)count * sizeof *a.bits);
   for (ptrdiff_t j = 0; j < count + SPK_TILE_ROWS; j++) a.keys[j] = (int32_t)random_below(MAX_KEYS);
-  for (ptrdiff_t j = 0; j < count; j++) a.bits[j] = (uint16_t)random_below(1 << 16);
-  if (count > 2) a.bits[1] = 0xffff, a.bits[2] = 0;
+  const int all = random_below(3) == 0;
+  for (ptrdiff_t j = 0; j < count; j++) a.bits[j] = all ? 0xffff : (uint16_t)random_below(1 << 16);
+  if (count > 2 && !all) a.bits[1] = 0xffff, a.bits[2] = 0;
   return a;
 }
 
@@ -108,7 +109,8 @@ static void check_attend_keys(spk_attend_fn kernel, spk_dtype dtype, int by_tile
       const ptrdiff_t wide = by_tile ? SPK_TILE_ROWS : 1, spare = SPK_TILE_ROWS;
       matrix scores = matrix_output(dtype, count + spare, wide, wide, 1);
       matrix state = matrix_output(dtype, 2, wide, wide, 1);
-      matrix O = matrix_output(dtype, dv + (by_tile ? 0 : spare), wide, wide, 1);
+      const ptrdiff_t width = by_tile ? spk_round_up(dv, lanes_of(dtype)) : dv + spare;
+      matrix O = matrix_output(dtype, wide, width, width, 1);
       matrix out = random_output(dtype, rows, dv, ROW_MAJOR),
              lse = matrix_output(dtype, rows, 1, 1, 1);
       matrix panel = matrix_output(dtype, d, SPK_TILE_ROWS, SPK_TILE_ROWS, 1);
@@ -116,8 +118,8 @@ static void check_attend_keys(spk_attend_fn kernel, spk_dtype dtype, int by_tile
         matrix_put(&state, 0, i, -INFINITY);
         matrix_put(&state, 1, i, 0);
       }
-      for (ptrdiff_t t = 0; t < O.view.rows; t++)
-        for (ptrdiff_t i = 0; i < wide; i++) matrix_put(&O, t, i, 0);
+      for (ptrdiff_t i = 0; i < wide; i++)
+        for (ptrdiff_t t = 0; t < width; t++) matrix_put(&O, i, t, 0);
       spk_attend_task task = attend_task(&a, &scores, &state, &O);
       if (by_tile) {
         checked->tile_pack[dtype](panel.memory, a.Q.view.data, a.Q.view.row_stride, rows, d, 0.75);
@@ -157,14 +159,15 @@ void check_attend_finish(spk_attend_finish_fn kernel, spk_dtype dtype) {
     for (ptrdiff_t dv = 1; dv <= 20; dv += 19) {
       test_case("attend_finish %s, %td elements, %g", dtype_names[dtype], dv, specials[s]);
       matrix state = matrix_output(dtype, 2, SPK_TILE_ROWS, SPK_TILE_ROWS, 1);
-      matrix O = matrix_output(dtype, dv, SPK_TILE_ROWS, SPK_TILE_ROWS, 1);
+      const ptrdiff_t width = spk_round_up(dv, lanes_of(dtype));
+      matrix O = matrix_output(dtype, SPK_TILE_ROWS, width, width, 1);
       matrix out = matrix_output(dtype, 3, dv, dv, 1);
       for (ptrdiff_t i = 0; i < SPK_TILE_ROWS; i++) {
         matrix_put(&state, 0, i, 0);
         matrix_put(&state, 1, i, 2);
-        for (ptrdiff_t t = 0; t < dv; t++) matrix_put(&O, t, i, (double)i);
+        for (ptrdiff_t t = 0; t < dv; t++) matrix_put(&O, i, t, (double)i);
       }
-      matrix_put(&O, dv - 1, 2, specials[s]);
+      matrix_put(&O, 2, dv - 1, specials[s]);
       const spk_attend_task task = {.rows = 3,
                                     .dv = dv,
                                     .maxima = state.memory,
