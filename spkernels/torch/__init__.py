@@ -31,7 +31,7 @@ from ._modules import (
     SparseSequential,
 )
 from ._modules.family import Original
-from ._modules.fused import Fused
+from ._modules.fused import Fused, FusedNorm
 from ._report import Layer, Report
 from ._sparsify import densify_, sparsify_
 from ._swap import identity
@@ -61,5 +61,5 @@ __all__ = [
 ]
 
 # Pickles of models hold these names, so classes can move to other private modules.
-for _one in (*map(globals().get, __all__), Csr, Fused, Original, identity):
+for _one in (*map(globals().get, __all__), Csr, Fused, FusedNorm, Original, identity):
     _one.__module__ = __name__

@@ -20,7 +20,6 @@ from ._profile import REST, profile, shares_of
 from ._record import Call, eager, example_calls
 from ._sparsify import (
     _candidates,
-    _dense,
     _evaluating,
     _find_calls,
     _forms,
@@ -125,7 +124,7 @@ def advise(
         torch.random.fork_rng(devices=[]),
     ):
         model, calls, run, notes = _opened(model, example_inputs)
-        candidates, layers = _candidates(model, filter_fn, outline_of)
+        candidates, layers = _candidates(model, filter_fn, True, outline_of)
         with _evaluating(model), _strided(candidates):
             _find_calls(model, candidates, calls, ())
             whole = _Whole(lambda: [call.on(model) for call in calls], run, candidates, say)
@@ -225,8 +224,7 @@ def _measured(candidates, grid, options, whole, say):
     for candidate in candidates:
         if not candidate.calls:
             continue
-        following = candidate.following
-        kind = _kind(candidate.module), None if following is None else following.name
+        kind = _kind(candidate.module), tuple(one.activation for one in candidate.followings)
         parts = []
         for call in candidate.calls:
             key = kind, call.signature
@@ -273,14 +271,13 @@ def _kind(module):
 def _times(candidate, call, pattern, sparsities, options):
     """Measure a layer as it is, and with random weights of a pattern."""
     rng = np.random.default_rng(0)
-    outlines, following = candidate.weights, candidate.following
-    name = None if following is None else following.name
+    outlines = candidate.weights
     forms = []
     for sparsity in sparsities:
         candidate.weights = [pattern.draw(outline, sparsity, rng) for outline in outlines]
-        forms += _forms(candidate, name, _MIN_SPEEDUP, options)
+        forms += _forms(candidate, _MIN_SPEEDUP, options)
     candidate.weights = outlines
-    functions = [lambda: _dense(call, candidate.module, following)]
+    functions = [lambda: candidate.on_dense(call)]
     functions += [lambda form=form: call.on(form) for form in forms]
     return times_of(functions, _modules(forms))
 

@@ -7,10 +7,10 @@ own, as they read the same buffer from another row on.  So a kernel of 3 x 3 is 
 add up, and a third of what im2col would copy.  Where rows of the kernel have few weights, each has
 its own copy, and there is one product.
 
-With stride 1 and few weights for each output no such copies are made.  The convolution is a product
-with the rows of a matrix whose row stride is one element: a weight's column is the offset, in an
-image with its padding, from an output to the input that the weight meets.  The places beyond the
-edges are computed and dropped.
+With few weights for each output no such copies are made.  The convolution is a product with the
+rows of a matrix whose row stride is one element: a weight's column is the offset, in an image with
+its padding, from an output to the input that the weight meets.  The places beyond the edges are
+computed and dropped.  With larger strides the image is in phases, of the places a stride apart.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ __all__ = ["Block", "Geometry", "Where", "as_matrix", "blocks_of", "images_toget
 _BUFFER_BYTES = 2**20
 #: Multiplications of a product below which several images share one.
 _MIN_WORK = 2**19
-#: Rows of an image overlap in a product if an output has at most this many weights, or an image and
-#: a group at most this many multiplications.  The kernel that reads CSR takes up to 1.2 times what
-#: one of packed values takes then, and 1.3 times for 3 x 3 if an output has 460 weights, but the
-#: copies are left out (Zen 5: 3 x 3 and 5 x 5, 7 to 112 outputs, 80 to 95% zeros).
-_MAX_SLID_ROW, _MAX_SLID_WORK = 192, 2**21
+#: Rows of an image overlap in a product if an output has at most this many weights, divided by the
+#: stride, or if stride is 1 and an image and a group have at most this many multiplications.  The
+#: kernel that reads CSR takes up to 1.2 times what one of packed values takes then, but the copies
+#: are left out (Zen 5: 3 x 3 to 7 x 7, 7 to 112 outputs, 80 to 95% zeros, batches of 1 and 8).
+_MAX_SLID_ROW, _MAX_SLID_WORK = 256, 2**21
 #: Buffers that a thread keeps.  ResNet-50 needs 16.
 _MAX_KEPT = 32
 
@@ -77,35 +77,50 @@ class Geometry:
         return self.kernel == (1, 1) and self.stride == (1, 1) and self.padding == (0, 0)
 
     @property
-    def padded(self) -> tuple[int, int]:
-        """The size of an input with its padding."""
+    def phases(self) -> tuple[int, int]:
+        """The size of an input with its padding if only every stride-th place counts."""
         high, wide = (
-            size + 2 * padding for size, padding in zip(self.size, self.padding, strict=True)
+            -(-(size + 2 * padding) // stride)
+            for size, padding, stride in zip(self.size, self.padding, self.stride, strict=True)
         )
         return high, wide
 
     @property
     def slid(self) -> int:
         """The columns of a product with overlapping rows: outputs, and places beyond the edges."""
-        return (self.out[0] - 1) * self.padded[1] + self.out[1]
-
-    def places(self, channels: Any, down: Any, across: Any) -> Any:
-        """Return the offsets from an output to the inputs that weights meet, in a padded image."""
-        high, wide = self.padded
-        inside = down * self.dilation[0] * wide + across * self.dilation[1]
-        return channels * (high * wide) + inside
+        return (self.out[0] - 1) * self.phases[1] + self.out[1]
 
     @property
     def reach(self) -> int:
-        """The number of these offsets for a group of channels."""
-        down, across = (size - 1 for size in self.kernel)
-        return self.places(self.channels // self.groups - 1, down, across) + 1
+        """The number of offsets for a group of channels from which all these columns exist."""
+        area = math.prod((*self.phases, *self.stride))
+        return self.channels // self.groups * area - self.slid + 1
+
+    def places(self, channels: Any, down: Any, across: Any) -> Any:
+        """Return the offsets from an output to the inputs that weights meet, in an image in phases.
+
+        Each phase has the places of the image, with its padding, that are a stride apart.
+        """
+        high, wide = self.phases
+        below, row = divmod(down * self.dilation[0], self.stride[0])
+        right, column = divmod(across * self.dilation[1], self.stride[1])
+        phase = (channels * self.stride[0] + row) * self.stride[1] + column
+        return (phase * high + below) * wide + right
 
     def sliding(self, x: torch.Tensor, dtype: Any) -> Iterator[list[list[np.ndarray]]]:
         """Yield the operands of each image, a matrix for each group."""
-        if any(self.padding):
-            down, across = self.padding
-            x = F.pad(x, [across, across, down, down])
+        high, wide = self.phases
+        down, across = self.stride
+        missing = [
+            count * step - size - padding
+            for count, step, size, padding in zip(
+                self.phases, self.stride, self.size, self.padding, strict=True
+            )
+        ]
+        if any(missing) or any(self.padding):
+            x = F.pad(x, [self.padding[1], missing[1], self.padding[0], missing[0]])
+        if self.stride != (1, 1):
+            x = x.reshape(-1, self.channels, high, down, wide, across).permute(0, 1, 3, 5, 2, 4)
         array = np.ascontiguousarray(array_of(x), dtype)
         item, shape = array.itemsize, (self.reach, self.slid)
         for image in array:
@@ -275,10 +290,11 @@ class Where:
 
 def slides(geometry: Geometry, rows: int, nnz: int) -> bool:
     """Return whether the rows of an image overlap in a product, in place of copies."""
-    if geometry.kernel == (1, 1) or geometry.stride != (1, 1):
+    if geometry.kernel == (1, 1):
         return False
-    small = nnz * math.prod(geometry.out) < _MAX_SLID_WORK * geometry.groups
-    return small or nnz <= _MAX_SLID_ROW * rows
+    step = max(geometry.stride)
+    small = step == 1 and nnz * math.prod(geometry.out) < _MAX_SLID_WORK * geometry.groups
+    return small or nnz * step <= _MAX_SLID_ROW * rows
 
 
 def images_together(geometry: Geometry, split: bool, nnz: int, images: int) -> int:

@@ -50,6 +50,9 @@ class Layer:
         measured, or if the outputs have different shapes.
     reason : str
         Why the module stays dense; "" if it was replaced.
+    fused : tuple of str
+        The names, in their parents, of the batch norm and the activation that follow and that the
+        sparse module computes as well.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Layer:
     basis: str = MEASURED
     error: float = math.nan
     reason: str = ""
+    fused: tuple[str, ...] = ()
 
     @property
     def speedup(self) -> float:
@@ -193,7 +197,9 @@ def _row(layer):
         *(f"{ms(seconds)}{star_of(layer.basis)}" for seconds in (layer.dense, layer.sparse)),
         f"{layer.speedup:.2f}x",
     )  # fmt: skip
-    end = f"stays dense: {layer.reason}" if layer.reason else ""
+    end = f"with {' and '.join(layer.fused)}" if layer.fused else ""
+    if layer.reason:
+        end = f"stays dense: {layer.reason}"
     shape, inputs = ("x".join(map(str, sizes)) for sizes in (layer.shape, layer.input))
     zeros = "" if math.isnan(layer.sparsity) else f"{layer.sparsity:.1%}"
     return (layer.name, layer.kind, shape, inputs, zeros, layer.pattern, layer.kernel, *times,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ._chain import Chains, Following, unbroken
 from ._difference import difference_of
 from ._measure import Times, predict, times_of, total
 from ._modules import FAMILIES, Options
@@ -20,7 +21,7 @@ from ._needed import Readers, own_of
 from ._profile import profile, shares_of
 from ._record import Call, eager, every_module_called, example_calls, is_dense, record
 from ._report import Layer, Report, count_of
-from ._swap import Following, Place, Swap, activation_after, places_of, restore
+from ._swap import Place, Swap, places_of, restore
 from ._weights import NO_SHAPE, PARAMETRIZED, Csr, csr_of, owner_of, pruned_by, read_weight
 
 __all__ = ["densify_", "sparsify_"]
@@ -42,12 +43,35 @@ class _Candidate:
     family: Family
     places: list[Place]
     weights: list[Csr] = field(default_factory=list)
-    following: Following | None = None
+    #: What follows and becomes part of it.
+    followings: tuple[Following, ...] = ()
     calls: list[Call] = field(default_factory=list)
     sparse: nn.Module | None = None
     #: Of the dense module and its sparse forms, and the place of the form that is `sparse`.
     times: tuple[Times, int] | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def activation(self) -> str | None:
+        """The name of the activation that follows, or None."""
+        return self.followings[-1].activation if self.followings else None
+
+    @property
+    def norms(self) -> list[nn.Module]:
+        """The batch norm that follows, if there is one."""
+        return [one.module for one in self.followings if one.activation is None and one.module]
+
+    @property
+    def outer(self) -> nn.Module | None:
+        """The module that must make all calls, or None if any code may."""
+        return self.followings[-1].place.parent if self.followings else None
+
+    def on_dense(self, call: Call) -> Any:
+        """Call the dense module and what follows it."""
+        result = call.on(self.module)
+        for following in self.followings:
+            result = following.function(result)
+        return result
 
 
 def sparsify_(
@@ -123,9 +147,12 @@ def sparsify_(
     Integers as `example_inputs` stand for batches of sequences of 32 steps there.
 
     A linear layer or a convolution computes the activation that follows it as well: ReLU, GELU,
-    SiLU, Tanh, Sigmoid, LeakyReLU, ELU, Hardswish, Hardsigmoid or ReLU6, as the next module of a
-    `torch.nn.Sequential`, or as the activation of a Transformer's layer.  This is not done if other
-    code calls the layer, or if the activation has hooks.
+    SiLU, Tanh, Sigmoid, LeakyReLU, ELU, Hardswish, Hardsigmoid or ReLU6.  So does a convolution
+    that a batch norm in evaluation mode follows: its weights are multiplied by the scales of the
+    norm, so that the model is for evaluation alone, and a call in training mode is an error.  What
+    follows is the next module of a `torch.nn.Sequential`, the activation of a Transformer's layer,
+    or what `torch.fx` finds in the `forward` of other modules, if it calls both modules once.  This
+    is not done if other code calls the layer, or if a module that follows has hooks.
 
     Examples
     --------
@@ -150,6 +177,7 @@ def densify_(model: nn.Module) -> nn.Module:
     """Give a model that `sparsify_` changed its dense modules back, in place.
 
     Weights have the bits that they had, unless values of the sparse modules were changed since.
+    Changes of a convolution that computes a batch norm as well are lost.
 
     Parameters
     ----------
@@ -189,7 +217,7 @@ def densify_(model: nn.Module) -> nn.Module:
 
 def _sparsify(model, filter_fn, min_speedup, options, calls, batches):
     """Measure, replace and report, with arguments that were checked."""
-    candidates, layers = _candidates(model, filter_fn)
+    candidates, layers = _candidates(model, filter_fn, bool(calls))
     with _evaluating(model), _strided(candidates):
         _find_calls(model, candidates, calls, batches)
         for candidate in candidates:
@@ -249,12 +277,12 @@ def _inputs(example_inputs):
     return example_calls(example_inputs), ()
 
 
-def _candidates(model, filter_fn, read=csr_of):
+def _candidates(model, filter_fn, traces, read=csr_of):
     """Return the modules that may be replaced, and the layers of all that have weights.
 
-    `read` makes a `Csr` of a dense weight.
+    `traces` is that of `Chains`, and `read` makes a `Csr` of a dense weight.
     """
-    places = places_of(model)
+    places, chains = places_of(model), Chains(model, traces)
     owners: dict[nn.Parameter, list[tuple[str, nn.Module]]] = {}
     for name, module in model.named_modules():
         for parameter in module._parameters.values():
@@ -279,7 +307,8 @@ def _candidates(model, filter_fn, read=csr_of):
         covered.update(owner_of(module, weight)[0] for weight in family.weights(module))
         layer = Layer(name, kind.__name__, ())
         candidate = _Candidate(layer, module, family, places.get(module, []))
-        candidate.following = activation_after(candidate.places) if family.fuses else None
+        if family.fuses:
+            candidate.followings = chains.after(module, family.folds)
         reason = _why_not(candidate, owners, filter_fn, read)
         candidate.layer = replace(candidate.layer, reason=reason or "")
         layers.append(candidate.layer)
@@ -400,15 +429,16 @@ def _strided(candidates: list[_Candidate]) -> Iterator[None]:
 
 def _find_calls(model, candidates, calls, batches):
     if calls:
-        parents: dict[nn.Module, nn.Module | None] = {}
-        for candidate in candidates:
-            following = candidate.following
-            parents[candidate.module] = None if following is None else following.place.parent
-        found = record(model, parents, calls)
-        for candidate in candidates:
-            candidate.calls = found.get(candidate.module, [])
-            if not all(call.within for call in candidate.calls):
-                candidate.following = None  # code outside reads what the activation would change
+        parents = {candidate.module: candidate.outer for candidate in candidates}
+        watched = {one.module: one.followings for one in candidates if one.followings}
+        with unbroken(watched) as led:
+            found = record(model, parents, calls)
+            for candidate in candidates:
+                candidate.calls = found.get(candidate.module, [])
+                # Other code may read what the norm or the activation would change.
+                within = all(call.within for call in candidate.calls)
+                if candidate.followings and not (within and led(candidate.module)):
+                    candidate.followings = ()
         return
     for candidate in candidates:
         examples = (candidate.family.example(candidate.module, batch) for batch in batches)
@@ -430,13 +460,11 @@ def _try(candidate, options, min_speedup):
     if reason is not None:
         _stay_dense(candidate, reason)
         return
-    module, following = candidate.module, candidate.following
-    name = None if following is None else following.name
-    forms = _forms(candidate, name, min_speedup, options)
+    forms = _forms(candidate, min_speedup, options)
     first = candidate.calls[0]
     parts = []
     for call in candidate.calls:
-        functions = [lambda call=call: _dense(call, module, following)]
+        functions = [lambda call=call: candidate.on_dense(call)]
         functions += [lambda call=call, form=form: call.on(form) for form in forms]
         parts.append((times_of(functions, _modules(forms)), call.count))
     times = total(parts)
@@ -453,13 +481,14 @@ def _try(candidate, options, min_speedup):
         dense=dense_time,
         sparse=sparse_time,
         basis=times.basis,
-        error=difference_of(_dense(first, module, following), first.on(sparse)),
+        error=difference_of(candidate.on_dense(first), first.on(sparse)),
+        fused=tuple(one.place.name for one in candidate.followings),
     )
     candidate.layer = layer
     if dense_time < min_speedup * sparse_time:
         _stay_dense(candidate, f"{layer.speedup:.2f} times as fast")
         return
-    _take_attributes(sparse, module)
+    _take_attributes(sparse, candidate.module)
     candidate.sparse = sparse
     candidate.times = times, place
 
@@ -480,13 +509,16 @@ def _modules(forms):
     return [module for form in forms for module in form.modules()]
 
 
-def _forms(candidate, activation, min_speedup, options):
+def _forms(candidate, min_speedup, options):
     """Return the sparse modules that may stand for a candidate."""
     module, family, weights = candidate.module, candidate.family, candidate.weights
+    activation = candidate.activation
     if family.make_for is None:
         forms = [family.make(module, weights, activation, options)]
     else:
         forms = [family.make_for(module, weights, candidate.calls, min_speedup, options)]
+    for norm in candidate.norms:
+        forms[0].fold(norm)
     if options.int8 and family.make_int8 is not None:
         ranges = [call.range for call in candidate.calls]
         inputs = min(low for low, _ in ranges), max(high for _, high in ranges)
@@ -497,11 +529,6 @@ def _forms(candidate, activation, min_speedup, options):
     return [form.eval() for form in forms]
 
 
-def _dense(call, module, following):
-    result = call.on(module)
-    return result if following is None else following.function(result)
-
-
 def _swap_of(model, candidates):
     """Return the changes that replace the candidates that have a sparse module."""
     swap = Swap()
@@ -510,8 +537,8 @@ def _swap_of(model, candidates):
             continue
         for place in candidate.places:
             swap.put(place, candidate.sparse)
-        if candidate.following is not None:
-            swap.fuse(candidate.following)
+        for following in candidate.followings:
+            swap.fuse(following.place)
     swap.keep_padding(model)
     return swap
 
@@ -640,9 +667,9 @@ def _owners(candidates):
     owners = {}
     for candidate in candidates:
         owners[candidate.module] = candidate.layer.name
-        following = candidate.following
-        if following is not None and isinstance(following.function, nn.Module):
-            owners[following.function] = candidate.layer.name
+        for following in candidate.followings:
+            if following.module is not None:
+                owners[following.module] = candidate.layer.name
     return owners
 
 

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from ._modules.fused import Fused
+from ._modules.fused import Fused, FusedNorm
 from ._modules.sequential import SparseSequential
 
-__all__ = ["Place", "Swap", "activation_after", "places_of", "restore"]
+__all__ = ["Place", "Swap", "places_of", "restore"]
 
 #: The attribute of a layer that holds the values of settings as they were.
 _SETTINGS = "_dense_settings"
-
-_MODULES: dict[type, Callable[[Any], str | None]] = {
-    nn.ReLU: lambda module: "relu",
-    nn.GELU: lambda module: "gelu" if module.approximate == "none" else "gelu_tanh",
-    nn.SiLU: lambda module: "silu",
-    nn.Tanh: lambda module: "tanh",
-    nn.Sigmoid: lambda module: "sigmoid",
-    nn.LeakyReLU: lambda module: "leaky_relu" if module.negative_slope == 0.01 else None,
-    nn.ELU: lambda module: "elu" if module.alpha == 1.0 else None,
-    nn.Hardswish: lambda module: "hardswish",
-    nn.Hardsigmoid: lambda module: "hardsigmoid",
-    nn.ReLU6: lambda module: "relu6",
-}
-_FUNCTIONS = {F.relu: "relu", torch.relu: "relu", F.gelu: "gelu", F.silu: "silu"}
-_LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
-
 
 def identity(x: torch.Tensor) -> torch.Tensor:
     """Return `x`: the activation of a layer in which the product before it computes that."""
@@ -57,47 +39,6 @@ def places_of(model: nn.Module) -> dict[nn.Module, list[Place]]:
     return places
 
 
-@dataclass(frozen=True)
-class Following:
-    """An activation that follows a module: its name, how to call it, and where it is."""
-
-    name: str
-    function: Callable[[torch.Tensor], torch.Tensor]
-    place: Place
-
-
-def activation_after(places: list[Place]) -> Following | None:
-    """Return the activation that alone reads the output of a module, or None.
-
-    That is the next module of a Sequential, and the activation of a Transformer's layer.
-    """
-    if len(places) != 1:
-        return None
-    parent, name = places[0].parent, places[0].name
-    if type(parent) in (nn.Sequential, SparseSequential):
-        names = list(parent._modules)
-        following = names[names.index(name) + 1 :]
-        place = Place(parent, following[0]) if following else None
-        function = parent._modules[following[0]] if following else None
-    elif type(parent) in _LAYERS and name == "linear1":
-        place, function = Place(parent, "activation"), parent.activation
-    else:
-        return None
-    if place is None or function is None:
-        return None
-    known = _name_of(function)
-    return None if known is None else Following(known, function, place)
-
-
-def _name_of(function):
-    if isinstance(function, nn.Module):
-        if function._forward_hooks or function._forward_pre_hooks or function._backward_hooks:
-            return None
-        name = _MODULES.get(type(function))
-        return None if name is None else name(function)
-    return _FUNCTIONS.get(function)
-
-
 class Swap:
     """Changes of a model; `make` and `undo` take turns."""
 
@@ -118,12 +59,14 @@ class Swap:
             # Its fused path reads dense weights, and never calls the modules.
             self._settings.setdefault(layer, {})["activation_relu_or_gelu"] = 0
 
-    def fuse(self, following: Following) -> None:
-        """Note that an activation is computed by the module before it."""
-        if isinstance(following.function, nn.Module):
-            self.put(following.place, Fused(following.function))
+    def fuse(self, place: Place) -> None:
+        """Note that the norm or the activation at a place is computed by the module before it."""
+        module = place.parent._modules.get(place.name)
+        if module is None:  # a function, which is an attribute of a layer
+            self._settings.setdefault(place.parent, {})[place.name] = identity
         else:
-            self._settings.setdefault(following.place.parent, {})["activation"] = identity
+            is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+            self.put(place, (FusedNorm if is_norm else Fused)(module))
 
     def keep_padding(self, model: nn.Module) -> None:
         """Note that encoders must not pass nested tensors to layers that were changed."""

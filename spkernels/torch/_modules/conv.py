@@ -285,7 +285,7 @@ class SparseConv2d(_SparseConv):
     -----
     A kernel of one element with stride 1 is a product with the input as it is.  Otherwise blocks of
     the input are copied once for each column of the kernel, and each of its rows is a product.
-    With stride 1 and few weights for each output, rows of the input overlap in one product.
+    With few weights for each output, rows of the input overlap in one product, without copies.
 
     The gradients are those of a dense convolution, at the places that are stored.
 
@@ -344,5 +344,5 @@ def _example(module, batch):
 
 CONV = Family(
     (nn.Conv1d, nn.Conv2d), lambda module: ("weight",), lambda module: ("bias",), _refuse, _make,
-    _example, fuses=True,
+    _example, fuses=True, folds=True,
 )  # fmt: skip

@@ -50,6 +50,9 @@ class Family:
         None if the module alone does not tell their shapes.
     fuses : bool
         Whether the layer may compute an activation that follows it.
+    folds : bool
+        Whether its sparse module has a method ``fold(norm)``, after which it computes a batch norm
+        that follows it.
     make_int8 : callable, optional
         ``make_int8(module, weights, inputs, activation, options)`` returns a module that multiplies
         bytes, for inputs of the range ``inputs``, or raises an error that says why it cannot.
@@ -65,6 +68,7 @@ class Family:
     make: Callable[[nn.Module, Sequence[Csr], str | None, Options], nn.Module]
     example: Callable[[nn.Module, int], tuple[Any, ...] | None]
     fuses: bool = False
+    folds: bool = False
     make_int8: Callable[..., nn.Module] | None = None
     make_for: Callable[..., nn.Module] | None = None
 
@@ -107,8 +111,9 @@ class Original:
 
     def restore(self, sparse: nn.Module) -> nn.Module:
         """Return the module with the values that the sparse module has now."""
-        # Loading may have put other parameters there.
-        for path, parameter in sparse.named_parameters():
+        # Loading may have put other parameters there.  The bias of a folded layer is not its own.
+        folded = getattr(sparse, "is_folded", False)
+        for path, parameter in () if folded else sparse.named_parameters():
             owner, leaf = _holder(self.module, path)
             if owner is not None and owner._parameters.get(leaf) is not parameter:
                 _give(owner, leaf, parameter)

@@ -13,6 +13,7 @@ import spkernels
 
 from .._packed import STORAGE, forget
 from .._weights import Csr, csr_of, read_weight
+from .fused import scales_of
 
 __all__ = ["SparseLayer", "drawn", "taken"]
 
@@ -41,6 +42,8 @@ class SparseLayer(nn.Module):
         self.activation, self.workers, self.pattern = activation, workers, pattern
         self.trained = trained
         self._shape, self._width = csr.shape, csr.width
+        # A plain attribute: what `densify_` needs is no buffer of the module.
+        self._unfolded: Csr | None = None
         if trained:
             self.values = nn.Parameter(csr.values)
         else:
@@ -67,8 +70,26 @@ class SparseLayer(nn.Module):
         return Csr(self.values, self.columns, self.offsets, self._width, self._shape)
 
     def weights(self) -> tuple[Csr, ...]:
-        """Return the sparse weights, in the order of the names that the family has."""
-        return (self.csr,)
+        """Return the sparse weights, in the order of the names that the family has.
+
+        Those of a layer that computes a batch norm as well are those before that.
+        """
+        return (self.csr if self._unfolded is None else self._unfolded,)
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether the layer computes a batch norm as well."""
+        return self._unfolded is not None
+
+    def fold(self, norm: nn.Module) -> None:
+        """Have the layer compute a batch norm of its channels as well, by running statistics."""
+        scales, shifts = scales_of(norm)
+        self._unfolded = csr = self.csr
+        each = torch.repeat_interleave(scales, csr.offsets.diff())
+        self._buffers["values"] = (csr.values.double() * each).to(csr.values.dtype)
+        if self.bias is not None:
+            shifts = shifts + self.bias.detach().double() * scales
+        self.bias = nn.Parameter(shifts.to(csr.values.dtype), requires_grad=False)
 
     @property
     def weight(self) -> torch.Tensor:

@@ -16,7 +16,7 @@ from .._threads import threads_of
 from .fused import Fused
 from .linear import SparseLinear
 
-__all__ = ["SparseSequential"]
+__all__ = ["SparseSequential", "has_hooks"]
 
 _GLOBAL_HOOKS: tuple[dict[int, Any], ...] = (
     _module._global_forward_hooks,
@@ -40,9 +40,9 @@ class SparseSequential(nn.Sequential):
             return super().forward(input)
         layers: list[SparseLinear] = []
         for module in self._modules.values():
-            if type(module) is Fused and not _has_hooks(module):
+            if type(module) is Fused and not has_hooks(module):
                 continue
-            if type(module) is SparseLinear and not _has_hooks(module):
+            if type(module) is SparseLinear and not has_hooks(module):
                 layers.append(module)
                 continue
             if layers:
@@ -52,8 +52,11 @@ class SparseSequential(nn.Sequential):
         return _call(layers, input) if layers else input
 
 
-def _has_hooks(module):
-    return module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether code is called before or after a module."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
+    )
 
 
 def _chain(layers, packed):

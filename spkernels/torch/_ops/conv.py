@@ -128,7 +128,7 @@ class Plan:
         count, rows, high, wide = self._sizes
         geometry = self._geometry
         found = geometry.sliding(x, self._dtype)
-        line = geometry.padded[1]
+        line = geometry.phases[1]
         made = np.empty((rows, high * line), self._dtype)
         whole = made.reshape(rows, high, line)[:, :, :wide]
         for image, operands in zip(out, found, strict=True):
