@@ -179,6 +179,11 @@ def _load(args: argparse.Namespace) -> tuple[Any, Any]:
     return model, _arguments(args.input)
 
 
+def _named_error(error: Exception) -> str:
+    """Return an error in words: those of some, as of a `KeyError`, say nothing without its name."""
+    return f"{type(error).__name__}: {error}"
+
+
 def _parts(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -208,9 +213,9 @@ def _module(path: Path, trusted: bool) -> Any:
                 "save the model by torch.export.save"
             ) from missing
         except Exception as broken:
-            raise _Wrong(f"{path} cannot be loaded: {broken}") from broken
+            raise _Wrong(f"{path} cannot be loaded: {_named_error(broken)}") from broken
     except Exception as error:
-        raise _Wrong(f"{path} cannot be loaded: {error}") from error
+        raise _Wrong(f"{path} cannot be loaded: {_named_error(error)}") from error
     if not isinstance(loaded, torch.nn.Module):
         what = "weights alone" if isinstance(loaded, dict) else f"a {type(loaded).__name__}"
         raise _Wrong(f"{path} holds {what}, not a module: save the whole model, torch.save(model)")
@@ -223,7 +228,7 @@ def _program(path: Path, inputs: list[_Shape]) -> tuple[Any, Any]:
     try:
         program = torch.export.load(path)
     except Exception as error:
-        raise _Wrong(f"{path} cannot be loaded: {error}") from error
+        raise _Wrong(f"{path} cannot be loaded: {_named_error(error)}") from error
     if inputs:
         return program, _arguments(inputs)
     if program.example_inputs is None:
@@ -242,7 +247,7 @@ def _onnx(path: Path, inputs: list[_Shape]) -> tuple[Any, dict[str, Any]]:
     try:
         model = onnx.load(path)
     except Exception as error:
-        raise _Wrong(f"{path} cannot be loaded: {error}") from error
+        raise _Wrong(f"{path} cannot be loaded: {_named_error(error)}") from error
     weights = {each.name for each in model.graph.initializer}
     wanted = [each for each in model.graph.input if each.name not in weights]
     given = _named(inputs, [each.name for each in wanted], path)

@@ -162,7 +162,7 @@ def test_files_that_are_no_models(capsys, given, tmp_path, module):
         (weights, "holds weights alone"),
         (listed, "holds a list, not a module"),
         (script, "is TorchScript"),
-        (broken, "cannot be loaded"),
+        (broken, "cannot be loaded: EOFError: "),
         (tmp_path / "none.pt", "there is no such file"),
         (tmp_path / "b.pt2", "there is no such file"),
     ):
