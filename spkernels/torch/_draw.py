@@ -79,6 +79,6 @@ class Pattern:
 def outline_of(weight: torch.Tensor) -> Csr:
     """Return a weight of the same shape and dtype without entries."""
     shape = tuple(weight.shape)
-    offsets = torch.zeros(shape[0] + 1, dtype=torch.int32)
-    none = torch.zeros(0, dtype=torch.int32)
-    return Csr(torch.zeros(0, dtype=weight.dtype), none, offsets, math.prod(shape[1:]), shape)
+    offsets = weight.new_zeros(shape[0] + 1, dtype=torch.int32)
+    none = weight.new_zeros(0, dtype=torch.int32)
+    return Csr(weight.new_zeros(0), none, offsets, math.prod(shape[1:]), shape)

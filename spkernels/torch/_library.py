@@ -50,8 +50,8 @@ def register(
     # This costs 6 microseconds a call; the decorator `torch.library.custom_op` costs 11.
     _LIBRARY.define(schema, tags=torch.Tag.pt2_compliant_tag)
     _LIBRARY.impl(name, compute, "CPU")
-    torch.library.register_fake(f"spkernels::{name}", fake, lib=_LIBRARY)
     op = getattr(torch.ops.spkernels, name).default
+    torch.library.register_fake(f"spkernels::{name}", _on_one_device(op, fake), lib=_LIBRARY)
     # `torch.library.register_autograd` knows no transform: gradients of `torch.func` are errors
     # with it, and derivatives in forward mode are zero without a word.
     forward, differentiable = _differentiable(name, op, setup_context, backward, jvp, vmap)
@@ -108,7 +108,29 @@ def _where_needed(forward, differentiable):
     return kernel
 
 
+def _on_one_device(op, fake):
+    """Return the function with a check: PyTorch calls it if a single tensor has no memory."""
+    names = [argument.name for argument in op._schema.arguments]
+
+    def checked(*args, **options):
+        given = {**dict(zip(names, args, strict=False)), **options}
+        tensors = {key: each for key, each in given.items() if isinstance(each, torch.Tensor)}
+        first, *others = tensors
+        device = tensors[first].device
+        for other in others:
+            if tensors[other].device != device:
+                raise ValueError(
+                    f"{other} must be on the device of {first}, {device}, got one on "
+                    f"{tensors[other].device}"
+                )
+        return fake(*args, **options)
+
+    return checked
+
+
 def _one_by_one(op, info, in_dims, args):
+    if info.batch_size == 0:
+        return _of_none(op, in_dims, args)
     results = [
         op(*(
             value.select(dim, place) if isinstance(dim, int) else value  # lists have lists of None
@@ -120,6 +142,26 @@ def _one_by_one(op, info, in_dims, args):
         return torch.stack(results), 0
     outputs = tuple(map(torch.stack, zip(*results, strict=True)))
     return outputs, (0,) * len(outputs)
+
+
+def _of_none(op, in_dims, args):
+    """Return the results for a batch without members, whose shapes those on no device tell."""
+    like = next(value for value in args if isinstance(value, torch.Tensor))
+    members = []
+    for value, dim in zip(args, in_dims, strict=True):
+        if isinstance(value, torch.Tensor):
+            shape = list(value.shape)
+            if dim is not None:
+                del shape[dim]
+            value = value.new_empty(shape, device="meta")
+        members.append(value)
+    found = op(*members)
+    single = isinstance(found, torch.Tensor)
+    outputs = tuple(
+        like.new_empty((0, *each.shape), dtype=each.dtype)
+        for each in ((found,) if single else found)
+    )
+    return (outputs[0], 0) if single else (outputs, (0,) * len(outputs))
 
 
 def _rounded(op):

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from torch.autograd.graph import increment_version
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import spkernels
 from spkernels import masks
@@ -61,7 +63,7 @@ class Weight:
         How often the values were read, so that what was derived knows whether it is current.
     """
 
-    __slots__ = ("_bias", "_columns", "_csr", "_matrix", "_offsets", "_packed", "_pointer",
+    __slots__ = ("_bias", "_columns", "_csr", "_matrix", "_offsets", "_packed", "_pointers",
                  "_seen", "_shape", "_values", "_versions", "derived", "reads")  # fmt: skip
 
     def __init__(self, values, columns, offsets, shape, forget):
@@ -69,19 +71,23 @@ class Weight:
         self._columns, self._offsets = weakref.ref(columns), weakref.ref(offsets)
         self._shape = shape
         self._matrix = None
+        #: The values that are packed; threads that read others meanwhile replace `_csr`.
+        self._packed: sp.csr_array | None = None
         self._bias: tuple[Any, np.ndarray | None] = None, None
         self.derived: dict[Any, Any] = {}
         self.reads = 0
         self._read(values, columns, offsets)
 
     def _read(self, values, columns, offsets):
+        for name, tensor in (("values", values), ("columns", columns), ("offsets", offsets)):
+            if not tensor.is_cpu:
+                raise TypeError(f"{name} must be on the CPU, got a tensor on {tensor.device}")
         self._csr = _checked(array_of(values), array_of(columns), array_of(offsets), self._shape)
-        # The arrays keep the memory alive, so an address means the same memory.
-        self._pointer = values.data_ptr()
-        self._versions = _versions(values, columns, offsets)
         self._seen = 0
-        self._packed = False
         self.reads += 1
+        # The arrays keep the memory alive, so an address means the same memory.
+        self._pointers = values.data_ptr(), columns.data_ptr(), offsets.data_ptr()
+        self._versions = _versions(values, columns, offsets)
 
     def holds(self, values, columns, offsets, shape) -> bool:
         """Return whether these are the weight's tensors and they have not changed."""
@@ -89,7 +95,7 @@ class Weight:
             self._values() is values
             and self._columns() is columns
             and self._offsets() is offsets
-            and self._pointer == values.data_ptr()
+            and self._pointers == (values.data_ptr(), columns.data_ptr(), offsets.data_ptr())
             and self._versions == _versions(values, columns, offsets)
             and self._shape == shape
         )
@@ -99,12 +105,15 @@ class Weight:
 
         What was measured about the structure is kept.
         """
+        versions = _versions(values, columns, offsets)
         if (
             self._values() is not values
             or self._columns() is not columns
             or self._offsets() is not offsets
             or self._versions is None
-            or self._versions[1:] != (columns._version, offsets._version)
+            or versions is None
+            or self._versions[1:] != versions[1:]
+            or self._pointers[1:] != (columns.data_ptr(), offsets.data_ptr())
             or self._shape != shape
         ):
             return False
@@ -120,7 +129,7 @@ class Weight:
         self, n: int, workers: int | None = None, pattern: str | None = None
     ) -> spkernels.PreparedMatrix | None:
         """Return the weight prepared for products with `n` rows, or None at its first product."""
-        if self._packed:
+        if self._packed is self._csr:
             return self._matrix
         self._seen += 1
         return None if self._seen == 1 or n == 0 else self.pack(n, workers, pattern)
@@ -142,20 +151,21 @@ class Weight:
     @property
     def packed(self) -> spkernels.PreparedMatrix | None:
         """The prepared weight if its values are packed, else None."""
-        return self._matrix if self._packed else None
+        return self._matrix if self._packed is self._csr else None
 
     def pack(
         self, n: int, workers: int | None = None, pattern: str | None = None
     ) -> spkernels.PreparedMatrix:
         """Prepare the weight for products with `n` rows; what was measured of it is kept."""
+        csr = self._csr
         if self._matrix is None:
             dtype, storage = STORAGE[self._values().dtype]
             self._matrix = spkernels.prepare(
-                self._csr, n=n, dtype=dtype, storage=storage, pattern=pattern, workers=workers
+                csr, n=n, dtype=dtype, storage=storage, pattern=pattern, workers=workers
             )
         else:
-            self._matrix.update_values(self._csr.data)
-        self._packed = True
+            self._matrix.update_values(csr.data)
+        self._packed = csr
         return self._matrix
 
 
@@ -191,8 +201,9 @@ class Kept:
             and columns is tensors[1]
             and offsets is tensors[2]
             and bias is self._bias
-            and (values._version, columns._version, offsets._version) == self._versions
+            # Tensors of inference mode have another address, and no version.
             and values.data_ptr() == pointers[0]
+            and (values._version, columns._version, offsets._version) == self._versions
             and (bias is None or bias.data_ptr() == pointers[1])
         )
 
@@ -291,9 +302,12 @@ def _checked(values, columns, offsets, shape):
 
 
 def _versions(*tensors):
+    """Return what counts changes in place, or None for tensors of inference mode: nothing does."""
+    if tensors[0].is_inference():  # a parameter that was converted there keeps its version
+        return None
     try:
         return tuple(tensor._version for tensor in tensors)
-    except RuntimeError:  # tensors made in inference mode count no changes
+    except RuntimeError:
         return None
 
 
@@ -312,7 +326,24 @@ def weight_of(
     weight = Weight(values, columns, offsets, shape, lambda _: _table.pop(key, None))
     if weight._versions is not None:
         _table[key] = weight
+    elif found is not None:
+        _table.pop(key, None)
     return weight
+
+
+def _count_fused_steps(optimizer, *_):
+    """Count the changes that a fused step made, which PyTorch does not count on a CPU."""
+    if torch.compiler.is_compiling():
+        torch.compiler.disable(_count_fused_steps)(optimizer)
+        return
+    for group in optimizer.param_groups:
+        if group.get("fused"):
+            for parameter in group["params"]:
+                if id(parameter) in _table:
+                    increment_version(parameter)
+
+
+register_optimizer_step_post_hook(_count_fused_steps)
 
 
 class _Cache:
@@ -320,21 +351,27 @@ class _Cache:
 
     def __init__(self, make):
         self._make = make
-        self._known: dict[tuple[Any, ...], Any] = {}
+        # By the first tensor, and then by the facts.
+        self._known: dict[int, dict[tuple[Any, ...], Any]] = {}
 
     def get(self, tensors: tuple[torch.Tensor, ...], *facts: Any) -> Any:
         """Return what ``make(*tensors, *facts)`` returned for these tensors as they are."""
-        key = id(tensors[0]), *facts
+        key = id(tensors[0])
         versions = _versions(*tensors)
-        found = self._known.get(key)
+        found = self._known.get(key, {}).get(facts)
         if found is not None and found[1] == versions:
             if all(ref() is tensor for ref, tensor in zip(found[0], tensors, strict=True)):
                 return found[2]
         made = self._make(*tensors, *facts)
         if versions is not None:
             first = weakref.ref(tensors[0], lambda _: self._known.pop(key, None))
-            self._known[key] = (first, *map(weakref.ref, tensors[1:])), versions, made
+            entry = (first, *map(weakref.ref, tensors[1:])), versions, made
+            self._known.setdefault(key, {})[facts] = entry
         return made
+
+    def forget(self, tensor: torch.Tensor) -> None:
+        """Drop what was made from a tensor, which was the first one."""
+        self._known.pop(id(tensor), None)
 
 
 @_Cache
@@ -382,6 +419,9 @@ def int8_of(
     return _int8.get((values, columns, offsets, scales), width)
 
 
-def forget(values: torch.Tensor) -> None:
-    """Drop what was packed from `values`, which may have changed unseen (through ``.data``)."""
-    _table.pop(id(values), None)
+def forget(*tensors: torch.Tensor) -> None:
+    """Drop what was made from some tensors, which may have changed unseen (through ``.data``)."""
+    for tensor in tensors:
+        _table.pop(id(tensor), None)
+        for cache in (_patterns, _masks, _int8):
+            cache.forget(tensor)

@@ -16,6 +16,8 @@ __all__ = ["Part", "Parts", "parts_of"]
 #: Weights that a row of the kernel has for each output at least if it is a product of its own.
 #: Each product reads and writes the sums once more.
 _MIN_ENTRIES = 8
+#: Divisions of a weight into parts that are kept.
+_MAX_KEPT = 8
 
 
 class Part:
@@ -153,6 +155,8 @@ def parts_of(
     key = kernel, groups, slides
     made = whole.derived.get(key)
     if made is None:
+        if len(whole.derived) >= _MAX_KEPT:  # each size of the input may have parts of its own
+            whole.derived.clear()
         made = whole.derived[key] = Parts(whole, *key)
     if trained or made.reads != whole.reads:
         made.read(values, whole.reads)

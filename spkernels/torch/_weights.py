@@ -128,7 +128,7 @@ def csr_of(weight: torch.Tensor) -> Csr:
     counts = mask.sum(1)
     total = int(counts.sum())
     index = torch.int32 if max(total, weight.shape[1]) <= _INT32_MAX else torch.int64
-    offsets = torch.zeros(shape[0] + 1, dtype=index)
+    offsets = torch.zeros(shape[0] + 1, dtype=index, device=weight.device)
     torch.cumsum(counts, 0, dtype=index, out=offsets[1:])
     columns = mask.nonzero()[:, 1].to(index)
     return Csr(weight[mask], columns, offsets, weight.shape[1], shape)
@@ -159,8 +159,8 @@ def dense_of(csr: Csr, zeros: np.ndarray | None = None) -> torch.Tensor:
     """Return the dense tensor of a weight, with the zeros of `negative_zeros` where they were."""
     height = csr.offsets.shape[0] - 1
     counts = csr.offsets.diff()
-    rows = torch.repeat_interleave(torch.arange(height), counts)
-    dense = torch.zeros(height, csr.width, dtype=csr.values.dtype)
+    rows = torch.repeat_interleave(torch.arange(height, device=counts.device), counts)
+    dense = csr.values.new_zeros(height, csr.width)
     if zeros is not None:
         bits = np.unpackbits(zeros, count=height * csr.width).astype(bool)
         dense[torch.from_numpy(bits).view(height, csr.width)] = -0.0

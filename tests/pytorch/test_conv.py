@@ -14,7 +14,7 @@ from torch import nn  # noqa: E402
 from torch_models import bits, pruned, same_bits  # noqa: E402
 
 import spkernels.torch  # noqa: E402
-from spkernels.torch import _lowering  # noqa: E402
+from spkernels.torch import _lowering, _packed, _parts  # noqa: E402
 from spkernels.torch._weights import csr_of  # noqa: E402
 
 CONV = torch.ops.spkernels.conv
@@ -355,3 +355,12 @@ def test_bad_arguments_of_modules():
     ]:
         with pytest.raises(ValueError, match=words):
             spkernels.torch.SparseConv2d(*arguments)
+
+
+def test_inputs_of_many_sizes_keep_few_parts_of_the_weight():
+    layer = spkernels.torch.SparseConv2d(8, 16, 3, sparsity=0.5).eval()
+    with torch.no_grad():
+        for size in range(5, 30):
+            layer(torch.ones(1, 8, size, size))
+    weight = _packed.weight_of(layer.values, layer.columns, layer.offsets, 8 * 9)
+    assert 0 < len(weight.derived) <= _parts._MAX_KEPT

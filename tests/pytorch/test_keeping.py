@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed.")
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
 
+import spkernels  # noqa: E402
 import spkernels.torch as st  # noqa: E402
 
 #: Every module is replaced, as no test may depend on times.
@@ -104,6 +105,108 @@ def test_modes_in_which_a_model_is_made_and_called(made_in, called_in):
         with called_in():
             torch.testing.assert_close(model(X), expected)
             assert model(X).is_inference() is (called_in is torch.inference_mode)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_model_that_inference_mode_converts_and_changes(trained):
+    model = nn.Sequential(st.SparseLinear(20, 7)).eval() if trained else sparse_model()
+    x = X.double()
+    with torch.inference_mode():
+        for _ in range(3):
+            model(X)  # packed for the tensors that are converted
+        model.half().double()
+        for factor in (1, 2):
+            for layer in model:
+                if isinstance(layer, st.SparseLinear):
+                    layer.values.mul_(factor)
+            expected = x
+            for layer in model:
+                if isinstance(layer, st.SparseLinear):
+                    expected = expected @ layer.weight.T + layer.bias
+                    expected = expected if layer.activation is None else expected.relu()
+            for _ in range(3):
+                torch.testing.assert_close(model(x), expected)
+
+
+@pytest.mark.parametrize("structure", ["linear", "sddmm", "sparse_attention"])
+def test_structures_whose_memory_moves(structure):
+    layer = st.SparseLinear(50, 70, sparsity=0.5).requires_grad_(False)
+    columns, offsets = layer.columns, layer.offsets
+    x, y = torch.randn(70, 8), torch.randn(50, 8)
+    ops = torch.ops.spkernels
+
+    def call():
+        if structure == "linear":  # values that are not packed are read where they are
+            weight = layer.values.requires_grad_(), columns, offsets, 50
+            return ops.linear(y.T, *weight).detach()
+        if structure == "sddmm":
+            return ops.sddmm(columns, offsets, x, y.T)
+        return ops.sparse_attention(x, y, y, columns, offsets)
+
+    expected = call()
+    for tensor in (columns, offsets):
+        tensor.share_memory_()
+    _ = [torch.full((size,), -1, dtype=torch.int32) for size in range(1, 4000)]  # in the old memory
+    torch.testing.assert_close(call(), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_fused_steps_of_an_optimizer_are_noticed(dtype, training, compiled):
+    """PyTorch counts no version for them."""
+    layer = st.SparseLinear(20, 7, sparsity=0.5, dtype=dtype).train(training)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0, fused=True)
+    step = torch.compile(optimizer.step, backend="eager") if compiled else optimizer.step
+    x = X.to(dtype)
+    for _ in range(3):
+        with torch.no_grad():
+            found = [layer(x) for _ in range(3)]
+        expected = x @ layer.weight.T + layer.bias
+        for result in found:
+            torch.testing.assert_close(result, expected, atol=0.05, rtol=0.05)
+        optimizer.zero_grad()
+        layer(x).sum().backward()
+        step()
+
+
+def test_tensors_that_are_swapped(monkeypatch):
+    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    layer = st.SparseLinear(20, 7, sparsity=0.5)
+    model = nn.Sequential(layer)
+    model(X).sum().backward()
+    with torch.no_grad():
+        for _ in range(3):
+            model.eval()(X)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state["0.values"] *= 2
+    for dtype in (torch.float32, torch.float64):
+        model.to(dtype).load_state_dict(state)
+        x = X.to(dtype)
+        for _ in range(3):
+            torch.testing.assert_close(model(x), x @ layer.weight.T + layer.bias)
+    assert layer.values.dtype is torch.float64
+
+
+def test_values_that_change_while_they_are_packed(monkeypatch):
+    from spkernels.torch import _packed
+
+    layer = st.SparseLinear(20, 7, sparsity=0.5).eval().requires_grad_(False)
+    weight = layer.values, layer.columns, layer.offsets, 20
+    prepare = spkernels.prepare
+
+    def prepare_meanwhile(*args, **options):
+        made = prepare(*args, **options)
+        layer.values.mul_(2)
+        _packed.weight_of(*weight)  # as another thread does
+        return made
+
+    monkeypatch.setattr(spkernels, "prepare", prepare_meanwhile)
+    for _ in range(2):
+        layer(X)  # the second call packs
+    monkeypatch.undo()
+    for _ in range(3):
+        torch.testing.assert_close(layer(X), X @ layer.weight.T + layer.bias)
 
 
 def test_copies_and_pickles_share_nothing():

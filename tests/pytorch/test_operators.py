@@ -178,6 +178,17 @@ def test_errors_name_the_argument(place, wrong, words):
             OPS.linear(*args)
 
 
+@pytest.mark.parametrize("place", [0, 1, 3, 5])
+@pytest.mark.parametrize("grad", [False, True])
+def test_tensors_on_several_devices_are_refused(place, grad):
+    """PyTorch asks for a result without values if a single tensor has no memory."""
+    args = [tensor(3, 5, grad=grad), *weight(7, 5), tensor(7)]
+    args[place] = args[place].to("meta")
+    words = "values must be on the device of x, meta, got" if place == 0 else "must be on the dev"
+    with pytest.raises(ValueError, match=words):
+        OPS.linear(*args)
+
+
 @pytest.mark.parametrize(
     ("columns", "offsets", "words"),
     [

@@ -184,3 +184,77 @@ def test_a_model_that_inductor_compiled():
     torch.testing.assert_close(gradient, layer.values.grad)
     with torch.no_grad():
         torch.testing.assert_close(made(x[:2]), expected(x[:2]))
+
+
+def test_batches_without_members():
+    layer, _ = trained("silu")
+    values, columns, offsets = layer.values.detach(), layer.columns, layer.offsets
+    none = torch.zeros(0, dtype=torch.float64)
+
+    def call(name, *batched):
+        return torch.func.vmap(lambda *members: getattr(OPS, name)(*members, *rest))(*batched)
+
+    rest = values, columns, offsets, 20
+    assert call("linear", none.view(0, 3, 20)).shape == (0, 3, 7)
+    rest = columns, offsets, 20, X.T
+    assert call("spmm", none.view(0, len(values))).shape == (0, 7, 3)
+    rest = X.mT[:20, :2], X.mT[:20, :2], columns, offsets
+    assert call("sparse_attention", none.view(0, 7, 2)).shape == (0, 7, 2)
+    rest = (none.view(3, 0),) * 2 + (none.view(0, 20), None, None, none.view(0, 0), None, None)
+    out, cells = call("lstm", none.view(0, 4, 3, 20))
+    assert out.shape == (0, 4, 3, 0) and cells.shape == (0, 3, 0)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_default_device_is_not_that_of_cpu_tensors(grad):
+    dense = nn.Sequential(nn.Linear(20, 7), nn.ReLU()).double()
+    nn.utils.prune.l1_unstructured(dense[0], "weight", 0.8)
+    nn.utils.prune.remove(dense[0], "weight")
+    expected = dense(X)
+    convolution = st.SparseConv2d(2, 3, 3, sparsity=0.5, dtype=torch.float64)
+    images = torch.linspace(-1, 1, 98, dtype=torch.float64).reshape(1, 2, 7, 7)
+    folded = convolution(images)
+    with torch.device("meta"), torch.set_grad_enabled(grad):
+        st.sparsify_(dense, example_inputs=X, min_speedup=1e-9)
+        found = dense(X)
+        assert isinstance(dense[0], st.SparseLinear)
+        same(convolution(images), folded)
+        if grad:
+            (found.sum() + convolution(images).sum()).backward()
+        assert dense[0].to_dense().weight.device == X.device
+        assert isinstance(st.densify_(dense)[0], nn.Linear)
+        same(dense(X), expected)
+        st.SparseLinear.from_linear(dense[0])
+    same(found, expected)
+
+
+@pytest.mark.parametrize("kind", [st.SparseLinear, st.SparseConv1d, st.SparseConv2d])
+def test_layers_are_made_on_the_default_device(kind):
+    with torch.device("meta"):
+        layer = kind(4, 6, *[3] * (kind is not st.SparseLinear), sparsity=0.5)
+        here = kind(4, 6, *[3] * (kind is not st.SparseLinear), sparsity=0.5, device="cpu")
+    assert {tensor.device.type for tensor in layer.state_dict().values()} == {"meta"}
+    assert {tensor.device.type for tensor in here.state_dict().values()} == {"cpu"}
+    layer.load_state_dict(here.state_dict(), assign=True)
+    assert (layer.values is not here.values) and torch.equal(layer.weight, here.weight)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_sequence_is_traced_in_every_mode(grad):
+    model = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 7)).double()
+    for place in (0, 2):
+        nn.utils.prune.l1_unstructured(model[place], "weight", 0.8)
+        nn.utils.prune.remove(model[place], "weight")
+    expected = model(X)
+    st.sparsify_(model, example_inputs=X, min_speedup=1e-9)
+    assert isinstance(model, st.SparseSequential)
+    with torch.set_grad_enabled(grad):
+        made = torch.jit.trace(model, X)
+        same(made(X), expected)
+        same(made(X[:2]), expected[:2])
+
+
+def test_script_is_refused_in_words():
+    for model in (st.SparseConv1d(2, 3, 3), nn.Sequential(nn.ReLU(), st.SparseLinear(4, 5))):
+        with pytest.raises(TypeError, match=r"Sparse\w+ cannot be compiled by torch.jit.script"):
+            torch.jit.script(model)

@@ -358,7 +358,9 @@ def _sparse(csr, bias, options):
 def _dense(module, name):
     """Return a layer without a bias that shares a weight of the module."""
     weight = getattr(module, name)
-    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=False)
+    layer = nn.utils.skip_init(
+        nn.Linear, weight.shape[1], weight.shape[0], bias=False, device=weight.device
+    )
     # A weight with a mask of pruning is no parameter of the module.
     layer.weight = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight.detach())
     return layer
@@ -419,12 +421,15 @@ def _is_faster(dense, sparse, inputs, modules, calls, min_speedup):
 def _example(module, batch):
     """Return the arguments of self-attention of one sequence whose length is the batch."""
     shape = (1, batch) if module.batch_first else (batch, 1)
-    dtype = module.out_proj.weight.dtype
-    query = torch.randn(*shape, module.embed_dim).to(dtype)
+    like = module.out_proj.weight
+
+    def drawn(width):
+        return torch.randn(*shape, width, device=like.device).to(like.dtype)
+
+    query = drawn(module.embed_dim)
     if module._qkv_same_embed_dim:
         return query, query, query
-    widths = module.kdim, module.vdim
-    return query, *(torch.randn(*shape, width).to(dtype) for width in widths)
+    return query, drawn(module.kdim), drawn(module.vdim)
 
 
 ATTENTION = Family(

@@ -49,6 +49,7 @@ class _SparseConv(SparseLayer):
         activation: str | None = None,
         workers: int | None = None,
         dtype: torch.dtype | None = None,
+        device: torch.device | str | int | None = None,
         generator: torch.Generator | None = None,
     ):
         if groups < 1 or in_channels % groups or out_channels % groups:
@@ -64,7 +65,7 @@ class _SparseConv(SparseLayer):
             csr, made, stride, padding, dilation, groups, padding_mode, activation, workers, None,
             trained=True,
         )  # fmt: skip
-        self.reset_parameters(generator)
+        self._begin(device, generator)
 
     @classmethod
     def of(
@@ -144,7 +145,7 @@ class _SparseConv(SparseLayer):
         layer = self._dense(
             self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
             self.dilation, self.groups, self.bias is not None, self.padding_mode,
-            dtype=self.values.dtype,
+            self.values.device, self.values.dtype,
         )  # fmt: skip
         with torch.no_grad():
             layer.weight.copy_(dense_of(self.csr))
@@ -219,10 +220,9 @@ class _SparseConv(SparseLayer):
             self._plans = {}
         self._plans[x.shape, x.stride(), x.dtype, self.activation] = plan
 
-    def repack(self) -> None:
-        """Have the next product read the values anew, after a change through ``.data``."""
+    def _drop(self):
         self._kept, self._plans = None, {}
-        super().repack()
+        super()._drop()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None, "_plans": {}}  # another process packs anew
@@ -261,6 +261,8 @@ class SparseConv2d(_SparseConv):
         The largest number of threads; by default `torch.get_num_threads`.
     dtype : torch.dtype, optional
         float32, float64, float16 or bfloat16; by default `torch.get_default_dtype`.
+    device : torch.device, optional
+        Where the parameters lie, by default `torch.get_default_device`; products need the CPU.
     generator : torch.Generator, optional
         The source of random places and values.
 

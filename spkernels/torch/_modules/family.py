@@ -125,7 +125,7 @@ class Original:
             weight = owner._parameters.get(leaf)
             if name in self._strides:
                 assert weight is not None
-                into = torch.empty_strided(csr.shape, self._strides.pop(name), dtype=dense.dtype)
+                into = dense.new_empty_strided(csr.shape, self._strides.pop(name))
                 weight.data = into.copy_(dense)
             else:
                 _give(owner, leaf, dense)

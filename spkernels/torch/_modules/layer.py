@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import torch
@@ -15,16 +15,49 @@ from .._packed import STORAGE, forget
 from .._weights import Csr, csr_of, read_weight
 from .fused import scales_of
 
-__all__ = ["SparseLayer", "drawn", "taken"]
+__all__ = ["SparseLayer", "SparseModule", "drawn", "taken"]
 
 
-class SparseLayer(nn.Module):
+class SparseModule(nn.Module):
+    """A module from whose tensors something is packed."""
+
+    values: torch.Tensor
+
+    def repack(self) -> None:
+        """Have the next product read the tensors anew, after a change through ``.data``."""
+        self._drop()
+        forget(*self.parameters(), *self.buffers())
+
+    def _drop(self):
+        """Drop what is packed from the values."""
+        forget(self.values)
+
+    def _apply(self, *args: Any, **options: Any) -> Self:
+        self._leave_to_be_swapped()
+        return super()._apply(*args, **options)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self._leave_to_be_swapped()
+        super()._load_from_state_dict(*args)
+
+    def _leave_to_be_swapped(self):
+        # PyTorch swaps no tensors to which there are weak references.
+        if torch.__future__.get_swap_module_params_on_conversion():
+            self.repack()
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be compiled by torch.jit.script: torch.jit.trace and "
+            "torch.export record it, torch.compile compiles it"
+        )
+
+
+class SparseLayer(SparseModule):
     """A layer whose weight is three tensors in CSR; what it computes is up to subclasses.
 
     The values are a Parameter if they are trained, and a buffer otherwise.
     """
 
-    values: torch.Tensor
     columns: torch.Tensor
     offsets: torch.Tensor
     bias: torch.Tensor | None
@@ -51,6 +84,11 @@ class SparseLayer(nn.Module):
         self.register_buffer("columns", csr.columns)
         self.register_buffer("offsets", csr.offsets)
         self.register_parameter("bias", bias)
+
+    def _begin(self, device, generator):
+        """Draw the first values, and move what was made on the CPU to a device."""
+        self.reset_parameters(generator)
+        self.to(torch.get_default_device() if device is None else device)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw values and bias anew: uniform, to the bound of PyTorch's dense layers.
@@ -107,10 +145,6 @@ class SparseLayer(nn.Module):
         dense = values.new_zeros(self._shape[0], self._width).index_put(places, values)
         return dense.reshape(self._shape)
 
-    def repack(self) -> None:
-        """Have the next product read the values anew, after a change through ``.data``."""
-        forget(self.values)
-
     def _load_from_state_dict(self, state_dict, prefix, *rest):
         if getattr(state_dict.get(f"{prefix}offsets"), "shape", None) == self.offsets.shape:
             for name, tensor in (("values", self.values), ("columns", self.columns)):
@@ -124,7 +158,7 @@ class SparseLayer(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set the mode.  While values are trained, they are read where they are, not packed."""
         if mode and self.trained:
-            self.repack()
+            self._drop()
         return super().train(mode)
 
     def leave_inference_mode(self) -> None:
@@ -152,14 +186,15 @@ def drawn(
     dtype: torch.dtype | None,
     generator: torch.Generator | None,
 ) -> Csr:
-    """Return a weight of a shape whose places are those of `mask`, or are drawn at random."""
+    """Return a weight of a shape whose places are those of `mask`, or are drawn on the CPU."""
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if dtype not in STORAGE:
         raise TypeError(f"dtype must be float32, float64, float16 or bfloat16, got {dtype}")
     if mask is None and 0 in shape:
-        mask = torch.zeros(shape, dtype=torch.bool)
+        mask = torch.zeros(shape, dtype=torch.bool, device="cpu")
     elif mask is None:
-        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        seed = torch.randint(2**62, (), generator=generator, device="cpu")
+        rng = np.random.default_rng(int(seed))
         kept = spkernels.datasets.random_pruned(shape[0], math.prod(shape[1:]), sparsity, rng=rng)
         mask = torch.from_numpy(kept.toarray() != 0).reshape(shape)
     elif tuple(mask.shape) != shape or mask.dtype is not torch.bool:

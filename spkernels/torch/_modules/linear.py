@@ -44,7 +44,7 @@ class SparseLinear(SparseLayer):
     dtype : torch.dtype, optional
         float32, float64, float16 or bfloat16; by default `torch.get_default_dtype`.
     device : torch.device, optional
-        Where the parameters lie; products need the CPU.
+        Where the parameters lie, by default `torch.get_default_device`; products need the CPU.
     generator : torch.Generator, optional
         The source of random places and values.
 
@@ -111,7 +111,7 @@ class SparseLinear(SparseLayer):
         activation: str | None = None,
         workers: int | None = None,
         dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
+        device: torch.device | str | int | None = None,
         generator: torch.Generator | None = None,
     ):
         for name, count in (("in_features", in_features), ("out_features", out_features)):
@@ -120,9 +120,7 @@ class SparseLinear(SparseLayer):
         csr = drawn((out_features, in_features), sparsity, mask, dtype, generator)
         made = None if not bias else nn.Parameter(csr.values.new_empty(out_features))
         self._set(csr, made, activation, workers, None, trained=True)
-        self.reset_parameters(generator)
-        if device is not None:
-            self.to(device)
+        self._begin(device, generator)
 
     @classmethod
     def of(
@@ -189,8 +187,9 @@ class SparseLinear(SparseLayer):
 
     def to_dense(self) -> nn.Linear:
         """Return a dense layer with the same weights; an activation is left out."""
+        values = self.values
         layer = nn.Linear(
-            self.in_features, self.out_features, self.bias is not None, dtype=self.values.dtype
+            self.in_features, self.out_features, self.bias is not None, values.device, values.dtype
         )
         with torch.no_grad():
             layer.weight.copy_(dense_of(self.csr))
@@ -203,10 +202,9 @@ class SparseLinear(SparseLayer):
         weight = weight_of(self.values, self.columns, self.offsets, self.in_features)
         return weight.packed or weight.pack(n, threads_of(self.workers), self.pattern)
 
-    def repack(self) -> None:
-        """Have the next product read the values anew, after a change through ``.data``."""
+    def _drop(self):
         self._packed, self._chain = None, ((), None)
-        super().repack()
+        super()._drop()
 
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         """Return ``activation(x @ W.T + bias + residual)``.
@@ -282,7 +280,8 @@ def _make(module, weights, activation, options: Options):
 
 
 def _example(module, batch):
-    return (torch.randn(batch, module.in_features).to(module.weight.dtype),)
+    weight = module.weight
+    return (torch.randn(batch, module.in_features, device=weight.device).to(weight.dtype),)
 
 
 LINEAR = Family(

@@ -15,11 +15,12 @@ from .._ops import linear_int8, linear_int8_now, multiply_rounded, step_of
 from .._packed import PackedBytes, int8_of
 from .._weights import Csr, bias_of
 from .family import Options
+from .layer import SparseModule
 
 __all__ = ["SparseInt8Linear", "make_int8"]
 
 
-class SparseInt8Linear(nn.Module):
+class SparseInt8Linear(SparseModule):
     """A linear layer whose sparse weight has a scale for each row, and its inputs have one scale.
 
     `sparsify_` makes it, with ``dtype="int8"``.  Inputs are rounded to bytes: values beyond the
@@ -69,6 +70,10 @@ class SparseInt8Linear(nn.Module):
         self._packed: PackedBytes | None = None
         # A plain attribute: what `densify_` needs is no buffer of the module.
         self._floats = csr
+
+    def _drop(self):
+        self._packed = None
+        super()._drop()
 
     def weights(self) -> tuple[Csr, ...]:
         """Return the weights before they were rounded."""

@@ -360,7 +360,7 @@ def _make_for(module, weights, calls: Sequence[Call], min_speedup, options: Opti
         for call in calls:
             steps, batch = _extent(module, call)
             rows = batch * steps if name.startswith("weight_ih") else batch
-            x = torch.randn(rows, layer.in_features).to(weight.dtype)
+            x = torch.randn(rows, layer.in_features, device=weight.device).to(weight.dtype)
             pair = [partial(F.linear, x, weight), partial(layer, x)]
             parts.append((times_of(pair, [layer]), call.count))
         seconds = total(parts).seconds
@@ -386,15 +386,17 @@ def _example(module, batch):
     shape = (_EXAMPLE_STEPS, batch, module.input_size)
     if module.batch_first:
         shape = (batch, _EXAMPLE_STEPS, module.input_size)
-    return (torch.randn(shape).to(_dtype(module)),)
+    return (_drawn(module, shape),)
 
 
 def _example_step(module, batch):
-    return (torch.randn(batch, module.input_size).to(_dtype(module)),)
+    return (_drawn(module, (batch, module.input_size)),)
 
 
-def _dtype(module):
-    return next(module.parameters()).dtype
+def _drawn(module, shape):
+    """Return a random input of a module."""
+    like = next(module.parameters())
+    return torch.randn(shape, device=like.device).to(like.dtype)
 
 
 def _weights(module):

@@ -36,7 +36,7 @@ class SparseSequential(nn.Sequential):
 
     def forward(self, input: Any) -> Any:
         """Call all modules in turn."""
-        if torch.compiler.is_compiling() or torch.is_grad_enabled() or any(_GLOBAL_HOOKS):
+        if torch.is_grad_enabled() or _is_traced() or any(_GLOBAL_HOOKS):
             return super().forward(input)
         layers: list[SparseLinear] = []
         for module in self._modules.values():
@@ -50,6 +50,10 @@ class SparseSequential(nn.Sequential):
                 layers.clear()
             input = module(input)
         return _call(layers, input) if layers else input
+
+
+def _is_traced():
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
 
 
 def has_hooks(module: nn.Module) -> bool:

@@ -341,7 +341,7 @@ def _backward(ctx, gradient):
         width = each * math.prod(kernel)
         nnz = columns.shape[0]
         places = (
-            torch.repeat_interleave(torch.arange(rows), offsets.diff(), output_size=nnz),
+            torch.repeat_interleave(offsets.diff().long(), output_size=nnz),
             columns.long(),
         )
         weight = values.new_zeros(rows, width).index_put(places, values)
