@@ -207,6 +207,19 @@ def test_a_transformer_is_copied_saved_compiled_and_exported():
             assert torch.equal(made(*args), dense(*args))
 
 
+def test_an_encoder_is_exported_for_batches_of_any_size():
+    layer = pruned(encoder_layer(batch_first=True))
+    dense = copy.deepcopy(layer)
+    x = torch.randn(2, 9, D)
+    st.sparsify_(layer, example_inputs=x, **ALL)
+    batch = torch.export.Dim("batch", min=1, max=10**4)
+    made = torch.export.export(layer, (x,), dynamic_shapes=({0: batch},)).module()
+    for size in (1, 2, 300):  # few and many scores
+        x = torch.randn(size, 9, D)
+        with torch.no_grad():
+            check(made(x), dense, x)
+
+
 def test_attributes_that_pytorch_reads_are_there():
     layer = pruned(encoder_layer(batch_first=True))
     dense = copy.deepcopy(layer)
