@@ -13,6 +13,11 @@
 #define FEW_ROWS 1024
 /* The most bytes of sums of a worker, whatever the shapes: see spk_workspace_limit. */
 #define MAX_SUMS ((ptrdiff_t)1 << 20)
+/* The share of L1 that rows of B may take before loads of them miss it, as A and the sums pass
+ * through L1, too.  Times of 128 to 1024 rows of 128 and 256 bytes fit it (Zen 5, L1 48 KiB;
+ * doc/decisions/row-panels.rst, decision-share-of-l1). */
+#define SHARE_OF_B 0.75
+
 ptrdiff_t spk_row_panels_tile(spk_dtype dtype, ptrdiff_t n, const spk_kernels *kernels,
                               const spk_machine *machine) {
   return spk_tile_of(n, spk_kernels_for(kernels, dtype, n)->lanes[dtype],
@@ -31,9 +36,12 @@ spk_status spk_choose_row_panels(const spk_sparse *A, ptrdiff_t width, ptrdiff_t
   const ptrdiff_t tile = spk_row_panels_tile(A->dtype, width, kernels, machine);
   kernels = spk_kernels_for(kernels, A->dtype, width);
   const ptrdiff_t vectors = tile / kernels->lanes[A->dtype];
-  if (block_rows == 0)
+  if (block_rows == 0) {
+    spk_machine usable = *machine;
+    usable.l1_bytes = (size_t)(SHARE_OF_B * (double)machine->l1_bytes);
     block_rows = spk_row_panels_block(A, spk_equal_rows_share(A, SPK_PAIRED_SHARE), vectors,
-                                      kernels, machine);
+                                      kernels, &usable);
+  }
   ptrdiff_t height = A->rows < FEW_ROWS ? ROW_PANEL_ROWS_FEW : SPK_ROW_PANEL_ROWS;
   const double row_panels = ceil((double)A->rows / (double)height), entries = (double)A->nnz;
   /* If a row panel has few entries in a block, blocks are as high as possible.  If even these
