@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -203,14 +203,15 @@ class Advice:
 
     def _what(self, best):
         """Return the layers that save most of the time, in words."""
-        saved: Counter[str] = Counter()
+        saved: dict[str, float] = defaultdict(float)
         for layer in self.measured:
             if layer.name in best.sparse:
                 left = 1 / layer.speedups[best.pattern][best.sparsity]
                 saved[layer.like] += layer.share * (1 - left)
         counts = Counter(layer.like for layer in self.measured)
-        total, names, share = saved.total(), [], 0.0
-        for like, part in saved.most_common():
+        total, share = sum(saved.values()), 0.0
+        names: list[str] = []
+        for like, part in sorted(saved.items(), key=lambda item: -item[1]):
             if share >= _MOST or len(names) == _MAX_NAMES:
                 break
             names.append(like if counts[like] == 1 else f"{like} (and {counts[like] - 1} like it)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from torch import nn
 
 from ._advice import Advice, AdvisedLayer, Outcome
+from ._arguments import check_callable, checked_workers
+from ._candidates import candidates_of, evaluating, find_calls, owners_of, strided
 from ._draw import Pattern, outline_of
 from ._exported import module_of
 from ._measure import MEASURED, ONE_THREAD, Times, least, predict, times_of, total
@@ -18,17 +21,7 @@ from ._modules import Options
 from ._onnx import read_onnx, session_of
 from ._profile import REST, profile, shares_of
 from ._record import Call, eager, example_calls
-from ._sparsify import (
-    _candidates,
-    _evaluating,
-    _find_calls,
-    _forms,
-    _modules,
-    _owners,
-    _strided,
-    check_callable,
-    checked_workers,
-)
+from ._trial import forms_of, modules_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -124,9 +117,9 @@ def advise(
         torch.random.fork_rng(devices=[]),
     ):
         model, calls, run, notes = _opened(model, example_inputs)
-        candidates, layers = _candidates(model, filter_fn, True, outline_of)
-        with _evaluating(model), _strided(candidates):
-            _find_calls(model, candidates, calls, ())
+        candidates, layers = candidates_of(model, filter_fn, True, outline_of)
+        with evaluating(model), strided(candidates):
+            find_calls(model, candidates, calls, ())
             whole = _Whole(lambda: [call.on(model) for call in calls], run, candidates, say)
             measured = _measured(candidates, grid, options, whole, say)
     return _advice(whole, candidates, layers, measured, grid, notes)
@@ -174,7 +167,7 @@ class _Whole:
         say("the whole model")
         self._call = call
         self._run = run or call
-        self._owners = _owners(candidates)
+        self._owners = owners_of(candidates)
         self._times = [times_of([self._run])]
         self._parts = [self._profile()]
 
@@ -275,11 +268,11 @@ def _times(candidate, call, pattern, sparsities, options):
     forms = []
     for sparsity in sparsities:
         candidate.weights = [pattern.draw(outline, sparsity, rng) for outline in outlines]
-        forms += _forms(candidate, _MIN_SPEEDUP, options)
+        forms += forms_of(candidate, _MIN_SPEEDUP, options)
     candidate.weights = outlines
-    functions = [lambda: candidate.on_dense(call)]
-    functions += [lambda form=form: call.on(form) for form in forms]
-    return times_of(functions, _modules(forms))
+    functions = [partial(candidate.on_dense, call)]
+    functions += [partial(call.on, form) for form in forms]
+    return times_of(functions, modules_of(forms))
 
 
 def _advice(whole, candidates, layers, measured, grid, notes):

@@ -84,7 +84,7 @@ def _differentiable(name, op, setup_context, backward, jvp, vmap):
     }
     if jvp is not None:
         methods["jvp"] = jvp
-    function = type(
+    function: Any = type(
         f"spkernels_{name}",
         (torch.autograd.Function,),
         {key: staticmethod(method) for key, method in methods.items()},

@@ -8,6 +8,7 @@ and shared, and packing suits the machine that runs the model.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,11 @@ class Weight:
                  "_seen", "_shape", "_values", "_versions", "derived", "reads")  # fmt: skip
 
     def __init__(self, values, columns, offsets, shape, forget):
-        self._values = weakref.ref(values, forget)
-        self._columns, self._offsets = weakref.ref(columns), weakref.ref(offsets)
+        self._values: Callable[[], Any] = weakref.ref(values, forget)
+        self._columns: Callable[[], Any] = weakref.ref(columns)
+        self._offsets: Callable[[], Any] = weakref.ref(offsets)
         self._shape = shape
-        self._matrix = None
+        self._matrix: spkernels.PreparedMatrix | None = None
         #: The values that are packed; threads that read others meanwhile replace `_csr`.
         self._packed: sp.csr_array | None = None
         self._bias: tuple[Any, np.ndarray | None] = None, None
@@ -87,7 +89,7 @@ class Weight:
         self.reads += 1
         # The arrays keep the memory alive, so an address means the same memory.
         self._pointers = values.data_ptr(), columns.data_ptr(), offsets.data_ptr()
-        self._versions = _versions(values, columns, offsets)
+        self._versions: Any = _versions(values, columns, offsets)
 
     def holds(self, values, columns, offsets, shape) -> bool:
         """Return whether these are the weight's tensors and they have not changed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -70,13 +69,15 @@ def shares_of(whole: Times, parts: Mapping[str, Times]) -> dict[str, float]:
 
 
 def _shortest(call, owners, read, clock):
-    starts, spent = {}, Counter()
+    starts: dict[nn.Module, float] = {}
+    spent: dict[str, float] = {}
 
     def before(module, args):
         starts[module] = read()
 
     def after(module, args, result):
-        spent[owners[module]] += read() - starts[module]
+        name = owners[module]
+        spent[name] = spent.get(name, 0.0) + read() - starts[module]
 
     handles = []
     for module in owners:
@@ -90,7 +91,7 @@ def _shortest(call, owners, read, clock):
                 spent.clear()
                 start = read()
                 call()
-                spent[REST] = read() - start - spent.total()
+                spent[REST] = read() - start - sum(spent.values())
                 done += 1
                 for name, seconds in spent.items():
                     shortest[name] = min(seconds, shortest.get(name, seconds))

@@ -9,7 +9,7 @@ from torch import nn  # noqa: E402
 from torch_models import X, bits, mlp, same_bits  # noqa: E402
 
 import spkernels.torch as st  # noqa: E402
-from spkernels.torch import _sparsify  # noqa: E402
+from spkernels.torch import _trial, _whole  # noqa: E402
 from spkernels.torch._measure import Times  # noqa: E402
 from spkernels.torch._modules import linear_int8  # noqa: E402
 
@@ -27,7 +27,8 @@ def bytes_win(monkeypatch):
         seconds = tuple(1.0 / (1 + place) for place in range(len(functions)))
         return Times(seconds, seconds)
 
-    monkeypatch.setattr(_sparsify, "times_of", times)
+    for module in (_trial, _whole):
+        monkeypatch.setattr(module, "times_of", times)
 
 
 def expected_of(layer, x):
@@ -113,7 +114,8 @@ def test_floats_stay_where_bytes_are_slower(monkeypatch):
         seconds = (3.0, 1.0, 2.0)[: len(functions)]
         return Times(seconds, seconds)
 
-    monkeypatch.setattr(_sparsify, "times_of", times)
+    for module in (_trial, _whole):
+        monkeypatch.setattr(module, "times_of", times)
     model = mlp()
     st.sparsify_(model, example_inputs=X, **ALL)
     assert type(model[0]) is st.SparseLinear

@@ -12,7 +12,7 @@ from torch.nn.utils import prune  # noqa: E402
 from torch_models import X, bits, mlp, pruned, same_bits  # noqa: E402
 
 import spkernels.torch as st  # noqa: E402
-from spkernels.torch import _sparsify  # noqa: E402
+from spkernels.torch import _trial, _whole  # noqa: E402
 from spkernels.torch._measure import Times  # noqa: E402
 
 #: Every module is replaced, as no test may depend on times.
@@ -163,8 +163,9 @@ def test_the_report_says_by_what_times_it_compares(monkeypatch, calm):
         assert sorted(owners.values()) == ["0", "0", "2"] and serial
         return {"0": Times((3.0,), (6.0,)), "2": Times((3.0,), (6.0,)), "": Times((4.0,), (9.0,))}
 
-    monkeypatch.setattr(_sparsify, "times_of", times_of)
-    monkeypatch.setattr(_sparsify, "profile", parts)
+    for module in (_trial, _whole):
+        monkeypatch.setattr(module, "times_of", times_of)
+    monkeypatch.setattr(_whole, "profile", parts)
     report = st.sparsify_(mlp(), example_inputs=X)
     assert (report.dense, report.sparse) == ((10.0, 1.0) if calm else (20.0, 4.0))
     assert report.predicted == pytest.approx(10 - 2 * 2 if calm else 20 - 2 * 2)

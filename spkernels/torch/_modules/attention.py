@@ -237,7 +237,7 @@ class SparseMultiheadAttention(nn.Module):
     def _extended(self, k, v, mask):
         """Return keys, values and mask with those that `bias_k` and `add_zero_attn` append."""
         batch, heads, cols, width = k.shape
-        if self.bias_k is not None:
+        if self.bias_k is not None and self.bias_v is not None:
             shape = (1, heads, 1, width)
             k = torch.cat([k, self.bias_k.view(shape).expand(batch, -1, -1, -1)], 2)
             v = torch.cat([v, self.bias_v.view(shape).expand(batch, -1, -1, -1)], 2)

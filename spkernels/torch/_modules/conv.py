@@ -196,11 +196,13 @@ class _SparseConv(SparseLayer):
             values = buffers["values"]
         if self._outer:
             x = F.pad(x, self._outer, self._mode)
-        weight = values, buffers["columns"], buffers["offsets"]
+        columns, offsets = buffers["columns"], buffers["offsets"]
+        weight = values, columns, offsets
         sizes = self.kernel_size, self.stride, self._inner, self.dilation, self.groups
         if not plain:
             return conv(x, *weight, *sizes, bias, self.activation, residual, self.workers)
-        if residual is None and self._kept is not None and self._kept.is_current(*weight, bias):
+        kept = self._kept if residual is None else None
+        if kept is not None and kept.is_current(values, columns, offsets, bias):
             plan = self._plans.get((x.shape, x.stride(), x.dtype, self.activation))
             if plan is not None:
                 return plan.run(x, None, self.workers)
@@ -214,7 +216,8 @@ class _SparseConv(SparseLayer):
 
     def _keep(self, plan, x, weight, bias):
         """Keep a plan for inputs like `x` while the weight is as it is."""
-        if self._kept is None or not self._kept.is_current(*weight, bias):
+        values, columns, offsets = weight
+        if self._kept is None or not self._kept.is_current(values, columns, offsets, bias):
             self._kept, self._plans = Kept(weight, bias), {}
         elif len(self._plans) >= _MAX_PLANS:
             self._plans = {}

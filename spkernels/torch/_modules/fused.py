@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -39,9 +41,10 @@ class FusedNorm(Fused):
 _NORMS: dict[type, type] = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d}
 
 
-def can_fold(norm: nn.Module | None, conv: nn.Module) -> bool:
+def can_fold(norm: Any, conv: Any) -> bool:
     """Return whether a convolution can compute a batch norm that follows it."""
-    if type(norm) is not _NORMS.get(type(conv)) or norm.training:
+    kind: Any = type(norm)
+    if _NORMS.get(type(conv)) is not kind or norm.training:
         return False
     if norm.running_mean is None or norm.running_var is None:
         return False
@@ -54,7 +57,7 @@ def can_fold(norm: nn.Module | None, conv: nn.Module) -> bool:
     return bool(scales.isfinite().all() and shifts.isfinite().all())
 
 
-def scales_of(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def scales_of(norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what a batch norm multiplies channels by and adds to them, in float64."""
     scales = (norm.running_var.double() + norm.eps).rsqrt()
     if norm.weight is not None:

@@ -119,7 +119,7 @@ class Plan:
             pairs = [(x.swapaxes(0, 1).reshape(-1, n), out.swapaxes(0, 1).reshape(-1, n))]
         else:
             n = out.shape[2] * out.shape[3]
-            pairs = zip(x.reshape(len(x), -1, n), out.reshape(len(out), -1, n), strict=True)
+            pairs = list(zip(x.reshape(len(x), -1, n), out.reshape(len(out), -1, n), strict=True))
         for columns, into in pairs:
             self._products.run(parted(columns, geometry.groups), into, workers)
 
@@ -220,9 +220,10 @@ def _checked(x, values, offsets, kernel_size, stride, padding, dilation, groups,
             f"groups must divide the {channels} channels of x and the {rows} rows of the weight, "
             f"got {groups}"
         )
-    two = [(1, *pair)[-2:] for pair in (size, kernel_size, stride, dilation)]
-    two.insert(3, (0, *padding)[-2:])
-    geometry = Geometry(channels, *two, groups)
+    size, kernel, step, gap = (
+        (1, *pair)[-2:] for pair in (size, kernel_size, stride, dilation)
+    )
+    geometry = Geometry(channels, size, kernel, step, (0, *padding)[-2:], gap, groups)
     if min(geometry.out) < 1:
         raise ValueError(
             f"x must be as large as the kernel at least, got {size} with padding {list(padding)} "

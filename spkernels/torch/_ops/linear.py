@@ -82,8 +82,9 @@ def _unpacked(left, array, bias, out, options):
     rows = array.reshape(count, left.shape[1])
     into = None if out is None else out.reshape(count, left.shape[0]).T
     column = None if bias is None else bias[:, None]
-    order = "F" if out is None else None
-    result = spkernels.spmm(left, rows.T, out=into, bias=column, order=order, **options)
+    if out is None:
+        options = {**options, "order": "F"}
+    result = spkernels.spmm(left, rows.T, out=into, bias=column, **options)
     return result.T.reshape(shape)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 import spkernels
@@ -38,6 +40,7 @@ def _compute(values, columns, offsets, width, dense, transpose=False, workers=No
     workers = threads_of(workers)
     weight, array = weight_of(values, columns, offsets, width), array_of(dense)
     pack = not values.requires_grad  # as in `linear`: an optimizer changes trained values soon
+    left: Any
     if transpose:
         matrix = weight.packed if pack else None
         left = weight.csr.T if matrix is None else matrix.T
