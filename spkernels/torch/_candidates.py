@@ -46,8 +46,10 @@ class Candidate:
     followings: tuple[Following, ...] = ()
     calls: list[Call] = field(default_factory=list)
     sparse: nn.Module | None = None
-    #: Of the dense module and its sparse forms, and the place of the form that is `sparse`.
-    times: tuple[Times, int] | None = None
+    #: A sparse module that is slower on its own, and the times of the dense one and of this one.
+    slower: tuple[nn.Module, Times] | None = None
+    #: Of the dense module and of `sparse`.
+    times: Times | None = None
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -12,6 +12,7 @@ from torch import nn
 
 from ._arguments import check_callable, checked_workers
 from ._candidates import candidates_of, evaluating, find_calls, is_sparse, strided
+from ._followers import try_followers
 from ._modules import Options
 from ._modules.family import Original
 from ._record import eager, example_calls
@@ -91,6 +92,9 @@ def sparsify_(
     The model is called many times, in evaluation mode and without gradients.  A module stays dense
     if it has hooks, a method ``forward`` or parameters of its own, if other code of the model reads
     its weight, or if the model fails with the sparse one.
+
+    Linear layers that follow each other in a `torch.nn.Sequential` are called together, so one that
+    is slower on its own is measured with the sparse one before it as well.
 
     In `torch.nn.MultiheadAttention` each weight is measured on its own, and so are the linear
     layers of `torch.nn.TransformerEncoderLayer`.  The fused path of that layer reads dense weights,
@@ -176,6 +180,7 @@ def _sparsify(model, filter_fn, min_speedup, options, calls, batches):
         find_calls(model, candidates, calls, batches)
         for candidate in candidates:
             try_candidate(candidate, options, min_speedup)
+        try_followers(candidates, min_speedup)
         leave_needed(model, calls, candidates)
         swap = swap_of(model, candidates)
         report = measure_whole(model, swap, calls, min(min_speedup, 1 - _NOISE), candidates)

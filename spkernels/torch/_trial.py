@@ -12,11 +12,11 @@ from torch import nn
 
 from ._candidates import Candidate
 from ._difference import difference_of
-from ._measure import times_of, total
+from ._measure import Times, times_of, total
 from ._modules import Options
 from ._record import is_dense
 
-__all__ = ["forms_of", "modules_of", "stay_dense", "try_candidate"]
+__all__ = ["decide", "forms_of", "modules_of", "stay_dense", "try_candidate"]
 
 
 def try_candidate(candidate: Candidate, options: Options, min_speedup: float) -> None:
@@ -33,29 +33,35 @@ def try_candidate(candidate: Candidate, options: Options, min_speedup: float) ->
         functions += [partial(call.on, form) for form in forms]
         parts.append((times_of(functions, modules_of(forms)), call.count))
     times = total(parts)
-    dense_time, sparse_time = times.seconds[0], min(times.seconds[1:])
-    place = times.seconds.index(sparse_time, 1)
+    place = times.seconds.index(min(times.seconds[1:]), 1)
     sparse = forms[place - 1]
     patterns, kernel = sparse.describe()
-    layer = replace(
+    candidate.layer = replace(
         candidate.layer,
         input=first.shape,
         calls=sum(call.count for call in candidate.calls),
         pattern=patterns,
         kernel=kernel,
-        dense=dense_time,
-        sparse=sparse_time,
-        basis=times.basis,
         error=difference_of(candidate.on_dense(first), first.on(sparse)),
         fused=tuple(one.place.name for one in candidate.followings),
     )
-    candidate.layer = layer
+    wall, serial = ((seconds[0], seconds[place]) for seconds in (times.wall, times.serial))
+    decide(candidate, sparse, Times(wall, serial, times.calm), min_speedup)
+
+
+def decide(candidate: Candidate, sparse: nn.Module, times: Times, min_speedup: float) -> None:
+    """Keep a sparse module if it is faster, by the times of the dense one and of this one."""
+    dense_time, sparse_time = times.seconds
+    candidate.layer = replace(
+        candidate.layer, dense=dense_time, sparse=sparse_time, basis=times.basis, reason=""
+    )
     if dense_time < min_speedup * sparse_time:
-        stay_dense(candidate, f"{layer.speedup:.2f} times as fast")
+        stay_dense(candidate, f"{candidate.layer.speedup:.2f} times as fast")
+        candidate.slower = sparse, times
         return
     _take_attributes(sparse, candidate.module)
-    candidate.sparse = sparse
-    candidate.times = times, place
+    candidate.sparse, candidate.slower = sparse, None
+    candidate.times = times
 
 
 def _why_not_called(candidate):

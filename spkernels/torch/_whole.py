@@ -157,7 +157,7 @@ def _compare(call_as, swapped):
 def _savings(candidates, shares):
     """Return the share of the time that each candidate takes, and what is left of that."""
     return [
-        (shares.get(candidate.layer.name, 0.0), times.seconds[place] / times.seconds[0])
+        (shares.get(candidate.layer.name, 0.0), sparse / dense)
         for candidate in candidates
-        for times, place in [candidate.times]
+        for dense, sparse in [candidate.times.seconds]
     ]

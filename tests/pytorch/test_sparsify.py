@@ -12,7 +12,7 @@ from torch.nn.utils import prune  # noqa: E402
 from torch_models import X, bits, mlp, pruned, same_bits  # noqa: E402
 
 import spkernels.torch as st  # noqa: E402
-from spkernels.torch import _trial, _whole  # noqa: E402
+from spkernels.torch import _followers, _trial, _whole  # noqa: E402
 from spkernels.torch._measure import Times  # noqa: E402
 
 #: Every module is replaced, as no test may depend on times.
@@ -175,6 +175,37 @@ def test_the_report_says_by_what_times_it_compares(monkeypatch, calm):
     assert layer.basis == report.basis == report.to_dict()["basis"] == words
     assert ("\n* by one thread" in str(report)) is not calm
     assert ("4e+03*     1.50x" in str(report)) is not calm
+
+
+@pytest.mark.parametrize(("chained", "wins"), [(1.5, True), (2.95, False)])
+def test_a_layer_that_is_slower_alone_is_tried_in_its_chain(monkeypatch, chained, wins):
+    def alone(functions, modules):
+        sparse = 1.0 if alone.calls == 0 else 2.2
+        alone.calls += 1
+        return Times((2.0, sparse), (4.0, sparse))
+
+    def together(functions, modules):
+        # What the layer before gives, and then the dense one; and both as a chain.
+        assert {type(module).__name__ for module in modules} == {"SparseSequential", "SparseLinear"}
+        apart, chain = (function() for function in functions)
+        torch.testing.assert_close(apart, chain)
+        return Times((3.0, chained), (5.0, chained))
+
+    def whole(functions, modules, ready):
+        return Times((2.0, 1.0), (2.0, 1.0))
+
+    alone.calls = 0
+    monkeypatch.setattr(_trial, "times_of", alone)
+    monkeypatch.setattr(_followers, "times_of", together)
+    monkeypatch.setattr(_whole, "times_of", whole)
+    model = mlp()
+    expected = model(X)
+    report = st.sparsify_(model, example_inputs=X)
+    assert [layer.replaced for layer in report.layers] == [True, wins]
+    last = report.layers[1]
+    assert (last.dense, last.sparse) == (2.0, pytest.approx(chained - 1.0))
+    assert last.reason == ("" if wins else "1.03 times as fast")
+    torch.testing.assert_close(model(X), expected)
 
 
 def test_batch_sizes_stand_for_inputs():
