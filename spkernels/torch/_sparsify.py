@@ -60,7 +60,7 @@ def sparsify_(
         The dtype of products.  None keeps that of the weights.  With "int8", the weights of linear
         layers are rounded to bytes with a scale for each row, and so are their inputs, by the range
         that the example inputs produce.  This is done where bytes are faster than floats; the
-        report has the error that it makes.
+        report has the error that it makes.  Other modules stay in floats.
     pattern : str, optional
         The pattern of the weights, as in `spkernels.prepare`.
     workers : int, optional
@@ -192,7 +192,7 @@ def _sparsify(model, filter_fn, min_speedup, options, calls, batches):
     return replace(
         report,
         layers=tuple(known.get(layer.name, layer) for layer in layers),
-        notes=_notes(model, candidates),
+        notes=_notes(model, candidates, options),
     )
 
 
@@ -234,9 +234,15 @@ def _finish(candidate):
     original.free()
 
 
-def _notes(model, candidates):
+def _notes(model, candidates, options):
     notes = [note for candidate in candidates for note in candidate.notes]
     swapped = sum(candidate.sparse is not None for candidate in candidates)
+    floats = sum(
+        candidate.sparse is not None and candidate.family.make_int8 is None
+        for candidate in candidates
+    )
+    if options.int8 and floats:
+        notes.append(f"int8 is for linear layers: {count_of(floats, 'other module')} in floats")
     standing = (module for module in model.modules() if is_sparse(module))
     before = sum(bool(module.original.names) for module in standing) - swapped
     if before:

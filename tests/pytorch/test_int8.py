@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed.")
 from torch import nn  # noqa: E402
-from torch_models import X, bits, mlp, same_bits  # noqa: E402
+from torch_models import X, bits, mlp, pruned, same_bits  # noqa: E402
 
 import spkernels.torch as st  # noqa: E402
 from spkernels.torch import _trial, _whole  # noqa: E402
@@ -107,6 +107,13 @@ def test_weights_that_int8_cannot_hold_stay_floats(bytes_win):
     report = st.sparsify_(model, example_inputs=X.abs() + 1, **ALL)
     assert type(model[0]) is st.SparseLinear and type(model[2]) is not st.SparseInt8Linear
     assert any("0 has no int8" in note for note in report.notes)
+
+
+def test_the_report_counts_sparse_modules_that_have_no_int8(bytes_win):
+    layers = pruned(nn.Linear(20, 30)), nn.Unflatten(1, (3, 10)), pruned(nn.Conv1d(3, 4, 3))
+    report = st.sparsify_(nn.Sequential(*layers).eval(), example_inputs=torch.randn(4, 20), **ALL)
+    assert [layer.replaced for layer in report.layers] == [True, True]
+    assert "int8 is for linear layers: 1 other module in floats" in report.notes
 
 
 def test_floats_stay_where_bytes_are_slower(monkeypatch):
