@@ -29,12 +29,13 @@ from ._modules import (
     SparseRNN,
     SparseRNNCell,
     SparseSequential,
+    SparseTransformerDecoderLayer,
+    SparseTransformerEncoderLayer,
 )
 from ._modules.family import Original
-from ._modules.fused import Fused, FusedNorm
+from ._modules.fused import Fused, FusedNorm, identity
 from ._report import Layer, Report
 from ._sparsify import densify_, sparsify_
-from ._swap import identity
 from ._weights import Csr
 
 __all__ = [
@@ -55,6 +56,8 @@ __all__ = [
     "SparseRNN",
     "SparseRNNCell",
     "SparseSequential",
+    "SparseTransformerDecoderLayer",
+    "SparseTransformerEncoderLayer",
     "advise",
     "densify_",
     "sparsify_",

@@ -18,8 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from ._modules import (
+    SparseSequential,
+    SparseTransformerDecoderLayer,
+    SparseTransformerEncoderLayer,
+)
+from ._modules.chain import has_hooks
 from ._modules.fused import can_fold
-from ._modules.sequential import SparseSequential, has_hooks
 from ._swap import Place, places_of
 
 __all__ = ["Chains", "Following", "unbroken"]
@@ -39,7 +44,10 @@ _MODULES: dict[type, Callable[[Any], str | None]] = {
 _FUNCTIONS: dict[Any, str] = {
     F.relu: "relu", torch.relu: "relu", F.gelu: "gelu", F.silu: "silu"
 }  # fmt: skip
-_LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+_LAYERS = (
+    nn.TransformerEncoderLayer, nn.TransformerDecoderLayer,
+    SparseTransformerEncoderLayer, SparseTransformerDecoderLayer,
+)  # fmt: skip
 _SEQUENTIALS = (nn.Sequential, SparseSequential)
 #: The name for the result of a parent.
 _RESULT = ""

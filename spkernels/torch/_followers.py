@@ -13,8 +13,7 @@ from torch import nn
 
 from ._candidates import Candidate
 from ._measure import Times, times_of, total
-from ._modules import SparseLinear
-from ._modules.sequential import SparseSequential
+from ._modules import SparseLinear, SparseSequential
 from ._swap import Place
 from ._trial import decide, modules_of
 

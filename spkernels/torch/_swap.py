@@ -5,20 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
-from ._modules.fused import Fused, FusedNorm
-from ._modules.sequential import SparseSequential
+from ._modules import (
+    SparseSequential,
+    SparseTransformerDecoderLayer,
+    SparseTransformerEncoderLayer,
+)
+from ._modules.fused import Fused, FusedNorm, identity
 
 __all__ = ["Place", "Swap", "places_of", "restore"]
 
 #: The attribute of a layer that holds the values of settings as they were.
 _SETTINGS = "_dense_settings"
-
-def identity(x: torch.Tensor) -> torch.Tensor:
-    """Return `x`: the activation of a layer in which the product before it computes that."""
-    return x
+#: The classes of parents in which sparse modules pass arrays to each other.
+_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Sequential: SparseSequential,
+    nn.TransformerEncoderLayer: SparseTransformerEncoderLayer,
+    nn.TransformerDecoderLayer: SparseTransformerDecoderLayer,
+}
+_DENSE_CLASSES = {sparse: dense for dense, sparse in _CLASSES.items()}
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Swap:
         self._modules: list[tuple[Place, nn.Module, nn.Module]] = []
         self._settings: dict[nn.Module, dict[str, Any]] = {}
         # What `make` found, for `undo`.
-        self._sequentials: list[nn.Sequential] = []
+        self._parents: list[nn.Module] = []
         self._before: dict[nn.Module, dict[str, Any]] = {}
 
     def put(self, place: Place, new: nn.Module) -> None:
@@ -79,9 +85,9 @@ class Swap:
         """Make the changes."""
         for place, _, new in self._modules:
             place.parent._modules[place.name] = new
-            if type(place.parent) is nn.Sequential:
-                place.parent.__class__ = SparseSequential
-                self._sequentials.append(place.parent)
+            if type(place.parent) in _CLASSES:
+                place.parent.__class__ = _CLASSES[type(place.parent)]
+                self._parents.append(place.parent)
         for layer, settings in self._settings.items():
             own = layer.__dict__
             earlier = own.get(_SETTINGS, {})  # of a swap before this one, which restores first
@@ -99,16 +105,15 @@ class Swap:
         """Take the changes back."""
         for place, old, _ in self._modules:
             place.parent._modules[place.name] = old
-        for sequential in self._sequentials:
-            sequential.__class__ = nn.Sequential
+        for parent in self._parents:
+            parent.__class__ = _DENSE_CLASSES[type(parent)]
         for layer, before in self._before.items():
             layer.__dict__.update(before)
-        self._sequentials.clear()
+        self._parents.clear()
         self._before.clear()
 
 
 def restore(layer: nn.Module) -> None:
     """Give a layer the class and the settings that it had before a swap."""
-    if type(layer) is SparseSequential:
-        layer.__class__ = nn.Sequential
+    layer.__class__ = _DENSE_CLASSES.get(type(layer), type(layer))
     layer.__dict__.update(layer.__dict__.pop(_SETTINGS, {}))

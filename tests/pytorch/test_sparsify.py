@@ -208,6 +208,37 @@ def test_a_layer_that_is_slower_alone_is_tried_in_its_chain(monkeypatch, chained
     torch.testing.assert_close(model(X), expected)
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("how", ["forward", "hook", "pre-hook", "global hook"])
+def test_code_around_a_module_is_called(how, place):
+    model = mlp()
+    st.sparsify_(model, example_inputs=X, **ALL)
+    called = []
+
+    def note(module, *_):
+        if module is model[place]:
+            called.append(module)
+
+    with torch.no_grad():
+        for _ in range(3):
+            expected = model(X)
+        if how == "forward":
+            forward = model[place].forward
+            model[place].forward = lambda x: (called.append(1), forward(x))[1]
+        elif how == "hook":
+            model[place].register_forward_hook(note)
+        elif how == "pre-hook":
+            model[place].register_forward_pre_hook(note)
+        else:
+            handle = nn.modules.module.register_module_forward_hook(note)
+        try:
+            torch.testing.assert_close(model(X), expected)
+        finally:
+            if how == "global hook":
+                handle.remove()
+    assert len(called) == 1
+
+
 def test_batch_sizes_stand_for_inputs():
     report = st.sparsify_(mlp(), example_inputs=[1, 16], **ALL)
     assert [layer.input for layer in report.layers] == [(1, 20), (1, 30)]

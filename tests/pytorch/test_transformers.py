@@ -11,8 +11,12 @@ import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
 
 import spkernels.torch as st  # noqa: E402
-from spkernels.torch._modules import SparseMultiheadAttention  # noqa: E402
-from spkernels.torch._swap import identity  # noqa: E402
+from spkernels.torch._modules import (  # noqa: E402
+    SparseMultiheadAttention,
+    chain,
+    transformer,
+)
+from spkernels.torch._modules.fused import identity  # noqa: E402
 from tests.torch_models import bits, same_bits  # noqa: E402
 
 ALL = {"min_speedup": 1e-9}
@@ -67,6 +71,67 @@ def doubled(values):
     if isinstance(values, dict):
         return dict(zip(values, doubled(values.values()), strict=True))
     return [value.double() if value.is_floating_point() else value for value in values]
+
+
+@pytest.fixture
+def chained(monkeypatch):
+    """The shapes of the inputs of all chains that layers call."""
+    shapes = []
+
+    def call_chain(layers, x):
+        shapes.append(tuple(x.shape))
+        return chain.call_chain(layers, x)
+
+    monkeypatch.setattr(transformer, "call_chain", call_chain)
+    return shapes
+
+
+@pytest.mark.parametrize("activation", [F.gelu, nn.ReLU(), nn.Softplus()])
+@pytest.mark.parametrize("kind", [nn.TransformerEncoderLayer, nn.TransformerDecoderLayer])
+def test_the_linear_layers_are_one_chain_where_nobody_is_between(chained, kind, activation):
+    layer = pruned(encoder_layer(kind, activation=activation, batch_first=True))
+    x = torch.randn(3, 5, D)
+    inputs = (x,) if kind is nn.TransformerEncoderLayer else (x, torch.randn(3, 4, D))
+    st.sparsify_(layer, example_inputs=inputs, **ALL)
+    name = kind.__name__.replace("Transformer", "SparseTransformer")
+    assert type(layer) is getattr(st, name) and isinstance(layer, kind)
+    count = 0 if isinstance(activation, nn.Softplus) else 1
+    chained.clear()
+    with torch.no_grad():
+        for _ in range(3):
+            expected = layer(*inputs)
+        assert chained == count * 3 * [(3, 5, D)]
+        assert torch.equal(kind._ff_block(layer, x), layer._ff_block(x))
+    for module in (layer.linear1, layer.linear2, layer.dropout, layer.activation):
+        if not isinstance(module, nn.Module):
+            continue
+        calls = []
+        chained.clear()
+        with module.register_forward_hook(lambda *_, calls=calls: calls.append(1)):
+            with torch.no_grad():
+                assert torch.equal(layer(*inputs), expected)
+        assert (len(calls), chained) == (1, [])
+    layer.train()
+    with torch.no_grad():
+        layer(*inputs)
+    layer.eval()
+    layer(*inputs).sum().backward()
+    assert chained == []
+    assert type(st.densify_(layer)) is kind
+
+
+def test_a_copy_and_a_pickle_have_the_class_of_the_layer():
+    layer = pruned(encoder_layer(batch_first=True))
+    x = torch.randn(3, 5, D)
+    st.sparsify_(layer, example_inputs=x, **ALL)
+    stored = io.BytesIO()
+    torch.save(layer, stored)
+    stored.seek(0)
+    for made in (copy.deepcopy(layer), torch.load(stored, weights_only=False)):
+        assert type(made) is st.SparseTransformerEncoderLayer
+        with torch.no_grad():
+            torch.testing.assert_close(made(x), layer(x))
+        assert type(st.densify_(made)) is nn.TransformerEncoderLayer
 
 
 ACTIVATIONS = [

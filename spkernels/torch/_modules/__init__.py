@@ -16,11 +16,13 @@ from .recurrent import (
     SparseRNNCell,
 )
 from .sequential import SparseSequential
+from .transformer import SparseTransformerDecoderLayer, SparseTransformerEncoderLayer
 
 __all__ = ["FAMILIES", "Family", "Options", "SparseConv1d", "SparseConv2d", "SparseGRU",
            "SparseGRUCell", "SparseInt8Linear", "SparseLSTM", "SparseLSTMCell", "SparseLinear",
            "SparseMultiheadAttention", "SparseRNN", "SparseRNNCell",
-           "SparseSequential"]  # fmt: skip
+           "SparseSequential", "SparseTransformerDecoderLayer",
+           "SparseTransformerEncoderLayer"]  # fmt: skip
 
 #: What can be replaced: by the exact type of the module, as a subclass may compute something else.
 FAMILIES: dict[type, Family] = {
