@@ -257,7 +257,7 @@ def test_out_may_overlap_the_input():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="This system has no fork().")
-def test_a_forked_child_multiplies():
+def test_a_forked_child_multiplies(tmp_path):
     script = SETUP + """
 W = [prepare(sp.csr_array(np.where(np.random.default_rng(i).random((300, 300)) < 0.2, 1.0, 0)), n=n)
      for i, n in ((0, 200), (1, 200))]
@@ -268,4 +268,4 @@ check = lambda: np.testing.assert_array_equal(chain(X), expected[1])
 assert in_child(check) == 0
 check()
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120, cwd=tmp_path)
