@@ -88,7 +88,8 @@ class SparseLayer(SparseModule):
     def _begin(self, device, generator):
         """Draw the first values, and move what was made on the CPU to a device."""
         self.reset_parameters(generator)
-        self.to(torch.get_default_device() if device is None else device)
+        # Old releases of torch.get_default_device do not know of ``with torch.device``.
+        self.to(torch.empty(0).device if device is None else device)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw values and bias anew: uniform, to the bound of PyTorch's dense layers.
