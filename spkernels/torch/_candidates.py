@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._chain import Chains, Following, unbroken
+from ._following import Chains, Following, unbroken
 from ._measure import Times
 from ._modules import FAMILIES
 from ._modules.family import Family, Original
@@ -69,7 +69,10 @@ class Candidate:
 
     def on_dense(self, call: Call) -> Any:
         """Call the dense module and what follows it."""
-        result = call.on(self.module)
+        return self.follow(call.on(self.module))
+
+    def follow(self, result: Any) -> Any:
+        """Return what all that follows the module makes of its result."""
         for following in self.followings:
             result = following.function(result)
         return result

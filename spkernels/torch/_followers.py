@@ -12,6 +12,7 @@ from typing import cast
 from torch import nn
 
 from ._candidates import Candidate
+from ._following import next_of
 from ._measure import Times, times_of, total
 from ._modules import SparseLinear, SparseSequential
 from ._swap import Place
@@ -23,8 +24,12 @@ __all__ = ["try_followers"]
 _MIN_SECONDS = 1e-7
 
 
-def try_followers(candidates: list[Candidate], min_speedup: float) -> None:
-    """Measure linear layers that are slower on their own with the sparse ones before them."""
+def try_followers(candidates: list[Candidate], min_speedup: float) -> bool:
+    """Measure linear layers that are slower on their own with the sparse ones before them.
+
+    Return whether one of them becomes sparse.
+    """
+    found = False
     before: dict[Place, Candidate] = {}
     for candidate in candidates:
         first = before.get(candidate.places[0]) if len(candidate.places) == 1 else None
@@ -32,22 +37,20 @@ def try_followers(candidates: list[Candidate], min_speedup: float) -> None:
             form, alone = candidate.slower
             if type(form) is SparseLinear and _same_calls(first, candidate):
                 decide(candidate, form, _in_chain(first, candidate, form, alone), min_speedup)
+                found = found or candidate.sparse is not None
         candidate.slower = None
         if type(candidate.sparse) is SparseLinear and len(candidate.places) == 1:
             next_place = _next(candidate)
             if next_place is not None:
                 before[next_place] = candidate
+    return found
 
 
 def _next(candidate):
     """Return the next place in the Sequential of a candidate, after what it computes, or None."""
-    parent = candidate.places[0].parent
-    last = candidate.followings[-1].place if candidate.followings else candidate.places[0]
-    if type(parent) not in (nn.Sequential, SparseSequential) or last.parent is not parent:
-        return None
-    names = list(parent._modules)
-    after = names[names.index(last.name) + 1 :]
-    return Place(parent, after[0]) if after else None
+    place = candidate.places[0]
+    last = candidate.followings[-1].place if candidate.followings else place
+    return next_of(last) if last.parent is place.parent else None
 
 
 def _same_calls(first, second):
@@ -61,10 +64,7 @@ def _in_chain(first, second, form, alone):
     chain = SparseSequential(sparse, form)
 
     def apart(call):
-        result = second.module(call.on(sparse))
-        for following in second.followings:
-            result = following.function(result)
-        return result
+        return second.follow(second.module(call.on(sparse)))
 
     parts = []
     for call in first.calls:

@@ -180,8 +180,10 @@ def _sparsify(model, filter_fn, min_speedup, options, calls, batches):
         find_calls(model, candidates, calls, batches)
         for candidate in candidates:
             try_candidate(candidate, options, min_speedup)
-        try_followers(candidates, min_speedup)
         leave_needed(model, calls, candidates)
+        # Chains are of layers that stay sparse.
+        if try_followers(candidates, min_speedup):
+            leave_needed(model, calls, candidates)
         swap = swap_of(model, candidates)
         report = measure_whole(model, swap, calls, min(min_speedup, 1 - _NOISE), candidates)
     swap.copy_modes()

@@ -117,11 +117,11 @@ class Chains:
     def _next(self, place):
         """Return the place of what alone reads the result of the module at a place, or None."""
         parent = place.parent
-        if type(parent) in _SEQUENTIALS:
-            names = list(parent._modules)
-            after = names[names.index(place.name) + 1 :]
-            name = after[0] if after else _RESULT
-        else:
+        name: str | None = _RESULT
+        following = next_of(place)
+        if following is not None:
+            return following
+        if type(parent) not in _SEQUENTIALS:
             name = self._trace(parent).get(place.name) if self._traces else None
         if name is None:
             return None
@@ -134,6 +134,15 @@ class Chains:
         if parent not in self._traced:
             self._traced[parent] = _traced(parent)
         return self._traced[parent]
+
+
+def next_of(place: Place) -> Place | None:
+    """Return the next place of a Sequential, or None if there is none, or no Sequential."""
+    if type(place.parent) not in _SEQUENTIALS:
+        return None
+    names = list(place.parent._modules)
+    after = names[names.index(place.name) + 1 :]
+    return Place(place.parent, after[0]) if after else None
 
 
 class _Tracer(fx.Tracer):
