@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from ._kept import has_hooks
 from ._modules import (
     SparseSequential,
     SparseTransformerDecoderLayer,
     SparseTransformerEncoderLayer,
 )
-from ._modules.chain import has_hooks
 from ._modules.fused import can_fold
 from ._swap import Place, places_of
 

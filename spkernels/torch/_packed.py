@@ -20,10 +20,11 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 import spkernels
 from spkernels import masks
 
+from ._kept import Kept
 from ._threads import threads_of
 
-__all__ = ["STORAGE", "Kept", "Packed", "PackedBytes", "Weight", "array_of", "forget", "int8_of",
-           "mask_of", "pattern_of", "weight_of"]  # fmt: skip
+__all__ = ["STORAGE", "Packed", "PackedBytes", "Weight", "array_of", "can_keep", "forget",
+           "int8_of", "mask_of", "pattern_of", "weight_of"]  # fmt: skip
 
 #: The dtypes of weights, with the dtype and the storage of what is prepared from them.
 STORAGE: dict[torch.dtype, tuple[Any, Any]] = {
@@ -171,43 +172,10 @@ class Weight:
         return self._matrix
 
 
-class Kept:
-    """The tensors of a weight and its bias, by which a module knows that what it made still holds.
-
-    Parameters
-    ----------
-    tensors : tuple of Tensor
-        The values, the columns and the offsets.
-    bias : Tensor or None
-    """
-
-    __slots__ = ("_bias", "_dtype", "_pointers", "_tensors", "_versions")
-
-    def __init__(self, tensors, bias):
-        self._tensors, self._bias = tensors, bias
-        self._versions = _versions(*tensors)
-        self._pointers = tensors[0].data_ptr(), 0 if bias is None else bias.data_ptr()
-        self._dtype = tensors[0].dtype
-
-    @staticmethod
-    def can_keep(values: torch.Tensor, bias: torch.Tensor | None) -> bool:
-        """Return whether arrays share the memory of values and bias, whose changes are counted."""
-        same = bias is None or bias.dtype is values.dtype
-        return same and values.dtype not in _LOW and not values.is_inference()
-
-    def is_current(self, values, columns, offsets, bias) -> bool:
-        """Return whether these are the same tensors, as they were."""
-        tensors, pointers = self._tensors, self._pointers
-        return (
-            values is tensors[0]
-            and columns is tensors[1]
-            and offsets is tensors[2]
-            and bias is self._bias
-            # Tensors of inference mode have another address, and no version.
-            and values.data_ptr() == pointers[0]
-            and (values._version, columns._version, offsets._version) == self._versions
-            and (bias is None or bias.data_ptr() == pointers[1])
-        )
+def can_keep(values: torch.Tensor, bias: torch.Tensor | None) -> bool:
+    """Return whether arrays share the memory of values and bias, whose changes are counted."""
+    same = bias is None or bias.dtype is values.dtype
+    return same and values.dtype not in _LOW and not values.is_inference()
 
 
 class Packed(Kept):
@@ -221,18 +189,18 @@ class Packed(Kept):
         The bias, which shares the memory of the tensor.
     """
 
-    __slots__ = ("_width", "bias", "matrix")
+    __slots__ = ("_dtype", "_width", "bias", "matrix")
 
     def __init__(self, tensors, matrix, bias, array):
         super().__init__(tensors, bias)
-        self._width = matrix.shape[1]
+        self._dtype, self._width = tensors[0].dtype, matrix.shape[1]
         self.matrix, self.bias = matrix, array
 
     @classmethod
     def of(cls, weight: tuple[Any, ...], bias: torch.Tensor | None) -> Packed | None:
         """Return what a module keeps, or None if the weight is not packed or must be converted."""
         values, columns, offsets, width = weight
-        if not cls.can_keep(values, bias):
+        if not can_keep(values, bias):
             return None
         if bias is not None and not bias.is_contiguous():  # a copy would not see later changes
             return None
@@ -244,7 +212,11 @@ class Packed(Kept):
 
     def suits(self, x: torch.Tensor) -> bool:
         """Return whether `x` can be multiplied as it is."""
-        return x.dtype is self._dtype and x.shape[-1:] == (self._width,) and not x.is_neg()
+        shape = x.shape
+        return (
+            x.dtype is self._dtype and len(shape) > 0 and shape[-1] == self._width
+            and not x.is_neg()
+        )  # fmt: skip
 
     def linear(
         self, x: torch.Tensor, activation: str | None, workers: int | None
@@ -286,7 +258,8 @@ class PackedBytes(Packed):
 
     def suits(self, x: torch.Tensor) -> bool:
         """Return whether `x` can be rounded and multiplied as it is."""
-        return x.dtype is torch.float32 and x.shape[-1:] == (self._width,)
+        shape = x.shape
+        return x.dtype is torch.float32 and len(shape) > 0 and shape[-1] == self._width
 
 
 def _checked(values, columns, offsets, shape):

@@ -35,6 +35,22 @@ def test_steps_of_an_optimizer_are_seen_in_both_modes():
                 torch.testing.assert_close(layer(x), layer.to_dense()(x))
 
 
+@pytest.mark.parametrize("kind", [st.SparseLinear, lambda *n: st.SparseConv1d(*n, 1)])
+def test_a_parametrized_bias_is_computed_at_each_call(kind):
+    layer = kind(12, 9).eval()
+    nn.utils.parametrize.register_parametrization(layer, "bias", nn.Tanh())
+    x = torch.randn(5, 12, 1)
+    x = x if "Conv" in type(layer).__name__ else x[..., 0]
+    original = layer.parametrizations.bias.original
+    with torch.no_grad():
+        for _ in range(3):
+            torch.testing.assert_close(layer(x), layer.to_dense()(x))
+        original.add_(1)
+        torch.testing.assert_close(layer(x), layer.to_dense()(x))
+    layer(x).sum().backward()
+    assert original.grad.any()
+
+
 def test_repack_reads_what_was_changed_unseen():
     layer = st.SparseLinear(12, 9, sparsity=0.5).eval()
     x = torch.randn(5, 12)

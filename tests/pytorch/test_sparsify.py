@@ -338,6 +338,42 @@ def test_a_sequential_sees_new_values_and_new_modules():
         torch.testing.assert_close(model(X), dense[1](dense[0](X)))
 
 
+def parametrize(layer, name):
+    nn.utils.parametrize.register_parametrization(layer, name, nn.Tanh())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model[0].values.neg_(),
+        lambda model: model[2].columns.add_(1),
+        lambda model: model[2].bias.add_(1),
+        lambda model: setattr(model[2], "bias", nn.Parameter(torch.ones(7))),
+        lambda model: setattr(model[2], "bias", None),
+        lambda model: parametrize(model[0], "bias"),
+        lambda model: setattr(model[0], "activation", "tanh"),
+        lambda model: setattr(model[2], "workers", 1),
+        lambda model: model.__setitem__(1, nn.Tanh()),
+        lambda model: model.append(nn.Softplus()),
+        lambda model: model.double(),
+    ],
+)
+def test_a_sequential_sees_each_change(change):
+    model = mlp()
+    st.sparsify_(model, example_inputs=X, **ALL)
+    model[2] = st.SparseLinear(30, 7, mask=torch.arange(30).expand(7, 30) < 9).eval()
+    with torch.no_grad():
+        for _ in range(3):
+            before = model(X)
+        assert len(model[0]._run) == 3
+        change(model)
+        x = X.to(model[0].values.dtype)
+        found, expected = model(x), nn.Sequential.forward(model, x)
+        torch.testing.assert_close(found, expected)
+        if model[-1].__dict__.get("workers") is None:  # the only change that leaves the result
+            assert not torch.equal(found, before)
+
+
 def test_a_second_call_goes_on_where_the_first_one_ended():
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)

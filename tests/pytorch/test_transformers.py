@@ -78,11 +78,11 @@ def chained(monkeypatch):
     """The shapes of the inputs of all chains that layers call."""
     shapes = []
 
-    def call_chain(layers, x):
+    def call_modules(layers, x):
         shapes.append(tuple(x.shape))
-        return chain.call_chain(layers, x)
+        return chain.call_modules(layers, x)
 
-    monkeypatch.setattr(transformer, "call_chain", call_chain)
+    monkeypatch.setattr(transformer, "call_modules", call_modules)
     return shapes
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,71 +10,105 @@ from torch.nn.modules import module as _module
 
 import spkernels
 
-from .._eager import is_plain
+from .._eager import is_watched
+from .._kept import Run, has_hooks
 from .._threads import threads_of
+from .fused import Fused
 from .linear import SparseLinear
 
-__all__ = ["call_chain", "has_hooks", "may_chain"]
+__all__ = ["call_modules", "may_chain"]
 
-_GLOBAL_HOOKS: tuple[dict[int, Any], ...] = (
-    _module._global_forward_hooks,
-    _module._global_forward_pre_hooks,
-    _module._global_backward_hooks,
-    _module._global_backward_pre_hooks,
-)
+_forward_hooks = _module._global_forward_hooks
+_forward_pre_hooks = _module._global_forward_pre_hooks
+_backward_hooks = _module._global_backward_hooks
+_backward_pre_hooks = _module._global_backward_pre_hooks
+_tracing = torch._C._get_tracing_state
+
+#: The modules that a run is made of.
+_KINDS = frozenset({SparseLinear, Fused})
 
 
 def may_chain() -> bool:
     """Return whether layers may pass arrays on: without gradients, hooks of all modules, traces."""
-    traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
-    return not (torch.is_grad_enabled() or traced or any(_GLOBAL_HOOKS))
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Return whether code is called before or after a module, or in place of it."""
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or "forward" in module.__dict__
+    return not (
+        torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+        or _tracing() is not None
+        or _forward_hooks
+        or _forward_pre_hooks
+        or _backward_hooks
+        or _backward_pre_hooks
     )
 
 
-def call_chain(layers: Sequence[SparseLinear], x: Any) -> Any:
-    """Return what the layers return if each is called with the result of the one before."""
-    packed = _packed(layers) if len(layers) > 1 else None
-    if packed is None or not (is_plain(x) and x.dim() and packed[0].suits(x)):
-        for layer in layers:
-            x = layer(x)
-        return x
+def call_modules(modules: tuple[nn.Module, ...], x: Any) -> Any:
+    """Call modules in turn, and layers that follow each other as one, where layers may chain."""
+    place = 0
+    while place < len(modules):
+        module = modules[place]
+        if type(module) is SparseLinear:
+            run = _run_at(modules, place)
+            result = None if run is None else _call(run, x)
+            if run is not None and result is not None:
+                x = result
+                place += len(run)
+                continue
+        if type(module) is not Fused or has_hooks(module):
+            x = module(x)
+        place += 1
+    return x
+
+
+def _run_at(modules, place):
+    """Return the run that begins at a layer, as it is now, or None if it is one of one layer."""
+    run = modules[place]._run
+    if run is not None and run.covers(modules, place):
+        return run
+    made = _made(modules, place)
+    if made is not run:
+        modules[place]._run = made
+    return made
+
+
+def _made(modules, place):
+    """Return the longest run that begins at a layer, or None if its layers are not packed yet."""
+    if len(modules) < place + 2 or type(modules[place + 1]) not in _KINDS:
+        return None
+    first, taken, kept = modules[place], [], []
+    for module in modules[place:]:
+        kind = type(module)
+        if kind not in _KINDS or has_hooks(module):
+            break
+        packed = None
+        if kind is SparseLinear:
+            packed = module.packed()
+            if packed is None or module.workers != first.workers:
+                break
+        taken.append(module)
+        kept.append(packed)
+    layers = [module for module, packed in zip(taken, kept, strict=True) if packed is not None]
+    if len(layers) < 2:
+        return None
+    weights = [packed for packed in kept if packed is not None]
+    chain = spkernels.Chain(
+        [packed.matrix for packed in weights],
+        [packed.bias for packed in weights],
+        [layer.activation for layer in layers],
+    )
+    return Run(tuple(taken), tuple(kept), (chain, weights[0]))
+
+
+def _call(run, x):
+    """Return the result of a run, or None if the input must go through the first layer alone."""
+    if type(x) is not torch.Tensor or not x.is_cpu or is_watched():
+        return None
+    chain, first = run.call
+    if not first.suits(x):
+        return None
     array = (x.detach() if x.requires_grad else x).numpy()
+    shape = None
     if array.ndim > 2:
-        array = array.reshape(-1, array.shape[-1])
-    result = _chain(layers, packed)(array, workers=threads_of(layers[0].workers))
-    made = torch.from_numpy(result)
-    return made.view(*x.shape[:-1], result.shape[-1]) if x.dim() > 2 else made
-
-
-def _chain(layers, packed):
-    """Return the layers as a chain, which is kept until one of them is packed anew."""
-    first = layers[0]
-    known, chain = first._chain
-    if len(known) != len(packed) or any(map(operator.is_not, known, packed)):
-        chain = spkernels.Chain(
-            [weight.matrix for weight in packed],
-            [weight.bias for weight in packed],
-            [layer.activation for layer in layers],
-        )
-        first._chain = packed, chain
-    return chain
-
-
-def _packed(layers):
-    """Return what is packed of several layers with the same workers, or None."""
-    packed, workers = [], layers[0].workers
-    for layer in layers:
-        weight = layer.packed()
-        if weight is None or layer.workers != workers:
-            return None
-        packed.append(weight)
-    return packed
+        shape = array.shape
+        array = array.reshape(-1, shape[-1])
+    result = torch.from_numpy(chain(array, workers=threads_of(run.workers)))
+    return result if shape is None else result.view(*shape[:-1], result.shape[-1])

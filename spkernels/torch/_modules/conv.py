@@ -11,8 +11,9 @@ from torch import nn
 import spkernels
 
 from .._eager import is_plain
+from .._kept import Kept
 from .._ops import Plan, conv
-from .._packed import Kept
+from .._packed import can_keep
 from .._parts import parts_of
 from .._threads import threads_of
 from .._weights import Csr, bias_of, dense_of
@@ -186,17 +187,13 @@ class _SparseConv(SparseLayer):
         Tensor of shape (n, out_channels, ...) or (out_channels, ...)
             Of the dtype and the memory format of `x`; sums are formed in float32 at least.
         """
-        # `__getattr__` of modules takes a third of a microsecond.
-        parameters, buffers = self._parameters, self._buffers
-        values = parameters["values"] if self.trained else buffers["values"]
-        bias = parameters["bias"]
+        values, columns, offsets, bias = self._tensors()
         plain = is_plain(x, values, bias, residual)
         if plain and not self.trained and values.is_inference():
             self.leave_inference_mode()
-            values = buffers["values"]
+            values, columns, offsets, bias = self._tensors()
         if self._outer:
             x = F.pad(x, self._outer, self._mode)
-        columns, offsets = buffers["columns"], buffers["offsets"]
         weight = values, columns, offsets
         sizes = self.kernel_size, self.stride, self._inner, self.dilation, self.groups
         if not plain:
@@ -210,7 +207,7 @@ class _SparseConv(SparseLayer):
             x, weight, *sizes, bias, self.activation, residual, workers=self.workers,
             pack=not (self.training and self.trained), pattern=self.pattern,
         )  # fmt: skip
-        if residual is None and plan.is_packed and Kept.can_keep(values, bias):
+        if residual is None and plan.is_packed and can_keep(values, bias):
             self._keep(plan, x, weight, bias)
         return plan.run(x, residual, self.workers)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import nn
 import spkernels
 
 from .._eager import is_plain
+from .._kept import Run
 from .._ops import linear, linear_now
 from .._packed import Packed, weight_of
 from .._threads import threads_of
@@ -178,8 +178,8 @@ class SparseLinear(SparseLayer):
         super().__init__(csr, bias, activation, workers, pattern, trained)
         self.in_features, self.out_features = csr.width, csr.offsets.shape[0] - 1
         self._packed: Packed | None = None
-        # What `SparseSequential` makes of this layer and those that follow.
-        self._chain: tuple[Sequence[Packed], spkernels.Chain | None] = (), None
+        # This layer and those that follow as one call.
+        self._run: Run | None = None
 
     def describe(self) -> tuple[str, str]:
         """Return the patterns of the packed weight and the kernel that multiplies it."""
@@ -203,7 +203,7 @@ class SparseLinear(SparseLayer):
         return weight.packed or weight.pack(n, threads_of(self.workers), self.pattern)
 
     def _drop(self):
-        self._packed, self._chain = None, ((), None)
+        self._packed = self._run = None
         super()._drop()
 
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
@@ -221,16 +221,17 @@ class SparseLinear(SparseLayer):
         Tensor of shape (..., out_features)
             Of the dtype of `x`; sums are formed in float32 at least.
         """
-        return self.product(x, self._parameters["bias"], residual)
+        *weight, bias = self._tensors()
+        return self._product(x, weight, bias, residual)
 
     def product(
         self, x: torch.Tensor, bias: torch.Tensor | None, residual: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return what `forward` returns, with another bias."""
-        # `__getattr__` of modules takes a third of a microsecond.
-        parameters, buffers = self._parameters, self._buffers
-        values = parameters["values"] if self.trained else buffers["values"]
-        columns, offsets = buffers["columns"], buffers["offsets"]
+        return self._product(x, self._tensors()[:3], bias, residual)
+
+    def _product(self, x, tensors, bias, residual):
+        values, columns, offsets = tensors
         weight = values, columns, offsets, self.in_features
         if not is_plain(x, values, bias, residual):
             return linear(x, *weight, bias, self.activation, residual, workers=self.workers)
@@ -251,18 +252,14 @@ class SparseLinear(SparseLayer):
 
     def packed(self) -> Packed | None:
         """Return what is packed of the layer as it is now, or None if its next call packs."""
-        parameters, buffers = self._parameters, self._buffers
-        values = parameters["values"] if self.trained else buffers["values"]
         packed = self._packed
-        if packed is not None and packed.is_current(
-            values, buffers["columns"], buffers["offsets"], parameters["bias"]
-        ):
+        if packed is not None and packed.is_current(*self._tensors()):
             return packed
         return None
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process packs anew.
-        return {**self.__dict__, "_packed": None, "_chain": ((), None)}
+        return {**self.__dict__, "_packed": None, "_run": None}
 
     def extra_repr(self) -> str:
         """Return the facts that ``print(model)`` shows."""

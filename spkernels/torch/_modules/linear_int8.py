@@ -87,7 +87,8 @@ class SparseInt8Linear(SparseModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``activation(x @ W.T + bias)`` for `x` of shape (..., in_features)."""
         # `__getattr__` of modules takes a third of a microsecond.
-        buffers, bias = self._buffers, self._parameters["bias"]
+        buffers = self._buffers
+        bias = self._parameters["bias"] if "bias" in self._parameters else self.bias
         values, columns, offsets = buffers["values"], buffers["columns"], buffers["offsets"]
         scales, step = buffers["scales"], (self.scale, self.zero_point)
         weight = values, columns, offsets, scales, self.in_features

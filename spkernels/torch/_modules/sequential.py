@@ -6,9 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from .chain import call_chain, has_hooks, may_chain
-from .fused import Fused
-from .linear import SparseLinear
+from .chain import call_modules, may_chain
 
 __all__ = ["SparseSequential"]
 
@@ -24,15 +22,4 @@ class SparseSequential(nn.Sequential):
         """Call all modules in turn."""
         if not may_chain():
             return super().forward(input)
-        layers: list[SparseLinear] = []
-        for module in self._modules.values():
-            kind = type(module)
-            if (kind is SparseLinear or kind is Fused) and not has_hooks(module):
-                if kind is SparseLinear:
-                    layers.append(module)
-                continue
-            if layers:
-                input = call_chain(layers, input)
-                layers.clear()
-            input = module(input)
-        return call_chain(layers, input) if layers else input
+        return call_modules(tuple(self._modules.values()), input)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .chain import call_chain, has_hooks, may_chain
+from .._kept import has_hooks
+from .chain import call_modules, may_chain
 from .fused import Fused, identity
 from .linear import SparseLinear
 
@@ -24,7 +25,7 @@ class SparseTransformerEncoderLayer(nn.TransformerEncoderLayer):
 
     def _ff_block(self, x: torch.Tensor) -> torch.Tensor:
         if _is_chain(self):
-            return self.dropout2(call_chain((self.linear1, self.linear2), x))
+            return self.dropout2(call_modules((self.linear1, self.linear2), x))
         return super()._ff_block(x)
 
 
@@ -36,12 +37,14 @@ class SparseTransformerDecoderLayer(nn.TransformerDecoderLayer):
 
     def _ff_block(self, x: torch.Tensor) -> torch.Tensor:
         if _is_chain(self):
-            return self.dropout3(call_chain((self.linear1, self.linear2), x))
+            return self.dropout3(call_modules((self.linear1, self.linear2), x))
         return super()._ff_block(x)
 
 
 def _is_chain(layer: Any) -> bool:
     """Return whether nothing is between the two linear layers, and both are sparse."""
+    if not may_chain():
+        return False
     first, second, activation, dropout = (
         layer.linear1, layer.linear2, layer.activation, layer.dropout
     )  # fmt: skip
@@ -50,5 +53,4 @@ def _is_chain(layer: Any) -> bool:
         and (activation is identity or (type(activation) is Fused and not has_hooks(activation)))
         and type(dropout) is nn.Dropout
         and not (dropout.training or any(map(has_hooks, (first, second, dropout))))
-        and may_chain()
     )
