@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 import scipy.sparse as _sp
 
+from ._runtime import memory as _memory
+
 # This import must be the first one of threadpoolctl, which scipy.io and others import, too.
 from ._runtime import threadpools as _threadpools  # noqa: F401
 from ._runtime import threads as _threads
@@ -49,6 +51,7 @@ _core.register(
     _threads.resolve_workers,
 )
 _threads.configure()
+_memory.configure()
 
 from . import datasets, formats, masks, patterns, prune  # noqa: E402
 from ._accelerate.report import Calls, Report  # noqa: E402
@@ -70,6 +73,7 @@ from ._prepare.matrix import PreparedMatrix  # noqa: E402
 from ._prepare.pattern import PreparedPattern  # noqa: E402
 from ._prepare.prepare import prepare  # noqa: E402
 from ._runtime.config import show_config  # noqa: E402
+from ._runtime.memory import empty, release_memory  # noqa: E402
 from ._runtime.public import publish as _publish  # noqa: E402
 from ._runtime.threads import get_num_threads, set_num_threads, use_team  # noqa: E402
 from ._version import version as __version__  # noqa: E402
@@ -83,6 +87,7 @@ __all__ = [
     "accelerate",
     "aslinearoperator",
     "datasets",
+    "empty",
     "formats",
     "get_num_threads",
     "kwinners",
@@ -93,6 +98,7 @@ __all__ = [
     "prepare",
     "prepare_many",
     "prune",
+    "release_memory",
     "save_tuning",
     "sddmm",
     "set_num_threads",

@@ -470,6 +470,28 @@ size_t spk_workspace_limit(void);
  * Y whose rows are not contiguous. */
 size_t spk_shared_limit(ptrdiff_t rows);
 
+/* Memory for large results, of 32 MiB or more.
+ *
+ * Allocators map large blocks anew each time, and the system clears each page as it is first
+ * written.  For a product of few entries a row, that takes as long as the product.  Memory that
+ * spk_result_free gets back stays mapped for the next spk_result_new of about the same size, up to
+ * 256 MiB in all and eight blocks.  The system may take pages of what is kept at any time, and does
+ * so before it runs short of memory, so they count as resident without need (MADV_FREE). */
+
+/* At least `bytes` bytes with any content, aligned to 2 MiB; NULL if there is no memory. */
+void *spk_result_new(size_t bytes);
+/* A block of at least `bytes` bytes with the content of `result`, which is freed.  NULL if there is
+ * no memory: `result` is as it was. */
+void *spk_result_resize(void *result, size_t bytes);
+void spk_result_free(void *result); /* NULL is none */
+/* Keep at most `bytes` bytes from now on; 0: none.  huge_pages: whether the system is asked for
+ * huge pages, as it is at first. */
+void spk_keep_results(size_t bytes, int huge_pages);
+/* The bytes of results that are kept now. */
+size_t spk_kept_results(void);
+/* Give all memory that is kept back to the system, results and workspace.  Returns the bytes. */
+size_t spk_release_memory(void);
+
 /* Measure what all threads of this machine reach together with the instruction set in use.
  * SPK_ROOFLINE_FMA: floating-point operations per second from registers, where an FMA counts as 2.
  * SPK_ROOFLINE_LOAD: bytes loaded per second, where each thread reads `bytes` of its own again and

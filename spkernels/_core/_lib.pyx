@@ -7,13 +7,17 @@ errors among them, to Python.
 """
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.pycapsule cimport PyCapsule_New
+from cpython.ref cimport PyObject
 from libc.stdint cimport int8_t, int32_t, int64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memset, strcpy
 
 from .header cimport *
 
 from collections import namedtuple
+from math import prod
 
+from numpy import empty as numpy_empty
 from numpy import promote_types
 
 cnp.import_array()
@@ -78,6 +82,7 @@ def register(formats, resolve_workers):
 # All parts are one compilation unit, so that the fast entries inline the functions that fill
 # structs.
 include "structs.pxi"
+include "results.pxi"
 include "handles.pxi"
 include "calls.pxi"
 include "arguments.pxi"

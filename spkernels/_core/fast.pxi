@@ -17,7 +17,7 @@ def spmm_int8_fast(PackedInt8 A, cnp.ndarray B, bint by_rows=False):
         return None
     shape[by_rows] = A.rows
     shape[not by_rows] = cnp.PyArray_DIM(B, not by_rows) if ndim == 2 else 1
-    cdef cnp.ndarray result = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_INT32, 0), C = result
+    cdef cnp.ndarray result = _new_result(ndim, shape, cnp.NPY_INT32, 0), C = result
     if by_rows:
         B, C = cnp.PyArray_Transpose(B, NULL), cnp.PyArray_Transpose(C, NULL)
     memset(&how, 0, sizeof(how))  # plain int32 sums, without zero points
@@ -160,7 +160,7 @@ def spmm_fast(A, B, out=None, alpha=1.0, beta=0.0, bias=None, activation=None, o
         column_major = _take_order(order, <cnp.ndarray>dense)
         if column_major < 0 or e.beta != 0.0:
             return None
-        result = cnp.PyArray_EMPTY(ndim, dims, cnp.PyArray_TYPE(<cnp.ndarray>dense), column_major)
+        result = _new_result(ndim, dims, cnp.PyArray_TYPE(<cnp.ndarray>dense), column_major)
         _fill_dense(&c, result)
     else:
         if order is not None or not _take_dense(out, &c):
@@ -249,7 +249,7 @@ def chain_fast(tuple operands, tuple biases, tuple activations, dense, out=None,
             layers[i].activation = <spk_activation><int>activations[i]
         dims[0], dims[1] = (rows if ndim == 1 else x.cols), rows
         if out is None:
-            result = cnp.PyArray_EMPTY(ndim, dims, cnp.PyArray_TYPE(<cnp.ndarray>dense), 0)
+            result = _new_result(ndim, dims, cnp.PyArray_TYPE(<cnp.ndarray>dense), 0)
             _fill_dense(&y, result)
         else:
             if not _take_dense(out, &y):
@@ -291,7 +291,7 @@ def spmspv_fast(A, x, out=None, workers=None, check=True):
     a.flags = _trusted_flags(A, check)
     cdef cnp.npy_intp rows = a.rows
     if out is None:
-        result = cnp.PyArray_EMPTY(1, &rows, cnp.PyArray_TYPE(<cnp.ndarray>x), 0)
+        result = _new_result(1, &rows, cnp.PyArray_TYPE(<cnp.ndarray>x), 0)
     else:
         if not _plain(out, 1) or not _take_dense(out, &y):
             return None
@@ -356,8 +356,8 @@ def sddmm_fast(P, X, Y, out=None, alpha=1.0, beta=0.0, scale=False, workers=None
         return None
     p.flags = _trusted_flags(P, check)
     if out is None:
-        values = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(held), cnp.PyArray_DIMS(held),
-                                   cnp.PyArray_TYPE(held), 0)
+        values = _new_result(cnp.PyArray_NDIM(held), cnp.PyArray_DIMS(held),
+                             cnp.PyArray_TYPE(held), 0)
     else:
         if _formats.get(type(out)) != format:
             return None

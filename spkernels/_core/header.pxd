@@ -194,6 +194,12 @@ cdef extern from "spkernels/spkernels.h" nogil:
     int spk_abi_version()
     size_t spk_workspace_limit()
     size_t spk_shared_limit(ptrdiff_t rows)
+    void *spk_result_new(size_t bytes)
+    void *spk_result_resize(void *result, size_t bytes)
+    void spk_result_free(void *result)
+    void spk_keep_results(size_t bytes, int huge_pages)
+    size_t spk_kept_results()
+    size_t spk_release_memory()
     ctypedef enum spk_roofline:
         SPK_ROOFLINE_FMA
         SPK_ROOFLINE_LOAD

@@ -234,7 +234,7 @@ def sparse_attention(
     added = _bias(bias, (*heads, n, m), dtype)
     shape = (*heads, n, dv)
     if out is None:
-        target = out = np.empty(shape, dtype)
+        target = out = _core.empty(shape, dtype)
     else:
         target = _target(out, shape, dtype)
         Q, K, V, added = (apart_from(target, array) for array in (Q, K, V, added))
@@ -348,5 +348,5 @@ def _target(out, shape, dtype):
     """Return `out` if kernels can write to it, else a new array for the result."""
     check_out(out, shape, dtype)
     if dense_view(out, dtype) is not out or _rows_dense(out) is not out:
-        return np.empty(shape, dtype)
+        return _core.empty(shape, dtype)
     return out

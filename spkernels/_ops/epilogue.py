@@ -75,7 +75,7 @@ def dense_product(A, B, out, alpha, beta, bias, activation, layout):
     shape = (A.shape[0], *B.shape[1:])
     B = apart_from(out, np.asarray(B, A.dtype))
     bias = None if bias is None else broadcast_bias(apart_from(out, np.asarray(bias)), shape)
-    result = np.empty(shape, A.dtype, order=layout) if out is None else out
+    result = _core.empty(shape, A.dtype, layout) if out is None else out
     if beta == 0 and result.flags.forc and result.flags.aligned:
         np.matmul(A, B, out=result)
         return _finished(result, None, alpha, 0, bias, activation)

@@ -174,7 +174,7 @@ def kwinners(
     # `out` may be `X` itself, but must not overlap it at an offset.
     same = out is not None and out.ctypes.data == rows.ctypes.data
     rows = rows if same else apart_from(out, rows)
-    target = into if into is not None and into.flags.carray else np.empty(rows.shape, rows.dtype)
+    target = into if into is not None and into.flags.carray else _core.empty(rows.shape, rows.dtype)
     flat = (-1, rows.shape[-1]) if rows.size else (0, 0)
     _run_kwinners(rows.reshape(flat), k, target.reshape(flat), None, threads)
     if out is None:

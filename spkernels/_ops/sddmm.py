@@ -315,7 +315,7 @@ def sddmm(
         # As in `spmm`, an alpha of 1 and a beta of 0 do not take part in the promotion.
         dtype = supported(dtype, *(f for f, none in ((alpha, 1), (beta, 0)) if f != none))
     if out is None:
-        values = np.empty(P.data.shape, dtype)
+        values = _core.empty(P.data.shape, dtype)
     else:
         values = check_sparse_out(out, P, dtype)
     if dtype in NATIVE:
@@ -368,7 +368,7 @@ def batch_values(out, shape, dtype):
     A product of the batch may fail, so `out` is written only after all products are done.
     """
     if out is None:
-        return np.empty(shape, dtype)
+        return _core.empty(shape, dtype)
     check_out(out, shape, dtype)
     return np.empty_like(out, subok=False)
 
@@ -430,7 +430,7 @@ def native(P, X, Y, values, alpha, beta, scale, threads, check, column_runs=None
     if values is not P.data:
         # The result may be P's own values, but must not overlap P's arrays at an offset.
         direct = direct and arrays_apart(values, arrays) is arrays
-    target = values if direct else np.empty(values.shape, dtype)
+    target = values if direct else _core.empty(values.shape, dtype)
     flags = _core.trusted_flags(P, check)
     status = _core.sddmm(
         arrays, X, Y, target, alpha, beta, bool(scale), threads, flags, column_runs

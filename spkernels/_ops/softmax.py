@@ -150,13 +150,13 @@ def masked_softmax(
     scale = scalar(scale, "scale")
     P = normalised(P, "P") if P.format == "csr" else to_csr(P, "P")
     dtype = P.dtype if P.dtype in NATIVE else np.dtype(np.float64)
-    values = np.empty(P.data.shape, dtype) if out is None else check_sparse_out(out, P, dtype)
+    values = _core.empty(P.data.shape, dtype) if out is None else check_sparse_out(out, P, dtype)
     arrays = sparse_arrays(P, dtype, "P")
     direct = values.flags.c_contiguous and values.flags.aligned
     if values is not P.data:
         # `out` may be `P` itself, but must not overlap its values at an offset.
         direct = direct and apart_from(values, arrays.values) is arrays.values
-    target = values if direct else np.empty(values.shape, dtype)
+    target = values if direct else _core.empty(values.shape, dtype)
     status = _core.softmax(arrays, target, scale, threads, _core.trusted_flags(P, check))
     if status:
         raise_status(status, P, "P")

@@ -422,7 +422,7 @@ def _spmm(
                 raise
             return finish(product, out, *rest)
 
-    result = np.empty(shape, dtype, order=layout) if out is None else out
+    result = _core.empty(shape, dtype, layout) if out is None else out
     D = apart_from(out, dense_view(D, dtype))
     bias_row, bias_col = (apart_from(out, part) for part in plan_bias(bias, shape, dtype))
     if packed is None and S.format in _CONVERTED:

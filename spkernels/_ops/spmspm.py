@@ -178,7 +178,7 @@ def spmspm(
         left, right = widened(left), widened(right)
     into = out if out is None or not by_columns else out.T
     direct = into is not None and into.flags.carray
-    C: Any = into if direct else np.empty(shape[::-1] if by_columns else shape, dtype)
+    C: Any = into if direct else _core.empty(shape[::-1] if by_columns else shape, dtype)
     status = _core.spmspm(left, right, C, threads)
     if status:
         # An operand is corrupted: `validated` raises the error that names it.

@@ -607,17 +607,17 @@ class Int8Matrix(Multiplier):
             out_step, out_zero = output_step(dtype, out_scale, out_zero_point)
         result, B = out, X
         if out is None:
-            result = np.empty(shape, dtype)
+            result = _core.empty(shape, dtype)
         else:
             if dense_view(out, dtype) is not out:
-                result = np.empty(shape, dtype)
+                result = _core.empty(shape, dtype)
             B, row_bias = apart_from(out, X), apart_from(out, row_bias)
             steps, zeros = apart_from(out, steps), apart_from(out, zeros)
         target = result
         if by_rows and X.ndim > 1:
             B, target = as_rows(B).T, as_rows(result).T
             if not np.may_share_memory(target, result) and result.size:
-                result = np.empty(shape, dtype)  # leading dimensions of `out` cannot be joined
+                result = _core.empty(shape, dtype)  # leading dimensions of `out` cannot be joined
                 target = as_rows(result).T
         workers = self._workers if workers is None else workers
         packed = state.packed_for(B.shape[1] if B.ndim == 2 else 1, workers)

@@ -89,7 +89,7 @@ def _rounded(value, name, scale, zero_point, workers):
     strides = value.strides
     if not (value.ndim == 2 and strides[1] == 4 and strides[0] % 4 == 0 and value.flags.aligned):
         value = np.ascontiguousarray(value)
-    result = np.empty(value.shape, _UINT8)
+    result = _core.empty(value.shape, _UINT8)
     rows = value if value.ndim == 2 else value.reshape(-1, value.shape[-1] if value.size else 1)
     ld = rows.strides[0] // 4
     status = _core.quantise(rows, ld, step, zero, result, resolve_workers(workers))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _core
 from .._inputs import tensors
 from .._inputs.dense import check_inner, dense_array
 from .._inputs.out import check_out, check_out_dtype
@@ -118,7 +119,7 @@ def multiply_stack(W, B, dtype, out):
         check_out(out, shape)
         check_out_dtype(out, dtype)
     # A product may fail, so `out` is written only after all products are done.
-    result = np.empty(shape, dtype)
+    result = _core.empty(shape, dtype)
     if shape[-1] == 1:  # a stack of vectors is a matrix, which one product multiplies
         W.linear(B[..., 0], out=result[..., 0])
     else:

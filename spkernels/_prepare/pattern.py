@@ -246,7 +246,9 @@ class PreparedPattern:
         if batch:
             values = batch_values(out, (*lead, P.nnz), dtype)
         else:
-            values = np.empty(P.nnz, dtype) if out is None else check_sparse_out(out, P, dtype)
+            values = (
+                _core.empty((P.nnz,), dtype) if out is None else check_sparse_out(out, P, dtype)
+            )
         for head in np.ndindex(lead):
             native(P, X[head], Y[head], values[head], alpha, beta, scale, threads, False,
                    self._column_runs)

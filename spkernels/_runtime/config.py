@@ -65,6 +65,10 @@ def show_config(
             "workspace per thread, bytes": _core.workspace_limit(),
             "workspace of all threads, bytes": _core.shared_limit(0),
         },
+        "memory": {
+            "kept results, bytes": _core.kept_results(),
+            "SPKERNELS_KEPT_MIB": os.environ.get("SPKERNELS_KEPT_MIB"),
+        },
         "python": {
             "version": platform.python_version(),
             "platform": sys.platform,

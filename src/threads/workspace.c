@@ -45,4 +45,9 @@ void spk_workspace_free(spk_workspace *space) {
   free(block->bytes <= MAX_KEPT ? atomic_exchange(&kept, block) : block);
 }
 
-void spk_workspace_drop(void) { free(atomic_exchange(&kept, NULL)); }
+size_t spk_workspace_drop(void) {
+  spk_block *block = atomic_exchange(&kept, NULL);
+  const size_t bytes = block ? block->bytes : 0;
+  free(block);
+  return bytes;
+}

@@ -18,8 +18,8 @@ typedef struct spk_workspace {
 spk_status spk_workspace_take(spk_workspace *space, size_t shared, size_t per_worker, int workers);
 /* Give the memory back.  Up to 16 MiB in the whole process may be kept for a later call. */
 void spk_workspace_free(spk_workspace *space);
-/* Free the memory that is kept. */
-void spk_workspace_drop(void);
+/* Free the memory that is kept, and return how many bytes these were. */
+size_t spk_workspace_drop(void);
 
 static inline char *spk_workspace_of(const spk_workspace *space, int worker) {
   return space->slices + space->per_worker * (size_t)worker;

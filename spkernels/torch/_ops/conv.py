@@ -90,9 +90,9 @@ class Plan:
         workers = threads_of(workers)
         count, rows, high, wide = self._sizes
         if self._last:
-            out = np.empty((count, high, wide, rows), self._dtype).transpose(0, 3, 1, 2)
+            out = spkernels.empty((count, high, wide, rows), self._dtype).transpose(0, 3, 1, 2)
         else:
-            out = np.empty(self._sizes, self._dtype)
+            out = spkernels.empty(self._sizes, self._dtype)
         if out.size:
             if x.is_neg():
                 x = x.resolve_neg()
@@ -129,7 +129,7 @@ class Plan:
         geometry = self._geometry
         found = geometry.sliding(x, self._dtype)
         line = geometry.phases[1]
-        made = np.empty((rows, high * line), self._dtype)
+        made = spkernels.empty((rows, high * line), self._dtype)
         whole = made.reshape(rows, high, line)[:, :, :wide]
         for image, operands in zip(out, found, strict=True):
             if self._products.adds:

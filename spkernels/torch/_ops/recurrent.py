@@ -173,7 +173,7 @@ def _lstm_steps(layer, x, h, c):
     (steps, batch), size = gates.shape[:2], h.shape[1]
     product = layer.product(steps, batch)
     sigmoids = _sigmoids(gates, (0, 2 * size), (3 * size, 4 * size))
-    out = np.empty((steps, batch, size), gates.dtype)
+    out = spkernels.empty((steps, batch, size), gates.dtype)
     c, held = c.copy(), np.empty_like(c)
     for t in layer.order(steps):
         gate = gates[t]
@@ -196,7 +196,7 @@ def _gru_steps(layer, x, h):
     (steps, batch), size = gates.shape[:2], h.shape[1]
     product = layer.product(steps, batch)
     sigmoids = _sigmoids(gates, (0, 2 * size))
-    out = np.empty((steps, batch, size), gates.dtype)
+    out = spkernels.empty((steps, batch, size), gates.dtype)
     states, held = np.empty((batch, 3 * size), gates.dtype), np.empty_like(h)
     both, new = states[:, : 2 * size], states[:, 2 * size :]
     bias = None if layer.bias_hh is None else array_of(layer.bias_hh).astype(gates.dtype)[:, None]
