@@ -227,14 +227,26 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def find_calls(
-    model: nn.Module, candidates: list[Candidate], calls: list[Call], batches: Sequence[int]
+    model: nn.Module,
+    candidates: list[Candidate],
+    calls: list[Call],
+    batches: Sequence[int],
+    int8: bool = False,
 ) -> None:
-    """Note the calls of each candidate, and leave out what follows where other code reads."""
+    """Note the calls of each candidate, and leave out what follows where other code reads.
+
+    For `int8`, the ranges of what would be rounded are noted as well.
+    """
     if calls:
         parents = {candidate.module: candidate.outer for candidate in candidates}
         watched = {one.module: one.followings for one in candidates if one.followings}
+        observers = {
+            candidate.module: candidate.family.observe(candidate.module)
+            for candidate in candidates
+            if int8 and candidate.family.observe is not None
+        }
         with unbroken(watched) as led:
-            found = record(model, parents, calls)
+            found = record(model, parents, calls, observers)
             for candidate in candidates:
                 candidate.calls = found.get(candidate.module, [])
                 # Other code may read what the norm or the activation would change.

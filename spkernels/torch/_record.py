@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Call", "eager", "every_module_called", "example_calls", "is_dense", "record"]
+__all__ = ["Call", "eager", "every_module_called", "example_calls", "is_dense", "ranges_over",
+           "record", "union"]  # fmt: skip
 
 
 def is_dense(tensor: torch.Tensor) -> bool:
@@ -30,8 +32,8 @@ class Call:
         The arguments of the first call.
     count : int
         The number of calls.
-    range : (float, float)
-        The smallest and the largest element of the first argument in all calls.
+    ranges : list of (float, float)
+        The smallest and the largest element of each tensor that is observed, in all calls.
     within : bool
         Whether the parent of the module made all calls, so that no other code reads the results.
     changes : bool
@@ -41,7 +43,7 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     count: int = 1
-    range: tuple[float, float] = (math.inf, -math.inf)
+    ranges: list[tuple[float, float]] = field(default_factory=list)
     within: bool = True
     changes: bool = False
 
@@ -56,12 +58,9 @@ class Call:
             if isinstance(value, torch.Tensor):
                 yield value
 
-    def widen(self, args: tuple[Any, ...]) -> None:
-        """Note the range of the first of the arguments."""
-        if args and isinstance(args[0], torch.Tensor) and is_dense(args[0]):
-            if args[0].numel() and args[0].is_floating_point():
-                low, high = (part.item() for part in args[0].aminmax())
-                self.range = min(low, self.range[0]), max(high, self.range[1])
+    def widen(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Note the ranges of tensors that are observed at a call."""
+        self.ranges = ranges_over([self.ranges or [_EMPTY] * len(tensors), map(_range, tensors)])
 
     @property
     def signature(self) -> Any:
@@ -82,6 +81,31 @@ class Call:
         before = [(copied, copied._version) for copied in copies.values()]
         module(*args, **kwargs)
         self.changes = any(copied._version != version for copied, version in before)
+
+
+_EMPTY = math.inf, -math.inf
+
+
+def _range(tensor):
+    if not (is_dense(tensor) and tensor.numel() and tensor.is_floating_point()):
+        return _EMPTY
+    low, high = (part.item() for part in tensor.aminmax())
+    return low, high
+
+
+def ranges_over(
+    many: Iterable[Iterable[tuple[float, float]]],
+) -> list[tuple[float, float]]:
+    """Return the ranges that hold those of several lists, place by place."""
+    return [union(*ranges) for ranges in zip(*many, strict=True)]
+
+
+def union(*ranges: tuple[float, float]) -> tuple[float, float]:
+    """Return the range that holds several ones; NaN if one has NaN."""
+    if any(map(math.isnan, itertools.chain(*ranges))):
+        return math.nan, math.nan
+    lows, highs = zip(*ranges, strict=True)
+    return min(lows), max(highs)
 
 
 def example_calls(example_inputs: Any) -> list[Call]:
@@ -134,11 +158,16 @@ def eager() -> Iterator[None]:
 
 
 def record(
-    model: nn.Module, modules: Mapping[nn.Module, nn.Module | None], calls: list[Call]
+    model: nn.Module,
+    modules: Mapping[nn.Module, nn.Module | None],
+    calls: list[Call],
+    observers: Mapping[nn.Module, Callable[..., Sequence[torch.Tensor]]],
 ) -> dict[nn.Module, list[Call]]:
     """Call the model, and return the calls that reach each of the modules.
 
     `modules` have their parents as values, or None where it does not matter who calls them.
+    `observers` are called with the arguments of their modules, and return the tensors whose ranges
+    are noted.
     """
     found: dict[nn.Module, dict[Any, Call]] = {}
     running: list[nn.Module] = []
@@ -150,7 +179,8 @@ def record(
             same[key].count += 1
         else:
             same[key] = Call(*_copied((args, kwargs)))
-        same[key].widen(args)
+        if module in observers and all(map(is_dense, Call(args, kwargs).tensors())):
+            same[key].widen(observers[module](*args, **kwargs))
         parent = modules[module]
         same[key].within &= parent is None or parent in running
 

@@ -58,9 +58,10 @@ def sparsify_(
         A module stays dense unless it becomes faster by this factor.
     dtype : {None, "int8"}, optional
         The dtype of products.  None keeps that of the weights.  With "int8", the weights of linear
-        layers are rounded to bytes with a scale for each row, and so are their inputs, by the range
-        that the example inputs produce.  This is done where bytes are faster than floats; the
-        report has the error that it makes.  Other modules stay in floats.
+        layers and of the projections of attention are rounded to bytes with a scale for each row,
+        and so are their inputs, by the range that the example inputs produce.  This is done where
+        bytes are faster than floats; the report has the error that it makes.  Other modules stay in
+        floats.
     pattern : str, optional
         The pattern of the weights, as in `spkernels.prepare`.
     workers : int, optional
@@ -177,7 +178,7 @@ def _sparsify(model, filter_fn, min_speedup, options, calls, batches):
     """Measure, replace and report, with arguments that were checked."""
     candidates, layers = candidates_of(model, filter_fn, bool(calls))
     with evaluating(model), strided(candidates):
-        find_calls(model, candidates, calls, batches)
+        find_calls(model, candidates, calls, batches, options.int8)
         for candidate in candidates:
             try_candidate(candidate, options, min_speedup)
         leave_needed(model, calls, candidates)
@@ -244,7 +245,8 @@ def _notes(model, candidates, options):
         for candidate in candidates
     )
     if options.int8 and floats:
-        notes.append(f"int8 is for linear layers: {count_of(floats, 'other module')} in floats")
+        others = count_of(floats, "other module")
+        notes.append(f"int8 is for linear layers and attention: {others} in floats")
     standing = (module for module in model.modules() if is_sparse(module))
     before = sum(bool(module.original.names) for module in standing) - swapped
     if before:

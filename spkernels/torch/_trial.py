@@ -102,10 +102,12 @@ def forms_of(candidate: Candidate, min_speedup: float, options: Options) -> list
     for norm in candidate.norms:
         forms[0].fold(norm)
     if options.int8 and family.make_int8 is not None:
-        ranges = [call.range for call in candidate.calls]
-        inputs = min(low for low, _ in ranges), max(high for _, high in ranges)
         try:
-            forms.append(family.make_int8(module, weights, inputs, activation, options))
+            forms.append(
+                family.make_int8(
+                    module, weights, candidate.calls, min_speedup, activation, options
+                )
+            )
         except (TypeError, ValueError) as error:
             candidate.notes.append(f"{candidate.layer.name} has no int8: {error}")
     return [form.eval() for form in forms]

@@ -16,11 +16,13 @@ from spkernels import masks
 
 from .._eager import is_plain
 from .._measure import times_of, total
+from .._ops import step_of
 from .._packed import array_of
-from .._record import Call
+from .._record import Call, ranges_over, union
 from .._weights import Csr, bias_of, joined, rows_of
-from .family import Family, Options, describe
+from .family import Family, Options
 from .linear import SparseLinear
+from .linear_int8 import SparseInt8Linear, check_float32
 
 __all__ = ["ATTENTION", "SparseMultiheadAttention"]
 
@@ -36,10 +38,11 @@ class SparseMultiheadAttention(nn.Module):
     ----------
     inputs : ModuleList
         The projections of queries, keys and values, without their biases: one for all three, one
-        for queries and one for the two others, or three.  Each is a `SparseLinear` or a dense one.
+        for queries and one for the two others, or three.  Each is a `SparseLinear`, a
+        `SparseInt8Linear` or a dense one.
     counts : tuple of int
         How many of queries, keys and values each projection makes.
-    out_proj : SparseLinear or torch.nn.Linear
+    out_proj : SparseLinear, SparseInt8Linear or torch.nn.Linear
         The projection of the result.
     workers : int or None
         The largest number of threads.
@@ -90,7 +93,7 @@ class SparseMultiheadAttention(nn.Module):
     def weights(self) -> tuple[Csr | None, ...]:
         """Return the weights in the order of the family's names; None for a dense one."""
         *inputs, out = [
-            layer.csr if isinstance(layer, SparseLinear) else None
+            layer.weights()[0] if isinstance(layer, _SPARSE) else None
             for layer in (*self.inputs, self.out_proj)
         ]
         if self._qkv_same_embed_dim:
@@ -101,9 +104,11 @@ class SparseMultiheadAttention(nn.Module):
     def describe(self) -> tuple[str, str]:
         """Return the patterns of the packed weights, and their kernels."""
         layers = [*self.inputs, self.out_proj]
-        sparse = [layer for layer in layers if isinstance(layer, SparseLinear)]
-        patterns, kernels = describe(*(layer.prepared(1) for layer in sparse))
-        return patterns, kernels if len(sparse) == len(layers) else f"{kernels} / dense"
+        facts = [layer.describe() for layer in layers if isinstance(layer, _SPARSE)]
+        if len(facts) < len(layers):
+            facts.append(("", "dense"))
+        patterns, kernels = (dict.fromkeys(filter(None, each)) for each in zip(*facts, strict=True))
+        return " / ".join(patterns), " / ".join(kernels)
 
     def forward(
         self,
@@ -117,6 +122,24 @@ class SparseMultiheadAttention(nn.Module):
         is_causal: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return what `torch.nn.MultiheadAttention` returns for these arguments."""
+        result, weights = self.attend(
+            query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights,
+            is_causal,
+        )  # fmt: skip
+        return _linear(self.out_proj, result, self.out_proj.bias), weights
+
+    def attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        key_padding_mask: torch.Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: torch.Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what `forward` returns, before the projection of the result."""
         if query.is_nested or key.is_nested or value.is_nested:
             raise TypeError(
                 "query, key and value must not be nested tensors, which a torch.nn."
@@ -142,7 +165,7 @@ class SparseMultiheadAttention(nn.Module):
             result = result.transpose(1, 2)
         else:
             result = result.permute(2, 0, 1, 3)
-        return _linear(self.out_proj, result.flatten(-2), self.out_proj.bias), weights
+        return result.flatten(-2), weights
 
     def project(self, sources: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return the queries, keys and values of three tensors, of which some may be the same.
@@ -260,6 +283,7 @@ class SparseMultiheadAttention(nn.Module):
 _FACTS = ("embed_dim", "kdim", "vdim", "_qkv_same_embed_dim", "num_heads", "head_dim", "dropout",
           "batch_first", "add_zero_attn")  # fmt: skip
 _BIASES = ("in_proj_bias", "bias_k", "bias_v")
+_SPARSE = (SparseLinear, SparseInt8Linear)
 
 
 #: The dtypes of which `spkernels.sparse_attention` has kernels.
@@ -293,7 +317,7 @@ def _attention(q, k, v, mask, dropout):
 
 
 def _linear(layer, x, bias):
-    if isinstance(layer, SparseLinear):
+    if isinstance(layer, _SPARSE):
         return layer.product(x, bias)
     return F.linear(x, layer.weight, bias)
 
@@ -306,7 +330,7 @@ def _projected(layer, sources, bias, width):
     parts = []
     for place, source in enumerate(sources):
         rows = slice(place * width, (place + 1) * width)
-        if isinstance(layer, SparseLinear):
+        if isinstance(layer, _SPARSE):
             # Rows of a packed weight are not multiplied alone.
             parts.append(_linear(layer, source, bias)[..., rows])
         else:
@@ -329,10 +353,11 @@ def _make(module, weights, activation, options: Options):
     return _made(module, weights, (3,), options)
 
 
-def _made(module, weights, counts, options):
+def _made(module, weights, counts, options, ranges=(None,) * 4):
     """Return the module with the weights given sparse, and those dense for which None is given.
 
-    If queries, keys and values have one weight, it is divided by `counts`.
+    If queries, keys and values have one weight, it is divided by `counts`.  Weights are of int8
+    where there are ranges: those of the query, of the key, of the value and of the result.
     """
     *inputs, out = weights
     names = _names(module)
@@ -343,17 +368,23 @@ def _made(module, weights, counts, options):
     elif len(counts) > 1:
         ends = [sum(counts[: place + 1]) * module.embed_dim for place in range(len(counts))]
         inputs = [rows_of(inputs[0], *pair) for pair in zip([0, *ends], ends, strict=False)]
-    layers = [
-        _dense(module, names[place]) if csr is None else _sparse(csr, None, options)
-        for place, csr in enumerate(inputs)
-    ]
+    layers, first = [], 0
+    for place, (csr, count) in enumerate(zip(inputs, counts, strict=True)):
+        mine = ranges[first : first + count]
+        first += count
+        if csr is None:
+            layers.append(_dense(module, names[place]))
+        else:
+            layers.append(_sparse(csr, None, options, None if None in mine else union(*mine)))
     out_proj = module.out_proj
     if out is not None:
-        out_proj = _sparse(out, bias_of(module, "out_proj.bias"), options)
+        out_proj = _sparse(out, bias_of(module, "out_proj.bias"), options, ranges[3])
     return SparseMultiheadAttention(module, layers, counts, out_proj, options.workers)
 
 
-def _sparse(csr, bias, options):
+def _sparse(csr, bias, options, inputs):
+    if inputs is not None:
+        return SparseInt8Linear(csr, bias, *step_of(*inputs), None, options.workers)
     return SparseLinear.of(csr, bias, None, options.workers, options.pattern, trained=False)
 
 
@@ -370,31 +401,61 @@ def _dense(module, name):
 
 def _make_for(module, weights, calls: Sequence[Call], min_speedup, options: Options):
     """Return the module with those weights sparse that are faster so; all of them if none is."""
+    return _fastest(module, weights, calls, min_speedup, options, None)
+
+
+def _make_int8(module, weights, calls: Sequence[Call], min_speedup, activation, options: Options):
+    """Return the module with each weight in the fastest of its forms, of which one is of int8."""
+    check_float32("in_proj_bias", module.in_proj_bias)
+    check_float32("out_proj.bias", module.out_proj.bias)
+    ranges = ranges_over(call.ranges for call in calls)
+    return _fastest(module, weights, calls, min_speedup, options, ranges)
+
+
+def _fastest(module, weights, calls, min_speedup, options, ranges):
+    """Return the module with each weight in the fastest of its forms, dense ones included.
+
+    All are in the last of the forms if no form is faster than the dense one.
+    """
     sources = [_sources(call) for call in calls]
     counts = _counts(sources)
-    dense, sparse = (
-        _made(module, each, counts, options).eval() for each in ([None] * len(weights), weights)
-    )
-    bias = module.out_proj.bias
+    made = partial(_made, module, counts=counts, options=options)
+    forms = [made([None] * len(weights)).eval(), made(weights).eval()]
+    if ranges is not None:
+        forms.append(made(weights, ranges=ranges).eval())
+    modules = [part for form in forms[1:] for part in form.modules()]
     outputs = [three[0].new_zeros((*three[0].shape[:-1], module.embed_dim)) for three in sources]
     if module._qkv_same_embed_dim:
-        choices = [(dense.project, sparse.project, sources)]
+        choices = [([form.project for form in forms], sources)]
     else:
         choices = [
-            (partial(_linear, pair[0], bias=None), partial(_linear, pair[1], bias=None),
+            ([partial(_linear, form.inputs[place], bias=None) for form in forms],
              [three[place] for three in sources])
-            for place, pair in enumerate(zip(dense.inputs, sparse.inputs, strict=True))
+            for place in range(3)
         ]  # fmt: skip
-    choices.append(
-        (partial(_linear, dense.out_proj, bias=bias), partial(_linear, sparse.out_proj, bias=bias),
-         outputs)
-    )  # fmt: skip
-    modules = list(sparse.modules())
-    faster = [_is_faster(*choice, modules, calls, min_speedup) for choice in choices]
-    if all(faster) or not any(faster):
-        return sparse
-    kept = [csr if better else None for csr, better in zip(weights, faster, strict=True)]
-    return _made(module, kept, counts, options)
+    bias = module.out_proj.bias
+    choices.append(([partial(_linear, form.out_proj, bias=bias) for form in forms], outputs))
+    best = [_best(*choice, modules, calls, min_speedup) for choice in choices]
+    if not any(best):
+        return forms[-1]
+    if len(set(best)) == 1:
+        return forms[best[0]]
+    kept = [csr if place else None for csr, place in zip(weights, best, strict=True)]
+    *inputs, out = best
+    places = [*(inputs * 3 if len(inputs) == 1 else inputs), out]
+    bounds = [pair if place == 2 else None
+              for pair, place in zip(ranges or [None] * 4, places, strict=True)]  # fmt: skip
+    return made(kept, ranges=bounds)
+
+
+def _observe(module):
+    """Return a function that returns what the projections multiply."""
+    dense = _made(module, [None] * len(_names(module)), (3,), Options()).eval()
+
+    def observed(*args, **kwargs):
+        return *_sources(Call(args, kwargs)), dense.attend(*args, **kwargs)[0]
+
+    return observed
 
 
 def _sources(call):
@@ -411,13 +472,14 @@ def _counts(sources):
     return (1, 2) if all(key is value for _, key, value in sources) else (1, 1, 1)
 
 
-def _is_faster(dense, sparse, inputs, modules, calls, min_speedup):
+def _best(functions, inputs, modules, calls, min_speedup):
+    """Return the place of the fastest of some functions, of which the first one is dense."""
     parts = [
-        (times_of([partial(dense, x), partial(sparse, x)], modules), call.count)
+        (times_of([partial(function, x) for function in functions], modules), call.count)
         for x, call in zip(inputs, calls, strict=True)
     ]
-    seconds = total(parts).seconds
-    return seconds[0] >= min_speedup * seconds[1]
+    dense, *sparse = total(parts).seconds
+    return 1 + sparse.index(min(sparse)) if dense >= min_speedup * min(sparse) else 0
 
 
 def _example(module, batch):
@@ -436,5 +498,5 @@ def _example(module, batch):
 
 ATTENTION = Family(
     (nn.MultiheadAttention,), _names, lambda module: (*_BIASES, "out_proj.bias"), _refuse, _make,
-    _example, make_for=_make_for,
+    _example, make_int8=_make_int8, observe=_observe, make_for=_make_for,
 )  # fmt: skip

@@ -54,8 +54,12 @@ class Family:
         Whether its sparse module has a method ``fold(norm)``, after which it computes a batch norm
         that follows it.
     make_int8 : callable, optional
-        ``make_int8(module, weights, inputs, activation, options)`` returns a module that multiplies
-        bytes, for inputs of the range ``inputs``, or raises an error that says why it cannot.
+        ``make_int8(module, weights, calls, min_speedup, activation, options)`` returns a module
+        that multiplies bytes, for inputs of the ranges of the calls, or raises an error that says
+        why it cannot.
+    observe : callable, optional
+        ``observe(module)`` returns a function that takes the arguments of a call of the module, and
+        returns the tensors that would be rounded to bytes.
     make_for : callable, optional
         ``make_for(module, weights, calls, min_speedup, options)`` stands for `make` where the calls
         of the module are known.
@@ -70,6 +74,7 @@ class Family:
     fuses: bool = False
     folds: bool = False
     make_int8: Callable[..., nn.Module] | None = None
+    observe: Callable[[nn.Module], Callable[..., Sequence[torch.Tensor]]] | None = None
     make_for: Callable[..., nn.Module] | None = None
 
 

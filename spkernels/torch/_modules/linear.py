@@ -17,7 +17,7 @@ from .._threads import threads_of
 from .._weights import Csr, bias_of, dense_of
 from .family import Family, Options, describe
 from .layer import SparseLayer, drawn, taken
-from .linear_int8 import make_int8
+from .linear_int8 import make_int8, observe
 
 __all__ = ["LINEAR", "SparseLinear"]
 
@@ -283,5 +283,5 @@ def _example(module, batch):
 
 LINEAR = Family(
     (nn.Linear,), lambda module: ("weight",), lambda module: ("bias",), _refuse, _make, _example,
-    fuses=True, make_int8=make_int8,
+    fuses=True, make_int8=make_int8, observe=observe,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,11 +13,12 @@ import spkernels
 from .._eager import is_plain
 from .._ops import linear_int8, linear_int8_now, multiply_rounded, step_of
 from .._packed import PackedBytes, int8_of
-from .._weights import Csr, bias_of
+from .._record import Call, ranges_over
+from .._weights import Csr, bias_of, dense_of
 from .family import Options
 from .layer import SparseModule
 
-__all__ = ["SparseInt8Linear", "make_int8"]
+__all__ = ["SparseInt8Linear", "check_float32", "make_int8", "observe"]
 
 
 class SparseInt8Linear(SparseModule):
@@ -40,6 +41,8 @@ class SparseInt8Linear(SparseModule):
     zero_point : int
         The byte that stands for the input 0.
     bias : Parameter of shape (out_features,), or None
+    weight : Tensor of shape (out_features, in_features)
+        What the bytes stand for as a dense tensor, which each access makes anew.
     """
 
     values: torch.Tensor
@@ -79,6 +82,13 @@ class SparseInt8Linear(SparseModule):
         """Return the weights before they were rounded."""
         return (self._floats,)
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weight that the bytes stand for, as a dense tensor."""
+        rows = torch.repeat_interleave(self.scales, self.offsets.diff())
+        shape = self.out_features, self.in_features
+        return dense_of(Csr(self.values * rows, self.columns, self.offsets, shape[1], shape))
+
     def describe(self) -> tuple[str, str]:
         """Return the patterns of the weight, of which there are none, and the kernel."""
         matrix = int8_of(self.values, self.columns, self.offsets, self.scales, self.in_features)
@@ -86,9 +96,13 @@ class SparseInt8Linear(SparseModule):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``activation(x @ W.T + bias)`` for `x` of shape (..., in_features)."""
+        bias = self._parameters["bias"] if "bias" in self._parameters else self.bias
+        return self.product(x, bias)
+
+    def product(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """Return what `forward` returns, with another bias."""
         # `__getattr__` of modules takes a third of a microsecond.
         buffers = self._buffers
-        bias = self._parameters["bias"] if "bias" in self._parameters else self.bias
         values, columns, offsets = buffers["values"], buffers["columns"], buffers["offsets"]
         scales, step = buffers["scales"], (self.scale, self.zero_point)
         weight = values, columns, offsets, scales, self.in_features
@@ -120,12 +134,24 @@ class SparseInt8Linear(SparseModule):
 def make_int8(
     module: nn.Linear,
     weights: Sequence[Csr],
-    inputs: tuple[float, float],
+    calls: Sequence[Call],
+    min_speedup: float,
     activation: str | None,
     options: Options,
 ) -> SparseInt8Linear:
-    """Return the layer for inputs from ``inputs[0]`` to ``inputs[1]``."""
+    """Return the layer for inputs of the range that the calls have."""
     bias = bias_of(module)
-    if bias is not None and bias.dtype is not torch.float32:
-        raise TypeError(f"bias must be float32, got {bias.dtype}")
+    check_float32("bias", bias)
+    (inputs,) = ranges_over(call.ranges for call in calls)
     return SparseInt8Linear(weights[0], bias, *step_of(*inputs), activation, options.workers)
+
+
+def check_float32(name: str, bias: torch.Tensor | None) -> None:
+    """Raise an error if a bias cannot be added to sums of bytes."""
+    if bias is not None and bias.dtype is not torch.float32:
+        raise TypeError(f"{name} must be float32, got {bias.dtype}")
+
+
+def observe(module: nn.Module) -> Callable[..., Sequence[torch.Tensor]]:
+    """Return a function that returns what the layer rounds, the input of a call."""
+    return lambda input: (input,)
