@@ -74,7 +74,8 @@ def read_onnx(model: ModelProto, inputs: Mapping[str, torch.Tensor]) -> OnnxLaye
     layers = OnnxLayers()
     names: set[str] = set()
     for node in graph.node:
-        found = _layer_of(node, weights, shapes)
+        with torch.device("cpu"):
+            found = _layer_of(node, weights, shapes)
         if found is not None:
             name = node.name or node.output[0]
             name = node.output[0] if name in names else name

@@ -23,8 +23,8 @@ from spkernels import masks
 from ._kept import Kept
 from ._threads import threads_of
 
-__all__ = ["STORAGE", "Packed", "PackedBytes", "Weight", "array_of", "can_keep", "forget",
-           "int8_of", "mask_of", "pattern_of", "weight_of"]  # fmt: skip
+__all__ = ["STORAGE", "Packed", "PackedBytes", "Weight", "array_of", "can_keep", "checked_csr",
+           "forget", "int8_of", "mask_of", "pattern_of", "weight_of"]  # fmt: skip
 
 #: The dtypes of weights, with the dtype and the storage of what is prepared from them.
 STORAGE: dict[torch.dtype, tuple[Any, Any]] = {
@@ -85,7 +85,7 @@ class Weight:
         for name, tensor in (("values", values), ("columns", columns), ("offsets", offsets)):
             if not tensor.is_cpu:
                 raise TypeError(f"{name} must be on the CPU, got a tensor on {tensor.device}")
-        self._csr = _checked(array_of(values), array_of(columns), array_of(offsets), self._shape)
+        self._csr = checked_csr(array_of(values), array_of(columns), array_of(offsets), self._shape)
         self._seen = 0
         self.reads += 1
         # The arrays keep the memory alive, so an address means the same memory.
@@ -262,7 +262,9 @@ class PackedBytes(Packed):
         return x.dtype is torch.float32 and len(shape) > 0 and shape[-1] == self._width
 
 
-def _checked(values, columns, offsets, shape):
+def checked_csr(
+    values: np.ndarray, columns: np.ndarray, offsets: np.ndarray, shape: tuple[int, int]
+) -> sp.csr_array:
     """Return the arrays as CSR, which shares their memory, or raise an error that names one."""
     try:
         csr = sp.csr_array((values, columns, offsets), shape, copy=False)
@@ -352,7 +354,7 @@ class _Cache:
 @_Cache
 def _patterns(columns, offsets, width, dtype):
     shape = (offsets.shape[0] - 1, width)
-    csr = _checked(np.zeros(columns.shape, dtype), array_of(columns), array_of(offsets), shape)
+    csr = checked_csr(np.zeros(columns.shape, dtype), array_of(columns), array_of(offsets), shape)
     return spkernels.prepare(csr, op="sddmm", dtype=dtype)
 
 
@@ -360,14 +362,14 @@ def _patterns(columns, offsets, width, dtype):
 def _masks(columns, offsets, width):
     shape = (offsets.shape[0] - 1, width)
     values = np.ones(columns.shape, bool)
-    return masks.from_sparse(_checked(values, array_of(columns), array_of(offsets), shape))
+    return masks.from_sparse(checked_csr(values, array_of(columns), array_of(offsets), shape))
 
 
 @_Cache
 def _int8(values, columns, offsets, scales, width):
     shape = (offsets.shape[0] - 1, width)
     rows = torch.repeat_interleave(scales, offsets.diff())
-    csr = _checked(array_of(values * rows), array_of(columns), array_of(offsets), shape)
+    csr = checked_csr(array_of(values * rows), array_of(columns), array_of(offsets), shape)
     return spkernels.prepare(csr, dtype="int8")
 
 

@@ -15,6 +15,7 @@ from ._candidates import candidates_of, evaluating, find_calls, is_sparse, strid
 from ._followers import try_followers
 from ._modules import Options
 from ._modules.family import Original
+from ._modules.layer import SparseLayer
 from ._record import eager, example_calls
 from ._report import Report, count_of
 from ._swap import places_of, restore
@@ -148,6 +149,12 @@ def densify_(model: nn.Module) -> nn.Module:
     torch.nn.Module
         The model.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `model` is no module, or if ``columns`` and ``offsets`` of a layer were changed and are
+        no structure any more.  The model is then as it was.
+
     Examples
     --------
     >>> import torch
@@ -162,6 +169,9 @@ def densify_(model: nn.Module) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    for name, module in model.named_modules():
+        if isinstance(module, SparseLayer):
+            module.check_structure(name)
     for module, places in places_of(model).items():
         original = module.__dict__.get("original")
         if isinstance(original, Original):

@@ -97,3 +97,23 @@ def test_a_weight_whose_elements_share_memory():
     st.densify_(model)
     assert torch.equal(model[0].weight, torch.zeros(30, 20))
     assert model[0].weight.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("columns", lambda columns: columns[3:4].fill_(30), "indices must be < 30"),
+        ("columns", lambda columns: columns[3:4].fill_(-1), "indices must be >= 0"),
+        ("columns", lambda columns: columns.copy_(columns.flip(0)), "columns must increase"),
+        ("offsets", lambda offsets: offsets[1:2].fill_(10**6), "in CSR"),
+        ("offsets", lambda offsets: offsets[-1:].add_(1), "in CSR"),
+    ],
+)
+def test_a_structure_that_is_none_leaves_the_model_as_it_is(name, change, words):
+    model = nn.Sequential(nn.Linear(20, 20), mlp()).eval()
+    st.sparsify_(model, example_inputs=X, **ALL)
+    modules = list(model.modules())
+    change(getattr(model[1][2], name))
+    with pytest.raises(ValueError, match=rf"^1\.2: .*{words}"):
+        st.densify_(model)
+    assert list(model.modules()) == modules

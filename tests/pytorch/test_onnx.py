@@ -51,6 +51,13 @@ def test_products():
     assert facts == [(30, 20, True, (3, 20)), (8, 30, False, (3, 30)), (5, 8, False, (3, 8))]
 
 
+def test_layers_are_on_the_cpu_whatever_the_default_device():
+    model = model_of([helper.make_node("Gemm", ["x", "a"], ["y"], transB=1)], [3, 20], a=(30, 20))
+    with torch.device("meta"):
+        ((layer, _),) = layers_of(model, 3, 20).values()
+    assert layer.weight.is_cpu
+
+
 @pytest.mark.parametrize(
     ("settings", "sizes"),
     [

@@ -11,7 +11,7 @@ from torch import nn
 
 import spkernels
 
-from .._packed import STORAGE, forget
+from .._packed import STORAGE, array_of, checked_csr, forget
 from .._weights import Csr, csr_of, read_weight
 from .fused import scales_of
 
@@ -114,6 +114,16 @@ class SparseLayer(SparseModule):
         Those of a layer that computes a batch norm as well are those before that.
         """
         return (self.csr if self._unfolded is None else self._unfolded,)
+
+    def check_structure(self, name: str) -> None:
+        """Raise an error that begins with a name if the tensors are no matrix in CSR."""
+        if not self.values.is_cpu:
+            return
+        arrays = map(array_of, (self.values, self.columns, self.offsets))
+        try:
+            checked_csr(*arrays, (self.offsets.shape[0] - 1, self._width))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
     @property
     def is_folded(self) -> bool:
