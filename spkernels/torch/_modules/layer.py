@@ -119,9 +119,9 @@ class SparseLayer(SparseModule):
         """Raise an error that begins with a name if the tensors are no matrix in CSR."""
         if not self.values.is_cpu:
             return
-        arrays = map(array_of, (self.values, self.columns, self.offsets))
+        values, columns, offsets = map(array_of, (self.values, self.columns, self.offsets))
         try:
-            checked_csr(*arrays, (self.offsets.shape[0] - 1, self._width))
+            checked_csr(values, columns, offsets, (len(offsets) - 1, self._width))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 
