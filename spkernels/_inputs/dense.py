@@ -141,7 +141,7 @@ def plan_bias(bias, shape, dtype):
     if bias is None:
         return None, None
     bias = numbers(dense_array(bias, "bias"), "bias")
-    if not np.can_cast(bias.dtype, dtype, "same_kind"):
+    if bias.dtype != dtype and not np.can_cast(bias.dtype, dtype, "same_kind"):
         raise TypeError(f"bias must be castable to {dtype}, got dtype {bias.dtype}")
     bias = bias.astype(dtype, copy=False)
     vector_result = len(shape) == 1

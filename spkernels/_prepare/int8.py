@@ -616,7 +616,7 @@ class Int8Matrix(Multiplier):
         target = result
         if by_rows and X.ndim > 1:
             B, target = as_rows(B).T, as_rows(result).T
-            if not np.may_share_memory(target, result) and result.size:
+            if result is out and not np.may_share_memory(target, result) and result.size:
                 result = _core.empty(shape, dtype)  # leading dimensions of `out` cannot be joined
                 target = as_rows(result).T
         workers = self._workers if workers is None else workers

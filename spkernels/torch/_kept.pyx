@@ -20,6 +20,8 @@ cdef class Kept:
     cdef object _values, _columns, _offsets, _bias
     cdef long long _values_version, _columns_version, _offsets_version
     cdef object _values_pointer, _bias_pointer
+    # Bound methods: a call finds none of them again.
+    cdef object _values_address, _bias_address
 
     def __init__(self, tuple tensors, bias):
         self._values, self._columns, self._offsets = tensors
@@ -27,8 +29,10 @@ cdef class Kept:
         self._values_version = _version(self._values)
         self._columns_version = _version(self._columns)
         self._offsets_version = _version(self._offsets)
-        self._values_pointer = self._values.data_ptr()
-        self._bias_pointer = None if bias is None else bias.data_ptr()
+        self._values_address = self._values.data_ptr
+        self._values_pointer = self._values_address()
+        self._bias_address = None if bias is None else bias.data_ptr
+        self._bias_pointer = None if bias is None else self._bias_address()
 
     def is_current(self, values, columns, offsets, bias):
         """Return whether these are the same tensors, as they were."""
@@ -41,11 +45,11 @@ cdef class Kept:
             and offsets is self._offsets
             and bias is self._bias
             # Tensors of inference mode have another address, and no version.
-            and values.data_ptr() == self._values_pointer
+            and self._values_address() == self._values_pointer
             and <long long>values._version == self._values_version
             and <long long>columns._version == self._columns_version
             and <long long>offsets._version == self._offsets_version
-            and (bias is None or bias.data_ptr() == self._bias_pointer)
+            and (bias is None or self._bias_address() == self._bias_pointer)
         )
 
 
