@@ -1,6 +1,7 @@
 /* spk_chain: check all layers, then multiply layer by layer, or some columns by all layers at a
  * time. */
 #include "../driver/drivers.h"
+#include "../plan/chain_plan.h"
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
 #include "operands.h"
@@ -74,22 +75,14 @@ static spk_status multiply(const spk_layer *layers, ptrdiff_t count, const spk_d
   return SPK_OK;
 }
 
-/* The layers that threads multiply slice by slice, from the first one on, and the number of slices:
- * 1 if all threads share each layer.  Slices pay if their tiles are as wide as those of the whole
- * product (doc/decisions/chain.rst, decision-chain-slices).  Only row panels have the same bits
- * for any columns. */
-static ptrdiff_t choose_slices(const spk_layer *layers, ptrdiff_t count, ptrdiff_t n, int threads,
-                               ptrdiff_t *slices) {
-  ptrdiff_t tile = 1, sliced = 0;
-  for (; sliced < spk_min(count, MAX_SLICED) && layers[sliced].packed; sliced++) {
-    const spk_row_panels *A = layers[sliced].packed->row_panels;
-    if (!A) break;
-    tile = spk_max(tile, A->vectors * A->kernels->lanes[A->dtype]);
-  }
-  *slices = 1;
-  if (sliced < 2 || threads < 2 || n / threads < tile) return 0;
-  *slices = threads * spk_ceil_div(n / threads, tile);
-  return sliced;
+/* Find the layers in row panels, from the first one on.  Only row panels have the same bits for any
+ * columns. */
+static ptrdiff_t find_row_panels(const spk_layer *layers, ptrdiff_t count,
+                                 const spk_row_panels *found[MAX_SLICED]) {
+  ptrdiff_t i = 0;
+  for (; i < spk_min(count, MAX_SLICED) && layers[i].packed && layers[i].packed->row_panels; i++)
+    found[i] = layers[i].packed->row_panels;
+  return i;
 }
 
 spk_status spk_chain(const spk_layer *layers, ptrdiff_t count, const spk_dense *X,
@@ -97,14 +90,17 @@ spk_status spk_chain(const spk_layer *layers, ptrdiff_t count, const spk_dense *
   spk_status status = check(layers, count, X, Y);
   if (status != SPK_OK || Y->rows == 0 || Y->cols == 0) return status;
   double work = 0;
-  ptrdiff_t highest = 0, slices; /* the most rows of a result between two layers */
+  ptrdiff_t highest = 0; /* the most rows of a result between two layers */
   for (ptrdiff_t i = 0; i < count; i++) {
     const facts f = facts_of(&layers[i]);
     work += (double)f.nnz * (double)X->cols;
     if (i < count - 1) highest = spk_max(highest, f.rows);
   }
   const int workers = spk_choose_threads(threads, work);
-  const ptrdiff_t sliced = choose_slices(layers, count, X->cols, workers, &slices);
+  const spk_row_panels *row_panels[MAX_SLICED];
+  ptrdiff_t sliced = find_row_panels(layers, count, row_panels);
+  const ptrdiff_t slices = spk_plan_chain_slices(row_panels, sliced, X->cols, workers);
+  if (slices == 1) sliced = 0;
   spk_workspace space = {0};
   char *halves[2] = {NULL, NULL};
   if (sliced < count) {
@@ -119,7 +115,7 @@ spk_status spk_chain(const spk_layer *layers, ptrdiff_t count, const spk_dense *
   if (sliced > 0) {
     spk_panel_layer panels[MAX_SLICED];
     for (ptrdiff_t i = 0; i < sliced; i++)
-      panels[i] = (spk_panel_layer){layers[i].packed->row_panels, epilogue_of(&layers[i])};
+      panels[i] = (spk_panel_layer){row_panels[i], epilogue_of(&layers[i])};
     const spk_dense to = sliced == count ? *Y : held(&layers[sliced - 1], X, halves[1]);
     status = spk_drive_chain(panels, sliced, X, &to, slices, workers, spk_active_machine());
     from = to;

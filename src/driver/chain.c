@@ -2,7 +2,6 @@
  * so that it finds in its own L2 what it reads of the layer before, and waits for nobody. */
 #include "drivers.h"
 #include "../threads/parallel.h"
-#include "../threads/partition.h"
 #include "../threads/workspace.h"
 
 /* An address with the alignment of the workspace. */
@@ -18,10 +17,11 @@ typedef struct job {
   spk_workspace space;
 } job;
 
-/* The first column of a slice; slices begin at whole vectors. */
+/* The first column of a slice.  Slices are even in whole vectors, and wider ones lie among narrower
+ * ones, so that threads, which take neighbours, have as many vectors. */
 static ptrdiff_t begin_of(const job *j, ptrdiff_t slice) {
-  if (slice == j->slices) return j->X.cols;
-  return spk_partition_even(j->X.cols, slice, j->slices) / j->lanes * j->lanes;
+  const ptrdiff_t vectors = spk_ceil_div(j->X.cols, j->lanes);
+  return spk_min(j->X.cols, vectors * slice / j->slices * j->lanes);
 }
 
 static spk_dense columns_of(const job *j, const spk_dense *D, ptrdiff_t slice) {
@@ -79,7 +79,9 @@ spk_status spk_drive_chain(const spk_panel_layer *layers, ptrdiff_t count, const
                            const spk_machine *machine) {
   job j = {.layers = layers, .count = count, .X = *X, .Y = *Y, .slices = slices};
   j.machine = machine;
-  j.lanes = SPK_MAX_LANES;
+  j.lanes = 1;
+  for (ptrdiff_t i = 0; i < count; i++)
+    j.lanes = spk_max(j.lanes, layers[i].A->kernels->lanes[X->dtype]);
   ptrdiff_t highest = 0, widest = 0;
   for (ptrdiff_t i = 0; i < count - 1; i++) highest = spk_max(highest, layers[i].A->rows);
   for (ptrdiff_t slice = 0; slice < slices; slice++)

@@ -22,6 +22,25 @@ static inline enum FT(store_mode) FT(row_mode_of)(const spk_epilogue *e) {
   return plain && e->activation == SPK_RELU ? FT(STORE_RELU) : FT(store_mode_of)(e);
 }
 
+/* The mode for sums in registers that get a bias of their row and relu, if e has these, by
+ * FT(add_bias_row): through the general case, a row would take 13 cycles more
+ * (doc/decisions/row-panels.rst, decision-bias-in-registers). */
+static inline enum FT(store_mode) FT(biased_mode_of)(const spk_epilogue *e) {
+  spk_epilogue rest = *e;
+  rest.bias_row = NULL;
+  if (rest.activation == SPK_RELU) rest.activation = SPK_IDENTITY;
+  return FT(store_mode_of)(&rest) == FT(STORE_PLAIN) ? FT(STORE_PLAIN) : FT(store_mode_of)(e);
+}
+
+/* Add the bias of row i, unless there is none, to NV sums, and apply relu, if asked for. */
+SPK_INLINE void FT(add_bias_row)(VEC *acc, ptrdiff_t i, const int NV, const T *bias_row, int relu) {
+  if (bias_row) {
+    const VEC bias = V(set1)(bias_row[i]);
+    SPK_UNROLL for (int v = 0; v < NV; v++) acc[v] = V(add)(acc[v], bias);
+  }
+  if (relu) SPK_UNROLL for (int v = 0; v < NV; v++) acc[v] = V(relu)(acc[v]);
+}
+
 /* Take an activation other than relu out of e, as it is applied to blocks of C that are still in
  * L1.  Returns SPK_IDENTITY if there is none. */
 static inline spk_activation FT(take_activation)(spk_epilogue *e) {

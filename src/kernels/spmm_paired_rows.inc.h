@@ -42,7 +42,10 @@ SPK_INLINE void FT(paired_rows)(const spk_row_panel_task *t, const T *panel, con
     }
   /* Rows that need no epilogue are stored directly, and others by way of memory. */
   T whole[SPK_PAIRED_GROUP * LANES];
-  const int direct = !C || (mode == FT(STORE_PLAIN) && t->n == width);
+  const T *bias_row = t->epilogue.bias_row;
+  const int relu = t->epilogue.activation == SPK_RELU;
+  const int plain = mode == FT(STORE_PLAIN) && !bias_row && !relu;
+  const int direct = !C || (plain && t->n == width);
   T *to = !C ? sums : direct ? C : whole;
   const ptrdiff_t ld = C && direct ? ldc : width;
   SPK_UNROLL for (int g = 0; g < G; g += 2) {
@@ -57,7 +60,8 @@ SPK_INLINE void FT(paired_rows)(const spk_row_panel_task *t, const T *panel, con
   }
   const MASK mask = V(mask)(t->n);
   for (int g = 0; g < G; g++) {
-    const VEC row = V(load_masked)(whole + g * width, mask);
+    VEC row = V(load_masked)(whole + g * width, mask);
+    if (mode == FT(STORE_PLAIN)) FT(add_bias_row)(&row, ids[g], 1, bias_row, relu);
     FT(store_row)(&row, C + ids[g] * ldc, ids[g], t->n, 1, 1, mask, mode, &t->epilogue);
   }
 }
@@ -71,7 +75,7 @@ SPK_INLINE void FT(paired_rows)(const spk_row_panel_task *t, const T *panel, con
 
 SPK_INLINE void FT(paired_runs)(const spk_row_panel_task *t, const int NP) {
   /* Local copies, because stores could alias the task. */
-  const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
+  const enum FT(store_mode) mode = FT(biased_mode_of)(&t->epilogue);
   const uint16_t *ids = t->row_ids, *offsets = t->offsets;
   const T *values = t->values, *panel = t->panel, *zeros = t->zeros;
   T *sums = t->sums, *C = t->C;

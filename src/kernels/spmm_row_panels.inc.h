@@ -74,6 +74,11 @@ SPK_INLINE void FT(row_panel_rows)(const spk_row_panel_task *t, const T *panel, 
     FT(store_rows)(whole, NV * LANES, C, ldc, ids, G, n, &t->epilogue);
     return;
   }
+  const T *bias_row = t->epilogue.bias_row;
+  const int relu = t->epilogue.activation == SPK_RELU;
+  if (mode == FT(STORE_PLAIN) && (bias_row || relu))
+    SPK_UNROLL for (int g = 0; g < G; g++)
+        FT(add_bias_row)(acc + g * NV, ids[g], NV, bias_row, relu);
   const MASK mask = V(mask)(n - (NV - 1) * LANES);
   const enum FT(store_mode) how = mode == FT(STORE_ADD) ? FT(STORE_ADD) : FT(STORE_PLAIN);
   SPK_UNROLL for (int g = 0; g < G; g++) {
@@ -92,7 +97,7 @@ SPK_INLINE void FT(row_panel_rows)(const spk_row_panel_task *t, const T *panel, 
 
 SPK_INLINE void FT(row_panel_runs)(const spk_row_panel_task *t, const int G, const int NV) {
   /* Local copies, because stores could alias the task. */
-  const enum FT(store_mode) mode = FT(store_mode_of)(&t->epilogue);
+  const enum FT(store_mode) mode = FT(biased_mode_of)(&t->epilogue);
   const uint16_t *ids = t->row_ids, *offsets = t->offsets;
   const T *values = t->values, *panel = t->panel;
   T *sums = t->sums, *C = t->C;
