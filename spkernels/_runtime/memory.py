@@ -28,7 +28,8 @@ def release_memory() -> int:
     memory is kept for the next large result, as the system needs about as long to clear new memory
     as a product takes to write it.  Up to 256 MiB are kept, or as many as ``SPKERNELS_KEPT_MIB``
     says, in at most eight blocks.  The system may take what is kept at any time, and does so before
-    it runs short of memory.  Up to 16 MiB of workspace are kept as well.
+    it runs short of memory.  Up to 16 MiB of workspace are kept as well,
+    or 2 MiB for each thread of a call.
 
     There is no need to call this function.  It serves programs whose resident memory is watched.
 

@@ -20,13 +20,15 @@ typedef struct job {
 
 /* The workspace of one worker. */
 typedef struct scratch {
+  char *kept; /* for each panel, whether y holds it, if y has room for all of them */
   char *x, *y, *cuts, *offsets, *block, *tile;
-  ptrdiff_t packed; /* the number of the panel that y holds */
+  ptrdiff_t packed; /* the number of the panel that y holds otherwise */
 } scratch;
 
 static scratch scratch_of(const job *j, int worker) {
   const spk_sddmm_plan *plan = j->plan;
-  scratch s = {.x = spk_workspace_of(&j->space, worker), .packed = -1};
+  scratch s = {.kept = spk_workspace_of(&j->space, worker), .packed = -1};
+  s.x = s.kept + plan->flag_bytes;
   s.y = s.x + plan->x_bytes;
   s.cuts = s.y + plan->y_bytes;
   s.offsets = s.cuts + plan->cut_bytes;
@@ -93,16 +95,19 @@ static void point_x(const job *j, const scratch *s, spk_sddmm_task *task, ptrdif
 
 static void point_yt(const job *j, scratch *s, spk_sddmm_task *task, ptrdiff_t panel) {
   const spk_dense *Yt = j->Yt;
-  if (!j->plan->pack_y) return;
-  const ptrdiff_t row = panel * j->plan->panel_rows;
-  const ptrdiff_t rows = spk_min(j->plan->panel_rows, Yt->rows - row);
-  const void *y = spk_at(Yt->data, row * Yt->row_stride, spk_dtype_size(Yt->dtype));
-  if (s->packed != panel)
-    j->kernels->pack[Yt->dtype](s->y, j->plan->ld, y, Yt->row_stride, Yt->col_stride, rows,
-                                Yt->cols);
+  const spk_sddmm_plan *plan = j->plan;
+  if (!plan->pack_y) return;
+  const size_t size = spk_dtype_size(Yt->dtype);
+  const ptrdiff_t row = panel * plan->panel_rows;
+  const ptrdiff_t rows = spk_min(plan->panel_rows, Yt->rows - row);
+  char *y = plan->keep_y ? spk_at_mut(s->y, row * plan->ld, size) : s->y;
+  if (plan->keep_y ? !s->kept[panel] : s->packed != panel)
+    j->kernels->pack[Yt->dtype](y, plan->ld, spk_at(Yt->data, row * Yt->row_stride, size),
+                                Yt->row_stride, Yt->col_stride, rows, Yt->cols);
+  if (plan->keep_y) s->kept[panel] = 1;
   s->packed = panel;
-  task->Yt = s->y;
-  task->ldy = j->plan->ld;
+  task->Yt = y;
+  task->ldy = plan->ld;
   task->base = row;
 }
 
@@ -278,10 +283,12 @@ spk_status spk_drive_sddmm(const spk_sparse *P, const spk_column_runs *column_ru
                            const spk_kernels *kernels) {
   job j = {P, column_runs, X, Yt, values, sampling, plan, kernels, {0}};
   const size_t bytes =
-      spk_size_sum(plan->x_bytes + plan->y_bytes + plan->cut_bytes + plan->offset_bytes,
-                   plan->block_bytes + plan->tile_bytes);
+      spk_size_sum(plan->flag_bytes + plan->x_bytes + plan->y_bytes + plan->cut_bytes,
+                   plan->offset_bytes + plan->block_bytes + plan->tile_bytes);
   const spk_status status = spk_workspace_take(&j.space, plan->copy_bytes, bytes, plan->threads);
   if (status != SPK_OK) return status;
+  for (int worker = 0; plan->keep_y && worker < plan->threads; worker++)
+    memset(spk_workspace_of(&j.space, worker), 0, plan->flag_bytes);
   const int by_rows = P->format != SPK_COO || (P->flags & SPK_SORTED);
   const ptrdiff_t copies = plan->copy_y ? spk_ceil_div(Yt->rows, COPY_ROWS) : 0;
   spk_parallel(plan->threads, (spk_phase){copies, copy_rows},

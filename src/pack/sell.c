@@ -278,9 +278,22 @@ static void fill_row_panel(void *context, ptrdiff_t row_panel, int worker) {
   (void)worker;
   packing *job = context;
   plan p;
-  if (take_plan(&p, job->into)) {
-    count_steps(job->A, job->into, row_panel, &p);
-    fill(job->A, job->into, job->values, row_panel, &p, job->permute_bits);
+  spk_sell *s = job->into;
+  const spk_sell_row_panel *at = &s->begin[row_panel];
+  const size_t size = spk_dtype_size(s->dtype), vector = (size_t)s->lanes * size;
+  const size_t steps = (size_t)(at[1].step - at[0].step);
+  void *values = spk_at_mut(job->values, at[0].step, vector);
+  /* The worker that fills a row panel is the first to write its memory, so that it lies near that
+   * worker.  All bits set select the last element of a window, whatever the bits of a code. */
+  memset(spk_at_mut(s->permutes, at[0].permute, vector), 0xff,
+         (size_t)(at[1].permute - at[0].permute) * vector);
+  memset(values, 0, steps * vector);
+  if (take_plan(&p, s)) {
+    count_steps(job->A, s, row_panel, &p);
+    fill(job->A, s, job->values, row_panel, &p, job->permute_bits);
+    if (s->storage != SPK_STORAGE_SAME)
+      spk_round_values((uint16_t *)s->values + at[0].step * s->lanes, values,
+                       steps * (size_t)s->lanes, s->storage);
   } else {
     atomic_store(&job->failed, 1);
   }
@@ -341,14 +354,10 @@ spk_status spk_sell_pack(const spk_sparse *A, spk_storage storage, int threads,
     if (job.values != s->values) free(job.values);
     goto no_memory;
   }
-  /* All bits set select the last element of a window, whatever the number of bits of a code. */
-  memset(s->permutes, 0xff, permute_bytes);
-  memset(job.values, 0, values * size);
+  const size_t filled = (size_t)end->permute * vector;
+  memset((char *)s->permutes + filled, 0xff, permute_bytes - filled);
   spk_run_packing(threads, A->nnz, (spk_phase){s->row_panels, fill_row_panel}, &job);
-  if (storage != SPK_STORAGE_SAME) {
-    spk_round_values(s->values, job.values, values, storage);
-    free(job.values);
-  }
+  if (job.values != s->values) free(job.values);
   if (atomic_load(&job.failed)) goto no_memory;
   s->bytes = sizeof *s + ((size_t)s->row_panels + 1) * (sizeof *s->begin + sizeof *s->weights) +
              (size_t)A->rows * sizeof *s->row_ids + (size_t)s->row_panels +

@@ -33,8 +33,10 @@
 #define MIN_PART 15000.0
 /* The rows of B that CSC packs at a time. */
 #define PACKED_ROWS 256
-/* The number of ranges of rows of CSR.  They share one array of sums. */
+/* The least number of ranges of rows of CSR, and the number for each thread where that is more.
+ * They share one array of sums. */
 #define ROW_PARTS 32
+#define ROW_PARTS_PER_THREAD 4
 /* The most bytes of sums that a task adds up, and the least number of elements. */
 #define BAND_BYTES ((ptrdiff_t)1 << 16)
 #define MIN_BAND 2048
@@ -106,7 +108,6 @@ static int plan_rows(const spk_sparse *A, ptrdiff_t lanes, int threads, spk_part
   const ptrdiff_t sums = sums_of(A, 1);
   if (sums > SPK_MAX_PARTIAL_BYTES) return 0;
   *plan = (spk_partial_plan){.threads = spk_choose_threads(threads, (double)A->nnz),
-                             .parts = ROW_PARTS,
                              .arrays = 1,
                              .tile = 1,
                              .tiles = 1,
@@ -115,6 +116,7 @@ static int plan_rows(const spk_sparse *A, ptrdiff_t lanes, int threads, spk_part
                              .streams = A->nnz > LEARNED,
                              .band = band_of(A, 1),
                              .sums_bytes = (size_t)sums};
+  plan->parts = spk_max(ROW_PARTS, (ptrdiff_t)plan->threads * ROW_PARTS_PER_THREAD);
   if (plan->threads == 1) plan->parts = 1;
   return 1;
 }

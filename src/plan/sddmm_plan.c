@@ -129,7 +129,9 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_column_runs *column_runs, con
 
   if (plan->pack_y) {
     plan->panels = spk_max(1, spk_ceil_div(n, plan->panel_rows));
-    plan->y_bytes = spk_aligned_size((size_t)(plan->panel_rows * row_bytes));
+    plan->keep_y = plan->threads > 1 && copy <= MAX_Y;
+    plan->y_bytes = spk_aligned_size((size_t)(plan->keep_y ? copy : plan->panel_rows * row_bytes));
+    if (plan->keep_y) plan->flag_bytes = spk_aligned_size((size_t)plan->panels);
   } else {
     plan->panel_rows = spk_max(1, n);
   }
@@ -156,8 +158,9 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_column_runs *column_runs, con
   else if (plan->row_chunk < P->rows)
     plan->tiles = 0;
   if (plan->tiles) plan->tile_bytes = spk_sddmm_scratch_bytes(P->dtype, k);
+  /* Otherwise each task packs all panels again. */
   plan->parts = plan->threads;
-  if (plan->threads > 1 && !plan->pack_y) plan->parts *= PARTS_PER_THREAD;
+  if (plan->threads > 1 && (!plan->pack_y || plan->keep_y)) plan->parts *= PARTS_PER_THREAD;
   const ptrdiff_t most = by_rows ? P->rows / P->block_rows : P->nnz;
   plan->parts = spk_max(1, spk_min(plan->parts, most));
   plan->threads = (int)spk_min(plan->threads, plan->parts);

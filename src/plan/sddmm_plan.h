@@ -11,6 +11,7 @@ typedef struct spk_sddmm_plan {
   int strided;          /* the kernel walks X and the transpose of Y, Yt, through their strides */
   int tiles;            /* rows with columns in common go by tiles of SPK_TILE_ROWS */
   int pack_x, pack_y;   /* rows of X, or of Yt, go through packed panels */
+  int keep_y;           /* a worker keeps all panels of Yt that it has packed */
   int copy_y;           /* all workers copy Yt together before they use it */
   ptrdiff_t ld;         /* elements from a row of a panel to the next: whole cache lines */
   ptrdiff_t panel_rows; /* rows of Yt in a panel; all rows if Yt is not packed */
@@ -18,7 +19,7 @@ typedef struct spk_sddmm_plan {
   ptrdiff_t row_chunk;  /* rows of P for which the workspace is filled at a time */
   ptrdiff_t parts;      /* tasks: ranges of rows (of entries, for COO in any order) */
   size_t copy_bytes;    /* workspace of all workers together */
-  size_t x_bytes, y_bytes, cut_bytes, offset_bytes, block_bytes,
+  size_t flag_bytes, x_bytes, y_bytes, cut_bytes, offset_bytes, block_bytes,
       tile_bytes; /* workspace per worker */
 } spk_sddmm_plan;
 

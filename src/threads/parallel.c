@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "affinity.h"
+#include "deal.h"
 #include "pool.h"
 #include "system.h"
 #include "team.h"
@@ -144,19 +145,13 @@ typedef struct region {
 
 static void run_tasks(region *r, int phase, int worker) {
   const ptrdiff_t tasks = r->phases[phase].tasks;
-  const int ranges = r->threads;
-  for (int w = 0; w < ranges; w++) {
-    const int range = worker + w < ranges ? worker + w : worker + w - ranges;
-    const ptrdiff_t begin = tasks * range / ranges, end = tasks * (range + 1) / ranges;
-    for (;;) {
-      const ptrdiff_t task =
-          begin + atomic_fetch_add_explicit(&r->seats[range].next[phase], 1, memory_order_relaxed);
-      if (task >= end) break;
-      r->phases[phase].fn(r->context, task, worker);
-      if (phase == 0 &&
-          atomic_fetch_add_explicit(&r->first_done, 1, memory_order_acq_rel) == tasks - 1)
-        spk_gate_open(&r->second);
-    }
+  ptrdiff_t task;
+  for (int visited = 0;
+       (task = spk_deal(r->seats, phase, tasks, r->threads, worker, &visited)) >= 0;) {
+    r->phases[phase].fn(r->context, task, worker);
+    if (phase == 0 &&
+        atomic_fetch_add_explicit(&r->first_done, 1, memory_order_acq_rel) == tasks - 1)
+      spk_gate_open(&r->second);
   }
 }
 

@@ -225,6 +225,32 @@ static void check_kept(void) {
   exact_memory_release();
 }
 
+/* Of many workers, more than of few is kept. */
+static void check_kept_of_many(void) {
+  test_case("the workspace of many workers is kept");
+  spk_workspace_drop();
+  refuse = 0;
+  for (int workers = 1; workers <= 64; workers += 63)
+    for (int call = 0; call < 2; call++) {
+      spk_workspace space;
+      allocations = 0;
+      CHECK(spk_workspace_take(&space, 0, ((size_t)100 << 20) / (size_t)workers, workers) ==
+            SPK_OK);
+      CHECK(allocations == (workers == 1 || call == 0), "%d workers, call %d", workers, call);
+      spk_workspace_free(&space);
+    }
+  test_case("also by a call of one worker");
+  for (int workers = 1; workers <= 64; workers += 63) {
+    spk_workspace space;
+    allocations = 0;
+    CHECK(spk_workspace_take(&space, 0, 1000, workers) == SPK_OK);
+    CHECK(allocations == 0);
+    spk_workspace_free(&space);
+  }
+  CHECK(spk_workspace_drop() >= (size_t)100 << 20);
+  CHECK(spk_workspace_drop() == 0);
+}
+
 /* The first region of a thread takes what stays with it: not of the workspace. */
 static void open_a_region(void) {
   const sparse_shape shape = {SPK_CSR, SPK_F32, SPK_I32, 200, 300, 1, 1, 30000, 1};
@@ -253,6 +279,7 @@ int main(void) {
   for (ptrdiff_t n = 100; n <= 10000; n *= 10)
     for (int threads = 1; threads <= 4; threads += 3) check_attention(n, threads);
   check_kept();
+  check_kept_of_many();
   check_long_rows();
   return test_result();
 }

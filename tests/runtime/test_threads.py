@@ -116,6 +116,40 @@ def test_one_call_is_like_another():
         np.testing.assert_array_equal(spmm(A, B, workers=4), first)
 
 
+@needs_openmp
+def test_1_to_64_threads_give_the_same_bits():
+    """Most of these have far more threads than there are CPUs."""
+    rng = np.random.default_rng(0)
+    A = random_sparse(rng, "csr", (2000, 500), 0.1, np.float32)
+    csc, coo, square = A.tocsc(), A.tocoo(), random_sparse(rng, "csr", (500, 400), 0.1, np.float32)
+    B, x, X, Y, Q = (
+        rng.standard_normal(shape, dtype=np.float32)
+        for shape in [(500, 70), 500, (2000, 64), (64, 500), (2, 700, 32)]
+    )
+    levels = rng.integers(0, 256, B.shape, np.uint8)
+    window = spkernels.masks.window(700, 40)
+    products = {
+        "spmm": lambda w: spmm(A, B, workers=w),
+        "spmm, a vector": lambda w: spmm(A, x, workers=w),
+        "spmm, CSC": lambda w: spmm(csc, B, workers=w),
+        "spmm, CSC, a vector": lambda w: spmm(csc, x, workers=w),
+        "spmm, COO": lambda w: spmm(coo, B, workers=w),
+        "prepared": lambda w: spkernels.prepare(A, n=70, tune=False, workers=w) @ B,
+        "prepared, a vector": lambda w: spkernels.prepare(A, n=1, tune=False, workers=w) @ x,
+        "int8": lambda w: spkernels.prepare(A, dtype="int8", n=70, tune=False, workers=w) @ levels,
+        "sddmm": lambda w: sddmm(A, X, Y, workers=w).data,
+        "sparse_attention": lambda w: spkernels.sparse_attention(Q, Q, Q, window, workers=w),
+        "spmspv": lambda w: spkernels.spmspv(csc, np.maximum(x, 0), workers=w),
+        "spmspm": lambda w: spkernels.spmspm(A, square, workers=w),
+        "masked_softmax": lambda w: spkernels.masked_softmax(A, workers=w).data,
+        "kwinners": lambda w: spkernels.kwinners(X, 9, workers=w),
+    }
+    for name, product in products.items():
+        first = product(1)
+        for workers in range(2, 65):
+            np.testing.assert_array_equal(product(workers), first, err_msg=f"{name}, {workers}")
+
+
 def test_exact_workers_are_exact(exact_workers, monkeypatch):
     """What the tests above rest on; the C tests show that so many threads run."""
     asked = []

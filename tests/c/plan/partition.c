@@ -1,6 +1,8 @@
 #include "../../../src/threads/partition.h"
+#include "../../../src/threads/deal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "plan.h"
 
@@ -102,7 +104,49 @@ static void check_chosen(void) {
         }
 }
 
+/* Each task is dealt once, whoever asks when; who is alone begins with its own range and then helps
+ * its neighbours. */
+static void check_dealt(void) {
+  enum { MAX_RANGES = 130, MAX_TASKS = 400 };
+  static spk_seat seats[MAX_RANGES];
+  static int visited[MAX_RANGES], dealt[MAX_TASKS];
+  for (int ranges = 1; ranges <= MAX_RANGES; ranges += 1 + ranges / 2)
+    for (ptrdiff_t tasks = 0; tasks < MAX_TASKS; tasks += 1 + tasks / 2)
+      for (int alone = 0; alone < 2; alone++) {
+        test_case("%td tasks, %d ranges, %s", tasks, ranges, alone ? "one worker" : "all workers");
+        memset(seats, 0, sizeof seats);
+        memset(visited, 0, sizeof visited);
+        memset(dealt, 0, sizeof dealt);
+        CHECK(spk_deal_begin(tasks, ranges, 0) == 0);
+        CHECK(spk_deal_begin(tasks, ranges, ranges) == tasks);
+        const int last = ranges - 1;
+        ptrdiff_t left = tasks, expected = spk_deal_begin(tasks, ranges, last);
+        for (int idle = 0; idle < (alone ? 1 : ranges);) {
+          const int worker = alone ? last : (int)random_below(ranges);
+          if (visited[worker] == ranges) continue;
+          const ptrdiff_t task = spk_deal(seats, 1, tasks, ranges, worker, &visited[worker]);
+          CHECK(task >= -1 && task < tasks, "task %td", task);
+          if (task < 0 || task >= tasks) {
+            CHECK(visited[worker] == ranges);
+            visited[worker] = ranges;
+            idle++;
+            continue;
+          }
+          if (alone) {
+            CHECK(task == expected, "task %td before %td", task, expected);
+            expected = task + 1 == tasks ? 0 : task + 1;
+          }
+          dealt[task]++;
+          left--;
+        }
+        CHECK(left == 0, "%td tasks are left", left);
+        for (ptrdiff_t task = 0; task < tasks; task++)
+          CHECK(dealt[task] == 1, "task %td is dealt %d times", task, dealt[task]);
+      }
+}
+
 void check_partition(void) {
+  check_dealt();
   check_tiles();
   check_even();
   check_balanced();
