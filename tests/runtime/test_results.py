@@ -141,7 +141,7 @@ def test_tracemalloc_sees_results_and_not_what_is_kept():
 
 
 def test_a_memory_handler_of_the_program_is_used():
-    core = np._core if hasattr(np, "_core") else np.core
+    core = np.core if np.__version__.startswith("1.") else np._core
     api = core._multiarray_umath._ARRAY_API
     to_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     to_pointer.restype, to_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
