@@ -38,8 +38,8 @@ _LONG = 0.1
 _MIN_TURNS, _MIN_SERIAL_TURNS = 3, 2
 #: The seconds for each function after which turns end if times repeat, and if they do not.
 _SECONDS, _PATIENCE = 0.03, 0.15
-#: Turns end after half of these seconds.  One thread is not tried if it might take longer than all
-#: of them, and calls that were made before are not repeated.
+#: Turns end after half of these seconds.  One thread is not tried if one call of each function has
+#: more CPU time than all of them, and calls that were made before are then not repeated.
 _MAX_SECONDS = 4.0
 #: Times repeat if the two shortest ones differ by at most this share.
 _EQUAL = 0.1
@@ -53,6 +53,7 @@ class SystemClock:
 
     wall = staticmethod(time.perf_counter)
     cpu = staticmethod(time.thread_time)
+    all_threads = staticmethod(time.process_time)
 
 
 @dataclass(frozen=True)
@@ -142,29 +143,32 @@ def times_of(
     clock : SystemClock
         The clocks.
     """
-    threads = torch.get_num_threads()
     with torch.no_grad():
-        once = [_warm(function, ready, clock) for function in functions]
-        if ready and sum(once) > _MAX_SECONDS:
-            return Times(tuple(once), tuple(once))
+        once, work = zip(*(_warm(function, ready, clock) for function in functions), strict=True)
         serial = None
-        # In the worst case one thread takes as long as all threads together.
-        if sum(once) * threads <= _MAX_SECONDS:
+        # One thread has the work of all.  It takes little of the wall time on a busy machine, which
+        # is where one thread has to be tried.
+        if sum(work) <= _MAX_SECONDS:
             with one_thread(modules):
                 serial, _ = _in_turns(functions, once, clock.cpu, clock, _MIN_SERIAL_TURNS)
+        elif ready and sum(once) > _MAX_SECONDS:
+            return Times(once, once)
         wall, calm = _in_turns(functions, once, clock.wall, clock, _MIN_TURNS, serial)
     return Times(tuple(wall), tuple(serial or wall), calm or serial is None)
 
 
 def _warm(function, ready, clock):
-    """Call a function until it is as fast as it becomes, and return the seconds of a call."""
+    """Call a function until it is as fast as it becomes.
+
+    Return the seconds of a call, and the CPU time of all threads.
+    """
     for done in range(1, _WARM + 1):
-        start = clock.wall()
+        start, work = clock.wall(), clock.all_threads()
         function()
-        seconds = clock.wall() - start
+        seconds, work = clock.wall() - start, clock.all_threads() - work
         if seconds > _LONG and (ready or done > 1):
             break
-    return seconds
+    return seconds, work
 
 
 @contextmanager
@@ -203,7 +207,9 @@ def _in_turns(functions, once, read, clock, least, serial=None):
         )
         spent = clock.wall() - begin
         enough = (_SECONDS if believable else _PATIENCE) * len(functions)
-        if spent > _MAX_SECONDS / 2 or (len(turns[0]) >= least and spent > enough):
+        # Where the times of one thread will be compared, no more turns are needed.
+        needed = 1 if serial is not None and not believable else least
+        if spent > _MAX_SECONDS / 2 or (len(turns[0]) >= needed and spent > enough):
             return best, believable
 
 

@@ -149,7 +149,9 @@ def _compare(call_as, swapped):
     )
     dense, sparse = times.seconds
     serial = times.serial != times.wall  # one thread was not tried if it might take long
-    parts = profile(lambda: call_as(False), owners_of(swapped), serial=serial)
+    parts = profile(
+        lambda: call_as(False), owners_of(swapped), wall=times.calm or not serial, serial=serial
+    )
     predicted = predict(dense, _savings(swapped, shares_of(times, parts)))
     return Report((), dense, sparse, predicted, times.basis, error)
 

@@ -300,6 +300,10 @@ def test_a_profile_has_the_shortest_times_of_the_parts(monkeypatch):
     assert found == {
         "a": Times((1.0,), (10.0,)), "b": Times((5.0,), (40.0,)), REST: Times((1.0,), (10.0,)),
     }  # fmt: skip
+    by_one = nn.Sequential(Part([3, 1, 2]), Part([4, 5, 6]))
+    owners = dict(zip(by_one, "ab", strict=True))
+    found = profile(lambda: by_one(X), owners, wall=False, clock=clock)
+    assert found["a"] == Times((10.0,), (10.0,)) and found["b"] == Times((40.0,), (40.0,))
 
 
 def test_programs_of_torch_export_have_layers():

@@ -24,7 +24,7 @@ class Clock:
     """Time passes only in calls; the CPU time of this thread, only in those by one thread."""
 
     def __init__(self):
-        self.now = self.used = 0.0
+        self.now = self.used = self.work = 0.0
 
     def wall(self):
         return self.now
@@ -32,11 +32,15 @@ class Clock:
     def cpu(self):
         return self.used
 
+    def all_threads(self):
+        return self.work
+
     def call(self, wall, serial):
         """Return a function that takes the seconds of an iterator, or `serial` by one thread."""
 
         def function():
             function.calls += 1
+            self.work += 1.5 * serial  # threads wait for each other
             if torch.get_num_threads() == 1:
                 self.now += 3 * serial  # other processes have the CPU meanwhile
                 self.used += serial
@@ -118,6 +122,19 @@ def test_long_calls_are_hardly_repeated():
     assert times.basis == MEASURED
     times_of(functions, clock=clock)
     assert [function.calls for function in functions] == [4, 4]
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_slow_calls_of_a_busy_machine_are_compared_by_one_thread(ready):
+    clock = Clock()
+    functions = [
+        clock.call(itertools.cycle([2.5, 1.5, 4.0]), 0.15), clock.call(itertools.repeat(1.8), 0.05),
+    ]  # fmt: skip
+    times = times_of(functions, ready=ready, clock=clock)
+    assert times.basis == ONE_THREAD
+    assert times.seconds == pytest.approx((0.15, 0.05))
+    # Calls that are not compared are few: those that warm, and one turn.
+    assert clock.now < (10 if ready else 20)
 
 
 def test_threads_and_workers_are_as_before():

@@ -159,8 +159,8 @@ def test_the_report_says_by_what_times_it_compares(monkeypatch, calm):
         dense = 10.0 if ready else 3.0
         return Times((dense, 1.0), (2 * dense, 4.0), calm)
 
-    def parts(call, owners, *, serial):
-        assert sorted(owners.values()) == ["0", "0", "2"] and serial
+    def parts(call, owners, *, wall, serial):
+        assert sorted(owners.values()) == ["0", "0", "2"] and serial and wall is calm
         return {"0": Times((3.0,), (6.0,)), "2": Times((3.0,), (6.0,)), "": Times((4.0,), (9.0,))}
 
     for module in (_trial, _whole):
