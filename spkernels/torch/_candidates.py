@@ -45,6 +45,8 @@ class Candidate:
     #: What follows and becomes part of it.
     followings: tuple[Following, ...] = ()
     calls: list[Call] = field(default_factory=list)
+    #: Why there are no calls, if there are none.
+    uncalled: str = "example_inputs do not reach it"
     sparse: nn.Module | None = None
     #: A sparse module that is slower on its own, and the times of the dense one and of this one.
     slower: tuple[nn.Module, Times] | None = None
@@ -257,6 +259,7 @@ def find_calls(
     for candidate in candidates:
         examples = (candidate.family.example(candidate.module, batch) for batch in batches)
         candidate.calls = [Call(args) for args in examples if args is not None]
+        candidate.uncalled = "a batch size does not tell the shape of its input"
 
 
 def owners_of(candidates: list[Candidate]) -> dict[nn.Module, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -50,9 +50,9 @@ def sparsify_(
     example_inputs : tensor, tuple, dict, list of these, or int or list of int, optional
         The arguments of a call of the model: a tensor, a tuple of arguments, or a dict of keyword
         arguments.  A list holds several calls.  Each module is measured at the shapes that these
-        calls produce, and so is the whole model.  Integers are batch sizes, 1 by default: modules
-        are then measured with random inputs if they alone tell their shapes, and the model is not
-        called.
+        calls produce, and so is the whole model.  Integers are batch sizes, 1 by default: linear
+        layers, attention and recurrent layers are then measured with random inputs, other modules
+        stay dense, and the model is not called.
     filter_fn : callable, optional
         ``filter_fn(module, name)`` returns whether a module may be replaced.
     min_speedup : float, optional
@@ -104,7 +104,10 @@ def sparsify_(
     not of the times of modules.
 
     In `torch.nn.LSTM`, `GRU`, `RNN` and their cells each weight is measured on its own as well.
-    Integers as `example_inputs` stand for batches of sequences of 32 steps there.
+
+    A batch size as `example_inputs` is the number of rows that a linear layer multiplies.  For
+    attention it is the length of one sequence, whose tokens are these rows, and for recurrent
+    layers the number of sequences of 32 steps.
 
     A linear layer or a convolution computes the activation that follows it as well: ReLU, GELU,
     SiLU, Tanh, Sigmoid, LeakyReLU, ELU, Hardswish, Hardsigmoid or ReLU6.  So does a convolution
@@ -205,7 +208,7 @@ def _sparsify(model, filter_fn, min_speedup, options, calls, batches):
     return replace(
         report,
         layers=tuple(known.get(layer.name, layer) for layer in layers),
-        notes=_notes(model, candidates, options),
+        notes=_notes(model, candidates, options, bool(calls)),
     )
 
 
@@ -228,10 +231,13 @@ def _inputs(example_inputs):
     if example_inputs is None:
         return [], _DEFAULT_BATCHES
     many = example_inputs if isinstance(example_inputs, list | tuple) else [example_inputs]
-    if many and all(isinstance(one, int) and not isinstance(one, bool) for one in many):
+    integers = [isinstance(one, Integral) and not isinstance(one, bool) for one in many]
+    if many and all(integers):
         if min(many) < 1:
             raise ValueError(f"example_inputs must be positive batch sizes, got {min(many)}")
-        return [], tuple(many)
+        return [], tuple(map(int, many))
+    if isinstance(example_inputs, list) and any(integers):
+        raise TypeError("example_inputs must be inputs or batch sizes, got a list of both")
     return example_calls(example_inputs), ()
 
 
@@ -247,9 +253,11 @@ def _finish(candidate):
     original.free()
 
 
-def _notes(model, candidates, options):
+def _notes(model, candidates, options, called):
     notes = [note for candidate in candidates for note in candidate.notes]
     swapped = sum(candidate.sparse is not None for candidate in candidates)
+    if candidates and not called:
+        notes.append("the model was not called: example inputs show whether the whole is faster")
     floats = sum(
         candidate.sparse is not None and candidate.family.make_int8 is None
         for candidate in candidates

@@ -67,7 +67,7 @@ def decide(candidate: Candidate, sparse: nn.Module, times: Times, min_speedup: f
 def _why_not_called(candidate):
     """Return why the calls of a candidate do not let it become sparse, or None."""
     if not candidate.calls:
-        return "example_inputs do not reach it"
+        return candidate.uncalled
     if not all(is_dense(tensor) for call in candidate.calls for tensor in call.tensors()):
         return "its input is not a dense tensor on the CPU"
     return None

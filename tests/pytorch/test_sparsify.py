@@ -4,6 +4,7 @@ import copy
 import io
 import math
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed.")
@@ -239,11 +240,29 @@ def test_code_around_a_module_is_called(how, place):
     assert len(called) == 1
 
 
-def test_batch_sizes_stand_for_inputs():
-    report = st.sparsify_(mlp(), example_inputs=[1, 16], **ALL)
+@pytest.mark.parametrize("integer", [int, np.int64])
+def test_batch_sizes_stand_for_inputs(integer):
+    report = st.sparsify_(mlp(), example_inputs=[integer(1), integer(16)], **ALL)
     assert [layer.input for layer in report.layers] == [(1, 20), (1, 30)]
     assert all(layer.calls == 2 for layer in report.layers)
     assert math.isnan(report.dense)
+    assert report.notes[0].startswith("the model was not called")
+
+
+def test_what_a_batch_size_means_to_each_kind_of_module():
+    model = nn.ModuleList([
+        nn.Linear(16, 8), nn.MultiheadAttention(16, 2), nn.GRU(16, 4), nn.LSTMCell(16, 4),
+        nn.Conv1d(16, 4, 3),
+    ])  # fmt: skip
+    for weight in model.parameters():
+        weight.data[..., 1::2] = 0.0
+    report = st.sparsify_(model, example_inputs=5, **ALL)
+    assert [layer.input for layer in report.layers] == [
+        (5, 16), (5, 1, 16), (32, 5, 16), (5, 16), (),
+    ]  # fmt: skip
+    assert [layer.reason for layer in report.layers if not layer.replaced] == [
+        "a batch size does not tell the shape of its input"
+    ]
 
 
 def test_modes_and_random_numbers_stay_as_they_were():
@@ -264,6 +283,7 @@ def test_modes_and_random_numbers_stay_as_they_were():
         ({"example_inputs": "x"}, "example_inputs must be a tensor"),
         ({"example_inputs": []}, "example_inputs must hold at least one"),
         ({"example_inputs": 0}, "example_inputs must be positive batch sizes, got 0"),
+        ({"example_inputs": [1, X]}, "example_inputs must be inputs or batch sizes, .* of both"),
         ({"min_speedup": 0}, "min_speedup must be a positive number, got 0"),
         ({"dtype": "int3"}, "dtype must be"),
         ({"workers": 0}, "workers must be None or at least 1, got 0"),
