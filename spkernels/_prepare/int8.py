@@ -99,15 +99,15 @@ class Int8Matrix(Multiplier):
 
     Notes
     -----
-    A product takes ``2 * nnz * n`` operations.  On CPUs with AVX512_VNNI, one instruction
-    multiplies any four entries of a row, or of four rows that share most of their columns, by four
-    bytes of a column of `B`.  Other CPUs take several instructions, without the saturation of
-    ``vpmaddubsw``.  Sums are exact, and so the same on every machine.
+    A product takes ``2 * nnz * n`` operations.  On CPUs with AVX512_VNNI or AVX_VNNI, one
+    instruction multiplies any four entries of a row, or of four rows that share most of their
+    columns, by four bytes of a column of `B`.  Other CPUs take several instructions, without the
+    saturation of ``vpmaddubsw``.  Sums are exact, and so the same on every machine.
 
-    On CPUs with AVX512_VNNI, products with up to 16 columns multiply groups of four neighbouring
-    columns of the matrix instead.  So do products with up to 32 columns if entries fill these
-    groups well.  A product with scattered entries then takes about the time of the same product in
-    float32.
+    With AVX2 or AVX512_VNNI, products with up to 16 columns multiply groups of four neighbouring
+    columns of the matrix instead, or of two with AVX2 alone.  So do products with more columns if
+    entries fill these groups well.  A product with scattered entries then takes about the time of
+    the same product in float32.
     """
 
     dtype = np.dtype(np.int8)

@@ -101,5 +101,5 @@ def pack_int8(csr, width, workers):
 def describe_int8(packed):
     """Return the words for how packed data multiply."""
     common = f", {100 * packed.share:.3g}% in rows with common columns" if packed.share else ""
-    which = "any four columns" if packed.layout == "int8_gather4" else "four neighbouring columns"
+    which = "any four columns" if packed.layout == "int8_gather4" else "neighbouring columns"
     return f"{packed.layout}, {which} at a time{common}"

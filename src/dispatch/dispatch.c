@@ -33,25 +33,34 @@ static int always(void) { return 1; }
 #define VNNI_BYTES NULL
 #endif
 
+#ifdef SPK_HAVE_AVX2_VNNI
+#define AVX_VNNI_KERNELS (&spk_kernels__avx2_vnni)
+#define AVX_VNNI_BYTES (&spk_kernels__avx2_vnni_bytes)
+#else
+#define AVX_VNNI_KERNELS NULL
+#define AVX_VNNI_BYTES NULL
+#endif
+
 /* From the narrowest to the widest ISA.  narrow: an ISA with half the lanes that every CPU with
  * this ISA has, too.  more, bytes: overlay tables for CPUs that pass has_more; `bytes` is for
- * numbers of four bytes. */
+ * numbers of four bytes.  other_bytes: the same for other CPUs. */
 static const struct {
   const spk_kernels *kernels, *narrow;
   int (*supported)(void);
   int (*has_more)(void);
-  const spk_kernels *more, *bytes;
+  const spk_kernels *more, *bytes, *other_bytes;
 } builds[] = {
-    {&spk_kernels__scalar, NULL, always, NULL, NULL, NULL},
+    {&spk_kernels__scalar, NULL, always, NULL, NULL, NULL, NULL},
 #ifdef SPK_HAVE_AVX2
-    {&spk_kernels__avx2, NULL, spk_cpu_has_avx2, NULL, NULL, NULL},
+    {&spk_kernels__avx2, NULL, spk_cpu_has_avx2, spk_cpu_has_avx_vnni, AVX_VNNI_KERNELS,
+     AVX_VNNI_BYTES, &spk_kernels__avx2_pairs_bytes},
 #endif
 #ifdef SPK_HAVE_AVX512
     {&spk_kernels__avx512, AVX2_KERNELS, spk_cpu_has_avx512, spk_cpu_has_avx512_vnni, VNNI_KERNELS,
-     VNNI_BYTES},
+     VNNI_BYTES, NULL},
 #endif
 #ifdef SPK_HAVE_NEON
-    {&spk_kernels__neon, NULL, always, NULL, NULL, NULL},
+    {&spk_kernels__neon, NULL, always, NULL, NULL, NULL, NULL},
 #endif
 };
 
@@ -98,7 +107,9 @@ static void become(spk_kernels *table, const spk_kernels *with) {
 
 static void choose(void) {
   spk_parallel_init();
-  const char *forced = getenv("SPKERNELS_ISA");
+  const char *forced = getenv("SPKERNELS_ISA"), *allowed = getenv("SPKERNELS_VNNI");
+  /* So that the kernels below an overlay can be tested, and measured, where the CPU has more. */
+  const int vnni = !allowed || strcmp(allowed, "0");
   const spk_kernels *chosen = NULL, *half = NULL, *more = NULL, *with_bytes = NULL;
   int count = 0;
   for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
@@ -107,17 +118,18 @@ static void choose(void) {
     if (forced && *forced && strcmp(forced, builds[i].kernels->isa)) continue;
     chosen = builds[i].kernels;
     half = builds[i].narrow;
-    const int has_more = builds[i].more && builds[i].has_more();
+    const int has_more = builds[i].more && vnni && builds[i].has_more();
     more = has_more ? builds[i].more : NULL;
-    with_bytes = has_more ? builds[i].bytes : NULL;
+    with_bytes = has_more ? builds[i].bytes : builds[i].other_bytes;
   }
   machine.l1_bytes = spk_cpu_l1_bytes();
   machine.l2_bytes = spk_cpu_l2_bytes();
   if (!chosen) return;
   become(&active, chosen);
-  if (more) {
-    override(&active, more);
+  if (more) override(&active, more);
+  if (with_bytes) {
     bytes = active;
+    bytes.number_values = with_bytes->number_values;
     override(&bytes, with_bytes);
     active.bytes = &bytes;
   }

@@ -4,8 +4,8 @@
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
 
-/* The most bytes of the copies of B, four rows as one, and of sums that do not fit into C; at least
- * one column is handled at a time. */
+/* The most bytes of the copies of B, several rows as one, and of sums that do not fit into C; at
+ * least one column is handled at a time. */
 #define MAX_BYTES ((ptrdiff_t)8 << 20)
 
 /* The rows whose sums are finished together. */
@@ -38,9 +38,14 @@ static spk_status run(const spk_int8 *A, const spk_bytes *B, void *C, ptrdiff_t 
                       const scratch *space, ptrdiff_t cols) {
   static const spk_epilogue plain = {.alpha = 1.0};
   const spk_kernels *kernels = spk_active_kernels();
-  kernels->int8_block4(space->B, B->data, B->row_stride, B->col_stride, B->rows, cols,
-                       B->is_signed ? 0x80 : 0);
-  const spk_dense b = {SPK_F32, spk_ceil_div(B->rows, 4), cols, cols, 1, space->B};
+  const int number_values = kernels->bytes->number_values;
+  const uint8_t flip = B->is_signed ? 0x80 : 0;
+  if (number_values == 4)
+    kernels->int8_block4(space->B, B->data, B->row_stride, B->col_stride, B->rows, cols, flip);
+  else
+    kernels->int8_block2((int16_t *)(void *)space->B, B->data, B->row_stride, B->col_stride,
+                         B->rows, cols, flip);
+  const spk_dense b = {SPK_F32, spk_ceil_div(B->rows, number_values), cols, cols, 1, space->B};
   spk_dense sums = {SPK_F32, A->rows, cols, cols, 1, space->sums};
   if (!space->sums) sums = (spk_dense){SPK_F32, A->rows, cols, row_stride, col_stride, C};
   spk_status status = SPK_OK;
@@ -80,7 +85,9 @@ spk_status spk_drive_int8_block4(const spk_int8 *A, const spk_bytes *B, void *C,
    * of C are contiguous, sums are finished by rows all the same, because lines of rows are faster
    * than lines of columns. */
   const int direct = size == 4 && col_stride == 1;
-  const ptrdiff_t column = spk_round_up(B->rows, 4), sums = direct ? 0 : spk_product(4, A->rows);
+  const int number_values = spk_active_kernels()->bytes->number_values;
+  const ptrdiff_t column = spk_product(4, spk_ceil_div(B->rows, number_values));
+  const ptrdiff_t sums = direct ? 0 : spk_product(4, A->rows);
   const ptrdiff_t most = 4 * spk_active_kernels()->lanes[SPK_F32];
   ptrdiff_t tile = spk_min(
       B->cols,

@@ -34,12 +34,12 @@ spk_status spk_drive_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t blo
   return pack_row_panels(A, width, block_rows, storage, threads, kernels, machine, row_panels);
 }
 
-/* Pack four neighbouring columns as one, unless entries are scattered. */
+/* Pack four or two neighbouring columns as one, unless entries are scattered. */
 static spk_status pack_block4(const spk_sparse *A, const int8_t *values, ptrdiff_t width,
                               int threads, const spk_kernels *kernels, const spk_machine *machine,
                               spk_int8 *into) {
   spk_int8_block4 block4;
-  spk_status status = spk_int8_group(A, values, &block4);
+  spk_status status = spk_int8_group(A, values, kernels->bytes->number_values, &block4);
   if (status != SPK_OK) return status;
   if (spk_int8_is_scattered(A, &block4.grouped, width, kernels))
     status = pack_gather4(A, values, threads, kernels, machine, &into->gather4);
@@ -56,7 +56,7 @@ spk_status spk_drive_int8_prepare(const spk_sparse *A, const int8_t *values, ptr
   spk_int8 *new = NULL;
   spk_status status = spk_int8_new(A, values, &new);
   if (status != SPK_OK) return status;
-  if (spk_int8_is_wide(width, kernels))
+  if (!kernels->bytes)
     status = pack_gather4(A, values, threads, kernels, machine, &new->gather4);
   else
     status = pack_block4(A, values, width, threads, kernels, machine, new);

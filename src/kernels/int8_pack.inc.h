@@ -113,3 +113,30 @@ static void SPK_NAME1(int8_block4, SPK_ISA_NAME)(uint8_t *to, const uint8_t *src
         to[4 * j + r] = src[r * row_stride + j * col_stride] ^ flip;
   }
 }
+
+/* Two rows of B become one row of numbers that are two values of 16 bits each.  A last row without
+ * another is paired with zeros. */
+static void SPK_NAME1(int8_block2, SPK_ISA_NAME)(int16_t *to, const uint8_t *src,
+                                                 ptrdiff_t row_stride, ptrdiff_t col_stride,
+                                                 ptrdiff_t rows, ptrdiff_t cols, uint8_t flip) {
+  for (ptrdiff_t i = 0; i < rows; i += 2, to += 2 * cols, src += 2 * row_stride) {
+    if (i + 1 == rows) {
+      for (ptrdiff_t j = 0; j < cols; j++) {
+        to[2 * j] = src[j * col_stride] ^ flip;
+        to[2 * j + 1] = 0;
+      }
+    } else if (col_stride == 1) {
+      const uint8_t *next = src + row_stride;
+      for (ptrdiff_t j = 0; j < cols; j++) {
+        to[2 * j] = src[j] ^ flip;
+        to[2 * j + 1] = next[j] ^ flip;
+      }
+    } else {
+      for (ptrdiff_t j = 0; j < cols; j++) {
+        const uint8_t *pair = src + j * col_stride;
+        to[2 * j] = pair[0] ^ flip;
+        to[2 * j + 1] = pair[row_stride] ^ flip;
+      }
+    }
+  }
+}

@@ -125,6 +125,10 @@ typedef void (*spk_int8_gather4_panel_fn)(uint8_t *panel, const uint8_t *src, pt
 /* to[i / 4, 4 j + i % 4] = src[i * row_stride + j * col_stride] ^ flip, with zeros behind the last
  * row. */
 typedef spk_int8_gather4_panel_fn spk_int8_block4_fn;
+/* The same with two rows of B as one, of 16-bit values: to[i / 2, 2 j + i % 2]. */
+typedef void (*spk_int8_block2_fn)(int16_t *to, const uint8_t *src, ptrdiff_t row_stride,
+                                   ptrdiff_t col_stride, ptrdiff_t rows, ptrdiff_t cols,
+                                   uint8_t flip);
 /* C = what `how` makes of sums - shift * row_sums.  Both are rows x cols, and cols is at most four
  * vectors.  sums may be C itself, with its strides; otherwise sums may be overwritten.  Zero points
  * of columns are added to `shift`. */
@@ -345,9 +349,11 @@ typedef struct spk_kernels {
   /* the table for half the lanes, if vectors of that ISA are as fast */
   const struct spk_kernels *narrow;
   int halved; /* whether this table is the `narrow` of another */
-  /* Row panels and SELL slices of SPK_F32 whose numbers are four bytes each: four values times four
-   * bytes of B are added to an int32_t.  NULL if that takes more than one instruction. */
+  /* Row panels and SELL slices of SPK_F32 whose numbers are four bytes each: `number_values` values
+   * of A times as many of B are added to an int32_t, four of 8 bits or two of 16.  NULL if that
+   * takes more than two instructions. */
   const struct spk_kernels *bytes;
+  int number_values; /* 0: the table is not `bytes` of another */
 #define SPK_KERNEL_TI(field, fn) fn field[2][2];
 #define SPK_KERNEL_TIV(field, fn, most) fn field[2][2][most];
 #define SPK_KERNEL_TV(field, fn, most) fn field[2][most];
@@ -372,8 +378,10 @@ extern const spk_kernels spk_kernels__scalar;
 extern const spk_kernels spk_kernels__avx2;
 extern const spk_kernels spk_kernels__avx512;
 extern const spk_kernels spk_kernels__neon;
-/* Kernels that CPUs with AVX512_VNNI add to avx512, and no others. */
-extern const spk_kernels spk_kernels__avx512_vnni;
-extern const spk_kernels spk_kernels__avx512_vnni_bytes; /* for `bytes` */
+/* Kernels that CPUs with AVX512_VNNI add to avx512, and CPUs with AVX_VNNI to avx2; those for
+ * `bytes` are tables of their own.  CPUs with AVX2 alone have one for `bytes`. */
+extern const spk_kernels spk_kernels__avx512_vnni, spk_kernels__avx512_vnni_bytes;
+extern const spk_kernels spk_kernels__avx2_vnni, spk_kernels__avx2_vnni_bytes;
+extern const spk_kernels spk_kernels__avx2_pairs_bytes;
 
 #endif

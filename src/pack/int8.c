@@ -46,7 +46,18 @@ spk_status spk_int8_new(const spk_sparse *A, const int8_t *values, spk_int8 **ma
   return status;
 }
 
-spk_status spk_int8_group(const spk_sparse *A, const int8_t *values, spk_int8_block4 *made) {
+/* Write a value as number `of`'s column `at`, as 8 or as 16 bits. */
+static void put_value(int8_t *bytes, int64_t of, ptrdiff_t at, int8_t value, int number_values) {
+  if (number_values == 4) {
+    bytes[4 * of + at] = value;
+  } else {
+    const int16_t wide = value;
+    memcpy(bytes + 4 * of + 2 * at, &wide, sizeof wide);
+  }
+}
+
+spk_status spk_int8_group(const spk_sparse *A, const int8_t *values, int number_values,
+                          spk_int8_block4 *made) {
   const size_t rows = (size_t)A->rows + 1, entries = (size_t)A->nnz + 1;
   int64_t *offsets = malloc(spk_size_sum(spk_size_product(rows, sizeof *offsets),
                                          spk_size_product(entries, sizeof *offsets + 4)));
@@ -62,8 +73,9 @@ spk_status spk_int8_group(const spk_sparse *A, const int8_t *values, spk_int8_bl
     ptrdiff_t last = -1; /* column */
     for (ptrdiff_t p = start; p < end; p++) {
       const ptrdiff_t column = spk_index(A->indices, A->itype, p);
-      if (last < 0 || column / 4 != last / 4 || column == last) indices[count++] = column / 4;
-      bytes[4 * (count - 1) + column % 4] = values[p];
+      const ptrdiff_t number = column / number_values;
+      if (last < 0 || number != last / number_values || column == last) indices[count++] = number;
+      put_value(bytes, count - 1, column % number_values, values[p], number_values);
       last = column;
     }
     offsets[i + 1] = count;
@@ -72,7 +84,7 @@ spk_status spk_int8_group(const spk_sparse *A, const int8_t *values, spk_int8_bl
   made->grouped = (spk_sparse){.format = SPK_CSR, .dtype = SPK_F32, .itype = SPK_I64};
   made->grouped.flags = A->flags;
   made->grouped.rows = A->rows;
-  made->grouped.cols = spk_ceil_div(A->cols, 4);
+  made->grouped.cols = spk_ceil_div(A->cols, number_values);
   made->grouped.nnz = (ptrdiff_t)count;
   made->grouped.block_rows = made->grouped.block_cols = 1;
   made->grouped.offsets = offsets;

@@ -7,6 +7,9 @@
  *                 numbers, with another instruction in place of the FMA
  *   SELL          the same numbers in SELL slices (sell.h), for a vector
  *
+ * Where no instruction multiplies bytes (AVX2 without AVX_VNNI), the numbers of int8_block4 are two
+ * values of 16 bits: of two neighbouring columns.
+ *
  * If entries lie at random, most numbers of int8_block4 hold a single entry, and products take
  * about as long as those of float32.  With more than a vector of columns, such a matrix is packed
  * as int8_gather4, too. */
@@ -37,12 +40,14 @@ spk_status spk_int8_new(const spk_sparse *A, const int8_t *values, spk_int8 **ma
 void spk_int8_discard(spk_int8 *A); /* NULL is allowed */
 size_t spk_int8_size(const spk_int8 *A);
 
-/* A with four neighbouring columns as one.  `grouped` is in CSR, and each of its values is four
- * bytes.  Duplicates are entries of their own. */
+/* A with four or two neighbouring columns as one.  `grouped` is in CSR, and each of its values is
+ * four bytes.  Duplicates are entries of their own. */
 typedef struct spk_int8_block4 {
   spk_sparse grouped;
   void *memory; /* holds the arrays; the caller frees it */
 } spk_int8_block4;
-spk_status spk_int8_group(const spk_sparse *A, const int8_t *values, spk_int8_block4 *made);
+/* number_values: 4, or 2 of 16 bits each (kernels/table.h). */
+spk_status spk_int8_group(const spk_sparse *A, const int8_t *values, int number_values,
+                          spk_int8_block4 *made);
 
 #endif

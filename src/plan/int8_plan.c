@@ -13,16 +13,18 @@
 /* The number of int8_block4 numbers per entry from which on int8_gather4 is faster with two vectors
  * of columns, although they fill only half of a panel.  N = 32, 95% sparse: scattered 58 us by
  * int8_block4 and 54 by int8_gather4, 16 x 1 46 and 34; but 4 x 4 36 and 56, 2:4 165 and 272 (Zen
- * 5, two threads). */
+ * 5, two threads).  WIDE: with more columns.  PAIRS: for numbers of two values
+ * (doc/decisions/int8.rst, decision-int8-wide and decision-int8-pairs). */
 #define MAX_NUMBERS 0.75
-
-int spk_int8_is_wide(ptrdiff_t width, const spk_kernels *kernels) {
-  return width > SPK_INT8_BLOCK4_MAX_COLUMNS || !kernels->bytes;
-}
+#define MAX_NUMBERS_WIDE 0.55
+#define MAX_PAIRS 0.75
 
 int spk_int8_is_scattered(const spk_sparse *A, const spk_sparse *grouped, ptrdiff_t width,
                           const spk_kernels *kernels) {
-  return width > kernels->lanes[SPK_F32] && (double)grouped->nnz > MAX_NUMBERS * (double)A->nnz;
+  const int pairs = kernels->bytes->number_values == 2;
+  if (width <= kernels->lanes[SPK_F32] * (pairs ? 2 : 1)) return 0;
+  const double most = width > SPK_INT8_BLOCK4_MAX_COLUMNS ? MAX_NUMBERS_WIDE : MAX_NUMBERS;
+  return (double)grouped->nnz > (pairs ? MAX_PAIRS : most) * (double)A->nnz;
 }
 
 spk_status spk_choose_int8_gather4(const spk_sparse *A, int threads, const spk_kernels *kernels,
@@ -47,6 +49,10 @@ spk_status spk_choose_int8_gather4(const spk_sparse *A, int threads, const spk_k
                                     .blocks = blocks,
                                     .row_cycles = SPK_INT8_GROUP_CYCLES,
                                     .rows_cycles = SPK_INT8_GROUP4_CYCLES};
+  if (kernels->bytes && kernels->bytes->number_values == 2) {
+    shape->row_cycles = SPK_INT8_PLAIN_GROUP_CYCLES;
+    shape->rows_cycles = SPK_INT8_PLAIN_GROUP4_CYCLES;
+  }
   return SPK_OK;
 }
 

@@ -8,10 +8,8 @@
 /* The most columns of B that int8_block4 is used for. */
 #define SPK_INT8_BLOCK4_MAX_COLUMNS 32
 
-/* Whether products with `width` columns use int8_gather4 for every A. */
-int spk_int8_is_wide(ptrdiff_t width, const spk_kernels *kernels);
-/* Whether they use int8_gather4 because `grouped`, of int8_block4, has too many numbers for A's
- * entries. */
+/* Whether products with `width` columns use int8_gather4 because `grouped`, of int8_block4, has too
+ * many numbers for A's entries. */
 int spk_int8_is_scattered(const spk_sparse *A, const spk_sparse *grouped, ptrdiff_t width,
                           const spk_kernels *kernels);
 

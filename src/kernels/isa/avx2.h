@@ -281,6 +281,7 @@ static inline void v_u8_interleave4(const v_u8 a[4], v_u8 q[4]) {
   q[2] = _mm256_unpacklo_epi16(high, high2);
   q[3] = _mm256_unpackhi_epi16(high, high2);
 }
+#ifndef SPK_OWN_DOT /* an overlay has a better one */
 /* vpmaddubsw would saturate: bytes 0 and 2, then 1 and 3, as 16 bits. */
 typedef struct {
   __m256i even, odd;
@@ -297,6 +298,7 @@ static inline v_s32 v_s32_dot(v_u8 q, spk_weights w, v_s32 sum) {
   return _mm256_add_epi32(
       sum, _mm256_add_epi32(_mm256_madd_epi16(even, w.even), _mm256_madd_epi16(odd, w.odd)));
 }
+#endif
 
 #include "generic.h"
 

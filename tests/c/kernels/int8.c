@@ -5,8 +5,9 @@
 
 #include "fixtures.h"
 
-/* What AVX512_VNNI lies over; only some builds have it. */
+/* What AVX512_VNNI and AVX_VNNI lie over; only some builds have them. */
 extern const spk_kernels spk_kernels__avx512 __attribute__((weak));
+extern const spk_kernels spk_kernels__avx2 __attribute__((weak));
 
 static ptrdiff_t tile_width(void) { return 4 * lanes_of(SPK_F32); }
 
@@ -61,9 +62,10 @@ static void check_int8_gather4_of(spk_int8_gather4_fn kernel, const char *which)
 
 void check_int8_gather4(spk_int8_gather4_fn kernel) {
   check_int8_gather4_of(kernel, "in use");
-  const spk_kernels *plain = &spk_kernels__avx512;
-  if (plain && !strcmp(checked->isa, "avx512") && plain->int8_gather4 != kernel)
-    check_int8_gather4_of(plain->int8_gather4, "without VNNI");
+  const spk_kernels *plain[] = {&spk_kernels__avx512, &spk_kernels__avx2};
+  for (int i = 0; i < 2; i++)
+    if (plain[i] && !strcmp(checked->isa, plain[i]->isa) && plain[i]->int8_gather4 != kernel)
+      check_int8_gather4_of(plain[i]->int8_gather4, "without VNNI");
 }
 
 /* A panel is what four of its rows give once they are interleaved: through a group whose weights
@@ -121,6 +123,33 @@ void check_int8_block4(spk_int8_block4_fn kernel) {
           for (ptrdiff_t j = 0; j < n; j++) {
             const int wanted = i < rows ? first[i * row_stride + j * col_stride] ^ flip : 0;
             const int got = to[i / 4 * 4 * n + 4 * j + i % 4];
+            CHECK(got == wanted, "[%td, %td] = %d, not %d", i, j, got, wanted);
+          }
+        exact_memory_release();
+      }
+}
+
+void check_int8_block2(spk_int8_block2_fn kernel) {
+  for (ptrdiff_t rows = 0; rows < 9; rows++)
+    for (ptrdiff_t n = 1; n < 40; n += 1 + n / 3)
+      for (int how = 0; how < 6; how++) {
+        const uint8_t flip = how & 1 ? 0x80 : 0;
+        const int by_column = how >= 4;
+        const ptrdiff_t row_stride = by_column ? 1 : how & 2 ? -n - 3 : n + 3;
+        const ptrdiff_t col_stride = by_column ? rows + 2 : 1, most = (rows - 1) * row_stride;
+        test_case("int8_block2, %td x %td, case %d", rows, n, how);
+        const ptrdiff_t held = rows ? (most < 0 ? -most : most) + (n - 1) * col_stride + 1 : 0;
+        uint8_t *B = exact_memory((size_t)held);
+        for (ptrdiff_t i = 0; i < held; i++) B[i] = random_byte();
+        exact_memory_freeze();
+        const uint8_t *first = most < 0 ? B - most : B;
+        const ptrdiff_t high = spk_round_up(rows, 2);
+        int16_t *to = exact_memory((size_t)(high * n) * sizeof *to);
+        kernel(to, first, row_stride, col_stride, rows, n, flip);
+        for (ptrdiff_t i = 0; i < high; i++)
+          for (ptrdiff_t j = 0; j < n; j++) {
+            const int wanted = i < rows ? first[i * row_stride + j * col_stride] ^ flip : 0;
+            const int got = to[i / 2 * 2 * n + 2 * j + i % 2];
             CHECK(got == wanted, "[%td, %td] = %d, not %d", i, j, got, wanted);
           }
         exact_memory_release();

@@ -9,7 +9,8 @@
 #include "simd.h"
 
 static int has(const char *overlay) {
-  return strcmp(overlay, "avx512_vnni") || spk_cpu_has_avx512_vnni();
+  if (!strcmp(overlay, "avx512_vnni")) return spk_cpu_has_avx512_vnni();
+  return strcmp(overlay, "avx2_vnni") || spk_cpu_has_avx_vnni();
 }
 
 int main(int argc, char **argv) {
