@@ -1,4 +1,7 @@
-"""Small pruned models of PyTorch, and their bits."""
+"""Small pruned models of PyTorch, their bits, and what can be made of them."""
+
+import copy
+import io
 
 import torch
 from torch import nn
@@ -27,6 +30,20 @@ def same_bits(model, expected):
     return found.keys() == expected.keys() and all(
         torch.equal(found[name], expected[name]) for name in expected
     )
+
+
+def copies_of(model):
+    """Return the model, a copy, and what is saved of it and loaded."""
+    stored = io.BytesIO()
+    torch.save(model, stored)
+    stored.seek(0)
+    return [model, copy.deepcopy(model), torch.load(stored, weights_only=False)]
+
+
+def programs_of(model, *args):
+    """Return what torch.compile and torch.export make of the model, without graph breaks."""
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    return [compiled, torch.export.export(model, args).module()]
 
 
 X = torch.linspace(-2, 2, 60).reshape(3, 20)

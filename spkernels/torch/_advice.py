@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ._measure import MEASURED, ONE_THREAD
-from ._report import count_of, lines_of, ms, star_of, without_nan
+from ._measure import MEASURED
+from ._report import basis_lines, count_of, lines_of, ms, star_of, without_nan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -314,9 +314,7 @@ class Advice:
         reasons = Counter((layer.kind, layer.reason) for layer in left)
         for (kind, reason), count in reasons.items():
             lines.append(f"not measured: {count_of(count, 'layer')} of {kind}: {reason}")
-        if ONE_THREAD in (self.basis, *(layer.basis for layer in self.layers)):
-            lines.append(f"* {ONE_THREAD}")
-        lines += [*self.notes, "", self.advice]
+        lines += [*basis_lines(self), *self.notes, "", self.advice]
         return "\n".join(lines)
 
     def _row(self, outcome):

@@ -13,7 +13,7 @@ from ._measure import MEASURED, ONE_THREAD
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Layer", "Report", "count_of", "lines_of", "ms", "star_of", "without_nan"]
+__all__ = ["Layer", "Report", "basis_lines", "count_of", "lines_of", "ms", "star_of", "without_nan"]
 
 _HEADER = ("module", "kind", "weight", "input", "zeros", "pattern", "kernel", "dense ms",
            "sparse ms", "speed-up", "")  # fmt: skip
@@ -186,10 +186,14 @@ class Report:
                 if math.isnan(self.error)
                 else f"largest error of the outputs: {self.error:.1e} of the largest output"
             )
-        if ONE_THREAD in (self.basis, *(layer.basis for layer in self.layers)):
-            lines.append(f"* {ONE_THREAD}")
-        lines.extend(self.notes)
+        lines += [*basis_lines(self), *self.notes]
         return "\n".join(lines)
+
+
+def basis_lines(report: Any) -> list[str]:
+    """Return the line that says what a star behind times means, if there are such times."""
+    by_one = ONE_THREAD in (report.basis, *(layer.basis for layer in report.layers))
+    return [f"* {ONE_THREAD}"] if by_one else []
 
 
 def _row(layer):

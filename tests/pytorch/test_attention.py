@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="torch is not installed.")
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
+from torch_models import bits, same_bits  # noqa: E402
 
 import spkernels.torch as spt  # noqa: E402
 from spkernels.torch._measure import Times  # noqa: E402
@@ -18,7 +19,6 @@ from spkernels.torch._modules import FAMILIES, Options  # noqa: E402
 from spkernels.torch._modules import attention as attention_module  # noqa: E402
 from spkernels.torch._record import Call  # noqa: E402
 from spkernels.torch._weights import csr_of, read_weight  # noqa: E402
-from tests.torch_models import bits, same_bits  # noqa: E402
 
 #: Every module is replaced, as no test may depend on times.
 ALL = {"min_speedup": 1e-9}

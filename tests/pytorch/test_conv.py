@@ -1,7 +1,6 @@
 """Convolutions with sparse weights against dense ones in float64: the operator and the modules."""
 
 import copy
-import io
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed.")
 import torch.nn.functional as F  # noqa: E402
 from reference import ACTIVATIONS, EXTRA_OPERATIONS, LIPSCHITZ, gamma  # noqa: E402
 from torch import nn  # noqa: E402
-from torch_models import bits, pruned, same_bits  # noqa: E402
+from torch_models import bits, copies_of, programs_of, pruned, same_bits  # noqa: E402
 
 import spkernels.torch  # noqa: E402
 from spkernels.torch import _lowering, _packed, _parts  # noqa: E402
@@ -255,12 +254,8 @@ def test_a_network_gives_what_it_gave(layout):
     report = spkernels.torch.sparsify_(model, example_inputs=x, **ALL)
     assert len(report.replaced) == 4
     assert isinstance(model[0], spkernels.torch.SparseConv2d) and model[0].activation == "relu"
-    stored = io.BytesIO()
-    torch.save(model, stored)
-    stored.seek(0)
-    made = [model, copy.deepcopy(model), torch.load(stored, weights_only=False)]
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    for each in [*made, compiled, torch.export.export(model, (x,)).module()]:
+    made = copies_of(model)
+    for each in [*made, *programs_of(model, x)]:
         for _ in range(3):
             torch.testing.assert_close(each(x), expected)
     for each in made:
@@ -282,21 +277,8 @@ def test_padding_is_that_of_the_dense_module(mode, padding, rank):
     torch.testing.assert_close(layer(x), dense(x))
     torch.testing.assert_close(layer.to_dense()(x), dense(x))
     assert torch.equal(layer.weight, dense.weight)
-
-
-def test_steps_of_an_optimizer_are_seen_in_both_modes():
-    layer = spkernels.torch.SparseConv2d(5, 6, 3, padding=1, sparsity=0.5, dtype=torch.float64)
-    step = torch.optim.SGD(layer.parameters(), lr=0.01)
-    x = tensor(2, 5, 6, 6)
-    for _ in range(4):
-        layer.train()
-        step.zero_grad()
-        layer(x).square().sum().backward()
-        step.step()
-        layer.eval()
-        for _ in range(3):
-            with torch.no_grad():
-                torch.testing.assert_close(layer(x), layer.to_dense()(x))
+    with pytest.raises(TypeError, match=f"layer must be a torch.nn.Conv{rank}d, got Linear"):
+        sparse_kind.from_conv(nn.Linear(3, 4))
 
 
 @pytest.mark.parametrize("kernel", [1, 3])

@@ -1,14 +1,12 @@
 """Batch norms and activations that become part of the layer before them."""
 
-import copy
-import io
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed.")
 import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
-from torch_models import bits, pruned, same_bits  # noqa: E402
+from torch_models import bits, copies_of, programs_of, pruned, same_bits  # noqa: E402
 
 import spkernels.torch as st  # noqa: E402
 from spkernels.torch._following import Chains  # noqa: E402
@@ -89,12 +87,8 @@ def test_what_follows_becomes_part_of_a_layer_and_comes_back():
     assert {layer.name: layer.fused for layer in report.layers} == FUSED
     assert "with bn and act" in str(report)
     assert model[0].conv.activation == "silu" and model[1].conv1.activation is None
-    stored = io.BytesIO()
-    torch.save(model, stored)
-    stored.seek(0)
-    made = [model, copy.deepcopy(model), torch.load(stored, weights_only=False)]
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    for each in [*made, compiled, torch.export.export(model, (x,)).module()]:
+    made = copies_of(model)
+    for each in [*made, *programs_of(model, x)]:
         for _ in range(3):
             torch.testing.assert_close(each(x), expected)
     with pytest.raises(RuntimeError, match=r"call model.eval\(\), or spkernels.torch.densify_"):

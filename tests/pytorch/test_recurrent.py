@@ -1,7 +1,6 @@
 """Recurrent layers and cells against those of PyTorch in float64; their operators' gradients."""
 
 import copy
-import io
 import itertools
 
 import pytest
@@ -12,12 +11,12 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="torch is not installed.")
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune, rnn  # noqa: E402
+from torch_models import bits, copies_of, programs_of, same_bits  # noqa: E402
 
 import spkernels.torch  # noqa: E402
 from spkernels.torch._measure import Times  # noqa: E402
 from spkernels.torch._modules import FAMILIES, Options, recurrent  # noqa: E402
 from spkernels.torch._weights import csr_of  # noqa: E402
-from tests.torch_models import bits, same_bits  # noqa: E402
 
 OPS = torch.ops.spkernels
 KINDS = ("LSTM", "GRU", "RNN", "relu")
@@ -326,14 +325,9 @@ def test_a_model_is_replaced_copied_compiled_exported_and_restored(kind):
     assert report.layers[0].replaced, report
     assert type(model.rnn).__name__ == f"Sparse{'RNN' if kind == 'relu' else kind}"
     assert not isinstance(model.rnn, nn.RNNBase)
-    stored = io.BytesIO()
-    torch.save(model, stored)
-    stored.seek(0)
-    copies = [copy.deepcopy(model), torch.load(stored, weights_only=False), model]
+    copies = copies_of(model)
     with torch.no_grad():
-        made = [*copies, torch.compile(model, fullgraph=True, backend="aot_eager"),
-                torch.export.export(model, (X,)).module()]  # fmt: skip
-        for each in made:
+        for each in [*copies, *programs_of(model, X)]:
             torch.testing.assert_close(each(X), expected)
     for each in copies:
         spkernels.torch.densify_(each)

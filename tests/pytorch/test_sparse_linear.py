@@ -20,10 +20,14 @@ def test_the_gradient_is_that_of_the_dense_weight_at_the_mask():
     torch.testing.assert_close(layer.weight, dense.weight)
 
 
-def test_steps_of_an_optimizer_are_seen_in_both_modes():
-    layer = st.SparseLinear(12, 9, sparsity=0.5)
-    step = torch.optim.SGD(layer.parameters(), lr=0.1)
-    x = torch.randn(5, 12)
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [(st.SparseLinear, (5, 12)), (lambda *n, **kw: st.SparseConv2d(*n, 3, **kw), (2, 12, 6, 6))],
+)
+def test_steps_of_an_optimizer_are_seen_in_both_modes(kind, shape):
+    layer = kind(12, 9, sparsity=0.5, dtype=torch.float64)
+    step = torch.optim.SGD(layer.parameters(), lr=0.01)
+    x = torch.randn(shape, dtype=torch.float64)
     for _ in range(4):
         layer.train()
         step.zero_grad()

@@ -1,7 +1,6 @@
 """`sparsify_` and `densify_`: the results of models, what is replaced, and what comes back."""
 
 import copy
-import io
 import math
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed.")
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
-from torch_models import X, bits, mlp, pruned, same_bits  # noqa: E402
+from torch_models import X, bits, copies_of, mlp, programs_of, pruned, same_bits  # noqa: E402
 
 import spkernels.torch as st  # noqa: E402
 from spkernels.torch import _followers, _trial, _whole  # noqa: E402
@@ -39,12 +38,8 @@ def test_a_sparse_model_is_copied_saved_compiled_and_exported():
     model = mlp()
     expected, before = model(X), bits(model)
     st.sparsify_(model, example_inputs=X, **ALL)
-    stored = io.BytesIO()
-    torch.save(model, stored)
-    stored.seek(0)
-    copies = [copy.deepcopy(model), torch.load(stored, weights_only=False)]
-    for made in [*copies, torch.compile(model, fullgraph=True, backend="aot_eager"),
-                 torch.export.export(model, (X,)).module()]:  # fmt: skip
+    copies = copies_of(model)
+    for made in [*copies, *programs_of(model, X)]:
         torch.testing.assert_close(made(X), expected)
     for made in copies:
         assert same_bits(st.densify_(made), before)
@@ -86,10 +81,7 @@ def test_weights_that_are_sparse_tensors():
         model[0].weight = nn.Parameter(sparse, requires_grad=False)
         report = st.sparsify_(model, example_inputs=X, **ALL)
         assert report.layers[0].replaced, report
-        stored = io.BytesIO()
-        torch.save(model, stored)
-        stored.seek(0)
-        for made in (model, copy.deepcopy(model), torch.load(stored, weights_only=False)):
+        for made in copies_of(model):
             torch.testing.assert_close(made(X), expected)
             weight = st.densify_(made)[0].weight
             assert weight.layout is model[0].weight.layout

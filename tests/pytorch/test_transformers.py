@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed.")
 import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
+from torch_models import bits, copies_of, programs_of, same_bits  # noqa: E402
 
 import spkernels.torch as st  # noqa: E402
 from spkernels.torch._modules import (  # noqa: E402
@@ -17,7 +18,6 @@ from spkernels.torch._modules import (  # noqa: E402
     transformer,
 )
 from spkernels.torch._modules.fused import identity  # noqa: E402
-from tests.torch_models import bits, same_bits  # noqa: E402
 
 ALL = {"min_speedup": 1e-9}
 D, HEADS, FFN = 16, 2, 40
@@ -258,15 +258,11 @@ def test_a_transformer_is_copied_saved_compiled_and_exported():
     args = torch.randn(2, 5, D), torch.randn(2, 3, D)
     report = st.sparsify_(model, example_inputs=args, **ALL)
     assert len(report.replaced) == 7
-    stored = io.BytesIO()
-    torch.save(model, stored)
-    stored.seek(0)
-    copies = [copy.deepcopy(model), torch.load(stored, weights_only=False)]
-    for made in [model, *copies, torch.compile(model, fullgraph=True, backend="aot_eager"),
-                 torch.export.export(model, args).module()]:  # fmt: skip
+    copies = copies_of(model)
+    for made in [*copies, *programs_of(model, *args)]:
         with torch.no_grad():
             check(made(*args), dense, *args)
-    for made in [model, *copies]:
+    for made in copies:
         assert same_bits(st.densify_(made), before)
         with torch.no_grad():
             assert torch.equal(made(*args), dense(*args))

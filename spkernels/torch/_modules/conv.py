@@ -16,7 +16,7 @@ from .._ops import Plan, conv
 from .._packed import can_keep
 from .._parts import parts_of
 from .._threads import threads_of
-from .._weights import Csr, bias_of, dense_of
+from .._weights import Csr, bias_of
 from .family import Family, Options, describe
 from .layer import SparseLayer, drawn, taken
 
@@ -90,8 +90,12 @@ class _SparseConv(SparseLayer):
 
     @classmethod
     def from_conv(cls, layer: Any, *, workers: int | None = None) -> Any:
-        """Return a layer that trains the weights of a dense one that are not zero."""
-        made = cls.of(layer, *taken(layer), None, workers, trained=True)
+        """Return a layer that trains the weights of a dense one that are not zero.
+
+        Parameters and errors are those of `SparseLinear.from_linear`; `layer` is a convolution of
+        as many dimensions.
+        """
+        made = cls.of(layer, *taken(layer, cls._dense), None, workers, trained=True)
         return made.train(layer.training)
 
     def _set(self, csr, bias, stride, padding, dilation, groups, padding_mode, activation, workers,
@@ -143,16 +147,11 @@ class _SparseConv(SparseLayer):
 
     def to_dense(self) -> Any:
         """Return a dense layer with the same weights; an activation is left out."""
-        layer = self._dense(
+        return self._given_to(self._dense(
             self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
             self.dilation, self.groups, self.bias is not None, self.padding_mode,
             self.values.device, self.values.dtype,
-        )  # fmt: skip
-        with torch.no_grad():
-            layer.weight.copy_(dense_of(self.csr))
-            if self.bias is not None and layer.bias is not None:
-                layer.bias.copy_(self.bias)
-        return layer.train(self.training)
+        ))  # fmt: skip
 
     def describe(self) -> tuple[str, str]:
         """Return the patterns of the packed weight and the kernels that multiply it.

@@ -12,7 +12,7 @@ from torch import nn
 import spkernels
 
 from .._packed import STORAGE, array_of, checked_csr, forget
-from .._weights import Csr, csr_of, read_weight
+from .._weights import Csr, csr_of, dense_of, read_weight
 from .fused import scales_of
 
 __all__ = ["SparseLayer", "SparseModule", "drawn", "taken"]
@@ -182,6 +182,14 @@ class SparseLayer(SparseModule):
             self._drop()
         return super().train(mode)
 
+    def _given_to(self, layer):
+        """Give a dense layer the weight, the bias and the mode, and return it."""
+        with torch.no_grad():
+            layer.weight.copy_(dense_of(self.csr))
+            if self.bias is not None:
+                layer.bias.copy_(self.bias)
+        return layer.train(self.training)
+
     def leave_inference_mode(self) -> None:
         """Copy buffers that were made in inference mode, as by ``model.to``: they cannot be packed.
 
@@ -225,8 +233,10 @@ def drawn(
     return csr_of(mask.to(dtype))
 
 
-def taken(layer: nn.Module) -> tuple[Csr, nn.Parameter | None]:
-    """Return copies of the weight of a dense layer, without zeros, and of its bias."""
+def taken(layer: nn.Module, kind: type[nn.Module]) -> tuple[Csr, nn.Parameter | None]:
+    """Return copies of the weight of a dense layer of a kind, without zeros, and of its bias."""
+    if not isinstance(layer, kind):
+        raise TypeError(f"layer must be a torch.nn.{kind.__name__}, got {type(layer).__name__}")
     weight = read_weight(layer, "weight")
     if isinstance(weight, str):
         raise ValueError(f"layer cannot become sparse: {weight}")

@@ -14,7 +14,7 @@ from .._kept import Run
 from .._ops import linear, linear_now
 from .._packed import Packed, weight_of
 from .._threads import threads_of
-from .._weights import Csr, bias_of, dense_of
+from .._weights import Csr, bias_of
 from .family import Family, Options, describe
 from .layer import SparseLayer, drawn, taken
 from .linear_int8 import make_int8, observe
@@ -169,9 +169,7 @@ class SparseLinear(SparseLayer):
         >>> st.SparseLinear.from_linear(dense)
         SparseLinear(in_features=4, out_features=2, bias=True, nnz=4, sparsity=50.0%)
         """
-        if not isinstance(layer, nn.Linear):
-            raise TypeError(f"layer must be a torch.nn.Linear, got {type(layer).__name__}")
-        made = cls.of(*taken(layer), None, workers, trained=True)
+        made = cls.of(*taken(layer, nn.Linear), None, workers, trained=True)
         return made.train(layer.training)
 
     def _set(self, csr, bias, activation, workers, pattern, trained):
@@ -187,15 +185,10 @@ class SparseLinear(SparseLayer):
 
     def to_dense(self) -> nn.Linear:
         """Return a dense layer with the same weights; an activation is left out."""
-        values = self.values
-        layer = nn.Linear(
-            self.in_features, self.out_features, self.bias is not None, values.device, values.dtype
+        values, bias = self.values, self.bias is not None
+        return self._given_to(
+            nn.Linear(self.in_features, self.out_features, bias, values.device, values.dtype)
         )
-        with torch.no_grad():
-            layer.weight.copy_(dense_of(self.csr))
-            if self.bias is not None:
-                layer.bias.copy_(self.bias)
-        return layer.train(self.training)
 
     def prepared(self, n: int) -> spkernels.PreparedMatrix:
         """Return the packed weight, which is prepared for a batch of `n` rows if it is not yet."""
