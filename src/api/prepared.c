@@ -132,8 +132,7 @@ spk_layout spk_prepared_layout(const spk_prepared *prepared) {
 
 ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared) {
   if (!prepared) return 0;
-  return prepared->sell ? spk_window_columns(prepared->sell->lanes)
-                        : prepared->row_panels->block_rows;
+  return prepared->sell ? prepared->sell->window_columns : prepared->row_panels->block_rows;
 }
 
 ptrdiff_t spk_prepared_shared(const spk_prepared *prepared) {

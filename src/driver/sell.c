@@ -42,6 +42,11 @@ static scratch scratch_of(const job *j, int worker) {
                    .plain = values + (reduced ? VALUE_BYTES : 0) + j->window_bytes};
 }
 
+/* x without windows, or in windows of whole vectors, and the zeros behind it. */
+static ptrdiff_t plain_elements(const spk_sell *A) {
+  return spk_max(A->cols + SPK_PLAIN_ZEROS, A->windows * A->window_columns);
+}
+
 /* Copy a column of B, into windows that each end in a zero, or contiguously with zeros behind
  * it. */
 static void spread(const job *j, const scratch *s) {
@@ -54,7 +59,7 @@ static void spread(const job *j, const scratch *s) {
   if (j->window_bytes) j->kernels->spmv_sell_windows[A->dtype](s->x, from, B->row_stride, A->cols);
   if (!j->plain_bytes) return;
   j->kernels->pack[A->dtype](s->plain, 0, from, 0, B->row_stride, 1, A->cols);
-  memset(spk_at_mut(s->plain, A->cols, size), 0, SPK_PLAIN_ZEROS * size);
+  memset(spk_at_mut(s->plain, A->cols, size), 0, (size_t)(plain_elements(A) - A->cols) * size);
 }
 
 /* Run the kernel of a task whose values have 16 bits: some segments at a time. */
@@ -108,7 +113,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
         .segments = A->segments + at[0].segment,
         .permutes = spk_at(A->permutes, at[0].permute, vector),
         .values = spk_at(A->values, at[0].step * A->lanes, stored),
-        .x = s.x,
+        .windows = A->kind,
+        .x = spk_sell_ends_in_zeros(A) ? s.x : s.plain,
         .plain = s.plain,
         .sums = s.sums,
         .C = spk_at_mut(j->C->data, j->column * j->C->col_stride, size),
@@ -132,9 +138,10 @@ spk_status spk_drive_sell(const spk_sell *A, const spk_dense *B, const spk_dense
   job j = {.A = A, .B = B, .C = C, .epilogue = epilogue, .kernels = kernels, .parts = plan.parts};
   const size_t size = spk_dtype_size(A->dtype);
   const ptrdiff_t shared = A->begin[A->row_panels].shared;
-  if (shared < A->nnz)
+  if (shared < A->nnz && spk_sell_ends_in_zeros(A))
     j.window_bytes = spk_aligned_size((size_t)(A->windows * 2 * A->lanes) * size);
-  if (shared > 0) j.plain_bytes = spk_aligned_size((size_t)(A->cols + SPK_PLAIN_ZEROS) * size);
+  if (shared > 0 || !spk_sell_ends_in_zeros(A))
+    j.plain_bytes = spk_aligned_size((size_t)plain_elements(A) * size);
   const size_t values = A->storage == SPK_STORAGE_SAME ? 0 : VALUE_BYTES;
   const spk_status status = spk_workspace_take(
       &j.space, 0, SPK_ALIGN + SUM_BYTES + values + j.window_bytes + j.plain_bytes, threads);

@@ -5,7 +5,10 @@
  * sums, and stores the sums.  With AVX-512 on Zen 4, shifts and permutes of 64 bytes share a pipe
  * that does one a cycle, so a step takes 2 cycles; but values and permutes come from L2 at 32 bytes
  * a cycle, which makes 2.3.  If rows share their columns, a step with one group loads its values
- * and broadcasts an element of x. */
+ * and broadcasts an element of x.
+ *
+ * With AVX2, a permute from two vectors takes two, a shift and a blend.  Windows of one vector take
+ * one, if they need no padding; if they do, a zero comes from a second vector. */
 #ifdef SPK_PERMUTE_BITS
 
 static void FT(spmv_sell_windows)(void *windows, const void *src, ptrdiff_t stride,
@@ -33,46 +36,53 @@ typedef struct FT(sell_at) {
   const T *values;
 } FT(sell_at);
 
-SPK_INLINE VEC FT(sell_steps)(VEC sum, VEC low, VEC high, FT(sell_at) * at, ptrdiff_t steps) {
+/* The elements of x of a step. */
+SPK_INLINE VEC FT(sell_select)(VEC low, VEC high, spk_codes permutes, const int kind) {
+  return kind == SPK_SELL_ONE ? V(permute)(low, permutes) : V(permute2)(low, high, permutes);
+}
+
+SPK_INLINE VEC FT(sell_steps)(VEC sum, VEC low, VEC high, FT(sell_at) * at, ptrdiff_t steps,
+                              const int kind) {
   spk_codes permutes = spk_codes_load(at->permutes);
   at->permutes += LANES * sizeof(T) / sizeof *at->permutes;
   SPK_UNROLL for (ptrdiff_t i = 0; i < steps; i++, at->values += LANES) {
     if (i > 0) permutes = spk_codes_next(permutes);
-    sum = V(fma)(V(load)(at->values), V(permute2)(low, high, permutes), sum);
+    sum = V(fma)(V(load)(at->values), FT(sell_select)(low, high, permutes, kind), sum);
   }
   return sum;
 }
 
 /* All segments of a run.  `fixed` is their number of steps if it is a constant, else 0. */
 SPK_INLINE void FT(sell_run)(FT(sell_at) * to, const spk_sell_run *run, const T *x, T *sums,
-                             const ptrdiff_t fixed) {
+                             const ptrdiff_t fixed, const int kind) {
   const ptrdiff_t most = FT(CODES_PER_WORD);
   FT(sell_at) at = *to;
   for (const spk_sell_segment *end = at.segment + run->segments; at.segment < end; at.segment++) {
-    const T *window = x + (ptrdiff_t)at.segment->window * (2 * LANES);
+    const T *window = x + (ptrdiff_t)at.segment->window * (kind == SPK_SELL_TWO ? 2 : 1) * LANES;
     T *s = sums + (ptrdiff_t)at.segment->slice * LANES;
-    const VEC low = V(load)(window), high = V(load)(window + LANES);
+    const VEC low = V(load)(window);
+    const VEC high = kind == SPK_SELL_TWO ? V(load)(window + LANES) : V(zero)();
     VEC sum = V(load)(s);
     if (fixed) {
       SPK_UNROLL for (ptrdiff_t i = 0; i < fixed; i += most) sum =
-          FT(sell_steps)(sum, low, high, &at, fixed - i < most ? fixed - i : most);
+          FT(sell_steps)(sum, low, high, &at, fixed - i < most ? fixed - i : most, kind);
     } else {
       /* Two sums hide the latency of the FMA. */
       VEC other = V(zero)();
       ptrdiff_t left = run->steps;
       for (; left >= 2 * most; left -= 2 * most) {
-        sum = FT(sell_steps)(sum, low, high, &at, most);
-        other = FT(sell_steps)(other, low, high, &at, most);
+        sum = FT(sell_steps)(sum, low, high, &at, most, kind);
+        other = FT(sell_steps)(other, low, high, &at, most, kind);
       }
       if (left >= most) {
-        sum = FT(sell_steps)(sum, low, high, &at, most);
+        sum = FT(sell_steps)(sum, low, high, &at, most, kind);
         left -= most;
       }
       if (left > 0) {
         spk_codes permutes = spk_codes_load(at.permutes);
         at.permutes += LANES * sizeof(T) / sizeof *at.permutes;
         for (; left > 0; left--, at.values += LANES, permutes = spk_codes_next(permutes))
-          other = V(fma)(V(load)(at.values), V(permute2)(low, high, permutes), other);
+          other = V(fma)(V(load)(at.values), FT(sell_select)(low, high, permutes, kind), other);
       }
       sum = V(add)(sum, other);
     }
@@ -132,6 +142,28 @@ SPK_INLINE void FT(sell_blocks)(FT(sell_at) * at, const spk_sell_run *run, const
   at->permutes += spk_ceil_div(blocks * GROUPS, words) * words;
 }
 
+/* A run with permutes, by its number of steps. */
+SPK_INLINE void FT(sell_permuted)(FT(sell_at) * at, const spk_sell_run *run, const T *x, T *sums,
+                                  const int kind) {
+#define SPK_STEPS(n)                         \
+  case n:                                    \
+    FT(sell_run)(at, run, x, sums, n, kind); \
+    break;
+  switch (run->steps) {
+    SPK_STEPS(1)
+    SPK_STEPS(2)
+    SPK_STEPS(3)
+    SPK_STEPS(4)
+    SPK_STEPS(5)
+    SPK_STEPS(6)
+    SPK_STEPS(7)
+    SPK_STEPS(8)
+    default:
+      FT(sell_run)(at, run, x, sums, 0, kind);
+  }
+#undef SPK_STEPS
+}
+
 static void FT(spmv_sell)(const spk_sell_task *t) {
   const T *x = t->x, *plain = t->plain;
   T *sums = t->sums;
@@ -156,23 +188,16 @@ static void FT(spmv_sell)(const spk_sell_task *t) {
       default:
         break;
     }
-#define SPK_STEPS(n)                    \
-  case n:                               \
-    FT(sell_run)(&at, run, x, sums, n); \
-    break;
-    switch (run->steps) {
-      SPK_STEPS(1)
-      SPK_STEPS(2)
-      SPK_STEPS(3)
-      SPK_STEPS(4)
-      SPK_STEPS(5)
-      SPK_STEPS(6)
-      SPK_STEPS(7)
-      SPK_STEPS(8)
+    switch (t->windows) {
+      case SPK_SELL_ONE:
+        FT(sell_permuted)(&at, run, x, sums, SPK_SELL_ONE);
+        break;
+      case SPK_SELL_ONE_PADDED:
+        FT(sell_permuted)(&at, run, x, sums, SPK_SELL_ONE_PADDED);
+        break;
       default:
-        FT(sell_run)(&at, run, x, sums, 0);
+        FT(sell_permuted)(&at, run, x, sums, SPK_SELL_TWO);
     }
-#undef SPK_STEPS
   }
   if (t->unfinished) return;
   T *C = t->C;

@@ -164,6 +164,10 @@ typedef struct spk_sell_run {
   uint32_t steps, segments, shared;
 } spk_sell_run;
 
+/* What a window of x is: two vectors; one, of segments without padding; one, and behind it zeros
+ * that padding selects. */
+typedef enum spk_sell_windows { SPK_SELL_TWO, SPK_SELL_ONE, SPK_SELL_ONE_PADDED } spk_sell_windows;
+
 /* The most rows of a row panel of SELL slices. */
 #define SPK_SELL_ROW_PANEL_ROWS 256
 
@@ -176,8 +180,9 @@ typedef struct spk_sell_task {
   ptrdiff_t run_count;
   const spk_sell_segment *segments;
   const void *permutes, *values; /* whole vectors, for this row panel */
-  const void *x;                 /* x in windows of two vectors */
-  const void *plain;             /* x and 4 zeros behind it, for runs with `shared` */
+  spk_sell_windows windows;
+  const void *x;     /* x in windows */
+  const void *plain; /* x and 4 zeros behind it, for runs with `shared` */
   /* Scratch of SPK_SELL_ROW_PANEL_ROWS sums.  All vectors of the task are aligned. */
   void *sums;
   int more;       /* sums hold values already */

@@ -29,6 +29,12 @@
  * group. */
 #define MAX_GROUPS 4
 
+/* Windows of one vector: the most empty places per entry, and the least mean number of steps of a
+ * segment.  A segment of one step takes longer than half of one of two steps, which windows of two
+ * vectors have. */
+#define MAX_WINDOW_PADDING 0.12
+#define MIN_WINDOW_STEPS 3
+
 /* The most places per entry.  Uniform rows have 2 at 90% sparsity and 4 at 98%. */
 #define MAX_PADDING 8.0
 
@@ -42,18 +48,21 @@ typedef struct packing {
   atomic_int duplicates;
 } packing;
 
-/* Sort the rows [first, last) by their length, longest first; equal lengths keep their order.  If
- * no row is much longer than the mean, all rows keep their order.  Returns whether they do. */
-static int sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint32_t *ids) {
+/* Whether the rows [first, last) keep their order, as no row is much longer than the mean. */
+static int keep_order(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last) {
   ptrdiff_t longest = 0;
-  for (ptrdiff_t i = first; i < last; i++) {
-    ids[i - first] = (uint32_t)i;
-    longest = spk_max(longest, spk_row_length(A, i));
-  }
+  for (ptrdiff_t i = first; i < last; i++) longest = spk_max(longest, spk_row_length(A, i));
   const ptrdiff_t all =
       spk_index(A->offsets, A->itype, last) - spk_index(A->offsets, A->itype, first);
-  if ((double)longest <= EQUAL_LENGTHS * (double)all / (double)(last - first) + EQUAL_LENGTHS_MORE)
-    return 1;
+  return (double)longest <=
+         EQUAL_LENGTHS * (double)all / (double)(last - first) + EQUAL_LENGTHS_MORE;
+}
+
+/* Sort the rows [first, last) by their length, longest first; equal lengths keep their order, and
+ * so may all rows.  Returns whether they do. */
+static int sort_rows(const spk_sparse *A, ptrdiff_t first, ptrdiff_t last, uint32_t *ids) {
+  for (ptrdiff_t i = first; i < last; i++) ids[i - first] = (uint32_t)i;
+  if (keep_order(A, first, last)) return 1;
   for (ptrdiff_t i = first; i < last; i++) {
     ptrdiff_t at = i - first;
     const ptrdiff_t length = spk_row_length(A, i);
@@ -104,6 +113,60 @@ static void free_plan(plan *p) {
     }                                                                                      \
   } while (0)
 
+/* What slices of rows in order would take with windows of `width` columns: places for entries, and
+ * segments.  Stops, with too many places, where more than MAX_WINDOW_PADDING of them are empty. */
+typedef struct census {
+  ptrdiff_t places, segments;
+} census;
+
+static census count_places(const spk_sparse *A, ptrdiff_t lanes, ptrdiff_t width, uint8_t *most) {
+  const ptrdiff_t windows = spk_ceil_div(A->cols, width), limit = spk_min(width, 2 * lanes - 1);
+  const ptrdiff_t all = spk_index(A->offsets, A->itype, A->rows);
+  const census none = {PTRDIFF_MAX, 1};
+  census c = {0, 0};
+  for (ptrdiff_t i = 0; i < A->rows; i += lanes) {
+    const ptrdiff_t rows = spk_min(lanes, A->rows - i);
+    memset(most, 0, (size_t)windows);
+    for (ptrdiff_t row = i; row < i + rows; row++)
+      FOR_ENTRIES(row, {
+        if (before >= limit) return none;
+        if (before >= most[window]) most[window] = (uint8_t)(before + 1);
+      });
+    for (ptrdiff_t w = 0; w < windows; w++) {
+      c.places += most[w] * rows;
+      c.segments += most[w] > 0;
+    }
+    const ptrdiff_t entries = spk_index(A->offsets, A->itype, i + rows);
+    /* The first slices may differ from the others. */
+    if ((double)c.places > (1.0 + MAX_WINDOW_PADDING) * (double)entries + all / 16) return none;
+  }
+  return (double)c.places > (1.0 + MAX_WINDOW_PADDING) * (double)all ? none : c;
+}
+
+/* Choose how wide windows are. */
+static void choose_windows(const spk_sparse *A, spk_sell *s, const spk_kernels *kernels) {
+  const ptrdiff_t lanes = s->lanes, step = s->row_panel_rows;
+  s->window_columns = spk_window_columns(lanes);
+  s->kind = SPK_SELL_TWO;
+  if (spk_ceil_div(A->cols, lanes) > SPK_SELL_MAX_WINDOWS || A->rows == 0) return;
+  for (ptrdiff_t i = 0; i < A->rows; i += step)
+    if (!keep_order(A, i, spk_min(A->rows, i + step))) return;
+  uint8_t *most = malloc((size_t)spk_ceil_div(A->cols, lanes) + 1);
+  if (!most) return;
+  const ptrdiff_t nnz = spk_index(A->offsets, A->itype, A->rows);
+  /* With one instruction for two vectors, one vector gains nothing. */
+  if (kernels->permute_bits == 4) {
+    const census one = count_places(A, lanes, lanes, most);
+    if (one.places != PTRDIFF_MAX && one.places >= MIN_WINDOW_STEPS * one.segments * lanes) {
+      s->window_columns = lanes;
+      s->kind = one.places == nnz ? SPK_SELL_ONE : SPK_SELL_ONE_PADDED;
+    }
+  }
+  if (s->kind == SPK_SELL_TWO && count_places(A, lanes, 2 * lanes, most).places == nnz)
+    s->window_columns = 2 * lanes;
+  free(most);
+}
+
 /* Whether the columns of a row come in groups of four neighbours. */
 static int in_blocks_of_4(const spk_sparse *A, ptrdiff_t row) {
   const ptrdiff_t start = spk_index(A->offsets, A->itype, row), length = spk_row_length(A, row);
@@ -132,7 +195,7 @@ static int share_of(const spk_sparse *A, const uint32_t *ids, ptrdiff_t rows, pt
 /* Count the steps of each segment.  Returns 0 if a row has more entries in a window than the window
  * has columns. */
 static int count_steps(const spk_sparse *A, const spk_sell *s, ptrdiff_t row_panel, plan *p) {
-  const ptrdiff_t width = spk_window_columns(s->lanes), first = row_panel * s->row_panel_rows;
+  const ptrdiff_t width = s->window_columns, first = row_panel * s->row_panel_rows;
   const ptrdiff_t rows = spk_min(s->row_panel_rows, A->rows - first);
   for (ptrdiff_t i = 0; i < rows; i += s->lanes) {
     const ptrdiff_t slice = i / s->lanes, here = spk_min(s->lanes, rows - i);
@@ -218,7 +281,7 @@ static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_
 static void fill(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_panel, const plan *p,
                  int bits) {
   const size_t size = spk_dtype_size(A->dtype);
-  const ptrdiff_t lanes = s->lanes, width = spk_window_columns(lanes), codes_per_word = 32 / bits;
+  const ptrdiff_t lanes = s->lanes, width = s->window_columns, codes_per_word = 32 / bits;
   const ptrdiff_t words = (ptrdiff_t)(size / sizeof *s->permutes),
                   first = row_panel * s->row_panel_rows;
   const ptrdiff_t rows = spk_min(s->row_panel_rows, A->rows - first);
@@ -308,9 +371,10 @@ spk_status spk_sell_pack(const spk_sparse *A, spk_storage storage, int threads,
   *s = (spk_sell){.dtype = A->dtype, .rows = A->rows, .cols = A->cols, .nnz = A->nnz};
   s->storage = storage;
   s->lanes = lanes;
-  s->windows = spk_ceil_div(A->cols, spk_window_columns(lanes));
   s->row_panel_rows = spk_max(MIN_ROW_PANEL_ROWS, spk_ceil_div(A->rows, MIN_ROW_PANELS));
   s->row_panel_rows = spk_min(SPK_SELL_ROW_PANEL_ROWS, spk_round_up(s->row_panel_rows, lanes));
+  choose_windows(A, s, kernels);
+  s->windows = spk_ceil_div(A->cols, s->window_columns);
   s->row_panels = spk_ceil_div(A->rows, s->row_panel_rows);
   s->begin = calloc((size_t)s->row_panels + 1, sizeof *s->begin);
   s->weights = calloc((size_t)s->row_panels + 1, sizeof *s->weights);

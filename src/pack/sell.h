@@ -8,6 +8,11 @@
  * zeros that select the last element of the window, which is zero, so that no padding meets
  * infinity or NaN.
  *
+ * Where the rows of each slice have equally many entries in each window (n:m), there is no padding,
+ * and windows have no such element: they are one vector, for which AVX2 needs a single instruction,
+ * or two if those are few entries.  One vector also serves where a few rows lack an entry; their
+ * padding selects a zero behind the window.
+ *
  * Segments of a row panel with the same number of steps make a *run*.  The loop of a run is
  * unrolled, does not end unpredictably, and loads a window once per segment.  Sums stay in L1 in
  * between.
@@ -37,6 +42,8 @@ typedef struct spk_sell {
   spk_storage storage; /* of values */
   ptrdiff_t rows, cols, nnz;
   ptrdiff_t lanes, windows;
+  ptrdiff_t window_columns;
+  spk_sell_windows kind; /* of windows */
   ptrdiff_t row_panel_rows, row_panels;
   spk_sell_row_panel *begin; /* row panels + 1 */
   ptrdiff_t *weights;        /* row panels + 1: the steps before each row panel */
@@ -52,7 +59,13 @@ typedef struct spk_sell {
 /* The number of zeros behind x if x is not cut into windows: blocks of padding meet them. */
 #define SPK_PLAIN_ZEROS 4
 
-/* Columns of a window.  Its two vectors have one more element, the last, which is 0. */
+/* Whether windows are those of spk_window_columns, which end in a zero. */
+static inline int spk_sell_ends_in_zeros(const spk_sell *A) {
+  return A->window_columns == 2 * A->lanes - 1;
+}
+
+/* Columns of a window that ends in a zero.  Its two vectors have one more element, the last, which
+ * is 0. */
 static inline ptrdiff_t spk_window_columns(ptrdiff_t lanes) { return 2 * lanes - 1; }
 
 /* The vectors of permutes that a segment of a run has. */

@@ -88,11 +88,11 @@ static ptrdiff_t row_of(const spk_sell *A, ptrdiff_t row_panel, ptrdiff_t slice,
   return at < A->rows ? (ptrdiff_t)A->row_ids[at] : -1;
 }
 
-/* Put back a segment whose elements of x are selected from a window.  The last element of a window
- * is for padding. */
+/* Put back a segment whose elements of x are selected from a window.  Padding
+ * selects what lies behind the columns of a window. */
 static void unpack_window(const source *from, const spk_sell *A, ptrdiff_t row_panel,
                           segment_at *at, ptrdiff_t steps, int bits) {
-  const ptrdiff_t lanes = A->lanes, codes_per_word = 32 / bits, width = spk_window_columns(lanes);
+  const ptrdiff_t lanes = A->lanes, codes_per_word = 32 / bits, width = A->window_columns;
   const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(A->dtype) / sizeof *A->permutes);
   const uint32_t codes = (uint32_t)(2 * lanes * words - 1);
   for (ptrdiff_t lane = 0; lane < lanes; lane++) {

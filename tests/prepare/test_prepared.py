@@ -407,6 +407,34 @@ def test_what_becomes_of_the_original_does_not_matter():
             assert_spmm(W @ B, before, B)
 
 
+@pytest.mark.every_isa
+@given(data=st.data())
+def test_n_of_m_times_a_vector(data):
+    """Windows of x without room for a zero: full patterns, and rows that lack a few entries."""
+    rng = np.random.default_rng(data.draw(seeds))
+    n, m = data.draw(st.sampled_from([(2, 4), (1, 4), (1, 8), (4, 8), (1, 2), (1, 16), (4, 4)]))
+    rows, cols = data.draw(st.integers(1, 70)), data.draw(st.integers(1, 100))
+    dense = rng.standard_normal((rows, cols)).astype(data.draw(st.sampled_from(DTYPES)))
+    order = rng.random((rows, -(-cols // m), m)).argsort(axis=2).argsort(axis=2)
+    mask = (order < n).reshape(rows, -1)[:, :cols]
+    mask &= rng.random(mask.shape) >= data.draw(st.sampled_from([0, 0.01, 0.1]))
+    A = sp.csr_array(np.where(mask, dense, 0))
+    storage = data.draw(st.sampled_from([None, "bfloat16"])) if dense.dtype == "f4" else None
+    x = rng.standard_normal(cols).astype(dense.dtype)
+    W = prepared(A, "packed", n=1, storage=storage)
+    stored = W.toscipy()
+    np.testing.assert_array_equal(stored.toarray() != 0, A.toarray() != 0)
+    assert_spmm(W @ x, stored, x)
+    # Structural zeros read nothing.
+    empty = ~mask.any(axis=0)
+    x[empty] = np.nan
+    assert np.isfinite(W @ x).all()
+    lost = int(rng.integers(cols))
+    x = np.where(empty, 0, x).astype(dense.dtype)
+    x[lost] = np.inf
+    np.testing.assert_array_equal(np.isfinite(W @ x), ~mask[:, lost])
+
+
 def test_attributes():
     A = datasets.random_pruned(200, 300, 0.9, rng=0)
     W = prepare(A, n=64, tune=False)

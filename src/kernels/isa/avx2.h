@@ -49,6 +49,7 @@ static inline v_f32 v_f32_permute2(v_f32 a, v_f32 b, spk_codes c) {
   return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, c), _mm256_permutevar8x32_ps(b, c),
                           _mm256_castsi256_ps(_mm256_slli_epi32(c, 28)));
 }
+static inline v_f32 v_f32_permute(v_f32 a, spk_codes c) { return _mm256_permutevar8x32_ps(a, c); }
 static inline v_f32 v_f32_set1(float x) { return _mm256_set1_ps(x); }
 static inline void v_f32_load4(const float *const p[2], v_f32 x[4]) {
   const __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(p[0]));
@@ -154,6 +155,9 @@ static inline void v_f32_reduce8(const v_f32 a[8], float y[8]) {
 
 static inline v_f64 v_f64_permute2(v_f64 a, v_f64 b, spk_codes c) {
   return _mm256_castps_pd(v_f32_permute2(_mm256_castpd_ps(a), _mm256_castpd_ps(b), c));
+}
+static inline v_f64 v_f64_permute(v_f64 a, spk_codes c) {
+  return _mm256_castps_pd(v_f32_permute(_mm256_castpd_ps(a), c));
 }
 static inline v_f64 v_f64_set1(double x) { return _mm256_set1_pd(x); }
 static inline void v_f64_load4(const double *const p[1], v_f64 x[4]) {

@@ -45,6 +45,7 @@ static inline spk_codes spk_codes_next(spk_codes c) {
 static inline v_f32 v_f32_permute2(v_f32 a, v_f32 b, spk_codes c) {
   return _mm512_permutex2var_ps(a, c, b);
 }
+static inline v_f32 v_f32_permute(v_f32 a, spk_codes c) { return _mm512_permutexvar_ps(c, a); }
 static inline void v_f32_load4(const float *const p[4], v_f32 x[4]) {
   __m512 all = _mm512_castps128_ps512(_mm_loadu_ps(p[0]));
   all = _mm512_insertf32x4(all, _mm_loadu_ps(p[1]), 1);
@@ -172,6 +173,9 @@ static inline void v_f32_transpose(v_f32 a[16]) {
 }
 
 static inline v_f64 v_f64_set1(double x) { return _mm512_set1_pd(x); }
+static inline v_f64 v_f64_permute(v_f64 a, spk_codes c) {
+  return _mm512_castps_pd(v_f32_permute(_mm512_castpd_ps(a), c));
+}
 static inline v_f64 v_f64_permute2(v_f64 a, v_f64 b, spk_codes c) {
   return _mm512_castps_pd(v_f32_permute2(_mm512_castpd_ps(a), _mm512_castpd_ps(b), c));
 }

@@ -32,6 +32,7 @@
  *   spk_codes_next(c)     drops the lowest code of every word
  *   v_X_permute2(a, b, c) 32-bit word i is the word of a and b, one after the other, which the
  *                         lowest code of word i of c says; double k has the words 2 k and 2 k + 1
+ *   v_X_permute(a, c)     the same for words of a alone; codes count from 0 again past its end
  *   v_X_load4(p, x)       lanes 4 g .. 4 g + 3 of x[i] are p[g][i], i < 4
  *
  * Paired rows, where SPK_HAS_PAIRED_ROWS is defined.  A vector holds 2 rows of lanes / 2 columns,

@@ -24,6 +24,7 @@ typedef m_f32 m_q32;
 #define v_q32_relu v_f32_relu
 #define v_q32_blend v_f32_blend
 #define v_q32_transpose v_f32_transpose
+#define v_q32_permute v_f32_permute
 #define v_q32_permute2 v_f32_permute2
 #define v_q32_load4 v_f32_load4
 #ifdef SPK_HAS_PAIRED_ROWS

@@ -36,12 +36,13 @@ enum {
 
 /* One row panel of three slices; the last has two lanes without a row. */
 static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout c_layout,
-                       const epilogue_case *how) {
+                       const epilogue_case *how, spk_sell_windows kind) {
   const ptrdiff_t lanes = lanes_of(dtype), rows = SLICES * lanes - 2, bits = checked->permute_bits;
   const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(dtype) / sizeof(uint32_t));
   const size_t vector_bytes = (size_t)lanes * spk_dtype_size(dtype);
-  test_case("spmv_sell %s, %s, layout %d, %s", dtype_names[dtype], in_order ? "in order" : "sorted",
-            c_layout, how->name);
+  test_case("spmv_sell %s, %s, layout %d, %s, windows %d", dtype_names[dtype],
+            in_order ? "in order" : "sorted", c_layout, how->name, kind);
+  const ptrdiff_t held = kind == SPK_SELL_TWO ? 2 * lanes : lanes; /* elements of a window */
   ptrdiff_t steps = 0, vectors = 0, count = 0;
   for (int r = 0; r < SLICE_RUNS; r++) {
     steps += slice_runs[r].segments * slice_runs[r].steps;
@@ -53,7 +54,7 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
   spk_sell_segment *cells = exact_memory((size_t)count * sizeof *cells);
   uint32_t *permutes = exact_memory((size_t)(vectors * lanes * words) * sizeof *permutes);
   void *values = exact_memory((size_t)(steps * lanes) * spk_dtype_size(dtype));
-  const matrix x = matrix_input(dtype, SLICE_WINDOWS * 2 * lanes, 1, 1, 1);
+  const matrix x = matrix_input(dtype, SLICE_WINDOWS * held, 1, 1, 1);
   const matrix plain = matrix_input(dtype, SLICE_PLAIN, 1, 1, 1);
   exact expected[SLICES * SPK_MAX_LANES] = {{0}};
   for (ptrdiff_t i = 0; i < rows; i++)
@@ -80,16 +81,18 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
       }
       for (uint32_t k = 0; !groups && k < slice_runs[r].steps; k++, step++)
         for (ptrdiff_t l = 0; l < lanes; l++) {
-          const ptrdiff_t permute = random_below(2 * lanes), shift = k % (32 / bits) * bits;
+          /* What lies behind a window of one vector is zero. */
+          const ptrdiff_t permute = random_below(kind == SPK_SELL_ONE ? lanes : 2 * lanes),
+                          shift = k % (32 / bits) * bits;
           for (ptrdiff_t w = 0; w < words; w++) {
             uint32_t *code = &permutes[((vector + k / (32 / bits)) * lanes + l) * words + w];
             *code &= ~(((1u << bits) - 1) << shift);
             *code |= (uint32_t)(permute * words + w) << shift;
           }
           put_value(values, dtype, step * lanes + l, random_number());
+          const double element = permute < held ? matrix_get(&x, window * held + permute, 0) : 0;
           exact_add(&expected[slice * lanes + l],
-                    get_value(values, dtype, step * lanes + l) *
-                        matrix_get(&x, window * 2 * lanes + permute, 0));
+                    get_value(values, dtype, step * lanes + l) * element);
         }
       vector += spk_sell_permutes(&slice_runs[r], (int)bits, lanes, vector_bytes);
     }
@@ -107,6 +110,7 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
                               .segments = cells,
                               .permutes = permutes,
                               .values = values,
+                              .windows = kind,
                               .x = x.view.data,
                               .plain = plain.view.data,
                               .sums = sums.view.data,
@@ -146,7 +150,9 @@ void check_spmv_sell_windows(spk_sell_windows_fn kernel, spk_dtype dtype) {
 void check_spmv_sell(spk_sell_fn kernel, spk_dtype dtype) {
   for (int c = 0; c < EPILOGUE_CASES; c++)
     for (int in_order = 0; in_order < 2; in_order++) {
-      check_sell(kernel, dtype, in_order, SPACED, &epilogue_cases[c]);
-      check_sell(kernel, dtype, in_order, COLUMN_MAJOR, &epilogue_cases[c]);
+      check_sell(kernel, dtype, in_order, SPACED, &epilogue_cases[c], SPK_SELL_TWO);
+      check_sell(kernel, dtype, in_order, COLUMN_MAJOR, &epilogue_cases[c], SPK_SELL_TWO);
+      check_sell(kernel, dtype, in_order, SPACED, &epilogue_cases[c], SPK_SELL_ONE);
+      check_sell(kernel, dtype, in_order, SPACED, &epilogue_cases[c], SPK_SELL_ONE_PADDED);
     }
 }

@@ -15,6 +15,14 @@ static void FT(check_permute2)(const T *numbers) {
     memcpy(expected, to, sizeof to);
     FT(expect)("permute2", V(permute2)(a, b, codes), expected);
   }
+  codes = spk_codes_load(words);
+  for (int k = 0; k < CODES; k++, codes = spk_codes_next(codes)) {
+    T expected[LANES];
+    for (int i = 0; i < SPK_LANES_f32; i++)
+      to[i] = from[words[i] >> (k * SPK_PERMUTE_BITS) & (SPK_LANES_f32 - 1)];
+    memcpy(expected, to, sizeof to);
+    FT(expect)("permute", V(permute)(V(load)(numbers), codes), expected);
+  }
   exact_memory_release();
 }
 
