@@ -154,16 +154,21 @@ typedef struct prediction {
   double even;     /* the call, if all threads of a region ended at once */
 } prediction;
 
+static void forget_regions(void) {
+  for (int i = 0; i < count; i++)
+    for (int phase = 0; phase < 2; phase++) free(regions[i].seconds[phase]);
+  count = round_of_call = 0;
+}
+
 static prediction predict(const product *p, int threads, int rounds, double joining) {
   spk_prepared *prepared = NULL;
   prediction found = {.threads = 1};
   double outside = 0;
-  count = round_of_call = 0;
+  forget_regions(); /* of the check */
   if (p->verb == PREPARED &&
       spk_prepare(&p->A, p->B.cols, 0, SPK_STORAGE_SAME, threads, &prepared) != SPK_OK)
     return (prediction){0};
-  for (int i = 0; i < count; i++)
-    for (int phase = 0; phase < 2; phase++) free(regions[i].seconds[phase]);
+  forget_regions(); /* of packing */
   for (; round_of_call < rounds; round_of_call++) {
     count = 0;
     inside = 0;
@@ -183,12 +188,11 @@ static prediction predict(const product *p, int threads, int rounds, double join
       found.threads = r->threads;
       found.tasks = r->tasks[0] + r->tasks[1];
     }
-    for (int phase = 0; phase < 2; phase++) {
+    for (int phase = 0; phase < 2; phase++)
       for (ptrdiff_t task = 0; task < r->tasks[phase]; task++)
         if (r->seconds[phase][task] > found.longest) found.longest = r->seconds[phase][task];
-      free(r->seconds[phase]);
-    }
   }
+  forget_regions();
   spk_prepared_free(prepared);
   return found;
 }
@@ -265,5 +269,8 @@ int main(int argc, char **argv) {
         argv[i], x.threads, x.tasks, x.seconds, x.busy, x.longest, x.even);
     fflush(stdout);
   }
+  const void *const made[] = {p.A.offsets, p.A.indices, p.A.values, p.B.data,
+                              p.X.data,    p.C.data,    first};
+  for (size_t i = 0; i < sizeof made / sizeof *made; i++) free((void *)(uintptr_t)made[i]);
   return 0;
 }
