@@ -1,8 +1,10 @@
 """What all tests share: where the package comes from, Hypothesis profiles, child processes."""
 
+import gc
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,36 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "every_isa: run again under each SPKERNELS_ISA by test_isa.py"
     )
+
+
+def pytest_collection_finish():
+    # What pytest keeps of some ten thousand tests would be searched by each full collection.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def two_at_once():
+    """Return the results of a function that waits for a process, which run in pairs.
+
+    ``two_at_once(request, name, function)`` returns what the function returns for the test's
+    parameter of that name.  The first case of a test starts the function for all that are selected.
+    """
+    started = {}
+
+    def result(request, name, function):
+        mine = request.node
+        alone = "PYTEST_XDIST_WORKER" in os.environ  # other workers run other cases
+        for item in [mine] if alone else request.session.items:
+            same = item.path == mine.path and getattr(item, "originalname", "") == mine.originalname
+            if same and item.nodeid not in started:
+                started[item.nodeid] = pool.submit(function, item.callspec.params[name])
+        return started[mine.nodeid].result()
+
+    with ThreadPoolExecutor(2) as pool:
+        yield result
+        for future in started.values():
+            future.cancel()
 
 
 @pytest.fixture(autouse=True)

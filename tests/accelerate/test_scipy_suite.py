@@ -104,14 +104,20 @@ def run_scipy_tests(modules, selection, folder, *, accelerated):
 @pytest.mark.parametrize(
     "group", [*GROUPS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_GROUPS)]
 )
-def test_scipy_tests_pass_as_without_accelerate(group, tmp_path):
-    modules, selection, least_passed, least_taken = {**GROUPS, **SLOW_GROUPS}[group]
-    found = [name for name in modules if importlib.util.find_spec(f"scipy.sparse.{name}")]
-    if not found:
+def test_scipy_tests_pass_as_without_accelerate(group, request, two_at_once, tmp_path_factory):
+    modules, _, least_passed, least_taken = {**GROUPS, **SLOW_GROUPS}[group]
+
+    def run(group, *, accelerated=True):
+        modules, selection, *_ = {**GROUPS, **SLOW_GROUPS}[group]
+        found = [name for name in modules if importlib.util.find_spec(f"scipy.sparse.{name}")]
+        folder = tmp_path_factory.mktemp("scipy")
+        return found and run_scipy_tests(found, selection, folder, accelerated=accelerated)
+
+    outcome = two_at_once(request, "group", run)
+    if not outcome:
         pytest.skip(f"This scipy has no tests of {', '.join(modules)}.")
-    outcome = run_scipy_tests(found, selection, tmp_path, accelerated=True)
     if outcome["failed"]:
-        plain = run_scipy_tests(found, selection, tmp_path, accelerated=False)
+        plain = run(group, accelerated=False)
         new = sorted(set(outcome["failed"]) - set(plain["failed"]))
         assert not new, outcome["output"]
     assert outcome["passed"] >= least_passed, outcome["output"]

@@ -47,18 +47,22 @@ def test_another_processor_is_an_error(run_script):
 
 
 @pytest.mark.parametrize("isa", [isa for isa in AVAILABLE if isa != CONFIG["simd"]["in use"]])
-def test_all_kernels_under(isa, tmp_path):
+def test_all_kernels_under(isa, request, two_at_once, tmp_path_factory):
     """Runs the tests marked every_isa again; those of the set in use have run anyway."""
     marked = "@pytest.mark." + "every_isa"
     files = [path for path in sorted(TESTS.rglob("test_*.py")) if marked in path.read_text()]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "every_isa", "-p", "no:cacheprovider",
-         "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *map(str, files)],
-        cwd=tmp_path,
-        env={"HYPOTHESIS_PROFILE": "again", **os.environ, "SPKERNELS_ISA": isa},
-        capture_output=True,
-        text=True,
-    )
+
+    def run(isa):
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-m", "every_isa", "-p", "no:cacheprovider",
+             "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *map(str, files)],
+            cwd=tmp_path_factory.mktemp("isa"),
+            env={"HYPOTHESIS_PROFILE": "again", **os.environ, "SPKERNELS_ISA": isa},
+            capture_output=True,
+            text=True,
+        )  # fmt: skip
+
+    done = two_at_once(request, "isa", run)
     assert done.returncode == 0, done.stdout[-4000:]
 
 
