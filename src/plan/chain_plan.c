@@ -2,7 +2,7 @@
 
 /* The vectors of a slice from which on it pays: with fewer, entries cost more in loads of values
  * than is saved between layers (doc/decisions/chain.rst, decision-chain-slices). */
-#define LEAST_VECTORS 2
+#define MIN_VECTORS 2
 
 ptrdiff_t spk_plan_chain_slices(const spk_row_panels *const *layers, ptrdiff_t count, ptrdiff_t n,
                                 int threads) {
@@ -12,7 +12,7 @@ ptrdiff_t spk_plan_chain_slices(const spk_row_panels *const *layers, ptrdiff_t c
     const ptrdiff_t of_layer = layers[i]->kernels->lanes[layers[i]->dtype];
     lanes = spk_max(lanes, of_layer);
     widest = spk_max(widest, layers[i]->vectors * of_layer);
-    least = spk_max(least, spk_min(layers[i]->vectors, LEAST_VECTORS) * of_layer);
+    least = spk_max(least, spk_min(layers[i]->vectors, MIN_VECTORS) * of_layer);
   }
   const ptrdiff_t each = n / threads / lanes * lanes; /* whole vectors, so that no slice is empty */
   return each < least ? 1 : threads * spk_ceil_div(each, widest);
