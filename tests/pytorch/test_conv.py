@@ -325,7 +325,7 @@ def test_a_depthwise_convolution_stays_dense():
     report = spkernels.torch.sparsify_(model, example_inputs=x, **ALL)
     assert report.layers[0].reason.startswith("a depthwise filter has one channel")
     report = spkernels.torch.sparsify_(nn.Sequential(pruned(nn.Conv1d(4, 4, 3))), **ALL)
-    assert report.layers[0].reason == "example_inputs do not reach it"
+    assert report.layers[0].reason == "a batch size does not tell the shape of its input"
 
 
 def test_bad_arguments_of_modules():
