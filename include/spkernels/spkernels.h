@@ -192,16 +192,25 @@ typedef struct spk_prepared spk_prepared;
 
 /* How a matrix was packed.  SPK_ROW_PANELS: row panels that are cut into blocks of columns.
  * SPK_SELL: for products with a vector, slices with one row for each lane of a vector.
- * SPK_INT8_GATHER4: row panels of int8 whose entries are taken four at a time. */
-typedef enum spk_layout { SPK_ROW_PANELS = 0, SPK_SELL = 1, SPK_INT8_GATHER4 = 2 } spk_layout;
+ * SPK_INT8_GATHER4: row panels of int8 whose entries are taken four at a time.  SPK_BITMAP: a bit
+ * for every place, and the values of those that have an entry. */
+typedef enum spk_layout {
+  SPK_ROW_PANELS = 0,
+  SPK_SELL = 1,
+  SPK_INT8_GATHER4 = 2,
+  SPK_BITMAP = 3
+} spk_layout;
 
 /* How packed values are stored: as they are, or float32 values rounded to float16 or bfloat16.
  * Values of 16 bits become float32 again before they are used.  In float16, magnitudes above 65504
- * become infinite. */
+ * become infinite.  S8 and S4, of spk_prepare_bitmap alone: integers of 8 and 4 bits, which scales
+ * multiply. */
 typedef enum spk_storage {
   SPK_STORAGE_SAME = 0,
   SPK_STORAGE_F16 = 1,
-  SPK_STORAGE_BF16 = 2
+  SPK_STORAGE_BF16 = 2,
+  SPK_STORAGE_S8 = 3,
+  SPK_STORAGE_S4 = 4
 } spk_storage;
 
 /* Pack A for products with `width` columns (0: 128).  The packed matrix serves any other number of
@@ -213,17 +222,34 @@ typedef enum spk_storage {
  * shape.  Time and memory grow with A->nnz.  The caller frees *prepared with spk_prepared_free. */
 spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
                        spk_storage storage, int threads, spk_prepared **prepared);
+/* Pack A for few columns as a bitmap: a bit for every place, and values of 16, 8 or 4 bits.  That
+ * pays where A comes from memory and is not very sparse.  A must be float32 (else SPK_ERR_DTYPE)
+ * and in CSR, with sorted rows and without duplicates (else SPK_ERR_ARGUMENT).
+ *
+ * With S8 or S4, an entry becomes the nearest of the integers -127 .. 127 or -7 .. 7 times a scale.
+ * `group` columns of a row share a scale: 32, a multiple of 64, or the columns of A and more.
+ * `scales` has them row by row, ceil(cols / group) for each row; they must be finite and not
+ * negative.  With F16 and BF16, `scales` and `group` are not read.
+ *
+ * Products sum integers times B in float32, and multiply the sum of each group by its scale, so
+ * finite products of more than 2e36 in magnitude may become infinite.  SPK_ERR_SPARSE if A has
+ * fewer entries than pieces of 64 places, or more than 2**20 columns.  Time and memory grow with
+ * A->nnz. threads, and the end of *prepared: as for spk_prepare. */
+spk_status spk_prepare_bitmap(const spk_sparse *A, const float *scales, ptrdiff_t group,
+                              spk_storage storage, int threads, spk_prepared **prepared);
 /* A width for spk_prepare.  All numbers of columns n for which this function returns the same width
  * can share one packed matrix. */
 ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n);
 /* The cycles that one core takes to multiply a sorted A with n columns.  The number is rough; it
  * serves to choose between spk_spmm (ROWS), spk_prepared_spmm (PACKED; infinite if A is too sparse
- * to be packed) and a BLAS product of A with its zeros written out (DENSE).  Only the shape, the
+ * to be packed), a BLAS product of A with its zeros written out (DENSE), and spk_prepared_spmm with
+ * what spk_prepare_bitmap makes (BITMAP).  Only the shape, the
  * dtype and nnz of A are read.  The result is 0 if n or a size of A is invalid. */
 typedef enum spk_strategy {
   SPK_STRATEGY_ROWS = 0,
   SPK_STRATEGY_PACKED = 1,
-  SPK_STRATEGY_DENSE = 2
+  SPK_STRATEGY_DENSE = 2,
+  SPK_STRATEGY_BITMAP = 3
 } spk_strategy;
 double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy);
 /* C = epilogue(A @ B), as spk_spmm, for a packed A.  If A is in row panels and its rows were

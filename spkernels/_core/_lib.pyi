@@ -49,6 +49,14 @@ class PackedInt8:
     share: float
 
 def int8_width(n: int) -> int: ...
+def pack_bitmap(
+    A: SparseArrays,
+    scales: NDArray[np.float32] | None,
+    group: int,
+    threads: int,
+    flags: int,
+    storage: int,
+) -> tuple[int, Packed | None]: ...
 def pack_int8(
     A: SparseArrays, width: int, threads: int, flags: int
 ) -> tuple[int, PackedInt8 | None]: ...

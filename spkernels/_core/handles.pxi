@@ -17,7 +17,8 @@ cdef class Packed:
     @property
     def layout(self):
         """The name of the layout."""
-        return "sell" if spk_prepared_layout(self.handle) == SPK_SELL else "row_panels"
+        cdef spk_layout layout = spk_prepared_layout(self.handle)
+        return "bitmap" if layout == SPK_BITMAP else "sell" if layout == SPK_SELL else "row_panels"
 
     @property
     def block_rows(self):
@@ -55,6 +56,26 @@ def pack(A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags
     _fill_sparse(&a, A, flags)
     with nogil:
         status = spk_prepare(&a, width, block_rows, <spk_storage>storage, -threads, &packed.handle)
+    if status != SPK_OK:
+        return <int>status, None
+    packed.like.format = SPK_CSR
+    packed.like.rows, packed.like.cols, packed.like.dtype = a.rows, a.cols, a.dtype
+    return <int>status, packed
+
+
+def pack_bitmap(A, cnp.ndarray scales, Py_ssize_t group, int threads, unsigned flags, int storage):
+    """Return the status and, on success, A packed as a bitmap.
+
+    `scales` is contiguous, of float32 and of shape (rows, groups), or None if values have 16 bits.
+    """
+    cdef Packed packed = Packed()
+    cdef spk_sparse a
+    cdef spk_status status
+    cdef const float *factors = NULL if scales is None else <const float *>cnp.PyArray_DATA(scales)
+    _fill_sparse(&a, A, flags)
+    with nogil:
+        status = spk_prepare_bitmap(&a, factors, group, <spk_storage>storage, -threads,
+                                    &packed.handle)
     if status != SPK_OK:
         return <int>status, None
     packed.like.format = SPK_CSR

@@ -85,6 +85,8 @@ cdef extern from "spkernels/spkernels.h" nogil:
         pass
     spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_rows,
                            spk_storage storage, int threads, spk_prepared **prepared)
+    spk_status spk_prepare_bitmap(const spk_sparse *A, const float *scales, ptrdiff_t group,
+                                  spk_storage storage, int threads, spk_prepared **prepared)
     ctypedef enum spk_strategy:
         pass
     double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy)
@@ -103,6 +105,7 @@ cdef extern from "spkernels/spkernels.h" nogil:
         SPK_ROW_PANELS
         SPK_SELL
         SPK_INT8_GATHER4
+        SPK_BITMAP
     spk_layout spk_prepared_layout(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_block_rows(const spk_prepared *prepared)
     ptrdiff_t spk_prepared_shared(const spk_prepared *prepared)

@@ -137,7 +137,7 @@ Activation: TypeAlias = Literal[
     "relu6",
 ]
 Order: TypeAlias = Literal["C", "F", "K"]
-Storage: TypeAlias = Literal["float16", "bfloat16"]
+Storage: TypeAlias = Literal["float16", "bfloat16", "int8", "int4"]
 CudaOperation: TypeAlias = Literal["spmm", "sddmm", "attention"]
 PatternKind: TypeAlias = Literal["n:m", "block", "balanced", "complementary"]
 

@@ -27,7 +27,7 @@ def key_of(state, n, workers):
     csr = state.csr
     rows, cols = csr.shape
     pattern = zlib.crc32(csr.indices, zlib.crc32(csr.indptr))
-    values = csr.dtype if state.storage is None else state.storage
+    values = csr.dtype if state.storage.name is None else state.storage.describe()
     key = f"{rows}x{cols} {csr.nnz} {pattern:08x} {values} n={n} threads={thread_count(workers)}"
     # Padding adds a candidate, so another strategy may be the fastest.
     return key if state.padding is None else f"{key} rows={state.padding.height}"

@@ -19,7 +19,7 @@ __all__ = ["CYCLE", "STRATEGIES", "factor"]
 CYCLE = 0.3e-9
 
 #: The numbers of the strategies in `_core.predict`.
-STRATEGIES = {"rows": 0, "packed": 1, "dense": 2}
+STRATEGIES = {"rows": 0, "packed": 1, "dense": 2, "bitmap": 3}
 
 #: The product that is measured: a layer of this shape and density, times these numbers of columns.
 _SHAPE, _DENSITY, _WIDTHS = (512, 512), 0.2, (1, 64)

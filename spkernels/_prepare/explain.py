@@ -168,7 +168,7 @@ def _time(seconds):
 def explain_matrix(state, n, workers, chosen, used, patterns):
     """Return the report on all strategies; only those in `used` keep their packed data."""
     csr = state.csr
-    predicted = calibrated(csr, n, workers, state.padding)
+    predicted = calibrated(csr, n, workers, state.padding, state.storage)
     names = ["rows", *(name for name in predicted if name != "rows")]
     kernels, verdict = selection.timed(state, n, workers, names, predicted, thorough=True)
     share = csr.nnz / max(1, kernels["rows"].csr.nnz)  # above 1 if a sample of rows was measured

@@ -34,6 +34,7 @@ def prepare_many(
     n: int | Sequence[int] | None = None,
     dtype: FloatDType | None = None,
     storage: Storage | None = None,
+    group: int | None = None,
     pattern: str | None = None,
     fill: float | None = None,
     tune: bool = True,
@@ -47,6 +48,7 @@ def prepare_many(
     n: int | Sequence[int] | None = None,
     dtype: Int8DType,
     storage: None = None,
+    group: None = None,
     pattern: str | None = None,
     fill: float | None = None,
     tune: bool = True,
@@ -60,6 +62,7 @@ def prepare_many(
     n: int | Sequence[int] | None = None,
     dtype: np.dtype[Any],
     storage: Storage | None = None,
+    group: int | None = None,
     pattern: str | None = None,
     fill: float | None = None,
     tune: bool = True,
@@ -72,6 +75,7 @@ def prepare_many(
     n: int | Sequence[int] | None = None,
     dtype: FloatDType | Int8DType | np.dtype[Any] | None = None,
     storage: Storage | None = None,
+    group: int | None = None,
     pattern: str | None = None,
     fill: float | None = None,
     tune: bool = True,
@@ -87,7 +91,7 @@ def prepare_many(
         time.
     n : int or sequence of int, optional
         The number of columns of the dense operands: one number for all matrices, or one for each.
-    dtype, storage, pattern, fill, tune, workers
+    dtype, storage, group, pattern, fill, tune, workers
         As in `prepare`, for all matrices.
     jobs : int, optional
         The number of threads that copy and pack, each one matrix at a time.  The default is the
@@ -120,7 +124,7 @@ def prepare_many(
     >>> [W.shape for W in spkernels.prepare_many(layers, n=[1, 16])]
     [(64, 32), (64, 64)]
     """
-    options = check_options("spmm", n, None, storage, pattern, fill, tune, workers)
+    options = check_options("spmm", n, None, storage, group, pattern, fill, tune, workers)
     jobs = thread_count(workers) if jobs is None else as_count("jobs", jobs)
     batch = min(_PER_JOB * jobs, sys.maxsize)
 

@@ -33,6 +33,7 @@ from . import prediction
 from .explain import explain_matrix
 from .multiplier import Convertible, multiply_stack
 from .state import State
+from .storage import Stored
 from .strategies import width_class
 from .structure import Structure
 
@@ -74,6 +75,8 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         `toscipy`, `T`, `update_values` and other dtypes, and freed again.
     kernel : str
         A description of the kernel for the number of columns that `prepare` was given.
+    rounding_error : float
+        The relative error of rounding the values to `storage`, in the Frobenius norm.
     patterns : tuple of spkernels.patterns.Pattern
         The patterns of the matrix, as `spkernels.patterns.recognise` finds them.
     T : PreparedMatrix
@@ -86,7 +89,8 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
     def __init__(self, state, slots, n, workers, choices, structure, parent=None):
         shape = state.shape if parent is None else parent.shape[::-1]
         dtype = state.dtype if parent is None else parent.dtype
-        self._storage = state.storage if parent is None else parent._storage
+        # Integers of a matrix with scales for its rows are none of its transpose.
+        self._storage = state.storage if parent is None else parent._storage.of_panels
         self._own = state
         self._slots = slots
         self._n = n
@@ -134,6 +138,16 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         return self._patterns
 
     @property
+    def rounding_error(self) -> float:
+        """The error of rounding the values to the storage, in the Frobenius norm.
+
+        It is ``norm(W - A) / norm(A)``, for the values `A` that were given and the values `W` that
+        are stored: 0 without a storage of fewer bits.  That of a transpose is the same.
+        """
+        own = self._own if self._parent is None else self._parent._own
+        return own.rounding_error
+
+    @property
     def kernel(self) -> str:
         """A description of the kernel for the number of columns that `prepare` was given."""
         return self._kernel(self._n).describe()
@@ -143,7 +157,9 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
         where = width_class(n, self.dtype)
         name = self._choices.get(where)
         if name is None:
-            choice = prediction.predict(state, n, self._workers, state.padding)
+            choice = prediction.predict(
+                state, n, self._workers, state.padding, state.storage
+            )
             name = self._choices.setdefault(where, choice)
         return name
 
@@ -640,7 +656,7 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
             self.shape,
             f"{self.nnz} stored",
             self.dtype,
-            None if self._storage is None else f"stored as {self._storage}",
+            None if self._storage.name is None else f"stored as {self._storage.describe()}",
             self._chosen(),
             None if self._parent is None else "transposed",
         )
@@ -658,14 +674,15 @@ class PreparedMatrix(Convertible, LinearOperator):  # type: ignore[misc]  # scip
             return operator.attrgetter("T"), (self._parent,)
         own, choices = self._own, dict(self._choices)
         padding = None if own.padding is None else tuple(own.padding)
-        state = own.csr, own.storage, self._workers, padding
+        state = own.csr, tuple(own.storage), own.rounding_error, self._workers, padding
         slots, structure = pack_slots(self._slots), tuple(self._structure)
         return self._restored, (state, slots, self._n, self._workers, choices, structure)
 
     @classmethod
     def _restored(cls, state, slots, n, workers, choices, structure):
         """Return the matrix of a pickle, which names a public class and has arrays alone."""
-        csr, storage, own_workers, padding = state
+        csr, storage, rounding_error, own_workers, padding = state
         padding = None if padding is None else Padding(*padding)
-        own = State(csr, storage, own_workers, padding)
+        own = State(csr, Stored(*storage), own_workers, padding)
+        own.rounding_error = rounding_error
         return cls(own, unpack_slots(slots), n, workers, choices, Structure(*structure))

@@ -10,6 +10,7 @@ from .. import _core
 from .._runtime.threads import thread_count
 from .calibration import CYCLE, STRATEGIES, factor
 from .measurement import exclusive
+from .storage import PLAIN
 from .strategies import blas_threads
 
 __all__ = ["best_padding", "calibrated", "eligible", "predict", "predictions"]
@@ -28,6 +29,9 @@ _SMALL_DENSE = 1 << 16
 _SHARING = {"vector": (1.0, 0.7, 0.55, 0.45), "narrow": (1.0, 0.95, 0.75, 0.75),
             "wide": (0.8, 0.65, 0.65, 0.65)}  # fmt: skip
 _NARROW_BYTES = 64
+
+#: The most columns that a bitmap multiplies while it has expanded its values.
+_BITMAP_COLUMNS = 4
 
 #: Cycles of the search for infinity and NaN on one thread: for each 64 bytes of each row of an
 #: operand, and once per product.
@@ -51,16 +55,22 @@ def _padded_cycles(csr, padding, n, workers):
     return _cycles(csr, padding.nnz, n, "packed") * share + looking * thread_count(workers)
 
 
-def predictions(csr, n, workers, padding=None):
+def predictions(csr, n, workers, padding=None, storage=PLAIN):
     """Return the predicted seconds of a product by strategy (``src/plan/cost.c``).
 
     Strategies that do not apply are left out: "packed" if the matrix is too sparse, "padded"
-    without padding, and "dense" if the dense matrix is too large or the BLAS has more threads than
+    without padding, "bitmap" without a storage of fewer bits, those that hold integers as float32
+    for few columns, and "dense" if the dense matrix is too large or the BLAS has more threads than
     `workers` allows.
     """
     rows, cols = csr.shape
     unit = CYCLE / thread_count(workers)
     cycles = {strategy: _cycles(csr, csr.nnz, n, strategy) for strategy in ("rows", "packed")}
+    if storage.name is not None:
+        cycles["bitmap"] = _cycles(csr, csr.nnz, n, "bitmap")
+        # Who asks for integers asks for few bytes, which only bitmaps have.
+        if storage.steps is not None and n <= _BITMAP_COLUMNS and math.isfinite(cycles["bitmap"]):
+            return {name: cycles[name] * unit for name in ("rows", "bitmap")}
     if padding is not None:
         cycles["padded"] = _padded_cycles(csr, padding, n, workers)
     if rows * cols * csr.dtype.itemsize <= _MAX_DENSE and thread_count(workers) >= blas_threads():
@@ -70,9 +80,9 @@ def predictions(csr, n, workers, padding=None):
     return {name: value * unit for name, value in cycles.items() if math.isfinite(value)}
 
 
-def calibrated(csr, n, workers, padding=None):
+def calibrated(csr, n, workers, padding=None, storage=PLAIN):
     """Return `predictions`, corrected by measurements of other products on this machine."""
-    predicted = predictions(csr, n, workers, padding)
+    predicted = predictions(csr, n, workers, padding, storage)
     with exclusive:
         return {
             name: seconds * factor("packed" if name == "padded" else name, n)
@@ -80,9 +90,9 @@ def calibrated(csr, n, workers, padding=None):
         }
 
 
-def predict(csr, n, workers, padding=None):
+def predict(csr, n, workers, padding=None, storage=PLAIN):
     """Return the name of the strategy that the model predicts to be the fastest."""
-    predicted = predictions(csr, n, workers, padding)
+    predicted = predictions(csr, n, workers, padding, storage)
     return min(eligible(csr, predicted), key=predicted.get)
 
 

@@ -16,7 +16,7 @@ from .int8 import Int8Matrix, prepare_int8
 from .matrix import DEFAULT_WIDTH, PreparedMatrix
 from .pattern import PreparedPattern, prepare_pattern
 from .state import State
-from .storage import check_storage
+from .storage import PLAIN, as_stored, check_stored
 from .strategies import width_class
 from .structure import Structure
 
@@ -38,6 +38,7 @@ def prepare(
     k: None = None,
     dtype: FloatDType | None = None,
     storage: Storage | None = None,
+    group: int | None = None,
     pattern: str | None = None,
     fill: float | None = None,
     tune: bool = True,
@@ -54,6 +55,7 @@ def prepare(
     k: None = None,
     dtype: Int8DType,
     storage: None = None,
+    group: None = None,
     pattern: str | None = None,
     fill: float | None = None,
     tune: bool = True,
@@ -70,6 +72,7 @@ def prepare(
     k: None = None,
     dtype: np.dtype[Any],
     storage: Storage | None = None,
+    group: int | None = None,
     pattern: str | None = None,
     fill: float | None = None,
     tune: bool = True,
@@ -86,6 +89,7 @@ def prepare(
     k: int | None = None,
     dtype: FloatDType | np.dtype[Any] | None = None,
     storage: None = None,
+    group: None = None,
     pattern: None = None,
     fill: None = None,
     tune: bool = True,
@@ -101,6 +105,7 @@ def prepare(
     k: int | None = None,
     dtype: FloatDType | Int8DType | np.dtype[Any] | None = None,
     storage: Storage | None = None,
+    group: int | None = None,
     pattern: str | None = None,
     fill: float | None = None,
     tune: bool = True,
@@ -121,7 +126,7 @@ def prepare(
         products of two dense matrices that are sampled at its entries.
     k : int, optional
         With ``op="sddmm"``, the number of elements of a row of the left factor, 64 by default.
-        Other numbers work, too.  `n`, `storage`, `pattern`, `fill` and `tune` are for
+        Other numbers work, too.  `n`, `storage`, `group`, `pattern`, `fill` and `tune` are for
         ``op="spmm"``.
     dtype : {float32, float64, int8}, optional
         The dtype of the values.  By default this is the dtype of `A`; for integers and booleans it
@@ -129,11 +134,17 @@ def prepare(
         are taken as they are, and floats are quantised row by row, to 127 steps on either side of
         0.  The dense operands are int8 or uint8 then, and `storage`, `tune` and padding do not
         apply.
-    storage : {None, "float16", "bfloat16"}, optional
-        The format of packed float32 values in memory.  In 16 bits, values are rounded to the
-        nearest value of the format, and take half of the memory.  They are expanded to float32
-        before products, so sums have the accuracy of float32.  This pays if the values do not fit
-        the caches.  Otherwise products take a little longer, and with a vector up to twice as long.
+    storage : {None, "float16", "bfloat16", "int8", "int4"}, optional
+        The format of packed float32 values in memory.  Values are rounded to the nearest value of
+        the format; ``W.rounding_error`` says by how much.  They are expanded to float32 before
+        products, so sums have the accuracy of float32.  This pays if the values do not fit the
+        caches, and most of all for vectors.  "int8" and "int4" are integers up to 127 and 7, which
+        scales multiply.  Few columns are multiplied by a bitmap, which takes a bit for every place
+        and the values; for many columns, integers are packed as float32, which takes more memory.
+    group : int, optional
+        With storage "int8" or "int4", the number of columns of a row that share a scale: 32, or a
+        multiple of 64.  By default, rows of int8 have one scale, and rows of int4 one for every 128
+        columns.
     pattern : str, optional
         The pattern of `A`.  "auto" searches for patterns, and pads columns of blocks whose mean
         fill is at least `fill` with zeros if that is faster.  A declared pattern is checked: "n:m"
@@ -215,16 +226,17 @@ def prepare(
     Traceback (most recent call last):
     ValueError: A breaks pattern='2:4': row 1 has 3 entries in window 0 (columns 0 to 3)
     """
-    options = check_options(op, n, k, storage, pattern, fill, tune, workers)
+    options = check_options(op, n, k, storage, group, pattern, fill, tune, workers)
     made = inspected(A, op=op, n=n, k=k, dtype=dtype, workers=workers, **options)
     return chosen(made, tune)
 
 
-def check_options(op, n, k, storage, pattern, fill, tune, workers):
+def check_options(op, n, k, storage, group, pattern, fill, tune, workers):
     """Check the options of `prepare`, and return those that `inspected` takes."""
     if op not in ("spmm", "sddmm"):
         raise ValueError(f"op must be 'spmm' or 'sddmm', got {op!r}")
-    for name, value in (("n", n), ("storage", storage), ("pattern", pattern), ("fill", fill)):
+    of_spmm = {"n": n, "storage": storage, "group": group, "pattern": pattern, "fill": fill}
+    for name, value in of_spmm.items():
         if op == "sddmm" and value is not None:
             raise ValueError(f"{name} must be None for op='sddmm', got {value!r}")
     if op == "spmm" and k is not None:
@@ -232,7 +244,7 @@ def check_options(op, n, k, storage, pattern, fill, tune, workers):
     if tune is not True and tune is not False:
         raise TypeError(f"tune must be True or False, got {tune!r}")
     resolve_workers(workers)
-    return {"storage": storage, "structure": Structure.of(pattern, fill)}
+    return {"storage": as_stored(storage, group), "structure": Structure.of(pattern, fill)}
 
 
 def inspected(A, *, op, n, k, dtype, workers, storage, structure):
@@ -243,13 +255,13 @@ def inspected(A, *, op, n, k, dtype, workers, storage, structure):
     if A.ndim != 2:
         raise ValueError(f"A must be 2-D, got shape {A.shape}")
     if op == "spmm" and dtype is not None and np.dtype(dtype) == np.int8:
-        if storage is not None:
-            raise ValueError(f"storage must be None with dtype int8, got {storage!r}")
+        if storage.name is not None:
+            raise ValueError(f"storage must be None with dtype int8, got {storage.name!r}")
         return prepare_int8(A, n, workers, structure.check)
     value_type = _value_type(A, dtype)
     if op == "sddmm":
         return prepare_pattern(A, value_type, k, workers)
-    check_storage(storage, value_type)
+    check_stored(storage, value_type)
     csr, slots = canonical.canonical(A, value_type, "A")
     structure.check(csr)
     state = State(csr, storage, workers, structure.padding(csr, n, workers))
@@ -279,7 +291,7 @@ def chosen(made, tune):
 def deferred(A):
     """Return a prepared matrix of floats with default options, which its first product packs."""
     csr, slots = canonical.canonical(A, A.dtype, "A")
-    state, structure = State(csr, None, None), Structure.of(None, None)
+    state, structure = State(csr, PLAIN, None), Structure.of(None, None)
     made = PreparedMatrix(state, slots, DEFAULT_WIDTH, None, {}, structure)
     made._choice(DEFAULT_WIDTH, state)
     return made

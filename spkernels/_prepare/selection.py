@@ -154,7 +154,7 @@ def _settled(state, n, workers):
     if csr.nnz == 0 or csr.shape[0] == 0 or not _has_operands(csr.shape[1], csr.dtype):
         return "rows"
     found = cache.known.get(cache.key_of(state, n, workers))
-    return found if found in predictions(csr, n, workers, state.padding) else None
+    return found if found in predictions(csr, n, workers, state.padding, state.storage) else None
 
 
 def _measured_names(predicted):
@@ -171,7 +171,7 @@ def pack_candidates(state, n, workers):
     """
     names = [_settled(state, n, workers)]
     if names == [None]:
-        predicted = calibrated(state.csr, n, workers, state.padding)
+        predicted = calibrated(state.csr, n, workers, state.padding, state.storage)
         names = _measured_names(predicted)
         if len(names) > 1 and _sample(state.csr, n, predicted, workers)[0] is not state.csr:
             return
@@ -188,7 +188,7 @@ def choose(state, n, workers):
     settled = _settled(state, n, workers)
     if settled is not None:
         return settled
-    predicted = calibrated(state.csr, n, workers, state.padding)
+    predicted = calibrated(state.csr, n, workers, state.padding, state.storage)
     names = _measured_names(predicted)
     if len(names) == 1:
         return "rows"

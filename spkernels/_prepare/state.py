@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 from .._inputs import canonical
-from .storage import rounded
+from .storage import relative_error, rounded
 from .strategies import KERNELS, width_class
 
 __all__ = ["State"]
@@ -15,10 +15,12 @@ class State:
     """One set of values and its kernels; new values replace the whole state."""
 
     def __init__(self, csr, storage, workers, padding=None):
-        values = rounded(csr.data, storage)
+        source, csr = csr, rounded(csr, storage)
+        #: The relative error of rounding to the storage, in the Frobenius norm.
+        self.rounding_error = 0.0 if csr is source else relative_error(csr.data, source.data)
         self.shape, self.dtype, self.nnz = csr.shape, csr.dtype, csr.nnz
         # Either the matrix in CSR, or the kernel from which it is restored.
-        self._csr = csr if values is csr.data else canonical.with_values(csr, values)
+        self._csr = csr
         self._source = None
         self.storage = storage
         self.workers = workers

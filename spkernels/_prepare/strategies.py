@@ -23,9 +23,9 @@ from .._ops.spmm import multiply_dense, multiply_packed, spmm
 from .._runtime.threadpools import threadpoolctl
 from .._runtime.threads import resolve_workers, thread_count
 from ..patterns._padding import added_columns, padded
-from .storage import STORAGES
+from .storage import PLAIN, scales_of
 
-__all__ = ["KERNELS", "Dense", "Packed", "Padded", "Rows", "blas_threads", "width_class"]
+__all__ = ["KERNELS", "Bitmap", "Dense", "Packed", "Padded", "Rows", "blas_threads", "width_class"]
 
 
 def width_class(n, dtype):
@@ -46,7 +46,7 @@ def blas_threads():
 class Rows:
     """The strategy "rows": plain `spmm`, without packing.
 
-    With a storage of 16 bits, the values have been rounded before, so that all strategies agree.
+    With a storage of fewer bits, the values have been rounded before, so that all strategies agree.
     """
 
     name = "rows"
@@ -59,7 +59,7 @@ class Rows:
     #: The dtype of earlier products that could not use the packed data, or None.
     promoted = None
 
-    def __init__(self, csr, n, storage=None, workers=None, height=1):
+    def __init__(self, csr, n, storage=PLAIN, workers=None, height=1):
         self.csr = csr
         #: The operand for `_core.spmm_fast`, or None if products need checks before.
         self.operand = csr
@@ -87,20 +87,24 @@ class Packed(Rows):
     needs_csr = False
     restores = True
 
-    def __init__(self, csr, n, storage=None, workers=None, height=1):
+    def __init__(self, csr, n, storage=PLAIN, workers=None, height=1):
         self.like = _Like(csr)
         self.storage = storage
         start = time.perf_counter()
-        arrays = sparse_arrays(csr, csr.dtype, "A")
-        width = width_class(n, csr.dtype)
-        threads = resolve_workers(workers)
-        status, self.packed = _core.pack(arrays, width, 0, threads, 0, STORAGES[storage])
+        status, self.packed = self._pack(csr, n, resolve_workers(workers))
         if status:
             raise_status(status, csr, "A")
         self.operand = self.packed
         self.packing_seconds = time.perf_counter() - start
         self.entries = csr.nnz
         self._promoted = None
+
+    def _pack(self, csr, n, threads):
+        """Return the status of packing, and what was packed."""
+        self.storage = self.storage.of_panels
+        arrays = sparse_arrays(csr, csr.dtype, "A")
+        width = width_class(n, csr.dtype)
+        return _core.pack(arrays, width, 0, threads, 0, self.storage.number)
 
     def multiply(self, B, out, alpha, beta, bias, activation, order, workers):
         """Return the product by packed values if `B` keeps their dtype, else by CSR."""
@@ -172,13 +176,32 @@ class Packed(Rows):
     def describe(self):
         """Return a description of the kernel."""
         columns = self.packed.block_rows
-        values = "" if self.storage is None else f", values in {self.storage}"
+        values = "" if self.storage.name is None else f", values in {self.storage.describe()}"
         share = self.packed.shared / max(1, self.entries)
         common = f", {100 * share:.3g}% in rows with common columns" if share else ""
         if self.packed.layout == "sell":
             return f"{self.name}: SELL slices of rows, windows of {columns} columns{common}{values}"
         row_panels = f"row panels by their length, blocks of {columns} columns"
         return f"{self.name}: {row_panels}{common}{values}"
+
+
+class Bitmap(Packed):
+    """The strategy "bitmap": a bit for every place, and values of 16, 8 or 4 bits.
+
+    It is for few columns and matrices that come from memory, of which it reads the fewest bytes.
+    """
+
+    name = "bitmap"
+    by_width = False
+
+    def _pack(self, csr, n, threads):
+        arrays, stored = sparse_arrays(csr, csr.dtype, "A"), self.storage
+        scales, group = (None, 0) if stored.steps is None else scales_of(csr, stored)
+        return _core.pack_bitmap(arrays, scales, group, threads, 0, stored.number)
+
+    def describe(self):
+        """Return a description of the kernel."""
+        return f"{self.name}: a bit for every place, values in {self.storage.describe()}"
 
 
 class Padded(Packed):
@@ -192,7 +215,7 @@ class Padded(Packed):
     restores = False  # padding cannot be distinguished from explicit zeros
     csr = None
 
-    def __init__(self, csr, n, storage=None, workers=None, height=1):
+    def __init__(self, csr, n, storage=PLAIN, workers=None, height=1):
         start = time.perf_counter()
         filled = padded(csr, height)
         super().__init__(filled, n, storage, workers)
@@ -237,7 +260,7 @@ class Dense(Rows):
     name = "dense"
     needs_csr = False
 
-    def __init__(self, csr, n, storage=None, workers=None, height=1):
+    def __init__(self, csr, n, storage=PLAIN, workers=None, height=1):
         start = time.perf_counter()
         self.like = _Like(csr)
         self.dense = csr.toarray()
@@ -299,7 +322,7 @@ class _Like:
         self.index_dtype = csr.indices.dtype
 
 
-KERNELS = {kernel.name: kernel for kernel in (Rows, Packed, Padded, Dense)}
+KERNELS = {kernel.name: kernel for kernel in (Rows, Packed, Bitmap, Padded, Dense)}
 
 
 def _sum_over(columns, csr):

@@ -10,18 +10,10 @@
 /* The most layers that slices of columns go through; others follow them. */
 #define MAX_SLICED 32
 
-typedef struct facts {
-  spk_dtype dtype;
-  ptrdiff_t rows, cols, nnz;
-} facts;
-
-static facts facts_of(const spk_layer *layer) {
+static spk_prepared_facts facts_of(const spk_layer *layer) {
   const spk_sparse *A = layer->A;
-  if (!layer->packed) return (facts){A->dtype, A->rows, A->cols, A->nnz};
-  const spk_sell *sell = layer->packed->sell;
-  if (sell) return (facts){sell->dtype, sell->rows, sell->cols, sell->nnz};
-  const spk_row_panels *row_panels = layer->packed->row_panels;
-  return (facts){row_panels->dtype, row_panels->rows, row_panels->cols, row_panels->nnz};
+  if (layer->packed) return spk_facts_of(layer->packed);
+  return (spk_prepared_facts){A->dtype, A->rows, A->cols, A->nnz, 0};
 }
 
 static spk_status check(const spk_layer *layers, ptrdiff_t count, const spk_dense *X,
@@ -35,7 +27,7 @@ static spk_status check(const spk_layer *layers, ptrdiff_t count, const spk_dens
     if ((unsigned)layers[i].activation > SPK_RELU6) return SPK_ERR_ARGUMENT;
     if (!layers[i].packed) status = spk_check_sparse(layers[i].A);
     if (status != SPK_OK) return status;
-    const facts f = facts_of(&layers[i]);
+    const spk_prepared_facts f = facts_of(&layers[i]);
     if (f.cols != rows) return SPK_ERR_SHAPE;
     if (f.dtype != X->dtype) return SPK_ERR_DTYPE;
     rows = f.rows;
@@ -92,7 +84,7 @@ spk_status spk_chain(const spk_layer *layers, ptrdiff_t count, const spk_dense *
   double work = 0;
   ptrdiff_t highest = 0; /* the most rows of a result between two layers */
   for (ptrdiff_t i = 0; i < count; i++) {
-    const facts f = facts_of(&layers[i]);
+    const spk_prepared_facts f = facts_of(&layers[i]);
     work += (double)f.nnz * (double)X->cols;
     if (i < count - 1) highest = spk_max(highest, f.rows);
   }

@@ -65,6 +65,11 @@ static inline int spk_lowest_bit(uint64_t bits) {
 /* How many values spk_format has. */
 #define SPK_FORMATS 4
 
+/* Columns of a piece of a bitmap (pack/bitmap.h), and the bytes behind the values of a matrix that
+ * kernels may read. */
+#define SPK_PIECE 64
+#define SPK_EXPAND_BYTES 128
+
 /* Bytes of a cache line, and the alignment of packed panels. */
 #define SPK_ALIGN 64
 
@@ -95,6 +100,8 @@ static inline size_t spk_size_product(size_t a, size_t b) {
 }
 
 static inline size_t spk_dtype_size(spk_dtype dtype) { return dtype == SPK_F32 ? 4 : 8; }
+/* Whether values of a storage are integers that scales multiply. */
+static inline int spk_has_scales(spk_storage storage) { return storage >= SPK_STORAGE_S8; }
 static inline size_t spk_result_size(spk_result result) { return result <= SPK_RESULT_F32 ? 4 : 1; }
 
 /* What is subtracted from all elements of B.  Kernels take B's bytes as unsigned, so signed ones

@@ -44,6 +44,12 @@ int spk_cpu_has_avx512_vnni(void) {
   return spk_cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_AVX512VNNI);
 }
 
+int spk_cpu_has_avx512_vbmi2(void) {
+  enum { AVX512_VBMI2 = 1 << 6 };
+  unsigned a, b, c, d;
+  return spk_cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & AVX512_VBMI2);
+}
+
 int spk_cpu_has_avx_vnni(void) {
   enum { AVX_VNNI = 1 << 4 }; /* not in cpuid.h of older compilers */
   unsigned a, b, c, d;
@@ -59,6 +65,7 @@ int spk_cpu_is_amd(void) {
 int spk_cpu_has_avx2(void) { return 0; }
 int spk_cpu_has_avx512(void) { return 0; }
 int spk_cpu_has_avx512_vnni(void) { return 0; }
+int spk_cpu_has_avx512_vbmi2(void) { return 0; }
 int spk_cpu_has_avx_vnni(void) { return 0; }
 int spk_cpu_is_amd(void) { return 0; }
 #endif

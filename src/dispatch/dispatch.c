@@ -33,6 +33,12 @@ static int always(void) { return 1; }
 #define VNNI_BYTES NULL
 #endif
 
+#ifdef SPK_HAVE_AVX512_VBMI2
+#define VBMI2_KERNELS (&spk_kernels__avx512_vbmi2)
+#else
+#define VBMI2_KERNELS NULL
+#endif
+
 #ifdef SPK_HAVE_AVX2_VNNI
 #define AVX_VNNI_KERNELS (&spk_kernels__avx2_vnni)
 #define AVX_VNNI_BYTES (&spk_kernels__avx2_vnni_bytes)
@@ -43,24 +49,27 @@ static int always(void) { return 1; }
 
 /* From the narrowest to the widest ISA.  narrow: an ISA with half the lanes that every CPU with
  * this ISA has, too.  more, bytes: overlay tables for CPUs that pass has_more; `bytes` is for
- * numbers of four bytes.  other_bytes: the same for other CPUs. */
+ * numbers of four bytes.  other_bytes: the same for other CPUs.  expanding: an overlay table for
+ * CPUs that pass has_expanding. */
 static const struct {
   const spk_kernels *kernels, *narrow;
   int (*supported)(void);
   int (*has_more)(void);
   const spk_kernels *more, *bytes, *other_bytes;
+  int (*has_expanding)(void);
+  const spk_kernels *expanding;
 } builds[] = {
-    {&spk_kernels__scalar, NULL, always, NULL, NULL, NULL, NULL},
+    {&spk_kernels__scalar, NULL, always, NULL, NULL, NULL, NULL, NULL, NULL},
 #ifdef SPK_HAVE_AVX2
     {&spk_kernels__avx2, NULL, spk_cpu_has_avx2, spk_cpu_has_avx_vnni, AVX_VNNI_KERNELS,
-     AVX_VNNI_BYTES, &spk_kernels__avx2_pairs_bytes},
+     AVX_VNNI_BYTES, &spk_kernels__avx2_pairs_bytes, NULL, NULL},
 #endif
 #ifdef SPK_HAVE_AVX512
     {&spk_kernels__avx512, AVX2_KERNELS, spk_cpu_has_avx512, spk_cpu_has_avx512_vnni, VNNI_KERNELS,
-     VNNI_BYTES, NULL},
+     VNNI_BYTES, NULL, spk_cpu_has_avx512_vbmi2, VBMI2_KERNELS},
 #endif
 #ifdef SPK_HAVE_NEON
-    {&spk_kernels__neon, NULL, always, NULL, NULL, NULL, NULL},
+    {&spk_kernels__neon, NULL, always, NULL, NULL, NULL, NULL, NULL, NULL},
 #endif
 };
 
@@ -105,12 +114,19 @@ static void become(spk_kernels *table, const spk_kernels *with) {
   table->permute_bits = with->permute_bits;
 }
 
+/* Whether an overlay may be used: the kernels below it can be tested, and measured, where the CPU
+ * has more. */
+static int allowed(const char *variable) {
+  const char *value = getenv(variable);
+  return !value || strcmp(value, "0");
+}
+
 static void choose(void) {
   spk_parallel_init();
-  const char *forced = getenv("SPKERNELS_ISA"), *allowed = getenv("SPKERNELS_VNNI");
-  /* So that the kernels below an overlay can be tested, and measured, where the CPU has more. */
-  const int vnni = !allowed || strcmp(allowed, "0");
-  const spk_kernels *chosen = NULL, *half = NULL, *more = NULL, *with_bytes = NULL;
+  const char *forced = getenv("SPKERNELS_ISA");
+  const int vnni = allowed("SPKERNELS_VNNI"), vbmi2 = allowed("SPKERNELS_VBMI2");
+  const spk_kernels *chosen = NULL, *half = NULL, *more = NULL, *with_bytes = NULL,
+                    *expanding = NULL;
   int count = 0;
   for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
     if (!builds[i].supported()) continue;
@@ -120,6 +136,8 @@ static void choose(void) {
     half = builds[i].narrow;
     const int has_more = builds[i].more && vnni && builds[i].has_more();
     more = has_more ? builds[i].more : NULL;
+    expanding =
+        builds[i].expanding && vbmi2 && builds[i].has_expanding() ? builds[i].expanding : NULL;
     with_bytes = has_more ? builds[i].bytes : builds[i].other_bytes;
   }
   machine.l1_bytes = spk_cpu_l1_bytes();
@@ -127,6 +145,7 @@ static void choose(void) {
   if (!chosen) return;
   become(&active, chosen);
   if (more) override(&active, more);
+  if (expanding) override(&active, expanding);
   if (with_bytes) {
     bytes = active;
     bytes.number_values = with_bytes->number_values;

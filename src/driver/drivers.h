@@ -4,6 +4,7 @@
 
 #include "../common/common.h"
 #include "../dispatch/dispatch.h"
+#include "../pack/bitmap.h"
 #include "../pack/column_runs.h"
 #include "../pack/int8.h"
 #include "../pack/row_panels.h"
@@ -53,6 +54,10 @@ spk_status spk_drive_chain(const spk_panel_layer *layers, ptrdiff_t count, const
 
 spk_status spk_drive_sell(const spk_sell *A, const spk_dense *B, const spk_dense *C,
                           const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
+
+/* A and B are float32. */
+spk_status spk_drive_bitmap(const spk_bitmap *A, const spk_dense *B, const spk_dense *C,
+                            const spk_epilogue *epilogue, int threads, const spk_kernels *kernels);
 
 /* C = what `how` makes of A @ B.  C has the shape of A @ B, and the operands are checked.  row_sums
  * are those of A. */

@@ -199,6 +199,31 @@ typedef void (*spk_sell_fn)(const spk_sell_task *task);
 typedef void (*spk_sell_windows_fn)(void *windows, const void *src, ptrdiff_t stride,
                                     ptrdiff_t count);
 
+/* The most columns of B that a kernel multiplies while it has expanded a piece. */
+#define SPK_BITMAP_COLUMNS 4
+
+/* sums[i * n + j] = row i of A times column j of B, for a range of rows. */
+typedef struct spk_bitmap_task {
+  spk_storage storage;
+  ptrdiff_t rows, pieces;
+  const uint64_t *bits;    /* rows x pieces */
+  const ptrdiff_t *begin;  /* rows + 1: where the values of each row begin in `values` */
+  const void *values;      /* those of the whole matrix, with SPK_EXPAND_BYTES behind them */
+  const float *scales;     /* rows x groups; NULL: values have 16 bits */
+  ptrdiff_t group, groups; /* `group` is 32, or a multiple of 64, or groups is 1 */
+  const float *x;          /* n columns of B as bitmap_x writes them, `pieces` pieces each */
+  ptrdiff_t n;             /* at most SPK_BITMAP_COLUMNS */
+  int finite;              /* whether all of x is */
+  int8_t *unpacked; /* scratch for the longest row and SPK_EXPAND_BYTES, for values of 4 bits */
+  float *sums;
+} spk_bitmap_task;
+
+typedef void (*spk_bitmap_fn)(const spk_bitmap_task *task);
+/* Copy src[i * stride], i < count, to whole pieces, in the order of columns that spmm_bitmap takes
+ * for this storage, with zeros behind the last.  Returns whether all elements are finite. */
+typedef int (*spk_bitmap_x_fn)(float *to, const float *src, ptrdiff_t stride, ptrdiff_t count,
+                               spk_storage storage);
+
 /* out[p] = sampled dot products of the rows of X with rows indices[p] - base of Yt, the transpose
  * of Y. */
 typedef struct spk_sddmm_task {
@@ -388,5 +413,7 @@ extern const spk_kernels spk_kernels__neon;
 extern const spk_kernels spk_kernels__avx512_vnni, spk_kernels__avx512_vnni_bytes;
 extern const spk_kernels spk_kernels__avx2_vnni, spk_kernels__avx2_vnni_bytes;
 extern const spk_kernels spk_kernels__avx2_pairs_bytes;
+/* The same for CPUs with AVX512_VBMI2. */
+extern const spk_kernels spk_kernels__avx512_vbmi2;
 
 #endif

@@ -65,6 +65,7 @@
 
 /* kernels without a value type or an index type */
 #include "expand_float16.inc.h"
+#include "spmm_bitmap.inc.h"
 #include "int8_gather4.inc.h"
 #include "int8_pack.inc.h"
 #include "int8_epilogue.inc.h"

@@ -145,3 +145,36 @@ void spk_sell_unpack(const spk_sell *A, int permute_bits, const spk_unpacked *to
     }
   }
 }
+
+/* Value number i of a row, without its scale; `values` are those of the row. */
+static float stored_number(const spk_bitmap *A, const void *values, ptrdiff_t i) {
+  const uint8_t *bytes = values;
+  const uint16_t *halves = values;
+  switch (A->storage) {
+    case SPK_STORAGE_S4:
+      return (float)((int8_t)(uint8_t)(i % 2 ? bytes[i / 2] & 0xf0 : bytes[i / 2] << 4) / 16);
+    case SPK_STORAGE_S8:
+      return (float)(int8_t)bytes[i];
+    case SPK_STORAGE_F16:
+      return spk_from_f16(halves[i]);
+    default:
+      return spk_from_bf16(halves[i]);
+  }
+}
+
+void spk_bitmap_unpack(const spk_bitmap *A, const spk_unpacked *to) {
+  for (ptrdiff_t row = 0; row < A->rows; row++) {
+    const char *values =
+        (const char *)A->values + spk_bitmap_value_bytes(A->storage, A->begin[row]);
+    ptrdiff_t i = 0;
+    for (ptrdiff_t p = 0; p < A->pieces; p++)
+      for (uint64_t left = A->bits[row * A->pieces + p]; left; left &= left - 1, i++) {
+        const ptrdiff_t col = p * SPK_PIECE + spk_lowest_bit(left);
+        float value = 0;
+        if (to->values) value = stored_number(A, values, i);
+        if (to->values && A->groups) value *= A->scales[row * A->groups + col / A->group];
+        const source from = {to, &value, SPK_F32, SPK_STORAGE_SAME};
+        put(&from, row, col, 0);
+      }
+  }
+}

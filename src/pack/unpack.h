@@ -1,8 +1,9 @@
-/* Restores, entry by entry, the CSR that row panels or SELL slices were packed from.  So nobody has
+/* Restores, entry by entry, the CSR that a packed matrix was made from.  So nobody has
  * to keep it. */
 #ifndef SPK_PACK_UNPACK_H
 #define SPK_PACK_UNPACK_H
 
+#include "bitmap.h"
 #include "sell.h"
 #include "row_panels.h"
 
@@ -19,5 +20,8 @@ typedef struct spk_unpacked {
 void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to);
 /* The same for SELL slices.  Entries of a row come in any order. */
 void spk_sell_unpack(const spk_sell *A, int permute_bits, const spk_unpacked *to);
+
+/* The same for a bitmap.  Entries of a row come in the order of their columns. */
+void spk_bitmap_unpack(const spk_bitmap *A, const spk_unpacked *to);
 
 #endif

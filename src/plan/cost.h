@@ -26,6 +26,8 @@ double spk_rows_cost(const spk_sparse *A, ptrdiff_t n, ptrdiff_t tile, const spk
 double spk_row_panels_cost(const spk_sparse *A, ptrdiff_t n, ptrdiff_t tile, ptrdiff_t block,
                            const spk_kernels *kernels, const spk_machine *machine);
 double spk_sell_cost(const spk_sparse *A, const spk_kernels *kernels);
+/* As a bitmap, up to four columns at a time. */
+double spk_bitmap_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels);
 double spk_dense_cost(const spk_sparse *A, ptrdiff_t n, const spk_kernels *kernels,
                       const spk_machine *machine);
 
@@ -73,6 +75,7 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes);
 /* The work by which threads are chosen (spk_choose_threads), in multiply-adds of a CSR product. */
 #define SPK_WORK_STORE 0.5            /* an element of C */
 #define SPK_WORK_SELL_STEP 14.0       /* 0.85 ns; two threads pay from 5 us on (Zen 4, AVX-512) */
+#define SPK_WORK_BITMAP_PIECE 40.0    /* 2.5 ns (AVX512_VBMI2 at 4.1 GHz) */
 #define SPK_WORK_SPMSPV_ENTRY 12.0    /* 0.35 ns */
 #define SPK_WORK_SOFTMAX_ENTRY 12.0   /* an exponential */
 #define SPK_WORK_KWINNERS_ELEMENT 4.0 /* some 16 counts by vectors, and a copy */

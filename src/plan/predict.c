@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "bitmap_plan.h"
 #include "blocks.h"
 #include "cost.h"
 #include "row_panels_plan.h"
@@ -23,6 +24,8 @@ static double row_panels(const spk_sparse *A, ptrdiff_t n, ptrdiff_t tile,
 double spk_predict_cycles(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy,
                           const spk_kernels *kernels, const spk_machine *machine) {
   if (strategy == SPK_STRATEGY_DENSE) return spk_dense_cost(A, n, kernels, machine);
+  if (strategy == SPK_STRATEGY_BITMAP)
+    return spk_bitmap_suits(A) ? spk_bitmap_cost(A, n, kernels) : INFINITY;
   const ptrdiff_t tile = spk_row_panels_tile(A->dtype, n, kernels, machine);
   const spk_kernels *of_n = spk_kernels_for(kernels, A->dtype, n);
   if (strategy == SPK_STRATEGY_ROWS) return spk_rows_cost(A, n, tile, of_n, machine);

@@ -1,4 +1,5 @@
 /* Malformed operands: each gives its status, nothing is read out of bounds, nothing is written. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,11 @@ static void expect_all(operands *o, spk_status expected) {
         o, expected, "sddmm",
         spk_sddmm(&o->A.view, &o->X.view, &o->Y.view, o->values.memory, &reads_values, threads));
   }
+  spk_prepared *bitmap = NULL;
+  const spk_status status = spk_prepare_bitmap(&o->A.view, NULL, 0, SPK_STORAGE_BF16, 1, &bitmap);
+  CHECK((status == SPK_OK) == (bitmap != NULL));
+  CHECK(expected == SPK_OK || status != SPK_OK);
+  spk_prepared_free(bitmap);
   for (ptrdiff_t width = 0; width < 2; width++) {
     spk_prepared *prepared = NULL;
     const spk_status wanted = o->A.view.format == SPK_CSR ? expected : SPK_ERR_ARGUMENT;
@@ -340,12 +346,12 @@ static void check_prepared_arguments(void) {
       CHECK(width >= 1 && (width == 1) == (n == 1));
       CHECK(spk_prepare_width((spk_dtype)dtype, width) == width, "%td, %td", n, width);
       doubles.dtype = (spk_dtype)dtype;
-      for (int strategy = SPK_STRATEGY_ROWS; strategy <= SPK_STRATEGY_DENSE; strategy++)
+      for (int strategy = SPK_STRATEGY_ROWS; strategy <= SPK_STRATEGY_BITMAP; strategy++)
         CHECK(spk_predict(&doubles, n, (spk_strategy)strategy) > 0, "strategy %d, n = %td",
               strategy, n);
     }
   CHECK(spk_predict(NULL, 8, SPK_STRATEGY_ROWS) == 0 && spk_predict(A, 0, SPK_STRATEGY_ROWS) == 0);
-  CHECK(spk_predict(A, 8, (spk_strategy)3) == 0);
+  CHECK(spk_predict(A, 8, (spk_strategy)4) == 0);
   for (ptrdiff_t width = 0; width < 2; width++) {
     CHECK(spk_prepare(A, width, 0, SPK_STORAGE_SAME, 1, &p) == SPK_OK);
     const spk_dense *B = &o.B.view, *C = &o.C.view;
@@ -367,6 +373,38 @@ static void check_prepared_arguments(void) {
   exact_memory_release();
 }
 
+static void check_bitmap_arguments(void) {
+  operands o = well_formed(SPK_CSR, SPK_I32);
+  test_case("arguments of bitmaps");
+  enum { GROUPS = (COLS + 31) / 32 };
+  float scales[ROWS * GROUPS];
+  spk_prepared *p = NULL;
+  const spk_sparse *A = &o.A.view;
+  for (int i = 0; i < ROWS * GROUPS; i++) scales[i] = 1.0f;
+  CHECK(spk_prepare_bitmap(NULL, scales, 32, SPK_STORAGE_S8, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare_bitmap(A, scales, 32, SPK_STORAGE_S8, 1, NULL) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare_bitmap(A, scales, 32, SPK_STORAGE_SAME, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare_bitmap(A, scales, 32, (spk_storage)5, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare_bitmap(A, NULL, 32, SPK_STORAGE_S4, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare_bitmap(A, scales, 0, SPK_STORAGE_S4, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare_bitmap(A, scales, 1, SPK_STORAGE_S4, 1, &p) ==
+        (COLS > 1 ? SPK_ERR_ARGUMENT : SPK_OK));
+  static const float wrong[] = {-1.0f, INFINITY, NAN};
+  for (int i = 0; i < 3; i++) {
+    scales[ROWS * GROUPS - 1] = wrong[i];
+    CHECK(spk_prepare_bitmap(A, scales, 32, SPK_STORAGE_S8, 1, &p) == SPK_ERR_ARGUMENT);
+  }
+  scales[ROWS * GROUPS - 1] = 0.0f;
+  spk_sparse other = *A;
+  other.dtype = SPK_F64;
+  CHECK(spk_prepare_bitmap(&other, scales, 32, SPK_STORAGE_S8, 1, &p) == SPK_ERR_DTYPE);
+  other = *A;
+  other.cols = (1 << 20) + 1;
+  CHECK(spk_prepare_bitmap(&other, NULL, 0, SPK_STORAGE_F16, 1, &p) == SPK_ERR_SPARSE);
+  CHECK(!p);
+  exact_memory_release();
+}
+
 int main(void) {
   if (!spk_isa()) return TEST_SKIPPED;
   seed_random(404);
@@ -381,5 +419,6 @@ int main(void) {
   check_pieces(SPK_I32);
   check_pieces(SPK_I64);
   check_prepared_arguments();
+  check_bitmap_arguments();
   return test_result();
 }

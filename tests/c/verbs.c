@@ -32,6 +32,19 @@ static spk_status run_prepared(const verb *v, int threads) {
   return status;
 }
 
+/* As a bitmap, whose storage is `choice`; back to CSR if there is no C. */
+static spk_status run_bitmap(const verb *v, int threads) {
+  spk_prepared *made = NULL;
+  spk_status status =
+      spk_prepare_bitmap(&v->A.view, v->numbers, v->width, (spk_storage)v->choice, threads, &made);
+  CHECK((status == SPK_OK) == (made != NULL));
+  if (status == SPK_OK)
+    status = v->count ? spk_prepared_csr(made, SPK_I64, v->X.memory, v->ids, v->outputs[0])
+                      : spk_prepared_spmm(made, &v->B.view, &v->C.view, &epilogue, threads);
+  spk_prepared_free(made);
+  return status;
+}
+
 /* Three layers, of which the last one is not packed if `choice` says so. */
 static spk_status run_chain(const verb *v, int threads) {
   spk_prepared *wide = NULL, *tall = NULL;
@@ -300,6 +313,27 @@ static int made_prepared(int number, verb *v) {
   return 1;
 }
 
+static int made_bitmap(int number, verb *v) {
+  const spk_storage storage = SPK_STORAGE_F16 + next(&number, 4);
+  const ptrdiff_t n = columns[next(&number, COLUMNS)], group = next(&number, 2) ? 32 : COLS;
+  v->run = run_bitmap;
+  v->choice = (int)storage;
+  v->width = group;
+  v->A = distinct(SPK_F32, 1);
+  float *scales = exact_memory((size_t)(ROWS * spk_ceil_div(COLS, group)) * sizeof *scales);
+  for (ptrdiff_t i = 0; i < ROWS * spk_ceil_div(COLS, group); i++) scales[i] = 0x1p-5f;
+  v->numbers = scales;
+  v->X = plain(SPK_F64, ROWS + 1, 1); /* room for offsets */
+  v->ids = exact_memory((size_t)v->A.entries * sizeof(int64_t));
+  v->B = plain(SPK_F32, COLS, n);
+  v->count = number;
+  v->C = number ? plain(SPK_F32, v->A.entries, 1) : plain(SPK_F32, ROWS, n);
+  writes_matrix(v, 0, &v->C);
+  snprintf(v->name, sizeof v->name, "bitmap, storage %d, n = %td, groups of %td, back %d",
+           v->choice, n, group, number);
+  return 1;
+}
+
 static int made_chain(int number, verb *v) {
   const int n = next(&number, COLUMNS), dtype = next(&number, 2);
   const layout how = (layout)next(&number, 2);
@@ -486,6 +520,7 @@ static const struct {
              {3 * COLUMNS * 2 * 2 * 2, made_prepared},
              {COLUMNS * 2 * 2 * 2, made_chain},
              {2 * 2 * 2, made_unpack},
+             {4 * COLUMNS * 2 * 2, made_bitmap},
              {4 * 4 * 2, made_int8},
              {ORDERS * 2 * 2 * 2, made_sddmm},
              {2 * 2 * 2, made_attention},

@@ -22,7 +22,7 @@ from spkernels._prepare import strategies as strategies_module
 
 activations = st.sampled_from(sorted(ACTIVATIONS, key=str))
 #: The bits of a BLAS depend on where its operands lie.
-kernels = st.sampled_from(sorted(set(strategies_module.KERNELS) - {"dense"}))
+kernels = st.sampled_from(sorted(set(strategies_module.KERNELS) - {"bitmap", "dense"}))
 #: Numbers of rows below and above those from which on threads take rows of their own.
 batches = st.one_of(st.integers(0, 20), st.sampled_from([33, 64, 127, 129, 260]))
 

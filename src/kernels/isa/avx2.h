@@ -7,6 +7,8 @@
 #include <string.h>
 #include <stdint.h>
 
+#include "../expand_table.h"
+
 #define SPK_ISA_NAME avx2
 #define SPK_LANES_f32 8
 #define SPK_LANES_f64 4
@@ -25,6 +27,7 @@
 #define SPK_OWN_f32 (SPK_OWN_BOTH | SPK_WORD_set4 | SPK_WORD_from_f16 | SPK_WORD_from_bf16)
 #define SPK_OWN_f64 SPK_OWN_BOTH
 #define SPK_OWN_INT8
+#define SPK_OWN_EXPAND
 
 typedef __m256i spk_codes;
 typedef __m256 v_f32;
@@ -80,6 +83,32 @@ static inline v_f32 v_f32_from_f16(const uint16_t *p) {
 static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
   const __m128i packed = _mm_loadu_si128((const __m128i *)(const void *)p);
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(packed), 16));
+}
+/* Eight columns at a time, as their byte of bits chooses the shuffle. */
+static inline void v_f32_expand_s8(const int8_t *p, uint64_t bits, v_f32 a[8]) {
+  for (int i = 0; i < 8; i++, bits >>= 8) {
+    const uint8_t *from = spk_expand_bytes[bits & 0xff];
+    const __m128i values = _mm_loadl_epi64((const __m128i *)(const void *)p);
+    const __m128i placed =
+        _mm_shuffle_epi8(values, _mm_loadl_epi64((const __m128i *)(const void *)from));
+    a[i] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(placed));
+    p += __builtin_popcount((unsigned)(bits & 0xff));
+  }
+}
+static inline __m128i spk_expand_8_words(const uint16_t **p, uint64_t bits) {
+  const uint8_t *from = spk_expand_words[bits & 0xff];
+  const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)*p);
+  *p += __builtin_popcount((unsigned)(bits & 0xff));
+  return _mm_shuffle_epi8(values, _mm_loadu_si128((const __m128i *)(const void *)from));
+}
+static inline void v_f32_expand_f16(const uint16_t *p, uint64_t bits, v_f32 a[8]) {
+  for (int i = 0; i < 8; i++, bits >>= 8) a[i] = _mm256_cvtph_ps(spk_expand_8_words(&p, bits));
+}
+static inline void v_f32_expand_bf16(const uint16_t *p, uint64_t bits, v_f32 a[8]) {
+  for (int i = 0; i < 8; i++, bits >>= 8) {
+    const __m256i wide = _mm256_cvtepu16_epi32(spk_expand_8_words(&p, bits));
+    a[i] = _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+  }
 }
 static inline m_f32 v_f32_mask(ptrdiff_t n) {
   return _mm256_loadu_si256((const __m256i *)(spk_mask_window_f32 + 8 - n));

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../expand_table.h"
+
 #define SPK_ISA_NAME avx512
 #define SPK_LANES_f32 16
 #define SPK_LANES_f64 8
@@ -97,6 +99,35 @@ static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
   const __m256i packed = _mm256_loadu_si256((const __m256i *)(const void *)p);
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(packed), 16));
 }
+#ifndef SPK_OWN_EXPAND /* an overlay has better ones */
+#define SPK_OWN_EXPAND
+/* Sixteen columns at a time.  The bytes of the upper eight begin where those of the lower end. */
+static inline void v_f32_expand_s8(const int8_t *p, uint64_t bits, v_f32 a[4]) {
+  for (int i = 0; i < 4; i++, bits >>= 16) {
+    const int lower = __builtin_popcount((unsigned)(bits & 0xff));
+    int64_t from[2];
+    memcpy(&from[0], spk_expand_bytes[bits & 0xff], sizeof *from);
+    memcpy(&from[1], spk_expand_bytes[bits >> 8 & 0xff], sizeof *from);
+    const __m128i more = _mm_set_epi64x(lower * INT64_C(0x0101010101010101), 0);
+    const __m128i shuffle = _mm_add_epi8(_mm_set_epi64x(from[1], from[0]), more);
+    const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)p);
+    a[i] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_shuffle_epi8(values, shuffle)));
+    p += __builtin_popcount((unsigned)(bits & 0xffff));
+  }
+}
+static inline void v_f32_expand_f16(const uint16_t *p, uint64_t bits, v_f32 a[4]) {
+  for (int i = 0; i < 4; i++, bits >>= 16) {
+    a[i] = _mm512_maskz_expand_ps((__mmask16)bits, v_f32_from_f16(p));
+    p += __builtin_popcount((unsigned)(bits & 0xffff));
+  }
+}
+static inline void v_f32_expand_bf16(const uint16_t *p, uint64_t bits, v_f32 a[4]) {
+  for (int i = 0; i < 4; i++, bits >>= 16) {
+    a[i] = _mm512_maskz_expand_ps((__mmask16)bits, v_f32_from_bf16(p));
+    p += __builtin_popcount((unsigned)(bits & 0xffff));
+  }
+}
+#endif
 static inline m_f32 v_f32_mask(ptrdiff_t n) { return (__mmask16)((1u << n) - 1u); }
 static inline v_f32 v_f32_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_f32_store(float *p, v_f32 a) { _mm512_storeu_ps(p, a); }

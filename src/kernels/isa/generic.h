@@ -24,6 +24,20 @@
  *
  * SPK_FAST_LOAD_MASKED is defined where load_masked is as fast as load.
  *
+ * Pieces of a bitmap (spmm_bitmap.inc.h), as SPK_PIECE / SPK_LANES_f32 vectors; the words may read
+ * SPK_EXPAND_BYTES bytes from p on:
+ *
+ *   v_f32_expand_s8(p, bits, a)
+ *                         column c of the piece is p[number of bits set below bit c] where bit c is
+ *                         set, else 0
+ *   v_f32_expand_f16, v_f32_expand_bf16
+ *                         the same from values of 16 bits
+ *   SPK_OWN_EXPAND        defined where all three are its own
+ *   SPK_EXPAND_STRIDE_8, SPK_EXPAND_STRIDE_16
+ *                         how many vectors share neighbouring columns: column c is lane c / stride
+ *                         of vector c % stride, for each stride * SPK_LANES_f32 columns.  1, the
+ *                         natural order, where not defined
+ *
  * Lane permutes, where SPK_PERMUTE_BITS is defined:
  *
  *   spk_codes             a vector of 32-bit words, each of which holds as many codes of
@@ -132,6 +146,27 @@ static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
   for (int i = 0; i < SPK_LANES_f32; i++) SPK_LANE(r, i) = spk_from_bf16(p[i]);
   return r;
 }
+#endif
+
+#ifndef SPK_OWN_EXPAND
+/* Without a branch, as nobody can predict which columns have an entry. */
+#define SPK_GENERIC_EXPAND(kind, type, convert)                                        \
+  static inline void v_f32_expand_##kind(const type *p, uint64_t bits,                 \
+                                         v_f32 a[SPK_PIECE / SPK_LANES_f32]) {         \
+    for (int c = 0; c < SPK_PIECE; c++, bits >>= 1) {                                  \
+      const int here = (int)(bits & 1);                                                \
+      SPK_LANE(a[c / SPK_LANES_f32], c % SPK_LANES_f32) = convert((type)(*p & -here)); \
+      p += here;                                                                       \
+    }                                                                                  \
+  }
+SPK_GENERIC_EXPAND(s8, int8_t, (float))
+SPK_GENERIC_EXPAND(f16, uint16_t, spk_from_f16)
+SPK_GENERIC_EXPAND(bf16, uint16_t, spk_from_bf16)
+#undef SPK_GENERIC_EXPAND
+#endif
+#ifndef SPK_EXPAND_STRIDE_8
+#define SPK_EXPAND_STRIDE_8 1
+#define SPK_EXPAND_STRIDE_16 1
 #endif
 
 #ifndef SPK_OWN_INT8

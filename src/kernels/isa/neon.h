@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../expand_table.h"
+
 #define SPK_ISA_NAME neon
 #define SPK_LANES_f32 4
 #define SPK_LANES_f64 2
@@ -23,6 +25,7 @@
 #define SPK_OWN_f32 (SPK_OWN_BOTH | SPK_WORD_from_f16 | SPK_WORD_from_bf16)
 #define SPK_OWN_f64 SPK_OWN_BOTH
 #define SPK_OWN_INT8
+#define SPK_OWN_EXPAND
 
 typedef float32x4_t v_f32;
 typedef ptrdiff_t m_f32;
@@ -40,6 +43,36 @@ static inline v_f32 v_f32_from_f16(const uint16_t *p) {
 }
 static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
   return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+/* Eight columns at a time, as their byte of bits chooses the shuffle. */
+static inline void v_f32_expand_s8(const int8_t *p, uint64_t bits, v_f32 a[16]) {
+  for (int i = 0; i < 8; i++, bits >>= 8) {
+    const uint8x8_t from = vld1_u8(spk_expand_bytes[bits & 0xff]);
+    const int16x8_t wide = vmovl_s8(vtbl1_s8(vld1_s8(p), vreinterpret_s8_u8(from)));
+    a[2 * i] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+    a[2 * i + 1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(wide)));
+    p += __builtin_popcount((unsigned)(bits & 0xff));
+  }
+}
+static inline uint16x8_t spk_expand_8_words(const uint16_t **p, uint64_t bits) {
+  const uint8x16_t from = vld1q_u8(spk_expand_words[bits & 0xff]);
+  const uint8x16_t values = vreinterpretq_u8_u16(vld1q_u16(*p));
+  *p += __builtin_popcount((unsigned)(bits & 0xff));
+  return vreinterpretq_u16_u8(vqtbl1q_u8(values, from));
+}
+static inline void v_f32_expand_f16(const uint16_t *p, uint64_t bits, v_f32 a[16]) {
+  for (int i = 0; i < 8; i++, bits >>= 8) {
+    const float16x8_t placed = vreinterpretq_f16_u16(spk_expand_8_words(&p, bits));
+    a[2 * i] = vcvt_f32_f16(vget_low_f16(placed));
+    a[2 * i + 1] = vcvt_f32_f16(vget_high_f16(placed));
+  }
+}
+static inline void v_f32_expand_bf16(const uint16_t *p, uint64_t bits, v_f32 a[16]) {
+  for (int i = 0; i < 8; i++, bits >>= 8) {
+    const uint16x8_t placed = spk_expand_8_words(&p, bits);
+    a[2 * i] = vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(placed), 16));
+    a[2 * i + 1] = vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(placed), 16));
+  }
 }
 static inline v_f32 v_f32_load(const float *p) { return vld1q_f32(p); }
 static inline void v_f32_store(float *p, v_f32 a) { vst1q_f32(p, a); }

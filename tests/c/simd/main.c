@@ -10,6 +10,7 @@
 
 static int has(const char *overlay) {
   if (!strcmp(overlay, "avx512_vnni")) return spk_cpu_has_avx512_vnni();
+  if (!strcmp(overlay, "avx512_vbmi2")) return spk_cpu_has_avx512_vbmi2();
   return strcmp(overlay, "avx2_vnni") || spk_cpu_has_avx_vnni();
 }
 

@@ -35,6 +35,7 @@ _Static_assert(SPK_LANES_f32 == 2 * SPK_LANES_f64, "vectors of both types have t
 #undef T_LIMIT
 #undef T_DTYPE
 
+#include "pieces.inc.h"
 #include "float16.inc.h"
 #include "int8.inc.h"
 #ifdef SPK_LANES_q32
@@ -44,6 +45,7 @@ _Static_assert(SPK_LANES_f32 == 2 * SPK_LANES_f64, "vectors of both types have t
 void check_words(void) {
   SPK_NAME2(f32, check_words, SPK_ISA_NAME)();
   SPK_NAME2(f64, check_words, SPK_ISA_NAME)();
+  check_expand();
   check_float16();
   check_int8();
 #ifdef SPK_LANES_q32
