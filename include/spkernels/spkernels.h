@@ -203,8 +203,8 @@ typedef enum spk_layout {
 
 /* How packed values are stored: as they are, or float32 values rounded to float16 or bfloat16.
  * Values of 16 bits become float32 again before they are used.  In float16, magnitudes above 65504
- * become infinite.  S8 and S4, of spk_prepare_bitmap alone: integers of 8 and 4 bits, which scales
- * multiply. */
+ * become infinite.  S8 and S4, of spk_prepare_bitmap and spk_prepare_sell: integers of 8 and 4
+ * bits, which scales multiply. */
 typedef enum spk_storage {
   SPK_STORAGE_SAME = 0,
   SPK_STORAGE_F16 = 1,
@@ -237,6 +237,12 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
  * A->nnz. threads, and the end of *prepared: as for spk_prepare. */
 spk_status spk_prepare_bitmap(const spk_sparse *A, const float *scales, ptrdiff_t group,
                               spk_storage storage, int threads, spk_prepared **prepared);
+/* Pack A in SELL slices with values of 8 bits, for products with a vector: the same as with S8 by
+ * spk_prepare_bitmap, with one scale for each row, but with places of entries instead of bits, which
+ * is faster from about two thirds zeros on.  SPK_ERR_SPARSE too if A does not suit SELL slices, or
+ * the instruction set has none. */
+spk_status spk_prepare_sell(const spk_sparse *A, const float *scales, int threads,
+                            spk_prepared **prepared);
 /* A width for spk_prepare.  All numbers of columns n for which this function returns the same width
  * can share one packed matrix. */
 ptrdiff_t spk_prepare_width(spk_dtype dtype, ptrdiff_t n);

@@ -49,14 +49,6 @@ class PackedInt8:
     share: float
 
 def int8_width(n: int) -> int: ...
-def pack_bitmap(
-    A: SparseArrays,
-    scales: NDArray[np.float32] | None,
-    group: int,
-    threads: int,
-    flags: int,
-    storage: int,
-) -> tuple[int, Packed | None]: ...
 def pack_int8(
     A: SparseArrays, width: int, threads: int, flags: int
 ) -> tuple[int, PackedInt8 | None]: ...
@@ -80,6 +72,15 @@ def spmm_int8_fast(
 def takes_strides(rows: int, cols: int, nnz: int, n: int) -> bool: ...
 def walks_often(rows: int, cols: int, itemsize: int) -> bool: ...
 def predict(rows: int, cols: int, nnz: int, double: bool, n: int, strategy: int) -> float: ...
+def pack_stored(
+    A: SparseArrays,
+    scales: NDArray[np.float32] | None,
+    group: int,
+    threads: int,
+    flags: int,
+    storage: int,
+    sell: bool = False,
+) -> tuple[int, Packed | None]: ...
 def pack_width(double: bool, n: int) -> int: ...
 def spmm(
     A: SparseArrays | Packed,

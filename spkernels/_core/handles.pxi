@@ -63,8 +63,9 @@ def pack(A, Py_ssize_t width, Py_ssize_t block_rows, int threads, unsigned flags
     return <int>status, packed
 
 
-def pack_bitmap(A, cnp.ndarray scales, Py_ssize_t group, int threads, unsigned flags, int storage):
-    """Return the status and, on success, A packed as a bitmap.
+def pack_stored(A, cnp.ndarray scales, Py_ssize_t group, int threads, unsigned flags, int storage,
+                bint sell=False):
+    """Return the status and, on success, A packed as a bitmap, or in SELL slices of int8.
 
     `scales` is contiguous, of float32 and of shape (rows, groups), or None if values have 16 bits.
     """
@@ -74,8 +75,11 @@ def pack_bitmap(A, cnp.ndarray scales, Py_ssize_t group, int threads, unsigned f
     cdef const float *factors = NULL if scales is None else <const float *>cnp.PyArray_DATA(scales)
     _fill_sparse(&a, A, flags)
     with nogil:
-        status = spk_prepare_bitmap(&a, factors, group, <spk_storage>storage, -threads,
-                                    &packed.handle)
+        if sell:
+            status = spk_prepare_sell(&a, factors, -threads, &packed.handle)
+        else:
+            status = spk_prepare_bitmap(&a, factors, group, <spk_storage>storage, -threads,
+                                        &packed.handle)
     if status != SPK_OK:
         return <int>status, None
     packed.like.format = SPK_CSR

@@ -87,6 +87,8 @@ cdef extern from "spkernels/spkernels.h" nogil:
                            spk_storage storage, int threads, spk_prepared **prepared)
     spk_status spk_prepare_bitmap(const spk_sparse *A, const float *scales, ptrdiff_t group,
                                   spk_storage storage, int threads, spk_prepared **prepared)
+    spk_status spk_prepare_sell(const spk_sparse *A, const float *scales, int threads,
+                                spk_prepared **prepared)
     ctypedef enum spk_strategy:
         pass
     double spk_predict(const spk_sparse *A, ptrdiff_t n, spk_strategy strategy)

@@ -68,9 +68,12 @@ def predictions(csr, n, workers, padding=None, storage=PLAIN):
     cycles = {strategy: _cycles(csr, csr.nnz, n, strategy) for strategy in ("rows", "packed")}
     if storage.name is not None:
         cycles["bitmap"] = _cycles(csr, csr.nnz, n, "bitmap")
-        # Who asks for integers asks for few bytes, which only bitmaps have.
+        # Who asks for integers asks for few bytes, which only bitmaps and some slices have.
         if storage.steps is not None and n <= _BITMAP_COLUMNS and math.isfinite(cycles["bitmap"]):
-            return {name: cycles[name] * unit for name in ("rows", "bitmap")}
+            names = ["rows", "bitmap"]
+            if n == 1 and storage.in_slices and math.isfinite(cycles["packed"]):
+                names.append("packed")
+            return {name: cycles[name] * unit for name in names}
     if padding is not None:
         cycles["padded"] = _padded_cycles(csr, padding, n, workers)
     if rows * cols * csr.dtype.itemsize <= _MAX_DENSE and thread_count(workers) >= blas_threads():

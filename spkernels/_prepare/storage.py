@@ -44,8 +44,13 @@ class Stored(NamedTuple):
         return None if self.name is None else _STEPS.get(self.name)
 
     @property
+    def in_slices(self):
+        """Whether SELL slices hold these integers: those of int8 with a scale for each row."""
+        return self.name == "int8" and self.group is None
+
+    @property
     def of_panels(self):
-        """The format in row panels and SELL slices, which hold no integers."""
+        """The format in row panels, and of the transpose, which hold no integers."""
         return self if self.steps is None else PLAIN
 
     def describe(self):
@@ -105,7 +110,7 @@ def rounded(csr, stored):
         each = scales[places]
         with np.errstate(divide="ignore", invalid="ignore"):
             steps = np.where(each > 0, np.rint(csr.data / each), np.float32(0))
-        values = steps * each
+        values = steps * each + np.float32(0)  # integers have no -0
     return with_values(csr, values)
 
 

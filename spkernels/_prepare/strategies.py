@@ -101,8 +101,13 @@ class Packed(Rows):
 
     def _pack(self, csr, n, threads):
         """Return the status of packing, and what was packed."""
-        self.storage = self.storage.of_panels
-        arrays = sparse_arrays(csr, csr.dtype, "A")
+        arrays, stored = sparse_arrays(csr, csr.dtype, "A"), self.storage
+        if n == 1 and stored.in_slices:
+            scales, group = scales_of(csr, stored)
+            status, made = _core.pack_stored(arrays, scales, group, threads, 0, stored.number, True)
+            if status != _core.ERR_SPARSE:
+                return status, made
+        self.storage = stored.of_panels
         width = width_class(n, csr.dtype)
         return _core.pack(arrays, width, 0, threads, 0, self.storage.number)
 
@@ -197,7 +202,7 @@ class Bitmap(Packed):
     def _pack(self, csr, n, threads):
         arrays, stored = sparse_arrays(csr, csr.dtype, "A"), self.storage
         scales, group = (None, 0) if stored.steps is None else scales_of(csr, stored)
-        return _core.pack_bitmap(arrays, scales, group, threads, 0, stored.number)
+        return _core.pack_stored(arrays, scales, group, threads, 0, stored.number)
 
     def describe(self):
         """Return a description of the kernel."""

@@ -87,6 +87,31 @@ spk_status spk_prepare_bitmap(const spk_sparse *A, const float *scales, ptrdiff_
   return status;
 }
 
+spk_status spk_prepare_sell(const spk_sparse *A, const float *scales, int threads,
+                            spk_prepared **prepared) {
+  spk_status status = spk_check_sparse(A);
+  if (status != SPK_OK) return status;
+  if (!prepared || A->format != SPK_CSR) return SPK_ERR_ARGUMENT;
+  if (A->dtype != SPK_F32) return SPK_ERR_DTYPE;
+  if (!check_scales(A, scales, spk_max(1, A->cols))) return SPK_ERR_ARGUMENT;
+  const spk_kernels *kernels = spk_active_kernels();
+  if (!kernels) return SPK_ERR_ISA;
+  spk_sparse canonical = *A;
+  status = spk_validate(&canonical, 1, threads);
+  if (status != SPK_OK) return status;
+  if (!(canonical.flags & SPK_SORTED)) return SPK_ERR_ARGUMENT;
+  if (!spk_sell_suit(&canonical, kernels)) return SPK_ERR_SPARSE;
+  spk_prepared *made = calloc(1, sizeof *made);
+  if (!made) return SPK_ERR_MEMORY;
+  status = spk_sell_pack_scaled(&canonical, scales, threads, kernels, &made->sell);
+  if (status == SPK_OK && !made->sell) status = SPK_ERR_SPARSE;
+  if (status == SPK_OK)
+    *prepared = made;
+  else
+    free(made);
+  return status;
+}
+
 spk_status spk_prepared_spmm(const spk_prepared *prepared, const spk_dense *B, const spk_dense *C,
                              const spk_epilogue *epilogue, int threads) {
   static const spk_epilogue plain = {.alpha = 1.0};

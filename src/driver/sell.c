@@ -16,30 +16,24 @@ typedef struct job {
   spk_workspace space;
 } job;
 
-/* The memory of one worker: the number of the column that x holds, or -1; sums; values that had 16
- * bits; x in windows, for slices with permutes; and x without windows, for other slices.  Each
- * worker copies x itself, because reading lines that another core wrote takes longer
- * (doc/decisions/sell.rst, decision-sell-copies). */
+/* The memory of one worker: the number of the column that x holds, or -1; sums; x in windows, for
+ * slices with permutes; and x without windows, for other slices.  Each worker copies x itself,
+ * because reading lines that another core wrote takes longer (doc/decisions/sell.rst,
+ * decision-sell-copies). */
 typedef struct scratch {
   ptrdiff_t *column;
   char *sums, *x, *plain;
-  float *values; /* values that had 16 bits */
 } scratch;
 
 #define SUM_BYTES ((size_t)SPK_SELL_ROW_PANEL_ROWS * sizeof(double))
 
-/* The floats that are expanded at a time.  A segment has at most this many values. */
-#define VALUE_BYTES (SPK_EXPANDED * sizeof(float))
-
 static scratch scratch_of(const job *j, int worker) {
   char *slice = spk_workspace_of(&j->space, worker);
-  char *sums = slice + SPK_ALIGN, *values = sums + SUM_BYTES;
-  const int reduced = j->A->storage != SPK_STORAGE_SAME;
+  char *sums = slice + SPK_ALIGN, *x = sums + SUM_BYTES;
   return (scratch){.column = (ptrdiff_t *)(void *)slice,
                    .sums = sums,
-                   .values = (float *)(void *)values,
-                   .x = values + (reduced ? VALUE_BYTES : 0),
-                   .plain = values + (reduced ? VALUE_BYTES : 0) + j->window_bytes};
+                   .x = x,
+                   .plain = x + j->window_bytes};
 }
 
 /* x without windows, or in windows of whole vectors, and the zeros behind it. */
@@ -62,38 +56,6 @@ static void spread(const job *j, const scratch *s) {
   memset(spk_at_mut(s->plain, A->cols, size), 0, (size_t)(plain_elements(A) - A->cols) * size);
 }
 
-/* Run the kernel of a task whose values have 16 bits: some segments at a time. */
-static void run_reduced_precision(const job *j, spk_sell_task task, const scratch *s) {
-  const spk_sell *A = j->A;
-  const spk_expand_fn expand = spk_expander(j->kernels, A->storage);
-  const ptrdiff_t lanes = A->lanes;
-  const spk_sell_run *run = task.runs, *end = run + task.run_count;
-  const uint16_t *stored = task.values;
-  task.values = s->values;
-  task.run_count = 1;
-  task.unfinished = 1;
-  for (; run < end; run++) {
-    const ptrdiff_t steps = run->steps, most = spk_max(1, SPK_EXPANDED / (steps * lanes));
-    for (ptrdiff_t done = 0; done < run->segments; done += most) {
-      const ptrdiff_t segments = spk_min(most, run->segments - done);
-      const spk_sell_run part = {run->steps, (uint32_t)segments, run->shared};
-      const size_t vector = (size_t)lanes * sizeof(float);
-      expand(s->values, stored, segments * steps * lanes);
-      task.runs = &part;
-      j->kernels->spmv_sell[A->dtype](&task);
-      task.more = 1;
-      task.segments += segments;
-      task.permutes = spk_at(
-          task.permutes,
-          segments * spk_sell_permutes(&part, j->kernels->permute_bits, lanes, vector), vector);
-      stored += segments * steps * lanes;
-    }
-  }
-  task.run_count = 0;
-  task.unfinished = 0;
-  j->kernels->spmv_sell[A->dtype](&task);
-}
-
 static void run_part(void *context, ptrdiff_t part, int worker) {
   const job *j = context;
   const spk_sell *A = j->A;
@@ -113,6 +75,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
         .segments = A->segments + at[0].segment,
         .permutes = spk_at(A->permutes, at[0].permute, vector),
         .values = spk_at(A->values, at[0].step * A->lanes, stored),
+        .storage = A->storage,
+        .scales = A->scales,
         .windows = A->kind,
         .x = spk_sell_ends_in_zeros(A) ? s.x : s.plain,
         .plain = s.plain,
@@ -123,10 +87,7 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
     };
     if (task.epilogue.bias_col)
       task.epilogue.bias_col = spk_at(task.epilogue.bias_col, j->column, size);
-    if (A->storage == SPK_STORAGE_SAME)
-      j->kernels->spmv_sell[A->dtype](&task);
-    else
-      run_reduced_precision(j, task, &s);
+    j->kernels->spmv_sell[A->dtype](&task);
   }
 }
 
@@ -142,9 +103,8 @@ spk_status spk_drive_sell(const spk_sell *A, const spk_dense *B, const spk_dense
     j.window_bytes = spk_aligned_size((size_t)(A->windows * 2 * A->lanes) * size);
   if (shared > 0 || !spk_sell_ends_in_zeros(A))
     j.plain_bytes = spk_aligned_size((size_t)plain_elements(A) * size);
-  const size_t values = A->storage == SPK_STORAGE_SAME ? 0 : VALUE_BYTES;
   const spk_status status = spk_workspace_take(
-      &j.space, 0, SPK_ALIGN + SUM_BYTES + values + j.window_bytes + j.plain_bytes, threads);
+      &j.space, 0, SPK_ALIGN + SUM_BYTES + j.window_bytes + j.plain_bytes, threads);
   if (status != SPK_OK) return status;
   for (int worker = 0; worker < threads; worker++) *scratch_of(&j, worker).column = -1;
   for (; j.column < B->cols; j.column++)

@@ -180,13 +180,13 @@ typedef struct spk_sell_task {
   ptrdiff_t run_count;
   const spk_sell_segment *segments;
   const void *permutes, *values; /* whole vectors, for this row panel */
+  spk_storage storage;           /* of values; all but SAME for float32 alone */
+  const float *scales;           /* one per row of the matrix; NULL: 1 */
   spk_sell_windows windows;
   const void *x;     /* x in windows */
   const void *plain; /* x and 4 zeros behind it, for runs with `shared` */
   /* Scratch of SPK_SELL_ROW_PANEL_ROWS sums.  All vectors of the task are aligned. */
   void *sums;
-  int more;       /* sums hold values already */
-  int unfinished; /* more calls will follow; C is not written */
   void *C;
   ptrdiff_t ldc;
   spk_epilogue epilogue;

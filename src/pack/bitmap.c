@@ -1,6 +1,5 @@
 #include "bitmap.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -16,14 +15,6 @@ typedef struct job {
   atomic_int duplicates;
 } job;
 
-/* The multiple of the scale that is nearest to a value, within `most` steps of 0; NaN becomes 0. */
-static int number_of(float value, float scale, int most) {
-  const float steps = scale > 0 ? nearbyintf(value / scale) : 0.0f;
-  if (steps > (float)most) return most;
-  if (steps < (float)-most) return -most;
-  return steps == steps ? (int)steps : 0;
-}
-
 static void put_numbers(spk_bitmap *into, ptrdiff_t row, const job *j, ptrdiff_t first,
                         ptrdiff_t count) {
   const int four = into->storage == SPK_STORAGE_S4, most = four ? 7 : 127;
@@ -32,7 +23,7 @@ static void put_numbers(spk_bitmap *into, ptrdiff_t row, const job *j, ptrdiff_t
   uint8_t *to = (uint8_t *)into->values + spk_bitmap_value_bytes(into->storage, into->begin[row]);
   for (ptrdiff_t i = 0; i < count; i++) {
     const ptrdiff_t col = spk_index(j->A->indices, j->A->itype, first + i);
-    const int number = number_of(values[i], scales[col / into->group], most);
+    const int number = spk_number_of(values[i], scales[col / into->group], most);
     if (!four)
       to[i] = (uint8_t)number;
     else if (i % 2 == 0)

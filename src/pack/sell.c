@@ -220,9 +220,6 @@ static int count_steps(const spk_sparse *A, const spk_sell *s, ptrdiff_t row_pan
   return 1;
 }
 
-/* The most steps of a run without permutes: its values are expanded together. */
-static ptrdiff_t max_shared_steps(const spk_sell *s) { return SPK_EXPANDED / s->lanes; }
-
 /* The size of a row panel.  Runs are ordered by their number of steps, from few to many; runs
  * without permutes follow. */
 static spk_sell_row_panel size_of(const spk_sell *s, const plan *p, int bits) {
@@ -237,21 +234,20 @@ static spk_sell_row_panel size_of(const spk_sell *s, const plan *p, int bits) {
   }
   for (ptrdiff_t slice = 0; slice < p->slices; slice++) {
     if (!p->shares[slice]) continue;
-    const spk_sell_run all = {p->length[slice], 1, p->shares[slice]};
-    const ptrdiff_t runs = spk_ceil_div(all.steps, max_shared_steps(s));
-    size.run += runs;
-    size.segment += runs;
-    size.permute += spk_sell_permutes(&all, bits, s->lanes, vector);
-    size.step += all.steps;
+    const spk_sell_run run = {p->length[slice], 1, p->shares[slice]};
+    size.run++;
+    size.segment++;
+    size.permute += spk_sell_permutes(&run, bits, s->lanes, vector);
+    size.step += run.steps;
   }
   return size;
 }
 
-/* Write a slice without permutes, whose runs begin at *at. */
+/* Write a slice without permutes, whose run begins at *at. */
 static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_panel,
                         ptrdiff_t slice, const plan *p, int bits, spk_sell_row_panel *at) {
   const size_t size = spk_dtype_size(A->dtype), vector = (size_t)s->lanes * size;
-  const ptrdiff_t lanes = s->lanes, most = max_shared_steps(s), share = p->shares[slice];
+  const ptrdiff_t lanes = s->lanes, share = p->shares[slice];
   const ptrdiff_t steps = p->length[slice], row = row_panel * s->row_panel_rows + slice * lanes;
   const ptrdiff_t rows = spk_min(lanes, A->rows - row);
   const int by_blocks = share == SPK_SELL_BLOCKS;
@@ -269,13 +265,11 @@ static void fill_shared(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_
             (uint32_t)spk_index(A->indices, A->itype, start + step);
     }
   }
-  for (ptrdiff_t done = 0; done < steps; done += most) {
-    const spk_sell_run run = {(uint32_t)spk_min(most, steps - done), 1, (uint32_t)share};
-    s->segments[at->segment++] = (spk_sell_segment){.slice = (uint16_t)slice};
-    s->runs[at->run++] = run;
-    at->permute += spk_sell_permutes(&run, bits, lanes, vector);
-    at->step += run.steps;
-  }
+  const spk_sell_run run = {(uint32_t)steps, 1, (uint32_t)share};
+  s->segments[at->segment++] = (spk_sell_segment){.slice = (uint16_t)slice};
+  s->runs[at->run++] = run;
+  at->permute += spk_sell_permutes(&run, bits, lanes, vector);
+  at->step += run.steps;
 }
 
 static void fill(const spk_sparse *A, spk_sell *s, void *values, ptrdiff_t row_panel, const plan *p,
@@ -355,8 +349,9 @@ static void fill_row_panel(void *context, ptrdiff_t row_panel, int worker) {
     count_steps(job->A, s, row_panel, &p);
     fill(job->A, s, job->values, row_panel, &p, job->permute_bits);
     if (s->storage != SPK_STORAGE_SAME)
-      spk_round_values((uint16_t *)s->values + at[0].step * s->lanes, values,
-                       steps * (size_t)s->lanes, s->storage);
+      spk_store_values(
+          spk_at_mut(s->values, at[0].step * s->lanes, spk_stored_size(s->dtype, s->storage)),
+          values, steps * (size_t)s->lanes, s->storage);
   } else {
     atomic_store(&job->failed, 1);
   }
@@ -434,6 +429,30 @@ no_memory:
   return SPK_ERR_MEMORY;
 }
 
+spk_status spk_sell_pack_scaled(const spk_sparse *A, const float *scales, int threads,
+                                const spk_kernels *kernels, spk_sell **made) {
+  float *numbers = malloc(spk_size_sum(spk_size_product((size_t)A->nnz, sizeof *numbers), 1));
+  float *kept = malloc(spk_size_sum(spk_size_product((size_t)A->rows, sizeof *kept), 1));
+  spk_status status = numbers && kept ? SPK_OK : SPK_ERR_MEMORY;
+  for (ptrdiff_t i = 0; status == SPK_OK && i < A->rows; i++) {
+    const ptrdiff_t end = spk_index(A->offsets, A->itype, i + 1);
+    kept[i] = scales[i];
+    for (ptrdiff_t p = spk_index(A->offsets, A->itype, i); p < end; p++)
+      numbers[p] = (float)spk_number_of(((const float *)A->values)[p], scales[i], 127);
+  }
+  spk_sparse integers = *A;
+  integers.values = numbers;
+  if (status == SPK_OK) status = spk_sell_pack(&integers, SPK_STORAGE_S8, threads, kernels, made);
+  free(numbers);
+  if (status == SPK_OK && *made) {
+    (*made)->scales = kept;
+    (*made)->bytes += (size_t)A->rows * sizeof *kept;
+  } else {
+    free(kept);
+  }
+  return status;
+}
+
 void spk_sell_free(spk_sell *slices) {
   if (!slices) return;
   free(slices->begin);
@@ -444,6 +463,7 @@ void spk_sell_free(spk_sell *slices) {
   free(slices->segments);
   free(slices->permutes);
   free(slices->values);
+  free(slices->scales);
   free(slices);
 }
 

@@ -20,8 +20,7 @@
  * Some slices need no permutes: those whose rows all have the same columns (V x 1 vectors of as
  * many rows), and those whose halves or quarters do (smaller vectors and blocks).  For them, a step
  * broadcasts an element of x to each group of lanes.  Blocks of 4 x 4 load four neighbouring
- * elements of x at once, for four steps.  Such slices are one long segment, which is cut where its
- * values in 16 bits are expanded.
+ * elements of x at once, for four steps.  Such slices are one long segment.
  *
  * If rows differ much in length, they are sorted by it within a row panel, so that the rows of a
  * slice are about equally long. */
@@ -53,6 +52,7 @@ typedef struct spk_sell {
   spk_sell_segment *segments;
   uint32_t *permutes; /* see SPK_PERMUTE_BITS in kernels/isa/generic.h */
   void *values;
+  float *scales; /* one per row, for values of 8 bits; NULL: none */
   size_t bytes;
 } spk_sell;
 
@@ -85,6 +85,9 @@ static inline ptrdiff_t spk_sell_permutes(const spk_sell_run *run, int permute_b
  * rows differ so much that most places would be padding, or if rows have too many duplicates. */
 spk_status spk_sell_pack(const spk_sparse *A, spk_storage storage, int threads,
                          const spk_kernels *kernels, spk_sell **made);
+/* The same with values of 8 bits, which the scale of each row multiplies. */
+spk_status spk_sell_pack_scaled(const spk_sparse *A, const float *scales, int threads,
+                                const spk_kernels *kernels, spk_sell **made);
 void spk_sell_free(spk_sell *slices);
 
 /* The first row panel of a part.  Parts hold about the same number of steps. */

@@ -9,7 +9,26 @@ typedef struct source {
   const void *values;
   spk_dtype dtype;
   spk_storage storage;
+  const float *scales; /* one per row; NULL: 1 */
 } source;
+
+/* Value number i of an array, without its scale. */
+static float stored_value(const void *values, ptrdiff_t i, spk_storage storage) {
+  const uint8_t *bytes = values;
+  const uint16_t *halves = values;
+  switch (storage) {
+    case SPK_STORAGE_S4:
+      return (float)((int8_t)(uint8_t)(i % 2 ? bytes[i / 2] & 0xf0 : bytes[i / 2] << 4) / 16);
+    case SPK_STORAGE_S8:
+      return (float)(int8_t)bytes[i];
+    case SPK_STORAGE_F16:
+      return spk_from_f16(halves[i]);
+    case SPK_STORAGE_BF16:
+      return spk_from_bf16(halves[i]);
+    default:
+      return ((const float *)values)[i];
+  }
+}
 
 static void put(const source *from, ptrdiff_t row, ptrdiff_t col, ptrdiff_t value) {
   const spk_unpacked *to = from->to;
@@ -19,14 +38,11 @@ static void put(const source *from, ptrdiff_t row, ptrdiff_t col, ptrdiff_t valu
     ((int32_t *)to->indices)[at] = (int32_t)col;
   else
     ((int64_t *)to->indices)[at] = (int64_t)col;
-  const uint16_t *stored = from->values;
   if (from->dtype == SPK_F64)
     ((double *)to->values)[at] = ((const double *)from->values)[value];
-  else if (from->storage == SPK_STORAGE_SAME)
-    ((float *)to->values)[at] = ((const float *)from->values)[value];
   else
-    ((float *)to->values)[at] = from->storage == SPK_STORAGE_F16 ? spk_from_f16(stored[value])
-                                                                 : spk_from_bf16(stored[value]);
+    ((float *)to->values)[at] = stored_value(from->values, value, from->storage) *
+                                (from->scales ? from->scales[row] : 1.0f);
 }
 
 /* Where the next group of rows begins in the arrays of a row panel.  `first` is the first row of
@@ -54,7 +70,7 @@ static void unpack_group(const source *from, group_at *g, ptrdiff_t size, ptrdif
 void spk_row_panels_unpack(const spk_row_panels *A, const spk_unpacked *to) {
   for (ptrdiff_t number = 0; number < A->row_panels; number++) {
     const spk_row_panel *s = &A->row_panel[number];
-    const source from = {to, s->values, A->dtype, A->storage};
+    const source from = {to, s->values, A->dtype, A->storage, NULL};
     for (ptrdiff_t part = 0; part < 2 * A->blocks; part++) {
       const spk_row_panel_cell *cell = &s->cells[part];
       const int paired_rows = part % 2 == 0;
@@ -124,7 +140,7 @@ static void unpack_shared(const source *from, const spk_sell *A, ptrdiff_t row_p
 }
 
 void spk_sell_unpack(const spk_sell *A, int permute_bits, const spk_unpacked *to) {
-  const source from = {to, A->values, A->dtype, A->storage};
+  const source from = {to, A->values, A->dtype, A->storage, A->scales};
   const size_t vector = (size_t)A->lanes * spk_dtype_size(A->dtype);
   const ptrdiff_t words = (ptrdiff_t)(vector / sizeof *A->permutes);
   for (ptrdiff_t row_panel = 0; row_panel < A->row_panels; row_panel++) {
@@ -146,22 +162,6 @@ void spk_sell_unpack(const spk_sell *A, int permute_bits, const spk_unpacked *to
   }
 }
 
-/* Value number i of a row, without its scale; `values` are those of the row. */
-static float stored_number(const spk_bitmap *A, const void *values, ptrdiff_t i) {
-  const uint8_t *bytes = values;
-  const uint16_t *halves = values;
-  switch (A->storage) {
-    case SPK_STORAGE_S4:
-      return (float)((int8_t)(uint8_t)(i % 2 ? bytes[i / 2] & 0xf0 : bytes[i / 2] << 4) / 16);
-    case SPK_STORAGE_S8:
-      return (float)(int8_t)bytes[i];
-    case SPK_STORAGE_F16:
-      return spk_from_f16(halves[i]);
-    default:
-      return spk_from_bf16(halves[i]);
-  }
-}
-
 void spk_bitmap_unpack(const spk_bitmap *A, const spk_unpacked *to) {
   for (ptrdiff_t row = 0; row < A->rows; row++) {
     const char *values =
@@ -171,9 +171,9 @@ void spk_bitmap_unpack(const spk_bitmap *A, const spk_unpacked *to) {
       for (uint64_t left = A->bits[row * A->pieces + p]; left; left &= left - 1, i++) {
         const ptrdiff_t col = p * SPK_PIECE + spk_lowest_bit(left);
         float value = 0;
-        if (to->values) value = stored_number(A, values, i);
+        if (to->values) value = stored_value(values, i, A->storage);
         if (to->values && A->groups) value *= A->scales[row * A->groups + col / A->group];
-        const source from = {to, &value, SPK_F32, SPK_STORAGE_SAME};
+        const source from = {to, &value, SPK_F32, SPK_STORAGE_SAME, NULL};
         put(&from, row, col, 0);
       }
   }

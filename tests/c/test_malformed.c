@@ -395,8 +395,12 @@ static void check_bitmap_arguments(void) {
     CHECK(spk_prepare_bitmap(A, scales, 32, SPK_STORAGE_S8, 1, &p) == SPK_ERR_ARGUMENT);
   }
   scales[ROWS * GROUPS - 1] = 0.0f;
+  CHECK(spk_prepare_sell(NULL, scales, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare_sell(A, NULL, 1, &p) == SPK_ERR_ARGUMENT);
+  CHECK(spk_prepare_sell(A, scales, 1, NULL) == SPK_ERR_ARGUMENT);
   spk_sparse other = *A;
   other.dtype = SPK_F64;
+  CHECK(spk_prepare_sell(&other, scales, 1, &p) == SPK_ERR_DTYPE);
   CHECK(spk_prepare_bitmap(&other, scales, 32, SPK_STORAGE_S8, 1, &p) == SPK_ERR_DTYPE);
   other = *A;
   other.cols = (1 << 20) + 1;

@@ -32,11 +32,13 @@ static spk_status run_prepared(const verb *v, int threads) {
   return status;
 }
 
-/* As a bitmap, whose storage is `choice`; back to CSR if there is no C. */
+/* As a bitmap, whose storage is `choice`, or in slices of int8; back to CSR if there is no C. */
 static spk_status run_bitmap(const verb *v, int threads) {
   spk_prepared *made = NULL;
-  spk_status status =
-      spk_prepare_bitmap(&v->A.view, v->numbers, v->width, (spk_storage)v->choice, threads, &made);
+  spk_status status = v->choice ? spk_prepare_bitmap(&v->A.view, v->numbers, v->width,
+                                                     (spk_storage)v->choice, threads, &made)
+                                : spk_prepare_sell(&v->A.view, v->numbers, threads, &made);
+  if (status == SPK_ERR_SPARSE) return SPK_OK; /* no slices in this instruction set */
   CHECK((status == SPK_OK) == (made != NULL));
   if (status == SPK_OK)
     status = v->count ? spk_prepared_csr(made, SPK_I64, v->X.memory, v->ids, v->outputs[0])
@@ -314,10 +316,10 @@ static int made_prepared(int number, verb *v) {
 }
 
 static int made_bitmap(int number, verb *v) {
-  const spk_storage storage = SPK_STORAGE_F16 + next(&number, 4);
+  const int storage = next(&number, 5);
   const ptrdiff_t n = columns[next(&number, COLUMNS)], group = next(&number, 2) ? 32 : COLS;
   v->run = run_bitmap;
-  v->choice = (int)storage;
+  v->choice = storage;
   v->width = group;
   v->A = distinct(SPK_F32, 1);
   float *scales = exact_memory((size_t)(ROWS * spk_ceil_div(COLS, group)) * sizeof *scales);
@@ -520,7 +522,7 @@ static const struct {
              {3 * COLUMNS * 2 * 2 * 2, made_prepared},
              {COLUMNS * 2 * 2 * 2, made_chain},
              {2 * 2 * 2, made_unpack},
-             {4 * COLUMNS * 2 * 2, made_bitmap},
+             {5 * COLUMNS * 2 * 2, made_bitmap},
              {4 * 4 * 2, made_int8},
              {ORDERS * 2 * 2 * 2, made_sddmm},
              {2 * 2 * 2, made_attention},

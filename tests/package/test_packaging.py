@@ -249,6 +249,6 @@ def test_no_wide_instruction_outside_of_its_table():
             continue
         tables |= {table.removeprefix("spk_kernels__"): wide for table in symbols}
     both = {"%ymm", "%zmm"}
-    more = dict.fromkeys(("avx512_vnni", "avx512_vnni_bytes"), both)
+    more = dict.fromkeys(("avx512_vnni", "avx512_vnni_bytes", "avx512_vbmi2"), both)
     half = dict.fromkeys(("avx2", "avx2_vnni", "avx2_vnni_bytes", "avx2_pairs_bytes"), {"%ymm"})
     assert tables == {"scalar": set(), "avx512": both} | more | half

@@ -13,7 +13,7 @@ from strategies import LAYOUTS, factors, lay_out, layouts, random_dense, random_
 import spkernels
 from spkernels import prepare, prepare_many
 from spkernels._prepare.storage import as_stored, rounded, scales_of
-from spkernels._prepare.strategies import Bitmap
+from spkernels._prepare.strategies import Bitmap, Packed
 
 FORMATS = [
     ("float16", None), ("bfloat16", None), ("int8", None), ("int8", 32), ("int8", 64),
@@ -85,6 +85,23 @@ def test_any_layout_and_epilogue(
     again = lay_out(old, into)
     multiplied(kernel, B, out=again, workers=1, **options)
     np.testing.assert_array_equal(again, out)
+
+
+@pytest.mark.every_isa
+@given(
+    rows=st.integers(1, 400), cols=st.integers(1, 300), density=st.floats(0.02, 1), seed=seeds,
+    alpha=factors, activation=st.sampled_from([None, "relu", "gelu"]),
+)  # fmt: skip
+def test_slices_of_int8(rows, cols, density, seed, alpha, activation):
+    stored = as_stored("int8", None)
+    near = rounded(random_csr((rows, cols), density, seed), stored)
+    kernel = Packed(near, 1, stored)
+    back = kernel.restored()
+    assert back.data.tobytes() == near.data.tobytes()
+    np.testing.assert_array_equal(back.indices, near.indices)
+    x = random_dense(np.random.default_rng(seed), (cols,), np.float32)
+    result = multiplied(kernel, x, alpha=alpha, activation=activation)
+    assert_spmm(result, near, x, alpha=alpha, activation=activation)
 
 
 @pytest.mark.every_isa

@@ -24,7 +24,8 @@
    SPK_WORD_max | SPK_WORD_min | SPK_WORD_abs | SPK_WORD_copysign | SPK_WORD_select_less |     \
    SPK_WORD_blend | SPK_WORD_nonzero_mask | SPK_WORD_exp2_int | SPK_WORD_reduce |              \
    SPK_WORD_reduce8 | SPK_WORD_transpose)
-#define SPK_OWN_f32 (SPK_OWN_BOTH | SPK_WORD_set4 | SPK_WORD_from_f16 | SPK_WORD_from_bf16)
+#define SPK_OWN_f32 \
+  (SPK_OWN_BOTH | SPK_WORD_set4 | SPK_WORD_from_f16 | SPK_WORD_from_bf16 | SPK_WORD_from_s8)
 #define SPK_OWN_f64 SPK_OWN_BOTH
 #define SPK_OWN_INT8
 #define SPK_OWN_EXPAND
@@ -83,6 +84,10 @@ static inline v_f32 v_f32_from_f16(const uint16_t *p) {
 static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
   const __m128i packed = _mm_loadu_si128((const __m128i *)(const void *)p);
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(packed), 16));
+}
+static inline v_f32 v_f32_from_s8(const int8_t *p) {
+  const __m128i packed = _mm_loadl_epi64((const __m128i *)(const void *)p);
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(packed));
 }
 /* Eight columns at a time, as their byte of bits chooses the shuffle. */
 static inline void v_f32_expand_s8(const int8_t *p, uint64_t bits, v_f32 a[8]) {

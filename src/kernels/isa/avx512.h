@@ -25,7 +25,8 @@
    SPK_WORD_max | SPK_WORD_min | SPK_WORD_abs | SPK_WORD_copysign | SPK_WORD_select_less |     \
    SPK_WORD_blend | SPK_WORD_nonzero_mask | SPK_WORD_exp2_int | SPK_WORD_reduce |              \
    SPK_WORD_reduce8 | SPK_WORD_transpose)
-#define SPK_OWN_f32 (SPK_OWN_BOTH | SPK_WORD_set4 | SPK_WORD_from_f16 | SPK_WORD_from_bf16)
+#define SPK_OWN_f32 \
+  (SPK_OWN_BOTH | SPK_WORD_set4 | SPK_WORD_from_f16 | SPK_WORD_from_bf16 | SPK_WORD_from_s8)
 #define SPK_OWN_f64 SPK_OWN_BOTH
 #define SPK_OWN_INT8
 
@@ -98,6 +99,10 @@ static inline v_f32 v_f32_from_f16(const uint16_t *p) {
 static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
   const __m256i packed = _mm256_loadu_si256((const __m256i *)(const void *)p);
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(packed), 16));
+}
+static inline v_f32 v_f32_from_s8(const int8_t *p) {
+  const __m128i packed = _mm_loadu_si128((const __m128i *)(const void *)p);
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(packed));
 }
 #ifndef SPK_OWN_EXPAND /* an overlay has better ones */
 #define SPK_OWN_EXPAND

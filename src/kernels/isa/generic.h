@@ -103,6 +103,7 @@
 #define SPK_WORD_transpose (1 << 27)
 #define SPK_WORD_from_f16 (1 << 28)
 #define SPK_WORD_from_bf16 (1 << 29)
+#define SPK_WORD_from_s8 (1 << 30)
 
 #define T float
 #define TN f32
@@ -144,6 +145,15 @@ static inline v_f32 v_f32_from_f16(const uint16_t *p) {
 static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
   v_f32 r;
   for (int i = 0; i < SPK_LANES_f32; i++) SPK_LANE(r, i) = spk_from_bf16(p[i]);
+  return r;
+}
+#endif
+
+/* The lanes from signed bytes in memory. */
+#if !(SPK_OWN_f32 & SPK_WORD_from_s8)
+static inline v_f32 v_f32_from_s8(const int8_t *p) {
+  v_f32 r;
+  for (int i = 0; i < SPK_LANES_f32; i++) SPK_LANE(r, i) = (float)p[i];
   return r;
 }
 #endif

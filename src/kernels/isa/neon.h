@@ -22,7 +22,7 @@
    SPK_WORD_min | SPK_WORD_abs | SPK_WORD_copysign | SPK_WORD_select_less | SPK_WORD_blend | \
    SPK_WORD_nonzero_mask | SPK_WORD_exp2_int | SPK_WORD_reduce | SPK_WORD_reduce8 |          \
    SPK_WORD_transpose)
-#define SPK_OWN_f32 (SPK_OWN_BOTH | SPK_WORD_from_f16 | SPK_WORD_from_bf16)
+#define SPK_OWN_f32 (SPK_OWN_BOTH | SPK_WORD_from_f16 | SPK_WORD_from_bf16 | SPK_WORD_from_s8)
 #define SPK_OWN_f64 SPK_OWN_BOTH
 #define SPK_OWN_INT8
 #define SPK_OWN_EXPAND
@@ -43,6 +43,12 @@ static inline v_f32 v_f32_from_f16(const uint16_t *p) {
 }
 static inline v_f32 v_f32_from_bf16(const uint16_t *p) {
   return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+static inline v_f32 v_f32_from_s8(const int8_t *p) {
+  int32_t four;
+  memcpy(&four, p, sizeof four);
+  const int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
 }
 /* Eight columns at a time, as their byte of bits chooses the shuffle. */
 static inline void v_f32_expand_s8(const int8_t *p, uint64_t bits, v_f32 a[16]) {

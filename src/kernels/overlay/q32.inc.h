@@ -1,5 +1,6 @@
 /* The templates of float32 with words of q32.  Sums of bytes are stored as they are: int8 has an
  * epilogue of its own (int8_epilogue.inc.h), later, and an activation does nothing here. */
+#define SPK_STORED_VALUES 0
 #define T float
 #define TN q32
 #define T_FN(name) name##f

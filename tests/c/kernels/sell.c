@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "../../../src/common/float16.h"
+#include "../../../src/pack/reduced_precision.h"
 #include "../../../src/pack/sell.h"
 #include "fixtures.h"
 
@@ -34,14 +36,33 @@ enum {
   SLICE_PLAIN = 37
 };
 
+/* Store a random value, and return it. */
+static double put_stored(void *values, spk_dtype dtype, spk_storage storage, ptrdiff_t i) {
+  const float few = (float)(random_below(255) - 127);
+  switch (storage) {
+    case SPK_STORAGE_S8:
+      ((int8_t *)values)[i] = (int8_t)few;
+      return few;
+    case SPK_STORAGE_F16:
+      ((uint16_t *)values)[i] = spk_to_f16(few);
+      return few;
+    case SPK_STORAGE_BF16:
+      ((uint16_t *)values)[i] = spk_to_bf16(few);
+      return few;
+    default:
+      put_value(values, dtype, i, random_number());
+      return get_value(values, dtype, i);
+  }
+}
+
 /* One row panel of three slices; the last has two lanes without a row. */
 static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout c_layout,
-                       const epilogue_case *how, spk_sell_windows kind) {
+                       const epilogue_case *how, spk_sell_windows kind, spk_storage storage) {
   const ptrdiff_t lanes = lanes_of(dtype), rows = SLICES * lanes - 2, bits = checked->permute_bits;
   const ptrdiff_t words = (ptrdiff_t)(spk_dtype_size(dtype) / sizeof(uint32_t));
   const size_t vector_bytes = (size_t)lanes * spk_dtype_size(dtype);
-  test_case("spmv_sell %s, %s, layout %d, %s, windows %d", dtype_names[dtype],
-            in_order ? "in order" : "sorted", c_layout, how->name, kind);
+  test_case("spmv_sell %s, %s, layout %d, %s, windows %d, storage %d", dtype_names[dtype],
+            in_order ? "in order" : "sorted", c_layout, how->name, kind, storage);
   const ptrdiff_t held = kind == SPK_SELL_TWO ? 2 * lanes : lanes; /* elements of a window */
   ptrdiff_t steps = 0, vectors = 0, count = 0;
   for (int r = 0; r < SLICE_RUNS; r++) {
@@ -53,7 +74,12 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
   uint32_t *ids = exact_memory((size_t)rows * sizeof *ids);
   spk_sell_segment *cells = exact_memory((size_t)count * sizeof *cells);
   uint32_t *permutes = exact_memory((size_t)(vectors * lanes * words) * sizeof *permutes);
-  void *values = exact_memory((size_t)(steps * lanes) * spk_dtype_size(dtype));
+  void *values = exact_memory((size_t)(steps * lanes) * spk_stored_size(dtype, storage));
+  float *scales = NULL;
+  if (storage == SPK_STORAGE_S8) {
+    scales = exact_memory((size_t)(rows + SLICE_FIRST) * sizeof *scales);
+    for (ptrdiff_t i = 0; i < rows + SLICE_FIRST; i++) scales[i] = (float)random_number();
+  }
   const matrix x = matrix_input(dtype, SLICE_WINDOWS * held, 1, 1, 1);
   const matrix plain = matrix_input(dtype, SLICE_PLAIN, 1, 1, 1);
   exact expected[SLICES * SPK_MAX_LANES] = {{0}};
@@ -73,10 +99,9 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
         for (ptrdiff_t g = 0; k % of == 0 && g < groups; g++)
           places[g] = (uint32_t)random_below(SLICE_PLAIN - of + 1);
         for (ptrdiff_t l = 0; l < lanes; l++) {
-          put_value(values, dtype, step * lanes + l, random_number());
+          const double value = put_stored(values, dtype, storage, step * lanes + l);
           exact_add(&expected[slice * lanes + l],
-                    get_value(values, dtype, step * lanes + l) *
-                        matrix_get(&plain, places[l * groups / lanes] + k % of, 0));
+                    value * matrix_get(&plain, places[l * groups / lanes] + k % of, 0));
         }
       }
       for (uint32_t k = 0; !groups && k < slice_runs[r].steps; k++, step++)
@@ -89,10 +114,9 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
             *code &= ~(((1u << bits) - 1) << shift);
             *code |= (uint32_t)(permute * words + w) << shift;
           }
-          put_value(values, dtype, step * lanes + l, random_number());
+          const double value = put_stored(values, dtype, storage, step * lanes + l);
           const double element = permute < held ? matrix_get(&x, window * held + permute, 0) : 0;
-          exact_add(&expected[slice * lanes + l],
-                    get_value(values, dtype, step * lanes + l) * element);
+          exact_add(&expected[slice * lanes + l], value * element);
         }
       vector += spk_sell_permutes(&slice_runs[r], (int)bits, lanes, vector_bytes);
     }
@@ -110,6 +134,8 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
                               .segments = cells,
                               .permutes = permutes,
                               .values = values,
+                              .storage = storage,
+                              .scales = scales,
                               .windows = kind,
                               .x = x.view.data,
                               .plain = plain.view.data,
@@ -119,7 +145,13 @@ static void check_sell(spk_sell_fn kernel, spk_dtype dtype, int in_order, layout
                               .epilogue = epilogue_of(how, &bias_row, &bias_col)};
   kernel(&task);
   for (ptrdiff_t i = 0; i < rows; i++) {
-    const exact e = exact_epilogue(expected[i], &task.epilogue, matrix_get(&old, ids[i], 0),
+    exact sum = expected[i];
+    if (scales) {
+      sum.value *= scales[ids[i]];
+      sum.magnitude *= fabs((double)scales[ids[i]]);
+      sum.roundings++;
+    }
+    const exact e = exact_epilogue(sum, &task.epilogue, matrix_get(&old, ids[i], 0),
                                    matrix_get(&bias_row, ids[i], 0), matrix_get(&bias_col, 0, 0));
     CHECK(exact_matches(e, dtype, matrix_get(&C, ids[i], 0)), "row %u = %.17g, not %.17g", ids[i],
           matrix_get(&C, ids[i], 0), e.value);
@@ -148,11 +180,15 @@ void check_spmv_sell_windows(spk_sell_windows_fn kernel, spk_dtype dtype) {
 }
 
 void check_spmv_sell(spk_sell_fn kernel, spk_dtype dtype) {
-  for (int c = 0; c < EPILOGUE_CASES; c++)
-    for (int in_order = 0; in_order < 2; in_order++) {
-      check_sell(kernel, dtype, in_order, SPACED, &epilogue_cases[c], SPK_SELL_TWO);
-      check_sell(kernel, dtype, in_order, COLUMN_MAJOR, &epilogue_cases[c], SPK_SELL_TWO);
-      check_sell(kernel, dtype, in_order, SPACED, &epilogue_cases[c], SPK_SELL_ONE);
-      check_sell(kernel, dtype, in_order, SPACED, &epilogue_cases[c], SPK_SELL_ONE_PADDED);
-    }
+  const int storages = dtype == SPK_F32 ? SPK_STORAGE_S8 : SPK_STORAGE_SAME;
+  for (int storage = SPK_STORAGE_SAME; storage <= storages; storage++)
+    for (int c = 0; c < EPILOGUE_CASES; c++)
+      for (int in_order = 0; in_order < 2; in_order++) {
+        const epilogue_case *how = &epilogue_cases[c];
+        const spk_storage stored = (spk_storage)storage;
+        check_sell(kernel, dtype, in_order, SPACED, how, SPK_SELL_TWO, stored);
+        check_sell(kernel, dtype, in_order, COLUMN_MAJOR, how, SPK_SELL_TWO, stored);
+        check_sell(kernel, dtype, in_order, SPACED, how, SPK_SELL_ONE, stored);
+        check_sell(kernel, dtype, in_order, SPACED, how, SPK_SELL_ONE_PADDED, stored);
+      }
 }

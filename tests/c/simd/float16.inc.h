@@ -2,7 +2,15 @@
 #include "../../../src/common/float16.h"
 
 static void check_float16(void) {
-  test_case("words of float16, %s", SPK_SIMD_HEADER);
+  test_case("words of float16 and of bytes, %s", SPK_SIMD_HEADER);
+  for (int at = -128; at < 128; at += SPK_LANES_f32) {
+    int8_t *p = exact_memory(SPK_LANES_f32);
+    float numbers[SPK_LANES_f32];
+    for (int i = 0; i < SPK_LANES_f32; i++) p[i] = (int8_t)(at + i);
+    v_f32_store(numbers, v_f32_from_s8(p));
+    for (int i = 0; i < SPK_LANES_f32; i++) CHECK(numbers[i] == (float)p[i], "byte %d", p[i]);
+    exact_memory_release();
+  }
   for (uint32_t at = 0; at < 1u << 16; at += SPK_LANES_f32) {
     uint16_t *p = exact_memory(SPK_LANES_f32 * sizeof *p);
     float f16[SPK_LANES_f32], bf16[SPK_LANES_f32];
