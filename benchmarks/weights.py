@@ -25,7 +25,7 @@ PEERS = ["numpy", "mkl", "torch"]
 ISAS = ["avx512", "avx2"]
 
 
-# Contestants, in processes of their own ------------------------------------------------------------
+# Contestants, in processes of their own -----------------------------------------------------------
 
 
 def products(kind, threads):
@@ -57,7 +57,7 @@ def products(kind, threads):
 
         return by_torch
     library = ctypes.CDLL(str(next(Path(sys.prefix).glob("lib/libmkl_rt.so*"))))
-    library.mkl_set_num_threads(threads)
+    library.MKL_Set_Num_Threads(threads)
     return lambda layer: [("mkl", by_mkl(library, layer), layer.nbytes, "cblas_sgemv")]
 
 
@@ -125,6 +125,8 @@ def start(kind, options):
     env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_CORETYPE")}
     if kind in ISAS:
         env["SPKERNELS_ISA"] = kind
+    if kind == "mkl":  # its libraries look for each other
+        env["LD_LIBRARY_PATH"] = str(Path(python).parent.parent / "lib")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         env[name] = str(options.threads)
     command = [python, __file__, "--work", kind, "--threads", str(options.threads),
@@ -167,20 +169,25 @@ def measure(options):
         json.dump(cells, file)
 
 
+def key_of(cell):
+    return tuple(cell["shape"]), cell["sparsity"], cell["cache"]
+
+
 def table(cells):
     """Return a Markdown table: microseconds of the fastest dense product, and how much faster."""
     lines = []
-    keys = sorted({(tuple(c["shape"]), c["sparsity"], c["cache"]) for c in cells})
+    keys = sorted({key_of(c) for c in cells})
     for shape, sparsity, cache in keys:
-        here = [c for c in cells if (tuple(c["shape"]), c["sparsity"], c["cache"]) == (shape, sparsity, cache)]
+        here = [c for c in cells if key_of(c) == (shape, sparsity, cache)]
         median = {(c["kind"], c["name"]): statistics.median(c["seconds"]) for c in here}
         dense, peer = min((median[key], key[0]) for key in median if key[0] in PEERS)
         row = [f"{shape[0]} x {shape[1]}", f"{sparsity:.0%}", cache, f"{1e6 * dense:.0f} ({peer})"]
         for c in here:
             if c["kind"] not in PEERS:
                 seconds = median[c["kind"], c["name"]]
-                row.append(f"{c['kind']} {c['name']} {1e6 * seconds:.0f} us, {dense / seconds:.2f}x, "
-                           f"{c['bytes'] / seconds / 1e9:.1f} GB/s")  # fmt: skip
+                rate = c["bytes"] / seconds / 1e9
+                speed = f"{1e6 * seconds:.0f} us, {dense / seconds:.2f}x, {rate:.1f} GB/s"
+                row.append(f"{c['kind']} {c['name']} {speed}")
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
 

@@ -12,9 +12,11 @@
 
 #define BITMAP(name) SPK_NAME1(bitmap_##name, SPK_ISA_NAME)
 
-/* Where a column of a piece lies in its vectors (generic.h, SPK_EXPAND_STRIDE_8). */
+/* Where a column of a piece lies in its vectors (generic.h, SPK_EXPAND_STRIDE_s8). */
 SPK_INLINE int BITMAP(place)(int column, const spk_storage storage) {
-  const int stride = spk_has_scales(storage) ? SPK_EXPAND_STRIDE_8 : SPK_EXPAND_STRIDE_16;
+  const int stride = spk_has_scales(storage)      ? SPK_EXPAND_STRIDE_s8
+                     : storage == SPK_STORAGE_F16 ? SPK_EXPAND_STRIDE_f16
+                                                  : SPK_EXPAND_STRIDE_bf16;
   const int within = column % (stride * SPK_LANES_f32);
   return column - within + within % stride * SPK_LANES_f32 + within / stride;
 }
@@ -43,14 +45,33 @@ static int BITMAP(x)(float *to, const float *src, ptrdiff_t stride, ptrdiff_t co
   const uint32_t infinity = 0x7f800000u;
   if (spk_has_scales(storage))
     return BITMAP(order)(to, src, stride, count, SPK_STORAGE_S8) < infinity;
+  if (storage == SPK_STORAGE_F16)
+    return BITMAP(order)(to, src, stride, count, SPK_STORAGE_F16) < infinity;
   return BITMAP(order)(to, src, stride, count, SPK_STORAGE_BF16) < infinity;
 }
 
-/* Two numbers of 4 bits from each byte, the low one first. */
+/* Bytes and words of bits ahead of the kernel that are prefetched: rows follow each other, but the
+ * prefetchers of CPUs end at pages, and two streams of few bytes keep few lines in flight
+ * (doc/decisions/bitmap.rst, decision-bitmap-prefetch). */
+#define BYTES_AHEAD 4096
+#define WORDS_AHEAD 512
+
+/* Two numbers of 4 bits from each byte, the low one first, times 16: their sign is in place then.
+ */
 static void BITMAP(unpack)(int8_t *to, const uint8_t *from, ptrdiff_t count) {
-  for (ptrdiff_t i = 0; i < spk_ceil_div(count, 2); i++) {
-    to[2 * i] = (int8_t)((int8_t)(uint8_t)(from[i] << 4) >> 4);
-    to[2 * i + 1] = (int8_t)((int8_t)from[i] >> 4);
+  const ptrdiff_t bytes = spk_ceil_div(count, 2);
+  for (ptrdiff_t first = 0; first < bytes; first += SPK_ALIGN) {
+    const ptrdiff_t here = spk_min(SPK_ALIGN, bytes - first);
+    SPK_PREFETCH(from + first + BYTES_AHEAD);
+    for (ptrdiff_t i = first; i < first + here; i++) {
+      const unsigned low = (unsigned)from[i] << 4 & 0xf0u, high = from[i] & 0xf0u;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+      const uint16_t both = (uint16_t)(low << 8 | high);
+#else
+      const uint16_t both = (uint16_t)(low | high << 8);
+#endif
+      memcpy(to + 2 * i, &both, sizeof both);
+    }
   }
 }
 
@@ -61,6 +82,7 @@ enum { BITMAP(VECTORS) = SPK_PIECE / SPK_LANES_f32 };
 SPK_INLINE const char *BITMAP(expand)(const char *values, uint64_t bits, v_f32 a[VECTORS],
                                       const spk_storage storage) {
   const ptrdiff_t count = __builtin_popcountll(bits);
+  SPK_PREFETCH(values + BYTES_AHEAD);
   if (storage == SPK_STORAGE_F16)
     v_f32_expand_f16((const uint16_t *)(const void *)values, bits, a);
   else if (storage == SPK_STORAGE_BF16)
@@ -95,7 +117,7 @@ SPK_INLINE void BITMAP(zero)(v_f32 sum[][4], const int n, const int sums) {
 SPK_INLINE void BITMAP(halves)(const v_f32 a[VECTORS], const float *x, ptrdiff_t ldx,
                                const float *scale, const int n, v_f32 total[], const int sums) {
   v_f32 sum[SPK_BITMAP_COLUMNS][4];
-  if (SPK_EXPAND_STRIDE_8 * SPK_LANES_f32 == SPK_PIECE) {
+  if (SPK_EXPAND_STRIDE_s8 * SPK_LANES_f32 == SPK_PIECE) {
     const unsigned low = (1u << (SPK_LANES_f32 / 2)) - 1u;
     const v_f32 scales = v_f32_blend(v_f32_set1(scale[0]), low, v_f32_set1(scale[1]));
     BITMAP(zero)(sum, n, sums);
@@ -126,6 +148,7 @@ SPK_INLINE void BITMAP(row)(const spk_bitmap_task *t, ptrdiff_t row, const char 
   const ptrdiff_t together = scaled && t->groups > 1 ? spk_max(1, t->group / SPK_PIECE) : t->pieces;
   SPK_UNROLL for (int j = 0; j < n; j++) total[j] = v_f32_zero();
   for (ptrdiff_t p = 0; by_halves && p < t->pieces; p++, x += SPK_PIECE) {
+    SPK_PREFETCH(bits + p + WORDS_AHEAD);
     const float pair[2] = {scale[2 * p], 2 * p + 1 < t->groups ? scale[2 * p + 1] : 0.0f};
     values = BITMAP(expand)(values, bits[p], a, stored);
     BITMAP(halves)(a, x, ldx, pair, n, total, spk_min(VECTORS / 2, sums));
@@ -134,6 +157,7 @@ SPK_INLINE void BITMAP(row)(const spk_bitmap_task *t, ptrdiff_t row, const char 
     const ptrdiff_t end = spk_min(t->pieces, p + together);
     BITMAP(zero)(sum, n, sums);
     for (; p < end; p++, x += SPK_PIECE) {
+      SPK_PREFETCH(bits + p + WORDS_AHEAD);
       values = BITMAP(expand)(values, bits[p], a, stored);
       BITMAP(piece)(a, x, ldx, n, 0, VECTORS, sum, sums);
     }
@@ -142,7 +166,8 @@ SPK_INLINE void BITMAP(row)(const spk_bitmap_task *t, ptrdiff_t row, const char 
     SPK_UNROLL for (int j = 0; j < n; j++) total[j] =
         scaled ? v_f32_fma(sum[j][0], scales, total[j]) : sum[j][0];
   }
-  SPK_UNROLL for (int j = 0; j < n; j++) t->sums[row * n + j] = v_f32_reduce(total[j]);
+  const float unit = t->storage == SPK_STORAGE_S4 ? 0.0625f : 1.0f;
+  SPK_UNROLL for (int j = 0; j < n; j++) t->sums[row * n + j] = unit * v_f32_reduce(total[j]);
 }
 
 /* The same where x has infinity or NaN, which must meet no zero that is not there. */
@@ -160,10 +185,12 @@ static void BITMAP(exact_row)(const spk_bitmap_task *t, ptrdiff_t row, const cha
       const float value = stored == SPK_STORAGE_F16    ? spk_from_f16(halves[at])
                           : stored == SPK_STORAGE_BF16 ? spk_from_bf16(halves[at])
                                                        : (float)((const int8_t *)values)[at];
+      const float unit = t->storage == SPK_STORAGE_S4 ? 0.0625f : 1.0f;
       const float scale =
           t->scales ? t->scales[row * t->groups + (p * SPK_PIECE + column) / t->group] : 1.0f;
       for (ptrdiff_t j = 0; j < n; j++)
-        sums[j] += scale * value * x[j * t->pieces * SPK_PIECE + BITMAP(place)(column, stored)];
+        sums[j] +=
+            scale * (unit * value) * x[j * t->pieces * SPK_PIECE + BITMAP(place)(column, stored)];
     }
 }
 
@@ -216,3 +243,5 @@ static void SPK_NAME1(spmm_bitmap, SPK_ISA_NAME)(const spk_bitmap_task *t) {
 }
 #undef VECTORS
 #undef BITMAP
+#undef BYTES_AHEAD
+#undef WORDS_AHEAD

@@ -33,7 +33,7 @@
  *   v_f32_expand_f16, v_f32_expand_bf16
  *                         the same from values of 16 bits
  *   SPK_OWN_EXPAND        defined where all three are its own
- *   SPK_EXPAND_STRIDE_8, SPK_EXPAND_STRIDE_16
+ *   SPK_EXPAND_STRIDE_s8, SPK_EXPAND_STRIDE_f16, SPK_EXPAND_STRIDE_bf16
  *                         how many vectors share neighbouring columns: column c is lane c / stride
  *                         of vector c % stride, for each stride * SPK_LANES_f32 columns.  1, the
  *                         natural order, where not defined
@@ -174,9 +174,10 @@ SPK_GENERIC_EXPAND(f16, uint16_t, spk_from_f16)
 SPK_GENERIC_EXPAND(bf16, uint16_t, spk_from_bf16)
 #undef SPK_GENERIC_EXPAND
 #endif
-#ifndef SPK_EXPAND_STRIDE_8
-#define SPK_EXPAND_STRIDE_8 1
-#define SPK_EXPAND_STRIDE_16 1
+#ifndef SPK_EXPAND_STRIDE_s8
+#define SPK_EXPAND_STRIDE_s8 1
+#define SPK_EXPAND_STRIDE_f16 1
+#define SPK_EXPAND_STRIDE_bf16 1
 #endif
 
 #ifndef SPK_OWN_INT8
