@@ -232,15 +232,17 @@ spk_status spk_prepare(const spk_sparse *A, ptrdiff_t width, ptrdiff_t block_row
  * negative.  With F16 and BF16, `scales` and `group` are not read.
  *
  * Products sum integers times B in float32, and multiply the sum of each group by its scale, so
- * finite products of more than 2e36 in magnitude may become infinite.  SPK_ERR_SPARSE if A has
+ * finite products of more than 2e36 in magnitude may become infinite.  With AVX512_VBMI2 and VNNI
+ * they sum exactly, but take a column of B whose nonzero elements differ by at most 2**20 in fixed
+ * point: elements are rounded by at most 2**-30 of the largest.  SPK_ERR_SPARSE if A has
  * fewer entries than pieces of 64 places, or more than 2**20 columns.  Time and memory grow with
  * A->nnz. threads, and the end of *prepared: as for spk_prepare. */
 spk_status spk_prepare_bitmap(const spk_sparse *A, const float *scales, ptrdiff_t group,
                               spk_storage storage, int threads, spk_prepared **prepared);
 /* Pack A in SELL slices with values of 8 bits, for products with a vector: the same as with S8 by
- * spk_prepare_bitmap, with one scale for each row, but with places of entries instead of bits, which
- * is faster from about two thirds zeros on.  SPK_ERR_SPARSE too if A does not suit SELL slices, or
- * the instruction set has none. */
+ * spk_prepare_bitmap, with one scale for each row, but with places of entries instead of bits,
+ * which is faster from about two thirds zeros on.  SPK_ERR_SPARSE too if A does not suit SELL
+ * slices, or the instruction set has none. */
 spk_status spk_prepare_sell(const spk_sparse *A, const float *scales, int threads,
                             spk_prepared **prepared);
 /* A width for spk_prepare.  All numbers of columns n for which this function returns the same width

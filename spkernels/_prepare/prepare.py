@@ -202,6 +202,10 @@ def prepare(
     take another strategy.  Except for dense products, results have the same bits for any number of
     threads.
 
+    With storage "int8" or "int4", CPUs with AVX512_VBMI2 take columns of the dense operand in fixed
+    point, unless their elements differ in magnitude by more than 2**20: elements are rounded by at
+    most 2**-30 of the largest.
+
     References
     ----------
     .. [1] M. Kreutzer, G. Hager, G. Wellein, H. Fehske, A. R. Bishop, "A unified sparse matrix data

@@ -47,7 +47,7 @@ int spk_cpu_has_avx512_vnni(void) {
 int spk_cpu_has_avx512_vbmi2(void) {
   enum { AVX512_VBMI2 = 1 << 6 };
   unsigned a, b, c, d;
-  return spk_cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & AVX512_VBMI2);
+  return spk_cpu_has_avx512_vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & AVX512_VBMI2);
 }
 
 int spk_cpu_has_avx_vnni(void) {

@@ -17,13 +17,15 @@ typedef struct job {
   spk_workspace space;
 } job;
 
-/* The memory of a worker: the number of the column that x begins with, or -1; whether x is finite;
+/* The memory of a worker: the number of the column that x begins with, or -1; how x was copied;
  * sums; values of a row that had 4 bits; and columns of B.  Each worker copies these itself,
  * because reading lines that another core wrote takes longer (doc/decisions/sell.rst,
  * decision-sell-copies). */
 typedef struct scratch {
   ptrdiff_t *column;
-  int *finite;
+  struct copied {
+    int floats, finite; /* see spk_bitmap_x_fn */
+  } *copied;
   float *sums, *x;
   int8_t *unpacked;
 } scratch;
@@ -34,7 +36,7 @@ static scratch scratch_of(const job *j, int worker) {
   char *slice = spk_workspace_of(&j->space, worker), *sums = slice + SPK_ALIGN;
   char *unpacked = sums + SUM_BYTES;
   return (scratch){.column = (ptrdiff_t *)(void *)slice,
-                   .finite = (int *)(void *)(slice + sizeof(ptrdiff_t)),
+                   .copied = (struct copied *)(void *)(slice + sizeof(ptrdiff_t)),
                    .sums = (float *)(void *)sums,
                    .unpacked = (int8_t *)unpacked,
                    .x = (float *)(void *)(unpacked + j->unpacked_bytes)};
@@ -44,11 +46,17 @@ static void copy_columns(const job *j, const scratch *s) {
   const spk_dense *B = j->B;
   if (*s->column == j->column) return;
   *s->column = j->column;
-  *s->finite = 1;
-  for (ptrdiff_t i = 0; i < j->n; i++) {
-    const float *from = spk_at(B->data, (j->column + i) * B->col_stride, sizeof *from);
-    *s->finite &= j->kernels->bitmap_x(s->x + i * j->A->pieces * SPK_PIECE, from, B->row_stride,
-                                       B->rows, j->A->storage);
+  const ptrdiff_t group = j->A->groups > 1 ? j->A->group : j->A->pieces * SPK_PIECE;
+  for (int floats = 0; floats < 2; floats++) {
+    int taken = 1;
+    for (ptrdiff_t i = 0; i < j->n; i++) {
+      const float *from = spk_at(B->data, (j->column + i) * B->col_stride, sizeof *from);
+      float *to = s->x + i * spk_bitmap_x_floats(j->A->pieces);
+      taken &= j->kernels->bitmap_x(to, from, B->row_stride, B->rows, j->A->storage, group, floats);
+    }
+    s->copied->floats = floats;
+    s->copied->finite = taken;
+    if (taken) return;
   }
 }
 
@@ -73,7 +81,8 @@ static void run_part(void *context, ptrdiff_t part, int worker) {
                                   .groups = A->groups,
                                   .x = s.x,
                                   .n = j->n,
-                                  .finite = *s.finite,
+                                  .floats = s.copied->floats,
+                                  .finite = s.copied->finite,
                                   .unpacked = s.unpacked,
                                   .sums = s.sums};
     spk_epilogue e = *j->epilogue;
@@ -93,7 +102,7 @@ spk_status spk_drive_bitmap(const spk_bitmap *A, const spk_dense *B, const spk_d
   if (A->storage == SPK_STORAGE_S4)
     j.unpacked_bytes = spk_aligned_size((size_t)A->longest + 1 + SPK_EXPAND_BYTES);
   const ptrdiff_t most = spk_min(B->cols, SPK_BITMAP_COLUMNS);
-  const size_t x = (size_t)(A->pieces * SPK_PIECE * most) * sizeof(float);
+  const size_t x = (size_t)(spk_bitmap_x_floats(A->pieces) * most) * sizeof(float);
   const spk_status status =
       spk_workspace_take(&j.space, 0, SPK_ALIGN + SUM_BYTES + j.unpacked_bytes + x, plan.threads);
   if (status != SPK_OK) return status;

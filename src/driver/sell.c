@@ -30,10 +30,8 @@ typedef struct scratch {
 static scratch scratch_of(const job *j, int worker) {
   char *slice = spk_workspace_of(&j->space, worker);
   char *sums = slice + SPK_ALIGN, *x = sums + SUM_BYTES;
-  return (scratch){.column = (ptrdiff_t *)(void *)slice,
-                   .sums = sums,
-                   .x = x,
-                   .plain = x + j->window_bytes};
+  return (scratch){
+      .column = (ptrdiff_t *)(void *)slice, .sums = sums, .x = x, .plain = x + j->window_bytes};
 }
 
 /* x without windows, or in windows of whole vectors, and the zeros behind it. */

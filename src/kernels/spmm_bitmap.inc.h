@@ -41,8 +41,9 @@ SPK_INLINE uint32_t BITMAP(order)(float *to, const float *src, ptrdiff_t stride,
 }
 
 static int BITMAP(x)(float *to, const float *src, ptrdiff_t stride, ptrdiff_t count,
-                     spk_storage storage) {
+                     spk_storage storage, ptrdiff_t group, int floats) {
   const uint32_t infinity = 0x7f800000u;
+  (void)group, (void)floats; /* this copy serves all */
   if (spk_has_scales(storage))
     return BITMAP(order)(to, src, stride, count, SPK_STORAGE_S8) < infinity;
   if (storage == SPK_STORAGE_F16)
@@ -142,7 +143,7 @@ SPK_INLINE void BITMAP(row)(const spk_bitmap_task *t, ptrdiff_t row, const char 
   const int sums = spk_min(VECTORS, n == 1 ? 4 : 2);
   const uint64_t *bits = t->bits + row * t->pieces;
   const float *scale = scaled ? t->scales + row * t->groups : NULL, *x = t->x;
-  const ptrdiff_t ldx = t->pieces * SPK_PIECE;
+  const ptrdiff_t ldx = spk_bitmap_x_floats(t->pieces);
   v_f32 sum[SPK_BITMAP_COLUMNS][4], total[SPK_BITMAP_COLUMNS], a[VECTORS];
   const int by_halves = scaled && t->groups > 1 && t->group < SPK_PIECE;
   const ptrdiff_t together = scaled && t->groups > 1 ? spk_max(1, t->group / SPK_PIECE) : t->pieces;
@@ -173,7 +174,7 @@ SPK_INLINE void BITMAP(row)(const spk_bitmap_task *t, ptrdiff_t row, const char 
 /* The same where x has infinity or NaN, which must meet no zero that is not there. */
 static void BITMAP(exact_row)(const spk_bitmap_task *t, ptrdiff_t row, const char *values,
                               const spk_storage stored) {
-  const ptrdiff_t n = t->n;
+  const ptrdiff_t n = t->n, ldx = spk_bitmap_x_floats(t->pieces);
   float *sums = t->sums + row * n;
   const float *x = t->x;
   ptrdiff_t at = 0;
@@ -189,22 +190,23 @@ static void BITMAP(exact_row)(const spk_bitmap_task *t, ptrdiff_t row, const cha
       const float scale =
           t->scales ? t->scales[row * t->groups + (p * SPK_PIECE + column) / t->group] : 1.0f;
       for (ptrdiff_t j = 0; j < n; j++)
-        sums[j] +=
-            scale * (unit * value) * x[j * t->pieces * SPK_PIECE + BITMAP(place)(column, stored)];
+        sums[j] += scale * (unit * value) * x[j * ldx + BITMAP(place)(column, stored)];
     }
+}
+
+/* The integers of a row, unpacked if they have 4 bits. */
+SPK_INLINE const int8_t *BITMAP(values)(const spk_bitmap_task *t, ptrdiff_t row) {
+  const ptrdiff_t first = t->begin[row];
+  if (t->storage != SPK_STORAGE_S4) return (const int8_t *)t->values + first;
+  BITMAP(unpack)(t->unpacked, (const uint8_t *)t->values + first / 2, t->begin[row + 1] - first);
+  return t->unpacked;
 }
 
 SPK_INLINE void BITMAP(rows)(const spk_bitmap_task *t, const spk_storage stored, const int n) {
   const int scaled = spk_has_scales(stored);
   for (ptrdiff_t row = 0; row < t->rows; row++) {
-    const ptrdiff_t first = t->begin[row];
-    const char *values = t->values;
-    if (t->storage == SPK_STORAGE_S4) {
-      BITMAP(unpack)(t->unpacked, (const uint8_t *)values + first / 2, t->begin[row + 1] - first);
-      values = (const char *)t->unpacked;
-    } else {
-      values += first * (scaled ? 1 : 2);
-    }
+    const char *values =
+        scaled ? (const char *)BITMAP(values)(t, row) : (const char *)t->values + 2 * t->begin[row];
     if (t->finite)
       BITMAP(row)(t, row, values, stored, n, scaled);
     else
@@ -243,5 +245,3 @@ static void SPK_NAME1(spmm_bitmap, SPK_ISA_NAME)(const spk_bitmap_task *t) {
 }
 #undef VECTORS
 #undef BITMAP
-#undef BYTES_AHEAD
-#undef WORDS_AHEAD

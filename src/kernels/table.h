@@ -211,18 +211,25 @@ typedef struct spk_bitmap_task {
   const void *values;      /* those of the whole matrix, with SPK_EXPAND_BYTES behind them */
   const float *scales;     /* rows x groups; NULL: values have 16 bits */
   ptrdiff_t group, groups; /* `group` is 32, or a multiple of 64, or groups is 1 */
-  const float *x;          /* n columns of B as bitmap_x writes them, `pieces` pieces each */
+  const float *x;          /* n columns of B as bitmap_x writes them, spk_bitmap_x_floats each */
   ptrdiff_t n;             /* at most SPK_BITMAP_COLUMNS */
   int finite;              /* whether all of x is */
+  int floats;              /* whether x was copied with `floats` */
   int8_t *unpacked; /* scratch for the longest row and SPK_EXPAND_BYTES, for values of 4 bits */
   float *sums;
 } spk_bitmap_task;
 
 typedef void (*spk_bitmap_fn)(const spk_bitmap_task *task);
 /* Copy src[i * stride], i < count, to whole pieces, in the order of columns that spmm_bitmap takes
- * for this storage, with zeros behind the last.  Returns whether all elements are finite. */
+ * for this storage, with zeros behind the last.  Returns whether the kernel can take them so.  If
+ * not, of any column of a task, all of its columns are copied with `floats`, as float32; then the
+ * result is whether all elements are finite.  group: columns of a scale. */
 typedef int (*spk_bitmap_x_fn)(float *to, const float *src, ptrdiff_t stride, ptrdiff_t count,
-                               spk_storage storage);
+                               spk_storage storage, ptrdiff_t group, int floats);
+/* The room of such a copy: twice the pieces, and a cache line. */
+static inline ptrdiff_t spk_bitmap_x_floats(ptrdiff_t pieces) {
+  return 2 * pieces * SPK_PIECE + SPK_ALIGN / (ptrdiff_t)sizeof(float);
+}
 
 /* out[p] = sampled dot products of the rows of X with rows indices[p] - base of Yt, the transpose
  * of Y. */

@@ -75,6 +75,8 @@ def test_any_layout_and_epilogue(
     rng = np.random.default_rng(seed)
     shape = (cols, n) if n else (cols,)
     B = random_dense(rng, shape, np.float32, layout)
+    if storage[0] in STEPS:  # see test_vectors_of_any_magnitudes
+        B[...] = np.sign(B) * np.clip(np.abs(B), 0.25, 4)
     old = random_dense(rng, (rows, *shape[1:]), np.float32)
     out = lay_out(old, into)
     bias = random_dense(rng, (rows, 1) if n else (rows,), np.float32)
@@ -119,6 +121,23 @@ def test_places_without_entry_read_nothing(storage, group, bad):
         np.testing.assert_array_equal(result[~finite], expected[~finite][:, : result.shape[1]])
     B[7] = B[150] = 0
     np.testing.assert_allclose(result[finite], (near @ B)[finite, :1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.every_isa
+@pytest.mark.parametrize("storage, group", FORMATS)
+@pytest.mark.parametrize("exponents", [(-149, 0), (-40, 40), (-140, -120), (90, 100)])
+def test_vectors_of_any_magnitudes(storage, group, exponents):
+    """Products with integers may round x by 2**-30 of its largest element."""
+    kernel, near = bitmap(random_csr((70, 500), 0.4), storage, group)
+    rng = np.random.default_rng(3)
+    B = rng.standard_normal((500, 5)) * 2.0 ** rng.integers(*exponents, (500, 5), endpoint=True)
+    B = B.astype(np.float32)
+    D, exact = near.toarray().astype(np.float64), B.astype(np.float64)
+    size, count = np.abs(D) @ np.abs(exact), 2 * 500 + 10
+    fixed = 2.0**-29 * np.abs(D).sum(axis=1)[:, None] * np.abs(exact).max(axis=0)
+    bound = count * 2.0**-24 * size + (fixed if storage in STEPS else 0) + 2.0**-140
+    assert np.all(np.abs(multiplied(kernel, B) - D @ exact) <= bound)
+    assert np.all(np.abs(multiplied(kernel, B[:, 0]) - D @ exact[:, 0]) <= bound[:, 0])
 
 
 @pytest.mark.parametrize("storage, group", FORMATS)
