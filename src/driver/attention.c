@@ -8,10 +8,10 @@
 #include "../threads/parallel.h"
 #include "../threads/workspace.h"
 
-/* The keys of a tile whose scores are in L1 together. */
-#define CHUNK 192
-/* The keys of a single query that are scored together.  Their scores fit where those of a tile
- * would be. */
+/* The keys of a tile that go together, so few that their rows of V stay in L1 while the outputs of
+ * all queries read them, piece by piece: rows that lie a multiple of 256 bytes apart share sets. */
+#define CHUNK 48
+/* The keys of a single query that are scored together. */
 #define ROW_CHUNK 2048
 
 /* The number of tasks per thread, by which the tiles of a head are cut into parts. */
@@ -30,7 +30,9 @@ typedef struct job {
 #define WINDOW_WORDS (SPK_TILE_WINDOW + SPK_TILE_ROWS)
 #define KEY_BYTES (WINDOW_WORDS * sizeof(int32_t))
 #define BIT_BYTES (WINDOW_WORDS * sizeof(uint16_t))
-#define SCORE_BYTES ((CHUNK + SPK_TILE_ROWS) * SPK_TILE_ROWS * sizeof(double))
+#define TILE_SCORES ((CHUNK + SPK_TILE_ROWS) * SPK_TILE_ROWS)
+#define ROW_SCORES (ROW_CHUNK + SPK_MAX_LANES)
+#define SCORE_BYTES ((TILE_SCORES > ROW_SCORES ? TILE_SCORES : ROW_SCORES) * sizeof(double))
 #define STATE_BYTES (2 * SPK_TILE_ROWS * sizeof(double))
 
 /* The memory of one worker. */

@@ -83,17 +83,50 @@ SPK_INLINE void FT(tile_output)(const T *S, const T *values, ptrdiff_t ldv, cons
       FT(tile_values)(S + i, values, ldv, keys, count, O + i * ldo, ldo, scale + i, W, 1, mask);
 }
 
+/* Add the bias of LANES consecutive keys, which lie in rows, to their scores. */
+SPK_INLINE void FT(tile_bias_block)(T *S, const T *bias, ptrdiff_t ld, ptrdiff_t rows) {
+  for (int v = 0; v < NV; v++) {
+    VEC a[LANES];
+    SPK_UNROLL for (int i = 0; i < LANES; i++) {
+      const ptrdiff_t row = v * LANES + i;
+      a[i] = row < rows ? V(load)(bias + row * ld) : V(zero)();
+    }
+    V(transpose)(a);
+    SPK_UNROLL for (int i = 0; i < LANES; i++) {
+      T *s = S + i * SPK_TILE_ROWS + v * LANES;
+      V(store)(s, V(add)(V(load)(s), a[i]));
+    }
+  }
+}
+
+/* Add the bias to all scores. */
+static __attribute__((noinline)) void FT(tile_bias)(const spk_attend_task *task) {
+  const T *bias = task->bias;
+  T *S = task->scores;
+  const int32_t *keys = task->keys;
+  const ptrdiff_t ld = task->bias_row_stride, step = task->bias_col_stride, rows = task->rows;
+  for (ptrdiff_t j = 0; j < task->count;) {
+    ptrdiff_t run = 1;
+    if (step == 1 && j + LANES <= task->count)
+      while (run < LANES && keys[j + run] == keys[j] + run) run++;
+    if (run == LANES) {
+      FT(tile_bias_block)(S + j * SPK_TILE_ROWS, bias + keys[j], ld, rows);
+      j += LANES;
+      continue;
+    }
+    const T *column = bias + (ptrdiff_t)keys[j] * step;
+    for (ptrdiff_t i = 0; i < rows; i++) S[j * SPK_TILE_ROWS + i] += column[i * ld];
+    j++;
+  }
+}
+
 static void FT(attend_tile)(const spk_attend_task *task) {
-  const T *q = task->q, *K = task->K, *values = task->V, *bias = task->bias;
+  const T *values = task->V;
   const ptrdiff_t count = task->count, dv = task->dv, ldv = task->ldv;
   const int32_t *keys = task->keys;
   T *S = task->scores, *maxima = task->maxima, *sums = task->sums, *O = task->O;
-  FT(tile_scores)(q, K, task->ldk, keys, count, task->d, S);
-  if (bias)
-    for (ptrdiff_t j = 0; j < count; j++)
-      for (ptrdiff_t i = 0; i < task->rows; i++)
-        S[j * SPK_TILE_ROWS + i] +=
-            bias[i * task->bias_row_stride + (ptrdiff_t)keys[j] * task->bias_col_stride];
+  FT(tile_scores)(task->q, task->K, task->ldk, keys, count, task->d, S);
+  if (task->bias) FT(tile_bias)(task);
   VEC m[NV], base[NV], sum[NV], scale[NV];
   SPK_UNROLL for (int v = 0; v < NV; v++) m[v] = V(load)(maxima + v * LANES);
   FT(tile_mask)(S, task->bits, count, m);

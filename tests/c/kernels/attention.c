@@ -29,7 +29,10 @@ attention random_attention(spk_dtype dtype, ptrdiff_t rows, ptrdiff_t d, ptrdiff
   a.with_bias = with_bias;
   a.keys = exact_memory((size_t)(count + SPK_TILE_ROWS) * sizeof *a.keys);
   a.bits = exact_memory((size_t)count * sizeof *a.bits);
-  for (ptrdiff_t j = 0; j < count + SPK_TILE_ROWS; j++) a.keys[j] = (int32_t)random_below(MAX_KEYS);
+  const int in_runs = random_below(2) == 0;
+  for (ptrdiff_t j = 0; j < count + SPK_TILE_ROWS; j++)
+    a.keys[j] =
+        in_runs && j % 21 > 0 ? (a.keys[j - 1] + 1) % MAX_KEYS : (int32_t)random_below(MAX_KEYS);
   const int all = random_below(3) == 0;
   for (ptrdiff_t j = 0; j < count; j++) a.bits[j] = all ? 0xffff : (uint16_t)random_below(1 << 16);
   if (count > 2 && !all) a.bits[1] = 0xffff, a.bits[2] = 0;
