@@ -103,7 +103,8 @@ def work(kind, threads, flush):
         else:
             answer = {}
             for name, call in calls.items():
-                call()
+                for _ in range(20):
+                    call()
                 samples = []
                 for _ in range(request["calls"]):
                     if request["cache"] == "memory":
@@ -136,7 +137,12 @@ def start(kind, options):
     )
 
 
+#: The seconds until threads of the process before have stopped to spin.
+REST = 0.3
+
+
 def ask(process, **request):
+    time.sleep(REST)
     process.stdin.write(json.dumps(request) + "\n")
     process.stdin.flush()
     return json.loads(process.stdout.readline())
@@ -200,7 +206,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=5)
-    parser.add_argument("--flush", type=int, default=1024, help="MiB that are read before a call")
+    parser.add_argument("--flush", type=int, default=768, help="MiB that are read before a call")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()

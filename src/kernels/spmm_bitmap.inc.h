@@ -5,10 +5,11 @@
  * 4 FMAs: 18 operations of two ports, 9 cycles; 10 were measured (Intel, 4.1 GHz), and bfloat16
  * takes 9.  With AVX2, 8 columns take a shuffle by a table, an extension, a conversion and an FMA,
  * beside the scalar operations that find the values: 17 to 19 cycles a piece were measured.  Values
- * of 4 bits are unpacked row by row to bytes in L1, which takes one cycle a piece more.
+ * of 4 bits are unpacked row by row to bytes in L1, which takes 3 cycles a piece more.
  *
  * So a core expands some 6 columns a cycle with AVX512_VBMI2 and 3.5 with AVX2, or 15 and 9 GB/s of
- * half full int8.  Where memory gives more, the kernel is bound by that, not by bytes. */
+ * half full int8.  Where memory gives more, the kernel is bound by that, not by bytes.  Integers go
+ * another way with VBMI2 and VNNI (overlay/bitmap_dot.h). */
 
 #define BITMAP(name) SPK_NAME1(bitmap_##name, SPK_ISA_NAME)
 
