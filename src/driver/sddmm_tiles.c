@@ -1,26 +1,38 @@
 #include "sddmm_tiles.h"
 
+#include "../plan/cost.h"
 #include "../plan/sddmm_plan.h"
 #include "../plan/sddmm_scratch.h"
 
 /* The most pairs of neighbouring entries that are sampled in a row. */
 #define PROBES 4
 
-/* Whether a tile can pay.  If all rows had the same columns, it would pay if runs are long enough,
- * so a few pairs of neighbouring entries in each row estimate the length of runs. */
+/* Whether a tile can pay whose runs are copied.  If all rows had the same columns, it would pay if
+ * runs are long enough, so a few pairs of neighbouring entries in each row estimate the length of
+ * runs.  With a tile of all columns, short runs are taken entry by entry. */
 static int worth_looking(const spk_sddmm_task *t, spk_itype itype, ptrdiff_t row, ptrdiff_t rows) {
-  double pairs = 0, consecutive = 0;
+  double pairs = 0, consecutive = 0, entries = 0;
+  ptrdiff_t low = PTRDIFF_MAX, high = -1;
   for (ptrdiff_t i = row; i < row + rows; i++) {
     const ptrdiff_t p = spk_index(t->begin, itype, i), q = spk_index(t->end, itype, i);
     if (q - p < 2) continue;
-    const ptrdiff_t span = spk_index(t->indices, itype, q - 1) - spk_index(t->indices, itype, p);
+    const ptrdiff_t left = spk_index(t->indices, itype, p);
+    const ptrdiff_t right = spk_index(t->indices, itype, q - 1), span = right - left;
+    low = spk_min(low, left);
+    high = spk_max(high, right);
+    entries += (double)(q - p);
     const int whole = span == q - 1 - p; /* unless repeated columns make up for gaps */
     const ptrdiff_t looked = spk_min(PROBES, q - p - 1);
     pairs += (double)looked;
     consecutive +=
         whole ? (double)looked : (double)spk_consecutive(t->indices, itype, p, q, looked);
   }
-  return pairs > 0 && spk_worth_looking((double)t->k, (pairs - consecutive) / pairs);
+  if (pairs == 0) return 0;
+  const double k = (double)t->k, breaks = (pairs - consecutive) / pairs;
+  if (breaks * SPK_SDDMM_RUN > SPK_SDDMM_TAKE &&
+      spk_worth_all_columns(k, entries, (double)(high - low + 1)))
+    return 0;
+  return spk_worth_looking(k, breaks);
 }
 
 /* List the columns that are marked, in ascending order, and clear the marks. */
@@ -137,6 +149,69 @@ static void run_rows_alone(const spk_sddmm_task *t, spk_dtype dtype, spk_itype i
   kernel(&task);
 }
 
+/* Transpose the tile's rows of X, unless they are. */
+static void pack(const spk_sddmm_task *t, spk_dtype dtype, const spk_sddmm_scratch *s,
+                 const tile_rows *rows, int *packed, const spk_kernels *kernels) {
+  if (!*packed)
+    kernels->tile_pack[dtype](s->q, spk_at(t->X, rows->first * t->ldx, spk_dtype_size(dtype)),
+                              t->ldx, rows->rows, t->k, 1.0);
+  *packed = 1;
+}
+
+/* Sample entries [at, next) of each row out of the scores of all columns [low, high]. */
+static void run_all_columns(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
+                            const spk_sddmm_scratch *s, const tile_rows *rows, ptrdiff_t low,
+                            ptrdiff_t high, const spk_kernels *kernels) {
+  ptrdiff_t next[SPK_TILE_ROWS];
+  memcpy(next, rows->at, sizeof next);
+  spk_tile_task tile = {.q = s->q,
+                        .ldk = t->ldy,
+                        .d = t->k,
+                        .keys = s->keys,
+                        .scores = s->scores,
+                        .rows = s->rows,
+                        .ld = SPK_SDDMM_CHUNK + SPK_TILE_ROWS};
+  spk_take_task take = {.indices = t->indices,
+                        .next = next,
+                        .end = rows->next,
+                        .rows = rows->rows,
+                        .scores = s->rows,
+                        .ld = tile.ld,
+                        .out = t->out,
+                        .values = t->values,
+                        .sampling = t->sampling};
+  for (ptrdiff_t from = low; from <= high; from += SPK_SDDMM_CHUNK) {
+    const ptrdiff_t count = spk_min(SPK_SDDMM_CHUNK, high + 1 - from);
+    for (ptrdiff_t i = 0; i < count + SPK_TILE_ROWS; i++)
+      s->keys[i] = (int32_t)spk_min(i, count - 1);
+    tile.K = spk_at(t->Yt, (from - t->base) * t->ldy, spk_dtype_size(dtype));
+    tile.count = take.count = count;
+    take.from = from;
+    kernels->sddmm_tile[dtype](&tile);
+    kernels->sddmm_take[dtype][itype](&take);
+  }
+}
+
+/* Sample entries [at, next) of each row, which are no long runs. */
+static void run_scattered(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
+                          const spk_sddmm_scratch *s, const tile_rows *rows, int *packed,
+                          const spk_kernels *kernels, spk_sddmm_fn kernel) {
+  ptrdiff_t low = PTRDIFF_MAX, high = -1, entries = 0;
+  for (ptrdiff_t i = 0; i < rows->rows; i++) {
+    if (rows->at[i] == rows->next[i]) continue;
+    low = spk_min(low, spk_index(t->indices, itype, rows->at[i]));
+    high = spk_max(high, spk_index(t->indices, itype, rows->next[i] - 1));
+    entries += rows->next[i] - rows->at[i];
+  }
+  if (entries > 0 &&
+      spk_worth_all_columns((double)t->k, (double)entries, (double)(high - low + 1))) {
+    pack(t, dtype, s, rows, packed, kernels);
+    run_all_columns(t, dtype, itype, s, rows, low, high, kernels);
+  } else {
+    run_rows_alone(t, dtype, itype, rows, kernel);
+  }
+}
+
 /* The first column that any row still has, or -1. */
 static ptrdiff_t lowest(const spk_sddmm_task *t, spk_itype itype, const tile_rows *rows) {
   ptrdiff_t low = -1;
@@ -157,14 +232,14 @@ static void run_tile(const spk_sddmm_task *t, spk_dtype dtype, spk_itype itype,
     int32_t width;
     const ptrdiff_t runs = find_runs(t, itype, s, rows, low, &entries, &width, kernels);
     const ptrdiff_t count = collect(s, (size_t)width);
-    if (spk_worth_a_tile((double)t->k, (double)entries, (double)count, (double)runs)) {
-      if (!packed)
-        kernels->tile_pack[dtype](s->q, spk_at(t->X, rows->first * t->ldx, spk_dtype_size(dtype)),
-                                  t->ldx, rows->rows, t->k, 1.0);
-      packed = 1;
+    const double k = (double)t->k, copying = (double)runs * SPK_SDDMM_RUN;
+    const double left_out = (double)(width - count) * (k + SPK_SDDMM_COLUMN);
+    if (copying <= (double)entries * SPK_SDDMM_TAKE + left_out &&
+        spk_worth_a_tile(k, (double)entries, (double)count, copying)) {
+      pack(t, dtype, s, rows, &packed, kernels);
       run_window(t, dtype, s, low, runs, count, kernels);
     } else {
-      run_rows_alone(t, dtype, itype, rows, kernel);
+      run_scattered(t, dtype, itype, s, rows, &packed, kernels, kernel);
     }
     memcpy(rows->at, rows->next, sizeof rows->at);
   }
@@ -192,6 +267,6 @@ void spk_sddmm_tiles(const spk_sddmm_task *task, spk_dtype dtype, spk_itype ityp
     if (goes_as_tile(task, itype, &rows, (first + row) / SPK_TILE_ROWS))
       run_tile(task, dtype, itype, &s, &rows, kernels, rows_kernel);
     else
-      run_rows_alone(task, dtype, itype, &rows, rows_kernel);
+      run_scattered(task, dtype, itype, &s, &rows, &(int){0}, kernels, rows_kernel);
   }
 }

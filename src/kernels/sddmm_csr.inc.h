@@ -98,3 +98,33 @@ SPK_SCALAR_LOOPS static void FN(sddmm_csr_strided)(const spk_sddmm_task *t) {
     }
   }
 }
+
+/* Take the entries of a tile out of the scores of all columns.  An unsigned comparison finds
+ * columns below the range as well, which there are only if another thread changes the indices. */
+SPK_INLINE void FN(take_rows)(const spk_take_task *t, const int plain) {
+  const I *idx = t->indices;
+  const T *values = t->values;
+  T *out = t->out;
+  const size_t from = (size_t)t->from, count = (size_t)t->count;
+  for (ptrdiff_t i = 0; i < t->rows; i++) {
+    const T *scores = (const T *)t->scores + i * t->ld;
+    const ptrdiff_t end = t->end[i];
+    ptrdiff_t p = t->next[i];
+    for (; p < end; p++) {
+      const size_t column = (size_t)(ptrdiff_t)idx[p] - from;
+      if (column >= count) break;
+      if (plain)
+        out[p] = scores[column];
+      else
+        FT(sample)(scores[column], out + p, values ? values + p : NULL, &t->sampling);
+    }
+    t->next[i] = p;
+  }
+}
+
+SPK_SCALAR_LOOPS static void FN(sddmm_take)(const spk_take_task *t) {
+  if (t->sampling.alpha == 1.0 && t->sampling.beta == 0.0 && !t->sampling.scale)
+    FN(take_rows)(t, 1);
+  else
+    FN(take_rows)(t, 0);
+}

@@ -293,6 +293,24 @@ typedef struct spk_place_task {
 
 typedef void (*spk_place_fn)(const spk_place_task *task);
 
+/* Entries of the rows of a tile from next[i] on and before end[i], whose columns ascend:
+ * out[p] = what `sampling` makes of scores[i * ld + indices[p] - from] and of values, as long as
+ * columns lie in [from, from + count).  next[i] becomes the first entry that is left.  values are
+ * read only if sampling needs them. */
+typedef struct spk_take_task {
+  const void *indices;
+  ptrdiff_t *next;
+  const ptrdiff_t *end;
+  ptrdiff_t rows, from, count;
+  const void *scores;
+  ptrdiff_t ld;
+  void *out;
+  const void *values;
+  spk_sampling sampling;
+} spk_take_task;
+
+typedef void (*spk_take_fn)(const spk_take_task *task);
+
 /* Attention of a tile of queries, or of one query, to some keys, in addition to earlier calls.
  * maxima, sums and O begin as -infinity, 0 and 0. */
 typedef struct spk_attend_task {

@@ -40,11 +40,14 @@ double spk_panel_reads(ptrdiff_t n, ptrdiff_t lanes);
 
 /* Sampled products, in cycles (Zen 4).  ENTRY_K and ENTRY: an entry that is sampled by rows, for
  * each element of a row of X and besides.  COLUMN: a column of a tile, besides one cycle per
- * element.  RUN: a run.  TILE_K and TILE: a tile, for each element and besides. */
+ * element.  RUN: a run.  TAKE: an entry that is taken out of the scores of all columns, with its
+ * share of what these columns take besides (Intel, AVX2).  TILE_K and TILE: a tile, for each
+ * element and besides. */
 #define SPK_SDDMM_ENTRY_K 0.165
 #define SPK_SDDMM_ENTRY 1.0
 #define SPK_SDDMM_COLUMN 8.0
 #define SPK_SDDMM_RUN 45.0
+#define SPK_SDDMM_TAKE 5.0
 #define SPK_SDDMM_TILE_K 8.0
 #define SPK_SDDMM_TILE 300.0
 

@@ -48,18 +48,22 @@ int spk_worth_looking(double k, double breaks) {
   return breaks * SPK_SDDMM_RUN <= gain;
 }
 
-int spk_worth_a_tile(double k, double entries, double columns, double runs) {
+int spk_worth_a_tile(double k, double entries, double columns, double copying) {
   const double alone = entries * (SPK_SDDMM_ENTRY_K * k + SPK_SDDMM_ENTRY);
-  return columns * (k + SPK_SDDMM_COLUMN) + runs * SPK_SDDMM_RUN + SPK_SDDMM_TILE_K * k +
-             SPK_SDDMM_TILE <=
+  return columns * (k + SPK_SDDMM_COLUMN) + copying + SPK_SDDMM_TILE_K * k + SPK_SDDMM_TILE <=
          alone;
+}
+
+int spk_worth_all_columns(double k, double entries, double columns) {
+  return spk_worth_a_tile(k, entries, columns, entries * SPK_SDDMM_TAKE);
 }
 
 int spk_tile_is_worth(const spk_column_runs *column_runs, ptrdiff_t tile, ptrdiff_t k) {
   const ptrdiff_t row = tile * SPK_TILE_ROWS, end = spk_min(column_runs->rows, row + SPK_TILE_ROWS);
   const double entries = (double)(column_runs->entries[end] - column_runs->entries[row]);
   const double runs = (double)(column_runs->offsets[end] - column_runs->offsets[row]);
-  return spk_worth_a_tile((double)k, entries, (double)column_runs->columns[tile], runs);
+  return spk_worth_a_tile((double)k, entries, (double)column_runs->columns[tile],
+                          runs * SPK_SDDMM_RUN);
 }
 
 ptrdiff_t spk_entries_in_tiles(const spk_column_runs *column_runs, ptrdiff_t k) {
@@ -71,6 +75,12 @@ ptrdiff_t spk_entries_in_tiles(const spk_column_runs *column_runs, ptrdiff_t k) 
       entries += column_runs->entries[end] - column_runs->entries[row];
   }
   return entries;
+}
+
+/* Whether tiles of all columns are worth it in a structure whose rows are like one another. */
+static int is_dense(const spk_sparse *P, ptrdiff_t k) {
+  const double per_row = (double)P->nnz / (double)P->rows;
+  return spk_worth_all_columns((double)k, per_row * SPK_TILE_ROWS, (double)P->cols);
 }
 
 static void plan_panels(const spk_sparse *P, const spk_dense *Yt, const spk_machine *machine,
@@ -123,7 +133,8 @@ void spk_plan_sddmm(const spk_sparse *P, const spk_column_runs *column_runs, con
   if (plan->copy_y) plan->copy_bytes = spk_aligned_size((size_t)copy);
   plan->tiles = !plan->strided && P->format != SPK_BSR && is_sorted && P->rows > 1 && k > 0 &&
                 row_bytes <= MAX_X / SPK_TILE_ROWS &&
-                (column_runs ? 2 * spk_entries_in_tiles(column_runs, k) >= P->nnz : in_runs(P));
+                (is_dense(P, k) ||
+                 (column_runs ? 2 * spk_entries_in_tiles(column_runs, k) >= P->nnz : in_runs(P)));
   /* Tiles read single elements of Yt, which alignment does not make faster. */
   if (plan->tiles && y_unit) plan->pack_y = 0;
 

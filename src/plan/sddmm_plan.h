@@ -40,8 +40,10 @@ ptrdiff_t spk_consecutive(const void *indices, spk_itype itype, ptrdiff_t begin,
  * by the next column. */
 int spk_worth_looking(double k, double breaks);
 /* Whether a tile of 16 rows, with `columns` columns in the union of its rows, is faster than its
- * rows alone. */
-int spk_worth_a_tile(double k, double entries, double columns, double runs);
+ * rows alone.  `copying`: the cycles to copy the entries out of the scores.  Columns are all of a
+ * range if entries are taken one by one (sddmm_take). */
+int spk_worth_a_tile(double k, double entries, double columns, double copying);
+int spk_worth_all_columns(double k, double entries, double columns);
 int spk_tile_is_worth(const spk_column_runs *column_runs, ptrdiff_t tile, ptrdiff_t k);
 ptrdiff_t spk_entries_in_tiles(const spk_column_runs *column_runs, ptrdiff_t k);
 

@@ -130,6 +130,23 @@ def test_patterns_of_runs(
     assert_sddmm(got, P, X, Y, scale=scale, beta=beta)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("itype", INDEX_DTYPES)
+@pytest.mark.parametrize("fmt", ["csr", "csc", "coo"])
+@pytest.mark.parametrize(("shape", "k"), [((37, 210), 130), ((120, 45), 256), ((16, 97), 64)])
+def test_scattered_entries_of_half_dense_patterns(fmt, shape, k, dtype, itype):
+    rng = np.random.default_rng(21)
+    P = sp.csr_array((rng.random(shape) < 0.6).astype(dtype))
+    P.data[:] = rng.standard_normal(P.nnz)
+    P.indices, P.indptr = P.indices.astype(itype), P.indptr.astype(itype)
+    P = P.asformat(fmt)
+    for y_layout, scale, beta in (("C", False, 0.0), ("F", True, -0.5)):
+        X, Y = factors_for(rng, P, k, dtype, "C", y_layout)
+        one, two = (sddmm(P, X, Y, scale=scale, beta=beta, workers=w) for w in (1, 2))
+        assert_sddmm(one, P, X, Y, scale=scale, beta=beta)
+        np.testing.assert_array_equal(one.data, two.data)
+
+
 # Batches, lists, prepared patterns ----------------------------------------------------------------
 
 

@@ -83,3 +83,64 @@ void check_sddmm_csr_strided(spk_sddmm_fn kernel, spk_dtype dtype, spk_itype ity
       check_samplings(&s);
     }
 }
+
+/* Rows of entries from a to b - 1, of which a range of columns is taken, then the rest. */
+void check_sddmm_take(spk_take_fn kernel, spk_dtype dtype, spk_itype itype) {
+  enum { COLUMNS = 23, LD = COLUMNS + 2 };
+  const spk_sampling samplings[] = {{1, 0, 0}, {-0.5, 0, 0}, {1, 0.75, 0}, {1.25, 0, 1}};
+  for (size_t how = 0; how < sizeof samplings / sizeof *samplings; how++)
+    for (ptrdiff_t first = 0; first <= COLUMNS; first += 1 + first / 2) {
+      const spk_sampling *sampling = &samplings[how];
+      const int reads = sampling->beta != 0 || sampling->scale;
+      test_case("sddmm_take %s %s, %td columns first, sampling %zu", dtype_names[dtype],
+                itype_names[itype], first, how);
+      const ptrdiff_t base = 1000;
+      const matrix scores = matrix_input(dtype, ROWS, COLUMNS, LD, 1);
+      const matrix values = matrix_input(dtype, ROWS * COLUMNS, 1, 1, 1);
+      void *indices = exact_memory(ROWS * COLUMNS * spk_itype_size(itype));
+      ptrdiff_t columns[ROWS * COLUMNS], next[ROWS], end[ROWS], count = 0;
+      for (ptrdiff_t i = 0; i < ROWS; i++) {
+        next[i] = count;
+        for (ptrdiff_t c = 0; c < COLUMNS; c++)
+          if (random_below(3) < i % 4) columns[count++] = c;
+        end[i] = count;
+      }
+      for (ptrdiff_t p = 0; p < ROWS * COLUMNS; p++) {
+        const ptrdiff_t column = base + (p < count ? columns[p] : 0);
+        if (itype == SPK_I32)
+          ((int32_t *)indices)[p] = (int32_t)column;
+        else
+          ((int64_t *)indices)[p] = column;
+      }
+      exact_memory_freeze();
+      const matrix out = matrix_output(dtype, ROWS * COLUMNS, 1, 1, 1);
+      spk_take_task task = {.indices = indices,
+                            .next = next,
+                            .end = end,
+                            .rows = ROWS,
+                            .from = base,
+                            .count = first,
+                            .scores = scores.memory,
+                            .ld = LD,
+                            .out = out.memory,
+                            .values = reads ? values.memory : NULL,
+                            .sampling = *sampling};
+      kernel(&task);
+      for (ptrdiff_t i = 0; i < ROWS; i++)
+        CHECK(next[i] == end[i] || columns[next[i]] >= first, "row %td ends early", i);
+      task.from = base + first;
+      task.count = COLUMNS - first;
+      task.scores = spk_at(scores.memory, first, spk_dtype_size(dtype));
+      kernel(&task);
+      for (ptrdiff_t i = 0, p = 0; i < ROWS; i++) {
+        CHECK(next[i] == end[i], "row %td is not finished", i);
+        for (; p < end[i]; p++) {
+          const double x = matrix_get(&scores, i, columns[p]);
+          const exact dot = {x, fabs(x), 0};
+          const exact e = exact_sampling(dot, sampling, reads ? matrix_get(&values, p, 0) : 0);
+          CHECK(exact_matches(e, dtype, matrix_get(&out, p, 0)), "entry %td", p);
+        }
+      }
+      exact_memory_release();
+    }
+}
